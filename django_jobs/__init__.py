@@ -1,0 +1,65 @@
+"""Durable background jobs for multi-tenant Django.
+
+The public names load on first use, so that ``import django_jobs`` needs neither settings nor the app registry.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from django_jobs.engine.access import AccessPolicy
+    from django_jobs.engine.context import JobContext
+    from django_jobs.engine.control import cancel_job, retry_job
+    from django_jobs.engine.status import JobStatus, get_job_history, get_job_status, wait_for_job
+    from django_jobs.engine.submission import submit_job
+    from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
+    from django_jobs.models.organization import get_organization_model
+    from django_jobs.statuses import Priority, Status
+
+_HOMES = {
+    "AccessPolicy": "django_jobs.engine.access",
+    "JobContext": "django_jobs.engine.context",
+    "cancel_job": "django_jobs.engine.control",
+    "retry_job": "django_jobs.engine.control",
+    "JobStatus": "django_jobs.engine.status",
+    "get_job_history": "django_jobs.engine.status",
+    "get_job_status": "django_jobs.engine.status",
+    "wait_for_job": "django_jobs.engine.status",
+    "submit_job": "django_jobs.engine.submission",
+    "JobCanceled": "django_jobs.exceptions",
+    "PermanentError": "django_jobs.exceptions",
+    "RetryLater": "django_jobs.exceptions",
+    "TransientError": "django_jobs.exceptions",
+    "get_organization_model": "django_jobs.models.organization",
+    "Priority": "django_jobs.statuses",
+    "Status": "django_jobs.statuses",
+}
+
+__all__ = [
+    "AccessPolicy",
+    "JobCanceled",
+    "JobContext",
+    "JobStatus",
+    "PermanentError",
+    "Priority",
+    "RetryLater",
+    "Status",
+    "TransientError",
+    "cancel_job",
+    "get_job_history",
+    "get_job_status",
+    "get_organization_model",
+    "retry_job",
+    "submit_job",
+    "wait_for_job",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,73 @@
+"""The host project's ``DJANGO_JOBS`` setting, read live, with a typed default for every key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+
+ORGANIZATION_SETTING: Final = "DJANGO_JOBS_ORGANIZATION_MODEL"
+DEFAULT_ORGANIZATION_MODEL: Final = "django_jobs.Organization"
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "ACCESS_POLICY": None,
+    "ORGANIZATION_ID_FIELD": "name",
+    "HANDLER_MODULES": (),
+    "QUEUES": {
+        "Critical": "jobs-critical",
+        "High": "jobs-high",
+        "Normal": "jobs-normal",
+        "Low": "jobs-low",
+    },
+    "DEFAULT_TIMEOUT": 300,
+    "MAX_RETRIES": 5,
+    "RETRY_DELAY": 60,
+    "RETRY_JITTER": 0.2,
+    "MAX_RETRY_AFTER": 3600,
+    "DEDUPLICATION_WINDOW": 300,
+    "RETENTION_DAYS": 30,
+    "LEASE_SECONDS": 30,
+    "SCHEDULER_INTERVAL": 1.0,
+    "PROGRESS_INTERVAL": 0.5,
+    "CANCEL_GRACE_SECONDS": 10,
+    "SHUTDOWN_GRACE_SECONDS": 25,
+    "MAX_IN_FLIGHT_PER_ORGANIZATION": 100,
+    "MAX_BACKLOG_PER_ORGANIZATION": None,
+    "MAX_PARAMETERS_BYTES": 65536,
+    "MAX_RESULT_BYTES": 1048576,
+    "OUTPUT_STORAGE": "default",
+    "SENSITIVE_PARAMETERS": (),
+    "SHOW_ERROR_TEXT": False,
+    "WEBSOCKET_ORIGINS": (),
+    "METHOD_PREFIX": "dartwing.dartwing_core.api.jobs",
+    "THROTTLE_RATES": {},
+}
+
+
+class JobsSettings:
+    """Attribute access to ``settings.DJANGO_JOBS``: the host's value, else the default.
+
+    Nothing is cached, so that ``override_settings`` and reloads are seen at once.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(f"DJANGO_JOBS has no setting {name!r}")
+        host: Mapping[str, Any] = getattr(settings, "DJANGO_JOBS", {})
+        return host.get(name, DEFAULTS[name])
+
+
+jobs_settings = JobsSettings()
+
+
+def organization_model_name() -> str:
+    """The ``app_label.Model`` that plays the tenant."""
+    return str(getattr(settings, ORGANIZATION_SETTING, DEFAULT_ORGANIZATION_MODEL))
+
+
+def output_storage() -> Any:
+    """The Django storage that holds what handlers save."""
+    from django.core.files.storage import storages
+
+    return storages[jobs_settings.OUTPUT_STORAGE]

@@ -1,0 +1,116 @@
+"""What can go wrong, by name. Facts are attributes; the docstring says what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+
+if TYPE_CHECKING:
+    from django_jobs.engine.status import JobStatus
+    from django_jobs.models import Job
+
+
+class JobsError(Exception):
+    """Base of everything that django_jobs raises on purpose."""
+
+
+class InvalidSubmission(JobsError):
+    """The submission was refused; ``errors`` maps each field to its messages."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
+        self.errors = errors
+
+
+class DuplicateJob(JobsError):
+    """The same work was submitted moments ago; ``existing`` is that job."""
+
+    def __init__(self, existing: Job) -> None:
+        super().__init__(f"The same work was submitted as {existing.name} ({existing.status}).")
+        self.existing = existing
+
+
+class RetryableRefusal(JobsError):
+    """A refusal that will pass; ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QueueFull(RetryableRefusal):
+    """The organization's backlog is as long as it may get."""
+
+
+class RateLimited(RetryableRefusal):
+    """The organization submitted as many jobs of this type as it may for now."""
+
+
+class InvalidTransition(JobsError):
+    """The job is in a status that does not allow this."""
+
+    def __init__(self, job_id: str, status: str, verb: str) -> None:
+        super().__init__(f"Cannot {verb} {job_id}: it is {status}.")
+        self.job_id = job_id
+        self.status = status
+        self.verb = verb
+
+
+class JobFailed(JobsError):
+    """The awaited job ended without completing; ``status`` tells how."""
+
+    def __init__(self, status: JobStatus) -> None:
+        super().__init__(f"{status.job_id} ended as {status.status}: {status.error_message or 'no reason given'}")
+        self.status = status
+
+
+class JobNotFound(JobsError, ObjectDoesNotExist):
+    """There is no such job, or this user may not know of it."""
+
+
+class PermissionDenied(JobsError, DjangoPermissionDenied):
+    """The user may not do this."""
+
+
+class TransientError(JobsError):
+    """Raised by a handler: it may work next time, so retry."""
+
+
+class PermanentError(JobsError):
+    """Raised by a handler: it will never work, so do not retry."""
+
+
+class RetryLater(JobsError):
+    """Raised by a handler: run me again after ``seconds``, without spending a retry."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(message or f"asked to run again in {seconds:g} s")
+        self.seconds = max(0.0, float(seconds))
+
+
+class Interruption(BaseException):
+    """Base of what stops a handler from outside. No ``Exception``, so that handlers do not swallow it."""
+
+
+class JobCanceled(Interruption):
+    """The job is to stop: it was canceled, or this attempt no longer owns it."""
+
+
+class JobTimedOut(Interruption):
+    """The handler ran past its ``timeout_seconds``."""
+
+
+class WorkerStopping(Interruption):
+    """The worker shuts down and its grace is over; the job goes back to the queue."""
+
+
+class BrokerUnavailable(JobsError):
+    """The broker could not be reached in time."""
+
+
+class ForeignBroker(JobsError):
+    """This broker belongs to another database's installation."""
+
+

@@ -1,0 +1,42 @@
+"""What the initial migration adds for one database only, because models cannot say it.
+
+MariaDB has no partial indexes. There a generated column that is NULL while a job is not ready keeps finished jobs
+out of the dispatcher's walk, and full indexes take the place of the other partial ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import migrations
+
+MARIADB_INDEXES: Final = (
+    # The dispatcher's walk over the backlog, lane by lane.
+    "ALTER TABLE django_jobs_job ADD COLUMN ready_priority smallint AS "
+    "(CASE WHEN ready_at IS NULL THEN NULL ELSE priority END) VIRTUAL",
+    "CREATE INDEX djobs_ready_lanes ON django_jobs_job (ready_priority, organization_id, job_type_id, ready_at, id)",
+    # What is queued or running now.
+    "CREATE INDEX djobs_in_flight ON django_jobs_job (status, organization_id)",
+)
+
+POSTGRESQL_STORAGE: Final = (
+    # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.
+    "ALTER TABLE django_jobs_job SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, "
+    "autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02)",
+)
+
+
+class VendorSQL(migrations.RunSQL):
+    """RunSQL on one vendor's databases, nothing on others."""
+
+    def __init__(self, vendor: str, statements: tuple[str, ...]) -> None:
+        super().__init__(sql=list(statements), reverse_sql=migrations.RunSQL.noop)
+        self.vendor = vendor
+        self.statements = statements
+
+    def deconstruct(self) -> Any:
+        return self.__class__.__qualname__, [self.vendor, self.statements], {}
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if schema_editor.connection.vendor == self.vendor:
+            super().database_forwards(app_label, schema_editor, from_state, to_state)

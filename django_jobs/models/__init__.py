@@ -1,0 +1,28 @@
+"""What is stored. No rules: those are in ``engine``."""
+
+from __future__ import annotations
+
+from django_jobs.models.coordination import EngineLease, Installation, Worker
+from django_jobs.models.execution_log import ExecutionLog
+from django_jobs.models.job import Job, JobDependency
+from django_jobs.models.job_type import JobType
+from django_jobs.models.organization import (
+    AbstractOrganization,
+    Membership,
+    Organization,
+    get_organization_model,
+)
+
+__all__ = [
+    "AbstractOrganization",
+    "EngineLease",
+    "ExecutionLog",
+    "Installation",
+    "Job",
+    "JobDependency",
+    "JobType",
+    "Membership",
+    "Organization",
+    "Worker",
+    "get_organization_model",
+]

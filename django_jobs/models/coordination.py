@@ -1,0 +1,50 @@
+"""What processes agree upon through the database: who leads, who works, whose installation this is."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+
+class EngineLease(models.Model):
+    """One row for each duty that only one process may do at a time (``dispatcher``, ``scheduler``).
+
+    The dispatcher holds it by a row lock; the scheduler's leader by ``holder`` until ``expires_at``.
+    ``state`` is the duty's own memory, e.g. whose turn it is.
+    """
+
+    name = models.CharField(primary_key=True, max_length=40)
+    holder = models.CharField(max_length=100, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    ticked_at = models.DateTimeField(null=True, blank=True)
+    state = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Installation(models.Model):
+    """The single row that tells this database's installation from others that might share a broker."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    installation_id = models.UUIDField(default=uuid.uuid4, editable=False)
+
+    def __str__(self) -> str:
+        return str(self.installation_id)
+
+
+class Worker(models.Model):
+    """A worker process and how many tickets it wants within reach; kept while it lives."""
+
+    name = models.CharField(primary_key=True, max_length=100)
+    hostname = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    queues = models.CharField(max_length=500)
+    slots = models.PositiveSmallIntegerField(default=1)
+    window = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField()
+    last_seen = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,39 @@
+"""Column types of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from django_jobs.statuses import Priority
+
+
+class PriorityField(models.SmallIntegerField):
+    """A :class:`Priority`, stored as a small integer; takes the label or the number everywhere."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("choices", Priority.choices)
+        super().__init__(*args, **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        if value is None or value == "":
+            return None
+        try:
+            return Priority.parse(value)
+        except ValueError as error:
+            accepted = ", ".join(Priority.labels)
+            raise ValidationError(f"{value!r} is not a priority; use one of {accepted}.") from error
+
+    def get_prep_value(self, value: Any) -> Any:
+        try:
+            parsed = self.to_python(value)
+        except ValidationError as error:
+            raise ValueError(error.messages[0]) from error
+        return None if parsed is None else int(parsed)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("choices", None)
+        return name, path, args, kwargs

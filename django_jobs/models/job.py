@@ -1,0 +1,163 @@
+"""One unit of work of an organization, and the ways to find it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.module_loading import import_string
+
+from django_jobs.conf import organization_model_name
+from django_jobs.models.fields import PriorityField
+from django_jobs.models.job_type import JobType
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, Priority, Status
+
+_JOB_ID = re.compile(r"JOB-(\d{4,})-(\d{5,19})\Z", re.ASCII)
+
+
+def format_job_id(pk: int, year: int) -> str:
+    """``JOB-2026-00001`` of a primary key and a year."""
+    return f"JOB-{year}-{pk:05d}"
+
+
+def parse_job_id(job_id: object) -> tuple[int, int] | None:
+    """(primary key, year) of a job id, or None when it is not one."""
+    match = _JOB_ID.match(job_id) if isinstance(job_id, str) else None
+    if match is None:
+        return None
+    pk = int(match[2])
+    # Only the canonical spelling is an id, and no database holds a larger key.
+    return (pk, int(match[1])) if f"{pk:05d}" == match[2] and pk < 2**63 else None
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Look-ups of jobs."""
+
+    def by_id(self, job_id: str) -> Job:
+        """The job with this id; ``Job.DoesNotExist`` when there is none."""
+        parsed = parse_job_id(job_id)
+        if parsed is None:
+            raise self.model.DoesNotExist(f"{job_id!r} is not a job id.")
+        job = self.get(pk=parsed[0])
+        if job.created_at.year != parsed[1]:
+            raise self.model.DoesNotExist(f"There is no job {job_id}.")
+        return job
+
+    def visible_to(self, user: Any) -> JobQuerySet:
+        """The jobs that this user may know of, by the access policy."""
+        # By name, since the policy stands above the models and is the host's to replace.
+        policy = import_string("django_jobs.engine.access.get_policy")()
+        if policy.is_system_admin(user):
+            return self.all()
+        return self.filter(organization__in=policy.organizations_of(user).values("pk"))
+
+
+class Job(models.Model):
+    """One unit of work. The row is the truth; ``engine.transitions`` alone writes its status."""
+
+    # No constraint in the database on type and organization: on MariaDB an open submission would hold a lock on
+    # the parent row and make pausing the type or suspending the tenant wait for it.
+    job_type = models.ForeignKey(
+        JobType, on_delete=models.PROTECT, related_name="jobs", db_index=False, db_constraint=False
+    )
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    organization_name = models.CharField(max_length=140)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    owner_name = models.CharField(max_length=150, blank=True)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
+    priority = PriorityField(default=Priority.NORMAL)
+    progress = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    progress_message = models.CharField(max_length=255, blank=True)
+    input_parameters = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    metadata = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    output_reference = models.TextField(blank=True)
+    result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    error_message = models.TextField(blank=True)
+    error_type = models.CharField(max_length=9, blank=True)
+    retry_count = models.PositiveSmallIntegerField(default=0)
+    max_retries = models.PositiveSmallIntegerField(default=5)
+    retry_delay = models.PositiveIntegerField(default=60)
+    next_retry_at = models.DateTimeField(null=True, blank=True)
+    run_at = models.DateTimeField(null=True, blank=True)
+    depends_on = models.ManyToManyField(
+        "self", through="django_jobs.JobDependency", symmetrical=False, related_name="dependents"
+    )
+    job_hash = models.CharField(max_length=64, blank=True)
+    timeout_seconds = models.PositiveIntegerField(default=300)
+    created_at = models.DateTimeField()
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    canceled_by = models.CharField(max_length=150, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    worker_name = models.CharField(max_length=100, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    #: Set exactly while the job waits in a status that may be dispatched; the moment from which it may.
+    ready_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        permissions = [("manage_all_jobs", "Can see and manage the jobs of every organization")]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="djobs_status_known"),
+            models.CheckConstraint(condition=Q(progress__lte=100), name="djobs_progress_is_percent"),
+            models.CheckConstraint(
+                condition=Q(ready_at__isnull=True) | Q(status__in=sorted(DISPATCHABLE)),
+                name="djobs_ready_only_waiting",
+            ),
+        ]
+        # MariaDB has no partial indexes: the migration gives it full ones of other shapes under these names.
+        indexes = [
+            # The dispatcher's walk over the backlog, lane by lane.
+            models.Index(
+                fields=["priority", "organization", "job_type", "ready_at", "id"],
+                condition=Q(ready_at__isnull=False),
+                name="djobs_ready_lanes",
+            ),
+            # What is queued or running now: the window, leases, lost tickets, a dead worker's jobs.
+            models.Index(
+                fields=["status", "organization"], condition=Q(status__in=sorted(IN_FLIGHT)), name="djobs_in_flight"
+            ),
+            # An organization's newest jobs, page by page.
+            models.Index(fields=["organization", "-id"], name="djobs_org_newest"),
+            # Emptying `owner` when a user is deleted.
+            models.Index(fields=["owner"], condition=Q(owner__isnull=False), name="djobs_owned"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """The job's id, e.g. ``JOB-2026-00001``."""
+        return format_job_id(self.pk, self.created_at.year)
+
+
+class JobDependency(models.Model):
+    """``child`` waits for ``parent``."""
+
+    child = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False)
+    parent = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_links")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["child", "parent"], name="djobs_dependency_once")]
+
+    def __str__(self) -> str:
+        return f"{self.child_id} waits for {self.parent_id}"

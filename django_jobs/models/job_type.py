@@ -1,0 +1,72 @@
+"""A kind of work: which handler runs it, with which defaults and limits."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from django_jobs.conf import jobs_settings
+from django_jobs.models.fields import PriorityField
+from django_jobs.statuses import Priority
+
+MAX_SECONDS = 30 * 24 * 3600
+
+
+def default_timeout() -> int:
+    return int(jobs_settings.DEFAULT_TIMEOUT)
+
+
+def default_max_retries() -> int:
+    return int(jobs_settings.MAX_RETRIES)
+
+
+def default_retry_delay() -> int:
+    return int(jobs_settings.RETRY_DELAY)
+
+
+def default_deduplication_window() -> int:
+    return int(jobs_settings.DEDUPLICATION_WINDOW)
+
+
+class JobType(models.Model):
+    """A kind of work. Its id is ``type_name``, so renaming one is making another."""
+
+    type_name = models.CharField(
+        primary_key=True,
+        max_length=100,
+        validators=[
+            RegexValidator(r"^[A-Za-z][A-Za-z0-9_.-]*\Z", "Use letters, digits, '_', '-' and '.', a letter first.")
+        ],
+    )
+    display_name = models.CharField(max_length=200, blank=True)
+    description = models.TextField(blank=True)
+    handler_method = models.CharField(max_length=255, help_text="Dotted path of a function, e.g. shop.jobs.make_report.")
+    default_timeout = models.PositiveIntegerField(
+        default=default_timeout,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)],
+        help_text="Seconds that one attempt may take.",
+    )
+    default_priority = PriorityField(default=Priority.NORMAL)
+    max_retries = models.PositiveSmallIntegerField(default=default_max_retries, validators=[MaxValueValidator(100)])
+    retry_delay = models.PositiveIntegerField(
+        default=default_retry_delay,
+        validators=[MaxValueValidator(MAX_SECONDS)],
+        help_text="Seconds before the first retry; doubled for each further one.",
+    )
+    is_enabled = models.BooleanField(default=True, help_text="Off: submissions are refused and nothing starts.")
+    is_paused = models.BooleanField(default=False, help_text="On: submissions wait and nothing starts.")
+    requires_permission = models.CharField(max_length=200, blank=True, help_text="app_label.codename, or blank.")
+    deduplication_window = models.PositiveIntegerField(
+        default=default_deduplication_window, help_text="Seconds in which the same work is refused; 0 switches it off."
+    )
+    rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Submissions an organization may make.")
+    rate_limit_window = models.PositiveIntegerField(default=60, help_text="In that many seconds.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(default_timeout__gte=1), name="djobs_type_timeout_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.type_name
+

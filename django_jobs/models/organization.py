@@ -1,0 +1,79 @@
+"""The tenant and who belongs to it. Swappable, like Django's user model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models, transaction
+from django.utils import timezone
+
+from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, ORGANIZATION_SETTING, organization_model_name
+
+# Django reads a swappable model's setting by name while it makes migrations, so it must exist.
+if not hasattr(settings, ORGANIZATION_SETTING):
+    setattr(settings, ORGANIZATION_SETTING, DEFAULT_ORGANIZATION_MODEL)
+
+
+def get_organization_model() -> type[models.Model]:
+    """The model that plays the tenant: ``DJANGO_JOBS_ORGANIZATION_MODEL``, else the built-in one."""
+    name = organization_model_name()
+    try:
+        return apps.get_model(name, require_ready=False)
+    except (LookupError, ValueError) as error:
+        raise ImproperlyConfigured(f"{ORGANIZATION_SETTING} names {name!r}, which is no installed model") from error
+
+
+class AbstractOrganization(models.Model):
+    """What the built-in organization has; a host may build its own on it."""
+
+    name = models.CharField(max_length=140, unique=True, blank=True, help_text="Blank: ORG-<year>-<number>.")
+    title = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True, help_text="Inactive: none of its jobs starts.")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title or self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; a blank name becomes one made of the year and the new row's number."""
+        if self.name:
+            super().save(*args, **kwargs)
+            return
+        # The number is known only after the insert, and a blank name may exist just once meanwhile.
+        with transaction.atomic(using=kwargs.get("using")):
+            self.name = f"new-{timezone.now().timestamp()}"
+            super().save(*args, **kwargs)
+            self.name = f"ORG-{timezone.now().year}-{self.pk:05d}"
+            super().save(update_fields=["name"], using=kwargs.get("using"))
+
+
+class Organization(AbstractOrganization):
+    """The built-in tenant."""
+
+    class Meta(AbstractOrganization.Meta):
+        swappable = ORGANIZATION_SETTING
+
+
+class Membership(models.Model):
+    """A user's place in an organization; read by the built-in access policy."""
+
+    class Role(models.TextChoices):
+        MEMBER = "member", "Member"
+        ADMIN = "admin", "Admin"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="job_memberships")
+    organization = models.ForeignKey(organization_model_name(), on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organization"], name="djobs_membership_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organization} ({self.role})"

@@ -1,0 +1,34 @@
+"""Reading settings from environment variables."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def read_bool(name: str, *, default: bool) -> bool:
+    """The variable as yes or no; unset or empty means `default`."""
+    text = os.environ.get(name, "").strip().lower()
+    if not text:
+        return default
+    if text not in _WORDS:
+        raise ImproperlyConfigured(f"{name}={text!r} is neither yes nor no. Accepted: {', '.join(_WORDS)}.")
+    return _WORDS[text]
+
+
+def read_list(text: str) -> list[str]:
+    """The parts of a comma-separated text."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def required_without_debug(name: str, *, debug: bool, laptop: str) -> str:
+    """The variable, or the `laptop` default while DEBUG is on."""
+    value = os.environ.get(name, "").strip()
+    if value:
+        return value
+    if debug:
+        return laptop
+    raise ImproperlyConfigured(f"{name} must be set in the environment when DEBUG is off.")

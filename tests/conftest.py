@@ -1,0 +1,60 @@
+"""The layers' rules and the few fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import redis
+
+from tests.support.workers import ProcessPool
+
+TESTS: Final = Path(__file__).resolve().parent
+DATABASE_FIXTURES: Final = frozenset({"db", "transactional_db", "django_db_reset_sequences", "live_server"})
+LAYER_MARKS: Final = {
+    "integration": pytest.mark.django_db,
+    "concurrency": pytest.mark.django_db(transaction=True),
+    "acceptance": pytest.mark.django_db(transaction=True),
+}
+process_pool: Final = pytest.StashKey[ProcessPool]()
+
+
+# First, because pytest-django sorts the tests by the mark that is given here.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        layer = item.path.relative_to(TESTS).parts[0]
+        own_mark = item.get_closest_marker("django_db")
+        if layer == "unit" and (own_mark or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))):
+            raise pytest.UsageError(f"{item.nodeid} uses the database: it belongs in tests/integration.")
+        if layer in LAYER_MARKS and own_mark is None:
+            item.add_marker(LAYER_MARKS[layer])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed and process_pool in item.stash:
+        report.sections.append(("Logs of the processes", item.stash[process_pool].logs()))
+    return report
+
+
+@pytest.fixture
+def redis_client() -> Iterator[redis.Redis]:
+    """The run's Redis, emptied."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def processes(
+    request: pytest.FixtureRequest, transactional_db: None, redis_client: redis.Redis, tmp_path: Path
+) -> Iterator[ProcessPool]:
+    """Starts ``manage.py`` commands; what a test leaves running ends before the database is emptied."""
+    pool = request.node.stash[process_pool] = ProcessPool(tmp_path)
+    yield pool
+    pool.clean_up()

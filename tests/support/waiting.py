@@ -1,0 +1,21 @@
+"""Waiting for other processes. The only place in the tests that sleeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.01
+
+
+def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
+    """The first true value of ``predicate``; after ``timeout`` seconds the test fails, saying for ``what``."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {timeout:g} s for {what}; the last look gave {value!r}.")
+        time.sleep(POLL_SECONDS)
+    return value

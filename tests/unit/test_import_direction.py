@@ -1,0 +1,109 @@
+"""Imports point one way, and each vendor is imported in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import django_jobs
+from tests.support.imports import wrong_imports
+
+RIGHT = [
+    ("models/job.py", "from django_jobs.statuses import Status"),
+    ("engine/control.py", "from django_jobs.models import Job"),
+    ("engine/control.py", "from . import transitions"),
+    ("engine/control.py", "import requests"),
+    ("api/views.py", "from ..engine.control import cancel_job"),
+    ("worker/pool.py", "from django_jobs.broker import queues"),
+    ("broker/queues.py", "import rq, redis.exceptions"),
+    ("realtime/consumer.py", "from channels.generic.websocket import AsyncJsonWebsocketConsumer"),
+    ("realtime/routing.py", "from django_jobs.realtime.consumer import JobsConsumer"),
+    ("management/commands/jobs_worker.py", "from django_jobs.worker.pool import run"),
+    ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
+    ("apps.py", "def ready():\n    from django_jobs import broker, realtime"),
+    ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control import cancel_job"),
+]
+
+WRONG = [
+    ("statuses.py", "from django_jobs.models import Job", "statuses imports models"),
+    ("exceptions.py", "from django_jobs.models import Job", "exceptions imports models"),
+    ("models/job.py", "from ..engine import control", "models imports engine"),
+    ("models/job.py", "import django_jobs.engine.control", "models imports engine"),
+    (
+        "models/job.py",
+        "if TYPE_CHECKING:\n    from django_jobs.engine.control import x",
+        "models imports engine",
+    ),
+    ("engine/dispatch.py", "from django_jobs.broker import queues", "engine imports broker"),
+    ("engine/dispatch.py", "from django_jobs import broker", "engine imports broker"),
+    ("engine/dispatch.py", "def push():\n    import_module('django_jobs.broker')", "engine imports broker"),
+    (
+        "engine/events.py",
+        "def send():\n    from django_jobs.realtime import broadcast",
+        "engine imports realtime",
+    ),
+    ("engine/control.py", "from django_jobs.api import views", "engine imports api"),
+    ("engine/control.py", "from django_jobs import submit_job", "engine imports the face of the package"),
+    ("api/views.py", "from django_jobs.admin import job", "api imports admin"),
+    ("api/views.py", "from django_jobs.broker import queues", "api imports broker"),
+    ("admin/job.py", "from django_jobs.api.serializers import JobSerializer", "admin imports api"),
+    (
+        "worker/pool.py",
+        "from django_jobs.management.commands import jobs_worker",
+        "worker imports management",
+    ),
+    ("management/commands/jobs_check.py", "from django_jobs.admin import job", "management imports admin"),
+    ("worker/pool.py", "import rq", "worker imports rq, which only broker may"),
+    (
+        "worker/pool.py",
+        "from redis.exceptions import RedisError",
+        "worker imports redis, which only broker may",
+    ),
+    ("realtime/broadcast.py", "import django_rq", "realtime imports django_rq, which only broker may"),
+    ("api/views.py", "if TYPE_CHECKING:\n    import redis", "api imports redis, which only broker may"),
+    ("broker/queues.py", "import channels.layers", "broker imports channels, which only realtime may"),
+    ("apps.py", "import channels_redis", "apps imports channels_redis, which only realtime may"),
+    (
+        "realtime/broadcast.py",
+        "from django_jobs.realtime.consumer import JobsConsumer",
+        "realtime.broadcast imports realtime.consumer, which is an edge",
+    ),
+    ("helpers.py", "import os", "helpers has no place in the layers; give it one"),
+]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A tree with the modules of django_jobs that the examples below import, all of them empty."""
+    for name in ("models/job", "engine/control", "engine/transitions", "broker/queues", "realtime/consumer"):
+        module = tmp_path / "django_jobs" / f"{name}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.touch()
+    return tmp_path / "django_jobs"
+
+
+def write(package: Path, file: str, source: str) -> None:
+    path = package / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{source}\n")
+
+
+def test_imports_point_one_way() -> None:
+    assert wrong_imports(Path(django_jobs.__file__).parent) == []
+
+
+@pytest.mark.parametrize(("file", "source"), RIGHT)
+def test_an_import_down_the_layers_is_accepted(package: Path, file: str, source: str) -> None:
+    write(package, file, source)
+
+    assert wrong_imports(package) == []
+
+
+@pytest.mark.parametrize(("file", "source", "reason"), WRONG)
+def test_a_wrong_import_is_found(package: Path, file: str, source: str, reason: str) -> None:
+    write(package, file, source)
+
+    (found,) = wrong_imports(package)
+    assert found.startswith(f"{file}:")
+    assert found.endswith(f": {reason}")
