@@ -49,7 +49,6 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "example_project.urls"
 WSGI_APPLICATION = "example_project.wsgi.application"
-ASGI_APPLICATION = "example_project.asgi.application"
 
 TEMPLATES: list[dict[str, Any]] = [
     {
@@ -66,7 +65,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
+    "default": dict(dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Web process and workers write to one file: wait for each other instead of failing with "database is locked".
@@ -77,6 +76,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Decided before the first migrate, like AUTH_USER_MODEL.
+DJANGO_JOBS_ORGANIZATION_MODEL = "django_jobs.Organization"
+
 REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
 RQ_QUEUES = {name: {"URL": REDIS_URL} for name in ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")}
 
@@ -85,6 +87,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
 # Reports are private: no URL serves this directory.
 MEDIA_ROOT = BASE_DIR / "var" / "media"
 STORAGES = {
@@ -98,11 +101,22 @@ STORAGES = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "example_project.logs.JobLineFormatter"}},
+    "formatters": {
+        "line": {
+            # The factory form: dictConfig itself hands defaults on only from Python 3.12.
+            "()": "logging.Formatter",
+            "fmt": "{asctime} {levelname:<7} {job_id:<15} {name}: {message}",
+            "style": "{",
+            # Workers set these on their records, the web server and the shell do not.
+            "defaults": {"job_id": "-", "job_type": "-", "organization": "-", "attempt": "-", "event": "-"},
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "django_jobs": {"level": "INFO"},
         "example_project": {"level": "INFO"},
+        # Its own console handler would print each line a second time.
+        "django": {"handlers": []},
     },
 }

@@ -1,11 +1,12 @@
 """The example project's settings, made fast and kept away from anything that is not a test's.
 
-``DATABASE_URL``, ``REDIS_URL`` and ``DJANGO_JOBS_TEST_DIR`` come from ``tests.support.plugin``; a worker process
-that a test starts gets the test database as its ``DATABASE_URL``.
+The URLs and ``DJANGO_JOBS_TEST_DIR`` come from ``tests.support.plugin``; a worker that a test starts gets the
+test database as its ``DATABASE_URL``, and as JSON in ``DJANGO_JOBS_TEST_SETTINGS`` what the test asks of it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -33,4 +34,7 @@ STATIC_ROOT = RUN_DIR / "static"
 # pytest keeps the records itself; worker processes write theirs to the file that a failing test shows.
 LOGGING["root"]["level"] = os.environ.get("LOG_LEVEL", "INFO")
 
-DJANGO_JOBS: dict[str, Any] = {"HANDLER_MODULES": ("tests.support.handlers",)}
+DJANGO_JOBS: dict[str, Any] = {
+    "HANDLER_MODULES": ("tests.support.handlers",),
+    **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),
+}

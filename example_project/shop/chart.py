@@ -13,7 +13,8 @@ from example_project.shop import paper
 from example_project.shop.reports import Bar
 
 LABEL_SIZE: Final = 7
-GRID_LINES: Final = 5
+MOST_GRID_LINES: Final = 6
+ROUNDING: Final = 1e-9
 AXIS_ROOM: Final = 44
 
 
@@ -22,10 +23,11 @@ def draw_bar_chart(
 ) -> None:
     """The chart over the page's inner width, its x axis at ``y``."""
     left, width = paper.MARGIN + AXIS_ROOM, paper.INNER - AXIS_ROOM
-    step = grid_step(max((float(bar.amount) for bar in bars), default=0.0))
-    top = step * GRID_LINES
-    draw_grid(canvas, step, left=left, y=y, height=height)
-    draw_bars(canvas, bars, top, left=left, width=width, y=y, height=height)
+    highest = max((float(bar.amount) for bar in bars), default=0.0)
+    step = grid_step(highest)
+    lines = max(1, ceil(highest / step - ROUNDING))
+    draw_grid(canvas, step, lines, left=left, y=y, height=height)
+    draw_bars(canvas, bars, step * lines, left=left, width=width, y=y, height=height)
     draw_labels(canvas, bars, left=left, width=width, y=y)
     paper.write(canvas, paper.MARGIN, y + height + 12, y_title, size=LABEL_SIZE, color=paper.MUTED)
     paper.write_right(canvas, paper.RIGHT, y - 26, x_title, size=LABEL_SIZE, color=paper.MUTED)
@@ -35,14 +37,14 @@ def grid_step(highest: float) -> float:
     """The smallest of 1, 2, 2.5, 5 or 10 times a power of ten whose grid holds ``highest``."""
     if highest <= 0:
         return 1.0
-    least = highest / GRID_LINES
+    least = highest / MOST_GRID_LINES
     power = 10.0 ** floor(log10(least))
-    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * 0.999999)
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * (1 - ROUNDING))
 
 
-def draw_grid(canvas: Any, step: float, *, left: float, y: float, height: float) -> None:
-    for line in range(GRID_LINES + 1):
-        at = y + height * line / GRID_LINES
+def draw_grid(canvas: Any, step: float, lines: int, *, left: float, y: float, height: float) -> None:
+    for line in range(lines + 1):
+        at = y + height * line / lines
         paper.rule(canvas, at, left=left, color=paper.MUTED if line == 0 else paper.RULE)
         label = paper.money(Decimal(str(step * line))) if step < 1 else f"{step * line:,.0f}"
         paper.write_right(canvas, left - 6, at - 2.5, label, size=LABEL_SIZE, color=paper.MUTED)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
-ORGANIZATION = "django_jobs.Organization"
+ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL
 
 
 class Customer(models.Model):
@@ -59,9 +60,10 @@ class OrderLine(models.Model):
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="lines")
     quantity = models.PositiveSmallIntegerField()
     unit_price = models.DecimalField(max_digits=8, decimal_places=2, help_text="As it was on the day of the order.")
+    amount = models.DecimalField(max_digits=10, decimal_places=2)
 
     class Meta:
         ordering = ("id",)
 
     def __str__(self) -> str:
-        return f"{self.quantity} × {self.product_id}"
+        return f"{self.quantity} × {self.product}"

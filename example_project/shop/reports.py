@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -75,7 +75,7 @@ def build_report(organization: str, asked: Period | None) -> SalesReport:
     tenant = get_organization_model().objects.get(name=organization)
     sales = Order.objects.filter(organization=tenant)
     period = asked or last_full_month(sales)
-    sales = within(sales, period)
+    sales = sales.filter(ordered_on__range=(period.start, period.end))
     return SalesReport(
         organization=organization,
         title=str(tenant.title or organization),
@@ -86,25 +86,15 @@ def build_report(organization: str, asked: Period | None) -> SalesReport:
     )
 
 
-def within(sales: QuerySet[Order], period: Period) -> QuerySet[Order]:
-    return sales.filter(
-        placed_at__gte=midnight(period.start), placed_at__lt=midnight(period.end + timedelta(days=1))
-    )
-
-
-def midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, tzinfo=UTC)
-
-
 def order_rows(sales: QuerySet[Order]) -> list[OrderRow]:
     rows = (
         sales.annotate(items=Sum("lines__quantity", default=0))
-        .order_by("placed_at", "id")
-        .values_list("number", "placed_at", "customer__name", "items", "total")
+        .order_by("ordered_on", "id")
+        .values_list("number", "ordered_on", "customer__name", "items", "total")
     )
     return [
-        OrderRow(number=number, day=placed_at.date(), customer=customer, items=items, total=total)
-        for number, placed_at, customer, items, total in rows
+        OrderRow(number=number, day=day, customer=customer, items=items, total=total)
+        for number, day, customer, items, total in rows
     ]
 
 
@@ -136,9 +126,9 @@ def last_full_month(sales: QuerySet[Order], today: date | None = None) -> Period
     """The latest calendar month that is over and has orders; without orders simply the last one."""
     this_month = (today or datetime.now(UTC).date()).replace(day=1)
     newest = (
-        sales.filter(placed_at__lt=midnight(this_month)).order_by("-placed_at").values_list("placed_at", flat=True)
-    ).first()
-    return month_of(newest.date() if newest else this_month - timedelta(days=1))
+        sales.filter(ordered_on__lt=this_month).order_by("-ordered_on").values_list("ordered_on", flat=True).first()
+    )
+    return month_of(newest or this_month - timedelta(days=1))
 
 
 def month_of(day: date) -> Period:

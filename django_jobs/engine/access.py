@@ -1,0 +1,87 @@
+"""Who may do what: one class that a host may replace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import QuerySet
+from django.utils.module_loading import import_string
+
+from django_jobs.conf import jobs_settings
+from django_jobs.models import Membership, get_organization_model
+
+if TYPE_CHECKING:
+    from django_jobs.models import Job, JobType
+
+
+class AccessPolicy:
+    """The built-in policy, by :class:`~django_jobs.models.Membership`.
+
+    A host with its own tenants replaces the first five methods; the others are made of them.
+    """
+
+    def organizations_of(self, user: Any) -> QuerySet[Any]:
+        """The organizations whose jobs the user may see."""
+        organizations: QuerySet[Any] = get_organization_model()._default_manager.all()
+        if not self._is_live(user):
+            return organizations.none()
+        return organizations.filter(pk__in=Membership.objects.filter(user_id=user.pk).values("organization_id"))
+
+    def is_member(self, user: Any, organization: Any) -> bool:
+        """Whether the user belongs to the organization."""
+        memberships = Membership.objects.filter(user_id=getattr(user, "pk", None), organization_id=organization.pk)
+        return self._is_live(user) and memberships.exists()
+
+    def is_organization_admin(self, user: Any, organization: Any) -> bool:
+        """Whether the user manages the organization's jobs."""
+        memberships = Membership.objects.filter(
+            user_id=getattr(user, "pk", None), organization_id=organization.pk, role=Membership.Role.ADMIN
+        )
+        return self._is_live(user) and memberships.exists()
+
+    def is_system_admin(self, user: Any) -> bool:
+        """Whether the user manages the jobs of every organization."""
+        return self._is_live(user) and bool(user.has_perm("django_jobs.manage_all_jobs"))
+
+    def is_active(self, organization: Any) -> bool:
+        """Whether the organization's jobs may start."""
+        return bool(organization.is_active)
+
+    def can_submit(self, user: Any, organization: Any, job_type: JobType) -> bool:
+        """Members and system admins may, if they hold the permission that the type requires."""
+        if self.is_system_admin(user):
+            return True
+        required = job_type.requires_permission
+        return self.is_member(user, organization) and (not required or bool(user.has_perm(required)))
+
+    def can_view(self, user: Any, job: Job) -> bool:
+        return self.is_system_admin(user) or self.organizations_of(user).filter(pk=job.organization_id).exists()
+
+    def can_cancel(self, user: Any, job: Job) -> bool:
+        """Owners who still belong to the organization, its admins and system admins may."""
+        if self.can_retry(user, job):
+            return True
+        return job.owner_id is not None and job.owner_id == getattr(user, "pk", None) and self.can_view(user, job)
+
+    def can_retry(self, user: Any, job: Job) -> bool:
+        if self.is_system_admin(user):
+            return True
+        organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+        return organization is not None and self.is_organization_admin(user, organization)
+
+    def can_delete(self, user: Any, job: Job) -> bool:
+        return self.is_system_admin(user)
+
+    def can_read_output(self, user: Any, job: Job) -> bool:
+        return self.can_view(user, job)
+
+    @staticmethod
+    def _is_live(user: Any) -> bool:
+        return bool(getattr(user, "is_authenticated", False) and getattr(user, "is_active", False))
+
+
+def get_policy() -> AccessPolicy:
+    """The host's policy, or the built-in one."""
+    path = jobs_settings.ACCESS_POLICY
+    policy: AccessPolicy = import_string(path)() if path else AccessPolicy()
+    return policy

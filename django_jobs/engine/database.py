@@ -1,0 +1,93 @@
+"""The engine's way to the database: which one, its clock, locks that suit the vendor, and retries of lost races."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db.models import QuerySet
+
+T = TypeVar("T")
+
+_LOCK_MESSAGES = ("deadlock", "database is locked", "lock wait timeout", "could not serialize", "record has changed")
+MAX_TRIES = 8
+
+
+def alias() -> str:
+    """The database that holds jobs; reads go there too, since the row is the truth."""
+    from django_jobs.models import Job
+
+    return router.db_for_write(Job)
+
+
+def connection() -> Any:
+    return connections[alias()]
+
+
+def is_postgresql() -> bool:
+    return bool(connection().vendor == "postgresql")
+
+
+def now() -> dt.datetime:
+    """The database's clock, aware, in UTC."""
+    vendor = connection().vendor
+    if vendor == "sqlite":  # the database is this process, so is its clock
+        return dt.datetime.now(dt.UTC)
+    sql = "SELECT statement_timestamp()" if vendor == "postgresql" else "SELECT UTC_TIMESTAMP(6)"
+    with connection().cursor() as cursor:
+        cursor.execute(sql)
+        value: dt.datetime = cursor.fetchone()[0]
+    return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+
+
+def locked(queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
+    """The rows, locked in ascending primary key, which is what keeps sets of them from deadlocking.
+
+    With ``skip``, rows that somebody else holds are left out. SQLite locks the whole database instead.
+    """
+    features = connection().features
+    queryset = queryset.order_by("pk")
+    if not features.has_select_for_update:
+        return queryset
+    return queryset.select_for_update(
+        skip_locked=skip and features.has_select_for_update_skip_locked,
+        no_key=features.has_select_for_no_key_update,
+    )
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether the database went away, so that the same call may succeed later."""
+    if isinstance(error, InterfaceError):
+        return True
+    return isinstance(error, OperationalError) and not is_lost_race(error)
+
+
+def is_lost_race(error: BaseException) -> bool:
+    """Whether another transaction was in the way (deadlock, lock timeout), so that a new try is right."""
+    text = str(error).lower()
+    return isinstance(error, OperationalError) and any(part in text for part in _LOCK_MESSAGES)
+
+
+def in_transaction(function: Callable[[], T]) -> T:
+    """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once."""
+    if connection().in_atomic_block:
+        with transaction.atomic(using=alias()):
+            return function()
+    for attempt in range(1, MAX_TRIES + 1):
+        try:
+            with transaction.atomic(using=alias()):
+                return function()
+        except OperationalError as error:
+            if attempt == MAX_TRIES or not is_lost_race(error):
+                raise
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))
+    raise AssertionError("unreachable")
+
+
+def on_commit(function: Callable[[], object]) -> None:
+    """Call ``function`` once what was written is committed; never if it is not."""
+    transaction.on_commit(lambda: function() and None, using=alias(), robust=True)

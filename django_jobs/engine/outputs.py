@@ -1,0 +1,61 @@
+"""Files that handlers save: kept apart by tenant and job, under names that nobody can guess."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from pathlib import PurePosixPath
+from typing import IO
+
+from django.core.files.base import ContentFile, File
+from django.utils.text import get_valid_filename
+
+from django_jobs.conf import output_storage
+
+ROOT = "django_jobs"
+
+
+def folder(organization_pk: object, job_id: str) -> str:
+    """The folder that holds a job's files."""
+    return f"{ROOT}/{organization_pk}/{job_id}"
+
+
+def safe_basename(filename: str) -> str:
+    """The last part of a file name, in characters that every storage takes."""
+    name = PurePosixPath(str(filename).replace("\\", "/")).name
+    name = re.sub(r"^\.+", "", name)
+    return get_valid_filename(name[-120:] or "output")
+
+
+def save(organization_pk: object, job_id: str, filename: str, content: bytes | str | IO[bytes]) -> str:
+    """Store the content and return its reference, a name in the output storage."""
+    path = f"{folder(organization_pk, job_id)}/{secrets.token_urlsafe(16)}/{safe_basename(filename)}"
+    file = ContentFile(content) if isinstance(content, bytes | str) else File(content)
+    if isinstance(content, str):
+        file = ContentFile(content.encode())
+    return str(output_storage().save(path, file))
+
+
+def belongs_to(reference: str, organization_pk: object, job_id: str) -> bool:
+    """Whether ``save`` made this reference for this job; any other is mere text."""
+    prefix = folder(organization_pk, job_id) + "/"
+    rest = reference[len(prefix) :]
+    return reference.startswith(prefix) and bool(re.fullmatch(r"[A-Za-z0-9_-]{22}/[^/\\]+", rest))
+
+
+def delete_all(organization_pk: object, job_id: str) -> int:
+    """Delete the files of a job and return how many there were."""
+    storage = output_storage()
+    count = 0
+    try:
+        tokens, _ = storage.listdir(folder(organization_pk, job_id))
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    for token in tokens:
+        path = f"{folder(organization_pk, job_id)}/{token}"
+        for name in storage.listdir(path)[1]:
+            storage.delete(f"{path}/{name}")
+            count += 1
+        storage.delete(path)
+    storage.delete(folder(organization_pk, job_id))
+    return count

@@ -1,0 +1,71 @@
+"""Making values storable: what Django's JSON encoder writes, minus what a database would choke on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+
+class NotStorable(ValueError):
+    """The value cannot be stored as JSON; the message says which part and why."""
+
+
+def storable(value: Any, what: str, max_bytes: int) -> Any:
+    """``value`` as it will be read back from the database.
+
+    Raises NotStorable for types without a JSON form, NaN and infinities, NUL characters, lone surrogates, and for
+    more than ``max_bytes`` of JSON. ``what`` names the value in the message.
+    """
+    try:
+        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
+    # The escapes are the only way in which ASCII JSON can carry these; a backslash that is text is doubled.
+    if "\\u0000" in text and "\x00" in _strings(value_text := json.loads(text)):
+        raise NotStorable(f"{what} cannot be stored as JSON: it holds a NUL character.")
+    plain = json.loads(text) if "\\u0000" not in text else value_text
+    if "\\ud" in text:
+        try:
+            _strings(plain).encode()
+        except UnicodeEncodeError as error:
+            raise NotStorable(f"{what} cannot be stored as JSON: it holds a lone surrogate.") from error
+    if len(text) > max_bytes:
+        raise NotStorable(f"{what} takes {len(text)} bytes as JSON; at most {max_bytes} are accepted.")
+    return plain
+
+
+def _strings(value: Any) -> str:
+    """All text inside a JSON value, joined."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "\n".join([*value, *map(_strings, value.values())])
+    if isinstance(value, list):
+        return "\n".join(map(_strings, value))
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply or contains itself."
+    text = str(error)
+    if "not JSON compliant" in text:
+        return "NaN and Infinity have no JSON form."
+    return text if text.endswith(".") else f"{text}."
+
+
+def clean_text(value: object, limit: int | None = None) -> str:
+    """Any text in a form that every database takes: no NUL, no lone surrogate, cut to ``limit`` characters."""
+    text = str(value).replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if limit is not None and len(text) > limit:
+        return text[: limit - 1] + "…"
+    return text
+
+
+def job_hash(job_type: str, organization_pk: object, parameters: Any) -> str:
+    """SHA-256 over type, organization and canonical parameters: equal work has equal hashes."""
+    canonical = json.dumps([job_type, str(organization_pk), parameters], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,72 @@
+"""What the engine needs of a broker, so that it imports none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from django.utils.module_loading import import_string
+
+from django_jobs.models.job import format_job_id, parse_job_id
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right to claim one attempt of a job; ``attempt`` is the number that the claim will give."""
+
+    pk: int
+    year: int
+    attempt: int
+    priority: int
+
+    @property
+    def id(self) -> str:
+        """The RQ job id."""
+        return f"{format_job_id(self.pk, self.year)}-{self.attempt}"
+
+    @classmethod
+    def parse(cls, text: str, priority: int) -> Ticket | None:
+        """The ticket with this RQ job id; None for one that is not ours."""
+        job_id, _, attempt = text.rpartition("-")
+        parsed = parse_job_id(job_id)
+        if parsed is None or not (attempt.isascii() and attempt.isdecimal()):
+            return None
+        return cls(parsed[0], parsed[1], int(attempt), priority)
+
+
+class Broker(Protocol):
+    """A place where tickets wait. Every method raises BrokerUnavailable when it cannot be reached in time."""
+
+    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
+        """Add tickets to their priorities' queues."""
+
+    def depths(self) -> dict[int, int]:
+        """How many tickets wait, by priority."""
+
+    def waiting_ids(self) -> set[str]:
+        """The ids of all tickets that wait."""
+
+    def installation(self) -> str | None:
+        """The installation that this broker's data belong to; None when it has been emptied."""
+
+    def mark(self, installation: str) -> bool:
+        """Claim an unmarked broker for an installation; False when another one has it."""
+
+    def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
+        """Tell a worker to look at the cancellation of these jobs. A hint: it may get lost."""
+
+
+_current: list[Broker] = []
+
+
+def get_broker() -> Broker:
+    """The broker of this process."""
+    if not _current:
+        _current.append(import_string("django_jobs.broker.RQBroker")())
+    return _current[0]
+
+
+def use_broker(broker: Broker | None) -> None:
+    """Put another broker in place, for tests; None brings the real one back."""
+    _current[:] = [] if broker is None else [broker]

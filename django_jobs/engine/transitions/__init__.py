@@ -1,0 +1,56 @@
+"""The only writer of ``Job.status``: guarded moves of sets of rows, each with its Execution Log row.
+
+A move happens only along an arrow of :data:`django_jobs.statuses.TRANSITIONS`, only from one of the statuses that the
+caller names, and, where an attempt is given, only while that attempt owns the job. Rows are locked in ascending id
+before they are written, so that concurrent sets neither deadlock nor log a wrong ``from_status``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django_jobs.engine import database, events
+from django_jobs.engine.transitions.moves import INCREMENT, NOW, After, Move, Moved
+from django_jobs.statuses import may_move
+
+__all__ = ["INCREMENT", "NOW", "After", "Move", "Moved", "move"]
+
+
+def move(
+    moves: Sequence[Move],
+    *,
+    sources: Iterable[str],
+    actor: str,
+    worker_name: str = "",
+    skip_locked: bool = False,
+) -> list[Moved]:
+    """Move jobs, and return those that moved; the others were no longer where the caller thought.
+
+    ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
+    transaction holds. Atomic: all of it or nothing. ``moves`` may hold a job once.
+    """
+    if not moves:
+        return []
+    allowed = sorted(sources)
+    for source in allowed:
+        for target in {item.to_status for item in moves}:
+            if not may_move(source, target):
+                raise ValueError(f"There is no way from {source} to {target}.")
+    if database.is_postgresql():
+        from django_jobs.engine.transitions import postgresql as backend
+    else:
+        from django_jobs.engine.transitions import portable as backend  # type: ignore[no-redef]
+
+    def apply() -> list[Moved]:
+        moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked)
+        events.announce(moved)
+        return moved
+
+    if database.is_postgresql() and not _spans_shapes(moves):
+        return apply()  # one statement is atomic by itself
+    return database.in_transaction(apply)
+
+
+def _spans_shapes(moves: Sequence[Move]) -> bool:
+    first = moves[0].values.keys()
+    return any(item.values.keys() != first for item in moves)

@@ -1,0 +1,63 @@
+"""The values that say how a set of jobs is to move."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """A moment, in seconds after the database's now; negative: before it."""
+
+    seconds: float = 0.0
+
+
+class _Increment:
+    """The column's value plus one."""
+
+
+NOW: Final = After(0.0)
+INCREMENT: Final = _Increment()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One job on its way to a status.
+
+    ``attempt`` guards: the job moves only while that attempt owns it. ``values`` are further fields of the row;
+    :data:`NOW`, :class:`After` and :data:`INCREMENT` are computed by the database.
+    """
+
+    pk: int
+    to_status: str
+    attempt: int | None = None
+    message: str = ""
+    traceback: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What happened to one job. ``log_id`` is the id of its Execution Log row."""
+
+    pk: int
+    from_status: str
+    to_status: str
+    attempt: int
+    log_id: int
+    job_type: str
+    organization_name: str
+    priority: int
+    created_at: dt.datetime
+    message: str
+    actor: str
+    worker_name: str
+
+    @property
+    def job_id(self) -> str:
+        from django_jobs.models.job import format_job_id
+
+        return format_job_id(self.pk, self.created_at.year)

@@ -1,0 +1,93 @@
+"""Moving a set on databases without ``UPDATE … RETURNING`` in a CTE: lock and read, update by id, log.
+
+The caller has a transaction open.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from django_jobs.engine import database
+from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
+from django_jobs.models import ExecutionLog, Job
+
+
+def _resolve(job: Job, name: str, value: Any, now: dt.datetime) -> Any:
+    if value is INCREMENT:
+        return getattr(job, name) + 1
+    if isinstance(value, After):
+        return now + dt.timedelta(seconds=value.seconds)
+    return value
+
+
+def _write(jobs: list[Job], names: tuple[str, ...]) -> None:
+    """Update the rows: fields that all share in one plain UPDATE, the rest by CASE."""
+    shared: dict[str, Any] = {}
+    varying: list[str] = []
+    for name in names:
+        first = getattr(jobs[0], name)
+        if all(getattr(job, name) == first for job in jobs) and not isinstance(first, dict | list):
+            shared[name] = first
+        else:
+            varying.append(name)
+    rows = Job.objects.using(database.alias())
+    if varying:
+        rows.bulk_update(jobs, varying)
+    rows.filter(pk__in=[job.pk for job in jobs]).update(**shared)
+
+
+def apply_moves(
+    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+) -> list[Moved]:
+    """Move the set inside the open transaction."""
+    wanted = {item.pk: item for item in moves}
+    # No filter on status here: on MariaDB it would lock ranges of that index, in another order than by id.
+    rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))
+    now = database.now()
+    moved: list[tuple[Job, Move, str]] = []
+    shapes: dict[tuple[str, ...], list[Job]] = defaultdict(list)
+    for job in database.locked(rows, skip=skip_locked):
+        item = wanted[job.pk]
+        if job.status not in sources or (item.attempt is not None and job.attempt != item.attempt):
+            continue
+        moved.append((job, item, job.status))
+        job.status = item.to_status
+        for name, value in item.values.items():
+            setattr(job, name, _resolve(job, name, value, now))
+        shapes[tuple(item.values)].append(job)
+    for names, jobs in shapes.items():
+        _write(jobs, ("status", *names))
+    logs = ExecutionLog.objects.using(database.alias()).bulk_create(
+        ExecutionLog(
+            job_id=job.pk,
+            from_status=from_status,
+            to_status=job.status,
+            timestamp=now,
+            actor=actor,
+            message=item.message,
+            attempt=job.attempt,
+            worker_name=worker_name,
+            traceback=item.traceback,
+        )
+        for job, item, from_status in moved
+    )
+    return [
+        Moved(
+            job.pk,
+            from_status,
+            job.status,
+            job.attempt,
+            log.pk,
+            job.job_type_id,
+            job.organization_name,
+            job.priority,
+            job.created_at,
+            item.message,
+            actor,
+            worker_name,
+        )
+        for (job, item, from_status), log in zip(moved, logs, strict=True)
+    ]

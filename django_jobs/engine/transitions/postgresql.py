@@ -1,0 +1,149 @@
+"""Moving a set in one statement: lock, update and log in a chain of CTEs.
+
+Values that all rows share go in once; others travel as arrays, one element a row.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from django_jobs.engine import database
+from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
+from django_jobs.models import ExecutionLog, Job
+
+_FIXED = ("to_status", "attempt", "message", "traceback")
+_FIXED_TYPES = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
+
+
+@functools.cache
+def _column(name: str) -> tuple[str, str]:
+    """(column, type) of a field of Job."""
+    field = Job._meta.get_field(name)
+    assert isinstance(field, models.Field)
+    column, kind = field.column, field.db_type(database.connection())
+    assert column is not None
+    return column, str(kind).split("(", maxsplit=1)[0]
+
+
+def _is_json(name: str) -> bool:
+    return isinstance(Job._meta.get_field(name), models.JSONField)
+
+
+class _Inputs:
+    """Collects the parameters of one statement and how SQL names each value."""
+
+    def __init__(self, moves: Sequence[Move]) -> None:
+        self.moves = moves
+        self.arrays: list[str] = ["%s::bigint[]"]
+        self.names: list[str] = ["pk"]
+        self.array_params: list[Any] = [[item.pk for item in moves]]
+        self.params: dict[str, Any] = {}
+
+    def reference(self, name: str, values: list[Any], kind: str) -> tuple[str, list[Any]]:
+        """The SQL that yields this value for a row, and the parameters that SQL itself holds."""
+        first = values[0]
+        if all(value is first or value == first for value in values):
+            return f"%s::{kind}", [first]
+        alias = f"v{len(self.names)}"
+        self.arrays.append(f"%s::{kind}[]")
+        self.names.append(alias)
+        self.array_params.append(values)
+        return f"old.{alias}", []
+
+
+def _assignment(inputs: _Inputs, name: str) -> tuple[str, list[Any]]:
+    """``column = expression`` for one field, with the expression's parameters."""
+    column, kind = _column(name)
+    values = [item.values[name] for item in inputs.moves]
+    if values[0] is INCREMENT:
+        return f'"{column}" = j."{column}" + 1', []
+    if any(isinstance(value, After) for value in values):
+        seconds = [value.seconds if isinstance(value, After) else None for value in values]
+        if all(second == 0 for second in seconds):
+            return f'"{column}" = statement_timestamp()', []
+        sql, params = inputs.reference(name, seconds, "double precision")
+        return f'"{column}" = statement_timestamp() + {sql} * interval \'1 second\'', params
+    if _is_json(name):
+        values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
+    sql, params = inputs.reference(name, values, kind)
+    return f'"{column}" = {sql}', params
+
+
+def _apply_shape(
+    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+) -> list[Moved]:
+    inputs = _Inputs(moves)
+    fixed = {
+        name: inputs.reference(name, [getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED
+    }
+    assignments = [_assignment(inputs, name) for name in moves[0].values]
+    status_sql, status_params = fixed["to_status"]
+    sets = ", ".join([f"status = {status_sql}", *(sql for sql, _ in assignments)])
+    set_params = [*status_params, *(value for _, params in assignments for value in params)]
+    guard_sql, guard_params = fixed["attempt"][0].replace("old.", "v."), fixed["attempt"][1]
+    message_sql, message_params = fixed["message"][0].replace("old.", "moved."), fixed["message"][1]
+    trace_sql, trace_params = fixed["traceback"][0].replace("old.", "moved."), fixed["traceback"][1]
+    extra = "".join(f", v.{name}" for name in inputs.names[1:])
+    carried = "".join(f", old.{name}" for name in inputs.names[1:])
+    sql = f"""
+        WITH old AS (
+            SELECT j.id, j.status AS from_status{extra}
+            FROM "{Job._meta.db_table}" j
+            JOIN unnest({", ".join(inputs.arrays)}) AS v({", ".join(inputs.names)}) ON j.id = v.pk
+            WHERE j.status = ANY(%s) AND ({guard_sql} IS NULL OR j.attempt = {guard_sql})
+            ORDER BY j.id
+            FOR NO KEY UPDATE OF j {"SKIP LOCKED" if skip_locked else ""}
+        ), moved AS (
+            UPDATE "{Job._meta.db_table}" j SET {sets}
+            FROM old WHERE j.id = old.id
+            RETURNING j.id, old.from_status, j.status, j.attempt, j.job_type_id, j.organization_name, j.priority,
+                j.created_at{carried}
+        ), logged AS (
+            INSERT INTO "{ExecutionLog._meta.db_table}"
+                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
+            SELECT moved.id, from_status, status, statement_timestamp(), %s, {message_sql}, attempt, %s, {trace_sql}
+            FROM moved ORDER BY moved.id
+            RETURNING id, job_id, message
+        )
+        SELECT moved.id, from_status, moved.status, moved.attempt, logged.id, job_type_id, organization_name, priority,
+            created_at, logged.message
+        FROM moved JOIN logged ON logged.job_id = moved.id
+    """  # noqa: S608  (names come from the models)
+    params = [
+        *inputs.array_params,
+        sources,
+        *guard_params,
+        *guard_params,
+        *set_params,
+        actor,
+        *message_params,
+        worker_name,
+        *trace_params,
+    ]
+    with database.connection().cursor() as cursor:
+        cursor.execute(sql, params)
+        return [Moved(*row, actor, worker_name) for row in cursor.fetchall()]
+
+
+def apply_moves(
+    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+) -> list[Moved]:
+    """Move the set; one statement for each shape, that is set of fields written."""
+    shapes: dict[tuple[str, ...], list[Move]] = defaultdict(list)
+    for item in moves:
+        shapes[tuple(item.values)].append(item)
+    if len(shapes) > 1:  # lock all of them in order before the first shape writes
+        rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in moves])
+        list(database.locked(rows, skip=skip_locked).values_list("pk"))
+    return [
+        moved
+        for _, group in sorted(shapes.items(), key=lambda entry: entry[1][0].pk)
+        for moved in _apply_shape(group, sources, actor, worker_name, skip_locked)
+    ]

@@ -1,0 +1,145 @@
+"""The steps of the demo, in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+
+from django_jobs import Status, get_job_status, submit_job
+from django_jobs.exceptions import DuplicateJob
+from example_project.demo import services
+from example_project.demo.services import DemoError, Service
+
+if TYPE_CHECKING:
+    from django_jobs import JobStatus
+    from example_project.demo.console import JobProgress
+
+JOB_TYPE: Final = "pdf_generation"
+ORGANIZATION: Final = "ORG-2025-00001"
+# A whole year: more than a hundred pages, so that there is progress to see.
+PARAMETERS: Final[dict[str, Any]] = {"template": "monthly_report", "date_range": ["2025-01-01", "2025-12-31"]}
+LOOK_EVERY: Final = 0.1
+JOB_SECONDS: Final = 300
+ENDED: Final = {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELED, Status.DEAD_LETTER}
+INTERRUPTED: Final = 130
+
+
+def run(*, once: bool, port: int) -> int:
+    """The whole demo; returns the exit code of the command. Raises DemoError."""
+    services.require_packages("rich")
+    if not once:
+        services.require_free_port(port)
+    if os.environ.get("REDIS_URL"):
+        return run_here(once=once, port=port)
+    with services.embedded_valkey() as url:
+        return run_again(url, once=once, port=port)
+
+
+def run_again(redis_url: str, *, once: bool, port: int) -> int:
+    """The same command in a process whose settings see the Valkey that has just been started."""
+    arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
+    process = subprocess.Popen(services.manage(*arguments), env={**os.environ, "REDIS_URL": redis_url})
+    # Ours is to wait: the other process stops everything, and Valkey must outlive it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: process.terminate())
+    return process.wait()
+
+
+def run_here(*, once: bool, port: int) -> int:
+    from example_project.demo.console import say
+
+    with interruptible():
+        try:
+            services.require_redis()
+            prepare()
+            return run_once() if once else serve(port)
+        except KeyboardInterrupt:
+            say("Stopped.")
+            return INTERRUPTED if once else 0
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM counts as Ctrl+C, and only the first of either: the clean-up that it starts runs undisturbed."""
+
+    def interrupt(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def prepare() -> None:
+    from example_project.demo.console import say
+    from example_project.shop.seeding import seed
+
+    say("Preparing the database.")
+    call_command("migrate", verbosity=0, interactive=False)
+    seed(say)
+
+
+def run_once() -> int:
+    """The main job from submission to its file; 0 when it completed."""
+    from example_project.demo.console import progress_bar, say
+
+    with services.worker(log=settings.BASE_DIR / "var" / "demo" / "worker.log") as worker:
+        job_id = submit_main_job()
+        with progress_bar(job_id) as bar:
+            status = follow(job_id, worker, bar)
+    say(f"{job_id}: {status.status}")
+    if status.status != Status.COMPLETED:
+        say(f"Reason: {status.error_message or 'none given'}")
+        return 1
+    say(f"The report: {default_storage.path(status.output_reference)}")
+    return 0
+
+
+def submit_main_job() -> str:
+    """The id of the job: a new one, or the same work's of some minutes ago."""
+    try:
+        return str(submit_job(job_type=JOB_TYPE, organization=ORGANIZATION, parameters=PARAMETERS).name)
+    except DuplicateJob as refusal:
+        return str(refusal.existing.name)
+
+
+def follow(job_id: str, worker: Service, bar: JobProgress) -> JobStatus:
+    """The job's last status; the bar shows those on the way."""
+    deadline = time.monotonic() + JOB_SECONDS
+    while time.monotonic() < deadline:
+        status = get_job_status(job_id)
+        bar.show(status)
+        if status.status in ENDED:
+            return status
+        worker.check()
+        time.sleep(LOOK_EVERY)
+    raise DemoError(f"{job_id} did not end within {JOB_SECONDS} seconds. The worker's log: {worker.log}")
+
+
+def serve(port: int) -> int:
+    """Worker and web server until Ctrl+C; raises DemoError when one of them ends by itself."""
+    from example_project.demo.console import say, welcome
+
+    with ExitStack() as stack:
+        stack.callback(say, "All stopped.")
+        running = [stack.enter_context(services.worker()), stack.enter_context(services.web_server(port))]
+        stack.callback(say, "Stopping.")
+        welcome(port, submit_main_job())
+        while True:
+            for service in running:
+                service.check()
+            time.sleep(0.5)

