@@ -90,4 +90,4 @@ def in_transaction(function: Callable[[], T]) -> T:
 
 def on_commit(function: Callable[[], object]) -> None:
     """Call ``function`` once what was written is committed; never if it is not."""
-    transaction.on_commit(lambda: function() and None, using=alias(), robust=True)
+    transaction.on_commit(function, using=alias(), robust=True)

@@ -1,0 +1,134 @@
+"""Walking the waiting jobs lane by lane, so that the cost follows what is taken and not what waits.
+
+A lane is a (priority, organization, job type). Lanes are hopped over the index that is kept for this, starting behind
+the organization that was served last; paused types and inactive organizations are skipped as lanes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django_jobs.engine import database
+from django_jobs.models import Job
+
+LANES_AT_ONCE = 50
+
+
+class Lane(NamedTuple):
+    """Jobs of one organization and type that wait with one priority."""
+
+    organization_pk: Any
+    job_type: str
+
+
+class Candidate(NamedTuple):
+    """A job that may be dispatched now; ``created_at`` and ``attempt`` go into its ticket."""
+
+    organization_pk: Any
+    ready_at: Any
+    pk: int
+    attempt: int
+    created_at: Any
+
+
+@functools.cache
+def _names() -> dict[str, str]:
+    connection = database.connection()
+    partial = connection.vendor != "mysql"
+    return {
+        "table": connection.ops.quote_name(Job._meta.db_table),
+        "lane": "priority = %s AND ready_at IS NOT NULL" if partial else "ready_priority = %s",
+        "now": {
+            "postgresql": "statement_timestamp()",
+            "mysql": "UTC_TIMESTAMP(6)",
+            "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+        }[connection.vendor],
+    }
+
+
+def _rows(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+    with database.connection().cursor() as cursor:
+        cursor.execute(sql.format(**_names()), params)
+        return list(cursor.fetchall())
+
+
+def lanes(priority: int, after: Any) -> Iterator[Lane]:
+    """Every lane of a priority once: those behind the organization ``after`` first, then from the start."""
+    yield from _lanes_from(priority, after, None)
+    if after is not None:
+        yield from _lanes_from(priority, None, after)
+
+
+def _lanes_from(priority: int, after: Any, until: Any) -> Iterator[Lane]:
+    last: Lane | None = None
+    while True:
+        found = _next_lanes(priority, after, last)
+        for lane in found:
+            if until is not None and lane.organization_pk > until:
+                return
+            yield lane
+        if len(found) < LANES_AT_ONCE:
+            return
+        last = found[-1]
+
+
+def _next_lanes(priority: int, after: Any, last: Lane | None) -> list[Lane]:
+    """Up to LANES_AT_ONCE lanes behind ``last`` (or behind all of ``after``'s), by index hops in one statement."""
+    if last is not None:
+        start, start_params = "AND (organization_id, job_type_id) > (%s, %s)", [*last]
+    elif after is not None:
+        start, start_params = "AND organization_id > %s", [after]
+    else:
+        start, start_params = "", []
+    if database.connection().vendor == "mysql":
+        return _hop_by_hop(priority, start, start_params)
+    hop = (
+        "SELECT organization_id, job_type_id FROM {table} WHERE {lane} %s ORDER BY organization_id, job_type_id LIMIT 1"
+    )
+    first = hop.replace("%s ORDER", f"{start} ORDER")
+    correlated = [
+        f"(SELECT {column} FROM {{table}} WHERE {{lane}} AND (organization_id, job_type_id) > (walk.o, walk.t) "
+        "ORDER BY organization_id, job_type_id LIMIT 1)"
+        for column in ("organization_id", "job_type_id")
+    ]
+    sql = (
+        f"WITH RECURSIVE walk(o, t) AS (SELECT * FROM ({first}) AS start_lane UNION ALL "
+        f"SELECT {correlated[0]}, {correlated[1]} FROM walk WHERE walk.o IS NOT NULL) "
+        f"SELECT o, t FROM walk WHERE o IS NOT NULL LIMIT {LANES_AT_ONCE}"
+    )
+    return [Lane(*row) for row in _rows(sql, [priority, *start_params, priority, priority])]
+
+
+def _hop_by_hop(priority: int, start: str, start_params: list[Any]) -> list[Lane]:
+    """The same walk with a statement a hop, where a recursive query may not look at the table again."""
+    found: list[Lane] = []
+    while len(found) < LANES_AT_ONCE:
+        rows = _rows(
+            f"SELECT organization_id, job_type_id FROM {{table}} WHERE {{lane}} {start} "  # noqa: S608
+            "ORDER BY organization_id, job_type_id LIMIT 1",
+            [priority, *start_params],
+        )
+        if not rows:
+            return found
+        found.append(Lane(*rows[0]))
+        start = "AND (organization_id > %s OR (organization_id = %s AND job_type_id > %s))"
+        start_params = [rows[0][0], rows[0][0], rows[0][1]]
+    return found
+
+
+def heads(priority: int, taken: list[tuple[Lane, int]]) -> list[Candidate]:
+    """The longest-ready due jobs of each lane, at most the given number of each; one statement for all lanes."""
+    one = (
+        "SELECT * FROM (SELECT organization_id, ready_at, id, attempt, created_at FROM {table} "
+        "WHERE {lane} AND organization_id = %s AND job_type_id = %s AND ready_at <= {now} "
+        "ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
+    )
+    parts, params = [], []
+    for index, (lane, limit) in enumerate(taken):
+        parts.append(one.replace("{index}", str(index)))
+        params += [priority, lane.organization_pk, lane.job_type, limit]
+    if not parts:
+        return []
+    return [Candidate(*row) for row in _rows(" UNION ALL ".join(parts), params)]

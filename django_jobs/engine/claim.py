@@ -1,0 +1,178 @@
+"""Claiming: tickets in, running jobs out; whoever may not run is turned away with the reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database, handlers
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
+from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import Status
+
+POLICY_CACHE_SECONDS = 1.0
+NOT_LOADABLE_SECONDS = 600
+NOT_LOADABLE_DELAY = 5.0
+_NOT_LOADABLE = "Handler not loadable"
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A job that this process may run: one attempt, under a lease."""
+
+    pk: int
+    job_id: str
+    ticket: Ticket
+    job_type: str
+    handler: handlers.Handler
+    organization_pk: Any
+    organization_name: str
+    parameters: Any
+    metadata: Any
+    attempt: int
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a queued job does not run now, and where it goes."""
+
+    to_status: str
+    message: str
+    delay: float = 0.0
+
+
+def claim(tickets: Sequence[Ticket], worker_name: str) -> list[Claimed]:
+    """Take these tickets' jobs into this worker's hands, in the tickets' order.
+
+    A ticket whose job is no longer queued for that attempt is void. One whose row another transaction holds is
+    pushed back to the broker.
+    """
+    skipped: list[Ticket] = []
+    claimed = database.in_transaction(lambda: _claim(tickets, worker_name, skipped))
+    if skipped:
+        get_broker().push(skipped)
+    order = {ticket.pk: index for index, ticket in enumerate(tickets)}
+    return sorted(claimed, key=lambda item: order[item.pk])
+
+
+def _claim(tickets: Sequence[Ticket], worker_name: str, skipped: list[Ticket]) -> list[Claimed]:
+    wanted = {ticket.pk: ticket for ticket in tickets}
+    rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))
+    jobs = list(database.locked(rows, skip=True))
+    skipped[:] = _held_by_others(wanted, jobs)
+    jobs = [job for job in jobs if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
+    types = JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs})
+    accepted: list[Claimed] = []
+    refused: list[Move] = []
+    for job in jobs:
+        verdict = _examine(job, types.get(job.job_type_id))
+        if isinstance(verdict, _Refusal):
+            refused.append(_refuse(job, verdict))
+        else:
+            accepted.append(_claimed(job, wanted[job.pk], verdict))
+    move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)
+    lease = After(float(jobs_settings.LEASE_SECONDS))
+    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
+    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None}
+    moves = [Move(pk=item.pk, to_status=Status.RUNNING, values=values) for item in accepted]
+    moved = {item.pk for item in move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)}
+    return [item for item in accepted if item.pk in moved]
+
+
+def _held_by_others(wanted: dict[int, Ticket], jobs: list[Job]) -> list[Ticket]:
+    """Tickets whose rows exist, still queued, but were skipped because they are locked."""
+    missing = set(wanted) - {job.pk for job in jobs}
+    if not missing:
+        return []
+    held = Job.objects.using(database.alias()).filter(pk__in=missing, status=Status.QUEUED)
+    return [wanted[pk] for pk in held.values_list("pk", flat=True)]
+
+
+def _claimed(job: Job, ticket: Ticket, handler: handlers.Handler) -> Claimed:
+    return Claimed(
+        pk=job.pk,
+        job_id=format_job_id(job.pk, job.created_at.year),
+        ticket=ticket,
+        job_type=job.job_type_id,
+        handler=handler,
+        organization_pk=job.organization_id,
+        organization_name=job.organization_name,
+        parameters=job.input_parameters,
+        metadata=job.metadata,
+        attempt=job.attempt + 1,
+        timeout_seconds=job.timeout_seconds,
+    )
+
+
+def _refuse(job: Job, refusal: _Refusal) -> Move:
+    values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
+    if refusal.to_status == Status.DEAD_LETTER:
+        values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
+    return Move(pk=job.pk, to_status=refusal.to_status, message=refusal.message, values=values)
+
+
+def _examine(job: Job, kind: JobType | None) -> handlers.Handler | _Refusal:
+    """The handler to run, or why not."""
+    if kind is None:
+        return _Refusal(Status.DEAD_LETTER, "Job type not found")
+    if not kind.is_enabled or kind.is_paused:
+        return _Refusal(Status.PENDING, f"The job type is {'paused' if kind.is_enabled else 'disabled'}")
+    problem = _permission_problem(job, kind)
+    if problem is not None:
+        return problem
+    try:
+        return handlers.resolve(kind.handler_method)
+    except handlers.HandlerNotAllowed as error:
+        return _Refusal(Status.DEAD_LETTER, str(error))
+    except handlers.HandlerNotLoadable as error:
+        if _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
+            return _Refusal(Status.DEAD_LETTER, f"{error} No worker could load it for 10 minutes.")
+        return _Refusal(Status.PENDING, str(error), NOT_LOADABLE_DELAY)
+
+
+def _not_loadable_since(job: Job) -> float:
+    """Seconds since the first worker in a row of them could not load this attempt's handler."""
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, attempt=job.attempt)
+    first = logs.filter(to_status=Status.PENDING, message__startswith=_NOT_LOADABLE).order_by("id").first()
+    return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
+
+
+_verdicts: dict[tuple[Any, ...], tuple[float, _Refusal | None]] = {}
+
+
+def _permission_problem(job: Job, kind: JobType) -> _Refusal | None:
+    """What organization and policy say; the same question is not asked twice within a second."""
+    key = (database.alias(), job.organization_id, job.owner_id, job.owner_name, kind.pk, kind.requires_permission)
+    expires, verdict = _verdicts.get(key, (0.0, None))
+    if time.monotonic() >= expires:
+        if len(_verdicts) > 10_000:
+            _verdicts.clear()
+        verdict = _ask_policy(job, kind)
+        _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
+    return verdict
+
+
+def _ask_policy(job: Job, kind: JobType) -> _Refusal | None:
+    organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+    if organization is None:
+        return _Refusal(Status.DEAD_LETTER, "Organization not found")
+    policy = get_policy()
+    if not policy.is_active(organization):
+        return _Refusal(Status.PENDING, "The organization is not active")
+    if not job.owner_name:
+        return None
+    owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
+    if owner is None:
+        return _Refusal(Status.DEAD_LETTER, "The owner no longer exists")
+    if not policy.can_submit(owner, organization, kind):
+        return _Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
+    return None

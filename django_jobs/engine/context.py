@@ -1,0 +1,94 @@
+"""What a handler sees of its job, and through which it speaks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import IO, Any, Protocol
+
+from django_jobs.engine import outputs
+from django_jobs.engine.payloads import clean_text
+
+MAX_MESSAGE = 255
+
+
+class Runner(Protocol):
+    """What runs the handler: takes its progress, and knows whether it is to stop."""
+
+    def report(self, percent: int, message: str | None) -> None:
+        """Take progress; must not make the handler wait."""
+
+    def is_canceled(self) -> bool:
+        """Whether the job is to stop: canceled, or this attempt no longer owns it."""
+
+    def check(self) -> None:
+        """Raise the interruption that is due, if any."""
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """The part in which interruptions may be raised."""
+
+    def shielded(self) -> contextlib.AbstractContextManager[None]:
+        """A part inside of it in which they wait."""
+
+
+class JobContext:
+    """One attempt of a job, for its handler.
+
+    ``parameters`` is what was submitted, as stored JSON; ``metadata`` likewise; ``job_id`` such as
+    ``JOB-2026-00001``; ``organization`` the tenant's id; ``attempt`` counts from 1, and with the job id makes an
+    idempotency key, since a job may run again after its worker died; ``timeout_seconds`` is the attempt's limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        job_type: str,
+        organization: str,
+        organization_pk: Any,
+        parameters: Any,
+        metadata: Any,
+        attempt: int,
+        timeout_seconds: int,
+        runner: Runner,
+    ) -> None:
+        self.job_id = job_id
+        self.job_type = job_type
+        self.organization = organization
+        self.parameters = parameters
+        self.metadata = metadata
+        self.attempt = attempt
+        self.timeout_seconds = timeout_seconds
+        self._organization_pk = organization_pk
+        self._runner = runner
+
+    def update_progress(self, percent: float, message: str | None = None) -> None:
+        """Report progress (0 to 100) and what is being done. Cheap: call it as often as you like.
+
+        Raises JobCanceled when the job is to stop.
+        """
+        value = min(100, max(0, int(percent)))
+        self._runner.report(value, None if message is None else clean_text(message, MAX_MESSAGE))
+        self._runner.check()
+
+    def is_canceled(self) -> bool:
+        """Whether the job is to stop; for handlers that want to end in their own way."""
+        return self._runner.is_canceled()
+
+    def shielded(self) -> contextlib.AbstractContextManager[None]:
+        """A ``with`` block that cancellation and timeout wait for, within the grace."""
+        return self._runner.shielded()
+
+    def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
+        """Store a file for the job's organization and return its reference.
+
+        Return that as ``output_reference`` to make it the job's output.
+        """
+        with self._runner.shielded():
+            return outputs.save(self._organization_pk, self.job_id, filename, content)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """For the engine: the part in which the handler may be interrupted."""
+        with self._runner.interruptible():
+            yield

@@ -1,0 +1,233 @@
+"""From the backlog to the broker: fairly between organizations, and only as much as the window allows.
+
+One dispatcher works at a time, held by a row lock. Jobs become Queued and are committed; only then are their tickets
+pushed, because a ticket that is popped before the commit would match no row.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.models import Count, Q, Sum
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import backlog, database
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.transitions import NOW, After, Move, Moved, move
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import EngineLease, Job, JobType, Worker, get_organization_model
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, Priority, Status
+
+logger = logging.getLogger("django_jobs")
+
+MIN_WINDOW = 8
+WINDOW_CACHE_SECONDS = 0.25
+WORKER_STALE_SECONDS = 30
+BY_URGENCY = tuple(sorted(Priority, reverse=True))
+
+
+def wake() -> int:
+    """Dispatch what may go, if there is room; how many went. Never raises: the scheduler calls it again."""
+    try:
+        if not _broker_has_room():
+            return 0
+        return dispatch()
+    except BrokerUnavailable:
+        return 0
+    except DatabaseError as error:
+        logger.warning("event=dispatch_failed error=%r", error)
+        return 0
+
+
+def dispatch() -> int:
+    """Dispatch until nothing more may go; how many went. Returns at once while another dispatcher works.
+
+    Whoever had the lock looks again after releasing it, so that a job committed meanwhile is not overlooked.
+    """
+    total = 0
+    looked_again = False
+    while True:
+        moved = database.in_transaction(_dispatch_once)
+        if moved is None:
+            return total
+        if moved:
+            push(moved)
+            total += len(moved)
+        elif looked_again:
+            return total
+        looked_again = not moved
+        if not (_broker_has_room() and _something_is_due()):
+            return total
+
+
+def _something_is_due() -> bool:
+    rows = Job.objects.using(database.alias()).filter(ready_at__lte=database.now())
+    return rows.exists()
+
+
+def push(moved: Iterable[Moved], *, front: bool = False) -> None:
+    """Give Queued jobs their tickets; where the broker cannot take them, they go back to Pending."""
+    items = list(moved)
+    try:
+        get_broker().push([_ticket(item) for item in items], front=front)
+    except BrokerUnavailable as error:
+        withdraw([item.pk for item in items], f"The broker could not take it: {error}")
+
+
+def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
+    """Queued jobs back to Pending, not to be dispatched before ``delay`` seconds from now."""
+    values = {"ready_at": After(delay), "queued_at": None}
+    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
+    return move(moves, sources=[Status.QUEUED], actor="system")
+
+
+def _ticket(item: Moved) -> Ticket:
+    return Ticket(item.pk, item.created_at.year, item.attempt + 1, item.priority)
+
+
+def _broker_has_room() -> bool:
+    """A cheap look before the transaction: whoever takes a ticket from a full broker dispatches again."""
+    return sum(get_broker().depths().values()) < window_size()
+
+
+_window: tuple[float, int] = (0.0, MIN_WINDOW)
+
+
+def window_size() -> int:
+    """How many tickets the broker should hold: what the live workers ask for; at least 8 while none is known."""
+    global _window  # noqa: PLW0603  (a process-wide cache of one number)
+    expires, size = _window
+    if time.monotonic() >= expires:
+        since = database.now() - dt.timedelta(seconds=WORKER_STALE_SECONDS)
+        rows = Worker.objects.using(database.alias()).filter(last_seen__gte=since)
+        size = max(rows.aggregate(total=Sum("window"))["total"] or 0, MIN_WINDOW)
+        _window = (time.monotonic() + WINDOW_CACHE_SECONDS, size)
+    return size
+
+
+@dataclass(slots=True)
+class _Load:
+    """What is in flight: tickets by priority, jobs by organization."""
+
+    queued: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    in_flight: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
+
+    def room(self, priority: int, window: int) -> int:
+        """Only tickets of the same or a higher priority take up room."""
+        return window - sum(count for queued, count in self.queued.items() if queued >= priority)
+
+    def add(self, priority: int, organization_pk: Any) -> None:
+        self.queued[priority] += 1
+        self.in_flight[organization_pk] += 1
+
+
+def _read_load() -> _Load:
+    load = _Load()
+    rows = Job.objects.using(database.alias()).filter(status__in=sorted(IN_FLIGHT)).order_by()
+    counted = rows.values_list("organization_id", "priority").annotate(
+        queued=Count("pk", filter=Q(status=Status.QUEUED)), total=Count("pk")
+    )
+    for organization_pk, priority, queued, total in counted:
+        load.queued[priority] += queued
+        load.in_flight[organization_pk] += total
+    return load
+
+
+def _dispatch_once() -> list[Moved] | None:
+    """One pass under the dispatcher's lock; None when another dispatcher has it."""
+    lease = _take_turn()
+    if lease is None:
+        return None
+    load, window = _read_load(), window_size()
+    moves: list[Move] = []
+    cursors = dict(lease.state)
+    for priority in BY_URGENCY:
+        room = load.room(priority, window)
+        if room > 0:
+            moves += _pick(priority, room, load, cursors)
+    moved = move(moves, sources=DISPATCHABLE, actor="system", skip_locked=True)
+    if cursors != lease.state:
+        EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)
+    return moved
+
+
+def _take_turn() -> EngineLease | None:
+    rows = EngineLease.objects.using(database.alias())
+    lease = database.locked(rows.filter(pk="dispatcher"), skip=True).first()
+    if lease is None and not rows.filter(pk="dispatcher").exists():
+        rows.bulk_create([EngineLease(name="dispatcher")], ignore_conflicts=True)
+        lease = database.locked(rows.filter(pk="dispatcher"), skip=True).first()
+    return lease
+
+
+def _pick(priority: int, room: int, load: _Load, cursors: dict[str, Any]) -> list[Move]:
+    """Up to ``room`` jobs of a priority, one organization after the other, starting behind the last one served."""
+    limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+    after = _organization_pk(cursors.get(str(priority)))
+    picked: list[backlog.Candidate] = []
+    batch: list[backlog.Lane] = []
+    for lane in backlog.lanes(priority, after):
+        if load.in_flight[lane.organization_pk] >= limit:
+            continue
+        batch.append(lane)
+        if len(batch) == backlog.LANES_AT_ONCE:
+            picked += _take(priority, _open_lanes(batch), room - len(picked), load, limit)
+            batch = []
+            if len(picked) >= room:
+                break
+    if batch and len(picked) < room:
+        picked += _take(priority, _open_lanes(batch), room - len(picked), load, limit)
+    if picked:
+        cursors[str(priority)] = str(picked[-1].organization_pk)
+    values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
+    return [Move(pk=item.pk, to_status=Status.QUEUED, values=values) for item in picked]
+
+
+def _organization_pk(text: Any) -> Any:
+    return None if text is None else get_organization_model()._meta.pk.to_python(text)
+
+
+def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
+    """Without those whose type is paused or disabled, or whose organization is inactive.
+
+    What no longer exists is let through: the claim ends such jobs with the reason.
+    """
+    types = JobType.objects.using(database.alias()).filter(pk__in={lane.job_type for lane in lanes})
+    closed_types = {kind.pk for kind in types if kind.is_paused or not kind.is_enabled}
+    organizations = get_organization_model()._default_manager.filter(pk__in={lane.organization_pk for lane in lanes})
+    policy = get_policy()
+    inactive = {organization.pk for organization in organizations if not policy.is_active(organization)}
+    return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk not in inactive]
+
+
+def _take(
+    priority: int, lanes: list[backlog.Lane], room: int, load: _Load, limit: int
+) -> list[backlog.Candidate]:
+    """Round after round, one job of each organization, its longest ready first."""
+    if not lanes:
+        return []
+    share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
+    queues: dict[Any, list[backlog.Candidate]] = defaultdict(list)
+    # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.
+    for candidate in backlog.heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
+        queues[candidate.organization_pk].append(candidate)
+    for queue in queues.values():
+        queue.sort(key=lambda item: (item.ready_at, item.pk), reverse=True)
+    order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
+    picked: list[backlog.Candidate] = []
+    while order and len(picked) < room:
+        for organization_pk in list(order):
+            if not queues[organization_pk] or load.in_flight[organization_pk] >= limit:
+                order.remove(organization_pk)
+            elif len(picked) < room:
+                picked.append(queues[organization_pk].pop())
+                load.add(priority, organization_pk)
+    return picked

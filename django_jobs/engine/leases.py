@@ -1,0 +1,87 @@
+"""The right to a running job until a moment: renewed while the worker lives, taken away when it falls silent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database, settle
+from django_jobs.engine.transitions.moves import Moved
+from django_jobs.models import Job
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import Status
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease that a worker holds; ``cancel_seconds`` since its cancel was requested, None if it was not."""
+
+    pk: int
+    job_id: str
+    attempt: int
+    worker_name: str
+    cancel_seconds: float | None
+
+
+def renew(worker_names: Collection[str]) -> list[Held]:
+    """Renew the leases of these workers' running jobs and return them. Rows in use are renewed next time."""
+    if not worker_names:
+        return []
+
+    def store() -> list[Held]:
+        now = database.now()
+        rows = Job.objects.using(database.alias()).filter(
+            status=Status.RUNNING, worker_name__in=sorted(worker_names)
+        )
+        jobs = list(
+            database.locked(rows, skip=True).only(
+                "id", "created_at", "attempt", "worker_name", "cancel_requested_at"
+            )
+        )
+        expires = now + dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
+        Job.objects.using(database.alias()).filter(pk__in=[job.pk for job in jobs]).update(lease_expires_at=expires)
+        return [
+            Held(
+                job.pk,
+                format_job_id(job.pk, job.created_at.year),
+                job.attempt,
+                job.worker_name,
+                (now - job.cancel_requested_at).total_seconds() if job.cancel_requested_at else None,
+            )
+            for job in jobs
+        ]
+
+    return database.in_transaction(store)
+
+
+def release_worker(worker_name: str, started: Collection[tuple[int, int]], reason: str, *, lost: bool) -> list[Moved]:
+    """A worker is gone: the attempts it had started are lost (or, without ``lost``, interrupted), others handed back.
+
+    ``started`` are its (job, attempt) pairs whose handlers had begun; ``reason`` says how it died.
+    """
+    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name=worker_name)
+    held = list(rows.values_list("pk", "attempt"))
+    begun = [pair for pair in held if pair in set(started)]
+    waiting = [pair for pair in held if pair not in set(started)]
+    moved = settle.return_to_queue(waiting, f"Handed back before it began: {reason}", worker_name)
+    if lost:
+        return moved + settle.settle_lost(begun, f"Worker lost: {reason}", worker_name)
+    return moved + settle.return_to_queue(begun, reason, worker_name)
+
+
+def rescue_expired() -> int:
+    """Jobs whose lease ran out: their worker is lost, whatever became of it; how many there were."""
+    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING)
+    expired = rows.filter(Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True))
+    lost = list(expired.order_by("pk").values_list("pk", "attempt", "worker_name")[:BATCH])
+    count = 0
+    for name in sorted({worker_name for _, _, worker_name in lost}):
+        pairs = [(pk, attempt) for pk, attempt, worker_name in lost if worker_name == name]
+        count += len(settle.settle_lost(pairs, "Worker lost: its lease ran out", name, actor="scheduler"))
+    return count

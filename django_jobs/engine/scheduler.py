@@ -1,0 +1,149 @@
+"""The duties that nobody calls: each does one bounded batch and returns a count; one that fails stops no other.
+
+Any number of schedulers may run. One leads, by a lease row; a second one that acted too would do no harm.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError, close_old_connections
+from django.db.models import Q
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database, dispatch, leases, reconciliation, retention
+from django_jobs.models import EngineLease, Worker
+
+logger = logging.getLogger("django_jobs")
+
+RETENTION_PAUSE = 60.0
+WORKER_FORGOTTEN_SECONDS = 120
+LEADER_SECONDS = 10.0
+
+
+class Scheduler:
+    """Runs the duties in turn, once every SCHEDULER_INTERVAL seconds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._steady_since: float | None = None
+        self._last_tick: float | None = None
+        self._pruner = retention.Pruner()
+        self._next_pruning = 0.0
+        self._tickets = reconciliation.TicketWatch()
+        self._failing: set[str] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until ``stop`` is set."""
+        while not stop.is_set():
+            started = time.monotonic()
+            self.tick()
+            pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
+            stop.wait(max(0.05, pause))
+        self.resign()
+
+    def tick(self) -> dict[str, int]:
+        """Do every duty once, if this scheduler leads; what each one did."""
+        close_old_connections()
+        try:
+            if not self.lead():
+                self._steady_since = None
+                return {}
+        except DatabaseError as error:
+            self._steady_since = None
+            self._complain("lead", error)
+            return {}
+        self._failing.discard("lead")
+        self._note_tick()
+        done = {name: self._do(name, duty) for name, duty in self._duties().items()}
+        return {name: count for name, count in done.items() if count}
+
+    def lead(self) -> bool:
+        """Take or keep the leader's lease; whether this scheduler leads."""
+        rows = EngineLease.objects.using(database.alias()).filter(pk="scheduler")
+        now = database.now()
+        values = {
+            "holder": self.name,
+            "ticked_at": now,
+            "expires_at": now + dt.timedelta(seconds=LEADER_SECONDS),
+        }
+        free = Q(holder=self.name) | Q(holder="") | Q(expires_at__isnull=True) | Q(expires_at__lt=now)
+        if rows.filter(free).update(**values):
+            return True
+        if rows.exists():
+            return False
+        EngineLease.objects.using(database.alias()).bulk_create(
+            [EngineLease(name="scheduler")], ignore_conflicts=True
+        )
+        return rows.filter(free).update(**values) > 0
+
+    def resign(self) -> None:
+        """Let another scheduler lead at once."""
+        try:
+            rows = EngineLease.objects.using(database.alias()).filter(pk="scheduler", holder=self.name)
+            rows.update(holder="", expires_at=None)
+        except DatabaseError as error:
+            self._complain("resign", error)
+
+    def _note_tick(self) -> None:
+        """Steady means: ticking without failure or gap, so that every living worker could renew meanwhile."""
+        now = time.monotonic()
+        gap = self._last_tick is not None and now - self._last_tick > 5 + 3 * float(jobs_settings.SCHEDULER_INTERVAL)
+        if self._steady_since is None or gap:
+            self._steady_since = now
+        self._last_tick = now
+
+    def is_steady(self) -> bool:
+        since = self._steady_since
+        return since is not None and time.monotonic() - since >= float(jobs_settings.LEASE_SECONDS)
+
+    def _duties(self) -> dict[str, Callable[[], int]]:
+        return {
+            "dispatch": dispatch.wake,
+            "rescue_expired": self._rescue,
+            "reissue_tickets": self._tickets.reissue_lost,
+            "prune": self._prune,
+            "forget_workers": forget_workers,
+        }
+
+    def _rescue(self) -> int:
+        return leases.rescue_expired() if self.is_steady() else 0
+
+    def _prune(self) -> int:
+        if time.monotonic() < self._next_pruning:
+            return 0
+        count = self._pruner.prune_batch()
+        if not count:
+            self._next_pruning = time.monotonic() + RETENTION_PAUSE
+        return count
+
+    def _do(self, name: str, duty: Callable[[], int]) -> int:
+        try:
+            count = duty()
+        except Exception as error:
+            if isinstance(error, DatabaseError):
+                self._steady_since = None
+            self._complain(name, error)
+            return 0
+        self._failing.discard(name)
+        if count:
+            logger.log(
+                logging.DEBUG if name == "dispatch" else logging.INFO, "event=%s count=%s", name, count
+            )
+        return count
+
+    def _complain(self, name: str, error: Exception) -> None:
+        """Once when a duty starts to fail, not at every tick."""
+        if name not in self._failing:
+            self._failing.add(name)
+            logger.warning("event=duty_failed duty=%s error=%r", name, error)
+
+
+def forget_workers() -> int:
+    """Remove the announcements of workers that were not seen for two minutes."""
+    since = database.now() - dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
+    return Worker.objects.using(database.alias()).filter(last_seen__lt=since).delete()[0]
