@@ -6,7 +6,16 @@ import os
 
 from django.core.exceptions import ImproperlyConfigured
 
-_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 def read_bool(name: str, *, default: bool) -> bool:

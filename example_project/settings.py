@@ -1,7 +1,7 @@
 """Settings of the example project.
 
-From the environment: REDIS_URL, DATABASE_URL, SECRET_KEY, DEBUG, ALLOWED_HOSTS. The defaults suit a laptop; with
-DEBUG off, a missing SECRET_KEY or ALLOWED_HOSTS is refused.
+From the environment: REDIS_URL, DATABASE_URL, SECRET_KEY, DEBUG, ALLOWED_HOSTS. The defaults suit a laptop;
+with DEBUG off, a missing SECRET_KEY or ALLOWED_HOSTS is refused.
 """
 
 from __future__ import annotations
@@ -64,11 +64,10 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-DATABASES: dict[str, Any] = {
-    "default": dict(dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))
-}
+DATABASE_URL = os.environ.get("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
+DATABASES: dict[str, Any] = {"default": dict(dj_database_url.parse(DATABASE_URL))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Web process and workers write to one file: wait for each other instead of failing with "database is locked".
+    # Web process and workers write to one file: they wait instead of failing with "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",

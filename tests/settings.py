@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from example_project.settings import *  # noqa: F403
-from example_project.settings import DATABASES, LOGGING
+from example_project.settings import DATABASES
 
 RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
 
@@ -30,9 +30,6 @@ elif _default["ENGINE"] == "django.db.backends.mysql":
 
 MEDIA_ROOT = RUN_DIR / "media"
 STATIC_ROOT = RUN_DIR / "static"
-
-# pytest keeps the records itself; worker processes write theirs to the file that a failing test shows.
-LOGGING["root"]["level"] = os.environ.get("LOG_LEVEL", "INFO")
 
 DJANGO_JOBS: dict[str, Any] = {
     "HANDLER_MODULES": ("tests.support.handlers",),

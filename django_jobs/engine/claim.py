@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,26 +50,35 @@ class _Refusal:
     delay: float = 0.0
 
 
-def claim(tickets: Sequence[Ticket], worker_name: str) -> list[Claimed]:
+def claim(
+    tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len
+) -> list[Claimed]:
     """Take these tickets' jobs into this worker's hands, in the tickets' order.
 
-    A ticket whose job is no longer queued for that attempt is void. One whose row another transaction holds is
-    pushed back to the broker.
+    ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
+    tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
+    void. One whose row another transaction holds is pushed back too.
     """
-    skipped: list[Ticket] = []
-    claimed = database.in_transaction(lambda: _claim(tickets, worker_name, skipped))
-    if skipped:
-        get_broker().push(skipped)
-    order = {ticket.pk: index for index, ticket in enumerate(tickets)}
+    wanted = {ticket.pk: ticket for ticket in tickets}
+    left: list[Ticket] = []
+    claimed = database.in_transaction(lambda: _claim(wanted, worker_name, fits, left))
+    if left:
+        get_broker().push(left, front=True)
+    order = {pk: index for index, pk in enumerate(wanted)}
     return sorted(claimed, key=lambda item: order[item.pk])
 
 
-def _claim(tickets: Sequence[Ticket], worker_name: str, skipped: list[Ticket]) -> list[Claimed]:
-    wanted = {ticket.pk: ticket for ticket in tickets}
+def _claim(
+    wanted: dict[int, Ticket], worker_name: str, fits: Callable[[Sequence[str]], int], left: list[Ticket]
+) -> list[Claimed]:
     rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))
-    jobs = list(database.locked(rows, skip=True))
-    skipped[:] = _held_by_others(wanted, jobs)
-    jobs = [job for job in jobs if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
+    found = {job.pk: job for job in database.locked(rows, skip=True)}
+    left[:] = _held_by_others(wanted, found)
+    queued = [found[pk] for pk in wanted if pk in found]
+    queued = [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
+    count = max(1, fits([job.job_type_id for job in queued]))
+    jobs = queued[:count]
+    left += [wanted[job.pk] for job in queued[count:]]
     types = JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs})
     accepted: list[Claimed] = []
     refused: list[Move] = []
@@ -88,9 +97,9 @@ def _claim(tickets: Sequence[Ticket], worker_name: str, skipped: list[Ticket]) -
     return [item for item in accepted if item.pk in moved]
 
 
-def _held_by_others(wanted: dict[int, Ticket], jobs: list[Job]) -> list[Ticket]:
+def _held_by_others(wanted: dict[int, Ticket], found: dict[int, Job]) -> list[Ticket]:
     """Tickets whose rows exist, still queued, but were skipped because they are locked."""
-    missing = set(wanted) - {job.pk for job in jobs}
+    missing = set(wanted) - set(found)
     if not missing:
         return []
     held = Job.objects.using(database.alias()).filter(pk__in=missing, status=Status.QUEUED)

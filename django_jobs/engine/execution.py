@@ -14,7 +14,7 @@ from django.db import connections
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import outcomes, retry
 from django_jobs.engine.claim import Claimed
-from django_jobs.engine.context import JobContext
+from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
 from django_jobs.exceptions import JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 
@@ -43,11 +43,26 @@ def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
         ended = _raised(claimed, error)
     finally:
         current_job.reset(token)
-        _restore_connections()
+    _restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
     seconds = time.monotonic() - started
     object.__setattr__(ended, "seconds", seconds)
     object.__setattr__(ended, "started", started)
     return ended
+
+
+def context_for(claimed: Claimed, runner: Runner) -> JobContext:
+    """The context that the handler of this attempt gets."""
+    return JobContext(
+        job_id=claimed.job_id,
+        job_type=claimed.job_type,
+        organization=claimed.organization_name,
+        organization_pk=claimed.organization_pk,
+        parameters=claimed.parameters,
+        metadata=claimed.metadata,
+        attempt=claimed.attempt,
+        timeout_seconds=claimed.timeout_seconds,
+        runner=runner,
+    )
 
 
 def _call(claimed: Claimed, context: JobContext) -> Any:
@@ -88,10 +103,13 @@ def _traceback() -> str:
     return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]
 
 
-def _restore_connections() -> None:
-    """A handler may leave a transaction open or a connection broken; the next job must not inherit that."""
+def _restore_connections(*, interrupted: bool) -> None:
+    """A handler may leave a transaction open or a connection broken; the next job must not inherit that.
+
+    An interruption may have come in the middle of a query, after which a connection's state is unknown.
+    """
     for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block or not connection.get_autocommit():
+        if interrupted or connection.in_atomic_block or not connection.get_autocommit():
             # Closing inside an atomic block only marks it; forget the block first.
             connection.in_atomic_block = False
             connection.savepoint_ids = []

@@ -60,18 +60,23 @@ def renew(worker_names: Collection[str]) -> list[Held]:
     return database.in_transaction(store)
 
 
-def release_worker(worker_name: str, started: Collection[tuple[int, int]], reason: str, *, lost: bool) -> list[Moved]:
-    """A worker is gone: the attempts it had started are lost (or, without ``lost``, interrupted), others handed back.
+def release_worker(
+    worker_name: str, started: Collection[tuple[int, int]], reason: str, how: str = "lost"
+) -> list[Moved]:
+    """A worker is gone: end the attempts it had started as ``how`` says, and hand the others back.
 
-    ``started`` are its (job, attempt) pairs whose handlers had begun; ``reason`` says how it died.
+    ``started`` are its (job, attempt) pairs whose handlers had begun. ``how`` is ``lost`` (it died), ``timed_out``
+    (it was killed because its handler ran too long) or ``interrupted`` (an orderly end, which costs no retry).
     """
     rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name=worker_name)
     held = list(rows.values_list("pk", "attempt"))
     begun = [pair for pair in held if pair in set(started)]
     waiting = [pair for pair in held if pair not in set(started)]
     moved = settle.return_to_queue(waiting, f"Handed back before it began: {reason}", worker_name)
-    if lost:
+    if how == "lost":
         return moved + settle.settle_lost(begun, f"Worker lost: {reason}", worker_name)
+    if how == "timed_out":
+        return moved + settle.settle_timed_out(begun, worker_name)
     return moved + settle.return_to_queue(begun, reason, worker_name)
 
 

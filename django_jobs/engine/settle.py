@@ -121,8 +121,7 @@ def _move_for(job: Job, item: outcomes.Outcome) -> Move:
         case outcomes.Raised():
             return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after)
         case outcomes.TimedOut():
-            text = f"Ran longer than {job.timeout_seconds} seconds"
-            return _retry(job, Status.TIMED_OUT, text, item.traceback, None)
+            return _timed_out(job, item.traceback)
         case _:
             raise TypeError(f"unknown outcome {item!r}")
 
@@ -149,6 +148,10 @@ def _back_to_queue(job: Job, text: str) -> Move:
 def _lost(job: Job, text: str) -> Move:
     # The first loss is probably the machine's fault, a second one the job's.
     return _retry(job, Status.FAILED, text, "", 0.0 if job.retry_count == 0 else None)
+
+
+def _timed_out(job: Job, traceback: str) -> Move:
+    return _retry(job, Status.TIMED_OUT, f"Ran longer than {job.timeout_seconds} seconds", traceback, None)
 
 
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
@@ -181,6 +184,11 @@ def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: str, wor
 def settle_lost(lost: Sequence[tuple[int, int]], text: str, worker_name: str, actor: str = "worker") -> list[Moved]:
     """Attempts (job, attempt) whose worker died or fell silent: Failed, or Dead Letter when retries are spent."""
     return _end_unreported(lost, lambda job: _lost(job, text), worker_name, actor)
+
+
+def settle_timed_out(overdue: Sequence[tuple[int, int]], worker_name: str) -> list[Moved]:
+    """Attempts whose handler had to be killed because it ran too long."""
+    return _end_unreported(overdue, lambda job: _timed_out(job, ""), worker_name, "worker")
 
 
 def return_to_queue(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -66,10 +67,19 @@ Log in as {SUPERUSER}, password {DEMO_PASSWORD}. The other accounts have the sam
 
 {job_id} is making a PDF right now. What to try next:
 
-  - Open {job_id} in the admin: its status, its progress, its execution log.
-  - Submit one yourself, in a second terminal. manage.py shell does not reach an embedded Valkey
-    unless REDIS_URL is set as below; the job would wait until the next scheduler tick.
-  - Kill one of the worker's processes while a job runs: its job runs again.
+  - Open {job_id} in the admin: its status, its result, its execution log.
+  - Submit a job of your own from a second terminal:
+    {shell_line()}
+  - Kill one of the worker's processes while a job runs, and see the job run again.
 
 Ctrl+C stops everything.
 """)
+
+
+def shell_line() -> str:
+    """A command that submits a job to this very demo."""
+    submit = f"submit_job('pdf_generation', '{SHOPS[1].organization}')"
+    code = f"from django_jobs import submit_job; print({submit}.name)"
+    # Whoever set a URL with a password has it in the environment and does not need it on the screen.
+    reach = "" if "@" in settings.REDIS_URL else f"REDIS_URL={settings.REDIS_URL} "
+    return f'{reach}python manage.py shell -c "{code}"'

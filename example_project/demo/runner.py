@@ -47,7 +47,8 @@ def run(*, once: bool, port: int) -> int:
 def run_again(redis_url: str, *, once: bool, port: int) -> int:
     """The same command in a process whose settings see the Valkey that has just been started."""
     arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
-    process = subprocess.Popen(services.manage(*arguments), env={**os.environ, "REDIS_URL": redis_url})
+    environment = {**os.environ, "REDIS_URL": redis_url}
+    process = subprocess.Popen(services.manage(*arguments), env=environment)
     # Ours is to wait: the other process stops everything, and Valkey must outlive it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: process.terminate())
@@ -69,7 +70,7 @@ def run_here(*, once: bool, port: int) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM counts as Ctrl+C, and only the first of either: the clean-up that it starts runs undisturbed."""
+    """SIGTERM counts as Ctrl+C, and only the first of either, so that nothing disturbs the clean-up."""
 
     def interrupt(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -102,7 +103,7 @@ def run_once() -> int:
         with progress_bar(job_id) as bar:
             status = follow(job_id, worker, bar)
     say(f"{job_id}: {status.status}")
-    if status.status != Status.COMPLETED:
+    if status.status != Status.COMPLETED or status.output_reference is None:
         say(f"Reason: {status.error_message or 'none given'}")
         return 1
     say(f"The report: {default_storage.path(status.output_reference)}")

@@ -1,4 +1,4 @@
-"""The processes of the demo, each a context manager that stops what it started. All of them bind to 127.0.0.1 only."""
+"""The demo's processes, each a context manager that stops what it started. All bind to 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def require_redis() -> None:
             client.ping()
     except (RedisError, ValueError) as error:
         raise DemoError(
-            f"Redis does not answer at REDIS_URL ({error}). Start it, or unset REDIS_URL to use the embedded one."
+            f"Redis does not answer at REDIS_URL ({error}). Start it, or unset REDIS_URL."
         ) from error
 
 
@@ -106,7 +106,9 @@ def embedded_valkey() -> Iterator[str]:
     with process:
         url = process.stdout.readline().strip() if process.stdout else ""
         if not url:
-            raise DemoError("The embedded Valkey did not start; see above. With a REDIS_URL it is not needed.")
+            raise DemoError(
+                "The embedded Valkey did not start; see above. With a REDIS_URL it is not needed."
+            )
         yield url
 
 
@@ -140,7 +142,7 @@ def service(
     log: Path | None = None,
     quiet: bool = False,
 ) -> Iterator[Service]:
-    """The command in a session of its own, so that a Ctrl+C reaches the demo alone, which then stops it in order."""
+    """The command in a session of its own: a Ctrl+C reaches the demo alone, which stops it in order."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
-"""A Valkey for as long as somebody holds our standard input: ``python -m example_project.demo.valkey_server``.
+"""A Valkey that lives while somebody holds our standard input.
 
-A process of its own, in a session of its own, because a Ctrl+C in the terminal would otherwise stop Valkey before the
-workers that still need it. The end of standard input also comes when the demo is killed, so no server outlives it.
+A process and session of its own (``python -m example_project.demo.valkey_server``), because a Ctrl+C in the
+terminal would otherwise stop Valkey before the workers that still need it. Standard input also ends when the
+demo is killed, so no server outlives it.
 """
 
 from __future__ import annotations

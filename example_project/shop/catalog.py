@@ -126,9 +126,9 @@ SHOPS: Final = (
 )
 
 FIRST_NAMES: Final = (
-    "Amélie", "Anton", "Beatriz", "Björn", "Chloé", "Daniel", "Elif", "Emma", "Farid", "Freya", "Giulia", "Hannah",
-    "Iñigo", "Ivan", "Jana", "Jürgen", "Katarína", "Lars", "Leïla", "Marek", "Maya", "Noah", "Olivia", "Pedro",
-    "Renée", "Samuel", "Sofía", "Thomas", "Yara", "Zoë",
+    "Amélie", "Anton", "Beatriz", "Björn", "Chloé", "Daniel", "Elif", "Emma", "Farid", "Freya", "Giulia",
+    "Hannah", "Iñigo", "Ivan", "Jana", "Jürgen", "Katarína", "Lars", "Leïla", "Marek", "Maya", "Noah",
+    "Olivia", "Pedro", "Renée", "Samuel", "Sofía", "Thomas", "Yara", "Zoë",
 )  # fmt: skip
 
 LAST_NAMES: Final = (

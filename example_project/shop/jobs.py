@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def pdf_generation(context: JobContext) -> dict[str, Any]:
     """The sales report of the job's organization as a PDF.
 
-    Parameters: ``template`` ("monthly_report") and ``date_range``, two ISO dates, both included; without a range it
-    is the last full month that has orders.
+    Parameters: ``template`` ("monthly_report") and ``date_range``, two ISO dates, both included. Without
+    a range it is the last full month that has orders.
     """
     from example_project.shop.parameters import read_parameters
     from example_project.shop.pdf import draw_report

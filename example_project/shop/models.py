@@ -1,4 +1,4 @@
-"""What a small mail-order shop keeps. Every row belongs to one organization, directly or through its order."""
+"""What a small mail-order shop keeps. Every row belongs to one organization, itself or through its order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class Customer(models.Model):
 
     class Meta:
         ordering = ("name", "id")
-        constraints = (models.UniqueConstraint(fields=("organization", "email"), name="shop_customer_by_email"),)
+        constraints = (
+            models.UniqueConstraint(fields=("organization", "email"), name="shop_customer_by_email"),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -48,7 +50,9 @@ class Order(models.Model):
 
     class Meta:
         ordering = ("-ordered_on", "-id")
-        constraints = (models.UniqueConstraint(fields=("organization", "number"), name="shop_order_by_number"),)
+        constraints = (
+            models.UniqueConstraint(fields=("organization", "number"), name="shop_order_by_number"),
+        )
         indexes = (models.Index(fields=("organization", "ordered_on", "id"), name="shop_order_report"),)
 
     def __str__(self) -> str:
@@ -59,11 +63,11 @@ class OrderLine(models.Model):
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="lines")
     quantity = models.PositiveSmallIntegerField()
-    unit_price = models.DecimalField(max_digits=8, decimal_places=2, help_text="As it was on the day of the order.")
+    unit_price = models.DecimalField(max_digits=8, decimal_places=2, help_text="On the day of the order.")
     amount = models.DecimalField(max_digits=10, decimal_places=2)
 
     class Meta:
         ordering = ("id",)
 
     def __str__(self) -> str:
-        return f"{self.quantity} × {self.product}"
+        return f"{self.quantity} x {self.product}"

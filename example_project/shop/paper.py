@@ -11,7 +11,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase.pdfmetrics import stringWidth
 
 WIDTH, HEIGHT = A4
-MARGIN: Final = 48
+MARGIN: Final = 48.0
 RIGHT: Final = WIDTH - MARGIN
 INNER: Final = WIDTH - 2 * MARGIN
 

@@ -30,7 +30,7 @@ class Period:
 def read_parameters(parameters: Mapping[str, Any]) -> Period | None:
     """The period that was asked for, or None when the parameters leave it open.
 
-    Raises PermanentError, which says what would be accepted: the same parameters fail again however often they run.
+    Raises PermanentError, which says what would be accepted: a retry could not make them better.
     """
     unknown = sorted(set(parameters) - ACCEPTED)
     if unknown:
@@ -43,11 +43,13 @@ def read_parameters(parameters: Mapping[str, Any]) -> Period | None:
 
 
 def read_period(value: Any) -> Period:
-    if not isinstance(value, list | tuple) or len(value) != 2:
+    try:
+        first, last = value if isinstance(value, list | tuple) else ()
+    except ValueError:
         raise PermanentError(
             f'date_range must be two dates, for example ["2025-01-01", "2025-01-31"]; got {value!r}.'
-        )
-    period = Period(start=read_day(value[0]), end=read_day(value[1]))
+        ) from None
+    period = Period(start=read_day(first), end=read_day(last))
     if period.start > period.end:
         raise PermanentError(
             f"date_range is reversed: {period.start} is after {period.end}. The first day comes first."
@@ -62,7 +64,7 @@ def read_day(value: Any) -> date:
         day = date.fromisoformat(value)
     except (TypeError, ValueError):
         raise PermanentError(
-            f"date_range holds {value!r}, which is no date. Dates are written YYYY-MM-DD, for example 2025-01-31."
+            f"date_range holds {value!r}, which is no date. Dates are written like 2025-01-31."
         ) from None
     if day.year not in YEARS:
         raise PermanentError(f"date_range holds {day}. Years {YEARS[0]} to {YEARS[-1]} are accepted.")

@@ -167,7 +167,9 @@ def draw_tables(book: Book, orders: Sequence[OrderRow]) -> None:
         book.end_page()
 
 
-def draw_table(canvas: Any, rows: Sequence[OrderRow], carried: Decimal, *, first: bool, last: bool) -> Decimal:
+def draw_table(
+    canvas: Any, rows: Sequence[OrderRow], carried: Decimal, *, first: bool, last: bool
+) -> Decimal:
     """One page of orders under what was carried to it; returns what it carries on."""
     write(canvas, paper.MARGIN, paper.HEIGHT - 60, "Orders", font=paper.BOLD, size=13)
     draw_columns(canvas, TABLE_TOP)

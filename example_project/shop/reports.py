@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db.models import Count, QuerySet, Sum
 
-from django_jobs import get_organization_model
+from django_jobs.models import Organization
 from example_project.shop.models import Order, OrderLine
 from example_project.shop.parameters import Period
 
@@ -72,13 +72,13 @@ class SalesReport:
 
 def build_report(organization: str, asked: Period | None) -> SalesReport:
     """The report of one organization (its id); without a period that of its last full month with orders."""
-    tenant = get_organization_model().objects.get(name=organization)
+    tenant = Organization.objects.get(name=organization)
     sales = Order.objects.filter(organization=tenant)
     period = asked or last_full_month(sales)
     sales = sales.filter(ordered_on__range=(period.start, period.end))
     return SalesReport(
         organization=organization,
-        title=str(tenant.title or organization),
+        title=tenant.title or organization,
         period=period,
         orders=order_rows(sales),
         products=top_products(sales),
@@ -125,9 +125,8 @@ def ranked(rows: Any) -> list[Ranked]:
 def last_full_month(sales: QuerySet[Order], today: date | None = None) -> Period:
     """The latest calendar month that is over and has orders; without orders simply the last one."""
     this_month = (today or datetime.now(UTC).date()).replace(day=1)
-    newest = (
-        sales.filter(ordered_on__lt=this_month).order_by("-ordered_on").values_list("ordered_on", flat=True).first()
-    )
+    over = sales.filter(ordered_on__lt=this_month).order_by("-ordered_on")
+    newest = over.values_list("ordered_on", flat=True).first()
     return month_of(newest or this_month - timedelta(days=1))
 
 

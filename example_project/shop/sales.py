@@ -55,8 +55,12 @@ class DraftOrder:
         return sum((line.amount for line in self.lines), Decimal("0.00"))
 
 
+def seeded(subject: str, shop: Shop) -> Random:
+    return Random(f"{subject} of {shop.organization}")
+
+
 def draft_customers(shop: Shop) -> list[DraftCustomer]:
-    rng = Random(f"customers of {shop.organization}")
+    rng = seeded("customers", shop)
     names = rng.sample([f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES], shop.customers)
     return [
         DraftCustomer(name=name, email=f"customer{number}@example.com", city=rng.choice(CITIES))
@@ -66,7 +70,7 @@ def draft_customers(shop: Shop) -> list[DraftCustomer]:
 
 def draft_orders(shop: Shop, first: date = FIRST_DAY, last: date = LAST_DAY) -> Iterator[DraftOrder]:
     """All orders of the shop in the order in which they were placed, numbered within their year."""
-    rng = Random(f"orders of {shop.organization}")
+    rng = seeded("orders", shop)
     # A few regulars buy often, most customers now and then.
     loyalty = [1 / (rank + 8) for rank in range(shop.customers)]
     day, number = first, 0

@@ -1,4 +1,4 @@
-"""The demo's rows: organizations, accounts, Job Types and three years of orders. Seeding again changes nothing."""
+"""The demo's organizations, accounts, Job Types, three years of orders. Seeding twice changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from example_project.shop.models import Customer, Order, OrderLine, Product
 from example_project.shop.sales import DraftOrder, draft_customers, draft_orders
 
 # Known to everybody who reads this file, so it is given to nobody once DEBUG is off.
-DEMO_PASSWORD: Final = "demo"
+DEMO_PASSWORD: Final = "demo"  # noqa: S105
 SUPERUSER: Final = "admin"
 BATCH: Final = 2000
 
@@ -79,7 +79,8 @@ def seed_shop(shop: Shop) -> str:
     drafts = list(draft_orders(shop))
     orders = make_orders(organization, customers, drafts)
     make_lines(orders, products, drafts)
-    return f"{shop.organization}: {len(products)} products, {len(customers)} customers, {len(orders)} orders made."
+    made = f"{len(products)} products, {len(customers)} customers, {len(orders)} orders"
+    return f"{shop.organization}: {made} made."
 
 
 def make_customers(shop: Shop, organization: Organization) -> list[Customer]:

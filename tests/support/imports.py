@@ -52,7 +52,7 @@ TYPES_ONLY: Final = frozenset({"exceptions"})
 
 @dataclass(frozen=True)
 class Import:
-    """``module``, an absolute name, is imported at ``line``; ``for_types`` when only a type checker sees it."""
+    """``module``, an absolute name, is imported at ``line``; ``for_types``: only a type checker sees it."""
 
     module: str
     line: int

@@ -1,4 +1,4 @@
-"""Embedded Redis-compatible servers: the run's own, and more for tests that stop, empty or blackhole theirs."""
+"""Embedded Redis-compatible servers: the run's own, and more for tests that stop or empty theirs."""
 
 from __future__ import annotations
 

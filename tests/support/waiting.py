@@ -12,7 +12,7 @@ POLL_SECONDS = 0.01
 
 
 def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
-    """The first true value of ``predicate``; after ``timeout`` seconds the test fails, saying for ``what``."""
+    """The first true value of ``predicate``; after ``timeout`` seconds the test fails and names ``what``."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() > deadline:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 from django.db import connection
@@ -62,7 +63,7 @@ class ManagedProcess:
         return found
 
     def wait_for_log(self, text: str, timeout: float = 15.0) -> None:
-        """Until ``text`` appears in the log; a process that ends without writing it fails the test at once."""
+        """Until ``text`` appears in the log; a process that ends without it fails the test at once."""
 
         def appeared_or_ended() -> bool:
             return text in self.log() or not self.is_running()
@@ -90,8 +91,8 @@ class ManagedProcess:
         if self.is_running():
             self.popen.kill()
         self.popen.wait()
-        # Looked up after the parent is gone, so that it cannot replace what is killed here. psutil compares start
-        # times, hence a reused pid is not taken for ours.
+        # Looked up after the parent is gone, so that it cannot replace what is killed here. psutil compares
+        # start times, hence a reused pid is not taken for ours.
         for process in self._survivors():
             try:
                 process.kill()
@@ -121,16 +122,26 @@ class ProcessPool:
         self.processes: list[ManagedProcess] = []
         self._numbers = itertools.count(1)
 
-    def start(self, *arguments: str, **environ: str) -> ManagedProcess:
-        """``manage.py`` with ``arguments`` on the test database; keywords add to its environment."""
+    def start(
+        self,
+        *arguments: str,
+        settings: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> ManagedProcess:
+        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``."""
         log_path = self.directory / f"{next(self._numbers)}-{arguments[0]}.log"
-        process = ManagedProcess(arguments, log_path, process_environ(**environ))
+        process = ManagedProcess(arguments, log_path, process_environ(settings or {}, environ or {}))
         self.processes.append(process)
         return process
 
-    def worker(self, *options: str, **environ: str) -> ManagedProcess:
+    def worker(
+        self,
+        *options: str,
+        settings: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> ManagedProcess:
         """``manage.py jobs_worker`` with ``options``."""
-        return self.start("jobs_worker", *options, **environ)
+        return self.start("jobs_worker", *options, settings=settings, environ=environ)
 
     def clean_up(self) -> None:
         # Newest first: a scheduler does not get to rescue the jobs of workers that end before it.
@@ -142,11 +153,12 @@ class ProcessPool:
         return "\n".join(f"--- {process}\n{process.log()}" for process in self.processes)
 
 
-def process_environ(**environ: str) -> dict[str, str]:
+def process_environ(settings: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which ``tests.settings`` mean the test database, and the Redis of this run."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "DATABASE_URL": database_url(connection.settings_dict),
+        "DJANGO_JOBS_TEST_SETTINGS": json.dumps(dict(settings)),
         **environ,
     }

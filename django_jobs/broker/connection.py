@@ -1,0 +1,44 @@
+"""Connections to Redis as the host configured them in RQ_QUEUES, but with bounded patience."""
+
+from __future__ import annotations
+
+import functools
+
+import django_rq
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from django_jobs.conf import jobs_settings
+from django_jobs.statuses import Priority
+
+CONNECT_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
+BLOCK_SECONDS = 2
+
+
+def queue_name(priority: int) -> str:
+    """The RQ queue of a priority."""
+    return str(jobs_settings.QUEUES[Priority(priority).label])
+
+
+def queue_names() -> list[str]:
+    """All queues, the most urgent first."""
+    return [queue_name(priority) for priority in sorted(Priority, reverse=True)]
+
+
+def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
+    """A new client with its own pool: no call takes longer than connecting and ``answer_seconds``."""
+    client: Redis = django_rq.get_connection(queue_name(Priority.NORMAL))
+    client.connection_pool.connection_kwargs.update(
+        socket_timeout=answer_seconds,
+        socket_connect_timeout=CONNECT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+@functools.cache
+def shared() -> Redis:
+    """The process's client for short calls."""
+    return connect()

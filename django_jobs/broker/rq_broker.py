@@ -1,0 +1,102 @@
+"""The engine's broker on RQ: bounded in time, and quiet for a second after a failure."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import redis
+from redis import Redis
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
+
+from django_jobs.broker import connection, tickets
+from django_jobs.engine.ports import Ticket
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.statuses import Priority
+
+T = TypeVar("T")
+
+BREAK_SECONDS = 1.0
+CANCEL_COMMAND = "cancel-jobs"
+
+
+class RQBroker:
+    """Tickets as RQ jobs; see :class:`django_jobs.engine.ports.Broker` for what each method means."""
+
+    def __init__(self) -> None:
+        self._broken_until = 0.0
+
+    def push(self, items: Sequence[Ticket], *, front: bool = False) -> None:
+        by_priority: dict[int, list[str]] = defaultdict(list)
+        for ticket in items:
+            by_priority[ticket.priority].append(ticket.id)
+
+        def push_all(client: Redis) -> None:
+            for priority, ids in by_priority.items():
+                tickets.push(client, connection.queue_name(priority), ids, front=front)
+
+        self._call(push_all)
+
+    def depths(self) -> dict[int, int]:
+        def read(client: Redis) -> dict[int, int]:
+            with client.pipeline(transaction=False) as pipeline:
+                for priority in Priority:
+                    pipeline.llen(tickets.queue_key(connection.queue_name(priority)))
+                return dict(zip(map(int, Priority), pipeline.execute(), strict=True))
+
+        return self._call(read)
+
+    def waiting_ids(self) -> set[str]:
+        def read(client: Redis) -> set[str]:
+            with client.pipeline(transaction=False) as pipeline:
+                for name in connection.queue_names():
+                    pipeline.lrange(tickets.queue_key(name), 0, -1)
+                return {ticket_id.decode() for ids in pipeline.execute() for ticket_id in ids}
+
+        return self._call(read)
+
+    def installation(self) -> str | None:
+        value = self._call(lambda client: client.get(tickets.MARKER))
+        return value.decode() if isinstance(value, bytes) else None
+
+    def mark(self, installation: str) -> bool:
+        def claim(client: Redis) -> bool:
+            client.set(tickets.MARKER, installation, nx=True)
+            return bool(client.get(tickets.MARKER) == installation.encode())
+
+        return self._call(claim)
+
+    def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
+        payload = json.dumps({"command": CANCEL_COMMAND, "job_ids": list(job_ids)})
+        self._call(lambda client: client.publish(PUBSUB_CHANNEL_TEMPLATE % worker_name, payload))
+
+    def eviction_policy(self) -> str:
+        """Redis's ``maxmemory-policy``; an empty text where it may not be asked."""
+
+        def read(client: Redis) -> str:
+            try:
+                return str(client.config_get("maxmemory-policy").get("maxmemory-policy", ""))
+            except redis.ResponseError:
+                return ""
+
+        return self._call(read)
+
+    def foreign_ids(self) -> list[str]:
+        """RQ jobs in our queues that are not ours."""
+        return sorted(found for found in self.waiting_ids() if Ticket.parse(found, Priority.NORMAL) is None)
+
+    def _call(self, function: Callable[[Redis], T]) -> T:
+        """Call Redis; BrokerUnavailable when it does not answer, and for a second after that without trying."""
+        if time.monotonic() < self._broken_until:
+            raise BrokerUnavailable("Redis did not answer a moment ago")
+        try:
+            return function(connection.shared())
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self._broken_until = time.monotonic() + BREAK_SECONDS
+            raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+        except redis.ResponseError as error:
+            # Loading, out of memory, read-only: Redis is there but cannot serve now.
+            raise BrokerUnavailable(f"Redis refuses: {error}") from error

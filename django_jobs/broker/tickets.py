@@ -1,0 +1,113 @@
+"""How tickets lie in Redis: RQ jobs whose id is all that our workers read.
+
+A ticket's hash holds a constant callable, which only a plain ``rqworker`` ever calls, and what RQ's and django-rq's
+pages show. It expires after a day, should it ever be left behind.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis import Redis
+from rq.defaults import RQ_KEY_PREFIX
+from rq.job import Job as RQJob
+from rq.queue import Queue as RQQueue
+from rq.suspension import WORKERS_SUSPENDED
+from rq.utils import utcformat
+
+TICKET_SECONDS: Final = 24 * 3600
+ENTRY: Final = "django_jobs.broker.entry.run_ticket"
+
+# One round trip for any number of tickets of one queue: their hashes, then their place in the list.
+_PUSH: Final = """
+local ids = {}
+for i = 6, #ARGV do
+  local key = ARGV[2] .. ARGV[i]
+  redis.call('HSET', key, 'data', ARGV[3], 'created_at', ARGV[4], 'enqueued_at', ARGV[4], 'origin', ARGV[5],
+    'description', ARGV[i], 'status', 'queued', 'timeout', '-1', 'result_ttl', '0')
+  redis.call('EXPIRE', key, 86400)
+  ids[#ids + 1] = ARGV[i]
+end
+redis.call('SADD', KEYS[2], KEYS[1])
+if ARGV[1] == '1' then
+  for i = #ids, 1, -1 do redis.call('LPUSH', KEYS[1], ids[i]) end
+else
+  for i = 1, #ids do redis.call('RPUSH', KEYS[1], ids[i]) end
+end
+return #ids
+"""
+
+# Up to ARGV[1] tickets from the queues in order, none while RQ's workers are suspended.
+_TAKE: Final = """
+local taken = {}
+local room = tonumber(ARGV[1])
+if redis.call('EXISTS', KEYS[1]) == 1 then return {1} end
+for i = 2, #KEYS do
+  if room > 0 then
+    local ids = redis.call('LPOP', KEYS[i], room)
+    if ids then
+      for _, id in ipairs(ids) do taken[#taken + 1] = {i - 1, id} end
+      room = room - #ids
+    end
+  end
+end
+return {0, taken}
+"""
+
+
+def job_key(ticket_id: str) -> str:
+    return f"{RQJob.redis_job_namespace_prefix}{ticket_id}"
+
+
+def queue_key(name: str) -> str:
+    return f"{RQQueue.redis_queue_namespace_prefix}{name}"
+
+
+@functools.cache
+def _data(connection: Redis) -> bytes:
+    """What RQ stores of a call of ENTRY; made by RQ itself, once."""
+    return zlib.compress(RQJob.create(ENTRY, connection=connection).data)
+
+
+def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> None:
+    """Put tickets at the end of a queue, or in front of it in their order."""
+    now = utcformat(dt.datetime.now(dt.UTC))
+    keys = [queue_key(name), RQQueue.redis_queues_keys]
+    head: list[Any] = ["1" if front else "0", RQJob.redis_job_namespace_prefix, _data(connection), now, name]
+    connection.eval(_PUSH, len(keys), *keys, *head, *ids)
+
+
+def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str] = ()) -> list[tuple[str, str]] | None:
+    """(queue, id) of up to ``count`` tickets, most urgent first; None while RQ is suspended.
+
+    ``done`` are ids of earlier tickets whose hashes can go.
+    """
+    keys = [WORKERS_SUSPENDED, *map(queue_key, names)]
+    with connection.pipeline(transaction=False) as pipeline:
+        if done:
+            pipeline.unlink(*map(job_key, done))
+        pipeline.eval(_TAKE, len(keys), *keys, count)
+        answer: Any = pipeline.execute()[-1]
+    if answer[0]:
+        return None
+    return [(names[index - 1], ticket_id.decode()) for index, ticket_id in answer[1]]
+
+
+def wait(connection: Redis, names: Sequence[str], count: int, seconds: int) -> list[tuple[str, str]]:
+    """The same, blocking until a ticket comes or time is up; needs Redis 7 (BLMPOP)."""
+    answer: Any = connection.blmpop(seconds, len(names), *map(queue_key, names), direction="LEFT", count=count)
+    if not answer:
+        return []
+    name = answer[0].decode().removeprefix(RQQueue.redis_queue_namespace_prefix)
+    return [(name, ticket_id.decode()) for ticket_id in answer[1]]
+
+
+def is_suspended(connection: Redis) -> bool:
+    return bool(connection.exists(WORKERS_SUSPENDED))
+
+
+MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"

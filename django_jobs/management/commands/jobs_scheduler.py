@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from django_jobs.engine.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    help = "Runs the scheduler alone, for setups whose workers run with --no-scheduler."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}").run(stop)

@@ -1,0 +1,1 @@
+"""The processes: a supervisor, its children, and how a handler is stopped."""

@@ -1,0 +1,65 @@
+"""The jobs that a child has claimed and not yet settled; shared by its main thread and its steward."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from django_jobs.engine.claim import Claimed
+from django_jobs.engine.outcomes import Outcome
+
+
+class Batch:
+    """Waiting claims and unsettled ends. Each is taken out by exactly one of the two threads."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Claimed] = deque()
+        self._ended: list[Outcome] = []
+        self._lock = threading.Lock()
+        self._busy_since: float | None = None
+
+    def put(self, claimed: Iterable[Claimed]) -> None:
+        with self._lock:
+            self._waiting.extend(claimed)
+
+    def next(self) -> Claimed | None:
+        """The next job to start; None when there is none."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            self._busy_since = time.monotonic()
+            return self._waiting.popleft()
+
+    def add_ended(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._busy_since = None
+            self._ended.append(outcome)
+
+    def take_ended(self) -> list[Outcome]:
+        with self._lock:
+            ended, self._ended = self._ended, []
+            return ended
+
+    def put_back_ended(self, ended: list[Outcome]) -> None:
+        """Ends that could not be stored yet."""
+        with self._lock:
+            self._ended[:0] = ended
+
+    def take_waiting(self) -> list[Claimed]:
+        with self._lock:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            return waiting
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether something waits behind a job that has been running for so long."""
+        since = self._busy_since
+        if since is None or time.monotonic() - since < seconds:
+            return False
+        return bool(self._waiting or self._ended)
+
+    def is_empty(self) -> bool:
+        with self._lock:
+            return not self._waiting and not self._ended and self._busy_since is None

@@ -1,0 +1,79 @@
+"""Memory that a child shares with its supervisor: which jobs run in it, since when, and whether to stop one.
+
+The supervisor must know this when the child is frozen, stuck in C code or dead, so no message would do.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Final
+
+# job, attempt, wish, started (time.monotonic, the same clock in every process), timeout in seconds
+_SLOT: Final = struct.Struct("=qiidd")
+_WISH: Final = struct.Struct("=i")
+_WISH_OFFSET: Final = 12
+
+NO_WISH, WISH_CANCEL, WISH_LOST = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A handler that has begun; ``started`` is on time.monotonic's clock."""
+
+    slot: int
+    pk: int
+    attempt: int
+    wish: int
+    started: float
+    timeout: float
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return (self.pk, self.attempt)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+class Board:
+    """A row of slots, one for each job that a child may run at once."""
+
+    def __init__(self, descriptor: int, slots: int) -> None:
+        self.descriptor = descriptor
+        self.slots = slots
+        self._memory = mmap.mmap(descriptor, _SLOT.size * slots)
+
+    @classmethod
+    def create(cls, slots: int) -> Board:
+        """A new board, empty; the descriptor is to be inherited by the child."""
+        with tempfile.TemporaryFile() as file:
+            file.truncate(_SLOT.size * slots)
+            return cls(os.dup(file.fileno()), slots)
+
+    def begin(self, slot: int, pk: int, attempt: int, timeout: float) -> None:
+        _SLOT.pack_into(self._memory, slot * _SLOT.size, pk, attempt, NO_WISH, time.monotonic(), timeout)
+
+    def end(self, slot: int) -> None:
+        _SLOT.pack_into(self._memory, slot * _SLOT.size, 0, 0, NO_WISH, 0.0, 0.0)
+
+    def wish(self, slot: int, wish: int) -> None:
+        """Ask the child to stop what runs in a slot; it looks when it is signaled."""
+        _WISH.pack_into(self._memory, slot * _SLOT.size + _WISH_OFFSET, wish)
+
+    def running(self) -> list[Running]:
+        found = []
+        for slot in range(self.slots):
+            pk, attempt, wish, started, timeout = _SLOT.unpack_from(self._memory, slot * _SLOT.size)
+            if pk:
+                found.append(Running(slot, pk, attempt, wish, started, timeout))
+        return found
+
+    def close(self) -> None:
+        self._memory.close()
+        os.close(self.descriptor)

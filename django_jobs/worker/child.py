@@ -1,0 +1,182 @@
+"""A worker child: takes tickets in sets, claims what it can start at once, runs, settles, and rings for more.
+
+Started by the supervisor as ``python -m django_jobs.worker.child``, a fresh interpreter, because forking a process
+that has threads and connections is not safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import django
+from django.db import DatabaseError, close_old_connections, connections, reset_queries
+
+from django_jobs.exceptions import BrokerUnavailable
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from django_jobs.engine.outcomes import Outcome
+    from django_jobs.worker.options import WorkerOptions
+
+logger = logging.getLogger("django_jobs")
+
+
+class Child:
+    """One process. Its main thread runs this loop; the steward does what must not wait for a handler."""
+
+    def __init__(self, name: str, options: WorkerOptions, board_descriptor: int) -> None:
+        from django_jobs.broker.connection import queue_names
+        from django_jobs.broker.rq_worker import TicketWorker
+        from django_jobs.worker.batch import Batch
+        from django_jobs.worker.board import Board
+        from django_jobs.worker.pace import Pace
+        from django_jobs.worker.slots import make_slots
+        from django_jobs.worker.steward import Steward
+
+        self.name = name
+        self.options = options
+        self.stopping = threading.Event()
+        self.batch = Batch()
+        self.pace = Pace()
+        self.rq = TicketWorker(options.queues or queue_names(), name)
+        self.slots = make_slots(self, Board(board_descriptor, options.threads))
+        self.steward = Steward(self)
+        self.jobs_run = 0
+        self._done_tickets: list[str] = []
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        signal.signal(signal.SIGTERM, self._on_stop_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the whole group; the supervisor decides
+        self._announce()
+        self.steward.start()
+        try:
+            while not self.stopping.is_set() and not self._is_worn_out():
+                if not self._round() and self.options.burst and self.batch.is_empty():
+                    break
+        finally:
+            self.slots.wait()
+            self._settle()
+            self.steward.stop()
+            self.rq.leave()
+            logger.info("event=worker_left worker=%s jobs=%s", self.name, self.jobs_run)
+
+    def _announce(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                self.rq.announce()
+                self.rq.listen(self.steward.cancel_hint, self.stop)
+                return
+            except Exception as error:  # Redis may be down when we start
+                logger.warning("event=announce_failed worker=%s error=%r", self.name, error)
+                self.stopping.wait(1.0)
+
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+        threading.Thread(target=self.rq.wake, daemon=True).start()  # no Redis call inside a signal handler
+
+    def stop(self) -> None:
+        """Take no more jobs; what runs gets the grace."""
+        self.stopping.set()
+        self.rq.wake()
+
+    def _is_worn_out(self) -> bool:
+        return self.options.max_jobs is not None and self.jobs_run >= self.options.max_jobs
+
+    def _round(self) -> bool:
+        """Take a set of tickets and see it through; whether there was any."""
+        try:
+            started, count = self._take_and_claim()
+        except BrokerUnavailable as error:
+            logger.warning("event=broker_unavailable worker=%s error=%s", self.name, error)
+            self.stopping.wait(1.0)
+            return True
+        except DatabaseError as error:
+            logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
+            self._forget_connection()
+            self.stopping.wait(1.0)
+            return True
+        if not count:
+            return False
+        self.slots.run_batch()
+        self._settle()
+        self.pace.finished_round(count, time.monotonic() - started)
+        reset_queries()
+        return True
+
+    def _take_and_claim(self) -> tuple[float, int]:
+        from django_jobs.engine import dispatch
+        from django_jobs.engine.claim import claim
+        from django_jobs.engine.ports import Ticket
+        from django_jobs.statuses import Priority
+
+        size = self.slots.room(self.pace.set_size())
+        if not size:
+            self.slots.wait_for_room()
+            return 0.0, 1
+        done, self._done_tickets = self._done_tickets, []
+        take = self.rq.take_now if self.options.burst else self.rq.take
+        found = take(size, done)
+        started = time.monotonic()
+        if self.stopping.is_set():
+            self.rq.put_back(found)
+            return started, 0
+        close_old_connections()
+        tickets = []
+        for queue, ticket_id in found:
+            ticket = Ticket.parse(ticket_id, Priority(self._priority_of(queue)))
+            if ticket is None:
+                self.rq.run_foreign(queue, ticket_id)
+            else:
+                tickets.append(ticket)
+        if not tickets:
+            # In a burst the backlog may hold more than the broker shows.
+            return started, dispatch.wake() if self.options.burst else len(found)
+        self.batch.put(claim(tickets, self.name, self.pace.fits))
+        self._done_tickets += [ticket.id for ticket in tickets]
+        dispatch.wake()
+        return started, len(tickets)
+
+    @staticmethod
+    def _priority_of(queue: str) -> int:
+        from django_jobs.broker.connection import queue_name
+        from django_jobs.statuses import Priority
+
+        return next((int(priority) for priority in Priority if queue_name(priority) == queue), int(Priority.NORMAL))
+
+    def ended(self, outcome: Outcome) -> None:
+        """A handler has ended."""
+        self.jobs_run += 1
+        self.pace.ran(outcome.claimed.job_type, outcome.seconds)
+        self.batch.add_ended(outcome)
+
+    def _settle(self) -> None:
+        self.steward.settle(self.batch.take_ended())
+
+    def _forget_connection(self) -> None:
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
+
+
+def main(arguments: list[str]) -> None:
+    """``name options board`` as the supervisor passes them."""
+    django.setup()
+    from django_jobs.worker import logs
+    from django_jobs.worker.options import WorkerOptions
+
+    name, options, descriptor = arguments
+    logs.install()
+    Child(name, WorkerOptions.from_json(options), int(descriptor)).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    logging.shutdown()
+    os._exit(0)  # a handler's stray threads must not keep a worker from leaving

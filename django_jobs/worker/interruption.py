@@ -1,0 +1,121 @@
+"""Stopping a handler that does not look: by a signal to the main thread, by an asynchronous exception to others.
+
+The exception is raised only inside the handler, never inside engine code that it called, and again every two seconds
+until the handler gives in. Who never does is killed by the supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final
+
+from django_jobs.exceptions import Interruption, JobCanceled
+
+REPEAT_SECONDS: Final = 2.0
+SIGNAL: Final = signal.SIGUSR1
+
+
+class Interrupter:
+    """Guards one handler run in one thread."""
+
+    def __init__(self, on_main_thread: bool) -> None:
+        self._on_main_thread = on_main_thread
+        self._thread_id = threading.get_ident()
+        self._wanted: type[Interruption] | None = None
+        self._open = False
+        self._shields = 0
+        self._raised_at = 0.0
+
+    @property
+    def wanted(self) -> type[Interruption] | None:
+        """The interruption that is due."""
+        return self._wanted
+
+    def request(self, kind: type[Interruption]) -> None:
+        """Ask for an interruption, from any thread."""
+        self.want(kind)
+        self.prod()
+
+    def want(self, kind: type[Interruption]) -> None:
+        """Note what is due; the first kind asked for stays."""
+        if self._wanted is None:
+            self._wanted = kind
+
+    def prod(self) -> None:
+        """Raise what is due, unless that was done less than two seconds ago."""
+        if self._wanted is None or not self._open or self._shields:
+            return
+        if time.monotonic() - self._raised_at < REPEAT_SECONDS:
+            return
+        if self._on_main_thread:
+            signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+            return
+        self._raised_at = time.monotonic()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(self._wanted))
+
+    def on_signal(self) -> None:
+        """In the main thread, between two bytecodes of whatever runs there."""
+        if self._wanted is not None and self._open and not self._shields:
+            self._raised_at = time.monotonic()
+            raise self._wanted
+
+    def check(self) -> None:
+        """Raise what is due, here; for the context's calls."""
+        if self._wanted is not None and self._open and not self._shields:
+            self._raised_at = time.monotonic()
+            raise self._wanted
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        self._thread_id = threading.get_ident()
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        self.check()
+
+
+class SlotRunner:
+    """What a handler's context talks to inside a worker child."""
+
+    def __init__(self, key: tuple[int, int], board: Any, interrupter: Interrupter) -> None:
+        self.key = key
+        self._board = board
+        self.interrupter = interrupter
+        self.interruptible = interrupter.interruptible
+        self.shielded = interrupter.shielded
+        self.check = interrupter.check
+
+    def report(self, percent: int, message: str | None) -> None:
+        self._board.report(self.key, percent, message)
+
+    def is_canceled(self) -> bool:
+        return self.interrupter.wanted is JobCanceled
+
+
+class MainThreadSignals:
+    """Routes the process's signals to the handler that runs in the main thread."""
+
+    def __init__(self) -> None:
+        self.current: Interrupter | None = None
+        signal.signal(SIGNAL, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        current = self.current
+        if current is not None:
+            current.on_signal()

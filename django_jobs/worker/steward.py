@@ -1,0 +1,188 @@
+"""The child's second thread: everything that must not wait for a handler to end.
+
+It writes progress, hands back what waits behind a slow job, settles what ended before it, keeps the heartbeat,
+passes cancellation on to the handler, and sees to it that a child without a supervisor finishes and leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, close_old_connections, connections
+
+from django_jobs.broker.connection import queue_name
+from django_jobs.broker.rq_worker import Published
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import announcements, leases, settle
+from django_jobs.engine.claim import Claimed
+from django_jobs.engine.outcomes import Outcome
+from django_jobs.engine.progress import ProgressBoard
+from django_jobs.exceptions import BrokerUnavailable, JobCanceled, WorkerStopping
+from django_jobs.models.job import parse_job_id
+from django_jobs.worker.board import NO_WISH
+
+if TYPE_CHECKING:
+    from django_jobs.worker.child import Child
+
+logger = logging.getLogger("django_jobs")
+
+TICK_SECONDS = 0.05
+HAND_BACK_SECONDS = 0.1
+HEARTBEAT_SECONDS = 5.0
+SHOWN_AFTER_SECONDS = 0.5
+
+
+class Steward:
+    """Ticks every 50 ms beside the main thread."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.progress = ProgressBoard()
+        self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
+        self._quit = threading.Event()
+        self._supervisor = os.getppid()
+        self._stop_seen: float | None = None
+        self._due: dict[str, float] = {}
+        self._window = 0
+        self._published: dict[tuple[int, int], Published] = {}
+        self._ended_tickets: list[str] = []
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._quit.set()
+        self._thread.join(timeout=10)
+        self._guarded("withdraw", lambda: announcements.withdraw(self._child.name))
+
+    # -- called by other threads -----------------------------------------------------------------------------------
+
+    def settle(self, ended: list[Outcome]) -> None:
+        """Store how attempts ended, for as long as it takes: only the database can say that they are lost."""
+        pause = 0.1
+        while ended:
+            try:
+                settle.settle(ended, self._child.name)
+                return
+            except DatabaseError as error:
+                logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._child.name, len(ended), error)
+                for connection in connections.all(initialized_only=True):
+                    connection.close()
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
+
+    def forget(self, claimed: Claimed) -> None:
+        """An attempt has ended: its last progress no longer matters, and RQ's pages must not show it."""
+        key = (claimed.pk, claimed.attempt)
+        self.progress.drop(key)
+        if key in self._published:
+            self._ended_tickets.append(self._published.pop(key).ticket_id)
+
+    def cancel_hint(self, job_ids: list[str]) -> None:
+        """Somebody wants these jobs to stop."""
+        wanted = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
+        for (pk, _), interrupter in self._child.slots.running.interrupters().items():
+            if pk in wanted:
+                interrupter.request(JobCanceled)
+
+    # -- the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._quit.wait(TICK_SECONDS):
+            self._guarded("hand_back", self._hand_back)
+            self._guarded("wishes", self._pass_wishes_on)
+            if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
+                self._guarded("progress", self._flush_progress)
+            if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._ended_tickets or self._window_changed():
+                self._guarded("heartbeat", self._beat)
+            if os.getppid() != self._supervisor and self._is_due("orphan", float(jobs_settings.LEASE_SECONDS) / 6):
+                self._guarded("orphan", self._live_as_orphan)
+        connections.close_all()
+
+    def _guarded(self, what: str, duty) -> None:  # type: ignore[no-untyped-def]
+        try:
+            duty()
+        except (DatabaseError, BrokerUnavailable) as error:
+            logger.debug("event=steward_%s_failed error=%r", what, error)
+            close_old_connections()
+        except Exception:
+            logger.exception("event=steward_%s_failed worker=%s", what, self._child.name)
+
+    def _is_due(self, what: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + seconds
+        return True
+
+    def _hand_back(self) -> None:
+        """A job runs longer than hoped: others must not wait behind it, nor must ends that could be stored."""
+        batch = self._child.batch
+        if not batch.overdue(HAND_BACK_SECONDS):
+            return
+        waiting = batch.take_waiting()
+        pairs = [(item.pk, item.attempt) for item in waiting]
+        try:
+            settle.return_to_queue(pairs, "Handed back: it waited behind a slower job", self._child.name)
+        except DatabaseError:
+            batch.put(waiting)
+            raise
+        self.settle(batch.take_ended())
+
+    def _pass_wishes_on(self) -> None:
+        running = self._child.slots.running.interrupters()
+        for item in self._child.slots.board.running():
+            if item.wish != NO_WISH and item.key in running:
+                running[item.key].request(JobCanceled)
+        if self._child.stopping.is_set():
+            self._stop_seen = self._stop_seen or time.monotonic()
+            if time.monotonic() - self._stop_seen > float(jobs_settings.SHUTDOWN_GRACE_SECONDS):
+                for interrupter in running.values():
+                    interrupter.request(WorkerStopping)
+        for interrupter in running.values():
+            interrupter.prod()
+
+    def _flush_progress(self) -> None:
+        for key in self.progress.flush():
+            interrupter = self._child.slots.running.interrupters().get(key)
+            if interrupter is not None:  # the job is no longer this attempt's
+                interrupter.request(JobCanceled)
+
+    def _window_changed(self) -> bool:
+        """Whether the broker should hold much more or less for us than we said; looked at four times a second."""
+        if not self._is_due("window", 0.25):
+            return False
+        window = self._child.pace.window(self._child.options.threads)
+        return not 0.5 <= window / max(self._window, 1) <= 2.0
+
+    def _beat(self) -> None:
+        self._window = self._child.pace.window(self._child.options.threads)
+        announcements.announce(
+            self._child.name, self._child.rq.names, slots=self._child.options.threads, window=self._window
+        )
+        self._child.rq.unpublish([self._ended_tickets.pop() for _ in range(len(self._ended_tickets))])
+        self._child.rq.beat([*self._shown()])
+
+    def _shown(self) -> list[Published]:
+        """What runs long enough for a person to see it."""
+        running = {item.key: item for item in self._child.slots.board.running()}
+        for key, item in running.items():
+            if item.seconds > SHOWN_AFTER_SECONDS and key not in self._published:
+                claimed = self._child.slots.running.claimed(key)
+                if claimed is not None:
+                    ticket = claimed.ticket
+                    self._published[key] = Published(
+                        ticket.id, queue_name(ticket.priority), started=time.time() - item.seconds
+                    )
+        return [item for key, item in list(self._published.items()) if key in running]
+
+    def _live_as_orphan(self) -> None:
+        """The supervisor is gone: see our own jobs to their ends, claim nothing, leave."""
+        if not self._child.stopping.is_set():
+            logger.warning("event=supervisor_gone worker=%s", self._child.name)
+            self._child.stop()
+        leases.renew([self._child.name])

@@ -1,0 +1,153 @@
+"""The supervisor: starts children, notices at once when one dies, kills what will not stop, and leaves in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+import time
+from types import FrameType
+
+from django.db import connections
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.worker import logs
+from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
+from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.keeper import Keeper, Loss
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.reloading import ReloadWatch
+
+logger = logging.getLogger("django_jobs")
+
+TICK_SECONDS = 0.05
+TIMEOUT_GRACE_SECONDS = 5.0
+#: After the children's own grace for running jobs.
+STOP_MARGIN_SECONDS = 5.0
+#: A child that dies sooner than this is not replaced at once.
+HEALTHY_SECONDS = 2.0
+
+
+class Supervisor:
+    """Runs until it is told to stop, or in a burst until its children are done."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self.options = options
+        self.host = socket.gethostname()[:40]
+        self.children: list[ChildProcess] = []
+        self.keeper = Keeper(self._living)
+        self._stop_since: float | None = None
+        self._stop_scheduler = threading.Event()
+        self._not_before = 0.0
+        self._stop_signals = 0
+        self._reload = ReloadWatch() if options.reload else None
+
+    def run(self) -> None:
+        """Work until the end. Returns normally for an orderly one."""
+        logs.install()
+        connections.close_all()
+        signal.signal(signal.SIGTERM, self._on_stop_signal)
+        signal.signal(signal.SIGINT, self._on_stop_signal)
+        threads = self._start_threads()
+        logger.info("event=supervisor_started processes=%s threads=%s", self.options.processes, self.options.threads)
+        self._fill()
+        while self.children or not (self._stop_since or self.options.burst):
+            time.sleep(TICK_SECONDS)
+            self._tick()
+        self._stop_scheduler.set()
+        self.keeper.stop()
+        for thread in threads:
+            thread.join(timeout=5)
+        logger.info("event=supervisor_left")
+        if self._reload is not None and self._reload.changed:
+            self._reload.start_anew()
+
+    def _start_threads(self) -> list[threading.Thread]:
+        self.keeper.start()
+        if self._reload is not None:
+            self._reload.start()
+        if not self.options.scheduler:
+            return []
+        scheduler = Scheduler(f"{self.host}-{threading.get_native_id()}")
+        thread = threading.Thread(target=scheduler.run, args=[self._stop_scheduler], name="scheduler", daemon=True)
+        thread.start()
+        return [thread]
+
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop_signals += 1
+
+    def _living(self) -> list[str]:
+        """Children that work; nobody renews for a frozen one."""
+        return [child.name for child in list(self.children) if not child.has_ended() and not child.is_frozen()]
+
+    def _fill(self) -> None:
+        """Start what is missing."""
+        if self._stop_since is not None or time.monotonic() < self._not_before:
+            return
+        while len(self.children) < self.options.processes:
+            child = ChildProcess(self.host, self.options)
+            self.children.append(child)
+            logger.info("event=child_started worker=%s pid=%s", child.name, child.pid)
+
+    def _tick(self) -> None:
+        if self._reload is not None and self._reload.changed and self._stop_since is None:
+            logger.info("event=reloading file=%s", self._reload.changed)
+            self._begin_stop()
+        if self._stop_signals and self._stop_since is None:
+            self._begin_stop()
+        self._reap()
+        for child in self.children:
+            for item in child.running():
+                self._watch(child, item)
+        self._finish_stop()
+        if not self.options.burst:
+            self._fill()
+
+    def _begin_stop(self) -> None:
+        """No new jobs; running ones get their grace, for which the children see themselves."""
+        self._stop_since = time.monotonic()
+        logger.info("event=stopping children=%s", len(self.children))
+        for child in self.children:
+            child.send(signal.SIGTERM)
+
+    def _finish_stop(self) -> None:
+        if self._stop_since is None:
+            return
+        grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS) + STOP_MARGIN_SECONDS
+        if self._stop_signals > 1 or time.monotonic() - self._stop_since > grace:
+            for child in self.children:
+                child.kill("The worker was shut down", "interrupted")
+
+    def _reap(self) -> None:
+        for child in [child for child in self.children if child.has_ended()]:
+            self.children.remove(child)
+            reason, how = child.fate()
+            started = frozenset(item.key for item in child.running())
+            clean = child.process.returncode == 0
+            logger.log(
+                logging.INFO if clean else logging.ERROR,
+                "event=child_ended worker=%s pid=%s running=%s reason=%s",
+                child.name,
+                child.pid,
+                len(started),
+                reason,
+            )
+            if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
+                self._not_before = time.monotonic() + 1.0
+            self.keeper.report(Loss(child.name, started, reason, how))
+            child.board.close()
+
+    def _watch(self, child: ChildProcess, item: Running) -> None:
+        """Pass a cancel on, and kill the process of a handler that will not stop."""
+        grace = float(jobs_settings.CANCEL_GRACE_SECONDS)
+        requested = self.keeper.canceled.get(item.key)
+        if requested is not None:
+            child.wish(item, WISH_CANCEL)
+            if time.monotonic() - max(requested, item.started) > grace:
+                child.kill("The handler did not stop when it was canceled", "interrupted")
+        elif item.seconds > 3.0 and self.keeper.is_lost(item.key):
+            child.wish(item, WISH_LOST)
+        if item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS:
+            child.kill("The handler did not stop at its timeout", "timed_out")
