@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import redis
 
 from tests.support.workers import ProcessPool
+
+if TYPE_CHECKING:
+    from tests.support.brokers import MemoryBroker
 
 TESTS: Final = Path(__file__).resolve().parent
 DATABASE_FIXTURES: Final = frozenset({"db", "transactional_db", "django_db_reset_sequences", "live_server"})
@@ -58,3 +61,18 @@ def processes(
     pool = request.node.stash[process_pool] = ProcessPool(tmp_path)
     yield pool
     pool.clean_up()
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
+    """A broker in memory in the place of Redis, and an engine that remembers nothing of earlier tests."""
+    from django_jobs.engine import claim, dispatch
+    from django_jobs.engine.ports import use_broker
+    from tests.support.brokers import MemoryBroker
+
+    monkeypatch.setattr(claim, "_verdicts", {})
+    monkeypatch.setattr(dispatch, "_window", (0.0, dispatch.MIN_WINDOW))
+    memory = MemoryBroker()
+    use_broker(memory)
+    yield memory
+    use_broker(None)

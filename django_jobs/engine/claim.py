@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
@@ -41,6 +42,23 @@ class Claimed:
     timeout_seconds: int
 
 
+class _Row(NamedTuple):
+    """What the claim reads of a job; half the cost of an instance, and this is the hot path."""
+
+    pk: int
+    status: str
+    attempt: int
+    job_type_id: str
+    organization_id: Any
+    organization_name: str
+    owner_id: Any
+    owner_name: str
+    input_parameters: Any
+    metadata: Any
+    timeout_seconds: int
+    created_at: dt.datetime
+
+
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """Why a queued job does not run now, and where it goes."""
@@ -72,7 +90,8 @@ def _claim(
     wanted: dict[int, Ticket], worker_name: str, fits: Callable[[Sequence[str]], int], left: list[Ticket]
 ) -> list[Claimed]:
     rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))
-    found = {job.pk: job for job in database.locked(rows, skip=True)}
+    read = database.locked(rows, skip=True).values_list(*_Row._fields)
+    found = {job.pk: job for job in map(_Row._make, read)}
     left[:] = _held_by_others(wanted, found)
     queued = [found[pk] for pk in wanted if pk in found]
     queued = [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
@@ -97,7 +116,7 @@ def _claim(
     return [item for item in accepted if item.pk in moved]
 
 
-def _held_by_others(wanted: dict[int, Ticket], found: dict[int, Job]) -> list[Ticket]:
+def _held_by_others(wanted: dict[int, Ticket], found: dict[int, _Row]) -> list[Ticket]:
     """Tickets whose rows exist, still queued, but were skipped because they are locked."""
     missing = set(wanted) - set(found)
     if not missing:
@@ -106,7 +125,7 @@ def _held_by_others(wanted: dict[int, Ticket], found: dict[int, Job]) -> list[Ti
     return [wanted[pk] for pk in held.values_list("pk", flat=True)]
 
 
-def _claimed(job: Job, ticket: Ticket, handler: handlers.Handler) -> Claimed:
+def _claimed(job: _Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
     return Claimed(
         pk=job.pk,
         job_id=format_job_id(job.pk, job.created_at.year),
@@ -122,14 +141,14 @@ def _claimed(job: Job, ticket: Ticket, handler: handlers.Handler) -> Claimed:
     )
 
 
-def _refuse(job: Job, refusal: _Refusal) -> Move:
+def _refuse(job: _Row, refusal: _Refusal) -> Move:
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
         values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
     return Move(pk=job.pk, to_status=refusal.to_status, message=refusal.message, values=values)
 
 
-def _examine(job: Job, kind: JobType | None) -> handlers.Handler | _Refusal:
+def _examine(job: _Row, kind: JobType | None) -> handlers.Handler | _Refusal:
     """The handler to run, or why not."""
     if kind is None:
         return _Refusal(Status.DEAD_LETTER, "Job type not found")
@@ -148,7 +167,7 @@ def _examine(job: Job, kind: JobType | None) -> handlers.Handler | _Refusal:
         return _Refusal(Status.PENDING, str(error), NOT_LOADABLE_DELAY)
 
 
-def _not_loadable_since(job: Job) -> float:
+def _not_loadable_since(job: _Row) -> float:
     """Seconds since the first worker in a row of them could not load this attempt's handler."""
     logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, attempt=job.attempt)
     first = logs.filter(to_status=Status.PENDING, message__startswith=_NOT_LOADABLE).order_by("id").first()
@@ -158,7 +177,7 @@ def _not_loadable_since(job: Job) -> float:
 _verdicts: dict[tuple[Any, ...], tuple[float, _Refusal | None]] = {}
 
 
-def _permission_problem(job: Job, kind: JobType) -> _Refusal | None:
+def _permission_problem(job: _Row, kind: JobType) -> _Refusal | None:
     """What organization and policy say; the same question is not asked twice within a second."""
     key = (database.alias(), job.organization_id, job.owner_id, job.owner_name, kind.pk, kind.requires_permission)
     expires, verdict = _verdicts.get(key, (0.0, None))
@@ -170,7 +189,7 @@ def _permission_problem(job: Job, kind: JobType) -> _Refusal | None:
     return verdict
 
 
-def _ask_policy(job: Job, kind: JobType) -> _Refusal | None:
+def _ask_policy(job: _Row, kind: JobType) -> _Refusal | None:
     organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
     if organization is None:
         return _Refusal(Status.DEAD_LETTER, "Organization not found")

@@ -36,8 +36,17 @@ BY_URGENCY = tuple(sorted(Priority, reverse=True))
 
 def wake() -> int:
     """Dispatch what may go, if there is room; how many went. Never raises: the scheduler calls it again."""
+    return _dispatch_below(1.0)
+
+
+def refill() -> int:
+    """The same for a worker that took tickets: only when half of the window is free, so that it goes in sets."""
+    return _dispatch_below(0.5)
+
+
+def _dispatch_below(share: float) -> int:
     try:
-        if not _broker_has_room():
+        if not _broker_has_room(share):
             return 0
         return dispatch()
     except BrokerUnavailable:
@@ -64,7 +73,7 @@ def dispatch() -> int:
         elif looked_again:
             return total
         looked_again = not moved
-        if not (_broker_has_room() and _something_is_due()):
+        if not (_broker_has_room(0.5) and _something_is_due()):
             return total
 
 
@@ -93,9 +102,9 @@ def _ticket(item: Moved) -> Ticket:
     return Ticket(item.pk, item.created_at.year, item.attempt + 1, item.priority)
 
 
-def _broker_has_room() -> bool:
+def _broker_has_room(share: float = 1.0) -> bool:
     """A cheap look before the transaction: whoever takes a ticket from a full broker dispatches again."""
-    return sum(get_broker().depths().values()) < window_size()
+    return sum(get_broker().depths().values()) < max(1.0, share * window_size())
 
 
 _window: tuple[float, int] = (0.0, MIN_WINDOW)

@@ -56,6 +56,12 @@ class Broker(Protocol):
     def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
         """Tell a worker to look at the cancellation of these jobs. A hint: it may get lost."""
 
+    def eviction_policy(self) -> str:
+        """Redis's ``maxmemory-policy``; an empty text where it may not be asked."""
+
+    def foreign_ids(self) -> list[str]:
+        """The ids of what waits in our queues and is no ticket of ours."""
+
 
 _current: list[Broker] = []
 

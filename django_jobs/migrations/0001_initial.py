@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
                 ('attempt', models.PositiveIntegerField(default=0)),
                 ('worker_name', models.CharField(blank=True, max_length=100)),
                 ('traceback', models.TextField(blank=True)),
-                ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='history', to='django_jobs.job')),
+                ('job', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='history', to='django_jobs.job')),
             ],
             options={
                 'ordering': ['id'],

@@ -15,6 +15,7 @@ from typing import Final
 
 # job, attempt, wish, started (time.monotonic, the same clock in every process), timeout in seconds
 _SLOT: Final = struct.Struct("=qiidd")
+_JOB: Final = struct.Struct("=q")
 _WISH: Final = struct.Struct("=i")
 _WISH_OFFSET: Final = 12
 
@@ -57,22 +58,27 @@ class Board:
             return cls(os.dup(file.fileno()), slots)
 
     def begin(self, slot: int, pk: int, attempt: int, timeout: float) -> None:
-        _SLOT.pack_into(self._memory, slot * _SLOT.size, pk, attempt, NO_WISH, time.monotonic(), timeout)
+        # The job goes in last: a slot without one is not read, so a half-written slot is never seen.
+        _SLOT.pack_into(self._memory, slot * _SLOT.size, 0, attempt, NO_WISH, time.monotonic(), timeout)
+        _JOB.pack_into(self._memory, slot * _SLOT.size, pk)
 
     def end(self, slot: int) -> None:
-        _SLOT.pack_into(self._memory, slot * _SLOT.size, 0, 0, NO_WISH, 0.0, 0.0)
+        _JOB.pack_into(self._memory, slot * _SLOT.size, 0)
 
     def wish(self, slot: int, wish: int) -> None:
         """Ask the child to stop what runs in a slot; it looks when it is signaled."""
         _WISH.pack_into(self._memory, slot * _SLOT.size + _WISH_OFFSET, wish)
 
     def running(self) -> list[Running]:
-        found = []
-        for slot in range(self.slots):
-            pk, attempt, wish, started, timeout = _SLOT.unpack_from(self._memory, slot * _SLOT.size)
-            if pk:
-                found.append(Running(slot, pk, attempt, wish, started, timeout))
-        return found
+        return [item for slot in range(self.slots) if (item := self._read(slot)) is not None]
+
+    def _read(self, slot: int) -> Running | None:
+        """A slot's job; read twice, because the child may write while the supervisor reads."""
+        while True:
+            first = _SLOT.unpack_from(self._memory, slot * _SLOT.size)
+            if first == _SLOT.unpack_from(self._memory, slot * _SLOT.size):
+                pk, attempt, wish, started, timeout = first
+                return Running(slot, pk, attempt, wish, started, timeout) if pk else None
 
     def close(self) -> None:
         self._memory.close()

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import django
@@ -93,7 +92,7 @@ class Child:
     def _round(self) -> bool:
         """Take a set of tickets and see it through; whether there was any."""
         try:
-            started, count = self._take_and_claim()
+            count = self._take_and_claim()
         except BrokerUnavailable as error:
             logger.warning("event=broker_unavailable worker=%s error=%s", self.name, error)
             self.stopping.wait(1.0)
@@ -107,11 +106,10 @@ class Child:
             return False
         self.slots.run_batch()
         self._settle()
-        self.pace.finished_round(count, time.monotonic() - started)
         reset_queries()
         return True
 
-    def _take_and_claim(self) -> tuple[float, int]:
+    def _take_and_claim(self) -> int:
         from django_jobs.engine import dispatch
         from django_jobs.engine.claim import claim
         from django_jobs.engine.ports import Ticket
@@ -120,14 +118,13 @@ class Child:
         size = self.slots.room(self.pace.set_size())
         if not size:
             self.slots.wait_for_room()
-            return 0.0, 1
+            return 1
         done, self._done_tickets = self._done_tickets, []
         take = self.rq.take_now if self.options.burst else self.rq.take
         found = take(size, done)
-        started = time.monotonic()
         if self.stopping.is_set():
             self.rq.put_back(found)
-            return started, 0
+            return 0
         close_old_connections()
         tickets = []
         for queue, ticket_id in found:
@@ -138,11 +135,11 @@ class Child:
                 tickets.append(ticket)
         if not tickets:
             # In a burst the backlog may hold more than the broker shows.
-            return started, dispatch.wake() if self.options.burst else len(found)
+            return dispatch.wake() if self.options.burst else len(found)
         self.batch.put(claim(tickets, self.name, self.pace.fits))
         self._done_tickets += [ticket.id for ticket in tickets]
-        dispatch.wake()
-        return started, len(tickets)
+        dispatch.refill()
+        return len(tickets)
 
     @staticmethod
     def _priority_of(queue: str) -> int:

@@ -10,27 +10,23 @@ from typing import Final
 AHEAD_SECONDS: Final = 0.05
 #: The broker should hold what a slot will finish in this many seconds.
 WINDOW_SECONDS: Final = 0.02
-MAX_SET: Final = 200
+MAX_SET: Final = 150
+#: What a job costs around its handler when it goes with many.
+JOB_OVERHEAD_SECONDS: Final = 0.0001
 _WEIGHT: Final = 0.2
 
 
 class Pace:
-    """Moving means of run times: of each job type, and of a job with all that is done around it."""
+    """Moving means of how long handlers run: of each job type, and of whatever ran."""
 
     def __init__(self) -> None:
         self._types: dict[str, float] = {}
-        self._round: float | None = None
+        self._any: float | None = None
 
     def ran(self, job_type: str, seconds: float) -> None:
-        known = self._types.get(job_type)
-        # A sudden slow run counts at once: what waits behind it must not be claimed on old hopes.
-        slower = known is None or seconds > 10 * known
-        self._types[job_type] = seconds if slower or known is None else known + _WEIGHT * (seconds - known)
-
-    def finished_round(self, jobs: int, seconds: float) -> None:
-        """A round of claiming, running and settling ``jobs`` jobs took this long."""
-        each = seconds / jobs
-        self._round = each if self._round is None else self._round + _WEIGHT * (each - self._round)
+        """A handler of this type ran so long."""
+        self._types[job_type] = _mean(self._types.get(job_type), seconds)
+        self._any = _mean(self._any, seconds)
 
     def fits(self, job_types: Sequence[str]) -> int:
         """How many of the first of these jobs can be expected to start within AHEAD_SECONDS."""
@@ -43,12 +39,20 @@ class Pace:
 
     def set_size(self) -> int:
         """How many tickets to ask for."""
-        if self._round is None:
-            return 1
-        return max(1, min(MAX_SET, math.ceil(AHEAD_SECONDS / max(self._round, 1e-6))))
+        return self._within(AHEAD_SECONDS)
 
     def window(self, slots: int) -> int:
         """How many tickets the broker should hold for this process."""
-        if self._round is None:
-            return slots
-        return slots * max(1, min(MAX_SET, math.ceil(WINDOW_SECONDS / max(self._round, 1e-6))))
+        return slots * self._within(WINDOW_SECONDS)
+
+    def _within(self, seconds: float) -> int:
+        if self._any is None:
+            return 1
+        return max(1, min(MAX_SET, math.ceil(seconds / (self._any + JOB_OVERHEAD_SECONDS))))
+
+
+def _mean(known: float | None, seconds: float) -> float:
+    # A sudden slow run counts at once: what waits behind it must not be claimed on old hopes.
+    if known is None or seconds > 10 * known:
+        return seconds
+    return known + _WEIGHT * (seconds - known)

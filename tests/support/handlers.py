@@ -87,3 +87,91 @@ def kill_own_process(context: JobContext) -> None:
 async def echo_async(context: JobContext) -> dict[str, Any]:
     """Returns its parameters, from a coroutine."""
     return {"echo": context.parameters}
+
+
+def note(path: str, *words: object) -> None:
+    """Append one line to a file, in one write, so that lines of several processes do not mix."""
+    with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123  (parameters are text)
+        file.write(" ".join(map(str, words)) + "\n")
+
+
+def record_and_wait(context: JobContext) -> dict[str, Any]:
+    """Notes in the file ``log`` when an attempt starts and ends, and waits for the file ``path``, without checkpoints.
+
+    Each line is ``start``, ``end`` or ``stopped``, the attempt and the process. Attempt n goes on when the file
+    ``path`` or ``path`` + ``.n`` exists.
+    """
+    log, path = context.parameters["log"], context.parameters["path"]
+    note(log, "start", context.attempt, os.getpid())
+    pause = threading.Event()
+    try:
+        while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: PTH110
+            pause.wait(0.01)
+    except BaseException:
+        note(log, "stopped", context.attempt, os.getpid())
+        raise
+    note(log, "end", context.attempt, os.getpid())
+    return {"attempt": context.attempt}
+
+
+def die_if_asked(context: JobContext) -> None:
+    """With ``die`` a poison job, else a harmless one of the same type."""
+    if context.parameters.get("die"):
+        kill_own_process(context)
+
+
+def swallow_everything(context: JobContext) -> None:
+    """Ignores whatever is raised to stop it."""
+    context.update_progress(1, "waiting")
+    while True:
+        try:
+            threading.Event().wait(60)
+        except BaseException:  # noqa: BLE001
+            continue
+
+
+def return_what_was_asked_for(context: JobContext) -> Any:
+    """A result that cannot be stored, by ``kind``; a good one without."""
+    kinds: dict[str | None, Any] = {
+        None: {"text": "good"},
+        "set": {"numbers": {1, 2}},
+        "nul": {"text": "a\x00b"},
+        "surrogate": {"text": "\ud800"},
+        "huge": {"text": "x" * 2_000_000},
+    }
+    return kinds[context.parameters.get("kind")]
+
+
+def foreign_work(path: str) -> None:
+    """No handler: what a host's own RQ job does."""
+    note(path, "foreign work was done")
+
+
+def execute_my_job(context: JobContext) -> dict[str, Any]:
+    """The quickstart's custom handler."""
+    params = context.parameters
+    context.update_progress(10, "Starting processing...")
+    try:
+        result = process_data(params.get("input_data"))
+        context.update_progress(50, "Processing complete, saving...")
+        output_path = save_result(result)
+        context.update_progress(100, "Done!")
+        return {"output_reference": output_path}
+    except ConnectionError as error:
+        raise TransientError(f"Connection failed: {error}") from error
+    except ValueError as error:
+        raise PermanentError(f"Invalid input: {error}") from error
+
+
+def process_data(data: Any) -> str:
+    """Stands in for the quickstart's work."""
+    if data == "unreachable":
+        raise ConnectionError("nobody answers")
+    if data == "nonsense":
+        raise ValueError("this makes no sense")
+    return str(data).upper()
+
+
+def save_result(result: str) -> str:
+    """Stands in for the quickstart's storage."""
+    return f"results/{result}.txt"

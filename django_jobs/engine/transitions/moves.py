@@ -41,13 +41,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What happened to one job. ``log_id`` is the id of its Execution Log row."""
+    """What happened to one job."""
 
     pk: int
     from_status: str
     to_status: str
     attempt: int
-    log_id: int
     job_type: str
     organization_name: str
     priority: int

@@ -60,7 +60,7 @@ def apply_moves(
         shapes[tuple(item.values)].append(job)
     for names, jobs in shapes.items():
         _write(jobs, ("status", *names))
-    logs = ExecutionLog.objects.using(database.alias()).bulk_create(
+    ExecutionLog.objects.using(database.alias()).bulk_create(
         ExecutionLog(
             job_id=job.pk,
             from_status=from_status,
@@ -80,7 +80,6 @@ def apply_moves(
             from_status,
             job.status,
             job.attempt,
-            log.pk,
             job.job_type_id,
             job.organization_name,
             job.priority,
@@ -89,5 +88,5 @@ def apply_moves(
             actor,
             worker_name,
         )
-        for (job, item, from_status), log in zip(moved, logs, strict=True)
+        for job, item, from_status in moved
     ]

@@ -84,52 +84,51 @@ def _apply_shape(
         name: inputs.reference(name, [getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED
     }
     assignments = [_assignment(inputs, name) for name in moves[0].values]
-    status_sql, status_params = fixed["to_status"]
-    sets = ", ".join([f"status = {status_sql}", *(sql for sql, _ in assignments)])
-    set_params = [*status_params, *(value for _, params in assignments for value in params)]
-    guard_sql, guard_params = fixed["attempt"][0].replace("old.", "v."), fixed["attempt"][1]
-    message_sql, message_params = fixed["message"][0].replace("old.", "moved."), fixed["message"][1]
-    trace_sql, trace_params = fixed["traceback"][0].replace("old.", "moved."), fixed["traceback"][1]
-    extra = "".join(f", v.{name}" for name in inputs.names[1:])
+    sets = ", ".join([f"status = {fixed['to_status'][0]}", *(sql for sql, _ in assignments)])
+    guard = fixed["attempt"][0]
+    message, traceback = (fixed[name][0].replace("old.", "moved.") for name in ("message", "traceback"))
+    values = "".join(f", v.{name}" for name in inputs.names[1:])
     carried = "".join(f", old.{name}" for name in inputs.names[1:])
+    # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
+    # index on status, full of dead entries while jobs stream by, or a scan of the table.
     sql = f"""
-        WITH old AS (
-            SELECT j.id, j.status AS from_status{extra}
-            FROM "{Job._meta.db_table}" j
-            JOIN unnest({", ".join(inputs.arrays)}) AS v({", ".join(inputs.names)}) ON j.id = v.pk
-            WHERE j.status = ANY(%s) AND ({guard_sql} IS NULL OR j.attempt = {guard_sql})
-            ORDER BY j.id
-            FOR NO KEY UPDATE OF j {"SKIP LOCKED" if skip_locked else ""}
+        WITH locked AS (
+            SELECT id, status, attempt FROM "{Job._meta.db_table}" WHERE id = ANY(%s)
+            ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
+        ), old AS (
+            SELECT locked.*{values}
+            FROM locked JOIN unnest({", ".join(inputs.arrays)}) AS v({", ".join(inputs.names)}) ON locked.id = v.pk
         ), moved AS (
             UPDATE "{Job._meta.db_table}" j SET {sets}
-            FROM old WHERE j.id = old.id
-            RETURNING j.id, old.from_status, j.status, j.attempt, j.job_type_id, j.organization_name, j.priority,
-                j.created_at{carried}
+            FROM old
+            WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
+            RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
+                j.priority, j.created_at{carried}
         ), logged AS (
             INSERT INTO "{ExecutionLog._meta.db_table}"
                 (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
-            SELECT moved.id, from_status, status, statement_timestamp(), %s, {message_sql}, attempt, %s, {trace_sql}
-            FROM moved ORDER BY moved.id
-            RETURNING id, job_id, message
+            SELECT id, from_status, status, statement_timestamp(), %s, {message}, attempt, %s, {traceback}
+            FROM moved ORDER BY id
         )
-        SELECT moved.id, from_status, moved.status, moved.attempt, logged.id, job_type_id, organization_name, priority,
-            created_at, logged.message
-        FROM moved JOIN logged ON logged.job_id = moved.id
+        SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, created_at FROM moved
     """  # noqa: S608  (names come from the models)
     params = [
+        inputs.array_params[0],
         *inputs.array_params,
+        *fixed["to_status"][1],
+        *(value for _, own in assignments for value in own),
         sources,
-        *guard_params,
-        *guard_params,
-        *set_params,
+        *fixed["attempt"][1],
+        *fixed["attempt"][1],
         actor,
-        *message_params,
+        *fixed["message"][1],
         worker_name,
-        *trace_params,
+        *fixed["traceback"][1],
     ]
+    messages = {item.pk: item.message for item in moves}
     with database.connection().cursor() as cursor:
         cursor.execute(sql, params)
-        return [Moved(*row, actor, worker_name) for row in cursor.fetchall()]
+        return [Moved(*row, messages[row[0]], actor, worker_name) for row in cursor.fetchall()]
 
 
 def apply_moves(

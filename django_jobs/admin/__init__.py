@@ -1,0 +1,10 @@
+"""The models in Django's admin: one file a model. What happens to a job is never decided by a form."""
+
+from __future__ import annotations
+
+from django_jobs.admin.execution_log import ExecutionLogAdmin
+from django_jobs.admin.job import JobAdmin
+from django_jobs.admin.job_type import JobTypeAdmin
+from django_jobs.admin.organization import MembershipAdmin, OrganizationAdmin
+
+__all__ = ["ExecutionLogAdmin", "JobAdmin", "JobTypeAdmin", "MembershipAdmin", "OrganizationAdmin"]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+
+from django_jobs.admin.base import NobodyWrites, is_system_admin
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.models.job import parse_job_id
+
+#: The log has no index by organization: members see the history of so many of their newest jobs, or of the job that
+#: they search for.
+NEWEST_JOBS: Final = 500
+
+
+class LogList(ChangeList):
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        if not self.query and not is_system_admin(request):
+            newest = Job.objects.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)[:NEWEST_JOBS]
+            rows = rows.filter(job__in=list(newest))
+        shown = ("from_status", "to_status", "timestamp", "actor", "message", "attempt", "worker_name")
+        return rows.select_related("job").only(*shown, "job__created_at")
+
+
+@admin.register(ExecutionLog)
+class ExecutionLogAdmin(NobodyWrites):
+    list_display = ("id", "job_id", "change", "timestamp", "actor", "what", "attempt", "worker_name")
+    list_display_links = ("id", "job_id")
+    search_fields = ("job",)
+    search_help_text = "A job id, such as JOB-2026-00001."
+    fields = ("job_id", "from_status", "to_status", "timestamp", "actor", "message", "attempt", "worker_name")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        if is_system_admin(request):
+            return rows
+        return rows.filter(job__in=Job.objects.visible_to(request.user))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LogList
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """A job's exact id; anything else would read every row."""
+        if not search_term.strip():
+            return queryset, False
+        parsed = parse_job_id(search_term.strip())
+        if parsed is None:
+            return queryset.none(), False
+        return queryset.filter(job_id=parsed[0], job__created_at__year=parsed[1]), False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A traceback may quote secrets: it is for system admins."""
+        return (*self.fields, "traceback") if is_system_admin(request) else self.fields
+
+    @admin.display(description="job")
+    def job_id(self, log: ExecutionLog) -> str:
+        return log.job.name
+
+    @admin.display(description="change")
+    def change(self, log: ExecutionLog) -> str:
+        return str(log)
+
+    @admin.display(description="message")
+    def what(self, log: ExecutionLog) -> str:
+        return Truncator(log.message).chars(120)

@@ -1,0 +1,149 @@
+"""Whether the running setup is sound: one finding for each thing that is looked at. Reads only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import DatabaseError
+from django.db.models import Count
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.announcements import live_workers
+from django_jobs.engine.inspection import Leader, jobs, leader, waiting
+from django_jobs.engine.ports import get_broker
+from django_jobs.engine.reconciliation import installation_id
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import JobType, Worker, get_organization_model
+from django_jobs.statuses import IN_FLIGHT, Status
+
+#: A due job that waits longer while workers are free is not being taken.
+STUCK_SECONDS: Final = 60
+MAX_LANES: Final = 500
+OK, WARNING, PROBLEM = "OK", "WARNING", "PROBLEM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One examined thing. ``level`` is OK, WARNING or PROBLEM; ``text`` says what is so, and what to do."""
+
+    level: str
+    subject: str
+    text: str
+
+
+def examine() -> Iterator[Finding]:
+    """Whether the running setup is sound, one finding after the other. What cannot be read is a problem, no exception."""
+    try:
+        now = database.now()
+        mine = installation_id()
+    except DatabaseError as error:
+        yield Finding(
+            level=PROBLEM,
+            subject="database",
+            text=f"cannot be read ({type(error).__name__}). Is it running, and has `manage.py migrate` been run?",
+        )
+        return
+    yield Finding(level=OK, subject="database", text=f"{database.connection().vendor} answers; installation {mine}.")
+    yield from _examine_broker(mine)
+    workers = live_workers()
+    yield from _examine_queues(workers)
+    yield _examine_scheduler(leader(now))
+    yield _examine_waiting(now, workers)
+
+
+def _examine_broker(mine: str) -> Iterator[Finding]:
+    checks: list[Callable[[], Finding]] = [_reachable, lambda: _owner(mine), _eviction, _foreign]
+    for check in checks:
+        try:
+            yield check()
+        except BrokerUnavailable as error:
+            text = f"{error}. Start Redis, or correct the URL in RQ_QUEUES; until then jobs stay Pending."
+            yield Finding(level=PROBLEM, subject="broker", text=text)
+            return
+
+
+def _reachable() -> Finding:
+    total = sum(get_broker().depths().values())
+    return Finding(level=OK, subject="broker", text=f"answers; tickets waiting: {total}.")
+
+
+def _owner(mine: str) -> Finding:
+    theirs = get_broker().installation()
+    if theirs is None:
+        text = "has no owner yet, or was emptied; the first worker or scheduler claims it for this database."
+        return Finding(level=WARNING, subject="broker owner", text=text)
+    if theirs != mine:
+        text = f"belongs to installation {theirs}. Give each installation a Redis database of its own in RQ_QUEUES."
+        return Finding(level=PROBLEM, subject="broker owner", text=text)
+    return Finding(level=OK, subject="broker owner", text="belongs to this database.")
+
+
+def _eviction() -> Finding:
+    policy, subject = get_broker().eviction_policy(), "eviction policy"
+    if policy == "noeviction":
+        return Finding(level=OK, subject=subject, text="noeviction.")
+    if not policy:
+        text = "may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction."
+        return Finding(level=WARNING, subject=subject, text=text)
+    text = f"is {policy}, which drops tickets when memory is short. Set maxmemory-policy to noeviction."
+    return Finding(level=PROBLEM, subject=subject, text=text)
+
+
+def _foreign() -> Finding:
+    ids = get_broker().foreign_ids()
+    if not ids:
+        return Finding(level=OK, subject="foreign jobs", text="none in our queues.")
+    text = f"{len(ids)} RQ jobs in our queues are not ours (first: {ids[0][:80]}). Give them queues of their own."
+    return Finding(level=WARNING, subject="foreign jobs", text=text)
+
+
+def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
+    for name in jobs_settings.QUEUES.values():
+        count = sum(name in worker.queues.split(",") for worker in workers)
+        text = f"worker processes: {count}."
+        if not count:
+            text = f"no live worker takes its jobs. Start `manage.py jobs_worker`, or one with `--queues {name}`."
+        yield Finding(level=OK if count else PROBLEM, subject=f"queue {name}", text=text)
+
+
+def _examine_scheduler(found: Leader) -> Finding:
+    since = found.seconds_since_tick
+    if found.is_alive:
+        return Finding(level=OK, subject="scheduler", text=f"{found.holder or 'none leads now'}, ticked {since:.0f} s ago.")
+    last = "never ticked" if since is None else f"last ticked {since:.0f} s ago"
+    text = f"{last}: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`."
+    return Finding(level=PROBLEM, subject="scheduler", text=text)
+
+
+def _examine_waiting(now: dt.datetime, workers: list[Worker]) -> Finding:
+    """Long waits are fine while every slot is busy, and for what is held back on purpose."""
+    subject, slots = "waiting jobs", sum(worker.slots for worker in workers)
+    running = jobs().filter(status=Status.RUNNING).count()
+    if slots and running >= slots:
+        return Finding(level=OK, subject=subject, text=f"all {slots} slots are busy.")
+    since = now - dt.timedelta(seconds=STUCK_SECONDS)
+    stuck = jobs().filter(status=Status.QUEUED, queued_at__lt=since).count() + _neglected(since)
+    if not stuck:
+        return Finding(level=OK, subject=subject, text="none that a free worker should have taken.")
+    text = f"{stuck} were due more than {STUCK_SECONDS} s ago, and slots are free: {slots - running} of {slots}. "
+    advice = "Look at the workers' logs, and whether RQ is suspended (`rq resume`)." if slots else "Start workers."
+    return Finding(level=PROBLEM, subject=subject, text=text + advice)
+
+
+def _neglected(since: dt.datetime) -> int:
+    """Due jobs that nothing holds back: neither a paused or disabled type, nor their organization."""
+    rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
+    lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
+    open_types = JobType.objects.using(database.alias()).filter(is_enabled=True, is_paused=False)
+    types = set(open_types.values_list("pk", flat=True))
+    policy, limit = get_policy(), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+    tenants = get_organization_model()._default_manager.filter(pk__in={lane[0] for lane in lanes})
+    full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
+    at_limit = {pk for pk, total in full if total >= limit}
+    served = {tenant.pk for tenant in tenants if policy.is_active(tenant)} - at_limit
+    return sum(total for pk, kind, total in lanes if kind in types and pk in served)

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_jobs.engine.examination import OK, PROBLEM, WARNING, examine
+
+
+class Command(BaseCommand):
+    help = "Examines the running setup: database, broker, workers, scheduler, waiting. Exits with 1 if there are problems."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        styles = {OK: self.style.SUCCESS, WARNING: self.style.WARNING, PROBLEM: self.style.ERROR}
+        problems = 0
+        for finding in examine():
+            problems += finding.level == PROBLEM
+            self.stdout.write(f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}")
+        if problems:
+            raise CommandError(f"Problems found: {problems}.")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, close_old_connections
+
+from django_jobs.engine.inspection import RECENT, Snapshot, snapshot
+
+PAUSE_SECONDS = 2.0
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+class Command(BaseCommand):
+    help = "Shows what waits, what runs, who works and whether the scheduler ticks."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--watch", action="store_true", help="Show it again every two seconds, until Ctrl+C.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not options["watch"]:
+            self.stdout.write("\n".join(describe(snapshot())))
+            return
+        try:
+            while True:
+                self.stdout.write((CLEAR_SCREEN if self.stdout.isatty() else "") + look())
+                self.stdout.flush()
+                time.sleep(PAUSE_SECONDS)
+        except KeyboardInterrupt:
+            self.stdout.write("")
+
+
+def look() -> str:
+    """The state as text. A database that is away is told of, and asked again next time."""
+    close_old_connections()
+    try:
+        return "\n".join(describe(snapshot()))
+    except DatabaseError as error:
+        return f"The database cannot be read ({type(error).__name__})."
+
+
+def describe(seen: Snapshot) -> Iterator[str]:
+    """The lines to show."""
+    yield f"{seen.moment:%Y-%m-%d %H:%M:%S} UTC"
+    yield ""
+    yield "Unfinished   " + counts(seen.unfinished)
+    yield "Ended        " + counts(seen.ended) + f"   (of the newest {RECENT:,} jobs)"
+    yield "Oldest wait  " + seconds(seen.oldest_waiting_seconds, "nothing waits")
+    yield ""
+    yield f"{'':<12} {'due':>9} {'later':>9} {'queued':>9} {'running':>9} {'tickets':>9}"
+    for depth in seen.depths:
+        tickets = "?" if seen.tickets is None else seen.tickets.get(depth.priority, 0)
+        numbers = (depth.due, depth.later, depth.queued, depth.running, tickets)
+        yield f"{depth.priority.label:<12} " + " ".join(f"{number:>9}" for number in numbers)
+    if seen.tickets is None:
+        yield "The broker does not answer: nothing is dispatched."
+    yield ""
+    state = "leads" if seen.leader.is_alive else "IS NOT ALIVE"
+    tick = seconds(seen.leader.seconds_since_tick, "never", " ago")
+    yield f"Scheduler    {seen.leader.holder or 'none'} {state}, last tick {tick}"
+    yield f"Workers      {len(seen.workers)}"
+    for worker in seen.workers:
+        yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}"
+
+
+def counts(numbers: dict[str, int]) -> str:
+    return "   ".join(f"{name} {number:,}" for name, number in numbers.items())
+
+
+def seconds(value: float | None, absent: str, suffix: str = "") -> str:
+    return absent if value is None else f"{value:.1f} s{suffix}"

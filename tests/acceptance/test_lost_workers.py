@@ -1,0 +1,169 @@
+"""Workers that die, freeze, or lose their supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import pairwise
+
+import psutil
+import redis
+from rq.suspension import resume, suspend
+
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
+from tests.acceptance.steps import (
+    PATIENCE,
+    Stage,
+    assert_stays,
+    has_ended,
+    messages_of,
+    path_of,
+    wait_for_all,
+    wait_for_idle_workers,
+    wait_for_status,
+)
+from tests.support.factories import make_job_type
+from tests.support.waiting import wait_until
+from tests.support.workers import ProcessPool
+
+
+def seconds_between(job: Job, first: str, then: str) -> float:
+    """From the first time that the job got one status until the next time that it got the other."""
+    rows = list(ExecutionLog.objects.filter(job=job).order_by("id"))
+    start = next(index for index, row in enumerate(rows) if row.to_status == first)
+    end = next(row for row in rows[start:] if row.to_status == then)
+    return (end.timestamp - rows[start].timestamp).total_seconds()
+
+
+def test_a_job_whose_child_is_killed_runs_again_within_seconds(processes: ProcessPool, stage: Stage) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    processes.worker()
+
+    os.kill(recorded.pid(attempt=1), signal.SIGKILL)
+    second = recorded.pid(attempt=2)
+    recorded.let_go()
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+
+    assert second != recorded.pid(attempt=1)
+    assert recorded.lines() == [("start", 1), ("start", 2), ("end", 2)]
+    assert (status.attempt, status.retry_count, status.result) == (2, 1, {"attempt": 2})
+    assert path_of(recorded.job)[-4:] == [Status.FAILED, Status.QUEUED, Status.RUNNING, Status.COMPLETED]
+    assert messages_of(recorded.job, Status.FAILED)[0].startswith("Worker lost")
+    assert seconds_between(recorded.job, Status.FAILED, Status.RUNNING) < 5
+
+
+def test_a_poison_job_costs_its_claimed_neighbours_no_retry_and_ends_as_dead_letter(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    kind = make_job_type("die_if_asked", max_retries=1, retry_delay=0)
+    processes.worker("--processes", "1")
+    # So many that the child learns how fast they are, and claims the next ones in sets.
+    wait_for_all([stage.submit(kind) for _ in range(60)])
+
+    suspend(redis_client)
+    neighbours = [stage.submit(kind) for _ in range(2)]
+    poison = stage.submit(kind, die=True)
+    neighbours += [stage.submit(kind) for _ in range(20)]
+    resume(redis_client)
+
+    wait_for_status(poison, Status.DEAD_LETTER)
+    wait_for_all(neighbours)
+    rows = Job.objects.filter(pk__in=[job.pk for job in neighbours])
+    assert set(rows.values_list("retry_count", flat=True)) == {0}
+    assert path_of(poison).count(Status.RUNNING) == 2
+    assert [text[:11] for text in messages_of(poison, Status.FAILED)] == ["Worker lost"] * 2
+    handed_back = [text for job in neighbours for text in messages_of(job, Status.QUEUED) if text]
+    assert handed_back
+    assert all(text.startswith("Handed back before it began") for text in handed_back)
+
+
+def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_writes_nothing(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
+    frozen = recorded.pid(attempt=1)
+
+    os.kill(frozen, signal.SIGSTOP)
+    assert recorded.pid(attempt=2) != frozen
+    recorded.let_go(attempt=1)
+    os.kill(frozen, signal.SIGCONT)
+    wait_until(
+        lambda: {("end", 1), ("stopped", 1)} & set(recorded.lines()), PATIENCE, "the end of the thawed attempt"
+    )
+    # The other child is busy, so this one ran in the thawed one, after it had reported its late end.
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    late = wait_for_status(recorded.job, Status.RUNNING)
+    assert (late.attempt, late.result) == (2, None)
+
+    recorded.let_go(attempt=2)
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count, status.result) == (2, 1, {"attempt": 2})
+    assert path_of(recorded.job).count(Status.RUNNING) == 2
+    assert messages_of(recorded.job, Status.FAILED) == ["Worker lost: its lease ran out"]
+
+
+def test_a_thawed_attempt_that_lost_its_job_is_stopped(processes: ProcessPool, stage: Stage) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
+    frozen = recorded.pid(attempt=1)
+
+    os.kill(frozen, signal.SIGSTOP)
+    recorded.pid(attempt=2)
+    os.kill(frozen, signal.SIGCONT)
+    recorded.wait_for("stopped", attempt=1)
+
+    recorded.let_go()
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+    assert (status.attempt, status.result) == (2, {"attempt": 2})
+    assert recorded.lines() == [("start", 1), ("start", 2), ("stopped", 1), ("end", 2)]
+
+
+def test_children_without_a_supervisor_finish_their_job_claim_nothing_more_and_leave(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    worker = processes.worker("--processes", "2")
+    busy = recorded.pid(attempt=1)
+    children = wait_for_idle_workers(worker, 2)
+
+    worker.popen.kill()
+    worker.wait(PATIENCE)
+    wait_until(lambda: worker.log().count("event=supervisor_gone") == 2, PATIENCE, "both children to notice")
+    waiting = stage.submit(make_job_type())
+    others = [child for child in children if child.pid != busy]
+    wait_until(lambda: all(map(has_ended, others)), PATIENCE, "the idle children to leave")
+    assert_stays(waiting, {Status.PENDING, Status.QUEUED}, 0.5)
+    assert wait_for_status(recorded.job, Status.RUNNING).attempt == 1
+
+    recorded.let_go()
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count) == (1, 0)
+    wait_until(lambda: all(map(has_ended, children)), PATIENCE, "all children to leave")
+    assert path_of(waiting)[-1] in {Status.PENDING, Status.QUEUED}
+
+
+def test_the_lease_of_a_running_job_is_renewed_also_without_a_supervisor(processes: ProcessPool, stage: Stage) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    # The grace is for a worker that is told to stop; nobody told this one.
+    settings = {"LEASE_SECONDS": 3, "SHUTDOWN_GRACE_SECONDS": 1}
+    worker = processes.worker("--processes", "1", "--no-scheduler", settings=settings)
+    child = psutil.Process(recorded.pid(attempt=1))
+    processes.start("jobs_scheduler", settings={"LEASE_SECONDS": 3})
+
+    worker.popen.kill()
+    worker.wait(PATIENCE)
+    leases = {Job.objects.values_list("lease_expires_at", flat=True).get(pk=recorded.job.pk)}
+
+    def renewed_often() -> bool:
+        leases.add(Job.objects.values_list("lease_expires_at", flat=True).get(pk=recorded.job.pk))
+        return len(leases) > 12
+
+    wait_until(renewed_often, PATIENCE, "the lease to be renewed for twice its length")
+    recorded.let_go()
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count) == (1, 0)
+    assert None not in leases
+    assert all(second - first for first, second in pairwise(sorted(lease for lease in leases if lease)))
+    wait_until(lambda: has_ended(child), PATIENCE, "the child to leave")

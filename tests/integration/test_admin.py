@@ -1,0 +1,273 @@
+"""The admin shows what the engine did and decides nothing itself."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from django_jobs import submit_job
+from django_jobs.admin import job as job_admin
+from django_jobs.models import ExecutionLog, Job, JobType, Membership, Organization
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+
+READ_ONLY = ("job", "executionlog")
+ALL = (*READ_ONLY, "jobtype", "organization", "membership")
+VIEWS = [f"django_jobs.view_{name}" for name in ALL]
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization(name="ORG-MINE")
+
+
+@pytest.fixture
+def job(organization: Organization) -> Job:
+    return submit_job(make_job_type(), organization, {"colour": "blue"})
+
+
+@pytest.fixture
+def foreign_job() -> Job:
+    return submit_job(make_job_type(), make_organization(name="ORG-THEIRS"), {"colour": "red"})
+
+
+@pytest.fixture
+def log(job: Job) -> ExecutionLog:
+    return ExecutionLog.objects.create(
+        job=job, to_status="Failed", timestamp=timezone.now(), actor="worker", message="why", traceback="SECRET TRACE"
+    )
+
+
+def client_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def superuser() -> Client:
+    return client_of(make_user("root", is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def system_admin() -> Client:
+    user = make_system_admin("sysadmin")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    return client_of(user)
+
+
+@pytest.fixture
+def member(organization: Organization) -> Client:
+    return client_of(make_user("member", member_of=[organization], permissions=VIEWS, is_staff=True))
+
+
+def url(model: str, page: str, *args: object) -> str:
+    return reverse(f"admin:django_jobs_{model}_{page}", args=args)
+
+
+def text(client: Client, address: str, **query: str) -> str:
+    response = client.get(address, query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_lists_and_details_render_for_a_superuser(superuser: Client, log: ExecutionLog, model: str) -> None:
+    Membership.objects.create(user=make_user(), organization=log.job.organization)
+    row = {
+        "job": log.job,
+        "executionlog": log,
+        "jobtype": log.job.job_type,
+        "organization": log.job.organization,
+        "membership": Membership.objects.get(),
+    }[model]
+    assert "ORG-MINE" in text(superuser, url("job", "changelist"))
+    text(superuser, url(model, "changelist"))
+    text(superuser, url(model, "changelist"), q="x")
+    text(superuser, url(model, "change", row.pk))
+    text(superuser, url(model, "history", row.pk))
+
+
+@pytest.mark.parametrize("model", ["jobtype", "organization", "membership"])
+def test_what_may_be_added_has_its_form(superuser: Client, system_admin: Client, model: str) -> None:
+    text(superuser, url(model, "add"))
+    text(system_admin, url(model, "add"))
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_nobody_writes_jobs_and_logs(superuser: Client, log: ExecutionLog, model: str) -> None:
+    pk = log.job_id if model == "job" else log.pk
+    assert superuser.get(url(model, "add")).status_code == 403
+    assert superuser.post(url(model, "change", pk), {"status": "Completed"}).status_code == 403
+    assert superuser.post(url(model, "delete", pk), {"post": "yes"}).status_code == 403
+    assert superuser.get(url(model, "changelist")).context["cl"].model_admin.get_actions(None) == {}
+
+
+@pytest.mark.parametrize("model", ["jobtype", "organization", "membership"])
+def test_staff_without_the_right_adds_nothing(member: Client, model: str) -> None:
+    assert member.get(url(model, "add")).status_code == 403
+
+
+def test_staff_see_their_own_organizations_jobs_alone(member: Client, job: Job, foreign_job: Job) -> None:
+    page = text(member, url("job", "changelist"))
+    assert job.name in page
+    assert foreign_job.name not in page
+    assert "ORG-THEIRS" not in page
+    assert foreign_job.name not in text(member, url("job", "changelist"), q="ORG-THEIRS").replace("ORG-THEIRS", "")
+    assert member.get(url("job", "change", foreign_job.pk)).status_code == 302
+    assert "blue" in text(member, url("job", "change", job.pk))
+
+
+def test_staff_see_their_own_organizations_logs_alone(member: Client, job: Job, foreign_job: Job) -> None:
+    page = text(member, url("executionlog", "changelist"))
+    assert job.name in page
+    assert foreign_job.name not in page
+    assert "Showing" not in text(member, url("executionlog", "changelist"), q=foreign_job.name)
+    theirs = ExecutionLog.objects.filter(job=foreign_job).values_list("pk", flat=True)[0]
+    assert member.get(url("executionlog", "change", theirs)).status_code == 302
+
+
+def test_staff_see_their_own_organizations_alone(member: Client, job: Job, foreign_job: Job) -> None:
+    assert "ORG-THEIRS" not in text(member, url("organization", "changelist"))
+    assert "ORG-THEIRS" not in text(member, url("membership", "changelist"))
+    assert "ORG-THEIRS" not in text(member, url("job", "changelist"))
+
+
+def test_tracebacks_are_for_system_admins(member: Client, system_admin: Client, log: ExecutionLog) -> None:
+    address = url("executionlog", "change", log.pk)
+    assert "SECRET TRACE" in text(system_admin, address)
+    assert "SECRET TRACE" not in text(member, address)
+    assert "SECRET TRACE" not in text(member, url("job", "change", log.job_id))
+
+
+def test_results_of_a_suspended_organization_are_withheld_from_its_members(
+    member: Client, system_admin: Client, job: Job
+) -> None:
+    Job.objects.filter(pk=job.pk).update(result={"answer": "forty-two"})
+    assert "forty-two" in text(member, url("job", "change", job.pk))
+    Organization.objects.update(is_active=False)
+    assert "forty-two" not in text(member, url("job", "change", job.pk))
+    assert "forty-two" in text(system_admin, url("job", "change", job.pk))
+
+
+def test_search_finds_exact_ids(superuser: Client, job: Job, foreign_job: Job) -> None:
+    address = url("job", "changelist")
+    for term, found in [(job.name, [job]), ("ORG-THEIRS", [foreign_job]), ("JOB-1999-00001", []), ("ORG", [])]:
+        assert list(superuser.get(address, {"q": term}).context["cl"].queryset) == found
+    logs = superuser.get(url("executionlog", "changelist"), {"q": job.name}).context["cl"].queryset
+    assert {row.job_id for row in logs} == {job.pk}
+
+
+@pytest.mark.parametrize("query", [{"status": "nonsense"}, {"organization": "x"}, {"q": "\x00"}, {"q": "' OR 1=1"}])
+def test_strange_queries_do_no_harm(superuser: Client, job: Job, query: dict[str, str]) -> None:
+    assert superuser.get(url("job", "changelist"), query).status_code == 200
+
+
+def test_filters_narrow_the_list(superuser: Client, job: Job, foreign_job: Job) -> None:
+    address = url("job", "changelist")
+    Job.objects.filter(pk=job.pk).update(status="Dead Letter", ready_at=None)
+    assert list(superuser.get(address, {"status": "Dead Letter"}).context["cl"].queryset) == [job]
+    waiting = superuser.get(address, {"status": foreign_job.status}).context["cl"].queryset
+    assert job not in waiting
+    mine = superuser.get(address, {"organization": str(job.organization_id)}).context["cl"].queryset
+    assert list(mine) == [job]
+
+
+def test_lists_cost_the_same_however_many_rows_they_show(superuser: Client, job: Job) -> None:
+    for model in READ_ONLY:
+        with CaptureQueriesContext(connection, ) as few:
+            text(superuser, url(model, "changelist"))
+        for _ in range(5):
+            submit_job(job.job_type, job.organization)
+        with CaptureQueriesContext(connection) as many:
+            text(superuser, url(model, "changelist"))
+        assert len(many) == len(few)
+
+
+def test_lists_count_no_further_than_the_cap(
+    superuser: Client, job: Job, foreign_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_jobs.admin.base.MAX_COUNTED", 1)
+    assert superuser.get(url("job", "changelist")).context["cl"].result_count == 1
+
+
+def type_form(**changed: object) -> dict[str, object]:
+    values = {
+        "type_name": "echo",
+        "handler_method": "tests.support.handlers.echo",
+        "default_timeout": 30,
+        "default_priority": 1,
+        "max_retries": 5,
+        "retry_delay": 60,
+        "is_enabled": "on",
+        "deduplication_window": 300,
+        "rate_limit_window": 60,
+    }
+    return {**values, **changed}
+
+
+def test_a_system_admin_adds_a_type(system_admin: Client) -> None:
+    assert system_admin.post(url("jobtype", "add"), type_form()).status_code == 302
+    assert JobType.objects.get().default_timeout == 30
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("os.system", "outside the allowed modules"),
+        ("tests.support.handlers.missing", "not loadable"),
+        ("tests.support.handlers.os.system", "outside the allowed modules|no allowed module|not loadable"),
+        ("nodots", "not a dotted path"),
+    ],
+)
+def test_a_wrong_handler_is_refused_at_once(system_admin: Client, path: str, reason: str) -> None:
+    response = system_admin.post(url("jobtype", "add"), type_form(handler_method=path))
+    assert response.status_code == 200
+    (message,) = response.context["adminform"].form.errors["handler_method"]
+    assert any(part in message for part in reason.split("|"))
+    assert not JobType.objects.exists()
+
+
+def test_a_type_whose_handler_is_gone_can_be_paused(system_admin: Client) -> None:
+    kind = make_job_type()
+    JobType.objects.update(handler_method="gone.jobs.handler")
+    values = type_form(type_name=kind.pk, handler_method="gone.jobs.handler", is_paused="on")
+    assert system_admin.post(url("jobtype", "change", kind.pk), values).status_code == 302
+    kind.refresh_from_db()
+    assert kind.is_paused
+
+
+def test_a_type_keeps_its_name(system_admin: Client) -> None:
+    kind = make_job_type()
+    system_admin.post(url("jobtype", "change", kind.pk), type_form(type_name="another"))
+    assert [row.pk for row in JobType.objects.all()] == [kind.pk]
+
+
+def test_a_type_with_jobs_is_not_deleted_and_one_without_is(system_admin: Client, job: Job) -> None:
+    page = system_admin.post(url("jobtype", "delete", job.job_type_id), {"post": "yes"})
+    assert "has jobs" in page.content.decode()
+    action = {"action": "delete_selected", "_selected_action": [job.job_type_id], "post": "yes"}
+    system_admin.post(url("jobtype", "changelist"), action)
+    assert JobType.objects.filter(pk=job.job_type_id).exists()
+    free = make_job_type()
+    assert system_admin.post(url("jobtype", "delete", free.pk), {"post": "yes"}).status_code == 302
+    assert not JobType.objects.filter(pk=free.pk).exists()
+
+
+def test_deleting_an_organization_leaves_its_jobs(system_admin: Client, job: Job) -> None:
+    system_admin.post(url("organization", "delete", job.organization_id), {"post": "yes"})
+    assert not Organization.objects.exists()
+    assert Job.objects.filter(pk=job.pk).exists()
+    assert "ORG-MINE" in text(system_admin, url("job", "changelist"))
+    assert "ORG-MINE" in text(system_admin, url("job", "change", job.pk))
+
+
+def test_a_users_page_of_recent_jobs_is_small(superuser: Client, job: Job) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        text(superuser, url("job", "changelist"))
+    listing = [query["sql"] for query in queries if 'FROM "django_jobs_job"' in query["sql"]]
+    assert not any(column in sql for sql in listing for column in job_admin.LARGE)

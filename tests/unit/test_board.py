@@ -1,0 +1,55 @@
+"""The memory that a child shares with its supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from django_jobs.worker.board import NO_WISH, WISH_CANCEL, Board
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board.create(3)
+    yield board
+    board.close()
+
+
+def test_a_new_board_is_empty(board: Board) -> None:
+    assert board.running() == []
+
+
+def test_a_handler_that_began_is_seen_with_its_attempt_and_timeout(board: Board) -> None:
+    board.begin(1, 2**62, 3, 12.5)
+    (running,) = board.running()
+    assert (running.slot, running.key, running.timeout, running.wish) == (1, (2**62, 3), 12.5, NO_WISH)
+    assert 0 <= running.seconds < 60
+
+
+def test_a_handler_that_ended_is_seen_no_more(board: Board) -> None:
+    board.begin(0, 1, 1, 1.0)
+    board.begin(2, 2, 1, 1.0)
+    board.end(0)
+    assert [running.pk for running in board.running()] == [2]
+
+
+def test_a_wish_is_for_what_runs_in_that_slot(board: Board) -> None:
+    board.begin(0, 1, 1, 1.0)
+    board.begin(1, 2, 1, 1.0)
+    board.wish(1, WISH_CANCEL)
+    assert [(running.pk, running.wish) for running in board.running()] == [(1, NO_WISH), (2, WISH_CANCEL)]
+
+
+def test_the_next_job_of_a_slot_does_not_inherit_a_wish(board: Board) -> None:
+    board.begin(0, 1, 1, 1.0)
+    board.wish(0, WISH_CANCEL)
+    board.end(0)
+    board.begin(0, 2, 1, 1.0)
+    assert board.running()[0].wish == NO_WISH
+
+
+def test_the_other_process_sees_the_same_board(board: Board) -> None:
+    other = Board(board.descriptor, board.slots)
+    board.begin(0, 1, 1, 1.0)
+    assert [running.pk for running in other.running()] == [1]

@@ -1,0 +1,99 @@
+"""What can go wrong, by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+
+from django_jobs import exceptions
+from django_jobs.exceptions import (
+    DuplicateJob,
+    InvalidSubmission,
+    InvalidTransition,
+    JobCanceled,
+    JobFailed,
+    JobNotFound,
+    JobsError,
+    JobTimedOut,
+    PermissionDenied,
+    QueueFull,
+    RateLimited,
+    RetryLater,
+    WorkerStopping,
+)
+
+OURS = [
+    "InvalidSubmission",
+    "DuplicateJob",
+    "QueueFull",
+    "RateLimited",
+    "InvalidTransition",
+    "JobFailed",
+    "JobNotFound",
+    "PermissionDenied",
+    "TransientError",
+    "PermanentError",
+    "RetryLater",
+]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_jobs_error_is_the_base_of_what_we_raise_on_purpose(name: str) -> None:
+    assert issubclass(getattr(exceptions, name), JobsError)
+
+
+@pytest.mark.parametrize("kind", [JobCanceled, JobTimedOut, WorkerStopping])
+def test_an_interruption_is_not_swallowed_by_except_exception(kind: type[BaseException]) -> None:
+    assert not issubclass(kind, Exception)
+
+
+def test_not_found_and_denied_are_djangos_too() -> None:
+    assert issubclass(JobNotFound, ObjectDoesNotExist)
+    assert issubclass(PermissionDenied, DjangoPermissionDenied)
+
+
+def test_an_invalid_submission_names_each_field() -> None:
+    error = InvalidSubmission({"priority": ["Use one of these."], "run_at": ["Bad.", "Worse."]})
+    assert str(error) == "priority: Use one of these.; run_at: Bad. Worse."
+    assert error.errors == {"priority": ["Use one of these."], "run_at": ["Bad.", "Worse."]}
+
+
+def test_an_invalid_transition_tells_job_status_and_verb() -> None:
+    error = InvalidTransition("JOB-2026-00001", "Completed", "cancel")
+    assert str(error) == "Cannot cancel JOB-2026-00001: it is Completed."
+    assert (error.job_id, error.status, error.verb) == ("JOB-2026-00001", "Completed", "cancel")
+
+
+def test_a_duplicate_carries_the_earlier_job() -> None:
+    existing: Any = SimpleNamespace(name="JOB-2026-00001", status="Running", created_at=dt.datetime.now(dt.UTC))
+    error = DuplicateJob(existing)
+    assert str(error) == "The same work was submitted as JOB-2026-00001 (Running)."
+    assert error.existing is existing
+
+
+@pytest.mark.parametrize("kind", [QueueFull, RateLimited])
+def test_a_passing_refusal_says_when_to_come_back(kind: Any) -> None:
+    assert kind("full", 30).retry_after == 30
+
+
+@pytest.mark.parametrize(("message", "text"), [("it broke", "it broke"), ("", "no reason given")])
+def test_a_failed_job_tells_how_it_ended(message: str, text: str) -> None:
+    status: Any = SimpleNamespace(job_id="JOB-2026-00001", status="Dead Letter", error_message=message)
+    error = JobFailed(status)
+    assert str(error) == f"JOB-2026-00001 ended as Dead Letter: {text}"
+    assert error.status is status
+
+
+def test_retry_later_says_when() -> None:
+    assert str(RetryLater(90)) == "asked to run again in 90 s"
+    assert str(RetryLater(90, "the shop is closed")) == "the shop is closed"
+
+
+@pytest.mark.parametrize(("seconds", "delay"), [(90, 90.0), (0, 0.0), (-5, 0.0)])
+def test_retry_later_never_lies_in_the_past(seconds: float, delay: float) -> None:
+    assert RetryLater(seconds).seconds == delay

@@ -1,0 +1,129 @@
+"""An interruption comes only inside the handler, and waits for shields."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from django_jobs.exceptions import JobCanceled, JobTimedOut
+from django_jobs.worker.interruption import Interrupter, SlotRunner
+
+
+@pytest.fixture
+def interrupter() -> Interrupter:
+    return Interrupter(on_main_thread=True)
+
+
+def test_nothing_is_raised_while_nothing_is_due(interrupter: Interrupter) -> None:
+    with interrupter.interruptible():
+        interrupter.check()
+        interrupter.on_signal()
+
+
+def test_what_is_due_is_raised_inside_the_handler(interrupter: Interrupter) -> None:
+    interrupter.want(JobTimedOut)
+    with pytest.raises(JobTimedOut), interrupter.interruptible():
+        interrupter.check()
+
+
+def test_a_signal_raises_what_is_due(interrupter: Interrupter) -> None:
+    interrupter.want(JobCanceled)
+    with pytest.raises(JobCanceled), interrupter.interruptible():
+        interrupter.on_signal()
+
+
+def test_outside_the_handler_nothing_is_raised(interrupter: Interrupter) -> None:
+    interrupter.want(JobCanceled)
+    interrupter.check()
+    interrupter.on_signal()
+    with interrupter.interruptible():
+        pass
+    interrupter.check()
+
+
+def test_a_shield_makes_it_wait_until_its_end(interrupter: Interrupter) -> None:
+    steps = []
+    with pytest.raises(JobCanceled), interrupter.interruptible():  # noqa: PT012  (the order is what is tested)
+        with interrupter.shielded():
+            interrupter.want(JobCanceled)
+            interrupter.check()
+            interrupter.on_signal()
+            steps.append("saved")
+        steps.append("after the shield")
+    assert steps == ["saved"]
+
+
+def test_the_innermost_shields_end_is_not_enough(interrupter: Interrupter) -> None:
+    steps = []
+    interrupter.want(JobCanceled)
+    with pytest.raises(JobCanceled), interrupter.interruptible(), interrupter.shielded():  # noqa: PT012
+        with interrupter.shielded():
+            pass
+        steps.append("still shielded")
+    assert steps == ["still shielded"]
+
+
+def test_an_error_inside_a_shield_is_not_replaced(interrupter: Interrupter) -> None:
+    interrupter.want(JobCanceled)
+    with pytest.raises(ZeroDivisionError), interrupter.interruptible(), interrupter.shielded():
+        raise ZeroDivisionError
+
+
+def test_the_first_kind_that_was_asked_for_stays(interrupter: Interrupter) -> None:
+    interrupter.want(JobTimedOut)
+    interrupter.want(JobCanceled)
+    assert interrupter.wanted is JobTimedOut
+
+
+def test_a_handler_that_swallows_it_gets_it_again_at_the_next_checkpoint(interrupter: Interrupter) -> None:
+    interrupter.want(JobCanceled)
+    with interrupter.interruptible():
+        for _ in range(2):
+            with pytest.raises(JobCanceled):
+                interrupter.check()
+
+
+def test_another_thread_is_interrupted_where_it_stands() -> None:
+    interrupter = Interrupter(on_main_thread=False)
+    began, caught = threading.Event(), []
+
+    def handler() -> None:
+        try:
+            with interrupter.interruptible():
+                began.set()
+                while True:
+                    pass
+        except JobCanceled as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=handler)
+    thread.start()
+    began.wait()
+    interrupter.request(JobCanceled)
+    thread.join(10)
+    assert len(caught) == 1
+
+
+class Progress:
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.reports: list[Any] = []
+
+    def report(self, *report: Any) -> None:
+        self.reports.append(report)
+
+
+def test_a_context_reports_progress_for_its_attempt(interrupter: Interrupter) -> None:
+    progress = Progress()
+    SlotRunner((7, 2), progress, interrupter).report(50, "half")
+    assert progress.reports == [((7, 2), 50, "half")]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(JobCanceled, True), (JobTimedOut, False), (None, False)])
+def test_is_canceled_tells_of_a_cancel_only(interrupter: Interrupter, kind: Any, expected: bool) -> None:
+    if kind:
+        interrupter.want(kind)
+    assert SlotRunner((7, 2), Progress(), interrupter).is_canceled() is expected

@@ -1,0 +1,81 @@
+"""Only engine/transitions writes a job's status; a new row's first one is the submission's."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import django_jobs
+
+PACKAGE: Final = Path(django_jobs.__file__).parent
+WRITER: Final = PACKAGE / "engine" / "transitions"
+#: ``Job(status=…)`` makes a row that does not exist yet, and a filter only reads.
+READERS: Final = frozenset({"Job", "filter", "exclude", "get", "Q", "Count", "JobStatus"})
+
+
+def status_writes(source: str) -> Iterator[int]:
+    """The lines of ``x.status = …``, ``f(status=…)``, ``setattr(x, "status", …)`` and ``update_fields=["status"]``."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Assign(targets=targets) if any(is_status(target) for target in targets):
+                yield node.lineno
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target) if is_status(target):
+                yield node.lineno
+            case ast.Call():
+                if is_writing_call(node):
+                    yield node.lineno
+
+
+def is_status(target: ast.AST) -> bool:
+    match target:
+        case ast.Attribute(attr="status", value=ast.Name(id="self")):
+            return False  # an exception's or a value's own attribute
+        case ast.Attribute(attr="status"):
+            return True
+        case ast.Tuple(elts=parts):
+            return any(is_status(part) for part in parts)
+    return False
+
+
+def is_writing_call(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name not in READERS and any(keyword.arg == "status" for keyword in call.keywords):
+        return True
+    texts = {node.value for node in ast.walk(call) if isinstance(node, ast.Constant)}
+    return name in {"setattr", "bulk_update", "save"} and "status" in texts
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "job.status = 'Failed'",
+        "job.status, job.attempt = 'Failed', 2",
+        "rows.update(status='Failed')",
+        "setattr(job, 'status', 'Failed')",
+        "rows.bulk_update(jobs, ['status'])",
+        "job.save(update_fields=['status'])",
+    ],
+)
+def test_the_scan_sees_a_write(code: str) -> None:
+    assert list(status_writes(code)) == [1]
+
+
+@pytest.mark.parametrize(
+    "code", ["rows.filter(status='Failed')", "if job.status == 'Failed': pass", "status = job.status", "Q(status='x')"]
+)
+def test_the_scan_lets_reading_pass(code: str) -> None:
+    assert list(status_writes(code)) == []
+
+
+def test_nothing_else_writes_a_status() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if WRITER not in path.parents
+        for line in status_writes(path.read_text())
+    ]
+    assert found == []

@@ -1,0 +1,105 @@
+"""Files that handlers save: their names, their places, whose they are."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_jobs.conf import output_storage
+from django_jobs.engine.outputs import belongs_to, delete_all, safe_basename, save
+
+JOB_ID = "JOB-2026-00001"
+
+
+@pytest.fixture(autouse=True)
+def _storage_in_memory(settings: Any) -> None:
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("März 2026.pdf", "März_2026.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("/absolute/name.txt", "name.txt"),
+        (".htaccess", "htaccess"),
+        ("a<b>:c?.csv", "abc.csv"),
+        ("..", "output"),
+        ("", "output"),
+        ("???", "output"),
+        ("\x00", "output"),
+    ],
+)
+def test_a_file_name_keeps_only_what_every_storage_takes(filename: str, expected: str) -> None:
+    assert safe_basename(filename) == expected
+
+
+def test_a_long_file_name_keeps_its_end() -> None:
+    name = safe_basename("x" * 500 + ".pdf")
+    assert len(name) == 120
+    assert name.endswith(".pdf")
+
+
+@given(st.text())
+def test_no_file_name_leaves_its_folder(filename: str) -> None:
+    name = safe_basename(filename)
+    assert name not in {"", ".", ".."}
+    assert not {"/", "\\", "\x00"} & set(name)
+
+
+@pytest.mark.parametrize(
+    "content", ["naïve", "naïve".encode(), io.BytesIO("naïve".encode())], ids=["text", "bytes", "file"]
+)
+def test_text_bytes_and_files_are_saved_alike(content: Any) -> None:
+    reference = save(7, JOB_ID, "a.txt", content)
+    with output_storage().open(reference) as file:
+        assert file.read() == "naïve".encode()
+
+
+def test_a_saved_file_belongs_to_its_job() -> None:
+    reference = save(7, JOB_ID, "März 2026.pdf", b"")
+    assert reference.startswith(f"django_jobs/7/{JOB_ID}/")
+    assert belongs_to(reference, 7, JOB_ID)
+
+
+def test_two_files_of_one_name_stay_apart() -> None:
+    assert save(7, JOB_ID, "a.txt", b"1") != save(7, JOB_ID, "a.txt", b"2")
+
+
+TOKEN = "a" * 22
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "https://example.com/a.pdf",
+        f"django_jobs/8/{JOB_ID}/{TOKEN}/a.txt",
+        f"django_jobs/7/JOB-2026-00002/{TOKEN}/a.txt",
+        f"django_jobs/7/{JOB_ID}/short/a.txt",
+        f"django_jobs/7/{JOB_ID}/{TOKEN}/../a.txt",
+        f"django_jobs/7/{JOB_ID}/{TOKEN}/sub/a.txt",
+        f"django_jobs/7/{JOB_ID}/{TOKEN}/",
+        f"django_jobs/7/{JOB_ID}/../JOB-2026-00002/{TOKEN}/a.txt",
+        f"/django_jobs/7/{JOB_ID}/{TOKEN}/a.txt",
+    ],
+)
+def test_a_reference_that_was_not_made_for_the_job_is_mere_text(reference: str) -> None:
+    assert not belongs_to(reference, 7, JOB_ID)
+
+
+def test_deleting_a_jobs_files_leaves_those_of_others() -> None:
+    mine, others = [save(7, JOB_ID, name, b"") for name in ("a", "b")], save(7, "JOB-2026-00002", "a", b"")
+    assert delete_all(7, JOB_ID) == 2
+    assert [output_storage().exists(reference) for reference in mine] == [False, False]
+    assert output_storage().exists(others)
+
+
+def test_a_job_without_files_has_none_to_delete() -> None:
+    assert delete_all(7, JOB_ID) == 0

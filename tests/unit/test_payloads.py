@@ -1,0 +1,131 @@
+"""What can be stored as JSON comes back as it went in; the rest is refused by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
+
+LIMIT = 1_000_000
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+PLAIN = (
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+)
+JSON = st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20)
+
+
+@given(JSON)
+def test_any_json_value_round_trips(value: Any) -> None:
+    assert storable(value, "The value", LIMIT) == value
+
+
+@given(st.text())
+def test_any_text_is_stored_as_it_is_or_refused(text: str) -> None:
+    try:
+        stored = storable({"text": text}, "The value", LIMIT)
+    except NotStorable:
+        assert "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text)
+    else:
+        assert stored == {"text": text}
+        stored["text"].encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"numbers": {1, 2}}, "set"),
+        ({"data": b"\x89PNG"}, "bytes"),
+        ({"a": object()}, "object"),
+        ({"a": float("nan")}, "NaN"),
+        ({"a": [float("inf")]}, "Infinity"),
+        ({"a": -float("inf")}, "Infinity"),
+        ({"a": "x\x00y"}, "NUL"),
+        ({"x\x00y": 1}, "NUL"),
+        ({"a": ["\ud800"]}, "lone surrogate"),
+        ({"\udfff": 1}, "lone surrogate"),
+        ({("a", "b"): 1}, "tuple"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value,
+)
+def test_what_no_database_takes_is_refused_by_name(value: Any, reason: str) -> None:
+    with pytest.raises(NotStorable, match=f"parameters cannot be stored as JSON: .*{reason}"):
+        storable(value, "parameters", LIMIT)
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(NotStorable, match="parameters cannot be stored"):
+        storable(value, "parameters", LIMIT)
+
+
+@pytest.mark.parametrize("leaf", ["plain", "\N{GRINNING FACE}", "\\u0000"])
+@pytest.mark.parametrize("depth", [600, 5_000, 100_000])
+def test_a_deeply_nested_value_is_stored_or_refused_but_harms_nobody(depth: int, leaf: str) -> None:
+    value: Any = leaf
+    for _ in range(depth):
+        value = [value]
+    try:
+        stored = storable(value, "parameters", LIMIT)
+    except NotStorable as error:
+        assert "too deeply" in str(error)  # noqa: PT017  (either end is right)
+    else:
+        assert stored[0]
+
+
+def test_what_is_too_large_is_refused_with_both_sizes() -> None:
+    with pytest.raises(NotStorable, match=r"The result takes 102 bytes as JSON; at most 50"):
+        storable("x" * 100, "The result", 50)
+
+
+def test_the_limit_itself_is_accepted() -> None:
+    assert storable("x" * 98, "The result", 100) == "x" * 98
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (dt.date(2026, 3, 1), "2026-03-01"),
+        (dt.datetime(2026, 3, 1, 12, 30, tzinfo=dt.UTC), "2026-03-01T12:30:00Z"),
+        (dt.time(12, 30), "12:30:00"),
+        (dt.timedelta(hours=1), "P0DT01H00M00S"),
+        (decimal.Decimal("1.10"), "1.10"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_dates_decimals_and_uuids_become_text(value: Any, text: str) -> None:
+    assert storable({"value": value}, "parameters", LIMIT) == {"value": text}
+
+
+@pytest.mark.parametrize("text", [r"\u0000", r"C:\ud800", "\\\\u0000"])
+def test_text_that_looks_like_an_escape_is_text(text: str) -> None:
+    assert storable(text, "parameters", LIMIT) == text
+
+
+def test_characters_beyond_the_basic_plane_are_fine() -> None:
+    assert storable("\N{GRINNING FACE}", "parameters", LIMIT) == "\N{GRINNING FACE}"
+
+
+def test_clean_text_replaces_what_databases_refuse() -> None:
+    assert clean_text("a\x00b\ud800c") == "a\ufffdb?c"
+
+
+def test_clean_text_cuts_and_says_so() -> None:
+    assert clean_text("abcdef", 4) == "abc…"
+    assert clean_text("abcd", 4) == "abcd"
+
+
+def test_equal_work_has_equal_hashes_whatever_the_order_of_keys() -> None:
+    assert job_hash("report", 1, {"a": 1, "b": [2]}) == job_hash("report", 1, {"b": [2], "a": 1})
+
+
+@pytest.mark.parametrize("other", [("mail", 1, {"a": 1}), ("report", 2, {"a": 1}), ("report", 1, {"a": 2})])
+def test_other_work_has_another_hash(other: tuple[str, int, Any]) -> None:
+    assert job_hash(*other) != job_hash("report", 1, {"a": 1})

@@ -1,0 +1,38 @@
+"""Tickets as text, and the broker of the process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_jobs.broker import RQBroker
+from django_jobs.engine.ports import Ticket, get_broker, use_broker
+from tests.support.brokers import MemoryBroker
+
+
+@given(st.builds(Ticket, st.integers(1, 2**63 - 1), st.integers(1000, 9999), st.integers(1, 10_000), st.just(2)))
+def test_a_ticket_is_read_back_from_its_id(ticket: Ticket) -> None:
+    assert Ticket.parse(ticket.id, 2) == ticket
+
+
+def test_a_ticket_names_the_attempt_that_its_claim_will_give() -> None:
+    assert Ticket(1, 2026, 3, 1).id == "JOB-2026-00001-3"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "JOB-2026-00001", "JOB-2026-00001-", "JOB-2026-00001-x", "JOB-2026-00001-٣", "JOB-2026-1-1", str(5), "a-b-c"],
+)
+def test_another_rq_jobs_id_is_no_ticket(text: str) -> None:
+    assert Ticket.parse(text, 1) is None
+
+
+def test_the_broker_of_a_process_is_the_one_on_rq_unless_another_is_put_in_place(broker: Any) -> None:
+    other = MemoryBroker()
+    use_broker(other)
+    assert get_broker() is other
+    use_broker(None)
+    assert isinstance(get_broker(), RQBroker)

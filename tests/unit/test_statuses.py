@@ -1,0 +1,106 @@
+"""The words of the machine and its arrows."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from django_jobs.statuses import (
+    DISPATCHABLE,
+    IN_FLIGHT,
+    RETRYABLE_BY_HAND,
+    TERMINAL,
+    TRANSITIONS,
+    WAITING,
+    Priority,
+    Status,
+    may_move,
+)
+
+#: The contract's table, written out.
+ARROWS = {
+    ("Pending", "Queued"),
+    ("Queued", "Running"),
+    ("Running", "Completed"),
+    ("Running", "Failed"),
+    ("Running", "Timed Out"),
+    ("Running", "Dead Letter"),
+    ("Running", "Canceled"),
+    ("Running", "Pending"),
+    ("Running", "Queued"),
+    ("Failed", "Queued"),
+    ("Timed Out", "Queued"),
+    ("Failed", "Dead Letter"),
+    ("Timed Out", "Dead Letter"),
+    ("Pending", "Canceled"),
+    ("Queued", "Canceled"),
+    ("Failed", "Canceled"),
+    ("Timed Out", "Canceled"),
+    ("Pending", "Dead Letter"),
+    ("Queued", "Dead Letter"),
+    ("Queued", "Pending"),
+    ("Dead Letter", "Pending"),
+    ("Failed", "Pending"),
+    ("Timed Out", "Pending"),
+}
+WORDS = ["Pending", "Queued", "Running", "Completed", "Failed", "Timed Out", "Canceled", "Dead Letter"]
+
+
+def test_the_statuses_are_the_words_of_the_contract() -> None:
+    assert Status.values == WORDS
+    assert Status.labels == WORDS
+
+
+@pytest.mark.parametrize(("from_status", "to_status"), itertools.product(WORDS, WORDS))
+def test_a_job_may_move_only_along_the_arrows_of_the_contract(from_status: str, to_status: str) -> None:
+    assert may_move(from_status, to_status) is ((from_status, to_status) in ARROWS)
+
+
+def test_every_status_has_its_arrows_written_down() -> None:
+    assert set(TRANSITIONS) == set(Status)
+
+
+def test_nothing_leaves_completed_or_canceled() -> None:
+    assert {status for status, targets in TRANSITIONS.items() if not targets} == {"Completed", "Canceled"}
+
+
+def test_an_unknown_status_is_refused() -> None:
+    with pytest.raises(ValueError, match="Sleeping"):
+        may_move("Pending", "Sleeping")
+
+
+def test_the_groups_hold_what_their_names_say() -> None:
+    assert {"Completed", "Canceled", "Dead Letter"} == TERMINAL
+    assert {"Pending", "Queued", "Failed", "Timed Out"} == WAITING
+    assert {"Queued", "Running"} == IN_FLIGHT
+    assert {"Pending", "Failed", "Timed Out"} == DISPATCHABLE
+    assert {"Dead Letter", "Failed", "Timed Out"} == RETRYABLE_BY_HAND
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Low", Priority.LOW),
+        ("Normal", Priority.NORMAL),
+        ("high", Priority.HIGH),
+        (" CRITICAL ", Priority.CRITICAL),
+        (0, Priority.LOW),
+        (3, Priority.CRITICAL),
+        ("2", Priority.HIGH),
+        (Priority.NORMAL, Priority.NORMAL),
+    ],
+)
+def test_a_priority_is_read_from_its_label_or_number(value: Any, expected: Priority) -> None:
+    assert Priority.parse(value) is expected
+
+
+@pytest.mark.parametrize("value", ["urgent", "", "-1", "1.0", 4, -1, 1.0, True, False, None, [], "²"])
+def test_anything_else_is_no_priority(value: Any) -> None:
+    with pytest.raises(ValueError, match="is not a"):
+        Priority.parse(value)
+
+
+def test_priorities_sort_by_urgency() -> None:
+    assert [priority.label for priority in sorted(Priority)] == ["Low", "Normal", "High", "Critical"]
