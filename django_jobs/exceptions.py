@@ -83,11 +83,14 @@ class PermanentError(JobsError):
 
 
 class RetryLater(JobsError):
-    """Raised by a handler: run me again after ``seconds``, without spending a retry."""
+    """Raised by a handler: run me again after ``seconds`` (at most a year), without spending a retry."""
+
+    MAX_SECONDS = 365 * 24 * 3600.0
 
     def __init__(self, seconds: float, message: str = "") -> None:
-        super().__init__(message or f"asked to run again in {seconds:g} s")
-        self.seconds = max(0.0, float(seconds))
+        # NaN compares as false, so it becomes 0.
+        self.seconds = min(float(seconds), self.MAX_SECONDS) if seconds > 0 else 0.0
+        super().__init__(message or f"asked to run again in {self.seconds:g} s")
 
 
 class Interruption(BaseException):
@@ -112,5 +115,3 @@ class BrokerUnavailable(JobsError):
 
 class ForeignBroker(JobsError):
     """This broker belongs to another database's installation."""
-
-

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
-from django.utils.timezone import template_localtime
+from django.utils.timezone import localtime
 
 from django_jobs.admin.base import NobodyWrites, is_system_admin
 from django_jobs.conf import jobs_settings
@@ -160,7 +160,7 @@ class JobAdmin(NobodyWrites):
     def latest_history(self, job: Job) -> str:
         rows = ExecutionLog.objects.filter(job=job).order_by("-pk").defer("traceback")[:HISTORY_ROWS]
         lines = (
-            (localize(template_localtime(row.timestamp)), str(row), row.actor, Truncator(row.message).chars(200))
+            (localize(localtime(row.timestamp)), str(row), row.actor, Truncator(row.message).chars(200))
             for row in reversed(rows)
         )
         return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {} by {} {}</li>", lines))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 
 from rq import get_current_job
-from rq.job import Job as RQJob
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import dispatch, leases, progress
@@ -79,9 +78,8 @@ class CheckpointRunner:
 def run_ticket() -> None:
     """Run the ticket that the surrounding RQ job is."""
     rq_job = get_current_job()
-    assert isinstance(rq_job, RQJob)
-    ticket = Ticket.parse(rq_job.id, Priority.NORMAL)
-    if ticket is None:
+    ticket = Ticket.parse(rq_job.id, Priority.NORMAL) if rq_job is not None else None
+    if rq_job is None or ticket is None:
         return
     worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
     for claimed in claim([ticket], worker_name):

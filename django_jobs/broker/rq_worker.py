@@ -21,6 +21,7 @@ from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.queue import Queue as RQQueue
 from rq.registry import StartedJobRegistry
+from rq.timeouts import TimerDeathPenalty
 from rq.worker import WorkerStatus
 
 from django_jobs.broker import connection, tickets
@@ -45,11 +46,15 @@ class Published:
 class TicketWorker(SimpleWorker):
     """RQ's view of one of our worker processes."""
 
+    # For strangers' jobs. RQ's default would take SIGALRM, which is our own handlers' timeout, and not give it back.
+    death_penalty_class = TimerDeathPenalty
+
     def __init__(self, names: Sequence[str], name: str) -> None:
         self.names = list(names)
         self.calls = connection.connect()
         self.blocking: Redis = connection.connect(answer_seconds=connection.BLOCK_SECONDS + 3)
         self._blocking_id: int | None = None
+        self._listener: Any = None
         self._published: dict[str, Published] = {}
         queues = [RQQueue(queue, connection=self.calls) for queue in self.names]
         super().__init__(queues, name=name, connection=self.calls, log_job_description=False)
@@ -66,15 +71,15 @@ class TicketWorker(SimpleWorker):
 
     def announce(self) -> None:
         """Appear in RQ's list of workers."""
-        self.register_birth()
+        self.register_birth()  # type: ignore[no-untyped-call]
         self.set_state(WorkerStatus.IDLE)
 
     def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
         """Take RQ's commands and our cancel hints from this worker's channel, in a thread."""
         self._on_cancel, self._on_shutdown = on_cancel, on_shutdown
-        self.pubsub = self.calls.pubsub()
+        self.pubsub = self.calls.pubsub()  # type: ignore[no-untyped-call]
         self.pubsub.subscribe(**{self.pubsub_channel_name: self.handle_payload})
-        self.pubsub_thread = self.pubsub.run_in_thread(
+        self._listener = self.pubsub.run_in_thread(
             sleep_time=60, daemon=True, exception_handler=self._pubsub_exception_handler
         )
 
@@ -98,7 +103,7 @@ class TicketWorker(SimpleWorker):
         """Say that we live and what we run; register anew when Redis has forgotten us."""
         try:
             if not self.calls.exists(self.key):
-                self.register_birth()
+                self.register_birth()  # type: ignore[no-untyped-call]
             with self.calls.pipeline(transaction=False) as pipeline:
                 self.heartbeat(pipeline=pipeline)
                 self.set_state(WorkerStatus.BUSY if running else WorkerStatus.IDLE, pipeline=pipeline)
@@ -146,9 +151,9 @@ class TicketWorker(SimpleWorker):
         """Disappear from RQ's lists."""
         try:
             self.unpublish(list(self._published))
-            self.register_death()
-            if self.pubsub_thread:
-                self.pubsub_thread.stop()
+            self.register_death()  # type: ignore[no-untyped-call]
+            if self._listener is not None:
+                self._listener.stop()
         except (redis.RedisError, OSError) as error:
             logger.debug("event=leave_failed error=%r", error)
 
@@ -178,7 +183,7 @@ class TicketWorker(SimpleWorker):
             raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
 
     def _wait(self, count: int) -> list[tuple[str, str]]:
-        client = self.blocking.client()  # one connection, so that it has an id by which to wake it
+        client = self.blocking.client()  # type: ignore[no-untyped-call]  # one connection, so that it has an id by which to wake it
         try:
             self._blocking_id = client.client_id()
             found = tickets.wait(client, self.names, count, connection.BLOCK_SECONDS)
@@ -208,7 +213,7 @@ class TicketWorker(SimpleWorker):
         """Run an RQ job that is not ours, by RQ's own means."""
         try:
             job = RQJob.fetch(rq_job_id, connection=self.calls)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever a stranger's job does, this worker goes on)
             logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", queue, rq_job_id, error)
             return
         self.execute_job(job, RQQueue(queue, connection=self.calls))

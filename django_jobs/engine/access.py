@@ -29,14 +29,12 @@ class AccessPolicy:
 
     def is_member(self, user: Any, organization: Any) -> bool:
         """Whether the user belongs to the organization."""
-        memberships = Membership.objects.filter(user_id=getattr(user, "pk", None), organization_id=organization.pk)
+        memberships = self._memberships(user, organization)
         return self._is_live(user) and memberships.exists()
 
     def is_organization_admin(self, user: Any, organization: Any) -> bool:
         """Whether the user manages the organization's jobs."""
-        memberships = Membership.objects.filter(
-            user_id=getattr(user, "pk", None), organization_id=organization.pk, role=Membership.Role.ADMIN
-        )
+        memberships = self._memberships(user, organization).filter(role=Membership.Role.ADMIN)
         return self._is_live(user) and memberships.exists()
 
     def is_system_admin(self, user: Any) -> bool:
@@ -74,6 +72,11 @@ class AccessPolicy:
 
     def can_read_output(self, user: Any, job: Job) -> bool:
         return self.can_view(user, job)
+
+    @staticmethod
+    def _memberships(user: Any, organization: Any) -> QuerySet[Membership]:
+        pk: Any = getattr(user, "pk", None)
+        return Membership.objects.filter(user_id=pk, organization_id=organization.pk)
 
     @staticmethod
     def _is_live(user: Any) -> bool:

@@ -24,13 +24,11 @@ class Lane(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A job that may be dispatched now; ``created_at`` and ``attempt`` go into its ticket."""
+    """A job that may be dispatched now."""
 
     organization_pk: Any
     ready_at: Any
     pk: int
-    attempt: int
-    created_at: Any
 
 
 @functools.cache
@@ -106,7 +104,7 @@ def _hop_by_hop(priority: int, start: str, start_params: list[Any]) -> list[Lane
     found: list[Lane] = []
     while len(found) < LANES_AT_ONCE:
         rows = _rows(
-            f"SELECT organization_id, job_type_id FROM {{table}} WHERE {{lane}} {start} "  # noqa: S608
+            f"SELECT organization_id, job_type_id FROM {{table}} WHERE {{lane}} {start} "
             "ORDER BY organization_id, job_type_id LIMIT 1",
             [priority, *start_params],
         )
@@ -121,7 +119,7 @@ def _hop_by_hop(priority: int, start: str, start_params: list[Any]) -> list[Lane
 def heads(priority: int, taken: list[tuple[Lane, int]]) -> list[Candidate]:
     """The longest-ready due jobs of each lane, at most the given number of each; one statement for all lanes."""
     one = (
-        "SELECT * FROM (SELECT organization_id, ready_at, id, attempt, created_at FROM {table} "
+        "SELECT * FROM (SELECT organization_id, ready_at, id FROM {table} "
         "WHERE {lane} AND organization_id = %s AND job_type_id = %s AND ready_at <= {now} "
         "ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
 
 POLICY_CACHE_SECONDS = 1.0
+MAX_VERDICTS = 10_000
 NOT_LOADABLE_SECONDS = 600
 NOT_LOADABLE_DELAY = 5.0
 _NOT_LOADABLE = "Handler not loadable"
@@ -56,7 +56,6 @@ class _Row(NamedTuple):
     input_parameters: Any
     metadata: Any
     timeout_seconds: int
-    created_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,7 @@ class _Refusal:
     delay: float = 0.0
 
 
-def claim(
-    tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len
-) -> list[Claimed]:
+def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len) -> list[Claimed]:
     """Take these tickets' jobs into this worker's hands, in the tickets' order.
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
@@ -128,7 +125,7 @@ def _held_by_others(wanted: dict[int, Ticket], found: dict[int, _Row]) -> list[T
 def _claimed(job: _Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
     return Claimed(
         pk=job.pk,
-        job_id=format_job_id(job.pk, job.created_at.year),
+        job_id=format_job_id(job.pk, ticket.year),
         ticket=ticket,
         job_type=job.job_type_id,
         handler=handler,
@@ -182,7 +179,7 @@ def _permission_problem(job: _Row, kind: JobType) -> _Refusal | None:
     key = (database.alias(), job.organization_id, job.owner_id, job.owner_name, kind.pk, kind.requires_permission)
     expires, verdict = _verdicts.get(key, (0.0, None))
     if time.monotonic() >= expires:
-        if len(_verdicts) > 10_000:
+        if len(_verdicts) > MAX_VERDICTS:
             _verdicts.clear()
         verdict = _ask_policy(job, kind)
         _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)

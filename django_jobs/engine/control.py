@@ -42,7 +42,7 @@ def _cancel(pk: int, actor: str) -> str:
             job.cancel_requested_at = database.now()
             job.canceled_by = actor
             job.save(update_fields=["cancel_requested_at", "canceled_by"], using=database.alias())
-        return job.worker_name
+        return str(job.worker_name)
     if job.status != Status.CANCELED:
         raise InvalidTransition(job.name, job.status, "cancel")
     return ""

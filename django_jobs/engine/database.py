@@ -84,7 +84,7 @@ def in_transaction(function: Callable[[], T]) -> T:
         except OperationalError as error:
             if attempt == MAX_TRIES or not is_lost_race(error):
                 raise
-            time.sleep(random.uniform(0, 0.01 * 2**attempt))
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  (spreads rivals)
     raise AssertionError("unreachable")
 
 

@@ -99,7 +99,7 @@ def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved
 
 
 def _ticket(item: Moved) -> Ticket:
-    return Ticket(item.pk, item.created_at.year, item.attempt + 1, item.priority)
+    return Ticket(item.pk, item.year, item.attempt + 1, item.priority)
 
 
 def _broker_has_room(share: float = 1.0) -> bool:
@@ -217,9 +217,7 @@ def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
     return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk not in inactive]
 
 
-def _take(
-    priority: int, lanes: list[backlog.Lane], room: int, load: _Load, limit: int
-) -> list[backlog.Candidate]:
+def _take(priority: int, lanes: list[backlog.Lane], room: int, load: _Load, limit: int) -> list[backlog.Candidate]:
     """Round after round, one job of each organization, its longest ready first."""
     if not lanes:
         return []

@@ -10,8 +10,8 @@ from django_jobs.engine import database
 from django_jobs.statuses import Status
 
 if TYPE_CHECKING:
-    from django_jobs.models import Job
     from django_jobs.engine.transitions.moves import Moved
+    from django_jobs.models import Job
 
 logger = logging.getLogger("django_jobs")
 

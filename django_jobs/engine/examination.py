@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Whether the running setup is sound, one finding after the other. What cannot be read is a problem, no exception."""
+    """Whether the running setup is sound, one finding after the other. What cannot be read is a problem."""
     try:
         now = database.now()
         mine = installation_id()
@@ -114,7 +114,9 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
 def _examine_scheduler(found: Leader) -> Finding:
     since = found.seconds_since_tick
     if found.is_alive:
-        return Finding(level=OK, subject="scheduler", text=f"{found.holder or 'none leads now'}, ticked {since:.0f} s ago.")
+        return Finding(
+            level=OK, subject="scheduler", text=f"{found.holder or 'none leads now'}, ticked {since:.0f} s ago."
+        )
     last = "never ticked" if since is None else f"last ticked {since:.0f} s ago"
     text = f"{last}: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`."
     return Finding(level=PROBLEM, subject="scheduler", text=text)

@@ -39,7 +39,7 @@ def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
         ended = outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
     except RetryLater as error:
         ended = outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry.readable(error))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
         ended = _raised(claimed, error)
     finally:
         current_job.reset(token)

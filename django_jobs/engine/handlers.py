@@ -40,6 +40,12 @@ def resolve(path: str) -> Handler:
 
     Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported.
     """
+    return _resolve(path, tuple(jobs_settings.HANDLER_MODULES))
+
+
+@functools.cache
+def _resolve(path: str, _host_modules: tuple[str, ...]) -> Handler:
+    """Remembered for each setting of HANDLER_MODULES; refusals are not, so that a mended module is seen."""
     module_name, _, _ = path.rpartition(".")
     if not module_name:
         raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")
@@ -53,7 +59,6 @@ def resolve(path: str) -> Handler:
     return handler
 
 
-@functools.cache
 def _load(path: str) -> Handler:
     module_name, _, name = path.rpartition(".")
     try:

@@ -40,9 +40,7 @@ def _insert_portable(job: Job) -> None:
 def _plan() -> tuple[str, tuple[tuple[str, bool], ...]]:
     """The statement, and the (attribute, is JSON) of each of its parameters."""
     fields: list[models.Field[Any, Any]] = [
-        field
-        for field in Job._meta.concrete_fields
-        if field.name not in {"id", "created_at", "ready_at"}
+        field for field in Job._meta.concrete_fields if field.name not in {"id", "created_at", "ready_at"}
     ]
     columns = ", ".join(f'"{field.column}"' for field in fields)
     marks = ", ".join(["%s"] * len(fields))

@@ -47,7 +47,7 @@ class Leader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The system at one moment. ``ended`` counts only among the newest RECENT jobs; ``tickets`` is None without broker."""
+    """The system at one moment. ``ended`` counts among the newest RECENT jobs; ``tickets`` is None without broker."""
 
     moment: dt.datetime
     unfinished: dict[str, int]

@@ -36,13 +36,9 @@ def renew(worker_names: Collection[str]) -> list[Held]:
 
     def store() -> list[Held]:
         now = database.now()
-        rows = Job.objects.using(database.alias()).filter(
-            status=Status.RUNNING, worker_name__in=sorted(worker_names)
-        )
+        rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name__in=sorted(worker_names))
         jobs = list(
-            database.locked(rows, skip=True).only(
-                "id", "created_at", "attempt", "worker_name", "cancel_requested_at"
-            )
+            database.locked(rows, skip=True).only("id", "created_at", "attempt", "worker_name", "cancel_requested_at")
         )
         expires = now + dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
         Job.objects.using(database.alias()).filter(pk__in=[job.pk for job in jobs]).update(lease_expires_at=expires)

@@ -7,14 +7,12 @@ from typing import Any
 from django_jobs.engine import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job
-from django_jobs.models.job import JobQuerySet
 
 
 def find_job(job_id: str | Job, user: Any = None) -> Job:
     """The job with this id, read afresh. JobNotFound when there is none, or none that ``user`` may know of."""
     name = job_id.name if isinstance(job_id, Job) else job_id
     rows = Job.objects.using(database.alias())
-    assert isinstance(rows, JobQuerySet)
     if user is not None:
         rows = rows.visible_to(user)
     try:

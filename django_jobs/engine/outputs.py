@@ -7,6 +7,7 @@ import secrets
 from pathlib import PurePosixPath
 from typing import IO
 
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
 from django.utils.text import get_valid_filename
 
@@ -24,15 +25,18 @@ def safe_basename(filename: str) -> str:
     """The last part of a file name, in characters that every storage takes."""
     name = PurePosixPath(str(filename).replace("\\", "/")).name
     name = re.sub(r"^\.+", "", name)
-    return get_valid_filename(name[-120:] or "output")
+    try:
+        return str(get_valid_filename(name[-120:]))
+    except SuspiciousFileOperation:  # nothing is left of it
+        return "output"
 
 
 def save(organization_pk: object, job_id: str, filename: str, content: bytes | str | IO[bytes]) -> str:
     """Store the content and return its reference, a name in the output storage."""
     path = f"{folder(organization_pk, job_id)}/{secrets.token_urlsafe(16)}/{safe_basename(filename)}"
-    file = ContentFile(content) if isinstance(content, bytes | str) else File(content)
     if isinstance(content, str):
-        file = ContentFile(content.encode())
+        content = content.encode()
+    file = ContentFile(content) if isinstance(content, bytes) else File(content)
     return str(output_storage().save(path, file))
 
 

@@ -38,14 +38,19 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
 
 
 def _strings(value: Any) -> str:
-    """All text inside a JSON value, joined."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return "\n".join([*value, *map(_strings, value.values())])
-    if isinstance(value, list):
-        return "\n".join(map(_strings, value))
-    return ""
+    """All text inside a JSON value, joined. Without recursion: a value may be nested as deeply as JSON allows."""
+    texts: list[str] = []
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, dict):
+            texts += item
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
+    return "\n".join(texts)
 
 
 def _reason(error: Exception) -> str:

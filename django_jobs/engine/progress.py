@@ -40,5 +40,3 @@ def write(key: tuple[int, int], percent: int, message: str | None) -> bool:
         values["progress_message"] = message
     rows = Job.objects.using(database.alias()).filter(pk=key[0], attempt=key[1], status=Status.RUNNING)
     return rows.update(**values) > 0
-
-

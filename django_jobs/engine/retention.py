@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -18,7 +19,7 @@ BATCH = 200
 class Pruner:
     """Walks the oldest jobs by primary key, so that a pass costs what it looks at, not the table's size."""
 
-    def __init__(self, days: float | None = None, organization_pk: object = None) -> None:
+    def __init__(self, days: float | None = None, organization_pk: Any = None) -> None:
         self.days = days
         self.organization_pk = organization_pk
         self._after = 0
@@ -32,7 +33,9 @@ class Pruner:
                 return 0
             self._after = rows[-1][0]
             cutoff = self._cutoff()
-            old = [pk for pk, status, done, canceled in rows if status in TERMINAL and _before(done or canceled, cutoff)]
+            old = [
+                pk for pk, status, done, canceled in rows if status in TERMINAL and _before(done or canceled, cutoff)
+            ]
             count = delete_jobs(old) if old else 0
             if count:
                 return count
@@ -67,10 +70,10 @@ def delete_jobs(pks: list[int]) -> int:
         needed = set(links.exclude(child__status__in=sorted(TERMINAL)).values_list("parent_id", flat=True))
         gone = [job for job in jobs if job.pk not in needed]
         ids = [job.pk for job in gone]
-        ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())
+        ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
         links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
-        links._raw_delete(database.alias())
-        Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())
+        links._raw_delete(database.alias())  # noqa: SLF001
+        Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
         return [(job.pk, job.organization_id, job.created_at) for job in gone]
 
     gone = database.in_transaction(remove)

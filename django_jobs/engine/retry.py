@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from django_jobs.exceptions import JobsError, RetryableRefusal, TransientError
 TRANSIENT: Final = "Transient"
 PERMANENT: Final = "Permanent"
 RETRYABLE_HTTP: Final = frozenset({408, 429, 500, 502, 503, 504})
+CLIENT_ERROR: Final = 4
 MAX_BACK_OFF: Final = 30 * 24 * 3600.0
 
 
@@ -34,7 +36,7 @@ class Verdict:
 def back_off(retry: int, delay: float, jitter: float) -> float:
     """Seconds before the ``retry``-th retry (from 1): exponential, spread by ± ``jitter``."""
     base = min(delay * 2.0 ** (retry - 1), MAX_BACK_OFF)
-    return base * random.uniform(1 - jitter, 1 + jitter)
+    return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 
 def classify(error: BaseException) -> Verdict:
@@ -65,7 +67,7 @@ def readable(error: BaseException) -> str:
 def _is_rest_framework_error(error: BaseException) -> bool:
     from rest_framework.exceptions import APIException
 
-    return isinstance(error, APIException) and 400 <= error.status_code < 500
+    return isinstance(error, APIException) and error.status_code // 100 == CLIENT_ERROR
 
 
 def _is_rest_framework_validation(error: BaseException) -> bool:
@@ -77,7 +79,9 @@ def _is_rest_framework_validation(error: BaseException) -> bool:
 def _http_answer(error: BaseException) -> tuple[int | None, Any]:
     """(status, headers) of the exceptions of requests, httpx (``response``), urllib (``code``) and DRF."""
     response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None) or getattr(error, "status_code", None) or getattr(error, "code", None)
+    status = (
+        getattr(response, "status_code", None) or getattr(error, "status_code", None) or getattr(error, "code", None)
+    )
     headers = getattr(response, "headers", None) or getattr(error, "headers", None) or {}
     return (status, headers) if isinstance(status, int) else (None, headers)
 
@@ -97,6 +101,4 @@ def _retry_after(headers: Any) -> float | None:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError):
             return None
-    return min(max(seconds, 0.0), float(jobs_settings.MAX_RETRY_AFTER))
-
-
+    return min(max(seconds, 0.0), float(jobs_settings.MAX_RETRY_AFTER)) if math.isfinite(seconds) else None

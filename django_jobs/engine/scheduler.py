@@ -76,9 +76,7 @@ class Scheduler:
             return True
         if rows.exists():
             return False
-        EngineLease.objects.using(database.alias()).bulk_create(
-            [EngineLease(name="scheduler")], ignore_conflicts=True
-        )
+        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name="scheduler")], ignore_conflicts=True)
         return rows.filter(free).update(**values) > 0
 
     def resign(self) -> None:
@@ -124,16 +122,14 @@ class Scheduler:
     def _do(self, name: str, duty: Callable[[], int]) -> int:
         try:
             count = duty()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a duty that fails stops no other)
             if isinstance(error, DatabaseError):
                 self._steady_since = None
             self._complain(name, error)
             return 0
         self._failing.discard(name)
         if count:
-            logger.log(
-                logging.DEBUG if name == "dispatch" else logging.INFO, "event=%s count=%s", name, count
-            )
+            logger.log(logging.DEBUG if name == "dispatch" else logging.INFO, "event=%s count=%s", name, count)
         return count
 
     def _complain(self, name: str, error: Exception) -> None:

@@ -29,9 +29,7 @@ def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> int:
     return stored
 
 
-def _halving(
-    items: Sequence[outcomes.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str
-) -> int:
+def _halving(items: Sequence[outcomes.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str) -> int:
     """Store a set; if the database refuses it, its halves, until the culprit stands alone."""
     if not items:
         return 0
@@ -127,9 +125,7 @@ def _move_for(job: Job, item: outcomes.Outcome) -> Move:
 
 
 def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: str = "") -> Move:
-    return Move(
-        pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values
-    )
+    return Move(pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values)
 
 
 def _error(kind: str, text: str) -> dict[str, Any]:

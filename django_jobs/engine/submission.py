@@ -44,9 +44,7 @@ def submit_job(
     tenant = _check_organization(organization, errors)
     values = {
         "priority": _check_priority(priority, kind, errors),
-        "input_parameters": _check_object(
-            parameters, "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES), errors
-        ),
+        "input_parameters": _check_object(parameters, "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES), errors),
         "metadata": _check_object(metadata, "metadata", MAX_METADATA_BYTES, errors),
         "run_at": _check_run_at(run_at, errors),
     }
@@ -149,12 +147,21 @@ def _remember_uncommitted(job: Job) -> None:
     """So that waiting for a job that no worker can see yet is refused at once."""
     connection = database.connection()
     if connection.in_atomic_block:
-        waiting: set[int] = connection.__dict__.setdefault("django_jobs_uncommitted", set())
+        _, waiting = _uncommitted(connection)
         waiting.add(job.pk)
         database.on_commit(lambda: waiting.discard(job.pk))
+
+
+def _uncommitted(connection: Any) -> tuple[Any, set[int]]:
+    """The outermost transaction that is open, and what was submitted in it."""
+    transaction = connection.atomic_blocks[0] if connection.atomic_blocks else None
+    known: tuple[Any, set[int]] = connection.__dict__.get("django_jobs_uncommitted", (None, set()))
+    if known[0] is not transaction:
+        known = connection.__dict__["django_jobs_uncommitted"] = (transaction, set())
+    return known
 
 
 def is_uncommitted(pk: int) -> bool:
     """Whether this connection's open transaction submitted the job."""
     connection = database.connection()
-    return connection.in_atomic_block and pk in connection.__dict__.get("django_jobs_uncommitted", ())
+    return bool(connection.in_atomic_block and pk in _uncommitted(connection)[1])

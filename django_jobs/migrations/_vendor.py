@@ -9,16 +9,20 @@ from django.db import migrations
 # MariaDB has no partial indexes: Django makes full ones there. For most that is only larger; the dispatcher's walk
 # would wade through finished jobs, so there a generated column, NULL while a job is not ready, leads its index.
 MARIADB_INDEXES: Final = (
-    "ALTER TABLE django_jobs_job ADD COLUMN ready_priority smallint AS "
-    "(CASE WHEN ready_at IS NULL THEN NULL ELSE priority END) VIRTUAL",
+    (
+        "ALTER TABLE django_jobs_job ADD COLUMN ready_priority smallint AS "
+        "(CASE WHEN ready_at IS NULL THEN NULL ELSE priority END) VIRTUAL"
+    ),
     "DROP INDEX djobs_ready_lanes ON django_jobs_job",
     "CREATE INDEX djobs_ready_lanes ON django_jobs_job (ready_priority, organization_id, job_type_id, ready_at, id)",
 )
 
 POSTGRESQL_STORAGE: Final = (
     # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.
-    "ALTER TABLE django_jobs_job SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, "
-    "autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02)",
+    (
+        "ALTER TABLE django_jobs_job SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, "
+        "autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02)"
+    ),
 )
 
 

@@ -12,9 +12,7 @@ class ExecutionLog(models.Model):
     """One change of a job's status. ``actor`` is text, so that it outlives the user."""
 
     # No constraint in the database: checking it cost a fifth of the throughput, and only retention deletes jobs.
-    job = models.ForeignKey(
-        Job, on_delete=models.CASCADE, related_name="history", db_index=False, db_constraint=False
-    )
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", db_index=False, db_constraint=False)
     from_status = models.CharField(max_length=12, choices=Status.choices, blank=True)
     to_status = models.CharField(max_length=12, choices=Status.choices)
     timestamp = models.DateTimeField()

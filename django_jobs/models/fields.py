@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_jobs.statuses import Priority
 
+if TYPE_CHECKING:
+    _SmallIntegerField = models.SmallIntegerField[Any, int]
+else:  # generic for the type checker only
+    _SmallIntegerField = models.SmallIntegerField
 
-class PriorityField(models.SmallIntegerField):
+
+class PriorityField(_SmallIntegerField):
     """A :class:`Priority`, stored as a small integer; takes the label or the number everywhere."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -40,7 +40,9 @@ class JobType(models.Model):
     )
     display_name = models.CharField(max_length=200, blank=True)
     description = models.TextField(blank=True)
-    handler_method = models.CharField(max_length=255, help_text="Dotted path of a function, e.g. shop.jobs.make_report.")
+    handler_method = models.CharField(
+        max_length=255, help_text="Dotted path of a function, e.g. shop.jobs.make_report."
+    )
     default_timeout = models.PositiveIntegerField(
         default=default_timeout,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)],
@@ -69,4 +71,3 @@ class JobType(models.Model):
 
     def __str__(self) -> str:
         return self.display_name or self.type_name
-

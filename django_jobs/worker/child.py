@@ -30,7 +30,7 @@ logger = logging.getLogger("django_jobs")
 class Child:
     """One process. Its main thread runs this loop; the steward does what must not wait for a handler."""
 
-    def __init__(self, name: str, options: WorkerOptions, board_descriptor: int) -> None:
+    def __init__(self, name: str, options: WorkerOptions, board_descriptor: int, supervisor: int) -> None:
         from django_jobs.broker.connection import queue_names
         from django_jobs.broker.rq_worker import TicketWorker
         from django_jobs.worker.batch import Batch
@@ -46,7 +46,7 @@ class Child:
         self.pace = Pace()
         self.rq = TicketWorker(options.queues or queue_names(), name)
         self.slots = make_slots(self, Board(board_descriptor, options.threads))
-        self.steward = Steward(self)
+        self.steward = Steward(self, supervisor)
         self.jobs_run = 0
         self._done_tickets: list[str] = []
 
@@ -73,7 +73,7 @@ class Child:
                 self.rq.announce()
                 self.rq.listen(self.steward.cancel_hint, self.stop)
                 return
-            except Exception as error:  # Redis may be down when we start
+            except Exception as error:  # noqa: BLE001  (whatever Redis is up to when we start, we try again)
                 logger.warning("event=announce_failed worker=%s error=%r", self.name, error)
                 self.stopping.wait(1.0)
 
@@ -163,14 +163,14 @@ class Child:
 
 
 def main(arguments: list[str]) -> None:
-    """``name options board`` as the supervisor passes them."""
+    """``name options board supervisor`` as the supervisor passes them."""
     django.setup()
     from django_jobs.worker import logs
     from django_jobs.worker.options import WorkerOptions
 
-    name, options, descriptor = arguments
+    name, options, descriptor, supervisor = arguments
     logs.install()
-    Child(name, WorkerOptions.from_json(options), int(descriptor)).run()
+    Child(name, WorkerOptions.from_json(options), int(descriptor), int(supervisor)).run()
 
 
 if __name__ == "__main__":

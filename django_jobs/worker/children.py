@@ -27,7 +27,7 @@ class ChildProcess:
         command = [sys.executable, "-m", "django_jobs.worker.child", self.name, options.to_json()]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            [*command, str(self.board.descriptor)], pass_fds=[self.board.descriptor], env=environment
+            [*command, str(self.board.descriptor), str(os.getpid())], pass_fds=[self.board.descriptor], env=environment
         )
 
     @property

@@ -17,6 +17,9 @@ from django_jobs.engine import announcements, leases
 logger = logging.getLogger("django_jobs")
 
 
+RENEWALS_TO_BE_LOST = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """A child that is gone, and what of its work had begun."""
@@ -62,7 +65,7 @@ class Keeper:
 
         One is not enough, since a renewal leaves out rows that are in use.
         """
-        return len(self.held) == 2 and not any(key in held for held in self.held)
+        return len(self.held) == RENEWALS_TO_BE_LOST and not any(key in held for held in self.held)
 
     def _run(self) -> None:
         next_renewal = 0.0

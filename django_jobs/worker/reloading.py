@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 
 from django.utils import autoreload
 
@@ -16,8 +15,8 @@ class _Reloader(autoreload.StatReloader):
         super().__init__()
         self._watch = watch
 
-    def notify_file_changed(self, path: Path) -> None:
-        self._watch.changed = self._watch.changed or str(path)
+    def notify_file_changed(self, path: str | os.PathLike[str]) -> None:
+        self._watch.changed = self._watch.changed or os.fspath(path)
 
 
 class ReloadWatch:

@@ -39,12 +39,14 @@ SHOWN_AFTER_SECONDS = 0.5
 class Steward:
     """Ticks every 50 ms beside the main thread."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, supervisor: int) -> None:
         self._child = child
         self.progress = ProgressBoard()
         self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
         self._quit = threading.Event()
-        self._supervisor = os.getppid()
+        # Passed on, not asked for: it may have died while this process started.
+        self._supervisor = supervisor
+        self._orphaned = False
         self._stop_seen: float | None = None
         self._due: dict[str, float] = {}
         self._window = 0
@@ -138,7 +140,7 @@ class Steward:
         for item in self._child.slots.board.running():
             if item.wish != NO_WISH and item.key in running:
                 running[item.key].request(JobCanceled)
-        if self._child.stopping.is_set():
+        if self._child.stopping.is_set() and not self._orphaned:
             self._stop_seen = self._stop_seen or time.monotonic()
             if time.monotonic() - self._stop_seen > float(jobs_settings.SHUTDOWN_GRACE_SECONDS):
                 for interrupter in running.values():
@@ -157,7 +159,7 @@ class Steward:
         if not self._is_due("window", 0.25):
             return False
         window = self._child.pace.window(self._child.options.threads)
-        return not 0.5 <= window / max(self._window, 1) <= 2.0
+        return not self._window / 2 <= window <= self._window * 2
 
     def _beat(self) -> None:
         self._window = self._child.pace.window(self._child.options.threads)
@@ -182,7 +184,12 @@ class Steward:
 
     def _live_as_orphan(self) -> None:
         """The supervisor is gone: see our own jobs to their ends, claim nothing, leave."""
-        if not self._child.stopping.is_set():
+        if not self._orphaned:
             logger.warning("event=supervisor_gone worker=%s", self._child.name)
+            self._orphaned = True
             self._child.stop()
-        leases.renew([self._child.name])
+        running = self._child.slots.running.interrupters()
+        for item in leases.renew([self._child.name]):
+            key = (item.pk, item.attempt)
+            if item.cancel_seconds is not None and key in running:
+                running[key].request(JobCanceled)

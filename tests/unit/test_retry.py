@@ -53,7 +53,7 @@ def urllib_error(status: int, headers: dict[str, str] | None = None) -> urllib.e
         ZeroDivisionError(),
         KeyError("unknown"),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=repr,
 )
 def test_what_may_pass_or_is_unknown_is_transient(error: Exception) -> None:
     assert classify(error).kind == "Transient"

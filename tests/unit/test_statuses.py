@@ -53,7 +53,7 @@ def test_the_statuses_are_the_words_of_the_contract() -> None:
     assert Status.labels == WORDS
 
 
-@pytest.mark.parametrize(("from_status", "to_status"), itertools.product(WORDS, WORDS))
+@pytest.mark.parametrize(("from_status", "to_status"), list(itertools.product(WORDS, WORDS)))
 def test_a_job_may_move_only_along_the_arrows_of_the_contract(from_status: str, to_status: str) -> None:
     assert may_move(from_status, to_status) is ((from_status, to_status) in ARROWS)
 
@@ -96,7 +96,7 @@ def test_a_priority_is_read_from_its_label_or_number(value: Any, expected: Prior
     assert Priority.parse(value) is expected
 
 
-@pytest.mark.parametrize("value", ["urgent", "", "-1", "1.0", 4, -1, 1.0, True, False, None, [], "²"])
+@pytest.mark.parametrize("value", ["urgent", "", "-1", "1.0", 4, -1, 1.0, True, False, None, [], "²"], ids=repr)
 def test_anything_else_is_no_priority(value: Any) -> None:
     with pytest.raises(ValueError, match="is not a"):
         Priority.parse(value)

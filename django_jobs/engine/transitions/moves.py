@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -50,7 +49,7 @@ class Moved:
     job_type: str
     organization_name: str
     priority: int
-    created_at: dt.datetime
+    year: int
     message: str
     actor: str
     worker_name: str
@@ -59,4 +58,4 @@ class Moved:
     def job_id(self) -> str:
         from django_jobs.models.job import format_job_id
 
-        return format_job_id(self.pk, self.created_at.year)
+        return format_job_id(self.pk, self.year)

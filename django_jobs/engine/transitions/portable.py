@@ -83,7 +83,7 @@ def apply_moves(
             job.job_type_id,
             job.organization_name,
             job.priority,
-            job.created_at,
+            job.created_at.year,
             item.message,
             actor,
             worker_name,

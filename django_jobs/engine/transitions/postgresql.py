@@ -9,7 +9,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -25,11 +25,8 @@ _FIXED_TYPES = {"to_status": "text", "attempt": "integer", "message": "text", "t
 @functools.cache
 def _column(name: str) -> tuple[str, str]:
     """(column, type) of a field of Job."""
-    field = Job._meta.get_field(name)
-    assert isinstance(field, models.Field)
-    column, kind = field.column, field.db_type(database.connection())
-    assert column is not None
-    return column, str(kind).split("(", maxsplit=1)[0]
+    field = cast("models.Field[Any, Any]", Job._meta.get_field(name))
+    return str(field.column), str(field.db_type(database.connection())).split("(", maxsplit=1)[0]
 
 
 def _is_json(name: str) -> bool:
@@ -44,9 +41,8 @@ class _Inputs:
         self.arrays: list[str] = ["%s::bigint[]"]
         self.names: list[str] = ["pk"]
         self.array_params: list[Any] = [[item.pk for item in moves]]
-        self.params: dict[str, Any] = {}
 
-    def reference(self, name: str, values: list[Any], kind: str) -> tuple[str, list[Any]]:
+    def reference(self, values: list[Any], kind: str) -> tuple[str, list[Any]]:
         """The SQL that yields this value for a row, and the parameters that SQL itself holds."""
         first = values[0]
         if all(value is first or value == first for value in values):
@@ -68,11 +64,11 @@ def _assignment(inputs: _Inputs, name: str) -> tuple[str, list[Any]]:
         seconds = [value.seconds if isinstance(value, After) else None for value in values]
         if all(second == 0 for second in seconds):
             return f'"{column}" = statement_timestamp()', []
-        sql, params = inputs.reference(name, seconds, "double precision")
-        return f'"{column}" = statement_timestamp() + {sql} * interval \'1 second\'', params
+        sql, params = inputs.reference(seconds, "double precision")
+        return f"\"{column}\" = statement_timestamp() + {sql} * interval '1 second'", params
     if _is_json(name):
         values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
-    sql, params = inputs.reference(name, values, kind)
+    sql, params = inputs.reference(values, kind)
     return f'"{column}" = {sql}', params
 
 
@@ -80,9 +76,7 @@ def _apply_shape(
     moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
 ) -> list[Moved]:
     inputs = _Inputs(moves)
-    fixed = {
-        name: inputs.reference(name, [getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED
-    }
+    fixed = {name: inputs.reference([getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED}
     assignments = [_assignment(inputs, name) for name in moves[0].values]
     sets = ", ".join([f"status = {fixed['to_status'][0]}", *(sql for sql, _ in assignments)])
     guard = fixed["attempt"][0]
@@ -103,14 +97,14 @@ def _apply_shape(
             FROM old
             WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
             RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
-                j.priority, j.created_at{carried}
+                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year{carried}
         ), logged AS (
             INSERT INTO "{ExecutionLog._meta.db_table}"
                 (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
             SELECT id, from_status, status, statement_timestamp(), %s, {message}, attempt, %s, {traceback}
             FROM moved ORDER BY id
         )
-        SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, created_at FROM moved
+        SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, year FROM moved
     """  # noqa: S608  (names come from the models)
     params = [
         inputs.array_params[0],
@@ -128,7 +122,8 @@ def _apply_shape(
     messages = {item.pk: item.message for item in moves}
     with database.connection().cursor() as cursor:
         cursor.execute(sql, params)
-        return [Moved(*row, messages[row[0]], actor, worker_name) for row in cursor.fetchall()]
+        rows: list[Any] = cursor.fetchall()
+    return [Moved(*row, message=messages[row[0]], actor=actor, worker_name=worker_name) for row in rows]
 
 
 def apply_moves(

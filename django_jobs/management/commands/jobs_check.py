@@ -8,7 +8,9 @@ from django_jobs.engine.examination import OK, PROBLEM, WARNING, examine
 
 
 class Command(BaseCommand):
-    help = "Examines the running setup: database, broker, workers, scheduler, waiting. Exits with 1 if there are problems."
+    help = (
+        "Examines the running setup: database, broker, workers, scheduler, waiting. Exits with 1 if there are problems."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         styles = {OK: self.style.SUCCESS, WARNING: self.style.WARNING, PROBLEM: self.style.ERROR}

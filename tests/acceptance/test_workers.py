@@ -1,0 +1,234 @@
+"""Workers as operators see them: their options, and what RQ and django-rq make of them."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+import redis
+from django.test import Client
+from rq import Queue, Worker
+from rq.suspension import resume, suspend
+
+from django_jobs.models import Job
+from django_jobs.statuses import Status
+from tests.acceptance.steps import (
+    PATIENCE,
+    RecordedJob,
+    Stage,
+    assert_stays,
+    path_of,
+    status_of,
+    wait_for_all,
+    wait_for_status,
+)
+from tests.support.factories import make_job_type, make_user
+from tests.support.waiting import wait_until
+from tests.support.workers import ProcessPool
+
+ALL_QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
+#: Sorted by name, as django-rq counts.
+NORMAL_INDEX = 3
+
+
+def test_a_burst_runs_everything_that_waits_and_leaves(processes: ProcessPool, stage: Stage) -> None:
+    kind = make_job_type("echo")
+    jobs = [stage.submit(kind, number=number) for number in range(60)]
+
+    assert processes.worker("--burst").wait(2 * PATIENCE) == 0
+    assert {status_of(job) for job in jobs} == {Status.COMPLETED}
+    results = Job.objects.order_by("pk").values_list("result", flat=True)
+    assert [result["echo"]["number"] for result in results] == list(range(60))
+
+
+def test_threads_run_as_many_jobs_at_once_in_one_process(processes: ProcessPool, stage: Stage) -> None:
+    kind = make_job_type("record_and_wait")
+    recorded = [stage.submit_recorded(kind, f"job-{number}") for number in range(4)]
+    processes.worker("--processes", "1", "--threads", "4")
+
+    pids = {one.pid(attempt=1) for one in recorded}
+    assert len(pids) == 1
+    assert all(one.lines() == [("start", 1)] for one in recorded)
+    for one in recorded:
+        one.let_go()
+    wait_for_all([one.job for one in recorded])
+    assert set(Job.objects.values_list("attempt", "retry_count")) == {(1, 0)}
+
+
+def test_a_child_is_replaced_after_its_number_of_jobs(processes: ProcessPool, stage: Stage) -> None:
+    kind = make_job_type()
+    jobs = [stage.submit(kind) for _ in range(40)]
+    worker = processes.worker("--processes", "1", "--max-jobs", "3")
+
+    wait_for_all(jobs)
+    assert Job.objects.order_by().values("worker_name").distinct().count() > 1
+    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
+    assert worker.is_running()
+    assert "ERROR" not in worker.log()
+
+
+def test_a_worker_without_a_scheduler_leaves_due_retries_to_jobs_scheduler(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    kind = make_job_type("fail_until_attempt", retry_delay=1)
+    job = stage.submit(kind, succeeds_at=2)
+    processes.worker("--no-scheduler")
+    wait_for_status(job, Status.FAILED)
+    assert_stays(job, {Status.FAILED}, 2.5)
+
+    scheduler = processes.start("jobs_scheduler")
+    status = wait_for_status(job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count) == (2, 1)
+    assert scheduler.stop() == 0
+
+
+def test_a_worker_takes_only_the_queues_that_it_is_given(processes: ProcessPool, stage: Stage) -> None:
+    normal, urgent = stage.submit(make_job_type()), stage.submit(make_job_type(default_priority="Critical"))
+    processes.worker("--queues", "jobs-critical")
+
+    wait_for_status(urgent, Status.COMPLETED)
+    assert status_of(normal) == Status.QUEUED
+    processes.worker("--queues", "jobs-normal", "--no-scheduler")
+    wait_for_status(normal, Status.COMPLETED)
+
+
+def test_a_plain_rqworker_runs_jobs(processes: ProcessPool, stage: Stage) -> None:
+    good = stage.submit(make_job_type("echo"), number=1)
+    bad = stage.submit(make_job_type("fail_for_good", default_priority="High"))
+
+    assert processes.start("rqworker", *ALL_QUEUES, "--burst").wait(2 * PATIENCE) == 0
+    assert wait_for_status(good, Status.COMPLETED).result == {"echo": {"number": 1}}
+    assert wait_for_status(bad, Status.DEAD_LETTER).error_message == "never again"
+
+
+@pytest.fixture
+def running(processes: ProcessPool, stage: Stage) -> RecordedJob:
+    """A job that runs in one of two children."""
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    processes.worker("--processes", "2")
+    recorded.wait_for("start", attempt=1)
+    return recorded
+
+
+def busy_worker(redis_client: redis.Redis) -> Worker | None:
+    """The RQ worker that RQ knows to run something."""
+    workers = Worker.all(connection=redis_client)
+    return next((worker for worker in workers if worker.get_current_job_id()), None)
+
+
+def test_rq_lists_the_workers_and_what_they_run(running: RecordedJob, redis_client: redis.Redis) -> None:
+    wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
+    worker = wait_until(lambda: busy_worker(redis_client), PATIENCE, "a worker that runs a job")
+    current = worker.get_current_job()
+    assert current is not None
+    assert current.id == f"{running.job.name}-1"
+    assert worker.state == "busy"
+    assert worker.pid == running.pid(attempt=1)
+    assert tuple(worker.queue_names()) == ALL_QUEUES
+
+    running.let_go()
+    wait_for_status(running.job, Status.COMPLETED)
+    wait_until(lambda: busy_worker(redis_client) is None, PATIENCE, "RQ to know that it ended")
+
+
+def test_workers_that_leave_are_off_the_list_of_rq(processes: ProcessPool, redis_client: redis.Redis) -> None:
+    worker = processes.worker()
+    wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
+    assert worker.stop() == 0
+    assert Worker.all(connection=redis_client) == []
+
+
+def test_the_pages_of_django_rq_answer_while_a_job_runs_and_when_it_is_over(
+    running: RecordedJob, redis_client: redis.Redis, client: Client
+) -> None:
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    worker = wait_until(lambda: busy_worker(redis_client), PATIENCE, "a worker that runs a job")
+    ticket = f"{running.job.name}-1"
+    pages = {
+        "/django-rq/": "jobs-normal",
+        f"/django-rq/workers/{NORMAL_INDEX}/": worker.name,
+        f"/django-rq/workers/{NORMAL_INDEX}/{worker.key}/": ticket,
+        f"/django-rq/queues/{NORMAL_INDEX}/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/details/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/started/": ticket,
+        f"/django-rq/queues/{NORMAL_INDEX}/finished/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/failed/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/{ticket}/": ticket,
+    }
+    for url, text in pages.items():
+        response = client.get(url)
+        assert response.status_code == 200, url
+        assert text in response.content.decode(), url
+
+    running.let_go()
+    wait_for_status(running.job, Status.COMPLETED)
+    wait_until(lambda: busy_worker(redis_client) is None, PATIENCE, "RQ to know that it ended")
+    for url in list(pages)[:-1]:
+        assert client.get(url).status_code == 200, url
+
+
+def test_the_suspension_of_rq_is_obeyed(processes: ProcessPool, stage: Stage, redis_client: redis.Redis) -> None:
+    kind = make_job_type()
+    processes.worker()
+    wait_for_status(stage.submit(kind), Status.COMPLETED)
+
+    suspend(redis_client)
+    job = stage.submit(kind)
+    assert_stays(job, {Status.QUEUED}, 3)
+    resume(redis_client)
+    wait_for_status(job, Status.COMPLETED)
+    assert path_of(job).count(Status.RUNNING) == 1
+
+
+@pytest.mark.parametrize("kind", ["set", "nul", "surrogate", "huge"])
+def test_a_result_that_cannot_be_stored_is_dead_letter_and_hurts_no_neighbour(
+    processes: ProcessPool, stage: Stage, kind: str
+) -> None:
+    job_type = make_job_type("return_what_was_asked_for")
+    neighbours = [stage.submit(job_type) for _ in range(40)]
+    bad = stage.submit(job_type, kind=kind)
+    neighbours += [stage.submit(job_type) for _ in range(10)]
+    worker = processes.worker("--processes", "1")
+
+    status = wait_for_status(bad, Status.DEAD_LETTER)
+    assert "result" in status.error_message.lower()
+    assert (status.error_type, status.result, status.attempt) == ("Permanent", None, 1)
+    wait_for_all(neighbours)
+    assert set(Job.objects.exclude(pk=bad.pk).values_list("attempt", flat=True)) == {1}
+    assert "event=child_ended" not in worker.log()
+
+
+def test_a_foreign_job_in_our_queue_is_run_and_not_dropped(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    done = stage.directory / "foreign"
+    queue = Queue("jobs-normal", connection=redis_client)
+    foreign = queue.enqueue("tests.support.handlers.foreign_work", str(done))
+    worker = processes.worker("--processes", "1")
+
+    wait_until(lambda: foreign.get_status(refresh=True) == "finished", PATIENCE, "the foreign job")
+    assert done.read_text() == "foreign work was done\n"
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert "event=child_ended" not in worker.log()
+
+
+def test_a_foreign_job_that_nobody_can_run_does_not_stop_a_worker(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    queue = Queue("jobs-normal", connection=redis_client)
+    queue.enqueue("no.such.function")
+    redis_client.rpush(queue.key, "a-job-without-a-hash")
+    worker = processes.worker("--processes", "1")
+
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert "event=child_ended" not in worker.log()
+
+
+def test_an_idle_worker_leaves_at_once_when_told_to(processes: ProcessPool, redis_client: redis.Redis) -> None:
+    worker = processes.worker()
+    wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
+    children = worker.children()
+
+    assert worker.stop(timeout=10) == 0
+    assert not any(child.is_running() for child in children)
+    assert "ERROR" not in worker.log()
+    assert not psutil.pid_exists(worker.pid)

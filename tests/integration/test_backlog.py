@@ -1,0 +1,55 @@
+"""Walking the waiting jobs lane by lane."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from django_jobs.engine import backlog, database
+from django_jobs.models import Job
+from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.factories import make_job_type, make_organization
+
+
+@pytest.fixture
+def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[backlog.Lane]:
+    """Six lanes with Normal priority: three organizations, two types each; read two at a time."""
+    monkeypatch.setattr(backlog, "LANES_AT_ONCE", 2)
+    kinds = sorted((make_job_type(), make_job_type()), key=lambda kind: kind.pk)
+    expected = []
+    for organization in [make_organization() for _ in range(3)]:
+        for kind in kinds:
+            pending_job(kind, organization)
+            expected.append(backlog.Lane(organization.pk, kind.pk))
+    pending_job(kinds[0], make_organization(), priority="High")
+    return expected
+
+
+def test_every_lane_of_a_priority_is_walked_once(lanes: list[backlog.Lane]) -> None:
+    assert list(backlog.lanes(1, None)) == lanes
+
+
+def test_the_walk_begins_behind_the_organization_that_was_served_last(lanes: list[backlog.Lane]) -> None:
+    assert list(backlog.lanes(1, lanes[0].organization_pk)) == lanes[2:] + lanes[:2]
+    assert list(backlog.lanes(1, lanes[2].organization_pk)) == lanes[4:] + lanes[:4]
+
+
+def test_behind_the_last_organization_the_walk_begins_at_the_start(lanes: list[backlog.Lane]) -> None:
+    assert list(backlog.lanes(1, lanes[5].organization_pk)) == lanes
+
+
+def test_a_priority_without_jobs_has_no_lanes(lanes: list[backlog.Lane]) -> None:
+    assert list(backlog.lanes(0, None)) == list(backlog.lanes(0, 1)) == []
+
+
+def test_of_each_lane_the_longest_ready_come_first(broker: MemoryBroker) -> None:
+    organization, kind = make_organization(), make_job_type()
+    jobs = [pending_job(kind, organization) for _ in range(3)]
+    Job.objects.filter(pk=jobs[2].pk).update(ready_at=database.now() - dt.timedelta(hours=1))
+    lane = backlog.Lane(organization.pk, kind.pk)
+    assert [found.pk for found in backlog.heads(1, [(lane, 1)])] == [jobs[2].pk]
+
+
+def test_of_no_lanes_there_are_no_heads(broker: MemoryBroker) -> None:
+    assert backlog.heads(1, []) == []

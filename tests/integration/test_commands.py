@@ -1,0 +1,182 @@
+"""The commands that look at a running system and clean it up. Redis is real; workers are announced, not started."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError
+from django.utils import timezone
+
+from django_jobs import submit_job
+from django_jobs.engine import announcements, dispatch, outputs
+from django_jobs.engine.ports import use_broker
+from django_jobs.engine.reconciliation import check_broker
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.management.commands import jobs_status
+from django_jobs.models import ExecutionLog, Job, Organization
+from tests.support.factories import make_job_type, make_organization
+
+QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
+
+
+class DeadBroker:
+    """Answers nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        raise BrokerUnavailable("Redis does not answer (ConnectionError)")
+
+
+@pytest.fixture(autouse=True)
+def broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    use_broker(None)
+    yield redis_client
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    use_broker(None)
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization(name="ORG-1")
+
+
+@pytest.fixture
+def sound(broker: redis.Redis) -> None:
+    """A marked broker, a worker on every queue, a scheduler that has just ticked."""
+    check_broker()
+    announcements.announce("worker-1", QUEUES, slots=1, window=1)
+    Scheduler("scheduler-1").lead()
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def ended(job: Job, days: float) -> Job:
+    moment = timezone.now() - dt.timedelta(days=days)
+    Job.objects.filter(pk=job.pk).update(status="Completed", ready_at=None, created_at=moment, completed_at=moment)
+    return Job.objects.get(pk=job.pk)
+
+
+def overdue(job: Job) -> Job:
+    Job.objects.filter(pk=job.pk).update(ready_at=timezone.now() - dt.timedelta(hours=1))
+    return job
+
+
+# --- jobs_status
+
+
+def test_the_status_shows_counts_depths_workers_and_the_scheduler(sound: None, organization: Organization) -> None:
+    kind = make_job_type()
+    overdue(submit_job(kind, organization, priority="Critical"))
+    submit_job(kind, organization, run_at=timezone.now() + dt.timedelta(hours=1))
+    ended(submit_job(kind, organization), days=1)
+    output = run("jobs_status")
+    assert "Unfinished   Pending 2   Queued 0   Running 0   Failed 0   Timed Out 0" in output
+    assert "Ended        Completed 1   Canceled 0   Dead Letter 0" in output
+    assert "Oldest wait  360" in output
+    rows = {
+        line.split()[0]: line.split()[1:] for line in output.splitlines() if line[:6].strip() in {"Critic", "Normal"}
+    }
+    assert rows["Normal"] == ["0", "1", "0", "0", "0"]
+    assert "Critical             1         0         0         0         0" in output
+    assert "scheduler-1 leads" in output
+    assert "worker-1" in output
+
+
+def test_the_status_counts_tickets_and_queued_jobs(sound: None, organization: Organization) -> None:
+    submit_job(make_job_type(), organization, priority="Low")
+    dispatch.dispatch()
+    assert "Low                  0         0         1         0" in run("jobs_status")
+
+
+def test_the_status_of_an_empty_system_renders_without_a_broker() -> None:
+    use_broker(DeadBroker())  # type: ignore[arg-type]
+    output = run("jobs_status")
+    assert "nothing waits" in output
+    assert "none IS NOT ALIVE, last tick never" in output
+    assert "The broker does not answer" in output
+
+
+def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = iter([None, None])
+
+    def pause(seconds: float) -> None:
+        if next(pauses, KeyboardInterrupt) is KeyboardInterrupt:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", pause)
+    monkeypatch.setattr(jobs_status, "close_old_connections", lambda: None)
+    assert run("jobs_status", "--watch").count("Oldest wait") == 3
+
+
+def test_watching_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(jobs_status, "close_old_connections", lambda: None)
+    monkeypatch.setattr(jobs_status, "snapshot", fail)
+    assert jobs_status.look() == "The database cannot be read (DatabaseError)."
+
+
+# --- jobs_prune
+
+
+def test_pruning_deletes_what_ended_long_ago_with_logs_and_files(organization: Organization) -> None:
+    kind = make_job_type()
+    old = ended(submit_job(kind, organization), days=31)
+    young = ended(submit_job(kind, organization), days=29)
+    waiting = submit_job(kind, organization)
+    reference = outputs.save(organization.pk, old.name, "a.txt", b"x")
+    assert run("jobs_prune") == "1 jobs deleted.\n"
+    assert list(Job.objects.order_by("pk")) == [young, waiting]
+    assert not ExecutionLog.objects.filter(job_id=old.pk).exists()
+    assert not default_storage.exists(reference)
+
+
+def test_pruning_takes_another_age(organization: Organization) -> None:
+    kind = make_job_type()
+    for days in (1, 3):
+        ended(submit_job(kind, organization), days=days)
+    assert run("jobs_prune", "--days", "2") == "1 jobs deleted.\n"
+
+
+def test_erasing_an_organization_takes_its_ended_jobs_and_no_others(organization: Organization) -> None:
+    kind, other = make_job_type(), make_organization(name="ORG-2")
+    ended(submit_job(kind, organization), days=0)
+    waiting = submit_job(kind, organization)
+    theirs = ended(submit_job(kind, other), days=40)
+    output = run("jobs_prune", "--organization", "ORG-1")
+    assert "1 jobs deleted." in output
+    assert "The others stay" in output
+    assert set(Job.objects.all()) == {waiting, theirs}
+
+
+def test_erasing_works_for_an_organization_that_is_gone(organization: Organization) -> None:
+    ended(submit_job(make_job_type(), organization), days=0)
+    organization.delete()
+    assert run("jobs_prune", "--organization", "ORG-1") == "1 jobs deleted.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--organization", "ORG-9"], "There is no organization 'ORG-9'"),
+        (["--days", "-1"], "--days must be between"),
+        (["--days", "1e12"], "--days must be between"),
+        (["--days", "nan"], "--days must be between"),
+        (["--days", "soon"], "invalid float value"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str], reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        run("jobs_prune", *arguments)

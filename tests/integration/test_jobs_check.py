@@ -1,0 +1,174 @@
+"""The command that examines a running setup. Redis is real; workers are announced, not started."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError
+from django.utils import timezone
+
+from django_jobs import submit_job
+from django_jobs.engine import announcements, examination
+from django_jobs.engine.ports import get_broker, use_broker
+from django_jobs.engine.reconciliation import check_broker, installation_id
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import EngineLease, Job, Organization
+from tests.support.factories import make_job_type, make_organization
+
+QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
+
+
+class DeadBroker:
+    """Answers nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        raise BrokerUnavailable("Redis does not answer (ConnectionError)")
+
+
+@pytest.fixture(autouse=True)
+def broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    use_broker(None)
+    yield redis_client
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    use_broker(None)
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization(name="ORG-1")
+
+
+@pytest.fixture
+def sound(broker: redis.Redis) -> None:
+    """A marked broker, a worker on every queue, a scheduler that has just ticked."""
+    check_broker()
+    announcements.announce("worker-1", QUEUES, slots=1, window=1)
+    Scheduler("scheduler-1").lead()
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def findings() -> dict[str, str]:
+    return {finding.subject: finding.level for finding in examination.examine()}
+
+
+def overdue(job: Job) -> Job:
+    Job.objects.filter(pk=job.pk).update(ready_at=timezone.now() - dt.timedelta(hours=1))
+    return job
+
+
+def test_a_sound_setup_has_no_problems(sound: None) -> None:
+    output = run("jobs_check")
+    assert "PROBLEM" not in output
+    assert "WARNING" not in output
+    assert "OK       broker: answers" in output
+    assert "OK       scheduler: scheduler-1, ticked 0 s ago." in output
+
+
+def test_problems_are_told_with_what_to_do_and_fail_the_command() -> None:
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="Problems found: 5"):
+        call_command("jobs_check", stdout=out, no_color=True)
+    assert "PROBLEM  queue jobs-low: no live worker takes its jobs. Start `manage.py jobs_worker`" in out.getvalue()
+    assert "PROBLEM  scheduler: never ticked" in out.getvalue()
+    assert "WARNING  broker owner: has no owner yet" in out.getvalue()
+
+
+def test_looking_claims_no_broker(broker: redis.Redis) -> None:
+    assert findings()["broker owner"] == "WARNING"
+    assert get_broker().installation() is None
+
+
+def test_a_broker_that_does_not_answer_is_a_problem_and_ends_the_questions_to_it(sound: None) -> None:
+    use_broker(DeadBroker())  # type: ignore[arg-type]
+    found = findings()
+    assert found["broker"] == "PROBLEM"
+    assert "eviction policy" not in found
+    assert found["scheduler"] == "OK"
+
+
+def test_the_broker_of_another_installation_is_a_problem(sound: None, broker: redis.Redis) -> None:
+    (marker,) = [
+        key
+        for key in broker.keys("*")
+        if broker.type(key) == b"string" and installation_id().encode() == broker.get(key)
+    ]
+    broker.set(marker, "somebody-else")
+    assert findings()["broker owner"] == "PROBLEM"
+
+
+def test_a_broker_that_may_evict_is_a_problem(sound: None, broker: redis.Redis) -> None:
+    broker.config_set("maxmemory-policy", "allkeys-lru")
+    assert findings()["eviction policy"] == "PROBLEM"
+
+
+def test_a_stranger_in_our_queues_is_a_warning(sound: None, broker: redis.Redis) -> None:
+    broker.rpush("rq:queue:jobs-low", "somebodys-job")
+    assert findings()["foreign jobs"] == "WARNING"
+    assert "somebodys-job" in run("jobs_check")
+
+
+def test_each_queue_needs_a_live_worker(sound: None) -> None:
+    announcements.withdraw("worker-1")
+    announcements.announce("worker-2", QUEUES[:3], slots=1, window=1)
+    found = findings()
+    assert found["queue jobs-normal"] == "OK"
+    assert found["queue jobs-low"] == "PROBLEM"
+
+
+def test_a_scheduler_that_fell_silent_is_a_problem(sound: None) -> None:
+    EngineLease.objects.filter(pk="scheduler").update(ticked_at=timezone.now() - dt.timedelta(minutes=5))
+    assert findings()["scheduler"] == "PROBLEM"
+
+
+def test_due_jobs_that_nobody_takes_are_a_problem(sound: None, organization: Organization) -> None:
+    overdue(submit_job(make_job_type(), organization))
+    assert findings()["waiting jobs"] == "PROBLEM"
+
+
+def test_jobs_may_wait_long_while_all_slots_are_busy(sound: None, organization: Organization) -> None:
+    kind = make_job_type()
+    overdue(submit_job(kind, organization))
+    Job.objects.filter(pk=submit_job(kind, organization).pk).update(status="Running", ready_at=None)
+    assert findings()["waiting jobs"] == "OK"
+
+
+@pytest.mark.parametrize("held_back", ["is_paused", "inactive", "future"])
+def test_jobs_that_are_held_back_on_purpose_are_no_problem(
+    sound: None, organization: Organization, held_back: str
+) -> None:
+    kind = make_job_type(is_paused=held_back == "is_paused")
+    job = submit_job(kind, organization)
+    if held_back == "future":
+        Job.objects.filter(pk=job.pk).update(ready_at=timezone.now() + dt.timedelta(hours=1))
+    else:
+        overdue(job)
+    Organization.objects.update(is_active=held_back != "inactive")
+    assert findings()["waiting jobs"] == "OK"
+
+
+def test_tickets_that_nobody_claims_are_a_problem(sound: None, organization: Organization) -> None:
+    job = submit_job(make_job_type(), organization)
+    Job.objects.filter(pk=job.pk).update(
+        status="Queued", ready_at=None, queued_at=timezone.now() - dt.timedelta(hours=1)
+    )
+    assert findings()["waiting jobs"] == "PROBLEM"
+
+
+def test_a_database_that_cannot_be_read_is_the_only_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr("django_jobs.engine.database.now", fail)
+    assert findings() == {"database": "PROBLEM"}
