@@ -122,8 +122,8 @@ def _apply_shape(
     messages = {item.pk: item.message for item in moves}
     with database.connection().cursor() as cursor:
         cursor.execute(sql, params)
-        rows: list[Any] = cursor.fetchall()
-    return [Moved(*row, message=messages[row[0]], actor=actor, worker_name=worker_name) for row in rows]
+        rows = cursor.fetchall()
+    return [Moved(*row, *(messages[row[0]], actor, worker_name)) for row in rows]
 
 
 def apply_moves(

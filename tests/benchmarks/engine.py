@@ -1,0 +1,135 @@
+"""How fast the engine is: drain, submit, latency, statements. Prints figures; asserts nothing.
+
+    createdb bench
+    export DATABASE_URL=postgres://postgres@127.0.0.1/bench REDIS_URL=redis://127.0.0.1:6379/7
+    export DJANGO_SETTINGS_MODULE=tests.benchmarks.settings
+    python -m django migrate && python -m tests.benchmarks.engine [drain|submit|latency|statements ...]
+
+The Redis database is emptied. Machines are noisy: compare figures of one run on one machine.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.db import connection
+
+from django_jobs import submit_job
+from django_jobs.broker.connection import queue_names, shared
+from django_jobs.broker.rq_worker import TicketWorker
+from django_jobs.engine import announcements, dispatch
+from django_jobs.engine.claim import claim
+from django_jobs.engine.execution import context_for, run
+from django_jobs.engine.ports import Ticket
+from django_jobs.engine.progress import ProgressBoard
+from django_jobs.engine.settle import settle
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Priority, Status
+from django_jobs.worker.interruption import Interrupter, SlotRunner
+from tests.benchmarks import setting
+
+DRAINED_JOBS = 40_000
+SUBMITTED_JOBS = 5_000
+LATENCY_JOBS = 200
+SET_SIZE = 100
+
+
+def drain() -> None:
+    """No-op jobs with full audit rows, by two child processes, from the first claim to the last settle."""
+    setting.fill_backlog(DRAINED_JOBS)
+    with setting.workers(2) as supervisor:
+        done = ExecutionLog.objects.filter(to_status=Status.COMPLETED)
+        while done.count() < DRAINED_JOBS:
+            time.sleep(0.2)
+        megabytes = setting.child_megabytes(supervisor)
+    times = ExecutionLog.objects.filter(to_status__in=[Status.RUNNING, Status.COMPLETED]).order_by("timestamp")
+    first, last = times.values_list("timestamp", flat=True)[0], times.reverse().values_list("timestamp", flat=True)[0]
+    rows = ExecutionLog.objects.count() / DRAINED_JOBS
+    sets = DRAINED_JOBS / done.values("timestamp").distinct().count()
+    rate = DRAINED_JOBS / (last - first).total_seconds()
+    print(f"drain: {rate:,.0f} jobs/s by two children; {rows:.0f} log rows a job; settled in sets of {sets:.0f}")
+    print(f"memory: children of {', '.join(f'{size:.0f} MB' for size in megabytes)}")
+
+
+def submit() -> None:
+    """Jobs submitted one by one by one process, while nobody works."""
+    organizations = setting.reset()
+    started = time.perf_counter()
+    for number in range(SUBMITTED_JOBS):
+        submit_job("nothing", organizations[number % len(organizations)].name, {"number": number})
+    print(f"submit: {SUBMITTED_JOBS / (time.perf_counter() - started):,.0f} jobs/s one by one")
+
+
+def latency() -> None:
+    """From the call of submit_job to the handler's first line, one job at a time on an idle system."""
+    organization = setting.reset()[0]
+    delays = []
+    with setting.workers(2):
+        for number in range(LATENCY_JOBS + 20):
+            before = time.time()
+            job = submit_job("clock", organization, {"number": number})
+            while (row := Job.objects.get(pk=job.pk)).status != Status.COMPLETED:
+                time.sleep(0.002)
+            delays.append((row.result["began"] - before) * 1000)
+            time.sleep(0.01)
+    delays = sorted(delays[20:])  # the first ones wait for the workers to start
+    median, p95 = statistics.median(delays), delays[int(0.95 * len(delays))]
+    print(f"latency: submit to start {median:.1f} ms at the median, {p95:.1f} ms at p95")
+
+
+@contextmanager
+def counting(what: str, jobs: int) -> Iterator[None]:
+    """Statements and Redis commands of a block, a job."""
+    statements = 0
+
+    def count(execute: Callable[..., Any], *args: Any) -> Any:
+        nonlocal statements
+        statements += 1
+        return execute(*args)
+
+    commands = int(shared().info("stats")["total_commands_processed"])
+    with connection.execute_wrapper(count):
+        yield
+    commands = int(shared().info("stats")["total_commands_processed"]) - commands - 1
+    print(
+        f"statements: {what:<26} {statements:4} ({statements / jobs:.2f} a job), Redis commands {commands / jobs:.2f}"
+    )
+
+
+def statements() -> None:
+    """What a set of a hundred costs at each step, and a single submit."""
+    organization = setting.reset()[0]
+    with counting("submit one, idle broker", 1):
+        submit_job("nothing", organization)
+    setting.fill_backlog(10 * SET_SIZE)
+    announcements.announce("bench", ["all"], slots=1, window=SET_SIZE)
+    worker, board = TicketWorker(queue_names(), "bench"), ProgressBoard()
+    with counting(f"dispatch {SET_SIZE}", SET_SIZE):
+        dispatch.wake()
+    with counting(f"take {SET_SIZE} tickets", SET_SIZE):
+        found = worker.take_now(SET_SIZE)
+    tickets = [ticket for _, name in found if (ticket := Ticket.parse(name, Priority.NORMAL))]
+    with counting(f"claim {len(tickets)}", len(tickets)):
+        claimed = claim(tickets, "bench")
+    ended = []
+    for item in claimed:
+        runner = SlotRunner((item.pk, item.attempt), board, Interrupter(on_main_thread=True))
+        ended.append(run(item, context_for(item, runner)))
+    with counting(f"settle {len(ended)}", len(ended)):
+        settle(ended, "bench")
+
+
+BENCHMARKS = {"statements": statements, "submit": submit, "latency": latency, "drain": drain}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHMARKS:
+        BENCHMARKS[name]()

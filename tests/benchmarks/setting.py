@@ -1,0 +1,82 @@
+"""The stage on which all benchmarks run: organizations, job types, a full backlog, workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+from django.db import connection
+
+from django_jobs.broker.connection import shared
+from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization, Worker
+
+ORGANIZATIONS = 10
+
+
+def reset() -> list[Organization]:
+    """Empty the engine's tables and queues; ten organizations and the benchmark's job types."""
+    if connection.vendor != "postgresql":
+        raise SystemExit("These benchmarks want PostgreSQL: set DATABASE_URL.")
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {Job._meta.db_table}, {ExecutionLog._meta.db_table} RESTART IDENTITY CASCADE")
+    Worker.objects.all().delete()
+    EngineLease.objects.all().delete()
+    shared().flushdb()
+    for name in ("nothing", "clock"):
+        JobType.objects.update_or_create(
+            pk=name, defaults={"handler_method": f"tests.benchmarks.handlers.{name}", "default_timeout": 60}
+        )
+    names = [f"BENCH-{number:02}" for number in range(ORGANIZATIONS)]
+    Organization.objects.bulk_create([Organization(name=name) for name in names], ignore_conflicts=True)
+    return list(Organization.objects.filter(name__in=names).order_by("name"))
+
+
+def fill_backlog(jobs: int) -> None:
+    """So many no-op jobs with their first log rows, shared out evenly, written by SQL because only draining counts."""
+    organizations = reset()
+    with connection.cursor() as cursor:
+        for organization in organizations:
+            cursor.execute(
+                f"""
+                INSERT INTO {Job._meta.db_table} (
+                    job_type_id, organization_id, organization_name, owner_name, status, priority, progress,
+                    progress_message, input_parameters, metadata, output_reference, error_message, error_type,
+                    retry_count, max_retries, retry_delay, job_hash, timeout_seconds, created_at, canceled_by,
+                    attempt, worker_name, ready_at)
+                SELECT 'nothing', %s, %s, '', 'Pending', 1, 0, '', '{{}}', '{{}}', '', '', '', 0, 5, 60, '', 60,
+                    now(), '', 0, '', now()
+                FROM generate_series(1, %s)
+                """,
+                [organization.pk, organization.name, jobs // len(organizations)],
+            )
+        cursor.execute(
+            f"""
+            INSERT INTO {ExecutionLog._meta.db_table} (
+                job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
+            SELECT id, '', 'Pending', created_at, 'system', '', 0, '', '' FROM {Job._meta.db_table}
+            """
+        )
+        cursor.execute(f"VACUUM ANALYZE {Job._meta.db_table}")
+
+
+@contextlib.contextmanager
+def workers(processes: int) -> Iterator[psutil.Process]:
+    """A running ``jobs_worker``."""
+    command = [sys.executable, "-m", "django", "jobs_worker", "--processes", str(processes)]
+    process = subprocess.Popen(command, env=os.environ)
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def child_megabytes(supervisor: psutil.Process) -> list[float]:
+    """Resident memory of each worker child."""
+    children = [child for child in supervisor.children() if "django_jobs.worker.child" in child.cmdline()]
+    return [child.memory_info().rss / 1e6 for child in children]
