@@ -13,7 +13,7 @@ from redis import Redis
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from django_jobs.broker import connection, tickets
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Look, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 
@@ -40,14 +40,18 @@ class RQBroker:
 
         self._call(push_all)
 
-    def depths(self) -> dict[int, int]:
-        def read(client: Redis) -> dict[int, int]:
-            with client.pipeline(transaction=False) as pipeline:
-                for priority in Priority:
-                    pipeline.llen(tickets.queue_key(connection.queue_name(priority)))
-                return dict(zip(map(int, Priority), pipeline.execute(), strict=True))
+    def look(self) -> Look:
+        def read(client: Redis) -> Look:
+            rings, *counts = tickets.look(client, [connection.queue_name(priority) for priority in Priority])
+            return Look(dict(zip(map(int, Priority), counts, strict=True)), rings)
 
         return self._call(read)
+
+    def ring(self) -> None:
+        self._call(lambda client: client.incr(tickets.BELL))
+
+    def depths(self) -> dict[int, int]:
+        return self.look().depths
 
     def waiting_ids(self) -> set[str]:
         def read(client: Redis) -> set[str]:

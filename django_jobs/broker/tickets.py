@@ -59,6 +59,21 @@ return {0, taken}
 """
 
 
+# The bell's count and the queues' lengths.
+_LOOK: Final = """
+local found = {tonumber(redis.call('GET', KEYS[1]) or '0')}
+for i = 2, #KEYS do found[i] = redis.call('LLEN', KEYS[i]) end
+return found
+"""
+
+
+def look(connection: Redis, names: Sequence[str]) -> list[int]:
+    """The bell's count, then how many tickets wait in each queue."""
+    keys = [BELL, *map(queue_key, names)]
+    found: Any = connection.eval(_LOOK, len(keys), *keys)
+    return list(found)
+
+
 def job_key(ticket_id: str) -> str:
     return f"{RQJob.redis_job_namespace_prefix}{ticket_id}"
 
@@ -110,4 +125,5 @@ def is_suspended(connection: Redis) -> bool:
     return bool(connection.exists(WORKERS_SUSPENDED))
 
 
+BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"
 MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"

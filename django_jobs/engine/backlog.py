@@ -7,7 +7,7 @@ the organization that was served last; paused types and inactive organizations a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django_jobs.engine import database
@@ -52,15 +52,28 @@ def _rows(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def waiting_priorities(priorities: Sequence[int]) -> list[int]:
+    """Those of the priorities that have lanes, in the given order; one statement."""
+    exists = "EXISTS (SELECT 1 FROM {table} WHERE {lane})"
+    found = _rows(f"SELECT {', '.join([exists] * len(priorities))}", list(priorities))[0]
+    return [priority for priority, waits in zip(priorities, found, strict=True) if waits]
+
+
 def lanes(priority: int, after: Any) -> Iterator[Lane]:
     """Every lane of a priority once: those behind the organization ``after`` first, then from the start."""
-    yield from _lanes_from(priority, after, None)
-    if after is not None:
-        yield from _lanes_from(priority, None, after)
+    found = _next_lanes(priority, None, None)
+    if after is None or len(found) < LANES_AT_ONCE:
+        behind = [] if after is None else [lane for lane in found if lane.organization_pk > after]
+        yield from behind
+        yield from found[: len(found) - len(behind)]
+        if len(found) == LANES_AT_ONCE:
+            yield from _lanes_from(priority, None, None, found[-1])
+        return
+    yield from _lanes_from(priority, after, None, None)
+    yield from _lanes_from(priority, None, after, None)
 
 
-def _lanes_from(priority: int, after: Any, until: Any) -> Iterator[Lane]:
-    last: Lane | None = None
+def _lanes_from(priority: int, after: Any, until: Any, last: Lane | None) -> Iterator[Lane]:
     while True:
         found = _next_lanes(priority, after, last)
         for lane in found:

@@ -34,21 +34,25 @@ WORKER_STALE_SECONDS = 30
 BY_URGENCY = tuple(sorted(Priority, reverse=True))
 
 
-def wake() -> int:
-    """Dispatch what may go, if there is room; how many went. Never raises: the scheduler calls it again."""
-    return _dispatch_below(1.0)
+def wake(priority: int = Priority.CRITICAL) -> int:
+    """Dispatch what may go if the broker has room for this priority; how many went.
+
+    Never raises: what fails now, the scheduler tries again.
+    """
+    return _dispatch_below(priority, 1.0)
 
 
-def refill() -> int:
-    """The same for a worker that took tickets: only when half of the window is free, so that it goes in sets."""
-    return _dispatch_below(0.5)
+def refill(priority: int) -> int:
+    """The same for a worker that took tickets: only when half of the window is free, so that jobs go in sets."""
+    return _dispatch_below(priority, 0.5)
 
 
-def _dispatch_below(share: float) -> int:
+def _dispatch_below(priority: int, share: float) -> int:
     try:
-        if not _broker_has_room(share):
+        seen = get_broker().look()
+        if seen.reaching(priority) >= max(1.0, share * window_size()):
             return 0
-        return dispatch()
+        return _dispatch(seen.rings)
     except BrokerUnavailable:
         return 0
     except DatabaseError as error:
@@ -57,29 +61,32 @@ def _dispatch_below(share: float) -> int:
 
 
 def dispatch() -> int:
-    """Dispatch until nothing more may go; how many went. Returns at once while another dispatcher works.
+    """Dispatch what may go; how many went. Raises BrokerUnavailable."""
+    return _dispatch(get_broker().look().rings)
 
-    Whoever had the lock looks again after releasing it, so that a job committed meanwhile is not overlooked.
+
+def _dispatch(rings: int) -> int:
+    """Dispatch, and again for as long as the bell was rung meanwhile.
+
+    One works at a time. Who finds another at work rings and leaves: the bell is read after the lock's release, so
+    what was committed before the ring is seen. Between that release and that reading the lock is free; hence the
+    second try after the ring.
     """
     total = 0
-    looked_again = False
     while True:
         moved = database.in_transaction(_dispatch_once)
         if moved is None:
-            return total
+            get_broker().ring()
+            moved = database.in_transaction(_dispatch_once)
+            if moved is None:
+                return total
         if moved:
             push(moved)
             total += len(moved)
-        elif looked_again:
+        seen = get_broker().look().rings
+        if seen == rings:
             return total
-        looked_again = not moved
-        if not (_broker_has_room(0.5) and _something_is_due()):
-            return total
-
-
-def _something_is_due() -> bool:
-    rows = Job.objects.using(database.alias()).filter(ready_at__lte=database.now())
-    return rows.exists()
+        rings = seen
 
 
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:
@@ -100,11 +107,6 @@ def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved
 
 def _ticket(item: Moved) -> Ticket:
     return Ticket(item.pk, item.year, item.attempt + 1, item.priority)
-
-
-def _broker_has_room(share: float = 1.0) -> bool:
-    """A cheap look before the transaction: whoever takes a ticket from a full broker dispatches again."""
-    return sum(get_broker().depths().values()) < max(1.0, share * window_size())
 
 
 _window: tuple[float, int] = (0.0, MIN_WINDOW)
@@ -158,11 +160,13 @@ def _dispatch_once() -> list[Moved] | None:
     load, window = _read_load(), window_size()
     moves: list[Move] = []
     cursors = dict(lease.state)
-    for priority in BY_URGENCY:
+    for priority in backlog.waiting_priorities(BY_URGENCY):
         room = load.room(priority, window)
         if room > 0:
             moves += _pick(priority, room, load, cursors)
+    turns = {item.pk: turn for turn, item in enumerate(moves)}
     moved = move(moves, sources=DISPATCHABLE, actor="system", skip_locked=True)
+    moved.sort(key=lambda item: turns[item.pk])
     if cursors != lease.state:
         EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)
     return moved
@@ -183,7 +187,9 @@ def _pick(priority: int, room: int, load: _Load, cursors: dict[str, Any]) -> lis
     after = _organization_pk(cursors.get(str(priority)))
     picked: list[backlog.Candidate] = []
     batch: list[backlog.Lane] = []
+    waiting: set[Any] = set()
     for lane in backlog.lanes(priority, after):
+        waiting.add(lane.organization_pk)
         if load.in_flight[lane.organization_pk] >= limit:
             continue
         batch.append(lane)
@@ -194,7 +200,7 @@ def _pick(priority: int, room: int, load: _Load, cursors: dict[str, Any]) -> lis
                 break
     if batch and len(picked) < room:
         picked += _take(priority, _open_lanes(batch), room - len(picked), load, limit)
-    if picked:
+    if picked and len(waiting) > 1:  # alone, an organization needs no turn, and the cursor no statement
         cursors[str(priority)] = str(picked[-1].organization_pk)
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     return [Move(pk=item.pk, to_status=Status.QUEUED, values=values) for item in picked]

@@ -1,4 +1,4 @@
-"""Whether the running setup is sound: one finding for each thing that is looked at. Reads only."""
+"""Whether the running setup is sound: one finding for each thing looked at. It changes nothing at the broker."""
 
 from __future__ import annotations
 

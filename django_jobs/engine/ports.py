@@ -35,11 +35,29 @@ class Ticket:
         return cls(parsed[0], parsed[1], int(attempt), priority)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A glance at the broker: how many tickets wait, by priority, and how often its bell was rung."""
+
+    depths: dict[int, int]
+    rings: int
+
+    def reaching(self, priority: int) -> int:
+        """How many tickets of this priority or a higher one wait."""
+        return sum(count for queued, count in self.depths.items() if queued >= priority)
+
+
 class Broker(Protocol):
     """A place where tickets wait. Every method raises BrokerUnavailable when it cannot be reached in time."""
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         """Add tickets to their priorities' queues."""
+
+    def look(self) -> Look:
+        """What waits, and the bell's count."""
+
+    def ring(self) -> None:
+        """Ring the bell: whoever dispatches now is to look at the backlog once more."""
 
     def depths(self) -> dict[int, int]:
         """How many tickets wait, by priority."""

@@ -9,12 +9,12 @@ from typing import Any
 from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, dispatch, events
+from django_jobs.engine import database, dispatch, events, targets
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.insertion import insert_job
 from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
-from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority, Status
 
 MAX_METADATA_BYTES = 4096
@@ -40,8 +40,10 @@ def submit_job(
     Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
     """
     errors: dict[str, list[str]] = {}
-    kind = _check_type(job_type, errors)
-    tenant = _check_organization(organization, errors)
+    kind, tenant = targets.read_both(job_type, organization)
+    if kind is None or tenant is None:
+        kind, tenant = targets.read_type(job_type, errors), targets.read_organization(organization, errors)
+    _check_open(kind, tenant, errors)
     values = {
         "priority": _check_priority(priority, kind, errors),
         "input_parameters": _check_object(parameters, "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES), errors),
@@ -55,7 +57,7 @@ def submit_job(
     job = _new_job(kind, tenant, user, values)
     insert_job(job)
     _remember_uncommitted(job)
-    database.on_commit(dispatch.wake)
+    database.on_commit(lambda: dispatch.wake(job.priority))
     events.submitted(job)
     return job
 
@@ -76,35 +78,11 @@ def _new_job(kind: JobType, tenant: Any, user: Any, values: dict[str, Any]) -> J
     )
 
 
-def _check_type(job_type: object, errors: dict[str, list[str]]) -> JobType | None:
-    name = job_type.pk if isinstance(job_type, JobType) else job_type
-    if not isinstance(name, str) or not name or "\x00" in name:
-        errors["job_type"] = ["Give the name of a job type."]
-        return None
-    kind = JobType.objects.using(database.alias()).filter(pk=name).first()
-    if kind is None:
-        errors["job_type"] = [f"There is no job type {clean_text(name, 100)!r}."]
-    elif not kind.is_enabled:
-        errors["job_type"] = [f"The job type {name!r} is disabled."]
-    return kind
-
-
-def _check_organization(organization: Any, errors: dict[str, list[str]]) -> Any:
-    model = get_organization_model()
-    if isinstance(organization, str) and organization and "\x00" not in organization:
-        lookup = {jobs_settings.ORGANIZATION_ID_FIELD: organization}
-        tenant = model._default_manager.filter(**lookup).first()
-    elif isinstance(organization, model) and organization.pk is not None:
-        # The instance may be old: whether the tenant is active is asked of the database.
-        tenant = model._default_manager.filter(pk=organization.pk).first()
-    else:
-        errors["organization"] = ["Give the id of an organization, or an organization."]
-        return None
-    if tenant is None:
-        errors["organization"] = [f"There is no organization {clean_text(organization, 140)!r}."]
-    elif not get_policy().is_active(tenant):
+def _check_open(kind: JobType | None, tenant: Any, errors: dict[str, list[str]]) -> None:
+    if kind is not None and not kind.is_enabled:
+        errors["job_type"] = [f"The job type {kind.type_name!r} is disabled."]
+    if tenant is not None and not get_policy().is_active(tenant):
         errors["organization"] = ["This organization is not active."]
-    return tenant
 
 
 def _check_priority(priority: object, kind: JobType | None, errors: dict[str, list[str]]) -> int:

@@ -36,6 +36,7 @@ class Child:
         from django_jobs.worker.batch import Batch
         from django_jobs.worker.board import Board
         from django_jobs.worker.pace import Pace
+        from django_jobs.worker.refiller import Refiller
         from django_jobs.worker.slots import make_slots
         from django_jobs.worker.steward import Steward
 
@@ -47,6 +48,7 @@ class Child:
         self.rq = TicketWorker(options.queues or queue_names(), name)
         self.slots = make_slots(self, Board(board_descriptor, options.threads))
         self.steward = Steward(self, supervisor)
+        self.refiller = Refiller()
         self.jobs_run = 0
         self._done_tickets: list[str] = []
 
@@ -56,6 +58,7 @@ class Child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the whole group; the supervisor decides
         self._announce()
         self.steward.start()
+        self.refiller.start()
         try:
             while not self.stopping.is_set() and not self._is_worn_out():
                 if not self._round() and self.options.burst and self.batch.is_empty():
@@ -63,6 +66,7 @@ class Child:
         finally:
             self.slots.wait()
             self._settle()
+            self.refiller.stop()
             self.steward.stop()
             self.rq.leave()
             logger.info("event=worker_left worker=%s jobs=%s", self.name, self.jobs_run)
@@ -135,10 +139,10 @@ class Child:
                 tickets.append(ticket)
         if not tickets:
             # In a burst the backlog may hold more than the broker shows.
-            return dispatch.wake() if self.options.burst else len(found)
+            return dispatch.wake(Priority.LOW) if self.options.burst else len(found)
         self.batch.put(claim(tickets, self.name, self.pace.fits))
         self._done_tickets += [ticket.id for ticket in tickets]
-        dispatch.refill()
+        self.refiller.ask(tickets[0].priority)
         return len(tickets)
 
     @staticmethod

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django_jobs.engine import outcomes
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.control import cancel_job
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Look, Ticket
 from django_jobs.engine.settle import settle
 from django_jobs.engine.submission import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
@@ -30,6 +30,7 @@ class MemoryBroker:
         self.marker: str | None = None
         self.hints: list[tuple[str, list[str]]] = []
         self.is_down = False
+        self.rings = 0
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         self._reach()
@@ -39,6 +40,13 @@ class MemoryBroker:
                 queue.appendleft(ticket)
             else:
                 queue.append(ticket)
+
+    def look(self) -> Look:
+        return Look(self.depths(), self.rings)
+
+    def ring(self) -> None:
+        self._reach()
+        self.rings += 1
 
     def depths(self) -> dict[int, int]:
         self._reach()

@@ -131,7 +131,7 @@ def swallow_everything(context: JobContext) -> None:
 
 
 def return_what_was_asked_for(context: JobContext) -> Any:
-    """A result that cannot be stored, by ``kind``; a good one without."""
+    """A result that cannot be stored, by the name ``result``; a good one without."""
     kinds: dict[str | None, Any] = {
         None: {"text": "good"},
         "set": {"numbers": {1, 2}},
@@ -139,7 +139,7 @@ def return_what_was_asked_for(context: JobContext) -> Any:
         "surrogate": {"text": "\ud800"},
         "huge": {"text": "x" * 2_000_000},
     }
-    return kinds[context.parameters.get("kind")]
+    return kinds[context.parameters.get("result")]
 
 
 def foreign_work(path: str) -> None:

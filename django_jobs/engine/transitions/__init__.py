@@ -8,10 +8,11 @@ before they are written, so that concurrent sets neither deadlock nor log a wron
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from django_jobs.engine import database, events
 from django_jobs.engine.transitions.moves import INCREMENT, NOW, After, Move, Moved
-from django_jobs.statuses import may_move
+from django_jobs.statuses import DISPATCHABLE, may_move
 
 __all__ = ["INCREMENT", "NOW", "After", "Move", "Moved", "move"]
 
@@ -31,6 +32,7 @@ def move(
     """
     if not moves:
         return []
+    moves = [_without_readiness(item) for item in moves]
     allowed = sorted(sources)
     for source in allowed:
         for target in {item.to_status for item in moves}:
@@ -49,6 +51,17 @@ def move(
     if database.is_postgresql() and not _spans_shapes(moves):
         return apply()  # one statement is atomic by itself
     return database.in_transaction(apply)
+
+
+def _without_readiness(item: Move) -> Move:
+    """Say that a job which will not wait for dispatch is not ready, even where its row says so already.
+
+    PostgreSQL checks constraints on the row as the statement's snapshot has it, before it notices that a concurrent
+    move, which the lock waited for, has emptied ``ready_at``.
+    """
+    if "ready_at" in item.values or item.to_status in DISPATCHABLE:
+        return item
+    return replace(item, values={**item.values, "ready_at": None})
 
 
 def _spans_shapes(moves: Sequence[Move]) -> bool:

@@ -123,7 +123,7 @@ def _apply_shape(
     with database.connection().cursor() as cursor:
         cursor.execute(sql, params)
         rows = cursor.fetchall()
-    return [Moved(*row, *(messages[row[0]], actor, worker_name)) for row in rows]
+    return [Moved(*row, *[messages[row[0]], actor, worker_name]) for row in rows]
 
 
 def apply_moves(

@@ -1,0 +1,44 @@
+"""The child's third thread: makes the broker full again after tickets were taken, while the handlers run."""
+
+from __future__ import annotations
+
+import threading
+
+from django.db import close_old_connections, connections
+
+from django_jobs.engine import dispatch
+from django_jobs.statuses import Priority
+
+
+class Refiller:
+    """Dispatches when asked; several askings while it works are one."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._quit = False
+        self._priority = int(Priority.LOW)
+        self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self, priority: int) -> None:
+        """Tickets of this priority, and perhaps lower ones, were taken."""
+        self._priority = max(self._priority, priority)
+        self._asked.set()
+
+    def stop(self) -> None:
+        self._quit = True
+        self._asked.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            priority, self._priority = self._priority, int(Priority.LOW)
+            close_old_connections()
+            dispatch.refill(priority)
+            if self._quit:
+                connections.close_all()
+                return

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+import pytest
+
+from django_jobs.engine.ports import Ticket, use_broker
+from tests.support.brokers import MemoryBroker
+
+
+class CrowdedBroker(MemoryBroker):
+    """Keeps every ticket that was ever pushed, in order; for many threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self.pushed: list[str] = []
+        self.is_full = False
+
+    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
+        with self._lock:
+            super().push(tickets, front=front)
+            self.pushed += [ticket.id for ticket in tickets]
+
+    def depths(self) -> dict[int, int]:
+        if self.is_full:
+            return {0: 10**6}
+        with self._lock:
+            return super().depths()
+
+    def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
+        with self._lock:
+            super().request_cancel(worker_name, job_ids)
+
+
+@pytest.fixture
+def broker() -> Iterator[CrowdedBroker]:
+    crowded = CrowdedBroker()
+    use_broker(crowded)
+    yield crowded
+    use_broker(None)
+
+
+@pytest.fixture
+def full_broker(broker: CrowdedBroker) -> CrowdedBroker:
+    """One that never has room, so that submitting dispatches nothing."""
+    broker.is_full = True
+    return broker
