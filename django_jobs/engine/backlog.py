@@ -27,7 +27,7 @@ class Candidate(NamedTuple):
     """A job that may be dispatched now."""
 
     organization_pk: Any
-    ready_at: Any
+    ready_since: float
     pk: int
 
 
@@ -38,6 +38,12 @@ def _names() -> dict[str, str]:
     return {
         "table": connection.ops.quote_name(Job._meta.db_table),
         "lane": "priority = %s AND ready_at IS NOT NULL" if partial else "ready_priority = %s",
+        # A number, whose only use is to compare; reading times back is what costs here.
+        "moment": {
+            "postgresql": "extract(epoch FROM ready_at)::double precision",
+            "mysql": "UNIX_TIMESTAMP(ready_at)",
+            "sqlite": "julianday(ready_at)",
+        }[connection.vendor],
         "now": {
             "postgresql": "statement_timestamp()",
             "mysql": "UTC_TIMESTAMP(6)",
@@ -132,7 +138,7 @@ def _hop_by_hop(priority: int, start: str, start_params: list[Any]) -> list[Lane
 def heads(priority: int, taken: list[tuple[Lane, int]]) -> list[Candidate]:
     """The longest-ready due jobs of each lane, at most the given number of each; one statement for all lanes."""
     one = (
-        "SELECT * FROM (SELECT organization_id, ready_at, id FROM {table} "
+        "SELECT * FROM (SELECT organization_id, {moment}, id FROM {table} "
         "WHERE {lane} AND organization_id = %s AND job_type_id = %s AND ready_at <= {now} "
         "ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
     )

@@ -96,10 +96,15 @@ def _claim(
     jobs = queued[:count]
     left += [wanted[job.pk] for job in queued[count:]]
     types = JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs})
+    verdicts: dict[tuple[Any, ...], handlers.Handler | _Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
     for job in jobs:
-        verdict = _examine(job, types.get(job.job_type_id))
+        # Jobs of one kind, tenant and owner get one answer.
+        key = (job.job_type_id, job.organization_id, job.owner_id, job.owner_name)
+        if key not in verdicts:
+            verdicts[key] = _examine(job, types.get(job.job_type_id))
+        verdict = verdicts[key]
         if isinstance(verdict, _Refusal):
             refused.append(_refuse(job, verdict))
         else:
@@ -107,7 +112,7 @@ def _claim(
     move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)
     lease = After(float(jobs_settings.LEASE_SECONDS))
     values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
-    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None}
+    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
     moves = [Move(pk=item.pk, to_status=Status.RUNNING, values=values) for item in accepted]
     moved = {item.pk for item in move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)}
     return [item for item in accepted if item.pk in moved]

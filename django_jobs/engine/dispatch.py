@@ -233,7 +233,7 @@ def _take(priority: int, lanes: list[backlog.Lane], room: int, load: _Load, limi
     for candidate in backlog.heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
         queues[candidate.organization_pk].append(candidate)
     for queue in queues.values():
-        queue.sort(key=lambda item: (item.ready_at, item.pk), reverse=True)
+        queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     picked: list[backlog.Candidate] = []
     while order and len(picked) < room:

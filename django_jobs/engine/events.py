@@ -35,7 +35,7 @@ def submitted(job: Job) -> None:
 
 def announce(moved: Sequence[Moved]) -> None:
     """Tell of these changes when, and only if, they are committed."""
-    if moved and logger.isEnabledFor(min(_LEVELS[Status(item.to_status)] for item in moved)):
+    if moved and logger.isEnabledFor(max(_LEVELS[Status(status)] for status in {item.to_status for item in moved})):
         database.on_commit(lambda: _log(moved))
 
 

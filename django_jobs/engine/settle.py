@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, dispatch, outcomes, retry
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
+from django_jobs.exceptions import RetryLater
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -66,6 +67,7 @@ def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> li
                 "started_at": After(item.started - now),
                 "completed_at": After(item.started + item.seconds - now),
                 "lease_expires_at": None,
+                "ready_at": None,
             },
         )
         for item in items
@@ -111,7 +113,8 @@ def _move_for(job: Job, item: outcomes.Outcome) -> Move:
         case outcomes.Interrupted():
             return _back_to_queue(job, item.text)
         case outcomes.Postponed():
-            values = {**_ENDED, "ready_at": After(item.delay), "run_at": After(item.delay), "worker_name": ""}
+            later = After(min(item.delay, RetryLater.MAX_SECONDS))
+            values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
             return _to(job, Status.PENDING, values, item.text)
         case outcomes.Raised(kind=retry.PERMANENT):
             values = {**_ENDED, **_error(retry.PERMANENT, item.text), "completed_at": NOW}

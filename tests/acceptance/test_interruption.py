@@ -18,7 +18,7 @@ from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-SWIFT = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1}
+SWIFT = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}
 
 
 def test_a_handler_that_never_looks_is_stopped_at_its_timeout_retried_and_then_dead_letter(
@@ -151,9 +151,7 @@ def test_a_worker_told_to_stop_gives_its_job_the_grace_then_hands_it_back_for_no
     assert (status.attempt, status.retry_count, status.result) == (2, 0, {"attempt": 2})
 
 
-def test_a_worker_told_to_stop_lets_a_job_end_that_ends_within_the_grace(
-    processes: ProcessPool, stage: Stage
-) -> None:
+def test_a_worker_told_to_stop_lets_a_job_end_that_ends_within_the_grace(processes: ProcessPool, stage: Stage) -> None:
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
     worker = processes.worker()
     recorded.wait_for("start", attempt=1)

@@ -89,9 +89,7 @@ def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_write
     assert recorded.pid(attempt=2) != frozen
     recorded.let_go(attempt=1)
     os.kill(frozen, signal.SIGCONT)
-    wait_until(
-        lambda: {("end", 1), ("stopped", 1)} & set(recorded.lines()), PATIENCE, "the end of the thawed attempt"
-    )
+    wait_until(lambda: {("end", 1), ("stopped", 1)} & set(recorded.lines()), PATIENCE, "the end of the thawed attempt")
     # The other child is busy, so this one ran in the thawed one, after it had reported its late end.
     wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
     late = wait_for_status(recorded.job, Status.RUNNING)

@@ -73,9 +73,7 @@ def custom_type(transactional_db: None, tmp_path: Path) -> JobType:
     """Section 5, step 2, as a Django fixture."""
     fields = {name: value for name, value in JOB_TYPE.items() if name != "type_name"}
     fixture = tmp_path / "my_custom_job.json"
-    fixture.write_text(
-        json.dumps([{"model": "django_jobs.jobtype", "pk": JOB_TYPE["type_name"], "fields": fields}])
-    )
+    fixture.write_text(json.dumps([{"model": "django_jobs.jobtype", "pk": JOB_TYPE["type_name"], "fields": fields}]))
     call_command("loaddata", str(fixture), verbosity=0)
     return JobType.objects.get(pk="my_custom_job")
 
@@ -160,7 +158,7 @@ def test_the_polling_function_of_section_6_returns_the_result(
     processes.worker()
 
     assert wait_for_job(submit_custom("text").name) == "results/TEXT.txt"
-    with pytest.raises(Exception, match="^Job failed: Invalid input: this makes no sense$"):
+    with pytest.raises(Exception, match=r"^Job failed: Invalid input: this makes no sense$"):
         wait_for_job(submit_custom("nonsense").name)
 
 

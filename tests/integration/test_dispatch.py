@@ -192,9 +192,14 @@ def test_a_retry_waits_until_it_is_due_and_then_goes_to_the_queue(broker: Memory
 
 
 class PushFails(MemoryBroker):
-    """Answers questions, but takes no tickets until it is mended."""
+    """Answers questions, but takes no tickets: a Redis that is read-only or full."""
+
+    pushes = 0
 
     def push(self, *args: Any, **kwargs: Any) -> None:
+        self.pushes += 1
+        if self.pushes > 20:
+            raise AssertionError("The engine pushes without end.")
         raise BrokerUnavailable("read only")
 
 
@@ -210,12 +215,11 @@ def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: M
     assert broker.pks() == [job.pk]
 
 
-def test_dispatching_again_and_again_ends_while_the_broker_takes_no_tickets(broker: MemoryBroker) -> None:
+def test_dispatching_ends_while_the_broker_takes_no_tickets(broker: MemoryBroker) -> None:
     job = pending_job()
     use_broker(PushFails())
     dispatch.wake()
     assert reread(job).status == "Pending"
-    assert len(get_job_history(job)) <= 20
 
 
 def test_waking_does_nothing_while_the_broker_is_down(broker: MemoryBroker) -> None:

@@ -144,7 +144,9 @@ def test_an_old_instance_does_not_hide_that_the_organization_is_inactive(
     assert set(errors_of(job_type, organization)) == {"organization"}
 
 
-@pytest.mark.parametrize("parameters", [[1], "text", 7, {"a": {1}}, {"a": "x\x00"}, {"a": float("nan")}, {"a": "x" * 70_000}])
+@pytest.mark.parametrize(
+    "parameters", [[1], "text", 7, {"a": {1}}, {"a": "x\x00"}, {"a": float("nan")}, {"a": "x" * 70_000}]
+)
 def test_bad_parameters_are_refused(job_type: JobType, organization: Organization, parameters: Any) -> None:
     assert set(errors_of(job_type, organization, parameters)) == {"parameters"}
 
@@ -224,7 +226,7 @@ def test_what_is_rolled_back_reaches_no_broker(
     job_type: JobType, organization: Organization, broker: MemoryBroker, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012  (the submission comes first)
             submit_job(job_type, organization)
             raise ZeroDivisionError
         assert not Job.objects.exists()

@@ -132,7 +132,9 @@ def test_moments_are_the_databases() -> None:
     values = {"queued_at": NOW, "next_retry_at": After(60), "started_at": After(-60), "ready_at": None}
     move([to(job, Status.QUEUED, values=values)], sources=[Status.PENDING], actor="tester")
     row = reread(job)
-    assert row.queued_at and row.next_retry_at and row.started_at
+    assert row.queued_at
+    assert row.next_retry_at
+    assert row.started_at
     assert row.next_retry_at - row.queued_at == row.queued_at - row.started_at == dt.timedelta(seconds=60)
     assert abs(row.queued_at - now) < dt.timedelta(minutes=1)
 
@@ -146,7 +148,9 @@ def test_moments_may_differ_within_a_set() -> None:
     ]
     move(moves, sources=[Status.PENDING], actor="tester")
     rows = [reread(job) for job in jobs]
-    seconds = [(row.next_retry_at - row.queued_at).total_seconds() for row in rows if row.next_retry_at and row.queued_at]
+    seconds = [
+        (row.next_retry_at - row.queued_at).total_seconds() for row in rows if row.next_retry_at and row.queued_at
+    ]
     assert (seconds, rows[2].next_retry_at) == ([10, 20], None)
 
 
@@ -158,12 +162,12 @@ def test_an_increment_counts_from_the_rows_own_value() -> None:
     assert {item.pk: item.attempt for item in moved} == {first.pk: 2, second.pk: 1}
 
 
-@pytest.mark.parametrize("results", [[{"a": 1}, {"b": [None]}], [{"a": 1}, None], [None, None], [{"a": 1}, {"a": 1}], [[], "x"]])
+@pytest.mark.parametrize(
+    "results", [[{"a": 1}, {"b": [None]}], [{"a": 1}, None], [None, None], [{"a": 1}, {"a": 1}], [[], "x"]]
+)
 def test_json_goes_to_its_own_job(results: list[Any]) -> None:
     jobs = [running_job()[0] for _ in results]
-    moves = [
-        to(job, Status.COMPLETED, values={"result": result}) for job, result in zip(jobs, results, strict=True)
-    ]
+    moves = [to(job, Status.COMPLETED, values={"result": result}) for job, result in zip(jobs, results, strict=True)]
     move(moves, sources=[Status.RUNNING], actor="w")
     assert [reread(job).result for job in jobs] == results
 

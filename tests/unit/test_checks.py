@@ -36,7 +36,7 @@ def test_an_unknown_setting_is_reported_by_name(settings: Any) -> None:
 
 def test_four_configured_queues_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": QUEUES}
-    settings.RQ_QUEUES = dict.fromkeys("abcd", {})
+    settings.RQ_QUEUES = {name: {} for name in "abcd"}
     assert check_queues() == []
 
 
@@ -49,7 +49,7 @@ def test_a_priority_without_a_queue_is_an_error(settings: Any) -> None:
 
 def test_a_queue_that_rq_does_not_know_is_an_error(settings: Any) -> None:
     settings.DJANGO_JOBS = {"QUEUES": QUEUES}
-    settings.RQ_QUEUES = dict.fromkeys("abc", {})
+    settings.RQ_QUEUES = {name: {} for name in "abc"}
     assert ids(check_queues()) == ["django_jobs.E002"]
 
 

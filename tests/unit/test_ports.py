@@ -24,7 +24,16 @@ def test_a_ticket_names_the_attempt_that_its_claim_will_give() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "JOB-2026-00001", "JOB-2026-00001-", "JOB-2026-00001-x", "JOB-2026-00001-\u0663", "JOB-2026-1-1", str(5), "a-b-c"],
+    [
+        "",
+        "JOB-2026-00001",
+        "JOB-2026-00001-",
+        "JOB-2026-00001-x",
+        "JOB-2026-00001-\u0663",
+        "JOB-2026-1-1",
+        "5",
+        "a-b-c",
+    ],
 )
 def test_another_rq_jobs_id_is_no_ticket(text: str) -> None:
     assert Ticket.parse(text, 1) is None

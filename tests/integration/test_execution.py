@@ -1,0 +1,179 @@
+"""Running a handler: whatever it does, an outcome, and a connection that the next job can use."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from django_jobs.engine import outcomes
+from django_jobs.engine.execution import context_for, current_job, run
+from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
+from tests.support import handlers
+from tests.support.brokers import running_job
+
+# Real transactions, since the engine closes a connection whose transaction a handler left open.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+class FreeRunner:
+    """Lets the handler run to its end."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, str | None]] = []
+
+    def report(self, percent: int, message: str | None) -> None:
+        self.reports.append((percent, message))
+
+    def is_canceled(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        pass
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    shielded = interruptible
+
+
+def outcome_of(handler: Callable[[Any], Any], runner: Any = None, **fields: Any) -> Any:
+    """How an attempt ends that runs ``handler``."""
+    _, claimed = running_job(**fields)
+    claimed.handler = handler
+    return run(claimed, context_for(claimed, runner or FreeRunner()))
+
+
+def raising(error: BaseException) -> Callable[[Any], Any]:
+    def handler(context: Any) -> None:
+        raise error
+
+    return handler
+
+
+def returning(value: Any) -> Callable[[Any], Any]:
+    return lambda _: value
+
+
+def test_a_handler_that_returns_nothing_has_no_result() -> None:
+    outcome = outcome_of(returning(None))
+    assert isinstance(outcome, outcomes.Returned)
+    assert (outcome.result, outcome.output_reference) == (None, "")
+
+
+def test_a_returned_dict_is_the_result_and_names_the_output() -> None:
+    outcome = outcome_of(returning({"output_reference": "a/b.pdf", "rows": 3}))
+    assert (outcome.result, outcome.output_reference) == ({"output_reference": "a/b.pdf", "rows": 3}, "a/b.pdf")
+
+
+def test_an_async_handler_is_awaited() -> None:
+    assert outcome_of(handlers.echo_async, parameters={"a": 1}).result == {"echo": {"a": 1}}
+
+
+def test_the_time_it_took_is_measured() -> None:
+    outcome = outcome_of(returning(None))
+    assert 0 <= outcome.seconds < 60
+    assert outcome.started > 0
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": {1}}, {"a": b"1"}, {"a": float("nan")}, {"a": "\x00"}, {"a": "\ud800"}, [1], 7, "text"]
+)
+def test_a_result_that_cannot_be_stored_is_a_permanent_failure(value: Any) -> None:
+    outcome = outcome_of(returning(value))
+    assert isinstance(outcome, outcomes.Raised)
+    assert outcome.kind == "Permanent"
+    assert outcome.text
+
+
+def test_a_result_that_is_too_large_is_a_permanent_failure(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_RESULT_BYTES": 10}
+    assert "at most 10" in outcome_of(returning({"a": "x" * 20})).text
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (TransientError("later"), "Transient", "later"),
+        (PermanentError("never"), "Permanent", "never"),
+        (ValueError("secret"), "Transient", "ValueError"),
+        (SystemExit(3), "Transient", "SystemExit"),
+        (MemoryError(), "Transient", "MemoryError"),
+    ],
+    ids=repr,
+)
+def test_what_a_handler_raises_is_classified(error: BaseException, kind: str, text: str) -> None:
+    outcome = outcome_of(raising(error))
+    assert isinstance(outcome, outcomes.Raised)
+    assert (outcome.kind, outcome.text) == (kind, text)
+    assert type(error).__name__ in outcome.traceback
+
+
+def test_retry_later_postpones() -> None:
+    outcome = outcome_of(raising(RetryLater(90, "closed")))
+    assert isinstance(outcome, outcomes.Postponed)
+    assert (outcome.delay, outcome.text) == (90, "closed")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(JobCanceled(), outcomes.Canceled), (JobTimedOut(), outcomes.TimedOut), (WorkerStopping(), outcomes.Interrupted)],
+    ids=repr,
+)
+def test_an_interruption_has_an_outcome_of_its_own(error: BaseException, kind: type) -> None:
+    assert isinstance(outcome_of(raising(error)), kind)
+
+
+def test_the_handler_gets_its_job_in_the_context() -> None:
+    seen: list[Any] = []
+    outcome = outcome_of(seen.append, parameters={"a": 1}, metadata={"b": 2})
+    (context,) = seen
+    assert (context.parameters, context.metadata, context.attempt) == ({"a": 1}, {"b": 2}, 1)
+    assert (context.job_id, context.job_type) == (outcome.claimed.job_id, outcome.claimed.job_type)
+    assert (context.organization, context.timeout_seconds) == (outcome.claimed.organization_name, 300)
+
+
+def test_progress_is_kept_within_a_hundred_per_cent() -> None:
+    def handler(context: Any) -> None:
+        context.update_progress(-5)
+        context.update_progress(49.9, "half\x00")
+        context.update_progress(500, "x" * 300)
+
+    runner = FreeRunner()
+    outcome_of(handler, runner)
+    assert runner.reports[:2] == [(0, None), (49, "half\ufffd")]
+    assert (runner.reports[2][0], len(runner.reports[2][1] or "")) == (100, 255)
+
+
+def test_a_job_knows_that_it_runs_only_while_it_runs() -> None:
+    seen: list[Any] = []
+    outcome = outcome_of(lambda _: seen.append(current_job.get()))
+    assert seen == [outcome.claimed]
+    assert current_job.get() is None
+
+
+def test_a_transaction_that_a_handler_left_open_is_undone() -> None:
+    def handler(context: Any) -> None:
+        transaction.atomic().__enter__()
+
+    outcome_of(handler)
+    assert not connection.in_atomic_block
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+
+
+def test_switched_off_autocommit_is_switched_on_again() -> None:
+    def handler(context: Any) -> None:
+        transaction.set_autocommit(False)
+
+    outcome_of(handler)
+    assert transaction.get_autocommit()
+
+
+def test_a_closed_connection_is_no_trouble() -> None:
+    assert isinstance(outcome_of(lambda _: connection.close()), outcomes.Returned)
+    assert running_job()

@@ -1,0 +1,102 @@
+"""The right to a running job until a moment."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from django_jobs.engine import database, leases
+from django_jobs.engine.control import cancel_job
+from django_jobs.models import ExecutionLog, Job
+from tests.support.brokers import MemoryBroker, job_in, reread, running_job
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def expire(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
+
+
+def test_renewing_prolongs_the_leases_of_ones_own_workers_only() -> None:
+    (mine, claimed), (others, _) = running_job("worker-1"), running_job("worker-2")
+    Job.objects.update(lease_expires_at=database.now())
+    (held,) = leases.renew(["worker-1"])
+    assert (held.pk, held.job_id, held.attempt, held.worker_name) == (mine.pk, mine.name, claimed.attempt, "worker-1")
+    renewed, old = reread(mine).lease_expires_at, reread(others).lease_expires_at
+    assert renewed
+    assert old
+    assert renewed - old > dt.timedelta(seconds=20)
+
+
+def test_nobody_renews_nothing(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert leases.renew([]) == []
+
+
+def test_jobs_that_do_not_run_are_not_held() -> None:
+    job_in("Queued")
+    job_in("Failed")
+    assert leases.renew(["worker-1"]) == []
+
+
+def test_renewing_tells_how_long_ago_a_cancel_was_requested() -> None:
+    (_, _), (canceled, _) = running_job(), running_job()
+    cancel_job(canceled)
+    Job.objects.filter(pk=canceled.pk).update(cancel_requested_at=database.now() - dt.timedelta(seconds=5))
+    seconds = {held.pk: held.cancel_seconds for held in leases.renew(["worker-1"])}
+    wanted = seconds.pop(canceled.pk)
+    assert wanted is not None
+    assert 5 <= wanted < 60
+    assert list(seconds.values()) == [None]
+
+
+def test_a_job_whose_lease_ran_out_is_failed() -> None:
+    (silent, _), (living, _) = running_job("worker-1"), running_job("worker-2")
+    expire(silent)
+    assert leases.rescue_expired() == 1
+    assert (reread(silent).status, reread(living).status) == ("Failed", "Running")
+    log = ExecutionLog.objects.filter(job=silent).latest("id")
+    assert (log.actor, log.worker_name, "lease" in log.message) == ("scheduler", "worker-1", True)
+
+
+def test_a_running_job_without_a_lease_is_rescued() -> None:
+    job, _ = running_job()
+    Job.objects.update(lease_expires_at=None)
+    assert leases.rescue_expired() == 1
+    assert reread(job).status == "Failed"
+
+
+def test_an_expired_job_whose_cancel_was_requested_is_canceled() -> None:
+    job, _ = running_job()
+    cancel_job(job)
+    expire(job)
+    leases.rescue_expired()
+    assert reread(job).status == "Canceled"
+
+
+def test_nothing_expired_is_nothing_rescued() -> None:
+    running_job()
+    assert leases.rescue_expired() == 0
+
+
+@pytest.mark.parametrize(("how", "status"), [("lost", "Failed"), ("timed_out", "Timed Out"), ("interrupted", "Queued")])
+def test_what_a_gone_worker_had_started_ends_as_told_and_the_rest_goes_back(
+    how: str, status: str, broker: MemoryBroker, django_capture_on_commit_callbacks: Any
+) -> None:
+    (started, claimed), (waiting, _), (others, _) = running_job(), running_job(), running_job("worker-2")
+    with django_capture_on_commit_callbacks(execute=True):
+        leases.release_worker("worker-1", [(started.pk, claimed.attempt)], "killed", how)
+    assert [reread(job).status for job in (started, waiting, others)] == [status, "Queued", "Running"]
+    assert (reread(waiting).retry_count, waiting.pk in broker.pks()) == (0, True)
+
+
+def test_a_start_that_is_not_this_attempts_counts_as_waiting() -> None:
+    job, claimed = running_job()
+    leases.release_worker("worker-1", [(job.pk, claimed.attempt - 1)], "killed")
+    assert reread(job).status == "Queued"
+
+
+def test_a_worker_without_jobs_leaves_nothing_behind() -> None:
+    assert leases.release_worker("worker-9", [], "killed") == []

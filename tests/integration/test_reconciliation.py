@@ -1,0 +1,79 @@
+"""Keeping broker and database in step."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine.reconciliation import TicketWatch, check_broker, installation_id
+from django_jobs.exceptions import ForeignBroker
+from django_jobs.models import Installation
+from tests.support.brokers import MemoryBroker, job_in, reread, ticket_of
+
+
+@pytest.fixture
+def marked(broker: MemoryBroker) -> MemoryBroker:
+    """A broker that belongs to this database."""
+    check_broker()
+    return broker
+
+
+def test_an_installation_keeps_its_id(broker: MemoryBroker) -> None:
+    assert installation_id() == installation_id() == str(Installation.objects.get().installation_id)
+
+
+def test_a_new_broker_becomes_ours(broker: MemoryBroker) -> None:
+    check_broker()
+    check_broker()
+    assert broker.marker == installation_id()
+
+
+def test_another_installations_broker_is_refused(broker: MemoryBroker) -> None:
+    broker.marker = "somebody else"
+    with pytest.raises(ForeignBroker, match="somebody else"):
+        check_broker()
+
+
+def test_a_ticket_that_waits_is_not_issued_again(marked: MemoryBroker) -> None:
+    marked.push([ticket_of(job_in("Queued"))])
+    watch = TicketWatch()
+    assert [watch.reissue_lost(), watch.reissue_lost()] == [0, 0]
+    assert len(marked.tickets) == 1
+
+
+def test_a_ticket_counts_as_lost_when_it_is_missing_twice(marked: MemoryBroker) -> None:
+    job = job_in("Queued")
+    watch = TicketWatch()
+    assert [watch.reissue_lost(), watch.reissue_lost(), watch.reissue_lost()] == [0, 1, 0]
+    assert marked.tickets == [ticket_of(job)]
+    assert reread(job).status == "Queued"
+
+
+def test_a_ticket_that_came_back_is_not_lost(marked: MemoryBroker) -> None:
+    ticket = ticket_of(job_in("Queued"))
+    watch = TicketWatch()
+    watch.reissue_lost()
+    marked.push([ticket])
+    watch.reissue_lost()
+    marked.lose_tickets()
+    assert watch.reissue_lost() == 0
+
+
+def test_after_the_broker_was_emptied_every_ticket_is_issued_at_once(marked: MemoryBroker) -> None:
+    jobs = [job_in("Queued") for _ in range(3)]
+    marked.lose_everything()
+    assert TicketWatch().reissue_lost() == 3
+    assert {ticket.pk for ticket in marked.tickets} == {job.pk for job in jobs}
+    assert marked.marker == installation_id()
+
+
+def test_jobs_that_are_not_queued_need_no_ticket(marked: MemoryBroker) -> None:
+    for status in ("Pending", "Running", "Failed", "Completed"):
+        job_in(status)
+    marked.lose_everything()
+    assert TicketWatch().reissue_lost() == 0
+
+
+def test_while_the_broker_is_down_nothing_is_done(marked: MemoryBroker) -> None:
+    job_in("Queued")
+    marked.is_down = True
+    assert TicketWatch().reissue_lost() == 0

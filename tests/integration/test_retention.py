@@ -1,0 +1,108 @@
+"""What ended long ago goes, with all that belongs to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from django_jobs.conf import output_storage
+from django_jobs.engine import database, outputs
+from django_jobs.engine.retention import Pruner
+from django_jobs.models import ExecutionLog, Job, JobDependency
+from tests.support.brokers import job_in
+from tests.support.factories import make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def aged(job: Job, days: float) -> Job:
+    """The job with all its moments moved into the past."""
+    moments = ["created_at", "started_at", "completed_at", "canceled_at"]
+    values = {name: getattr(job, name) - dt.timedelta(days=days) for name in moments if getattr(job, name)}
+    Job.objects.filter(pk=job.pk).update(**values)
+    return Job.objects.get(pk=job.pk)
+
+
+@pytest.fixture
+def _files_in_memory(settings: Any) -> None:
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+
+
+@pytest.mark.parametrize("status", ["Completed", "Canceled", "Dead Letter"])
+def test_a_job_that_ended_long_ago_goes_with_its_history(status: str) -> None:
+    aged(job_in(status), 31)
+    assert Pruner().prune_batch() == 1
+    assert not Job.objects.exists()
+    assert not ExecutionLog.objects.exists()
+
+
+@pytest.mark.usefixtures("_files_in_memory")
+def test_its_files_go_and_those_of_others_stay() -> None:
+    old, young = aged(job_in("Completed"), 31), job_in("Completed")
+    gone, kept = (outputs.save(job.organization_id, job.name, "a.txt", "a") for job in (old, young))
+    Pruner().prune_batch()
+    assert (output_storage().exists(gone), output_storage().exists(kept)) == (False, True)
+
+
+def test_a_job_that_ended_lately_stays() -> None:
+    job = aged(job_in("Completed"), 29)
+    assert Pruner().prune_batch() == 0
+    assert Job.objects.get() == job
+
+
+def test_an_old_job_that_ended_lately_stays() -> None:
+    job = job_in("Completed")
+    Job.objects.update(created_at=database.now() - dt.timedelta(days=90))
+    assert Pruner().prune_batch() == 0
+    assert Job.objects.get() == job
+
+
+@pytest.mark.parametrize("status", ["Pending", "Queued", "Running", "Failed", "Timed Out"])
+def test_an_unfinished_job_stays_however_old(status: str) -> None:
+    aged(job_in(status), 1000)
+    assert Pruner().prune_batch() == 0
+    assert Job.objects.count() == 1
+
+
+def test_a_parent_stays_while_a_child_is_unfinished() -> None:
+    parent, child = aged(job_in("Completed"), 31), job_in("Pending")
+    JobDependency.objects.create(parent=parent, child=child)
+    assert Pruner().prune_batch() == 0
+    assert Job.objects.count() == 2
+
+
+def test_a_parent_goes_when_its_children_have_ended() -> None:
+    parent, child = aged(job_in("Completed"), 31), job_in("Completed")
+    JobDependency.objects.create(parent=parent, child=child)
+    assert Pruner().prune_batch() == 1
+    assert list(Job.objects.all()) == [child]
+    assert not JobDependency.objects.exists()
+
+
+def test_the_age_is_the_hosts_choice(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "RETENTION_DAYS": 7}
+    aged(job_in("Completed"), 8)
+    assert Pruner().prune_batch() == 1
+
+
+def test_an_age_may_be_given() -> None:
+    aged(job_in("Completed"), 2)
+    assert Pruner(days=1).prune_batch() == 1
+
+
+def test_a_tenant_is_erased_whatever_the_age_of_its_jobs_and_others_stay() -> None:
+    tenant = make_organization()
+    job_in("Completed", organization=tenant)
+    unfinished, other = job_in("Pending", organization=tenant), job_in("Completed")
+    assert Pruner(organization_pk=tenant.pk).prune_batch() == 1
+    assert set(Job.objects.all()) == {unfinished, other}
+
+
+def test_the_walk_comes_to_its_end_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.engine.retention.BATCH", 2)
+    for _ in range(5):
+        aged(job_in("Completed"), 31)
+    pruner = Pruner()
+    assert [pruner.prune_batch() for _ in range(4)] == [2, 2, 1, 0]

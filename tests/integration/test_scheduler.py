@@ -1,0 +1,155 @@
+"""The duties that nobody calls: one leads, one failing duty stops no other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+import pytest
+
+from django_jobs.engine import announcements, database, dispatch, scheduler
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import EngineLease, Job, Worker
+from tests.support.brokers import MemoryBroker, pending_job, reread, running_job
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The scheduler's clock; its connection stays open, since a test's transaction is around it."""
+    clock = Clock()
+    monkeypatch.setattr(scheduler, "time", clock)
+    monkeypatch.setattr(scheduler, "close_old_connections", lambda: None)
+    return clock
+
+
+def expired_job() -> Job:
+    job, _ = running_job()
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
+    return job
+
+
+def tick_for(leader: Scheduler, clock: Clock, seconds: int) -> None:
+    for _ in range(seconds):
+        leader.tick()
+        clock.now += 1
+
+
+def test_a_tick_dispatches_what_waits(clock: Clock, broker: MemoryBroker) -> None:
+    job = pending_job()
+    assert Scheduler("one").tick()["dispatch"] == 1
+    assert broker.pks() == [job.pk]
+
+
+def test_a_second_scheduler_does_nothing(clock: Clock) -> None:
+    assert Scheduler("one").lead()
+    pending_job()
+    assert Scheduler("two").tick() == {}
+    assert Job.objects.get().status == "Pending"
+
+
+def test_the_leader_keeps_the_lead(clock: Clock) -> None:
+    leader = Scheduler("one")
+    assert [leader.lead(), Scheduler("two").lead(), leader.lead()] == [True, False, True]
+
+
+def test_a_leader_that_fell_silent_is_followed(clock: Clock) -> None:
+    Scheduler("one").lead()
+    EngineLease.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
+    assert Scheduler("two").lead()
+    assert not Scheduler("one").lead()
+
+
+def test_a_leader_that_resigns_is_followed_at_once(clock: Clock) -> None:
+    leader = Scheduler("one")
+    leader.lead()
+    leader.resign()
+    assert Scheduler("two").lead()
+
+
+def test_only_the_leaders_resignation_counts(clock: Clock) -> None:
+    leader = Scheduler("one")
+    leader.lead()
+    Scheduler("two").resign()
+    assert not Scheduler("two").lead()
+
+
+def test_expired_leases_are_not_rescued_before_everybody_could_renew(clock: Clock) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 30)
+    assert reread(job).status == "Running"
+
+
+def test_expired_leases_are_rescued_after_a_steady_lease(clock: Clock) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 31)
+    assert reread(job).attempt == 1
+    assert reread(job).status in {"Failed", "Queued"}
+
+
+def test_a_gap_between_ticks_starts_the_steady_time_again(clock: Clock) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 29)
+    clock.now += 20
+    tick_for(leader, clock, 29)
+    assert reread(job).status == "Running"
+
+
+def test_a_lost_lead_starts_the_steady_time_again(clock: Clock) -> None:
+    leader = Scheduler("one")
+    tick_for(leader, clock, 31)
+    EngineLease.objects.update(holder="two")
+    leader.tick()
+    assert not leader.is_steady()
+
+
+def test_a_failing_duty_stops_no_other(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(dispatch, "wake", fail)
+    Worker.objects.create(name="old", pid=1, hostname="h", queues="", started_at=LONG_AGO, last_seen=LONG_AGO)
+    assert Scheduler("one").tick() == {"forget_workers": 1}
+
+
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def test_a_failing_duty_is_reported_once(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(dispatch, "wake", fail)
+    monkeypatch.setattr("django_jobs.engine.scheduler.logger.propagate", True)
+    leader = Scheduler("one")
+    leader.tick()
+    leader.tick()
+    assert [record.getMessage() for record in caplog.records if "duty_failed" in record.getMessage()] == [
+        "event=duty_failed duty=dispatch error=ZeroDivisionError()"
+    ]
+
+
+def test_living_workers_are_not_forgotten(clock: Clock) -> None:
+    announcements.announce("young", ["jobs-low"], slots=1, window=1)
+    assert scheduler.forget_workers() == 0
+    assert [worker.name for worker in announcements.live_workers()] == ["young"]
+
+
+def test_the_loop_ends_when_it_is_told_and_gives_up_the_lead(clock: Clock) -> None:
+    stop = threading.Event()
+    stop.set()
+    leader = Scheduler("one")
+    leader.lead()
+    leader.run(stop)
+    assert EngineLease.objects.get(pk="scheduler").holder == ""

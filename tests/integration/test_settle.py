@@ -1,0 +1,253 @@
+"""Settling: what an outcome makes of its job."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import DataError
+
+from django_jobs.engine import database, outcomes, settle
+from django_jobs.engine.claim import Claimed
+from django_jobs.engine.control import cancel_job
+from django_jobs.engine.status import get_job_history
+from django_jobs.models import ExecutionLog, Job
+from tests.support.brokers import (
+    WORKER,
+    MemoryBroker,
+    end,
+    pending_job,
+    raised,
+    reread,
+    returned,
+    running_job,
+    start,
+)
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def outcome(name: str, claimed: Claimed) -> outcomes.Outcome:
+    return {
+        "returned": returned(claimed, {"rows": 3}, "a/b.pdf"),
+        "transient": raised(claimed),
+        "permanent": raised(claimed, "Permanent"),
+        "timed out": outcomes.TimedOut(claimed=claimed),
+        "canceled": outcomes.Canceled(claimed=claimed),
+        "postponed": outcomes.Postponed(claimed=claimed, delay=60, text="closed"),
+        "interrupted": outcomes.Interrupted(claimed=claimed, text="The worker was shut down"),
+    }[name]
+
+
+def test_a_returned_result_completes_its_job() -> None:
+    _, claimed = running_job()
+    row = end(returned(claimed, {"rows": 3}, "a/b.pdf"))
+    assert (row.status, row.result, row.output_reference, row.progress) == ("Completed", {"rows": 3}, "a/b.pdf", 100)
+    assert row.lease_expires_at is None
+    assert row.started_at
+    assert row.completed_at
+    assert row.started_at <= row.completed_at
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("returned", "Completed"),
+        ("transient", "Failed"),
+        ("permanent", "Dead Letter"),
+        ("timed out", "Timed Out"),
+        ("canceled", "Canceled"),
+        ("postponed", "Pending"),
+        ("interrupted", "Queued"),
+    ],
+)
+def test_each_outcome_has_its_status(name: str, status: str) -> None:
+    job, claimed = running_job()
+    row = end(outcome(name, claimed))
+    assert (row.status, row.lease_expires_at) == (status, None)
+    last = get_job_history(job)[-1]
+    assert (last["from_status"], last["to_status"], last["actor"], last["attempt"]) == ("Running", status, "worker", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("returned", "Completed"),
+        ("transient", "Canceled"),
+        ("permanent", "Canceled"),
+        ("timed out", "Canceled"),
+        ("canceled", "Canceled"),
+        ("postponed", "Canceled"),
+        ("interrupted", "Canceled"),
+    ],
+)
+def test_a_requested_cancel_overrules_all_but_a_return(name: str, status: str) -> None:
+    job, claimed = running_job()
+    cancel_job(job)
+    row = end(outcome(name, claimed))
+    assert (row.status, row.ready_at) == (status, None)
+    assert (row.canceled_at is not None) is (status == "Canceled")
+
+
+def test_a_transient_failure_waits_for_its_retry() -> None:
+    job, claimed = running_job()
+    row = end(raised(claimed, text="no route", traceback="Traceback …"))
+    assert (row.error_type, row.error_message, row.retry_count) == ("Transient", "no route", 1)
+    assert row.next_retry_at == row.ready_at
+    assert row.ready_at
+    assert 40 < (row.ready_at - database.now()).total_seconds() <= 72
+    assert ExecutionLog.objects.filter(job=job).latest("id").traceback == "Traceback …"
+
+
+def test_the_second_retry_waits_twice_as_long(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "RETRY_JITTER": 0.0}
+    job, claimed = running_job()
+    end(raised(claimed))
+    row = end(raised(start(reread(job))))
+    assert row.ready_at
+    assert 100 < (row.ready_at - database.now()).total_seconds() <= 120
+
+
+def test_an_error_may_ask_for_its_own_delay() -> None:
+    _, claimed = running_job()
+    row = end(raised(claimed, retry_after=1000.0))
+    assert row.ready_at
+    assert 980 < (row.ready_at - database.now()).total_seconds() <= 1000
+
+
+@pytest.mark.parametrize(("name", "status"), [("transient", "Failed"), ("timed out", "Timed Out")])
+def test_when_the_retries_are_spent_the_job_is_a_dead_letter_and_both_steps_are_logged(name: str, status: str) -> None:
+    job, claimed = running_job(job_type=make_job_type(max_retries=0))
+    row = end(outcome(name, claimed))
+    assert (row.status, row.ready_at, row.next_retry_at, row.error_type) == ("Dead Letter", None, None, "Transient")
+    assert row.completed_at is not None
+    assert [(entry["from_status"], entry["to_status"]) for entry in get_job_history(job)[-2:]] == [
+        ("Running", status),
+        (status, "Dead Letter"),
+    ]
+
+
+def test_postponing_spends_no_retry() -> None:
+    _, claimed = running_job()
+    row = end(outcome("postponed", claimed))
+    assert (row.retry_count, row.worker_name) == (0, "")
+    assert row.ready_at == row.run_at
+    assert row.ready_at
+    assert row.ready_at > database.now()
+
+
+@pytest.mark.parametrize("delay", [1e12, float("inf")])
+def test_a_delay_beyond_all_calendars_harms_no_neighbour(delay: float) -> None:
+    (neighbour, good), (_, bad) = running_job(), running_job()
+    settle.settle([outcomes.Postponed(claimed=bad, delay=delay, text="never"), raised(good)], WORKER)
+    assert reread(neighbour).status == "Failed"
+
+
+def test_an_interrupted_job_goes_to_the_front_with_the_ticket_of_its_next_attempt(
+    broker: MemoryBroker, django_capture_on_commit_callbacks: Any
+) -> None:
+    job, claimed = running_job()
+    with django_capture_on_commit_callbacks(execute=True):
+        row = end(outcome("interrupted", claimed))
+    assert (row.retry_count, row.worker_name, row.started_at) == (0, "", None)
+    assert broker.tickets[0].id == f"{job.name}-2"
+
+
+def test_the_end_of_a_lost_attempt_is_refused() -> None:
+    job, claimed = running_job()
+    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
+    second = start(reread(job), "worker-2")
+    assert (
+        settle.settle(
+            [
+                returned(claimed, {"stale": True}),
+            ],
+            WORKER,
+        )
+        == 0
+    )
+    assert settle.settle([raised(claimed)], WORKER) == 0
+    row = reread(job)
+    assert (row.status, row.attempt, row.result) == ("Running", second.attempt, None)
+
+
+def test_a_set_of_all_kinds_is_settled_at_once() -> None:
+    names = ["returned", "transient", "permanent", "timed out", "canceled", "postponed", "interrupted"]
+    ends = [outcome(name, running_job()[1]) for name in names]
+    assert settle.settle(ends, WORKER) == 7
+    assert not Job.objects.filter(status="Running").exists()
+
+
+def test_nothing_to_settle_is_nothing_stored() -> None:
+    assert settle.settle([], WORKER) == 0
+
+
+def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [running_job() for _ in range(5)]
+    poison = pairs[3][1].pk
+    move = settle.move
+
+    def refusing(moves: Any, **kwargs: Any) -> Any:
+        if any(item.pk == poison and item.to_status == "Completed" for item in moves):
+            raise DataError("unsupported Unicode escape sequence")
+        return move(moves, **kwargs)
+
+    monkeypatch.setattr(settle, "move", refusing)
+    assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == 5
+    assert [reread(job).status for job, _ in pairs] == ["Completed"] * 3 + ["Dead Letter", "Completed"]
+    assert "database refused it" in reread(pairs[3][0]).error_message
+
+
+def test_a_job_whose_worker_died_runs_again_at_once_the_first_time() -> None:
+    job, claimed = running_job()
+    settle.settle_lost([(job.pk, claimed.attempt)], "Worker lost: killed", WORKER)
+    row = reread(job)
+    assert (row.status, row.error_type, row.retry_count) == ("Failed", "Transient", 1)
+    assert row.ready_at
+    assert row.ready_at <= database.now()
+
+
+def test_after_the_second_loss_the_back_off_decides() -> None:
+    job, claimed = running_job()
+    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
+    second = start(reread(job))
+    settle.settle_lost([(job.pk, second.attempt)], "lost", WORKER)
+    row = reread(job)
+    assert row.ready_at
+    assert row.ready_at > database.now() + dt.timedelta(seconds=60)
+
+
+def test_a_job_that_kills_its_workers_ends_as_a_dead_letter() -> None:
+    job, claimed = running_job(job_type=make_job_type(max_retries=1))
+    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
+    second = start(reread(job))
+    settle.settle_lost([(job.pk, second.attempt)], "lost", WORKER)
+    assert reread(job).status == "Dead Letter"
+
+
+def test_a_lost_job_whose_cancel_was_requested_is_canceled() -> None:
+    job, claimed = running_job()
+    cancel_job(job)
+    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
+    assert reread(job).status == "Canceled"
+
+
+def test_a_killed_overrun_is_timed_out() -> None:
+    job, claimed = running_job()
+    settle.settle_timed_out([(job.pk, claimed.attempt)], WORKER)
+    assert (reread(job).status, reread(job).error_message) == ("Timed Out", "Ran longer than 300 seconds")
+
+
+def test_a_job_that_is_handed_back_pays_nothing() -> None:
+    job, claimed = running_job()
+    settle.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
+
+
+def test_a_retried_job_that_completes_forgets_its_error() -> None:
+    job = pending_job()
+    end(raised(start(job)))
+    row = end(returned(start(reread(job))))
+    assert (row.status, row.error_message, row.error_type, row.attempt) == ("Completed", "", "", 2)
