@@ -103,4 +103,5 @@ class RQBroker:
             raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
         except redis.ResponseError as error:
             # Loading, out of memory, read-only: Redis is there but cannot serve now.
+            self._broken_until = time.monotonic() + BREAK_SECONDS
             raise BrokerUnavailable(f"Redis refuses: {error}") from error

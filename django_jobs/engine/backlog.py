@@ -47,7 +47,7 @@ def _names() -> dict[str, str]:
         "now": {
             "postgresql": "statement_timestamp()",
             "mysql": "UTC_TIMESTAMP(6)",
-            "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+            "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f999', 'now')",  # to the end of the millisecond
         }[connection.vendor],
     }
 

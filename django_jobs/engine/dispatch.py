@@ -11,20 +11,20 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError
-from django.db.models import Count, Q, Sum
+from django.db.models import Sum
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import backlog, database
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.load import Load, read_load
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType, Worker, get_organization_model
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, Priority, Status
+from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
@@ -89,6 +89,12 @@ def _dispatch(rings: int) -> int:
         rings = seen
 
 
+def anything_queued() -> bool:
+    """Whether something has, or is about to get, a ticket; for a burst that wants to know whether it is over."""
+    wake(Priority.LOW)
+    return Job.objects.using(database.alias()).filter(status=Status.QUEUED).exists()
+
+
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:
     """Give Queued jobs their tickets; where the broker cannot take them, they go back to Pending."""
     items = list(moved)
@@ -124,40 +130,12 @@ def window_size() -> int:
     return size
 
 
-@dataclass(slots=True)
-class _Load:
-    """What is in flight: tickets by priority, jobs by organization."""
-
-    queued: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    in_flight: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
-
-    def room(self, priority: int, window: int) -> int:
-        """Only tickets of the same or a higher priority take up room."""
-        return window - sum(count for queued, count in self.queued.items() if queued >= priority)
-
-    def add(self, priority: int, organization_pk: Any) -> None:
-        self.queued[priority] += 1
-        self.in_flight[organization_pk] += 1
-
-
-def _read_load() -> _Load:
-    load = _Load()
-    rows = Job.objects.using(database.alias()).filter(status__in=sorted(IN_FLIGHT)).order_by()
-    counted = rows.values_list("organization_id", "priority").annotate(
-        queued=Count("pk", filter=Q(status=Status.QUEUED)), total=Count("pk")
-    )
-    for organization_pk, priority, queued, total in counted:
-        load.queued[priority] += queued
-        load.in_flight[organization_pk] += total
-    return load
-
-
 def _dispatch_once() -> list[Moved] | None:
     """One pass under the dispatcher's lock; None when another dispatcher has it."""
     lease = _take_turn()
     if lease is None:
         return None
-    load, window = _read_load(), window_size()
+    load, window = read_load(), window_size()
     moves: list[Move] = []
     cursors = dict(lease.state)
     for priority in backlog.waiting_priorities(BY_URGENCY):
@@ -181,7 +159,7 @@ def _take_turn() -> EngineLease | None:
     return lease
 
 
-def _pick(priority: int, room: int, load: _Load, cursors: dict[str, Any]) -> list[Move]:
+def _pick(priority: int, room: int, load: Load, cursors: dict[str, Any]) -> list[Move]:
     """Up to ``room`` jobs of a priority, one organization after the other, starting behind the last one served."""
     limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
     after = _organization_pk(cursors.get(str(priority)))
@@ -223,7 +201,7 @@ def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
     return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk not in inactive]
 
 
-def _take(priority: int, lanes: list[backlog.Lane], room: int, load: _Load, limit: int) -> list[backlog.Candidate]:
+def _take(priority: int, lanes: list[backlog.Lane], room: int, load: Load, limit: int) -> list[backlog.Candidate]:
     """Round after round, one job of each organization, its longest ready first."""
     if not lanes:
         return []

@@ -48,9 +48,9 @@ def classify(error: BaseException) -> Verdict:
         return Verdict(kind=TRANSIENT, text=text)
     if isinstance(error, JobsError | ValidationError | DjangoPermissionDenied | ObjectDoesNotExist | Http404):
         return Verdict(kind=PERMANENT, text=text)
-    status, headers = _http_answer(error)
-    if status is not None and status not in RETRYABLE_HTTP and _is_rest_framework_error(error):
+    if _is_rest_framework_client_error(error):
         return Verdict(kind=PERMANENT, text=text)
+    status, headers = _http_answer(error)
     return Verdict(kind=TRANSIENT, text=text, retry_after=_retry_after(headers) if status in RETRYABLE_HTTP else None)
 
 
@@ -64,7 +64,7 @@ def readable(error: BaseException) -> str:
     return name
 
 
-def _is_rest_framework_error(error: BaseException) -> bool:
+def _is_rest_framework_client_error(error: BaseException) -> bool:
     from rest_framework.exceptions import APIException
 
     return isinstance(error, APIException) and error.status_code // 100 == CLIENT_ERROR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
+from django.apps import apps
 from django.utils import autoreload
 
 
@@ -27,6 +28,10 @@ class ReloadWatch:
         self._reloader = _Reloader(self)
 
     def start(self) -> None:
+        for config in apps.get_app_configs():
+            # The handlers' modules are loaded by the children only, so that the folders are watched as well.
+            if "site-packages" not in config.path:
+                self._reloader.watch_dir(config.path, "**/*.py")
         threading.Thread(target=self._reloader.run_loop, name="reload", daemon=True).start()
 
     def start_anew(self) -> None:

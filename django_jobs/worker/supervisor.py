@@ -12,6 +12,7 @@ from types import FrameType
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import dispatch
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.worker import logs
 from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
@@ -26,6 +27,7 @@ TICK_SECONDS = 0.05
 TIMEOUT_GRACE_SECONDS = 5.0
 #: After the children's own grace for running jobs.
 STOP_MARGIN_SECONDS = 5.0
+MAX_BURST_ROUNDS = 10
 #: A job this young may not have been there when leases were renewed.
 YOUNG_SECONDS = 15.0
 #: A child that dies sooner than this is not replaced at once.
@@ -43,6 +45,7 @@ class Supervisor:
         self._stop_since: float | None = None
         self._stop_scheduler = threading.Event()
         self._not_before = 0.0
+        self._burst_rounds = 0
         self._stop_signals = 0
         self._reload = ReloadWatch() if options.reload else None
 
@@ -55,7 +58,7 @@ class Supervisor:
         threads = self._start_threads()
         logger.info("event=supervisor_started processes=%s threads=%s", self.options.processes, self.options.threads)
         self._fill()
-        while self.children or not (self._stop_since or self.options.burst):
+        while self.children or not self._is_over():
             time.sleep(TICK_SECONDS)
             self._tick()
         self._stop_scheduler.set()
@@ -65,6 +68,19 @@ class Supervisor:
         logger.info("event=supervisor_left")
         if self._reload is not None and self._reload.changed:
             self._reload.start_anew()
+
+    def _is_over(self) -> bool:
+        """Whether to leave, now that there is no child."""
+        if self._stop_since is not None:
+            return True
+        if not self.options.burst:
+            return False
+        # Tickets may have arrived after the last look of the last child; another round, but not for ever.
+        self._burst_rounds += 1
+        if self._burst_rounds > MAX_BURST_ROUNDS or not dispatch.anything_queued():
+            return True
+        self._fill()
+        return False
 
     def _start_threads(self) -> list[threading.Thread]:
         self.keeper.start()

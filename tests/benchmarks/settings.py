@@ -7,7 +7,7 @@ from typing import Any
 from example_project.settings import *  # noqa: F403
 
 DEBUG = False
-LOGGING: dict[str, Any] = {
+LOGGING: dict[str, Any] = {  # type: ignore[no-redef]
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler"}},

@@ -14,6 +14,7 @@ from django_jobs.engine.ports import use_broker
 from django_jobs.engine.status import get_job_history
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType
+from django_jobs.statuses import Priority
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
 
@@ -104,8 +105,7 @@ def test_a_flood_of_one_organization_leaves_the_others_their_turns(broker: Memor
 
 def test_an_organization_with_a_flood_of_types_gets_no_more_turns(broker: MemoryBroker) -> None:
     flooding, quiet = make_organization(), make_organization()
-    for _ in range(6):
-        kind = make_job_type()
+    for kind in [make_job_type() for _ in range(6)]:
         for _ in range(3):
             pending_job(kind, flooding)
     late = [pending_job(kind, quiet) for _ in range(3)]
@@ -246,3 +246,36 @@ def test_a_lost_cursor_only_starts_the_round_again(broker: MemoryBroker) -> None
     EngineLease.objects.filter(pk="dispatcher").delete()
     pending_job()
     assert dispatch.dispatch() == 1
+
+
+class RungOnce(MemoryBroker):
+    """Somebody submits and rings between the dispatcher's commit and its next look."""
+
+    late: Job | None = None
+
+    def push(self, *args: Any, **kwargs: Any) -> None:
+        super().push(*args, **kwargs)
+        if self.late is None:
+            self.late = pending_job()
+            self.ring()
+
+
+def test_what_is_committed_while_another_dispatches_is_not_overlooked(broker: MemoryBroker) -> None:
+    rung = RungOnce()
+    use_broker(rung)
+    first = pending_job()
+    assert dispatch.dispatch() == 2
+    assert rung.late is not None
+    assert rung.pks() == [first.pk, rung.late.pk]
+
+
+def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBroker, kind: JobType) -> None:
+    jobs = [pending_job(kind) for _ in range(9)]
+    dispatch.dispatch()
+    refilled = []
+    for job in jobs[:5]:
+        refilled.append(dispatch.refill(Priority.NORMAL))
+        start_queued(job)
+        broker.queues[1].popleft()
+    assert refilled == [0, 0, 0, 0, 0]
+    assert dispatch.refill(Priority.NORMAL) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DataError
 
-from django_jobs.engine import database, outcomes, settle
+from django_jobs.engine import database, outcomes, settle, transitions
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.control import cancel_job
 from django_jobs.engine.status import get_job_history
@@ -187,7 +187,7 @@ def test_nothing_to_settle_is_nothing_stored() -> None:
 def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [running_job() for _ in range(5)]
     poison = pairs[3][1].pk
-    move = settle.move
+    move = transitions.move
 
     def refusing(moves: Any, **kwargs: Any) -> Any:
         if any(item.pk == poison and item.to_status == "Completed" for item in moves):

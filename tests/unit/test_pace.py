@@ -51,11 +51,9 @@ def test_a_new_worker_asks_for_one_ticket_a_time(pace: Pace) -> None:
     assert pace.set_size() == 1
 
 
-@pytest.mark.parametrize(
-    ("jobs", "seconds", "size"), [(1, 10.0, 1), (1, 0.05, 1), (10, 0.05, 10), (1000, 0.001, MAX_SET), (1, 0.0, MAX_SET)]
-)
-def test_the_set_is_what_starts_within_fifty_milliseconds(pace: Pace, jobs: int, seconds: float, size: int) -> None:
-    pace.finished_round(jobs, seconds)
+@pytest.mark.parametrize(("seconds", "size"), [(10.0, 1), (0.049, 2), (0.0101, 5), (0.0, MAX_SET)])
+def test_the_set_is_what_starts_within_fifty_milliseconds(pace: Pace, seconds: float, size: int) -> None:
+    pace.ran("any", seconds)
     assert pace.set_size() == size
 
 
@@ -63,9 +61,7 @@ def test_a_new_worker_wants_one_ticket_a_slot_within_reach(pace: Pace) -> None:
     assert pace.window(4) == 4
 
 
-@pytest.mark.parametrize(("jobs", "seconds", "window"), [(1, 10.0, 2), (10, 0.02, 20), (1000, 0.001, 2 * MAX_SET)])
-def test_the_window_is_what_the_slots_finish_in_twenty_milliseconds(
-    pace: Pace, jobs: int, seconds: float, window: int
-) -> None:
-    pace.finished_round(jobs, seconds)
+@pytest.mark.parametrize(("seconds", "window"), [(10.0, 2), (0.0101, 4), (0.0, 2 * MAX_SET)])
+def test_the_window_is_what_the_slots_finish_in_twenty_milliseconds(pace: Pace, seconds: float, window: int) -> None:
+    pace.ran("any", seconds)
     assert pace.window(2) == window
