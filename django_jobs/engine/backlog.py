@@ -10,8 +10,10 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.models import Job
+from django_jobs.statuses import IN_FLIGHT, Priority
 
 LANES_AT_ONCE = 50
 
@@ -63,6 +65,23 @@ def waiting_priorities(priorities: Sequence[int]) -> list[int]:
     exists = "EXISTS (SELECT 1 FROM {table} WHERE {lane})"
     found = _rows(f"SELECT {', '.join([exists] * len(priorities))}", list(priorities))[0]
     return [priority for priority, waits in zip(priorities, found, strict=True) if waits]
+
+
+def is_alone(job: Job) -> bool:
+    """Whether a new job is due, nothing else waits with its priority or a higher one, and its limit has room.
+
+    Then there are no turns to take, and it may go without the walk. Its type and organization were just read.
+    """
+    others = "EXISTS (SELECT 1 FROM {table} WHERE {lane} AND id <> %s)"
+    before = [priority for priority in Priority if priority >= job.priority]
+    sql = (
+        f"SELECT (SELECT COUNT(*) FROM {{table}} WHERE status IN (%s, %s) AND organization_id = %s), "
+        f"(SELECT ready_at <= {{now}} FROM {{table}} WHERE id = %s), {', '.join([others] * len(before))}"
+    )
+    params: list[Any] = [*sorted(IN_FLIGHT), job.organization_id, job.pk]
+    in_flight, is_due, *waiting = _rows(sql, params + [value for item in before for value in (item, job.pk)])[0]
+    limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+    return bool(is_due) and in_flight < limit and not any(waiting) and not job.job_type.is_paused
 
 
 def lanes(priority: int, after: Any) -> Iterator[Lane]:

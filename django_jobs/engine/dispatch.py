@@ -10,7 +10,7 @@ import datetime as dt
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import DatabaseError
@@ -31,6 +31,7 @@ logger = logging.getLogger("django_jobs")
 MIN_WINDOW = 8
 WINDOW_CACHE_SECONDS = 0.25
 WORKER_STALE_SECONDS = 30
+_QUEUED: dict[str, Any] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
 BY_URGENCY = tuple(sorted(Priority, reverse=True))
 
 
@@ -42,17 +43,40 @@ def wake(priority: int = Priority.CRITICAL) -> int:
     return _dispatch_below(priority, 1.0)
 
 
+def submitted(job: Job) -> int:
+    """Dispatch a job that was just submitted by the short way if nobody is before it, else :func:`wake`."""
+
+    def go() -> int:
+        seen = get_broker().look()
+        if seen.reaching(job.priority) >= window_size():
+            return 0
+        if not backlog.is_alone(job):
+            return _dispatch(seen.rings)
+        moved = move([Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)], sources=DISPATCHABLE, actor="system")
+        push(moved)
+        return len(moved)
+
+    return _quietly(go)
+
+
 def refill(priority: int) -> int:
-    """The same for a worker that took tickets: only when half of the window is free, so that jobs go in sets."""
+    """:func:`wake` for a worker that took tickets: only when half of the window is free, so that jobs go in sets."""
     return _dispatch_below(priority, 0.5)
 
 
 def _dispatch_below(priority: int, share: float) -> int:
-    try:
+    def go() -> int:
         seen = get_broker().look()
-        if seen.reaching(priority) >= max(1.0, share * window_size()):
+        if seen.reaching(priority) >= max(1.0, share * window_size()) or not backlog.waiting_priorities(BY_URGENCY):
             return 0
         return _dispatch(seen.rings)
+
+    return _quietly(go)
+
+
+def _quietly(go: Callable[[], int]) -> int:
+    try:
+        return go()
     except BrokerUnavailable:
         return 0
     except DatabaseError as error:
@@ -180,8 +204,7 @@ def _pick(priority: int, room: int, load: Load, cursors: dict[str, Any]) -> list
         picked += _take(priority, _open_lanes(batch), room - len(picked), load, limit)
     if picked and len(waiting) > 1:  # alone, an organization needs no turn, and the cursor no statement
         cursors[str(priority)] = str(picked[-1].organization_pk)
-    values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
-    return [Move(pk=item.pk, to_status=Status.QUEUED, values=values) for item in picked]
+    return [Move(pk=item.pk, to_status=Status.QUEUED, values=_QUEUED) for item in picked]
 
 
 def _organization_pk(text: Any) -> Any:

@@ -57,7 +57,7 @@ def submit_job(
     job = _new_job(kind, tenant, user, values)
     insert_job(job)
     _remember_uncommitted(job)
-    database.on_commit(lambda: dispatch.wake(job.priority))
+    database.on_commit(lambda: dispatch.submitted(job))
     events.submitted(job)
     return job
 

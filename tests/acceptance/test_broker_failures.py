@@ -93,8 +93,9 @@ def test_submitting_while_redis_is_down_succeeds_fast_and_everything_runs_when_i
     jobs = [stage.submit(kind) for _ in range(10)]
     seconds = time.monotonic() - started
 
-    assert {status_of(job) for job in jobs} == {Status.PENDING}
     assert seconds < 10  # two seconds at the most for the first, and then the breaker spares the others
+    # A worker that was just dispatching when Redis went takes them back at once.
+    wait_for_all(jobs, Status.PENDING)
     worker.wait_for_log("event=broker_unavailable")
     with embedded_valkey(tmp_path / "restarted-valkey", port=own_valkey.port):
         wait_for_all(jobs)
