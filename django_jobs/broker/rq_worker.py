@@ -64,6 +64,13 @@ class TicketWorker(SimpleWorker):
         # RQ would raise the timeout to minutes; a worker must notice a silent Redis.
         return connection
 
+    def _set_ip_address(self, connection: Redis) -> None:
+        # RQ asks Redis for it; a worker that starts while Redis is down must not die of that.
+        try:
+            super()._set_ip_address(connection)
+        except (redis.RedisError, OSError):
+            self.ip_address = "unknown"
+
     def procline(self, message: str) -> None:
         """RQ would rename the process for every job."""
 

@@ -74,6 +74,28 @@ def is_lost_race(error: BaseException) -> bool:
 
 def in_transaction(function: Callable[[], T]) -> T:
     """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once."""
+    if connection().vendor == "mysql":
+        with connection().execute_wrapper(_by_primary_key):
+            return _in_transaction(function)
+    return _in_transaction(function)
+
+
+_JOB_TABLE = "`django_jobs_job`"
+_BY_ID = f"WHERE {_JOB_TABLE}.`id` IN ("
+
+
+def _by_primary_key(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+    """Make MariaDB find a set of jobs by primary key. For a long list it would rather scan the table, and then waits
+    for, and deadlocks over, rows that are none of the set's.
+    """
+    if _BY_ID in sql and sql.startswith(f"UPDATE {_JOB_TABLE} SET"):
+        sql = sql.replace(_JOB_TABLE, f"{_JOB_TABLE} FORCE INDEX (PRIMARY)", 1)
+    elif _BY_ID in sql and "FOR UPDATE" in sql:
+        sql = sql.replace(f"FROM {_JOB_TABLE}", f"FROM {_JOB_TABLE} FORCE INDEX (PRIMARY)", 1)
+    return execute(sql, *args)
+
+
+def _in_transaction(function: Callable[[], T]) -> T:
     if connection().in_atomic_block:
         with transaction.atomic(using=alias()):
             return function()
@@ -91,3 +113,18 @@ def in_transaction(function: Callable[[], T]) -> T:
 def on_commit(function: Callable[[], object]) -> None:
     """Call ``function`` once what was written is committed; never if it is not."""
     transaction.on_commit(function, using=alias(), robust=True)
+
+
+def mend_connections() -> None:
+    """Close what broke in this thread, so that its next use connects anew.
+
+    Not Django's ``close_old_connections``: with the default CONN_MAX_AGE of 0 that would connect for every set.
+    """
+    for item in connections.all(initialized_only=True):
+        if item.in_atomic_block or item.connection is None:
+            continue
+        if item.errors_occurred:
+            if item.is_usable():
+                item.errors_occurred = False
+            else:
+                item.close()

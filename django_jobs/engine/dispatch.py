@@ -31,6 +31,7 @@ logger = logging.getLogger("django_jobs")
 MIN_WINDOW = 8
 WINDOW_CACHE_SECONDS = 0.25
 WORKER_STALE_SECONDS = 30
+STUCK_SECONDS = 3.0
 _QUEUED: dict[str, Any] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
 BY_URGENCY = tuple(sorted(Priority, reverse=True))
 
@@ -157,6 +158,9 @@ def window_size() -> int:
 def _dispatch_once() -> list[Moved] | None:
     """One pass under the dispatcher's lock; None when another dispatcher has it."""
     lease = _take_turn()
+    alone = lease is not None
+    if lease is None and _is_stuck():
+        lease = EngineLease.objects.using(database.alias()).filter(pk="dispatcher").first()
     if lease is None:
         return None
     load, window = read_load(), window_size()
@@ -169,17 +173,34 @@ def _dispatch_once() -> list[Moved] | None:
     turns = {item.pk: turn for turn, item in enumerate(moves)}
     moved = move(moves, sources=DISPATCHABLE, actor="system", skip_locked=True)
     moved.sort(key=lambda item: turns[item.pk])
-    if cursors != lease.state:
+    if alone and cursors != lease.state:
         EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)
     return moved
 
 
+_busy_since: float | None = None
+
+
+def _is_stuck() -> bool:
+    """Whether somebody has held the dispatcher's lock at every try for seconds, as a frozen process does.
+
+    Then others go on without it: moves are guarded, so that the worst is more tickets than the window holds.
+    """
+    global _busy_since  # noqa: PLW0603  (a process-wide note)
+    if _busy_since is None:
+        _busy_since = time.monotonic()
+    return time.monotonic() - _busy_since > STUCK_SECONDS
+
+
 def _take_turn() -> EngineLease | None:
+    global _busy_since  # noqa: PLW0603
     rows = EngineLease.objects.using(database.alias())
     lease = database.locked(rows.filter(pk="dispatcher"), skip=True).first()
     if lease is None and not rows.filter(pk="dispatcher").exists():
         rows.bulk_create([EngineLease(name="dispatcher")], ignore_conflicts=True)
         lease = database.locked(rows.filter(pk="dispatcher"), skip=True).first()
+    if lease is not None:
+        _busy_since = None
     return lease
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import outcomes, retry
+from django_jobs.engine import database, outcomes, retry
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
@@ -116,5 +116,4 @@ def _restore_connections(*, interrupted: bool) -> None:
             connection.needs_rollback = False
             connection.run_on_commit = []
             connection.close()
-        elif connection.errors_occurred:
-            connection.close_if_unusable_or_obsolete()
+    database.mend_connections()

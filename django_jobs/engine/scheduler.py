@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
@@ -48,7 +48,7 @@ class Scheduler:
 
     def tick(self) -> dict[str, int]:
         """Do every duty once, if this scheduler leads; what each one did."""
-        close_old_connections()
+        database.mend_connections()
         try:
             if not self.lead():
                 self._steady_since = None

@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import django
-from django.db import DatabaseError, close_old_connections, connections, reset_queries
+from django.db import DatabaseError, reset_queries
 
 from django_jobs.exceptions import BrokerUnavailable
 
@@ -103,7 +103,7 @@ class Child:
             return True
         except DatabaseError as error:
             logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
-            self._forget_connection()
+            self._mend_connections()
             self.stopping.wait(1.0)
             return True
         if not count:
@@ -129,7 +129,7 @@ class Child:
         if self.stopping.is_set():
             self.rq.put_back(found)
             return 0
-        close_old_connections()
+        self._mend_connections()
         tickets = []
         for queue, ticket_id in found:
             ticket = Ticket.parse(ticket_id, Priority(self._priority_of(queue)))
@@ -158,12 +158,14 @@ class Child:
         self.pace.ran(outcome.claimed.job_type, outcome.seconds)
         self.batch.add_ended(outcome)
 
+    @staticmethod
+    def _mend_connections() -> None:
+        from django_jobs.engine import database
+
+        database.mend_connections()
+
     def _settle(self) -> None:
         self.steward.settle(self.batch.take_ended())
-
-    def _forget_connection(self) -> None:
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
 
 
 def main(arguments: list[str]) -> None:

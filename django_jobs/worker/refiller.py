@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from django.db import close_old_connections, connections
+from django.db import connections
 
-from django_jobs.engine import dispatch
+from django_jobs.engine import database, dispatch
 from django_jobs.statuses import Priority
 
 
@@ -37,7 +37,7 @@ class Refiller:
             self._asked.wait()
             self._asked.clear()
             priority, self._priority = self._priority, int(Priority.LOW)
-            close_old_connections()
+            database.mend_connections()
             dispatch.refill(priority)
             if self._quit:
                 connections.close_all()

@@ -8,7 +8,7 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from django.db import close_old_connections
+from django.db import connections
 
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.execution import context_for, run
@@ -127,6 +127,7 @@ class ThreadSlots:
             self._free.put(slot)
         self.running = Running()
         self._changed = threading.Condition()
+        MainThreadSignals()  # the supervisor's signal only says "look at the board", which the steward does anyway
 
     def room(self, wanted: int) -> int:
         return min(wanted, self._free.qsize())
@@ -148,7 +149,7 @@ class ThreadSlots:
         finally:
             timer.cancel()
             self.running.remove(claimed)
-            close_old_connections()
+            connections.close_all()  # they belong to this thread, which ends
             self._free.put(slot)
             with self._changed:
                 self._changed.notify_all()

@@ -12,12 +12,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, connections
 
 from django_jobs.broker.connection import queue_name
 from django_jobs.broker.rq_worker import Published
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import announcements, leases, settle
+from django_jobs.engine import announcements, database, leases, settle
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.outcomes import Outcome
 from django_jobs.engine.progress import ProgressBoard
@@ -110,7 +110,7 @@ class Steward:
             duty()
         except (DatabaseError, BrokerUnavailable) as error:
             logger.debug("event=steward_%s_failed error=%r", what, error)
-            close_old_connections()
+            database.mend_connections()
         except Exception:
             logger.exception("event=steward_%s_failed worker=%s", what, self._child.name)
 

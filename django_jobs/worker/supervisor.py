@@ -28,8 +28,6 @@ TIMEOUT_GRACE_SECONDS = 5.0
 #: After the children's own grace for running jobs.
 STOP_MARGIN_SECONDS = 5.0
 MAX_BURST_ROUNDS = 10
-#: A job this young may not have been there when leases were renewed.
-YOUNG_SECONDS = 15.0
 #: A child that dies sooner than this is not replaced at once.
 HEALTHY_SECONDS = 2.0
 
@@ -165,7 +163,7 @@ class Supervisor:
             child.wish(item, WISH_CANCEL)
             if time.monotonic() - max(requested, item.started) > grace:
                 child.kill("The handler did not stop when it was canceled", "interrupted")
-        elif item.seconds > YOUNG_SECONDS and self.keeper.is_lost(item.key):
+        elif item.seconds > float(jobs_settings.LEASE_SECONDS) / 2 and self.keeper.is_lost(item.key):
             child.wish(item, WISH_LOST)
         if item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS:
             child.kill("The handler did not stop at its timeout", "timed_out")

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
+from django_jobs.engine import database
 from django_jobs.engine.inspection import RECENT, Snapshot, snapshot
 
 PAUSE_SECONDS = 2.0
@@ -34,7 +35,7 @@ class Command(BaseCommand):
 
 def look() -> str:
     """The state as text. A database that is away is told of, and asked again next time."""
-    close_old_connections()
+    database.mend_connections()
     try:
         return "\n".join(describe(snapshot()))
     except DatabaseError as error:
