@@ -75,32 +75,35 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     void. One whose row another transaction holds is pushed back too.
     """
     wanted = {ticket.pk: ticket for ticket in tickets}
-    left: list[Ticket] = []
-    claimed = database.in_transaction(lambda: _claim(wanted, worker_name, fits, left))
+    queued = _read_queued(wanted)
+    count = max(1, fits([job.job_type_id for job in queued]))
+    accepted, refused = _judge(queued[:count], wanted)
+    move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)
+    started = _start(accepted, worker_name)
+    left = [wanted[job.pk] for job in queued[count:]]
+    left += _still_queued([item for item in accepted if item.pk not in started])
     if left:
         get_broker().push(left, front=True)
-    order = {pk: index for index, pk in enumerate(wanted)}
-    return sorted(claimed, key=lambda item: order[item.pk])
+    return [item for item in accepted if item.pk in started]
 
 
-def _claim(
-    wanted: dict[int, Ticket], worker_name: str, fits: Callable[[Sequence[str]], int], left: list[Ticket]
-) -> list[Claimed]:
-    rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))
-    read = database.locked(rows, skip=True).values_list(*_Row._fields)
-    found = {job.pk: job for job in map(_Row._make, read)}
-    left[:] = _held_by_others(wanted, found)
+def _read_queued(wanted: dict[int, Ticket]) -> list[_Row]:
+    """The tickets' jobs that wait for these very attempts, in the tickets' order. Read without a lock: the move
+    judges status and attempt again.
+    """
+    rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted)).order_by()
+    found = {job.pk: job for job in map(_Row._make, rows.values_list(*_Row._fields))}
     queued = [found[pk] for pk in wanted if pk in found]
-    queued = [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
-    count = max(1, fits([job.job_type_id for job in queued]))
-    jobs = queued[:count]
-    left += [wanted[job.pk] for job in queued[count:]]
+    return [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
+
+
+def _judge(jobs: Sequence[_Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
+    """Which of the jobs may run now, and where the others go. Like jobs get one answer."""
     types = JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs})
     verdicts: dict[tuple[Any, ...], handlers.Handler | _Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
     for job in jobs:
-        # Jobs of one kind, tenant and owner get one answer.
         key = (job.job_type_id, job.organization_id, job.owner_id, job.owner_name)
         if key not in verdicts:
             verdicts[key] = _examine(job, types.get(job.job_type_id))
@@ -109,22 +112,26 @@ def _claim(
             refused.append(_refuse(job, verdict))
         else:
             accepted.append(_claimed(job, wanted[job.pk], verdict))
-    move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)
+    return accepted, refused
+
+
+def _start(accepted: Sequence[Claimed], worker_name: str) -> set[int]:
+    """Move them to Running under a lease; which of them moved. Rows that another transaction holds do not."""
     lease = After(float(jobs_settings.LEASE_SECONDS))
     values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
     values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
-    moves = [Move(pk=item.pk, to_status=Status.RUNNING, values=values) for item in accepted]
-    moved = {item.pk for item in move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)}
-    return [item for item in accepted if item.pk in moved]
+    moves = [Move(pk=item.pk, to_status=Status.RUNNING, attempt=item.attempt - 1, values=values) for item in accepted]
+    moved = move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name, skip_locked=True)
+    return {item.pk for item in moved}
 
 
-def _held_by_others(wanted: dict[int, Ticket], found: dict[int, _Row]) -> list[Ticket]:
-    """Tickets whose rows exist, still queued, but were skipped because they are locked."""
-    missing = set(wanted) - set(found)
-    if not missing:
+def _still_queued(items: Sequence[Claimed]) -> list[Ticket]:
+    """Tickets of jobs that did not move only because somebody holds their rows."""
+    if not items:
         return []
-    held = Job.objects.using(database.alias()).filter(pk__in=missing, status=Status.QUEUED)
-    return [wanted[pk] for pk in held.values_list("pk", flat=True)]
+    rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in items], status=Status.QUEUED)
+    attempts = dict(rows.values_list("pk", "attempt"))
+    return [item.ticket for item in items if attempts.get(item.pk) == item.attempt - 1]
 
 
 def _claimed(job: _Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
@@ -147,7 +154,7 @@ def _refuse(job: _Row, refusal: _Refusal) -> Move:
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
         values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
-    return Move(pk=job.pk, to_status=refusal.to_status, message=refusal.message, values=values)
+    return Move(pk=job.pk, to_status=refusal.to_status, attempt=job.attempt, message=refusal.message, values=values)
 
 
 def _examine(job: _Row, kind: JobType | None) -> handlers.Handler | _Refusal:

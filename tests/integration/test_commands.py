@@ -115,7 +115,6 @@ def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", pause)
-    monkeypatch.setattr(jobs_status, "close_old_connections", lambda: None)
     assert run("jobs_status", "--watch").count("Oldest wait") == 3
 
 
@@ -123,7 +122,6 @@ def test_watching_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyP
     def fail() -> None:
         raise DatabaseError
 
-    monkeypatch.setattr(jobs_status, "close_old_connections", lambda: None)
     monkeypatch.setattr(jobs_status, "snapshot", fail)
     assert jobs_status.look() == "The database cannot be read (DatabaseError)."
 

@@ -25,10 +25,9 @@ class Clock:
 
 @pytest.fixture
 def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The scheduler's clock; its connection stays open, since a test's transaction is around it."""
+    """The scheduler's clock."""
     clock = Clock()
     monkeypatch.setattr(scheduler, "time", clock)
-    monkeypatch.setattr(scheduler, "close_old_connections", lambda: None)
     return clock
 
 
