@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, handlers
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
@@ -39,22 +40,6 @@ class Claimed:
     parameters: Any
     metadata: Any
     attempt: int
-    timeout_seconds: int
-
-
-class _Row(NamedTuple):
-    """What the claim reads of a job; half the cost of an instance, and this is the hot path."""
-
-    pk: int
-    status: str
-    attempt: int
-    job_type_id: str
-    organization_id: Any
-    organization_name: str
-    owner_id: Any
-    owner_name: str
-    input_parameters: Any
-    metadata: Any
     timeout_seconds: int
 
 
@@ -87,26 +72,24 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     return [item for item in accepted if item.pk in started]
 
 
-def _read_queued(wanted: dict[int, Ticket]) -> list[_Row]:
+def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
     """The tickets' jobs that wait for these very attempts, in the tickets' order. Read without a lock: the move
     judges status and attempt again.
     """
-    rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted)).order_by()
-    found = {job.pk: job for job in map(_Row._make, rows.values_list(*_Row._fields))}
+    found = {job.pk: job for job in read_rows(list(wanted))}
     queued = [found[pk] for pk in wanted if pk in found]
     return [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
 
 
-def _judge(jobs: Sequence[_Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
+def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
     """Which of the jobs may run now, and where the others go. Like jobs get one answer."""
-    types = JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs})
     verdicts: dict[tuple[Any, ...], handlers.Handler | _Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
     for job in jobs:
-        key = (job.job_type_id, job.organization_id, job.owner_id, job.owner_name)
+        key = _question(job)
         if key not in verdicts:
-            verdicts[key] = _examine(job, types.get(job.job_type_id))
+            verdicts[key] = _examine(job)
         verdict = verdicts[key]
         if isinstance(verdict, _Refusal):
             refused.append(_refuse(job, verdict))
@@ -134,7 +117,7 @@ def _still_queued(items: Sequence[Claimed]) -> list[Ticket]:
     return [item.ticket for item in items if attempts.get(item.pk) == item.attempt - 1]
 
 
-def _claimed(job: _Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
+def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
     return Claimed(
         pk=job.pk,
         job_id=format_job_id(job.pk, ticket.year),
@@ -150,24 +133,24 @@ def _claimed(job: _Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
     )
 
 
-def _refuse(job: _Row, refusal: _Refusal) -> Move:
+def _refuse(job: Row, refusal: _Refusal) -> Move:
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
         values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
     return Move(pk=job.pk, to_status=refusal.to_status, attempt=job.attempt, message=refusal.message, values=values)
 
 
-def _examine(job: _Row, kind: JobType | None) -> handlers.Handler | _Refusal:
+def _examine(job: Row) -> handlers.Handler | _Refusal:
     """The handler to run, or why not."""
-    if kind is None:
+    if job.handler_method is None:
         return _Refusal(Status.DEAD_LETTER, "Job type not found")
-    if not kind.is_enabled or kind.is_paused:
-        return _Refusal(Status.PENDING, f"The job type is {'paused' if kind.is_enabled else 'disabled'}")
-    problem = _permission_problem(job, kind)
+    if not job.is_enabled or job.is_paused:
+        return _Refusal(Status.PENDING, f"The job type is {'paused' if job.is_enabled else 'disabled'}")
+    problem = _permission_problem(job)
     if problem is not None:
         return problem
     try:
-        return handlers.resolve(kind.handler_method)
+        return handlers.resolve(job.handler_method)
     except handlers.HandlerNotAllowed as error:
         return _Refusal(Status.DEAD_LETTER, str(error))
     except handlers.HandlerNotLoadable as error:
@@ -176,29 +159,41 @@ def _examine(job: _Row, kind: JobType | None) -> handlers.Handler | _Refusal:
         return _Refusal(Status.PENDING, str(error), NOT_LOADABLE_DELAY)
 
 
-def _not_loadable_since(job: _Row) -> float:
+def _not_loadable_since(job: Row) -> float:
     """Seconds since the first worker in a row of them could not load this attempt's handler."""
     logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, attempt=job.attempt)
     first = logs.filter(to_status=Status.PENDING, message__startswith=_NOT_LOADABLE).order_by("id").first()
     return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
 
 
+def _question(job: Row) -> tuple[Any, ...]:
+    """What the answer depends on."""
+    return (job.job_type_id, job.organization_id, job.owner_id, job.owner_name)
+
+
 _verdicts: dict[tuple[Any, ...], tuple[float, _Refusal | None]] = {}
 
 
-def _permission_problem(job: _Row, kind: JobType) -> _Refusal | None:
+def _permission_problem(job: Row) -> _Refusal | None:
     """What organization and policy say; the same question is not asked twice within a second."""
-    key = (database.alias(), job.organization_id, job.owner_id, job.owner_name, kind.pk, kind.requires_permission)
+    key = (
+        database.alias(),
+        job.organization_id,
+        job.owner_id,
+        job.owner_name,
+        job.job_type_id,
+        job.requires_permission,
+    )
     expires, verdict = _verdicts.get(key, (0.0, None))
     if time.monotonic() >= expires:
         if len(_verdicts) > MAX_VERDICTS:
             _verdicts.clear()
-        verdict = _ask_policy(job, kind)
+        verdict = _ask_policy(job)
         _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
     return verdict
 
 
-def _ask_policy(job: _Row, kind: JobType) -> _Refusal | None:
+def _ask_policy(job: Row) -> _Refusal | None:
     organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
     if organization is None:
         return _Refusal(Status.DEAD_LETTER, "Organization not found")
@@ -210,6 +205,7 @@ def _ask_policy(job: _Row, kind: JobType) -> _Refusal | None:
     owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
     if owner is None:
         return _Refusal(Status.DEAD_LETTER, "The owner no longer exists")
+    kind = JobType.objects.using(database.alias()).get(pk=job.job_type_id)
     if not policy.can_submit(owner, organization, kind):
         return _Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
     return None
