@@ -1,22 +1,27 @@
-"""A worker child: takes tickets in sets, claims what it can start at once, runs, settles, and rings for more.
-
-Started by the supervisor as ``python -m django_jobs.worker.child``, a fresh interpreter, because forking a process
-that has threads and connections is not safe.
-"""
+"""A worker child: takes tickets in sets, claims what it can start at once, runs, settles, and rings for more."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING
 
-import django
 from django.db import DatabaseError, reset_queries
 
+from django_jobs.broker.connection import queue_name, queue_names
+from django_jobs.broker.rq_worker import TicketWorker
+from django_jobs.engine import database, dispatch
+from django_jobs.engine.claim import claim
+from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.statuses import Priority
+from django_jobs.worker.batch import Batch
+from django_jobs.worker.board import Board
+from django_jobs.worker.pace import Pace
+from django_jobs.worker.refiller import Refiller
+from django_jobs.worker.slots import make_slots
+from django_jobs.worker.steward import Steward
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,15 +36,6 @@ class Child:
     """One process. Its main thread runs this loop; the steward does what must not wait for a handler."""
 
     def __init__(self, name: str, options: WorkerOptions, board_descriptor: int, supervisor: int) -> None:
-        from django_jobs.broker.connection import queue_names
-        from django_jobs.broker.rq_worker import TicketWorker
-        from django_jobs.worker.batch import Batch
-        from django_jobs.worker.board import Board
-        from django_jobs.worker.pace import Pace
-        from django_jobs.worker.refiller import Refiller
-        from django_jobs.worker.slots import make_slots
-        from django_jobs.worker.steward import Steward
-
         self.name = name
         self.options = options
         self.stopping = threading.Event()
@@ -103,7 +99,7 @@ class Child:
             return True
         except DatabaseError as error:
             logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
-            self._mend_connections()
+            database.mend_connections()
             self.stopping.wait(1.0)
             return True
         if not count:
@@ -114,11 +110,6 @@ class Child:
         return True
 
     def _take_and_claim(self) -> int:
-        from django_jobs.engine import dispatch
-        from django_jobs.engine.claim import claim
-        from django_jobs.engine.ports import Ticket
-        from django_jobs.statuses import Priority
-
         size = self.slots.room(self.pace.set_size())
         if not size:
             self.slots.wait_for_room()
@@ -129,7 +120,7 @@ class Child:
         if self.stopping.is_set():
             self.rq.put_back(found)
             return 0
-        self._mend_connections()
+        database.mend_connections()
         tickets = []
         for queue, ticket_id in found:
             ticket = Ticket.parse(ticket_id, Priority(self._priority_of(queue)))
@@ -147,9 +138,6 @@ class Child:
 
     @staticmethod
     def _priority_of(queue: str) -> int:
-        from django_jobs.broker.connection import queue_name
-        from django_jobs.statuses import Priority
-
         return next((int(priority) for priority in Priority if queue_name(priority) == queue), int(Priority.NORMAL))
 
     def ended(self, outcome: Outcome) -> None:
@@ -158,28 +146,5 @@ class Child:
         self.pace.ran(outcome.claimed.job_type, outcome.seconds)
         self.batch.add_ended(outcome)
 
-    @staticmethod
-    def _mend_connections() -> None:
-        from django_jobs.engine import database
-
-        database.mend_connections()
-
     def _settle(self) -> None:
         self.steward.settle(self.batch.take_ended())
-
-
-def main(arguments: list[str]) -> None:
-    """``name options board supervisor`` as the supervisor passes them."""
-    django.setup()
-    from django_jobs.worker import logs
-    from django_jobs.worker.options import WorkerOptions
-
-    name, options, descriptor, supervisor = arguments
-    logs.install()
-    Child(name, WorkerOptions.from_json(options), int(descriptor), int(supervisor)).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
-    logging.shutdown()
-    os._exit(0)  # a handler's stray threads must not keep a worker from leaving

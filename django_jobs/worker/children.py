@@ -24,7 +24,7 @@ class ChildProcess:
         self.started = time.monotonic()
         #: Why and how the supervisor killed it, if it did: a reason, and `lost`, `timed_out` or `interrupted`.
         self.killed: tuple[str, str] | None = None
-        command = [sys.executable, "-m", "django_jobs.worker.child", self.name, options.to_json()]
+        command = [sys.executable, "-m", "django_jobs.worker", self.name, options.to_json()]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
             [*command, str(self.board.descriptor), str(os.getpid())], pass_fds=[self.board.descriptor], env=environment

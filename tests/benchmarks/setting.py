@@ -78,5 +78,5 @@ def workers(processes: int) -> Iterator[psutil.Process]:
 
 def child_megabytes(supervisor: psutil.Process) -> list[float]:
     """Resident memory of each worker child."""
-    children = [child for child in supervisor.children() if "django_jobs.worker.child" in child.cmdline()]
+    children = [child for child in supervisor.children() if "django_jobs.worker" in child.cmdline()]
     return [child.memory_info().rss / 1e6 for child in children]

@@ -1,0 +1,30 @@
+"""``python -m django_jobs.worker``: how the supervisor starts a child.
+
+A fresh interpreter, because forking a process that has threads and connections is not safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import django
+
+
+def main(name: str, options: str, board: str, supervisor: str) -> None:
+    """Run the child ``name``; ``board`` is an inherited descriptor, ``supervisor`` a process id."""
+    django.setup()  # before the engine's modules, which need the models
+
+    from django_jobs.worker import logs
+    from django_jobs.worker.child import Child
+    from django_jobs.worker.options import WorkerOptions
+
+    logs.install()
+    Child(name, WorkerOptions.from_json(options), int(board), int(supervisor)).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    logging.shutdown()
+    os._exit(0)  # a handler's stray threads must not keep a worker from leaving
