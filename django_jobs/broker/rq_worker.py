@@ -197,6 +197,9 @@ class TicketWorker(SimpleWorker):
         finally:
             self._blocking_id = None
             client.close()
+        if found and tickets.is_suspended(self.calls):
+            self.put_back(found)
+            return []
         return found
 
     def wake(self) -> None:

@@ -121,5 +121,9 @@ def wait(connection: Redis, names: Sequence[str], count: int, seconds: int) -> l
     return [(name, ticket_id.decode()) for ticket_id in answer[1]]
 
 
+def is_suspended(connection: Redis) -> bool:
+    return bool(connection.exists(WORKERS_SUSPENDED))
+
+
 BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"
 MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"
