@@ -60,33 +60,36 @@ def apply_moves(
         shapes[tuple(item.values)].append(job)
     for names, jobs in shapes.items():
         _write(jobs, ("status", *names))
-    ExecutionLog.objects.using(database.alias()).bulk_create(
-        ExecutionLog(
-            job_id=job.pk,
-            from_status=from_status,
-            to_status=job.status,
-            timestamp=now,
-            actor=actor,
-            message=item.message,
-            attempt=job.attempt,
-            worker_name=worker_name,
-            traceback=item.traceback,
-        )
-        for job, item, from_status in moved
+    logs = [_log(job, item, from_status, now, actor, worker_name) for job, item, from_status in moved]
+    ExecutionLog.objects.using(database.alias()).bulk_create(logs)
+    return [_moved(job, item, from_status, actor, worker_name) for job, item, from_status in moved]
+
+
+def _log(job: Job, item: Move, from_status: str, now: dt.datetime, actor: str, worker_name: str) -> ExecutionLog:
+    return ExecutionLog(
+        job_id=job.pk,
+        from_status=from_status,
+        to_status=job.status,
+        timestamp=now,
+        actor=actor,
+        message=item.message,
+        attempt=job.attempt,
+        worker_name=worker_name,
+        traceback=item.traceback,
     )
-    return [
-        Moved(
-            job.pk,
-            from_status,
-            job.status,
-            job.attempt,
-            job.job_type_id,
-            job.organization_name,
-            job.priority,
-            job.created_at.year,
-            item.message,
-            actor,
-            worker_name,
-        )
-        for job, item, from_status in moved
-    ]
+
+
+def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str) -> Moved:
+    return Moved(
+        job.pk,
+        from_status,
+        job.status,
+        job.attempt,
+        job.job_type_id,
+        job.organization_name,
+        job.priority,
+        job.created_at.year,
+        item.message,
+        actor,
+        worker_name,
+    )

@@ -33,6 +33,10 @@ def _is_json(name: str) -> bool:
     return isinstance(Job._meta.get_field(name), models.JSONField)
 
 
+#: An expression and the parameters that it holds itself.
+_Sql = tuple[str, list[Any]]
+
+
 class _Inputs:
     """Collects the parameters of one statement and how SQL names each value."""
 
@@ -42,7 +46,7 @@ class _Inputs:
         self.names: list[str] = ["pk"]
         self.array_params: list[Any] = [[item.pk for item in moves]]
 
-    def reference(self, values: list[Any], kind: str) -> tuple[str, list[Any]]:
+    def reference(self, values: list[Any], kind: str) -> _Sql:
         """The SQL that yields this value for a row, and the parameters that SQL itself holds."""
         first = values[0]
         if all(value is first or value == first for value in values):
@@ -54,7 +58,7 @@ class _Inputs:
         return f"old.{alias}", []
 
 
-def _assignment(inputs: _Inputs, name: str) -> tuple[str, list[Any]]:
+def _assignment(inputs: _Inputs, name: str) -> _Sql:
     """``column = expression`` for one field, with the expression's parameters."""
     column, kind = _column(name)
     values = [item.values[name] for item in inputs.moves]
@@ -72,12 +76,8 @@ def _assignment(inputs: _Inputs, name: str) -> tuple[str, list[Any]]:
     return f'"{column}" = {sql}', params
 
 
-def _apply_shape(
-    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
-) -> list[Moved]:
-    inputs = _Inputs(moves)
-    fixed = {name: inputs.reference([getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED}
-    assignments = [_assignment(inputs, name) for name in moves[0].values]
+def _statement(inputs: _Inputs, fixed: dict[str, _Sql], assignments: list[_Sql], *, skip_locked: bool) -> str:
+    """The statement: lock by id, judge, update, log."""
     sets = ", ".join([f"status = {fixed['to_status'][0]}", *(sql for sql, _ in assignments)])
     guard = fixed["attempt"][0]
     message, traceback = (fixed[name][0].replace("old.", "moved.") for name in ("message", "traceback"))
@@ -85,7 +85,7 @@ def _apply_shape(
     carried = "".join(f", old.{name}" for name in inputs.names[1:])
     # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
-    sql = f"""
+    return f"""
         WITH locked AS (
             SELECT id, status, attempt FROM "{Job._meta.db_table}" WHERE id = ANY(%s)
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
@@ -106,6 +106,15 @@ def _apply_shape(
         )
         SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, year FROM moved
     """  # noqa: S608  (names come from the models)
+
+
+def _apply_shape(
+    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+) -> list[Moved]:
+    inputs = _Inputs(moves)
+    fixed = {name: inputs.reference([getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED}
+    assignments = [_assignment(inputs, name) for name in moves[0].values]
+    sql = _statement(inputs, fixed, assignments, skip_locked=skip_locked)
     params = [
         inputs.array_params[0],
         *inputs.array_params,
