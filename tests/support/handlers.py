@@ -107,10 +107,11 @@ def record_and_wait(context: JobContext) -> dict[str, Any]:
     try:
         while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: PTH110
             pause.wait(0.01)
+        # In here, because an interruption may come at the very end too.
+        note(log, "end", context.attempt, os.getpid())
     except BaseException:
         note(log, "stopped", context.attempt, os.getpid())
         raise
-    note(log, "end", context.attempt, os.getpid())
     return {"attempt": context.attempt}
 
 
