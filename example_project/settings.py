@@ -18,9 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = read_bool("DEBUG", default=True)
 SECRET_KEY = required_without_debug("SECRET_KEY", debug=DEBUG, laptop="laptop-only-not-a-secret")
-ALLOWED_HOSTS = read_list(
-    required_without_debug("ALLOWED_HOSTS", debug=DEBUG, laptop="127.0.0.1,localhost,[::1]")
-)
+ALLOWED_HOSTS = read_list(required_without_debug("ALLOWED_HOSTS", debug=DEBUG, laptop="127.0.0.1,localhost,[::1]"))
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -56,8 +56,7 @@ def require_packages(*names: str) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise DemoError(
-            f"The demo needs {' and '.join(missing)}. "
-            'Install the extra: pip install "django-durable-jobs[demo]".'
+            f'The demo needs {" and ".join(missing)}. Install the extra: pip install "django-durable-jobs[demo]".'
         )
 
 
@@ -81,9 +80,7 @@ def require_redis() -> None:
         with Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
             client.ping()
     except (RedisError, ValueError) as error:
-        raise DemoError(
-            f"Redis does not answer at REDIS_URL ({error}). Start it, or unset REDIS_URL."
-        ) from error
+        raise DemoError(f"Redis does not answer at REDIS_URL ({error}). Start it, or unset REDIS_URL.") from error
 
 
 def manage(*arguments: str) -> list[str]:
@@ -106,9 +103,7 @@ def embedded_valkey() -> Iterator[str]:
     with process:
         url = process.stdout.readline().strip() if process.stdout else ""
         if not url:
-            raise DemoError(
-                "The embedded Valkey did not start; see above. With a REDIS_URL it is not needed."
-            )
+            raise DemoError("The embedded Valkey did not start; see above. With a REDIS_URL it is not needed.")
         yield url
 
 

@@ -18,9 +18,7 @@ ROUNDING: Final = 1e-9
 AXIS_ROOM: Final = 44
 
 
-def draw_bar_chart(
-    canvas: Any, bars: Sequence[Bar], *, y: float, height: float, x_title: str, y_title: str
-) -> None:
+def draw_bar_chart(canvas: Any, bars: Sequence[Bar], *, y: float, height: float, x_title: str, y_title: str) -> None:
     """The chart over the page's inner width, its x axis at ``y``."""
     left, width = paper.MARGIN + AXIS_ROOM, paper.INNER - AXIS_ROOM
     highest = max((float(bar.amount) for bar in bars), default=0.0)

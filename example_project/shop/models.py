@@ -16,9 +16,7 @@ class Customer(models.Model):
 
     class Meta:
         ordering = ("name", "id")
-        constraints = (
-            models.UniqueConstraint(fields=("organization", "email"), name="shop_customer_by_email"),
-        )
+        constraints = (models.UniqueConstraint(fields=("organization", "email"), name="shop_customer_by_email"),)
 
     def __str__(self) -> str:
         return self.name
@@ -40,9 +38,7 @@ class Product(models.Model):
 
 
 class Order(models.Model):
-    organization = models.ForeignKey(
-        ORGANIZATION, on_delete=models.CASCADE, related_name="orders", db_index=False
-    )
+    organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="orders", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="orders")
     number = models.CharField(max_length=20)
     ordered_on = models.DateField()
@@ -50,9 +46,7 @@ class Order(models.Model):
 
     class Meta:
         ordering = ("-ordered_on", "-id")
-        constraints = (
-            models.UniqueConstraint(fields=("organization", "number"), name="shop_order_by_number"),
-        )
+        constraints = (models.UniqueConstraint(fields=("organization", "number"), name="shop_order_by_number"),)
         indexes = (models.Index(fields=("organization", "ordered_on", "id"), name="shop_order_report"),)
 
     def __str__(self) -> str:

@@ -99,9 +99,7 @@ def draw_summary(canvas: Any, report: SalesReport) -> None:
     daily = report.period.days <= LONGEST_DAILY_CHART
     unit = "day" if daily else "month"
     write(canvas, paper.MARGIN, 500, f"Revenue per {unit}", font=paper.BOLD, size=13)
-    draw_bar_chart(
-        canvas, revenue_bars(report), y=150, height=310, x_title=unit.capitalize(), y_title=paper.CURRENCY
-    )
+    draw_bar_chart(canvas, revenue_bars(report), y=150, height=310, x_title=unit.capitalize(), y_title=paper.CURRENCY)
 
 
 def draw_cover_band(canvas: Any, report: SalesReport) -> None:
@@ -167,9 +165,7 @@ def draw_tables(book: Book, orders: Sequence[OrderRow]) -> None:
         book.end_page()
 
 
-def draw_table(
-    canvas: Any, rows: Sequence[OrderRow], carried: Decimal, *, first: bool, last: bool
-) -> Decimal:
+def draw_table(canvas: Any, rows: Sequence[OrderRow], carried: Decimal, *, first: bool, last: bool) -> Decimal:
     """One page of orders under what was carried to it; returns what it carries on."""
     write(canvas, paper.MARGIN, paper.HEIGHT - 60, "Orders", font=paper.BOLD, size=13)
     draw_columns(canvas, TABLE_TOP)

@@ -53,9 +53,7 @@ def seed_superuser(password: str) -> str:
 
 
 def seed_organization(shop: Shop, password: str) -> str:
-    organization, made = Organization.objects.get_or_create(
-        name=shop.organization, defaults={"title": shop.title}
-    )
+    organization, made = Organization.objects.get_or_create(name=shop.organization, defaults={"title": shop.title})
     for username, role in ((shop.member, "member"), (shop.admin, "admin")):
         user, _ = account(username, password)
         Membership.objects.get_or_create(user=user, organization=organization, defaults={"role": role})
@@ -103,9 +101,7 @@ def make_products(shop: Shop, organization: Organization) -> list[Product]:
     )
 
 
-def make_orders(
-    organization: Organization, customers: list[Customer], drafts: list[DraftOrder]
-) -> list[Order]:
+def make_orders(organization: Organization, customers: list[Customer], drafts: list[DraftOrder]) -> list[Order]:
     return Order.objects.bulk_create(
         (
             Order(

@@ -46,22 +46,14 @@ def shop() -> Organization:
     return Organization.objects.create(name="ORG-1", title="One")
 
 
-def place(
-    shop: Organization, day: date, *, quantity: int = 1, number: str = "1", customer: str = "Zoë"
-) -> Order:
-    buyer, _ = Customer.objects.get_or_create(
-        organization=shop, name=customer, email=f"{customer}@example.com"
-    )
+def place(shop: Organization, day: date, *, quantity: int = 1, number: str = "1", customer: str = "Zoë") -> Order:
+    buyer, _ = Customer.objects.get_or_create(organization=shop, name=customer, email=f"{customer}@example.com")
     product, _ = Product.objects.get_or_create(
         organization=shop, sku="A", defaults={"name": "Müsli", "category": "Food", "price": Decimal("0.10")}
     )
     amount = quantity * product.price
-    order = Order.objects.create(
-        organization=shop, customer=buyer, number=number, ordered_on=day, total=amount
-    )
-    OrderLine.objects.create(
-        order=order, product=product, quantity=quantity, unit_price=product.price, amount=amount
-    )
+    order = Order.objects.create(organization=shop, customer=buyer, number=number, ordered_on=day, total=amount)
+    OrderLine.objects.create(order=order, product=product, quantity=quantity, unit_price=product.price, amount=amount)
     return order
 
 
@@ -82,9 +74,7 @@ def test_rankings_add_up_units_and_orders(shop: Organization) -> None:
     place(shop, date(2025, 1, 2), number="2", quantity=1, customer="Bo")
     place(shop, date(2025, 1, 3), number="3", quantity=1, customer="Bo")
     report = build_report("ORG-1", JANUARY)
-    assert [(best.name, best.count, best.amount) for best in report.products] == [
-        ("Müsli", 5, Decimal("0.50"))
-    ]
+    assert [(best.name, best.count, best.amount) for best in report.products] == [("Müsli", 5, Decimal("0.50"))]
     assert [(best.name, best.count, best.amount) for best in report.customers] == [
         ("Ana", 1, Decimal("0.30")),
         ("Bo", 2, Decimal("0.20")),
@@ -103,9 +93,7 @@ def test_without_any_orders_the_period_is_the_last_month(shop: Organization) -> 
 
 def test_the_handler_stores_a_pdf_and_says_what_it_holds(shop: Organization) -> None:
     place(shop, date(2025, 1, 7), quantity=123)
-    context = StandInContext(
-        "ORG-1", {"template": "monthly_report", "date_range": ["2025-01-01", "2025-01-31"]}
-    )
+    context = StandInContext("ORG-1", {"template": "monthly_report", "date_range": ["2025-01-01", "2025-01-31"]})
     result = pdf_generation(cast("JobContext", context))
     assert result == {
         "output_reference": "stored/sales-2025-01-01-to-2025-01-31.pdf",

@@ -7,9 +7,7 @@ from example_project.environment import read_bool, read_list, required_without_d
 
 
 @pytest.mark.parametrize(("text", "meant"), [("1", True), (" True ", True), ("off", False), ("", True)])
-def test_yes_and_no_are_read_in_their_usual_spellings(
-    monkeypatch: pytest.MonkeyPatch, text: str, meant: bool
-) -> None:
+def test_yes_and_no_are_read_in_their_usual_spellings(monkeypatch: pytest.MonkeyPatch, text: str, meant: bool) -> None:
     monkeypatch.setenv("DEBUG", text)
     assert read_bool("DEBUG", default=True) is meant
 

@@ -16,9 +16,7 @@ JANUARY = Period(start=date(2025, 1, 1), end=date(2025, 1, 31))
 
 def report(orders: int, customer: str = "Zoë Núñez", title: str = "Crème & Co") -> SalesReport:
     rows = [
-        OrderRow(
-            number=f"X-{number:05}", day=date(2025, 1, 7), customer=customer, items=2, total=Decimal("10.01")
-        )
+        OrderRow(number=f"X-{number:05}", day=date(2025, 1, 7), customer=customer, items=2, total=Decimal("10.01"))
         for number in range(1, orders + 1)
     ]
     ranking = [Ranked(name=customer, count=orders, amount=Decimal("10.01") * orders)]

@@ -18,9 +18,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("email", models.EmailField(max_length=254)),
@@ -43,17 +41,13 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("number", models.CharField(max_length=20)),
                 ("ordered_on", models.DateField()),
                 (
                     "total",
-                    models.DecimalField(
-                        decimal_places=2, help_text="The sum of the lines, in euros.", max_digits=10
-                    ),
+                    models.DecimalField(decimal_places=2, help_text="The sum of the lines, in euros.", max_digits=10),
                 ),
                 (
                     "customer",
@@ -80,9 +74,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("sku", models.CharField(max_length=20, verbose_name="SKU")),
                 ("name", models.CharField(max_length=120)),
@@ -106,9 +98,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("quantity", models.PositiveSmallIntegerField()),
                 (
@@ -135,9 +125,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="customer",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "email"), name="shop_customer_by_email"
-            ),
+            constraint=models.UniqueConstraint(fields=("organization", "email"), name="shop_customer_by_email"),
         ),
         migrations.AddIndex(
             model_name="order",
@@ -145,9 +133,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="order",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "number"), name="shop_order_by_number"
-            ),
+            constraint=models.UniqueConstraint(fields=("organization", "number"), name="shop_order_by_number"),
         ),
         migrations.AddConstraint(
             model_name="product",

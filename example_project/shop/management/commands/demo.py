@@ -22,9 +22,7 @@ class Command(BaseCommand):
             action="store_true",
             help="Run the main job to its end, print where its PDF lies, and exit.",
         )
-        parser.add_argument(
-            "--port", type=int, default=8000, help="Of the web server on 127.0.0.1 (%(default)s)."
-        )
+        parser.add_argument("--port", type=int, default=8000, help="Of the web server on 127.0.0.1 (%(default)s).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
