@@ -5,6 +5,7 @@ A fresh interpreter, because forking a process that has threads and connections 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -21,6 +22,8 @@ def main(name: str, options: str, board: str, supervisor: str) -> None:
     from django_jobs.worker.options import WorkerOptions
 
     logs.install()
+    gc.collect()
+    gc.freeze()  # what was loaded until now stays, so that no collection need look at it
     Child(name, WorkerOptions.from_json(options), int(board), int(supervisor)).run()
 
 
