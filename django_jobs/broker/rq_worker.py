@@ -154,10 +154,12 @@ class TicketWorker(SimpleWorker):
         except (redis.RedisError, OSError) as error:
             logger.debug("event=unpublish_failed error=%r", error)
 
-    def leave(self) -> None:
-        """Disappear from RQ's lists."""
+    def leave(self, done: Sequence[str] = ()) -> None:
+        """Disappear from RQ's lists, and take along the hashes of the tickets that are ``done``."""
         try:
             self.unpublish(list(self._published))
+            if done:
+                self.calls.unlink(*map(tickets.job_key, done))
             self.register_death()  # type: ignore[no-untyped-call]
             if self._listener is not None:
                 self._listener.stop()

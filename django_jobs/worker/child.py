@@ -64,7 +64,7 @@ class Child:
             self._settle()
             self.refiller.stop()
             self.steward.stop()
-            self.rq.leave()
+            self.rq.leave(self._done_tickets)
             logger.info("event=worker_left worker=%s jobs=%s", self.name, self.jobs_run)
 
     def _announce(self) -> None:
@@ -114,7 +114,7 @@ class Child:
         if not size:
             self.slots.wait_for_room()
             return 1
-        done, self._done_tickets = self._done_tickets, []
+        done, self._done_tickets = self.steward.not_shown(self._done_tickets), []
         take = self.rq.take_now if self.options.burst else self.rq.take
         found = take(size, done)
         if self.stopping.is_set():

@@ -84,6 +84,11 @@ class Steward:
         if key in self._published:
             self._ended_tickets.append(self._published.pop(key).ticket_id)
 
+    def not_shown(self, ticket_ids: list[str]) -> list[str]:
+        """Those that RQ's pages do not show; the hashes of the others go together with what points to them."""
+        shown = {item.ticket_id for item in list(self._published.values())} | set(self._ended_tickets)
+        return [ticket_id for ticket_id in ticket_ids if ticket_id not in shown] if shown else ticket_ids
+
     def cancel_hint(self, job_ids: list[str]) -> None:
         """Somebody wants these jobs to stop."""
         wanted = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
@@ -180,7 +185,12 @@ class Steward:
                     self._published[key] = Published(
                         ticket.id, queue_name(ticket.priority), started=time.time() - item.seconds
                     )
-        return [item for key, item in list(self._published.items()) if key in running]
+        for key in [key for key in list(self._published) if key not in running]:
+            # It ended while it was being published, so that `forget` did not find it.
+            ended = self._published.pop(key, None)
+            if ended is not None:
+                self._ended_tickets.append(ended.ticket_id)
+        return list(self._published.values())
 
     def _live_as_orphan(self) -> None:
         """The supervisor is gone: see our own jobs to their ends, claim nothing, leave."""

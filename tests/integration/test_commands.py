@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 from collections.abc import Iterator
 
 import pytest
 import redis
 from django.core.files.storage import default_storage
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -18,19 +17,10 @@ from django_jobs.engine import announcements, dispatch, outputs
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.reconciliation import check_broker
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.management.commands import jobs_status
 from django_jobs.models import ExecutionLog, Job, Organization
+from tests.support.commands import QUEUES, DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
-
-QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
-
-
-class DeadBroker:
-    """Answers nothing."""
-
-    def __getattr__(self, name: str) -> object:
-        raise BrokerUnavailable("Redis does not answer (ConnectionError)")
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +43,6 @@ def sound(broker: redis.Redis) -> None:
     check_broker()
     announcements.announce("worker-1", QUEUES, slots=1, window=1)
     Scheduler("scheduler-1").lead()
-
-
-def run(*arguments: str) -> str:
-    out = io.StringIO()
-    call_command(*arguments, stdout=out, no_color=True)
-    return out.getvalue()
 
 
 def ended(job: Job, days: float) -> Job:

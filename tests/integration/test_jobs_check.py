@@ -17,18 +17,9 @@ from django_jobs.engine import announcements, examination
 from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.engine.reconciliation import check_broker, installation_id
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, Organization
+from tests.support.commands import QUEUES, DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
-
-QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
-
-
-class DeadBroker:
-    """Answers nothing."""
-
-    def __getattr__(self, name: str) -> object:
-        raise BrokerUnavailable("Redis does not answer (ConnectionError)")
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +42,6 @@ def sound(broker: redis.Redis) -> None:
     check_broker()
     announcements.announce("worker-1", QUEUES, slots=1, window=1)
     Scheduler("scheduler-1").lead()
-
-
-def run(*arguments: str) -> str:
-    out = io.StringIO()
-    call_command(*arguments, stdout=out, no_color=True)
-    return out.getvalue()
 
 
 def findings() -> dict[str, str]:
