@@ -69,6 +69,26 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="DependencyTask",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("job_id", models.BigIntegerField()),
+            ],
+        ),
+        migrations.CreateModel(
+            name="DuplicateGate",
+            fields=[("id", models.PositiveSmallIntegerField(primary_key=True, serialize=False))],
+        ),
+        migrations.CreateModel(
+            name="DuplicateKey",
+            fields=[
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("job_id", models.BigIntegerField()),
+                ("expires_at", models.DateTimeField()),
+            ],
+            options={"indexes": [models.Index(fields=["expires_at"], name="djobs_duplicate_expiry")]},
+        ),
+        migrations.CreateModel(
             name="Job",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -129,6 +149,8 @@ class Migration(migrations.Migration):
                 ("worker_name", models.CharField(blank=True, max_length=100)),
                 ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
                 ("ready_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("has_children", models.BooleanField(default=False, editable=False)),
+                ("is_orphaned", models.BooleanField(default=False, editable=False)),
                 (
                     "organization",
                     models.ForeignKey(
@@ -257,7 +279,18 @@ class Migration(migrations.Migration):
                         blank=True, help_text="Submissions an organization may make.", null=True
                     ),
                 ),
-                ("rate_limit_window", models.PositiveIntegerField(default=60, help_text="In that many seconds.")),
+                (
+                    "rate_limit_window",
+                    models.PositiveIntegerField(
+                        default=60,
+                        help_text="In that many seconds.",
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(2592000),
+                        ],
+                    ),
+                ),
+                ("declared", models.JSONField(blank=True, editable=False, null=True)),
             ],
             options={
                 "constraints": [
@@ -368,6 +401,12 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="jobdependency",
             constraint=models.UniqueConstraint(fields=("child", "parent"), name="djobs_dependency_once"),
+        ),
+        migrations.AddConstraint(
+            model_name="jobdependency",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("parent_id__lt", models.F("child_id"))), name="djobs_dependency_no_circle"
+            ),
         ),
         migrations.AddIndex(
             model_name="job",

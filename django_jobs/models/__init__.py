@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django_jobs.models.coordination import EngineLease, Installation, Worker
+from django_jobs.models.dependency import DependencyTask, JobDependency
+from django_jobs.models.duplicate import DuplicateGate, DuplicateKey
 from django_jobs.models.execution_log import ExecutionLog
-from django_jobs.models.job import Job, JobDependency
+from django_jobs.models.job import Job
 from django_jobs.models.job_type import JobType
 from django_jobs.models.organization import (
     AbstractOrganization,
@@ -15,6 +17,9 @@ from django_jobs.models.organization import (
 
 __all__ = [
     "AbstractOrganization",
+    "DependencyTask",
+    "DuplicateGate",
+    "DuplicateKey",
     "EngineLease",
     "ExecutionLog",
     "Installation",

@@ -109,6 +109,10 @@ class Job(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     #: Set exactly while the job waits in a status that may be dispatched; the moment from which it may.
     ready_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Whether another job waits, or waited, for this one: then its end is followed up.
+    has_children = models.BooleanField(default=False, editable=False)
+    #: Whether it is a Dead Letter only because a parent ended without completing.
+    is_orphaned = models.BooleanField(default=False, editable=False)
 
     objects = JobQuerySet.as_manager()
 
@@ -148,16 +152,3 @@ class Job(models.Model):
     def name(self) -> str:
         """The job's id, e.g. ``JOB-2026-00001``."""
         return format_job_id(self.pk, self.created_at.year)
-
-
-class JobDependency(models.Model):
-    """``child`` waits for ``parent``."""
-
-    child = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False)
-    parent = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_links")
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["child", "parent"], name="djobs_dependency_once")]
-
-    def __str__(self) -> str:
-        return f"{self.child_id} waits for {self.parent_id}"

@@ -62,7 +62,11 @@ class JobType(models.Model):
         default=default_deduplication_window, help_text="Seconds in which the same work is refused; 0 switches it off."
     )
     rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Submissions an organization may make.")
-    rate_limit_window = models.PositiveIntegerField(default=60, help_text="In that many seconds.")
+    rate_limit_window = models.PositiveIntegerField(
+        default=60, validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)], help_text="In that many seconds."
+    )
+    #: What the code's declaration said last, field by field; None for a type that no code declares.
+    declared = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [

@@ -1,0 +1,38 @@
+"""Which job waits for which, and what of that is still to be followed up."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from django_jobs.models.job import Job
+
+
+class JobDependency(models.Model):
+    """``child`` waits for ``parent``."""
+
+    child = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False)
+    parent = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_links")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["child", "parent"], name="djobs_dependency_once"),
+            # A parent is there before its child, so that no circle can close.
+            models.CheckConstraint(condition=Q(parent_id__lt=F("child_id")), name="djobs_dependency_no_circle"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.child_id} waits for {self.parent_id}"
+
+
+class DependencyTask(models.Model):
+    """A job whose relatives are to be looked at: it has new parents, or children and has ended.
+
+    Written in the transaction that makes it necessary, removed by the one that does it; so whoever dies in between
+    leaves it to the scheduler.
+    """
+
+    job_id = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"relatives of {self.job_id}"

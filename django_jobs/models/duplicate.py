@@ -1,0 +1,35 @@
+"""What makes "the same work again" exact while many submit it at once."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class DuplicateKey(models.Model):
+    """The latest accepted submission of some work; others of the same are refused until ``expires_at``.
+
+    ``key`` is the job's ``job_hash``. A job that was canceled or died holds nobody back.
+    """
+
+    key = models.CharField(primary_key=True, max_length=64)
+    job_id = models.BigIntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        # The scheduler removes what has expired.
+        indexes = [models.Index(fields=["expires_at"], name="djobs_duplicate_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.key} by {self.job_id}"
+
+
+class DuplicateGate(models.Model):
+    """On MariaDB, a row that submissions of equal work lock before they look; there are :data:`GATES` of them."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+
+    def __str__(self) -> str:
+        return f"gate {self.pk}"
+
+
+GATES = 1024
