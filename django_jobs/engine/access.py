@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
@@ -13,11 +18,16 @@ from django_jobs.models import Membership, get_organization_model
 if TYPE_CHECKING:
     from django_jobs.models import Job, JobType
 
+logger = logging.getLogger("django_jobs")
+
+COMPLAINT_PAUSE = 60.0
+
 
 class AccessPolicy:
     """The built-in policy, by :class:`~django_jobs.models.Membership`.
 
-    A host with its own tenants replaces the first five methods; the others are made of them.
+    A host with its own tenants replaces the first five methods; the others are made of them, and refuse whoever is
+    not authenticated or not active, whatever the five say.
     """
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
@@ -46,14 +56,16 @@ class AccessPolicy:
         return bool(organization.is_active)
 
     def can_submit(self, user: Any, organization: Any, job_type: JobType) -> bool:
-        """Members and system admins may, if they hold the permission that the type requires."""
-        if self.is_system_admin(user):
-            return True
+        """Members may, if they hold the permission that the type requires, and system admins."""
+        if not self._is_live(user) or self.is_system_admin(user):
+            return self._is_live(user)
         required = job_type.requires_permission
         return self.is_member(user, organization) and (not required or bool(user.has_perm(required)))
 
     def can_view(self, user: Any, job: Job) -> bool:
-        return self.is_system_admin(user) or self.organizations_of(user).filter(pk=job.organization_id).exists()
+        if not self._is_live(user) or self.is_system_admin(user):
+            return self._is_live(user)
+        return self.organizations_of(user).filter(pk=job.organization_id).exists()
 
     def can_cancel(self, user: Any, job: Job) -> bool:
         """Owners who still belong to the organization, its admins and system admins may."""
@@ -62,13 +74,14 @@ class AccessPolicy:
         return job.owner_id is not None and job.owner_id == getattr(user, "pk", None) and self.can_view(user, job)
 
     def can_retry(self, user: Any, job: Job) -> bool:
-        if self.is_system_admin(user):
-            return True
+        """The organization's admins and system admins may."""
+        if not self._is_live(user) or self.is_system_admin(user):
+            return self._is_live(user)
         organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
         return organization is not None and self.is_organization_admin(user, organization)
 
     def can_delete(self, user: Any, job: Job) -> bool:
-        return self.is_system_admin(user)
+        return self._is_live(user) and self.is_system_admin(user)
 
     def can_read_output(self, user: Any, job: Job) -> bool:
         return self.can_view(user, job)
@@ -86,5 +99,43 @@ class AccessPolicy:
 def get_policy() -> AccessPolicy:
     """The host's policy, or the built-in one."""
     path = jobs_settings.ACCESS_POLICY
-    policy: AccessPolicy = import_string(path)() if path else AccessPolicy()
+    if not path:
+        return AccessPolicy()
+    try:
+        policy: AccessPolicy = import_string(path)()
+    except (ImportError, TypeError) as error:
+        raise ImproperlyConfigured(f"DJANGO_JOBS['ACCESS_POLICY'] names {path!r}: {error}") from error
     return policy
+
+
+def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
+    """Whose jobs the user may see; None: everybody's.
+
+    Nobody asks a policy about a user who is not there: ``filter(members=None)`` finds whatever has no members.
+    """
+    policy = get_policy()
+    if not policy._is_live(user):  # noqa: SLF001
+        return get_organization_model()._default_manager.none()
+    return None if policy.is_system_admin(user) else policy.organizations_of(user)
+
+
+def may_start(organization: Any) -> bool:
+    """Whether the policy lets the organization's jobs start. A policy that fails makes them wait, and no others."""
+    try:
+        return bool(get_policy().is_active(organization))
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's code)
+        complain(error)
+        return False
+
+
+_last_complaint: float = -math.inf
+
+
+def complain(error: Exception) -> None:
+    """Tell of a policy that fails, once a minute: it is asked for every job."""
+    global _last_complaint  # noqa: PLW0603  (a process-wide note)
+    if time.monotonic() - _last_complaint >= COMPLAINT_PAUSE:
+        _last_complaint = time.monotonic()
+        logger.error("event=access_policy_failed error=%r", error, exc_info=error)

@@ -7,11 +7,11 @@ the organization that was served last; paused types and inactive organizations a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
+from django_jobs.engine import database, statements
 from django_jobs.models import Job
 from django_jobs.statuses import IN_FLIGHT, Priority
 
@@ -23,6 +23,13 @@ class Lane(NamedTuple):
 
     organization_pk: Any
     job_type: str
+
+
+class _Step(NamedTuple):
+    """A lane of the walk, and whether it lies behind the organization that was served last."""
+
+    lane: Lane
+    is_behind: bool
 
 
 class Candidate(NamedTuple):
@@ -54,10 +61,29 @@ def _names() -> dict[str, str]:
     }
 
 
+@functools.cache
+def _organization_column() -> tuple[Any, tuple[Callable[..., Any], ...]]:
+    """How the tenant's primary key looks to Django, and what makes it of what this database gives."""
+    column: Any = Job._meta.get_field("organization").get_col(Job._meta.db_table)
+    connection = database.connection()
+    makers = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+    return column, tuple(makers)
+
+
+def _from_database(value: Any) -> Any:
+    """An organization's primary key as models have it: SQLite and MariaDB know no UUID, for one."""
+    column, makers = _organization_column()
+    for make in makers:
+        value = make(value, column, database.connection())
+    return value
+
+
+def _for_database(pk: Any) -> Any:
+    return _organization_column()[0].output_field.get_db_prep_value(pk, database.connection())
+
+
 def _rows(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
-    with database.connection().cursor() as cursor:
-        cursor.execute(sql.format(**_names()), params)
-        return list(cursor.fetchall())
+    return statements.fetch(sql.format(**_names()), params)
 
 
 def waiting_priorities(priorities: Sequence[int]) -> list[int]:
@@ -78,48 +104,56 @@ def is_alone(job: Job) -> bool:
         f"SELECT (SELECT COUNT(*) FROM {{table}} WHERE status IN (%s, %s) AND organization_id = %s), "
         f"(SELECT ready_at <= {{now}} FROM {{table}} WHERE id = %s), {', '.join([others] * len(before))}"
     )
-    params: list[Any] = [*sorted(IN_FLIGHT), job.organization_id, job.pk]
+    params: list[Any] = [*sorted(IN_FLIGHT), _for_database(job.organization_id), job.pk]
     in_flight, is_due, *waiting = _rows(sql, params + [value for item in before for value in (item, job.pk)])[0]
     limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
     return bool(is_due) and in_flight < limit and not any(waiting) and not job.job_type.is_paused
 
 
 def lanes(priority: int, after: Any) -> Iterator[Lane]:
-    """Every lane of a priority once: those behind the organization ``after`` first, then from the start."""
-    found = _next_lanes(priority, None, None)
+    """Every lane of a priority once: those behind the organization ``after`` first, then from the start.
+
+    What lies behind what is the database's to say: it sorts texts and UUIDs in its own way.
+    """
+    found = _next_lanes(priority, after)
     if after is None or len(found) < LANES_AT_ONCE:
-        behind = [] if after is None else [lane for lane in found if lane.organization_pk > after]
-        yield from behind
-        yield from found[: len(found) - len(behind)]
+        yield from (step.lane for step in found if step.is_behind)
+        yield from (step.lane for step in found if not step.is_behind)
         if len(found) == LANES_AT_ONCE:
-            yield from _lanes_from(priority, None, None, found[-1])
+            yield from _lanes_from(priority, after, found[-1].lane)
         return
-    yield from _lanes_from(priority, after, None, None)
-    yield from _lanes_from(priority, None, after, None)
+    yield from _lanes_from(priority, after, None, behind=True)
+    yield from _lanes_from(priority, after, None)
 
 
-def _lanes_from(priority: int, after: Any, until: Any, last: Lane | None) -> Iterator[Lane]:
+def lanes_page(priority: int, last: Lane | None) -> list[Lane]:
+    """Up to LANES_AT_ONCE lanes of a priority, in order, behind the lane ``last``."""
+    return [step.lane for step in _next_lanes(priority, None, last)]
+
+
+def _lanes_from(priority: int, after: Any, last: Lane | None, *, behind: bool = False) -> Iterator[Lane]:
+    """The lanes that are, or are not, behind ``after``, page by page."""
     while True:
-        found = _next_lanes(priority, after, last)
-        for lane in found:
-            if until is not None and lane.organization_pk > until:
+        found = _next_lanes(priority, after, last, behind=behind and last is None)
+        for step in found:
+            if step.is_behind and not behind:
                 return
-            yield lane
+            yield step.lane
         if len(found) < LANES_AT_ONCE:
             return
-        last = found[-1]
+        last = found[-1].lane
 
 
-def _next_lanes(priority: int, after: Any, last: Lane | None) -> list[Lane]:
-    """Up to LANES_AT_ONCE lanes behind ``last`` (or behind all of ``after``'s), by index hops in one statement."""
+def _next_lanes(priority: int, after: Any, last: Lane | None = None, *, behind: bool = False) -> list[_Step]:
+    """Up to LANES_AT_ONCE lanes behind ``last`` (or ``behind`` all of ``after``'s), by index hops in one statement."""
     if last is not None:
-        start, start_params = "AND (organization_id, job_type_id) > (%s, %s)", [*last]
-    elif after is not None:
-        start, start_params = "AND organization_id > %s", [after]
+        start, start_params = "AND (organization_id, job_type_id) > (%s, %s)", [_for_database(last[0]), last[1]]
+    elif behind:
+        start, start_params = "AND organization_id > %s", [_for_database(after)]
     else:
         start, start_params = "", []
     if database.connection().vendor == "mysql":
-        return _hop_by_hop(priority, start, start_params)
+        return _hop_by_hop(priority, after, start, start_params)
     hop = (
         "SELECT organization_id, job_type_id FROM {table} WHERE {lane} %s ORDER BY organization_id, job_type_id LIMIT 1"
     )
@@ -129,42 +163,55 @@ def _next_lanes(priority: int, after: Any, last: Lane | None) -> list[Lane]:
         "ORDER BY organization_id, job_type_id LIMIT 1)"
         for column in ("organization_id", "job_type_id")
     ]
+    is_behind, after_params = _behind("o", after)
     sql = (
         f"WITH RECURSIVE walk(o, t) AS (SELECT * FROM ({first}) AS start_lane UNION ALL "
         f"SELECT {correlated[0]}, {correlated[1]} FROM walk WHERE walk.o IS NOT NULL) "
-        f"SELECT o, t FROM walk WHERE o IS NOT NULL LIMIT {LANES_AT_ONCE}"
+        f"SELECT o, t, {is_behind} FROM walk WHERE o IS NOT NULL LIMIT {LANES_AT_ONCE}"
     )
-    return [Lane(*row) for row in _rows(sql, [priority, *start_params, priority, priority])]
+    return [_step(row) for row in _rows(sql, [priority, *start_params, priority, priority, *after_params])]
 
 
-def _hop_by_hop(priority: int, start: str, start_params: list[Any]) -> list[Lane]:
+def _behind(column: str, after: Any) -> tuple[str, list[Any]]:
+    return ("1 = 0", []) if after is None else (f"{column} > %s", [_for_database(after)])
+
+
+def _step(row: tuple[Any, ...]) -> _Step:
+    return _Step(Lane(_from_database(row[0]), row[1]), bool(row[2]))
+
+
+def _hop_by_hop(priority: int, after: Any, start: str, start_params: list[Any]) -> list[_Step]:
     """The same walk with a statement a hop, where a recursive query may not look at the table again."""
-    found: list[Lane] = []
+    found: list[_Step] = []
+    is_behind, after_params = _behind("organization_id", after)
     while len(found) < LANES_AT_ONCE:
         rows = _rows(
-            f"SELECT organization_id, job_type_id FROM {{table}} WHERE {{lane}} {start} "
+            f"SELECT organization_id, job_type_id, {is_behind} FROM {{table}} WHERE {{lane}} {start} "
             "ORDER BY organization_id, job_type_id LIMIT 1",
-            [priority, *start_params],
+            [*after_params, priority, *start_params],
         )
         if not rows:
             return found
-        found.append(Lane(*rows[0]))
+        found.append(_step(rows[0]))
         start = "AND (organization_id > %s OR (organization_id = %s AND job_type_id > %s))"
         start_params = [rows[0][0], rows[0][0], rows[0][1]]
     return found
 
 
-def heads(priority: int, taken: list[tuple[Lane, int]]) -> list[Candidate]:
-    """The longest-ready due jobs of each lane, at most the given number of each; one statement for all lanes."""
+def heads(priority: int, taken: list[tuple[Lane, int]], *, due: bool = True) -> list[Candidate]:
+    """The longest-ready jobs of each lane, at most the given number of each; one statement for all lanes.
+
+    Only those that are ``due``, or also those that wait for their moment.
+    """
     one = (
         "SELECT * FROM (SELECT organization_id, {moment}, id FROM {table} "
-        "WHERE {lane} AND organization_id = %s AND job_type_id = %s AND ready_at <= {now} "
+        f"WHERE {{lane}} AND organization_id = %s AND job_type_id = %s {'AND ready_at <= {now} ' if due else ''}"
         "ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
     )
     parts, params = [], []
     for index, (lane, limit) in enumerate(taken):
         parts.append(one.replace("{index}", str(index)))
-        params += [priority, lane.organization_pk, lane.job_type, limit]
+        params += [priority, _for_database(lane.organization_pk), lane.job_type, limit]
     if not parts:
         return []
-    return [Candidate(*row) for row in _rows(" UNION ALL ".join(parts), params)]
+    return [Candidate(_from_database(row[0]), *row[1:]) for row in _rows(" UNION ALL ".join(parts), params)]

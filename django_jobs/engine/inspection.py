@@ -14,7 +14,7 @@ from django_jobs.engine import database
 from django_jobs.engine.announcements import live_workers
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import EngineLease, Job, Worker, get_organization_model
+from django_jobs.models import EngineLease, Job, Worker
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, Priority, Status
 
 #: Ended jobs are counted among so many of the newest.
@@ -132,18 +132,6 @@ def leader(now: dt.datetime) -> Leader:
     if row is None or row.ticked_at is None:
         return Leader(holder="", seconds_since_tick=None)
     return Leader(holder=row.holder, seconds_since_tick=max(0.0, (now - row.ticked_at).total_seconds()))
-
-
-def organization_pks(organization_id: str) -> list[Any]:
-    """The primary keys that this organization id stands for; of a deleted tenant, those that its jobs remember."""
-    model = get_organization_model()
-    found = model._default_manager.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: organization_id})
-    pks = list(found.values_list("pk", flat=True))
-    if pks:
-        return pks
-    # No index serves this: it is one pass over the table, to erase a tenant that is gone.
-    remembered = jobs().filter(organization_name=organization_id)
-    return list(remembered.values_list("organization_id", flat=True).distinct())
 
 
 def has_jobs(**lookup: Any) -> bool:

@@ -1,12 +1,17 @@
-"""Finding a job on behalf of somebody."""
+"""Finding a job, or whose jobs are meant, on behalf of somebody."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
+from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
+from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.payloads import clean_text
 from django_jobs.exceptions import JobNotFound
-from django_jobs.models import Job
+from django_jobs.models import Job, get_organization_model
 
 
 def find_job(job_id: str | Job, user: Any = None) -> Job:
@@ -19,3 +24,33 @@ def find_job(job_id: str | Job, user: Any = None) -> Job:
         return rows.by_id(name)
     except Job.DoesNotExist as error:
         raise JobNotFound(f"There is no job {name!r}.") from error
+
+
+def find_organization_pk(organization: Any, user: Any = None) -> Any:
+    """The key of the organization with this id, or of this instance.
+
+    JobNotFound when there is none, or when ``user`` may know of none of its jobs.
+    """
+    model = get_organization_model()
+    seen = None if user is None else organizations_seen_by(user)
+    rows = model._default_manager.all() if seen is None else seen
+    field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
+    key = organization.pk if isinstance(organization, model) else organization
+    try:
+        pk = rows.filter(**{field: key}).values_list("pk", flat=True).first()
+    except (TypeError, ValueError, ValidationError):  # no value of that field at all
+        pk = None
+    if pk is None:
+        raise JobNotFound(f"There is no organization {clean_text(key, 140)!r}.")
+    return pk
+
+
+def visible_organizations(organization: Any, user: Any) -> list[Any] | None:
+    """The keys of the organizations whose jobs are meant; None for all of them.
+
+    They are read before the jobs are, so that the database sees how few they are when it chooses an index.
+    """
+    if organization is not None:
+        return [find_organization_pk(organization, user)]
+    seen = None if user is None else organizations_seen_by(user)
+    return None if seen is None else list(seen.values_list("pk", flat=True))

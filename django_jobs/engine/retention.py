@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, outputs
+from django_jobs.engine import database, duplicates, outputs
 from django_jobs.models import ExecutionLog, Job, JobDependency
-from django_jobs.models.job import format_job_id
 from django_jobs.statuses import TERMINAL
+
+logger = logging.getLogger("django_jobs")
 
 BATCH = 200
 
@@ -61,22 +63,39 @@ def _before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
 
 
 def delete_jobs(pks: list[int]) -> int:
-    """Delete ended jobs with logs and files; how many went. A parent stays while it has unfinished children."""
+    """Delete ended jobs with logs and files; how many went. A parent stays while it has unfinished children.
 
-    def remove() -> list[tuple[int, object, dt.datetime]]:
-        rows = Job.objects.using(database.alias()).filter(pk__in=pks)
-        jobs = [job for job in database.locked(rows, skip=True) if job.status in TERMINAL]
-        links = JobDependency.objects.using(database.alias()).filter(parent_id__in=[job.pk for job in jobs])
-        needed = set(links.exclude(child__status__in=sorted(TERMINAL)).values_list("parent_id", flat=True))
-        gone = [job for job in jobs if job.pk not in needed]
-        ids = [job.pk for job in gone]
-        ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
-        links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
-        links._raw_delete(database.alias())  # noqa: SLF001
-        Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
-        return [(job.pk, job.organization_id, job.created_at) for job in gone]
+    Files go first: of a job whose files cannot be deleted now the row stays too, and with it the way to them.
+    """
+    gone = [job.pk for job in _deletable(pks) if _delete_files(job)]
+    return database.in_transaction(lambda: _delete_rows(gone)) if gone else 0
 
-    gone = database.in_transaction(remove)
-    for pk, organization_pk, created_at in gone:
-        outputs.delete_all(organization_pk, format_job_id(pk, created_at.year))
-    return len(gone)
+
+def _deletable(pks: list[int], *, lock: bool = False) -> list[Job]:
+    rows: QuerySet[Job] = Job.objects.using(database.alias()).filter(pk__in=pks)
+    if lock:
+        rows = database.locked(rows, skip=True)
+    jobs = [job for job in rows.defer("input_parameters", "result", "metadata") if job.status in TERMINAL]
+    links = JobDependency.objects.using(database.alias()).filter(parent_id__in=[job.pk for job in jobs])
+    needed = set(links.exclude(child__status__in=sorted(TERMINAL)).values_list("parent_id", flat=True))
+    return [job for job in jobs if job.pk not in needed]
+
+
+def _delete_files(job: Job) -> bool:
+    try:
+        outputs.delete_all(job.organization_id, job.name)
+    except Exception as error:  # noqa: BLE001  (the host's storage; the next pass tries again)
+        logger.warning("job_id=%s event=files_not_deleted error=%r", job.name, error)
+        return False
+    return True
+
+
+def _delete_rows(pks: list[int]) -> int:
+    jobs = _deletable(pks, lock=True)
+    ids = [job.pk for job in jobs]
+    duplicates.release(jobs)
+    ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
+    links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
+    links._raw_delete(database.alias())  # noqa: SLF001
+    Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
+    return len(ids)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import backlog, database
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import may_start
 from django_jobs.engine.load import Load
 from django_jobs.models import JobType, get_organization_model
 
@@ -41,16 +41,17 @@ def _organization_pk(text: Any) -> Any:
 
 
 def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
-    """Without those whose type is paused or disabled, or whose organization is inactive.
+    """Without those whose type is paused or disabled, or whose organization is inactive or gone.
 
-    What no longer exists is let through: the claim ends such jobs with the reason.
+    A type that no longer exists is let through: the claim ends such jobs with the reason. Those of an organization
+    that is gone would take its neighbors' turns for that; :mod:`django_jobs.engine.tenancy` ends them.
     """
     types = JobType.objects.using(database.alias()).filter(pk__in={lane.job_type for lane in lanes})
     closed_types = {kind.pk for kind in types if kind.is_paused or not kind.is_enabled}
-    organizations = get_organization_model()._default_manager.filter(pk__in={lane.organization_pk for lane in lanes})
-    policy = get_policy()
-    inactive = {organization.pk for organization in organizations if not policy.is_active(organization)}
-    return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk not in inactive]
+    tenants = get_organization_model()._default_manager.using(database.alias())
+    organizations = tenants.filter(pk__in={lane.organization_pk for lane in lanes})
+    active = {organization.pk for organization in organizations if may_start(organization)}
+    return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk in active]
 
 
 def _take(priority: int, lanes: list[backlog.Lane], room: int, load: Load, limit: int) -> list[backlog.Candidate]:

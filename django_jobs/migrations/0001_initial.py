@@ -19,6 +19,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        # Of our own model this is no dependency.
+        migrations.swappable_dependency(organization_model_name()),
     ]
 
     operations = [
@@ -325,7 +327,7 @@ class Migration(migrations.Migration):
                     "organization",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="memberships",
+                        related_name="job_memberships",
                         to=organization_model_name(),
                     ),
                 ),

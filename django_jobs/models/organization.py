@@ -67,7 +67,10 @@ class Membership(models.Model):
         ADMIN = "admin", "Admin"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="job_memberships")
-    organization = models.ForeignKey(organization_model_name(), on_delete=models.CASCADE, related_name="memberships")
+    # A name that a host's own tenant model does not have already.
+    organization = models.ForeignKey(
+        organization_model_name(), on_delete=models.CASCADE, related_name="job_memberships"
+    )
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:

@@ -10,8 +10,8 @@ import pytest
 
 from django_jobs.engine import announcements, database, dispatch
 from django_jobs.engine.claim import claim
+from django_jobs.engine.history import get_job_history
 from django_jobs.engine.ports import use_broker
-from django_jobs.engine.status import get_job_history
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType
 from django_jobs.statuses import Priority
@@ -163,14 +163,13 @@ def test_jobs_of_an_inactive_organization_wait_while_others_go(broker: MemoryBro
     assert reread(waiting).status == "Queued"
 
 
-def test_jobs_of_an_organization_that_is_gone_go_on_to_be_ended_at_the_claim(
-    broker: MemoryBroker, kind: JobType
-) -> None:
+def test_jobs_of_an_organization_that_is_gone_take_nobodys_turn(broker: MemoryBroker, kind: JobType) -> None:
     organization = make_organization()
-    job = pending_job(kind, organization)
+    pending_job(kind, organization)
     organization.delete()
+    goes = pending_job(kind)
     dispatch.dispatch()
-    assert broker.pks() == [job.pk]
+    assert broker.pks() == [goes.pk]
 
 
 def test_a_delayed_job_waits_for_its_moment(broker: MemoryBroker) -> None:

@@ -6,11 +6,13 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.core.files.storage import InMemoryStorage
 
 from django_jobs.conf import output_storage
 from django_jobs.engine import database, outputs
 from django_jobs.engine.retention import Pruner
-from django_jobs.models import ExecutionLog, Job, JobDependency
+from django_jobs.engine.tenancy import organization_pks
+from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
 from tests.support.brokers import job_in
 from tests.support.factories import make_organization
 
@@ -106,3 +108,53 @@ def test_the_walk_comes_to_its_end_in_batches(monkeypatch: pytest.MonkeyPatch) -
         aged(job_in("Completed"), 31)
     pruner = Pruner()
     assert [pruner.prune_batch() for _ in range(4)] == [2, 2, 1, 0]
+
+
+class StubbornStorage(InMemoryStorage):
+    """Deletes nothing whose name holds ``kept``."""
+
+    def delete(self, name: str) -> None:
+        if "kept" in name:
+            raise OSError("the store is down")
+        super().delete(name)
+
+
+def test_a_job_whose_files_cannot_be_deleted_stays_and_holds_up_no_other(settings: Any) -> None:
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.StubbornStorage"}}
+    kept, gone = aged(job_in("Completed"), 31), aged(job_in("Completed"), 31)
+    reference = outputs.save(kept.organization_id, kept.name, "kept.txt", "a")
+    outputs.save(gone.organization_id, gone.name, "a.txt", "a")
+    assert Pruner().prune_batch() == 1
+    assert list(Job.objects.all()) == [kept]
+    assert ExecutionLog.objects.filter(job=kept).exists()
+    assert output_storage().exists(reference)
+
+
+def test_the_files_of_a_parent_that_is_still_needed_stay() -> None:
+    parent, child = aged(job_in("Completed"), 31), job_in("Pending")
+    JobDependency.objects.create(parent=parent, child=child)
+    reference = outputs.save(parent.organization_id, parent.name, "a.txt", "a")
+    Pruner().prune_batch()
+    assert output_storage().exists(reference)
+
+
+def test_erasing_a_tenant_means_also_those_of_that_id_that_are_gone() -> None:
+    gone = make_organization(name="ORG-X")
+    job_in("Completed", organization=gone)
+    gone_pk = gone.pk
+    gone.delete()
+    heir = make_organization(name="ORG-X")
+    assert organization_pks("ORG-X") == [heir.pk, gone_pk]
+
+
+def test_erasing_a_tenant_spares_one_that_had_its_id_once() -> None:
+    renamed = make_organization(name="ORG-X")
+    job_in("Completed", organization=renamed)
+    Organization.objects.update(name="ORG-Y")
+    heir = make_organization(name="ORG-X")
+    assert organization_pks("ORG-X") == [heir.pk]
+    assert organization_pks("ORG-Y") == [renamed.pk]
+
+
+def test_nobody_is_meant_by_an_id_that_nothing_remembers() -> None:
+    assert organization_pks("ORG-X") == []

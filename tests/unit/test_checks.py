@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage
+from django.core.files.storage import Storage
 
-from django_jobs.checks import check_access_policy, check_database, check_queues, check_setting_names
+from django_jobs import AccessPolicy
+from django_jobs.checks import (
+    check_access_policy,
+    check_database,
+    check_organization_id_field,
+    check_output_storage,
+    check_policy_class,
+    check_queues,
+    check_setting_names,
+)
 
 QUEUES = {"Critical": "a", "High": "b", "Normal": "c", "Low": "d"}
 
@@ -90,3 +101,112 @@ def test_mysql_alone_is_refused(
 def test_a_database_that_is_not_checked_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django.db.connections", {})
     assert check_database(databases=None) == []
+
+
+class GoodPolicy(AccessPolicy):
+    """A host's own."""
+
+
+class OtherPolicy:
+    """Not one of ours."""
+
+
+def test_the_built_in_policy_needs_no_import(settings: Any) -> None:
+    settings.DJANGO_JOBS = {}
+    assert check_policy_class() == []
+
+
+def test_a_policy_of_the_hosts_is_fine(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"ACCESS_POLICY": f"{__name__}.GoodPolicy"}
+    assert check_policy_class() == []
+
+
+@pytest.mark.parametrize("path", ["nowhere.Policy", f"{__name__}.MissingPolicy", "no_path"])
+def test_a_policy_that_cannot_be_imported_is_an_error_with_a_hint(settings: Any, path: str) -> None:
+    settings.DJANGO_JOBS = {"ACCESS_POLICY": path}
+    (message,) = check_policy_class()
+    assert message.id == "django_jobs.E010"
+    assert path in message.msg
+    assert "django_jobs.AccessPolicy" in str(message.hint)
+
+
+@pytest.mark.parametrize("name", ["OtherPolicy", "ids"])
+def test_a_policy_that_is_none_is_an_error(settings: Any, name: str) -> None:
+    settings.DJANGO_JOBS = {"ACCESS_POLICY": f"{__name__}.{name}"}
+    assert ids(check_policy_class()) == ["django_jobs.E011"]
+
+
+def test_a_policy_for_own_tenants_must_answer_for_them(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"ACCESS_POLICY": f"{__name__}.GoodPolicy"}
+    settings.DJANGO_JOBS_ORGANIZATION_MODEL = "shop.Customer"
+    messages = check_policy_class()
+    assert ids(messages) == ["django_jobs.W011"] * 4
+    assert "organizations_of()" in messages[0].msg
+
+
+@pytest.mark.parametrize("name", ["name", "id"])
+def test_a_unique_field_names_an_organization(settings: Any, name: str) -> None:
+    settings.DJANGO_JOBS = {"ORGANIZATION_ID_FIELD": name}
+    assert check_organization_id_field() == []
+
+
+@pytest.mark.parametrize(("name", "word"), [("title", "not unique"), ("slug", "does not exist")])
+def test_another_field_does_not(settings: Any, name: str, word: str) -> None:
+    settings.DJANGO_JOBS = {"ORGANIZATION_ID_FIELD": name}
+    (message,) = check_organization_id_field()
+    assert message.id == "django_jobs.E012"
+    assert word in message.msg
+
+
+def with_storage(settings: Any, backend: str, **options: Any) -> list[str | None]:
+    """What the check says when this storage holds the files of jobs."""
+    settings.STORAGES = {**settings.STORAGES, "private": {"BACKEND": backend, "OPTIONS": options}}
+    settings.DJANGO_JOBS = {"OUTPUT_STORAGE": "private"}
+    return ids(check_output_storage())
+
+
+FILES = "django.core.files.storage.FileSystemStorage"
+
+
+def test_a_storage_that_no_url_serves_is_fine(settings: Any) -> None:
+    assert with_storage(settings, FILES) == []
+
+
+def test_a_storage_in_a_media_root_that_is_served_is_reported(settings: Any) -> None:
+    settings.MEDIA_URL = "/media/"
+    assert with_storage(settings, FILES) == ["django_jobs.W010"]
+
+
+def test_a_storage_beside_the_media_root_is_fine(settings: Any, tmp_path: Path) -> None:
+    settings.MEDIA_URL, settings.MEDIA_ROOT = "/media/", tmp_path / "media"
+    assert with_storage(settings, FILES, location=tmp_path / "private") == []
+
+
+def test_a_storage_in_the_static_root_is_reported(settings: Any) -> None:
+    assert with_storage(settings, FILES, location=settings.STATIC_ROOT / "reports") == ["django_jobs.W010"]
+
+
+class Bucket(Storage):
+    """As django-storages' are, in what the check looks at."""
+
+    def __init__(self, *, querystring_auth: bool = True, default_acl: str | None = None) -> None:
+        self.querystring_auth = querystring_auth
+        self.default_acl = default_acl
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"querystring_auth": False}, ["django_jobs.W010"]),
+        ({"default_acl": "public-read"}, ["django_jobs.W010"]),
+        ({"default_acl": "private"}, []),
+    ],
+)
+def test_a_bucket_that_is_open_is_reported(settings: Any, options: dict[str, Any], expected: list[str]) -> None:
+    assert with_storage(settings, f"{__name__}.Bucket", **options) == expected
+
+
+def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"OUTPUT_STORAGE": "elsewhere"}
+    assert ids(check_output_storage()) == ["django_jobs.E013"]

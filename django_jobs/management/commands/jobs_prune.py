@@ -4,8 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_jobs.engine.inspection import has_jobs, organization_pks
+from django_jobs.engine.inspection import has_jobs
 from django_jobs.engine.retention import Pruner
+from django_jobs.engine.tenancy import organization_pks
 
 MAX_DAYS = 36_500
 

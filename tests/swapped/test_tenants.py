@@ -1,0 +1,188 @@
+"""All that django_jobs does for an organization, for one that is the host's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from django_jobs import cancel_job, get_job_status, get_organization_model, list_jobs, retry_job, submit_job
+from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import claim as claim_module
+from django_jobs.engine import dispatch, outputs
+from django_jobs.engine.claim import claim
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
+from django_jobs.models import Job, Membership, Organization
+from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
+from tests.support.commands import run
+from tests.support.factories import make_job_type, make_user
+from tests.swapped.models import Seat
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+Tenant: Any = get_organization_model()
+
+
+def make_tenant(name: str) -> Any:
+    return Tenant.objects.create(**{jobs_settings.ORGANIZATION_ID_FIELD: name})
+
+
+def make_seat(tenant: Any, **fields: Any) -> Any:
+    user = make_user()
+    Seat.objects.create(user=user, tenant=tenant, **fields)
+    return user
+
+
+@pytest.fixture
+def tenant() -> Any:
+    return make_tenant("acme")
+
+
+@pytest.fixture
+def job(tenant: Any) -> Job:
+    """A waiting job of the tenant, which no user owns."""
+    return submit_job(make_job_type(), tenant)
+
+
+def claimed(broker: MemoryBroker) -> list[Any]:
+    """What a worker gets of all that may go."""
+    claim_module._verdicts.clear()
+    dispatch.dispatch()
+    return claim(broker.take_all(), WORKER)
+
+
+def suspend(tenant: Any, state: str = "late") -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(state=state)
+
+
+def test_the_migrations_make_no_table_for_the_built_in_organization() -> None:
+    assert Organization._meta.db_table not in connection.introspection.table_names()
+
+
+def test_the_migrations_are_complete() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+def test_the_checks_have_nothing_to_say() -> None:
+    assert [*check_access_policy(), *check_policy_class(), *check_organization_id_field()] == []
+
+
+def test_membership_stays_out_of_the_admin() -> None:
+    assert not admin.site.is_registered(Membership)
+    assert apps.get_model("django_jobs", "Membership") is Membership
+
+
+@pytest.mark.parametrize("page", ["job", "jobtype", "executionlog"])
+def test_the_admin_shows_the_tenants_jobs(client: Client, job: Job, page: str) -> None:
+    client.force_login(make_user(is_superuser=True, is_staff=True))
+    assert client.get(f"/admin/django_jobs/{page}/").status_code == 200
+    assert client.get(f"/admin/django_jobs/job/{job.pk}/change/").status_code == 200
+
+
+def test_a_job_is_submitted_by_the_tenants_id_and_runs_to_its_end(tenant: Any, broker: MemoryBroker) -> None:
+    job = submit_job(make_job_type(), "acme", {"month": 3})
+    (attempt,) = claimed(broker)
+    assert (attempt.organization_pk, attempt.organization_name) == (tenant.pk, "acme")
+    end(returned(attempt, {"rows": 1}))
+    status = get_job_status(job)
+    assert (status.status, status.organization, status.result) == ("Completed", "acme", {"rows": 1})
+
+
+def test_an_unknown_id_is_refused(tenant: Any) -> None:
+    with pytest.raises(InvalidSubmission, match="organization"):
+        submit_job(make_job_type(), "other")
+
+
+def test_tenants_take_turns(broker: MemoryBroker) -> None:
+    kind = make_job_type()
+    for tenant in [make_tenant(name) for name in ("a", "b", "c", "d", "e")] * 3:
+        submit_job(kind, tenant)
+    first, second = claimed(broker), claimed(broker)
+    assert (len(first), len(second)) == (8, 7)
+    assert len({attempt.organization_pk for attempt in first[:5]}) == 5
+    assert {attempt.organization_pk for attempt in first[:3]}.isdisjoint(
+        attempt.organization_pk for attempt in second[:2]
+    )
+
+
+def test_jobs_of_a_suspended_tenant_wait(tenant: Any, job: Job, broker: MemoryBroker) -> None:
+    suspend(tenant)
+    assert claimed(broker) == []
+    assert (reread(job).status, get_job_status(job).waiting_for) == ("Pending", "organization_inactive")
+    suspend(tenant, "paying")
+    assert [attempt.pk for attempt in claimed(broker)] == [job.pk]
+
+
+def test_jobs_of_a_deleted_tenant_are_ended_by_the_scheduler(tenant: Any, job: Job) -> None:
+    tenant.delete()
+    Scheduler("one").tick()
+    row = reread(job)
+    assert (row.status, row.error_message, row.organization_name) == ("Dead Letter", "Organization not found", "acme")
+
+
+def test_a_tenant_that_the_default_manager_hides_is_gone(tenant: Any, job: Job) -> None:
+    Tenant.everything.update(deleted_at=timezone.now())
+    with pytest.raises(InvalidSubmission):
+        submit_job(make_job_type(), "acme")
+    Scheduler("one").tick()
+    assert (reread(job).status, reread(job).error_message) == ("Dead Letter", "Organization not found")
+
+
+def test_a_job_is_canceled_and_retried_by_the_tenants_managers(tenant: Any, job: Job, broker: MemoryBroker) -> None:
+    manager = make_seat(tenant, is_manager=True)
+    (attempt,) = claimed(broker)
+    end(raised(attempt, "Permanent"))
+    assert retry_job(job, user=manager).attempt == 1
+    assert cancel_job(job, user=manager).status == "Canceled"
+
+
+def test_members_see_their_tenants_jobs_and_no_others(tenant: Any, job: Job) -> None:
+    member, stranger = make_seat(tenant), make_seat(make_tenant("other"))
+    assert [status.job_id for status in list_jobs(user=member)] == [job.name]
+    assert [status.job_id for status in list_jobs("acme", user=member)] == [job.name]
+    assert list_jobs(user=stranger) == list_jobs(user=AnonymousUser()) == []
+    with pytest.raises(JobNotFound):
+        get_job_status(job, user=stranger)
+    with pytest.raises(PermissionDenied):
+        cancel_job(job, user=member)
+
+
+def test_nobody_sees_the_jobs_of_a_tenant_without_members(tenant: Any, job: Job) -> None:
+    assert not Job.objects.visible_to(AnonymousUser()).exists()
+    assert not Job.objects.visible_to(make_user(is_superuser=True, is_active=False)).exists()
+
+
+def test_what_owners_may_is_asked_again_at_the_claim(tenant: Any, broker: MemoryBroker) -> None:
+    job = submit_job(make_job_type(), tenant, user=make_seat(tenant))
+    Seat.objects.all().delete()
+    assert claimed(broker) == []
+    assert reread(job).status == "Dead Letter"
+
+
+def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
+    tenant: Any, job: Job, broker: MemoryBroker
+) -> None:
+    second = submit_job(make_job_type(), tenant)
+    first_attempt, second_attempt = claimed(broker)
+    end(returned(first_attempt))
+    reference = outputs.save(tenant.pk, job.name, "a.txt", b"x")
+    assert run("jobs_prune", "--organization", "acme").startswith("1 jobs deleted.\n")
+    assert not default_storage.exists(reference)
+    end(returned(second_attempt))
+    tenant.delete()
+    assert run("jobs_prune", "--organization", "acme") == "1 jobs deleted.\n"
+    assert not Job.objects.filter(pk=second.pk).exists()
+
+
+def test_the_commands_know_the_tenants(tenant: Any, job: Job) -> None:
+    assert "Pending 1" in run("jobs_status")
