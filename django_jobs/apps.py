@@ -10,4 +10,12 @@ class DjangoJobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
         from django_jobs import checks  # noqa: F401  (registers itself)
+        from django_jobs.engine import declarations, declared_types, duplicates, tenancy
+
+        declarations.discover()
+        post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
+        post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
+        tenancy.listen()

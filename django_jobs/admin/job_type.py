@@ -1,37 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from django_jobs.admin.base import SystemAdminWrites
-from django_jobs.engine.handlers import path_problem
 from django_jobs.engine.inspection import has_jobs
 from django_jobs.models import JobType
-
-if TYPE_CHECKING:
-    BaseForm = forms.ModelForm[JobType]
-else:
-    BaseForm = forms.ModelForm
-
-
-class JobTypeForm(BaseForm):
-    def clean_handler_method(self) -> str:
-        path = str(self.cleaned_data["handler_method"])
-        # One that was accepted once stays: a type must be pausable while its handler cannot be loaded.
-        problem = path_problem(path) if "handler_method" in self.changed_data else None
-        if problem:
-            raise ValidationError(problem)
-        return path
 
 
 @admin.register(JobType)
 class JobTypeAdmin(SystemAdminWrites):
-    form = JobTypeForm
     list_display = (
         "type_name",
         "display_name",

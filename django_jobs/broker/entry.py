@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rq import get_current_job
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import dispatch, leases, progress
+from django_jobs.engine import courier, dispatch, leases, progress
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.execution import context_for, run
 from django_jobs.engine.ports import Ticket
@@ -29,6 +29,7 @@ class CheckpointRunner:
         self.deadline = time.monotonic() + claimed.timeout_seconds
         self.stopped = threading.Event()
         self.done = threading.Event()
+        self._shields = 0
 
     def report(self, percent: int, message: str | None) -> None:
         self.board.report(self.key, percent, message)
@@ -37,6 +38,8 @@ class CheckpointRunner:
         return self.stopped.is_set()
 
     def check(self) -> None:
+        if self._shields:
+            return
         if self.stopped.is_set():
             raise JobCanceled
         if time.monotonic() > self.deadline:
@@ -45,8 +48,14 @@ class CheckpointRunner:
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def shielded(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        self.check()
 
     def attend(self) -> None:
         """Renew the lease, write progress and look for a cancel, until the handler is done; in a thread."""
@@ -82,9 +91,11 @@ def run_ticket() -> None:
     if rq_job is None or ticket is None:
         return
     worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
+    courier.work_in_background()  # between claim and run nobody renews the lease
     for claimed in claim([ticket], worker_name):
         runner = CheckpointRunner(claimed, worker_name)
         with runner.attended():
             ended = run(claimed, context_for(claimed, runner))
         settle([ended], worker_name)
     dispatch.wake()
+    courier.stop()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import DatabaseError
+from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, handlers
-from django_jobs.engine.access import get_policy
+from django_jobs.engine import access, database, handlers
 from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
@@ -20,6 +21,7 @@ from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
 
 POLICY_CACHE_SECONDS = 1.0
+POLICY_FAILED_DELAY = 5.0
 MAX_VERDICTS = 10_000
 NOT_LOADABLE_SECONDS = 600
 NOT_LOADABLE_DELAY = 5.0
@@ -50,6 +52,7 @@ class _Refusal:
     to_status: str
     message: str
     delay: float = 0.0
+    is_not_loadable: bool = False
 
 
 def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len) -> list[Claimed]:
@@ -134,6 +137,9 @@ def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
 
 
 def _refuse(job: Row, refusal: _Refusal) -> Move:
+    # Not part of the answer that like jobs share: each has waited for its own time.
+    if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
+        refusal = _Refusal(Status.DEAD_LETTER, f"{refusal.message} No worker could load it for 10 minutes.")
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
         values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
@@ -154,15 +160,15 @@ def _examine(job: Row) -> handlers.Handler | _Refusal:
     except handlers.HandlerNotAllowed as error:
         return _Refusal(Status.DEAD_LETTER, str(error))
     except handlers.HandlerNotLoadable as error:
-        if _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
-            return _Refusal(Status.DEAD_LETTER, f"{error} No worker could load it for 10 minutes.")
-        return _Refusal(Status.PENDING, str(error), NOT_LOADABLE_DELAY)
+        return _Refusal(Status.PENDING, str(error), NOT_LOADABLE_DELAY, is_not_loadable=True)
 
 
 def _not_loadable_since(job: Row) -> float:
-    """Seconds since the first worker in a row of them could not load this attempt's handler."""
-    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, attempt=job.attempt)
-    first = logs.filter(to_status=Status.PENDING, message__startswith=_NOT_LOADABLE).order_by("id").first()
+    """Seconds since the first worker in a row of them could not load the handler; a pause or a retry ends the row."""
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).order_by("id")
+    not_loadable = Q(to_status=Status.PENDING, message__startswith=_NOT_LOADABLE)
+    other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
+    first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
     return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
 
 
@@ -188,19 +194,31 @@ def _permission_problem(job: Row) -> _Refusal | None:
     if time.monotonic() >= expires:
         if len(_verdicts) > MAX_VERDICTS:
             _verdicts.clear()
-        verdict = _ask_policy(job)
+        verdict = _ask_quietly(job)
         _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
     return verdict
 
 
+def _ask_quietly(job: Row) -> _Refusal | None:
+    """A policy that fails decides nothing: the job waits for one that does not."""
+    try:
+        return _ask_policy(job)
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's code)
+        access.complain(error)
+        return _Refusal(Status.PENDING, f"The access policy failed ({type(error).__name__})", POLICY_FAILED_DELAY)
+
+
 def _ask_policy(job: Row) -> _Refusal | None:
-    organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+    tenants = get_organization_model()._default_manager.using(database.alias())
+    organization = tenants.filter(pk=job.organization_id).first()
     if organization is None:
         return _Refusal(Status.DEAD_LETTER, "Organization not found")
-    policy = get_policy()
+    policy = access.get_policy()
     if not policy.is_active(organization):
         return _Refusal(Status.PENDING, "The organization is not active")
-    if not job.owner_name:
+    if not job.owner_name and job.owner_id is None:
         return None
     owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
     if owner is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import IO, Any, Protocol
 
-from django_jobs.engine import outputs
+from django_jobs.engine import outputs, parameters
 from django_jobs.engine.payloads import clean_text
+from django_jobs.exceptions import JobCanceled
 
 MAX_MESSAGE = 255
 
@@ -61,19 +63,30 @@ class JobContext:
         self.timeout_seconds = timeout_seconds
         self._organization_pk = organization_pk
         self._runner = runner
+        self._has_ended = False
+
+    @cached_property
+    def validated_data(self) -> Any:
+        """What the type's ``parameters`` serializer makes of the parameters; without one, the parameters.
+
+        Raises PermanentError when they are not valid, as after a deployment that asks for more. A serializer that
+        reads the database does so here: from async code, ask for it in ``sync_to_async``.
+        """
+        return parameters.validated_data(self.job_type, self.parameters)
 
     def update_progress(self, percent: float, message: str | None = None) -> None:
         """Report progress (0 to 100) and what is being done. Cheap: call it as often as you like.
 
         Raises JobCanceled when the job is to stop.
         """
+        self._refuse_late()
         value = min(100, max(0, int(percent)))
         self._runner.report(value, None if message is None else clean_text(message, MAX_MESSAGE))
         self._runner.check()
 
     def is_canceled(self) -> bool:
         """Whether the job is to stop; for handlers that want to end in their own way."""
-        return self._runner.is_canceled()
+        return self._has_ended or self._runner.is_canceled()
 
     def shielded(self) -> contextlib.AbstractContextManager[None]:
         """A ``with`` block that cancellation and timeout wait for, within the grace."""
@@ -84,11 +97,24 @@ class JobContext:
 
         Return that as ``output_reference`` to make it the job's output.
         """
+        self._refuse_late()
         with self._runner.shielded():
             return outputs.save(self._organization_pk, self.job_id, filename, content)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
         """For the engine: the part in which the handler may be interrupted."""
-        with self._runner.interruptible():
-            yield
+        try:
+            with self._runner.interruptible():
+                yield
+        finally:
+            self._has_ended = True
+
+    def checkpoint(self) -> None:
+        """For the engine: raise the interruption that is due, if any."""
+        self._runner.check()
+
+    def _refuse_late(self) -> None:
+        """Stop a thread that the handler left behind: its attempt has ended, what it does belongs to nobody."""
+        if self._has_ended:
+            raise JobCanceled

@@ -2,52 +2,77 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextvars
 import inspect
 import time
 import traceback
-from contextvars import ContextVar
 from typing import Any
 
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, outcomes, retry
+from django_jobs.engine import coroutines, database, outcomes, retry
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
-from django_jobs.exceptions import JobCanceled, JobTimedOut, RetryLater, WorkerStopping
+from django_jobs.exceptions import Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 
-current_job: ContextVar[Claimed | None] = ContextVar("django_jobs_current_job", default=None)
+current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
 
 MAX_TRACEBACK = 60_000
 
 
 def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
-    """Run the handler to its end, whatever it does, and return how that was."""
+    """Run the handler to its end, whatever it does, and return how that was, with connections fit for the next job."""
+    ended = attempt(claimed, context)
+    _restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
+    return ended
+
+
+def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
+    """Run the handler and return how that was. Its connections stay as it left them, for a test's transaction."""
     started = time.monotonic()
     token = current_job.set(claimed)
     try:
         with context.interruptible():
-            value = _call(claimed, context)
+            # In a copy: a language or time zone that a handler activates is not the next one's.
+            value = contextvars.copy_context().run(_call, claimed, context)
         ended = _returned(claimed, value)
-    except JobCanceled:
-        ended = outcomes.Canceled(claimed=claimed)
-    except JobTimedOut:
-        ended = outcomes.TimedOut(claimed=claimed, traceback=_traceback())
-    except WorkerStopping:
-        ended = outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
-    except RetryLater as error:
-        ended = outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry.readable(error))
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
-        ended = _raised(claimed, error)
+        ended = _ended_by(claimed, _essence(error))
     finally:
         current_job.reset(token)
-    _restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
     seconds = time.monotonic() - started
     object.__setattr__(ended, "seconds", seconds)
     object.__setattr__(ended, "started", started)
     return ended
+
+
+def _essence(error: BaseException) -> BaseException:
+    """What an exception group of async code is about: the interruption in it, or the only error that it holds."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    errors = _leaves(error)
+    interruptions = [leaf for leaf in errors if isinstance(leaf, Interruption)]
+    return next(iter(interruptions), errors[0] if len(errors) == 1 else error)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    nested = [_leaves(item) if isinstance(item, BaseExceptionGroup) else [item] for item in group.exceptions]
+    return [leaf for leaves in nested for leaf in leaves]
+
+
+def _ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
+    match error:
+        case JobCanceled():
+            return outcomes.Canceled(claimed=claimed)
+        case JobTimedOut():
+            return outcomes.TimedOut(claimed=claimed, traceback=_traceback())
+        case WorkerStopping():
+            return outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
+        case RetryLater():
+            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry.readable(error))
+    return _raised(claimed, error)
 
 
 def context_for(claimed: Claimed, runner: Runner) -> JobContext:
@@ -67,9 +92,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
 
 def _call(claimed: Claimed, context: JobContext) -> Any:
     value = claimed.handler(context)
-    if inspect.iscoroutine(value):
-        return asyncio.run(value)
-    return value
+    return coroutines.run(value, context.checkpoint) if inspect.isawaitable(value) else value
 
 
 def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:

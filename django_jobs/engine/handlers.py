@@ -63,7 +63,7 @@ def _load(path: str) -> Handler:
     module_name, _, name = path.rpartition(".")
     try:
         handler = getattr(importlib.import_module(module_name), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         logger.warning("event=handler_not_loadable handler=%s error=%r", path, error)
         raise HandlerNotLoadable(f"Handler not loadable: {path} ({type(error).__name__}).") from error
     if not callable(handler) or isinstance(handler, type):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.models.fields import PriorityField
@@ -75,3 +77,17 @@ class JobType(models.Model):
 
     def __str__(self) -> str:
         return self.display_name or self.type_name
+
+    def clean(self) -> None:
+        """Refuse a handler that may not run or is not there; one that was stored once stays, so that a type can be
+        paused while its handler cannot be loaded. ``create()`` and fixtures do not ask: the code may come later.
+        """
+        super().clean()
+        path_problem = import_string("django_jobs.engine.handlers.path_problem")  # models know nothing of the engine
+        problem = path_problem(self.handler_method) if self.handler_method else None
+        if problem and not self._holds_handler():
+            raise ValidationError({"handler_method": problem})
+
+    def _holds_handler(self) -> bool:
+        stored = type(self)._default_manager.using(self._state.db).filter(pk=self.pk)
+        return stored.filter(handler_method=self.handler_method).exists()

@@ -10,8 +10,8 @@ import pytest
 from django_jobs.engine import claim as claim_module
 from django_jobs.engine import database
 from django_jobs.engine.claim import claim
+from django_jobs.engine.history import get_job_history
 from django_jobs.engine.ports import Ticket
-from django_jobs.engine.status import get_job_history
 from django_jobs.models import ExecutionLog, Job, JobType, Membership
 from tests.support import handlers
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, running_job, ticket_of

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import translation
+from rest_framework import serializers
 
-from django_jobs.engine import outcomes
+from django_jobs import job_handler
+from django_jobs.engine import declarations, outcomes
 from django_jobs.engine.execution import context_for, current_job, run
+from django_jobs.engine.progress import ProgressBoard
 from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
+from django_jobs.models import JobType
 from tests.support import handlers
-from tests.support.brokers import running_job
+from tests.support.brokers import reread, running_job
+from tests.support.factories import make_job_type
 
 # Real transactions, since the engine closes a connection whose transaction a handler left open.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -177,3 +183,75 @@ def test_switched_off_autocommit_is_switched_on_again() -> None:
 def test_a_closed_connection_is_no_trouble() -> None:
     assert isinstance(outcome_of(lambda _: connection.close()), outcomes.Returned)
     assert running_job()
+
+
+def test_a_language_that_a_handler_activates_is_not_the_next_jobs() -> None:
+    before = translation.get_language()
+    outcome_of(lambda _: translation.activate("de"))
+    assert translation.get_language() == before
+
+
+def test_a_group_with_an_interruption_is_that_interruption() -> None:
+    group = BaseExceptionGroup("all", [ValueError("secret"), BaseExceptionGroup("some", [JobTimedOut()])])
+    assert isinstance(outcome_of(raising(group)), outcomes.TimedOut)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [lambda context: context.update_progress(50), lambda context: context.save_output("late.txt", "nobody's")],
+    ids=["update_progress", "save_output"],
+)
+def test_what_a_handler_left_behind_is_told_that_the_attempt_has_ended(late: Callable[[Any], Any]) -> None:
+    seen: list[Any] = []
+    runner = FreeRunner()
+    outcome_of(seen.append, runner)
+    assert seen[0].is_canceled()
+    with pytest.raises(JobCanceled):
+        late(seen[0])
+    assert runner.reports == []
+
+
+class Loaves(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+
+    def validate_count(self, value: int) -> float:
+        return 1 / value
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> JobType:
+    """A type whose parameters code declares."""
+    monkeypatch.setattr(declarations, "_declared", {})
+    job_handler("bake", parameters=Loaves)(handlers.do_nothing)
+    return make_job_type(type_name="bake")
+
+
+def outcome_of_reading(kind: JobType, values: Any) -> Any:
+    """How a handler ends that reads its data, of a job whose parameters were stored by an older release."""
+    _, claimed = running_job(job_type=kind, parameters={"count": 2})
+    claimed.parameters = values
+    claimed.handler = lambda context: {"data": context.validated_data}
+    return run(claimed, context_for(claimed, FreeRunner()))
+
+
+def test_a_handler_gets_what_the_serializer_makes_of_its_parameters(declared: JobType) -> None:
+    assert outcome_of_reading(declared, {"count": "2"}).result == {"data": {"count": 0.5}}
+
+
+def test_parameters_that_are_no_longer_valid_are_a_permanent_failure(declared: JobType) -> None:
+    outcome = outcome_of_reading(declared, {"count": "many"})
+    assert (outcome.kind, outcome.text) == ("Permanent", "parameters.count: A valid integer is required.")
+
+
+def test_a_serializer_that_breaks_is_a_failure_of_the_handler(declared: JobType) -> None:
+    outcome = outcome_of_reading(declared, {"count": 0})
+    assert (outcome.kind, outcome.text) == ("Transient", "ZeroDivisionError")
+
+
+def test_a_stale_attempts_progress_is_refused_and_told() -> None:
+    job, claimed = running_job()
+    board = ProgressBoard()
+    board.report((claimed.pk, claimed.attempt - 1), 50, "stale")
+    board.report((claimed.pk, claimed.attempt), 70, "mine")
+    assert board.flush() == {(claimed.pk, claimed.attempt - 1)}
+    assert (reread(job).progress, reread(job).progress_message) == (70, "mine")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
+
 from django_jobs.exceptions import PermanentError, TransientError
+from django_jobs.models import Organization
 
 if TYPE_CHECKING:
     from django_jobs.engine.context import JobContext
+    from django_jobs.engine.status import JobStatus
 
 
 def do_nothing(context: JobContext) -> None:
@@ -176,3 +181,40 @@ def process_data(data: Any) -> str:
 def save_result(result: str) -> str:
     """Stands in for the quickstart's storage."""
     return f"results/{result}.txt"
+
+
+async def wait_async(context: JobContext) -> None:
+    """Says that it started, then awaits for a minute; notes its clean-up in the file ``log``, from its own thread."""
+    context.update_progress(1, "waiting")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await sync_to_async(note)(context.parameters["log"], "cleaned", context.attempt)
+
+
+async def wait_async_in_a_thread(context: JobContext) -> None:
+    """Awaits what blocks a thread for half a minute, where no interruption reaches."""
+    context.update_progress(1, "waiting")
+    await sync_to_async(threading.Event().wait)(30)
+
+
+async def count_async(context: JobContext) -> dict[str, Any]:
+    """Asks the database from a coroutine, and reports progress from its thread."""
+    count = await Organization.objects.acount()
+    await sync_to_async(context.update_progress)(50, "counted")
+    return {"count": count}
+
+
+def listen_slowly(context: JobContext) -> None:
+    """From now on this process has a receiver that waits for the file ``path`` and notes each end in ``log``."""
+    from django_jobs.models import Job
+    from django_jobs.signals import job_finished
+
+    log, path = context.parameters["log"], context.parameters["path"]
+
+    def receive(status: JobStatus, **kwargs: Any) -> None:
+        while not os.path.exists(path):  # noqa: PTH110
+            threading.Event().wait(0.01)
+        note(log, status.job_id, status.status)
+
+    job_finished.connect(receive, sender=Job, weak=False)

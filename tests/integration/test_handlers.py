@@ -1,0 +1,179 @@
+"""Which functions may be handlers: asked when a type is saved, and again when a job is claimed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+
+from django_jobs import get_job_history, retry_job
+from django_jobs.engine import claim, database, handlers
+from django_jobs.models import ExecutionLog, Job, JobType
+from tests.support import handlers as functions
+from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
+from tests.support.factories import make_job_type, make_organization
+
+GONE = "tests.support.handlers.of_the_next_release"
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def of_a_test() -> None:
+    """In a module that is not allowed."""
+
+
+def refuse(job: Job) -> Job:
+    """The job, after a worker has looked at its ticket and not started it."""
+    assert claim.claim([ticket_of(reread(job))], WORKER) == []
+    return reread(job)
+
+
+def age(job: Job, minutes: int) -> None:
+    """Let everything that happened to the job have happened so long ago."""
+    for log in ExecutionLog.objects.filter(job=job):
+        ExecutionLog.objects.filter(pk=log.pk).update(timestamp=log.timestamp - dt.timedelta(minutes=minutes))
+
+
+@pytest.mark.parametrize("path", ["tests.support.handlers.echo", "tests.support.handlers.echo_async"])
+def test_a_function_of_an_allowed_module_is_accepted(path: str) -> None:
+    JobType(type_name="echo", handler_method=path).full_clean()
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("os.system", "outside the allowed modules"),
+        ("tests.integration.test_handlers.of_a_test", "outside the allowed modules"),
+        ("tests.support.handlers_of_another", "outside the allowed modules"),
+        ("tests.support.handlers.TransientError", "not a function"),
+        ("tests.support.handlers.__name__", "not a function"),
+        ("tests.support.handlers.annotations", "not a function"),
+        ("tests.support.handlers.submitted_elsewhere", "no allowed module"),
+        ("tests.support.handlers.os.system", "not loadable"),
+        (GONE, "not loadable"),
+        ("echo", "not a dotted path"),
+        (".echo", "not a dotted path"),
+        ("tests.support.handlers.", "not loadable"),
+    ],
+)
+def test_another_path_is_refused_when_the_type_is_saved(
+    monkeypatch: pytest.MonkeyPatch, path: str, reason: str
+) -> None:
+    monkeypatch.setattr(functions, "submitted_elsewhere", of_a_test, raising=False)
+    with pytest.raises(ValidationError) as caught:
+        JobType(type_name="echo", handler_method=path).full_clean()
+    assert reason in caught.value.message_dict["handler_method"][0]
+
+
+def test_a_missing_path_is_told_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobType(type_name="echo").full_clean()
+    assert caught.value.message_dict == {"handler_method": ["This field cannot be blank."]}
+
+
+def test_a_path_that_was_stored_once_stays() -> None:
+    kind = make_job_type()
+    JobType.objects.update(handler_method=GONE)
+    kind.refresh_from_db()
+    kind.is_paused = True
+    kind.full_clean()
+
+
+def test_a_path_that_is_changed_is_looked_at_anew() -> None:
+    kind = make_job_type()
+    kind.handler_method = GONE
+    with pytest.raises(ValidationError):
+        kind.full_clean()
+
+
+def test_a_row_may_be_there_before_its_code() -> None:
+    JobType.objects.create(type_name="later", handler_method=GONE)
+    assert JobType.objects.get().handler_method == GONE
+
+
+def test_a_fixture_may_be_loaded_before_its_code(tmp_path: Path) -> None:
+    fixture = tmp_path / "types.json"
+    rows = [{"model": "django_jobs.jobtype", "pk": "later", "fields": {"handler_method": GONE}}]
+    fixture.write_text(json.dumps(rows))
+    call_command("loaddata", str(fixture), verbosity=0)
+    assert JobType.objects.get(pk="later").handler_method == GONE
+
+
+def test_what_the_setting_adds_is_asked_each_time(settings: Any) -> None:
+    assert handlers.path_problem("tests.support.handlers.echo") is None
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": ()}
+    assert "outside the allowed modules" in str(handlers.path_problem("tests.support.handlers.echo"))
+
+
+def test_a_module_that_exits_while_it_is_imported_is_not_loadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    (tmp_path / "leaving.py").write_text("raise SystemExit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": ["leaving"]}
+    assert handlers.path_problem("leaving.run") == "Handler not loadable: leaving.run (SystemExit)."
+
+
+def test_a_job_that_one_worker_cannot_load_is_taken_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_in("Queued")
+    with monkeypatch.context() as older_release:
+        older_release.delattr(functions, "do_nothing")
+        handlers._resolve.cache_clear()
+        assert refuse(job).status == "Pending"
+    (claimed,) = claim.claim([ticket_of(queue_up(job))], "worker-2")
+    assert (claimed.attempt, claimed.handler) == (1, functions.do_nothing)
+
+
+def test_each_job_waits_for_its_own_ten_minutes() -> None:
+    kind, organization = make_job_type(), make_organization()
+    old, new = (queue_up(pending_job(kind, organization)) for _ in range(2))
+    JobType.objects.update(handler_method=GONE)
+    refuse(old)
+    age(old, minutes=11)
+    assert claim.claim([ticket_of(queue_up(old)), ticket_of(new)], WORKER) == []
+    assert (reread(old).status, reread(new).status) == ("Dead Letter", "Pending")
+    assert (
+        reread(old).error_message
+        == f"Handler not loadable: {GONE} (AttributeError). No worker could load it for 10 minutes."
+    )
+
+
+def test_a_retry_by_hand_waits_for_ten_minutes_again() -> None:
+    job = job_in("Queued")
+    JobType.objects.update(handler_method=GONE)
+    refuse(job)
+    age(job, minutes=11)
+    assert refuse(queue_up(job)).status == "Dead Letter"
+    retry_job(job)
+    assert refuse(queue_up(job)).status == "Pending"
+
+
+def test_a_pause_ends_the_ten_minutes() -> None:
+    job = job_in("Queued")
+    JobType.objects.update(handler_method=GONE)
+    refuse(job)
+    age(job, minutes=11)
+    JobType.objects.update(is_paused=True)
+    refuse(queue_up(job))
+    JobType.objects.update(is_paused=False)
+    assert refuse(queue_up(job)).status == "Pending"
+
+
+def test_a_handler_that_is_not_allowed_is_a_dead_letter_at_once() -> None:
+    job = job_in("Queued")
+    JobType.objects.update(handler_method="os.system")
+    assert refuse(job).status == "Dead Letter"
+    assert "outside the allowed modules" in get_job_history(job)[-1]["message"]
+
+
+def test_a_refused_job_waits_a_moment_before_the_next_worker_looks() -> None:
+    job = job_in("Queued")
+    JobType.objects.update(handler_method=GONE)
+    ready_at = refuse(job).ready_at
+    assert ready_at is not None
+    assert 0 < (ready_at - database.now()).total_seconds() <= claim.NOT_LOADABLE_DELAY

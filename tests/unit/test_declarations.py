@@ -1,0 +1,234 @@
+"""Declaring job types beside their functions: what is noted, what is refused, and where declarations are found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rest_framework import serializers
+
+from django_jobs import job_handler
+from django_jobs.checks import check_declarations, check_declared_twice, check_handler_modules
+from django_jobs.engine import declarations
+from tests.support import handlers
+from tests.unit.test_face import python
+
+
+class Order(serializers.Serializer[Any]):
+    loaves = serializers.IntegerField()
+
+
+class Orders(serializers.ListSerializer[Any]):
+    child = Order()
+
+
+@pytest.fixture(autouse=True)
+def nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declarations, "_declared", {})
+
+
+@pytest.fixture
+def bakery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Path]:
+    """The folder of an installed app that has no code yet."""
+    folder = tmp_path / "bakery"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "bakery"]
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bakery"]:
+        del sys.modules[name]
+
+
+def write_handler(path: Path, type_name: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        f"from django_jobs import job_handler\n\n@job_handler({type_name!r})\ndef bake(context):\n    pass\n"
+    )
+
+
+def names() -> list[str]:
+    return [item.type_name for item in declarations.declared()]
+
+
+def test_the_function_is_returned_as_it_is() -> None:
+    assert job_handler("bake")(handlers.do_nothing) is handlers.do_nothing
+
+
+def test_a_declaration_notes_the_function_and_what_is_said_of_the_type() -> None:
+    job_handler("bake", parameters=Order, display_name="Bake", default_priority="High")(handlers.do_nothing)
+    found = declarations.get("bake")
+    assert found is not None
+    assert (found.path, found.serializer) == ("tests.support.handlers.do_nothing", Order)
+    assert found.fields == {"display_name": "Bake", "default_priority": "High"}
+
+
+def test_declaring_needs_neither_settings_nor_the_app_registry() -> None:
+    code = (
+        "import sys; from django_jobs import job_handler\n"
+        "@job_handler('bake', default_priority='High')\n"
+        "def bake(context): pass\n"
+        "print(bake.__name__, {'django_jobs.models', 'rest_framework'} & set(sys.modules))"
+    )
+    assert python(code) == "bake set()"
+
+
+@pytest.mark.parametrize("field", declarations.FIELDS)
+def test_every_field_of_a_job_type_can_be_declared(field: str) -> None:
+    values: dict[str, Any] = {field: 1}
+    job_handler("bake", **values)(handlers.do_nothing)
+    found = declarations.get("bake")
+    assert found is not None
+    assert found.fields == {field: 1}
+
+
+def test_an_unknown_keyword_is_refused_at_once_with_the_known_ones() -> None:
+    with pytest.raises(TypeError, match=r"does not take default_time_out; .*default_timeout"):
+        job_handler("bake", default_time_out=3)  # type: ignore[call-arg]
+
+
+def test_the_parentheses_must_not_be_forgotten() -> None:
+    with pytest.raises(TypeError, match="needs the name of a job type"):
+        job_handler(handlers.do_nothing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("thing", [int, partial(handlers.do_nothing), "text"], ids=repr)
+def test_only_a_function_can_be_declared(thing: Any) -> None:
+    with pytest.raises(TypeError, match="decorates a function"):
+        job_handler("bake")(thing)
+
+
+def test_an_unknown_type_has_no_declaration() -> None:
+    assert declarations.get("bake") is None
+
+
+def test_a_good_declaration_is_no_problem() -> None:
+    job_handler("bake", parameters=Order, default_priority="critical", rate_limit=None)(handlers.do_nothing)
+    assert check_declarations() == check_declared_twice() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"default_priority": "urgent"}, "default_priority: 'urgent' is not a priority; use one of Low"),
+        ({"default_priority": None}, "default_priority: "),
+        ({"default_timeout": 0}, "default_timeout: "),
+        ({"default_timeout": "long"}, "default_timeout: "),
+        ({"max_retries": -1}, "max_retries: "),
+        ({"is_enabled": "perhaps"}, "is_enabled: "),
+        ({"display_name": "x" * 300}, "display_name: "),
+        ({"rate_limit_window": []}, "rate_limit_window: "),
+        ({"parameters": int}, "parameters: int is no serializer class"),
+        ({"parameters": Order(data={})}, "parameters: an object of Order is no serializer class"),
+        ({"parameters": Orders}, "parameters: Orders takes a list"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_an_error_that_names_the_field(fields: Any, problem: str) -> None:
+    job_handler("bake", **fields)(handlers.do_nothing)
+    (message,) = check_declarations()
+    assert message.id == "django_jobs.E007"
+    assert problem in message.msg
+    assert "tests.support.handlers.do_nothing" in message.msg
+
+
+@pytest.mark.parametrize("name", ["", "1st", "über", "a b", "x" * 101])
+def test_a_wrong_name_is_an_error(name: str) -> None:
+    job_handler(name)(handlers.do_nothing)
+    (message,) = check_declarations()
+    assert "type_name: " in message.msg
+
+
+def test_a_function_that_no_path_leads_to_is_an_error() -> None:
+    @job_handler("bake")
+    def inner(context: Any) -> None:
+        """Lies inside of another function."""
+
+    (message,) = check_declarations()
+    assert "<locals>" in message.msg
+
+
+def test_a_function_outside_the_allowed_modules_is_an_error() -> None:
+    job_handler("bake")(names)
+    (message,) = check_declarations()
+    assert "outside the allowed modules" in message.msg
+
+
+def test_two_functions_of_one_type_are_an_error_that_names_both() -> None:
+    job_handler("bake")(handlers.do_nothing)
+    job_handler("bake")(handlers.echo)
+    (message,) = check_declared_twice()
+    assert message.id == "django_jobs.E006"
+    assert "handlers.do_nothing (line" in message.msg
+    assert "handlers.echo (line" in message.msg
+
+
+def test_the_same_function_declared_again_is_no_error() -> None:
+    job_handler("bake")(handlers.do_nothing)
+    job_handler("bake", max_retries=1)(handlers.do_nothing)
+    found = declarations.get("bake")
+    assert found is not None
+    assert (check_declared_twice(), found.fields) == ([], {"max_retries": 1})
+
+
+def test_a_jobs_module_of_an_installed_app_is_found(bakery: Path) -> None:
+    write_handler(bakery / "jobs.py", "bake")
+    declarations.discover()
+    assert names() == ["bake"]
+    assert check_declarations() == []
+
+
+def test_the_modules_of_a_jobs_package_are_found_at_any_depth(bakery: Path) -> None:
+    write_handler(bakery / "jobs" / "__init__.py", "bake")
+    write_handler(bakery / "jobs" / "bread.py", "bake_bread")
+    (bakery / "jobs" / "sweet").mkdir()
+    write_handler(bakery / "jobs" / "sweet" / "__init__.py", "bake_sweet")
+    write_handler(bakery / "jobs" / "sweet" / "cake.py", "bake_cake")
+    declarations.discover()
+    assert names() == ["bake", "bake_bread", "bake_cake", "bake_sweet"]
+    assert check_declarations() == []
+
+
+@pytest.mark.parametrize("name", ["tests.py", "test_bread.py", "conftest.py", "__main__.py"])
+def test_the_tests_in_a_jobs_package_are_not_imported(bakery: Path, name: str) -> None:
+    write_handler(bakery / "jobs" / "__init__.py", "bake")
+    (bakery / "jobs" / name).write_text("raise AssertionError")
+    declarations.discover()
+    assert names() == ["bake"]
+
+
+def test_an_app_without_a_jobs_module_is_fine(bakery: Path) -> None:
+    declarations.discover()
+    assert names() == []
+
+
+@pytest.mark.parametrize("name", ["jobs.py", "jobs/__init__.py", "jobs/bread.py"])
+@pytest.mark.parametrize("code", ["import nonesuch", "1 / 0"])
+def test_a_jobs_module_that_fails_to_be_imported_says_so(bakery: Path, name: str, code: str) -> None:
+    (bakery / name).parent.mkdir(exist_ok=True)
+    (bakery / name).with_name("__init__.py").touch()
+    (bakery / name).write_text(code)
+    with pytest.raises((ModuleNotFoundError, ZeroDivisionError)):
+        declarations.discover()
+
+
+def test_what_is_called_jobs_but_is_no_module_is_left_alone(bakery: Path) -> None:
+    sys.modules["bakery"].jobs = "many"  # type: ignore[attr-defined]
+    declarations.discover()
+    assert names() == []
+
+
+@pytest.mark.parametrize("modules", [(), ("billing.tasks",), ["billing.tasks"]])
+def test_a_list_of_handler_modules_is_fine(settings: Any, modules: Any) -> None:
+    settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
+    assert check_handler_modules() == []
+
+
+@pytest.mark.parametrize("modules", ["billing.tasks", None, [handlers]])
+def test_what_is_no_list_of_names_is_an_error(settings: Any, modules: Any) -> None:
+    settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
+    assert [message.id for message in check_handler_modules()] == ["django_jobs.E005"]
