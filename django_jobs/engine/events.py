@@ -1,17 +1,23 @@
-"""What happened, told once: a log line for each change of status, after its commit."""
+"""What happened, told once and after its commit: a log line and a signal for each change of status.
+
+Where nobody listens, telling costs no statement and next to no time.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Final
 
-from django_jobs.engine import database
-from django_jobs.statuses import Status
+from django_jobs import signals
+from django_jobs.engine import courier, database, status
+from django_jobs.models import Job
+from django_jobs.statuses import TERMINAL, Status
 
 if TYPE_CHECKING:
+    from django.dispatch import Signal
+
     from django_jobs.engine.transitions.moves import Moved
-    from django_jobs.models import Job
 
 logger = logging.getLogger("django_jobs")
 
@@ -25,29 +31,65 @@ _LEVELS = {
     Status.TIMED_OUT: logging.WARNING,
     Status.DEAD_LETTER: logging.ERROR,
 }
+_SIGNALS: Final[dict[str, Signal]] = {
+    Status.RUNNING: signals.job_started,
+    **dict.fromkeys(TERMINAL, signals.job_finished),
+}
+#: Called with each new job before its commit; for :mod:`django_jobs.testing`.
+watchers: Final[list[Callable[[Job], object]]] = []
 
 
-def submitted(job: Job) -> None:
-    """Tell of a new job when, and only if, it is committed."""
+def submitted(*jobs: Job) -> None:
+    """Tell of new jobs when, and only if, they are committed. All of a set at once: their rows are read together."""
+    for watch in watchers:
+        for job in jobs:
+            watch(job)
     if logger.isEnabledFor(logging.INFO):
-        database.on_commit(lambda: _log_submitted(job))
+        database.on_commit(lambda: _log_submitted(jobs))
+    if jobs and signals.job_submitted.has_listeners(Job):
+        database.on_commit(lambda: _send(dict.fromkeys([job.pk for job in jobs], signals.job_submitted)))
 
 
 def announce(moved: Sequence[Moved]) -> None:
     """Tell of these changes when, and only if, they are committed."""
-    if moved and logger.isEnabledFor(max(_LEVELS[Status(status)] for status in {item.to_status for item in moved})):
+    if not moved:
+        return
+    targets = {item.to_status for item in moved}
+    if logger.isEnabledFor(max(_LEVELS[Status(status)] for status in targets)):
         database.on_commit(lambda: _log(moved))
+    wanted = {status for status in targets if status in _SIGNALS and _SIGNALS[status].has_listeners(Job)}
+    if wanted:
+        heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
+        database.on_commit(lambda: _send(heard))
 
 
-def _log_submitted(job: Job) -> None:
-    logger.info(
-        "job_id=%s event=submitted job_type=%s organization=%s owner=%s",
-        job.name,
-        job.job_type_id,
-        job.organization_name,
-        job.owner_name or "system",
-        extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
-    )
+def progressed(pks: Collection[int]) -> None:
+    """Tell that the progress of these running jobs was written, which happens outside of transactions."""
+    if pks and signals.job_progressed.has_listeners(Job):
+        _send(dict.fromkeys(pks, signals.job_progressed))
+
+
+def _send(heard: dict[int, Signal]) -> None:
+    """Read the rows of a set at once, and have each job's signal delivered."""
+    try:
+        found = Job.objects.using(database.alias()).in_bulk(list(heard))
+        jobs = [found[pk] for pk in heard if pk in found]
+        for job, told in zip(jobs, status.describe_all(jobs), strict=True):
+            courier.deliver(heard[job.pk], told)
+    except Exception:
+        logger.exception("event=signals_failed jobs=%s", len(heard))
+
+
+def _log_submitted(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        logger.info(
+            "job_id=%s event=submitted job_type=%s organization=%s owner=%s",
+            job.name,
+            job.job_type_id,
+            job.organization_name,
+            job.owner_name or "system",
+            extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
+        )
 
 
 def _log(moved: Sequence[Moved]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,6 +90,17 @@ def get_broker() -> Broker:
     if not _current:
         _current.append(import_string("django_jobs.broker.RQBroker")())
     return _current[0]
+
+
+@contextlib.contextmanager
+def broker_in_place(broker: Broker) -> Iterator[None]:
+    """Another broker for a while; then the one before, which need not have been looked for yet."""
+    before = list(_current)
+    _current[:] = [broker]
+    try:
+        yield
+    finally:
+        _current[:] = before
 
 
 def use_broker(broker: Broker | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from django_jobs.engine import database
+from django_jobs.engine import database, events
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -30,7 +30,10 @@ class ProgressBoard:
         """Write what is new and return the attempts that no longer own their job."""
         with self._lock:
             latest, self._latest = self._latest, {}
-            return {key for key, value in latest.items() if not write(key, *value)}
+            lost = {key for key, value in latest.items() if not write(key, *value)}
+        # Without the lock: receivers take their time.
+        events.progressed([key[0] for key in latest if key not in lost])
+        return lost
 
 
 def write(key: tuple[int, int], percent: int, message: str | None) -> bool:

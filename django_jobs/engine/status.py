@@ -1,24 +1,22 @@
-"""Reading: what a job is doing, why it waits, what happened to it, and waiting for its end."""
+"""Reading: what jobs are doing and why they wait, one or many by the same few statements."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
-from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, submission
-from django_jobs.engine.access import get_policy
-from django_jobs.engine.execution import current_job
-from django_jobs.engine.lookup import find_job
-from django_jobs.exceptions import JobFailed
-from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
-from django_jobs.models.job import format_job_id
-from django_jobs.statuses import IN_FLIGHT, TERMINAL, Priority, Status
+from django.db.models import Count
 
-FIRST_LOOK = 0.01
-LONGEST_PAUSE = 0.25
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database
+from django_jobs.engine.access import may_start
+from django_jobs.engine.lookup import find_job
+from django_jobs.models import Job, JobDependency, JobType, get_organization_model
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +59,31 @@ class JobStatus:
 
 
 def get_job_status(job_id: str | Job, *, user: Any = None) -> JobStatus:
-    """What the job is doing now. JobNotFound when there is none, or none that ``user`` may know of."""
-    return describe(find_job(job_id, user))
+    """What the job is doing now. JobNotFound when there is none, or none that ``user`` may know of.
+
+    A ``user`` reads no result and no output of an organization that is not active.
+    """
+    return describe(find_job(job_id, user), user=user)
 
 
-def describe(job: Job) -> JobStatus:
+def describe(job: Job, *, user: Any = None) -> JobStatus:
     """The status of a row that was just read."""
-    parents = job.depends_on.using(database.alias()).order_by("pk").values_list("pk", "created_at")
+    return describe_all([job], user=user)[0]
+
+
+def describe_all(jobs: Sequence[Job], *, user: Any = None) -> list[JobStatus]:
+    """The status of each of these rows, by a number of statements that does not depend on how many there are.
+
+    With a ``user``, results and outputs of organizations that are not active are withheld. Whether the user may see
+    the jobs at all is the caller's question.
+    """
+    parents = _parents(jobs)
+    around = _Circumstances(jobs, withhold=user is not None)
+    return [_describe(job, parents[job.pk], around) for job in jobs]
+
+
+def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus:
+    withheld = around.withhold and job.organization_id in around.inactive
     return JobStatus(
         job_id=job.name,
         job_type=job.job_type_id,
@@ -87,68 +103,76 @@ def describe(job: Job) -> JobStatus:
         retry_count=job.retry_count,
         max_retries=job.max_retries,
         next_retry_at=job.next_retry_at,
-        output_reference=job.output_reference or None,
-        result=job.result,
+        output_reference=None if withheld else job.output_reference or None,
+        result=None if withheld else job.result,
         error_message=job.error_message,
         error_type=job.error_type,
         cancel_requested=job.cancel_requested_at is not None,
-        depends_on=[format_job_id(pk, created_at.year) for pk, created_at in parents],
-        waiting_for=_waiting_for(job),
+        depends_on=parents,
+        waiting_for=around.reason(job),
     )
 
 
-def _waiting_for(job: Job) -> str | None:
-    """The first of the reasons that hold, in the order in which a person would mend them."""
-    if job.status in TERMINAL or job.status == Status.RUNNING:
-        return None
-    if job.ready_at is not None and job.ready_at > database.now():
-        return "retry" if job.status in {Status.FAILED, Status.TIMED_OUT} else "run_at"
-    organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-    if organization is not None and not get_policy().is_active(organization):
-        return "organization_inactive"
-    kind = JobType.objects.using(database.alias()).filter(pk=job.job_type_id).first()
-    if kind is not None and not kind.is_enabled:
-        return "type_disabled"
-    if kind is not None and kind.is_paused:
-        return "type_paused"
-    if job.status == Status.QUEUED:
-        return "broker"
-    in_flight = Job.objects.using(database.alias()).filter(
-        status__in=sorted(IN_FLIGHT), organization_id=job.organization_id
+def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
+    """The ids of the jobs that each of these depends on, in the order of their submission."""
+    links = JobDependency.objects.using(database.alias()).filter(child_id__in=[job.pk for job in jobs])
+    found: dict[int, list[str]] = defaultdict(list)
+    rows = links.order_by("parent_id").values_list("child_id", "parent_id", "parent__created_at")
+    for child, parent, created_at in rows if jobs else ():
+        found[child].append(format_job_id(parent, created_at.year))
+    return found
+
+
+class _Circumstances:
+    """What jobs wait for besides themselves, read for all of them at once; nothing where none waits."""
+
+    def __init__(self, jobs: Sequence[Job], *, withhold: bool) -> None:
+        self.withhold = withhold
+        waiting = [job for job in jobs if job.status in WAITING]
+        self._now = database.now() if any(job.ready_at is not None for job in waiting) else None
+        self.inactive = _inactive(jobs if withhold else waiting)
+        self._types = _types(waiting)
+        self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
+
+    def reason(self, job: Job) -> str | None:
+        """The first of the reasons that hold, in the order in which a person would mend them."""
+        if job.status not in WAITING:
+            return None
+        if job.status == Status.PENDING and job.ready_at is None:
+            return "dependency"
+        if job.ready_at is not None and self._now is not None and job.ready_at > self._now:
+            return "run_at" if job.status == Status.PENDING else "retry"
+        if job.organization_id in self.inactive:
+            return "organization_inactive"
+        kind = self._types.get(job.job_type_id)
+        if kind is not None and not kind.is_enabled:
+            return "type_disabled"
+        if kind is not None and kind.is_paused:
+            return "type_paused"
+        if job.status == Status.QUEUED:
+            return "broker"
+        limit = jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION
+        return "limit" if self._in_flight[job.organization_id] >= limit else "window"
+
+
+def _inactive(jobs: Sequence[Job]) -> set[Any]:
+    """The organizations of these jobs that exist and are not active."""
+    if not jobs:
+        return set()
+    rows = get_organization_model()._default_manager.filter(pk__in={job.organization_id for job in jobs})
+    return {organization.pk for organization in rows if not may_start(organization)}
+
+
+def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
+    return JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs}) if jobs else {}
+
+
+def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
+    """How many jobs of each of these jobs' organizations are queued or running."""
+    if not jobs:
+        return Counter()
+    rows = Job.objects.using(database.alias()).filter(
+        status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs}
     )
-    if in_flight.count() >= jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION:
-        return "limit"
-    return "window"
-
-
-def get_job_history(job_id: str | Job, *, user: Any = None) -> list[dict[str, Any]]:
-    """The job's Execution Log in order: id, from_status, to_status, timestamp, actor, message, attempt."""
-    job = find_job(job_id, user)
-    names = ("id", "from_status", "to_status", "timestamp", "actor", "message", "attempt")
-    return list(ExecutionLog.objects.using(database.alias()).filter(job=job).order_by("id").values(*names))
-
-
-def wait_for_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:
-    """Wait until the job is Completed and return its status; ``timeout`` is in seconds.
-
-    Raises JobFailed when it ended otherwise, TimeoutError when time ran out, and RuntimeError at once where waiting
-    would never end: inside a handler, or in the transaction that submitted the job.
-    """
-    job = find_job(job_id, user)
-    if current_job.get() is not None:
-        raise RuntimeError("A handler cannot wait for another job: it would hold a worker. Let the job depend on it.")
-    if submission.is_uncommitted(job.pk):
-        raise RuntimeError(f"{job.name} was submitted in this open transaction; no worker sees it before the commit.")
-    deadline = time.monotonic() + timeout
-    pause = FIRST_LOOK
-    while job.status not in TERMINAL:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"{job.name} did not complete in {timeout:g} s; it is {job.status}.")
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-        job = find_job(job.name, user)
-    status = describe(job)
-    if status.status != Status.COMPLETED:
-        raise JobFailed(status)
-    return status
+    counted = rows.order_by().values_list("organization_id").annotate(total=Count("pk"))
+    return Counter(dict(counted))

@@ -17,6 +17,7 @@ def main(name: str, options: str, board: str, supervisor: str) -> None:
     """Run the child ``name``; ``board`` is an inherited descriptor, ``supervisor`` a process id."""
     django.setup()  # before the engine's modules, which need the models
 
+    from django_jobs.engine import courier
     from django_jobs.worker import logs
     from django_jobs.worker.child import Child
     from django_jobs.worker.options import WorkerOptions
@@ -24,7 +25,9 @@ def main(name: str, options: str, board: str, supervisor: str) -> None:
     logs.install()
     gc.collect()
     gc.freeze()  # what was loaded until now stays, so that no collection need look at it
+    courier.work_in_background()
     Child(name, WorkerOptions.from_json(options), int(board), int(supervisor)).run()
+    courier.stop()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from types import FrameType
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import dispatch
+from django_jobs.engine import courier, dispatch
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.worker import logs
 from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
@@ -50,6 +50,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until the end. Returns normally for an orderly one."""
         logs.install()
+        courier.work_in_background()
         connections.close_all()
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
@@ -63,6 +64,7 @@ class Supervisor:
         self.keeper.stop()
         for thread in threads:
             thread.join(timeout=5)
+        courier.stop()
         logger.info("event=supervisor_left")
         if self._reload is not None and self._reload.changed:
             self._reload.start_anew()

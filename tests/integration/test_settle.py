@@ -11,7 +11,7 @@ from django.db import DataError
 from django_jobs.engine import database, outcomes, settle, transitions
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.control import cancel_job
-from django_jobs.engine.status import get_job_history
+from django_jobs.engine.history import get_job_history
 from django_jobs.models import ExecutionLog, Job
 from tests.support.brokers import (
     WORKER,

@@ -7,7 +7,9 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
 from django_jobs.engine import database
@@ -15,7 +17,7 @@ from django_jobs.engine.execution import current_job
 from django_jobs.exceptions import JobFailed, JobNotFound
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
-from tests.support.factories import make_organization, make_user
+from tests.support.factories import make_organization, make_system_admin, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -99,6 +101,62 @@ def test_a_job_waits_while_its_organization_has_enough_in_flight(settings: Any) 
     organization = make_organization()
     start(pending_job(organization=organization))
     assert get_job_status(pending_job(organization=organization)).waiting_for == "limit"
+
+
+def test_a_child_waits_for_its_parents() -> None:
+    organization = make_organization()
+    parents = [pending_job(organization=organization) for _ in range(2)]
+    status = get_job_status(pending_job(organization=organization, depends_on=parents))
+    assert (status.waiting_for, status.depends_on) == ("dependency", [job.name for job in parents])
+
+
+def completed_with_output() -> tuple[Job, User]:
+    """A job with a result and an output, and a member of its organization."""
+    organization = make_organization()
+    _, claimed = running_job(organization=organization)
+    return end(returned(claimed, {"rows": 3}, "a/b.pdf")), make_user(member_of=[organization])
+
+
+@pytest.mark.parametrize("read", [get_job_status, wait_for_job])
+def test_results_of_a_suspended_organization_are_withheld_from_users(read: Any) -> None:
+    job, member = completed_with_output()
+    Organization.objects.update(is_active=False)
+    for user in (member, make_system_admin()):
+        status = read(committed(job), user=user)
+        assert (status.status, status.result, status.output_reference) == ("Completed", None, None)
+
+
+def test_results_of_a_suspended_organization_are_read_by_trusted_code() -> None:
+    job, _ = completed_with_output()
+    Organization.objects.update(is_active=False)
+    status = get_job_status(job)
+    assert (status.result, status.output_reference) == ({"rows": 3}, "a/b.pdf")
+
+
+def test_results_are_readable_once_the_organization_is_active_again() -> None:
+    job, user = completed_with_output()
+    Organization.objects.update(is_active=False)
+    Organization.objects.update(is_active=True)
+    assert get_job_status(job, user=user).result == {"rows": 3}
+
+
+def statements(job: Job, user: Any = None) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        get_job_status(job, user=user)
+    return len(queries)
+
+
+@pytest.mark.parametrize(("status", "most"), [("Completed", 2), ("Running", 2), ("Queued", 4), ("Pending", 6)])
+def test_a_status_takes_few_statements(status: str, most: int) -> None:
+    assert statements(job_in(status)) <= most
+
+
+def test_a_suspension_takes_a_user_no_further_statement() -> None:
+    job, user = completed_with_output()
+    get_job_status(job, user=user)  # the user's permissions are read once
+    before = statements(job, user)
+    Organization.objects.update(is_active=False)
+    assert statements(job, user) == before
 
 
 def test_the_history_tells_every_step_in_order() -> None:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.status import get_job_history
+from django_jobs.engine.history import get_job_history
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority

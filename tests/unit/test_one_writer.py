@@ -14,7 +14,7 @@ import django_jobs
 PACKAGE: Final = Path(django_jobs.__file__).parent
 WRITER: Final = PACKAGE / "engine" / "transitions"
 #: ``Job(status=…)`` makes a row that does not exist yet, and a filter only reads.
-READERS: Final = frozenset({"Job", "filter", "exclude", "get", "Q", "Count", "JobStatus"})
+READERS: Final = frozenset({"Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust"})
 
 
 def status_writes(source: str) -> Iterator[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from django_jobs.engine import courier
 from django_jobs.engine.scheduler import Scheduler
 
 
@@ -18,4 +19,6 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        courier.work_in_background()
         Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}").run(stop)
+        courier.stop()

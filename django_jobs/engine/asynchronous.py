@@ -1,0 +1,43 @@
+"""The verbs for async code: the same, in the thread where Django keeps its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from django_jobs.engine.control import cancel_job
+from django_jobs.engine.status import JobStatus, get_job_status
+from django_jobs.engine.submission import submit_job
+from django_jobs.engine.waiting import Wait
+from django_jobs.models import Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _twin(verb: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The coroutine function that does the same."""
+
+    @functools.wraps(verb)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await sync_to_async(verb, thread_sensitive=True)(*args, **kwargs)
+
+    twin.__name__ = twin.__qualname__ = f"a{verb.__name__}"
+    return twin
+
+
+asubmit_job = _twin(submit_job)
+aget_job_status = _twin(get_job_status)
+acancel_job = _twin(cancel_job)
+
+
+async def await_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:  # noqa: ASYNC109
+    """:func:`~django_jobs.wait_for_job` for async code; between its looks it holds neither the loop nor a thread."""
+    wait = Wait(job_id, timeout, user)
+    while isinstance(seen := await sync_to_async(wait.look, thread_sensitive=True)(), float):  # noqa: ASYNC110
+        await asyncio.sleep(seen)
+    return seen

@@ -1,0 +1,84 @@
+"""A context for calling a handler like any function, without a job and without a database."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Mapping
+from typing import IO, Any, Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import outputs
+from django_jobs.engine.context import JobContext
+from django_jobs.engine.payloads import storable
+from django_jobs.exceptions import JobCanceled
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "job_id": "JOB-2026-00001",
+    "job_type": "test",
+    "organization": "ORG-2026-00001",
+    "metadata": {},
+    "attempt": 1,
+    "timeout_seconds": 300,
+}
+
+
+class RecordingContext(JobContext):
+    """Keeps what the handler reports and saves, for the test to look at.
+
+    ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference.
+    """
+
+    def __init__(self, runner: RecordingRunner, **fields: Any) -> None:
+        super().__init__(runner=runner, organization_pk=fields["organization"], **fields)
+        self.progress = runner.progress
+        self.outputs: dict[str, bytes] = {}
+        self._recorder = runner
+
+    def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
+        """Keep the content in ``outputs`` and return its reference."""
+        self._refuse_late()
+        folder = outputs.folder(self.organization, self.job_id)
+        reference = f"{folder}/{secrets.token_urlsafe(16)}/{outputs.safe_basename(filename)}"
+        data = content if isinstance(content, bytes | str) else content.read()
+        self.outputs[reference] = data.encode() if isinstance(data, str) else data
+        return reference
+
+    def cancel(self) -> None:
+        """As if the job were canceled now: ``is_canceled()`` is true, and ``update_progress`` raises JobCanceled."""
+        self._recorder.canceled = True
+
+
+class RecordingRunner:
+    """Takes the place of a worker."""
+
+    def __init__(self) -> None:
+        self.progress: list[tuple[int, str | None]] = []
+        self.canceled = False
+
+    def report(self, percent: int, message: str | None) -> None:
+        self.progress.append((percent, message))
+
+    def is_canceled(self) -> bool:
+        return self.canceled
+
+    def check(self) -> None:
+        if self.canceled:
+            raise JobCanceled
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    shielded = interruptible
+
+
+def make_context(parameters: Mapping[str, Any] | None = None, **fields: Any) -> RecordingContext:
+    """A context with these parameters, in the form in which a job stores them.
+
+    ``fields`` are ``job_id``, ``job_type``, ``organization`` (its id), ``metadata``, ``attempt`` and
+    ``timeout_seconds``.
+    """
+    stored = storable(dict(parameters or {}), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES))
+    if unknown := fields.keys() - _DEFAULTS.keys():
+        raise TypeError(f"A job context has no {', '.join(sorted(unknown))}.")
+    return RecordingContext(RecordingRunner(), parameters=stored, **{**_DEFAULTS, **fields})

@@ -1,0 +1,193 @@
+"""Running what is ready, here and now, by the engine's own dispatch, claim and settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db import DatabaseError
+
+from django_jobs.engine import claim, coroutines, database, dependencies, dispatch, execution, outcomes, settle
+from django_jobs.engine.ports import Ticket, broker_in_place
+from django_jobs.engine.progress import ProgressBoard
+from django_jobs.engine.status import JobStatus, describe_all
+from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
+from django_jobs.models import Job
+from django_jobs.statuses import TERMINAL, Status
+from django_jobs.testing.memory_broker import MemoryBroker
+from django_jobs.testing.transactions import Commits, Shelter, held_open
+
+WORKER: Final = "run_jobs"
+#: What has not come to an end after so many attempts will not.
+MAX_ATTEMPTS: Final = 10_000
+
+
+def run_jobs(*, raise_errors: bool = False, retries: bool = False) -> list[JobStatus]:
+    """Run every job that is ready, and what becomes ready by that, until nothing is; how those jobs are then.
+
+    They come in the order in which they first ran; one that was refused at its claim and ended is among them. Works
+    without Redis and without a worker, also inside a test's transaction: what waits for a commit is then done as
+    if each step had been committed. Jobs run one after the other, by priority. Paused types, inactive organizations,
+    permissions, limits and ``run_at`` hold as ever.
+
+    ``retries``: retries run at once, whether they are due or not. ``raise_errors``: the first handler that fails
+    ends the run with its exception, when its job has been settled. Nothing interrupts a handler here: timeouts are not
+    enforced, and a cancel is noticed when the handler calls its context.
+    """
+    run = _Run(raise_errors=raise_errors, retries=retries)
+    with broker_in_place(run.broker):
+        run.until_nothing_is_ready()
+    return run.statuses()
+
+
+class _Run:
+    def __init__(self, *, raise_errors: bool, retries: bool) -> None:
+        self.broker = MemoryBroker()
+        self._raise_errors = raise_errors
+        self._retries = retries
+        self._commits = Commits()
+        self._seen: dict[int, None] = {}
+        self._attempts = 0
+
+    def until_nothing_is_ready(self) -> None:
+        self._adopt_queued()
+        while (ticket := self._next_ticket()) is not None:
+            self._attempts += 1
+            if self._attempts > MAX_ATTEMPTS:
+                raise RuntimeError(f"After {MAX_ATTEMPTS} attempts there is still something ready to run.")
+            self._run(ticket)
+
+    def statuses(self) -> list[JobStatus]:
+        found = Job.objects.using(database.alias()).in_bulk(list(self._seen))
+        return describe_all([found[pk] for pk in self._seen if pk in found])
+
+    def _adopt_queued(self) -> None:
+        """Jobs that have a ticket elsewhere, such as at a broker that no test's worker serves."""
+        rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by("queued_at", "pk")
+        self.broker.push([Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority) for job in rows])
+
+    def _next_ticket(self) -> Ticket | None:
+        ticket = self.broker.take()
+        if ticket is None:
+            dependencies.follow_up()
+            if self._retries:
+                self._make_retries_due()
+            dispatch.dispatch()
+            self._commits.run()
+            ticket = self.broker.take()
+        return ticket
+
+    def _make_retries_due(self) -> None:
+        now = database.now()
+        rows = Job.objects.using(database.alias()).filter(status__in=[Status.FAILED, Status.TIMED_OUT])
+        rows.filter(ready_at__gt=now).update(ready_at=now)
+
+    def _run(self, ticket: Ticket) -> None:
+        claim._verdicts.clear()  # noqa: SLF001  (a test may have changed rights a moment ago)
+        claimed = claim.claim([ticket], WORKER)
+        self._commits.run()
+        for item in claimed:
+            self._seen[item.pk] = None
+            call = _Call(item.handler, self._commits)
+            item.handler = call
+            ended = self._attempt(item)
+            settle.settle([ended], WORKER)
+            self._commits.run()
+            self._raise(call.error, ended)
+        if (
+            not claimed
+            and Job.objects.using(database.alias()).filter(pk=ticket.pk, status__in=sorted(TERMINAL)).exists()
+        ):
+            self._seen[ticket.pk] = None
+
+    def _attempt(self, claimed: claim.Claimed) -> outcomes.Outcome:
+        runner = _Runner(claimed)
+        context = execution.context_for(claimed, runner)
+        if not held_open():
+            ended = execution.run(claimed, context)
+            runner.write()
+            return ended
+        shelter = Shelter(self._commits)
+        ended = execution.attempt(claimed, context)
+        shelter.leave()
+        runner.write()
+        self._commits.run()
+        return ended
+
+    def _raise(self, error: BaseException | None, ended: outcomes.Outcome) -> None:
+        if isinstance(error, KeyboardInterrupt):  # it was meant for the test run
+            raise error
+        if not self._raise_errors:
+            return
+        if isinstance(error, Exception) and not isinstance(error, RetryLater):
+            raise error
+        if error is None and isinstance(ended, outcomes.Raised):  # the result could not be stored
+            raise PermanentError(ended.text)
+
+
+class _Call:
+    """The handler. Remembers what it raised, and in a test's transaction does what it left for its commits."""
+
+    def __init__(self, handler: Callable[[Any], Any], commits: Commits) -> None:
+        self._handler = handler
+        self._commits = commits
+        self.error: BaseException | None = None
+
+    def __call__(self, context: Any) -> Any:
+        try:
+            value = self._handler(context)
+            if inspect.isawaitable(value):
+                value = coroutines.run(value, context.checkpoint)
+            self._commits.run()
+        except BaseException as error:
+            self.error = None if isinstance(error, Interruption) else error
+            raise
+        return value
+
+
+class _Runner:
+    """What the handler's context talks to: progress is written at once, a cancel is looked for at each call.
+
+    The event loop of an async handler may not ask the database: what is said there is written afterwards.
+    """
+
+    def __init__(self, claimed: claim.Claimed) -> None:
+        self._key = (claimed.pk, claimed.attempt)
+        self._board = ProgressBoard()
+        self._lost = False
+
+    def report(self, percent: int, message: str | None) -> None:
+        self._board.report(self._key, percent, message)
+        if not _in_event_loop():
+            self.write()
+
+    def write(self) -> None:
+        # In a transaction that the handler broke nothing can be written; progress is no reason to fail.
+        with contextlib.suppress(DatabaseError):
+            self._lost = bool(self._board.flush()) or self._lost
+
+    def is_canceled(self) -> bool:
+        if _in_event_loop():
+            return self._lost
+        rows = Job.objects.using(database.alias()).filter(pk=self._key[0], cancel_requested_at__isnull=False)
+        return self._lost or rows.exists()
+
+    def check(self) -> None:
+        if self.is_canceled():
+            raise JobCanceled
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    shielded = interruptible
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Pages of jobs: newest first, filtered, scoped, by a constant number of statements."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs import get_job_status, list_jobs
+from django_jobs.engine import database
+from django_jobs.exceptions import JobNotFound
+from django_jobs.models import Organization
+from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def names(**filters: Any) -> list[str]:
+    return [status.job_id for status in list_jobs(**filters)]
+
+
+def test_without_filters_all_jobs_are_listed_newest_first() -> None:
+    jobs = [pending_job() for _ in range(3)]
+    assert names() == [job.name for job in reversed(jobs)]
+
+
+def test_a_page_holds_twenty_jobs() -> None:
+    kind, organization = make_job_type(), make_organization()
+    for _ in range(21):
+        pending_job(kind, organization)
+    assert len(list_jobs()) == 20
+
+
+def test_pages_follow_each_other() -> None:
+    jobs = [pending_job() for _ in range(5)]
+    assert names(limit=2) + names(limit=2, offset=2) + names(limit=2, offset=4) == [job.name for job in reversed(jobs)]
+
+
+def test_behind_the_last_page_there_is_nothing() -> None:
+    pending_job()
+    assert list_jobs(offset=1) == []
+
+
+def test_one_organization_by_its_id_or_itself() -> None:
+    pending_job()
+    job = pending_job()
+    assert names(organization=job.organization_name) == [job.name]
+    assert names(organization=job.organization) == [job.name]
+
+
+@pytest.mark.parametrize("organization", ["ORG-1999-00001", "", 7, Organization(name="unsaved")])
+def test_an_unknown_organization_is_not_found(organization: Any) -> None:
+    with pytest.raises(JobNotFound):
+        list_jobs(organization)
+
+
+def test_one_status_or_several() -> None:
+    pending, completed, _ = job_in("Pending"), job_in("Completed"), job_in("Running")
+    assert names(status="Pending") == [pending.name]
+    assert names(status=["Completed", "Pending"]) == [completed.name, pending.name]
+    assert names(status=[]) == []
+
+
+def test_one_type_or_several_by_name_or_themselves() -> None:
+    first, second, _ = pending_job(), pending_job(), pending_job()
+    assert names(job_type=first.job_type_id) == [first.name]
+    assert names(job_type=[first.job_type, second.job_type_id]) == [second.name, first.name]
+
+
+@pytest.mark.parametrize("status", ["completed", "Done", "", 3])
+def test_an_unknown_status_is_named(status: Any) -> None:
+    with pytest.raises(ValueError, match="is not a status; use Pending, Queued"):
+        list_jobs(status=[status])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("limit", 0), ("limit", -1), ("limit", 1001), ("limit", "5"), ("limit", True), ("offset", -1), ("offset", 10_001)],
+)
+def test_a_page_out_of_range_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be a number from"):
+        list_jobs(**{field: value})
+
+
+def test_a_user_sees_the_jobs_of_the_own_organizations() -> None:
+    organization = make_organization()
+    pending_job()
+    job = pending_job(organization=organization)
+    user = make_user(member_of=[organization])
+    assert names(user=user) == names(user=user, organization=organization.name) == [job.name]
+
+
+def test_a_user_of_no_organization_sees_nothing() -> None:
+    pending_job()
+    assert names(user=make_user()) == []
+
+
+def test_another_organization_is_not_found() -> None:
+    job = pending_job()
+    with pytest.raises(JobNotFound):
+        list_jobs(job.organization_name, user=make_user(member_of=[make_organization()]))
+
+
+def test_a_system_admin_sees_everything() -> None:
+    jobs = [pending_job(), pending_job()]
+    admin = make_system_admin()
+    assert names(user=admin) == [job.name for job in reversed(jobs)]
+    assert names(user=admin, organization=jobs[0].organization_name) == [jobs[0].name]
+
+
+def test_an_entry_is_the_jobs_status() -> None:
+    organization = make_organization()
+    kind = make_job_type()
+    parents = [pending_job(kind, organization) for _ in range(2)]
+    pending_job(kind, organization, depends_on=parents)
+    _, claimed = running_job(organization=organization)
+    end(returned(claimed, {"rows": 3}, "a.pdf"))
+    pending_job(run_at=database.now() + dt.timedelta(hours=1))
+    listed = list_jobs()
+    assert listed == [get_job_status(status.job_id) for status in listed]
+    assert [status.waiting_for for status in listed] == ["run_at", None, "dependency", "window", "window"]
+    assert listed[2].depends_on == [job.name for job in parents]
+
+
+def statements(**filters: Any) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        list_jobs(**filters)
+    return len(queries)
+
+
+@pytest.mark.parametrize("with_user", [False, True])
+def test_a_page_takes_as_many_statements_however_many_jobs_it_holds(with_user: bool) -> None:
+    organizations = [make_organization(), make_organization()]
+    user = make_user(member_of=organizations) if with_user else None
+    parent = pending_job(organization=organizations[0])
+    start(pending_job(organization=organizations[0]))
+    pending_job(organization=organizations[0], depends_on=parent)
+    list_jobs(user=user)  # the user's permissions are read once
+    before = statements(user=user)
+    for organization in organizations * 4:
+        job = pending_job(organization=organization)
+        pending_job(organization=organization, depends_on=job)
+        job_in("Queued", organization=organization)
+    assert len(list_jobs(user=user, limit=100)) > 20
+    assert statements(user=user, limit=100) == before
+
+
+def test_ended_jobs_ask_for_rows_and_parents_alone() -> None:
+    job_in("Completed")
+    assert statements() == 2
+
+
+def test_an_empty_page_asks_for_rows_alone() -> None:
+    assert statements() == 1

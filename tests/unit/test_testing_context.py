@@ -1,0 +1,122 @@
+"""A context for calling a handler like any function."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from typing import Any
+
+import pytest
+from rest_framework import serializers
+
+from django_jobs import JobCanceled, JobContext, job_handler
+from django_jobs.engine import declarations, outputs
+from django_jobs.engine.payloads import NotStorable
+from django_jobs.exceptions import PermanentError
+from django_jobs.testing import make_context
+from tests.support import handlers
+
+
+def test_a_handler_is_called_like_any_function() -> None:
+    assert handlers.echo(make_context({"a": 1})) == {"echo": {"a": 1}}
+
+
+def test_it_is_the_context_that_handlers_get() -> None:
+    assert isinstance(make_context(), JobContext)
+
+
+def test_parameters_have_the_form_in_which_they_are_stored() -> None:
+    assert make_context({"day": dt.date(2026, 1, 2), "pair": (1, 2)}).parameters == {
+        "day": "2026-01-02",
+        "pair": [1, 2],
+    }
+
+
+def test_without_parameters_there_are_none() -> None:
+    context = make_context()
+    assert (context.parameters, context.metadata, context.attempt, context.timeout_seconds) == ({}, {}, 1, 300)
+
+
+def test_parameters_that_no_job_could_have_are_refused() -> None:
+    with pytest.raises(NotStorable):
+        make_context({"a": {1, 2}})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("job_id", "JOB-2027-00007"),
+        ("job_type", "report"),
+        ("organization", "ACME"),
+        ("metadata", {"trace": "1"}),
+        ("attempt", 3),
+        ("timeout_seconds", 5),
+    ],
+)
+def test_the_test_says_what_matters_to_it(field: str, value: Any) -> None:
+    assert getattr(make_context(**{field: value}), field) == value
+
+
+def test_another_field_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match="no attemt"):
+        make_context(attemt=2)
+
+
+def test_progress_is_recorded() -> None:
+    context = make_context()
+    handlers.report_progress(context)
+    assert context.progress == [(0, "at 0"), (50, "at 50"), (100, "at 100")]
+
+
+def test_a_saved_file_is_kept_in_memory() -> None:
+    context = make_context({"text": "hello"})
+    reference = handlers.save_text(context)["output_reference"]
+    assert context.outputs == {reference: b"hello"}
+    assert outputs.belongs_to(reference, context.organization, context.job_id)
+
+
+@pytest.mark.parametrize("content", [b"abc", "abc", io.BytesIO(b"abc")], ids=["bytes", "text", "file"])
+def test_every_kind_of_content_is_kept(content: Any) -> None:
+    context = make_context()
+    assert context.outputs[context.save_output("a.txt", content)] == b"abc"
+
+
+def test_nobody_cancels_it() -> None:
+    context = make_context()
+    assert not context.is_canceled()
+    with context.shielded():
+        context.update_progress(1)
+
+
+def test_a_test_may_cancel_it() -> None:
+    context = make_context()
+    context.cancel()
+    assert context.is_canceled()
+    with pytest.raises(JobCanceled):
+        context.update_progress(50)
+
+
+def test_without_a_serializer_the_validated_data_are_the_parameters() -> None:
+    assert make_context({"a": 1}).validated_data == {"a": 1}
+
+
+class Numbers(serializers.Serializer[Any]):
+    day = serializers.DateField()
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A type whose parameters a serializer checks."""
+    monkeypatch.setattr(declarations, "_declared", {})
+    job_handler("dated", parameters=Numbers)(handlers.do_nothing)
+    return "dated"
+
+
+def test_the_validated_data_are_those_of_the_types_serializer(declared: str) -> None:
+    context = make_context({"day": dt.date(2026, 1, 2)}, job_type=declared)
+    assert context.validated_data == {"day": dt.date(2026, 1, 2)}
+
+
+def test_invalid_parameters_have_no_validated_data(declared: str) -> None:
+    with pytest.raises(PermanentError, match="day"):
+        _ = make_context({"day": "never"}, job_type=declared).validated_data
