@@ -12,24 +12,37 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from django_jobs.engine.access import AccessPolicy
+    from django_jobs.engine.asynchronous import acancel_job, aget_job_status, asubmit_job, await_job
     from django_jobs.engine.context import JobContext
     from django_jobs.engine.control import cancel_job, retry_job
-    from django_jobs.engine.status import JobStatus, get_job_history, get_job_status, wait_for_job
+    from django_jobs.engine.declarations import job_handler
+    from django_jobs.engine.history import get_job_history
+    from django_jobs.engine.listing import list_jobs
+    from django_jobs.engine.metrics import get_job_metrics
+    from django_jobs.engine.status import JobStatus, get_job_status
     from django_jobs.engine.submission import submit_job
+    from django_jobs.engine.waiting import wait_for_job
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
 
 _HOMES = {
     "AccessPolicy": "django_jobs.engine.access",
+    "acancel_job": "django_jobs.engine.asynchronous",
+    "aget_job_status": "django_jobs.engine.asynchronous",
+    "asubmit_job": "django_jobs.engine.asynchronous",
+    "await_job": "django_jobs.engine.asynchronous",
     "JobContext": "django_jobs.engine.context",
     "cancel_job": "django_jobs.engine.control",
     "retry_job": "django_jobs.engine.control",
+    "job_handler": "django_jobs.engine.declarations",
     "JobStatus": "django_jobs.engine.status",
-    "get_job_history": "django_jobs.engine.status",
+    "get_job_history": "django_jobs.engine.history",
+    "list_jobs": "django_jobs.engine.listing",
+    "get_job_metrics": "django_jobs.engine.metrics",
     "get_job_status": "django_jobs.engine.status",
-    "wait_for_job": "django_jobs.engine.status",
     "submit_job": "django_jobs.engine.submission",
+    "wait_for_job": "django_jobs.engine.waiting",
     "JobCanceled": "django_jobs.exceptions",
     "PermanentError": "django_jobs.exceptions",
     "RetryLater": "django_jobs.exceptions",
@@ -49,10 +62,17 @@ __all__ = [
     "RetryLater",
     "Status",
     "TransientError",
+    "acancel_job",
+    "aget_job_status",
+    "asubmit_job",
+    "await_job",
     "cancel_job",
     "get_job_history",
+    "get_job_metrics",
     "get_job_status",
     "get_organization_model",
+    "job_handler",
+    "list_jobs",
     "retry_job",
     "submit_job",
     "wait_for_job",

@@ -17,27 +17,34 @@ class JobsError(Exception):
 
 
 class InvalidSubmission(JobsError):
-    """The submission was refused; ``errors`` maps each field to its messages."""
+    """The submission was refused; ``errors`` maps each field to its messages.
 
-    def __init__(self, errors: dict[str, list[str]]) -> None:
+    Of many at once, ``by_index`` has the errors of each bad one by its place, and ``errors`` all of them, with fields
+    such as ``3.parameters``.
+    """
+
+    def __init__(self, errors: dict[str, list[str]], by_index: dict[int, dict[str, list[str]]] | None = None) -> None:
         super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
         self.errors = errors
+        self.by_index = by_index or {}
 
 
 class DuplicateJob(JobsError):
-    """The same work was submitted moments ago; ``existing`` is that job."""
+    """The same work was submitted moments ago; ``existing`` is that job, ``index`` the place among many at once."""
 
-    def __init__(self, existing: Job) -> None:
+    def __init__(self, existing: Job, index: int = 0) -> None:
         super().__init__(f"The same work was submitted as {existing.name} ({existing.status}).")
         self.existing = existing
+        self.index = index
 
 
 class RetryableRefusal(JobsError):
-    """A refusal that will pass; ``retry_after`` is in seconds."""
+    """A refusal that will pass; ``retry_after`` is in seconds, ``index`` the place among many at once."""
 
-    def __init__(self, message: str, retry_after: float) -> None:
+    def __init__(self, message: str, retry_after: float, index: int = 0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.index = index
 
 
 class QueueFull(RetryableRefusal):
@@ -51,8 +58,8 @@ class RateLimited(RetryableRefusal):
 class InvalidTransition(JobsError):
     """The job is in a status that does not allow this."""
 
-    def __init__(self, job_id: str, status: str, verb: str) -> None:
-        super().__init__(f"Cannot {verb} {job_id}: it is {status}.")
+    def __init__(self, job_id: str, status: str, verb: str, reason: str = "") -> None:
+        super().__init__(f"Cannot {verb} {job_id}: {reason or f'it is {status}'}.")
         self.job_id = job_id
         self.status = status
         self.verb = verb

@@ -1,4 +1,4 @@
-"""What the claim reads: jobs and their types in one prepared statement, because every job passes here.
+"""What the claim reads: jobs and their types in one statement, because every job passes here.
 
 The same through the ORM took three times as long, most of it spent before the database was asked.
 """
@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django_jobs.engine import database
+from django_jobs.engine import database, statements
 from django_jobs.models import Job, JobType
 
 
@@ -43,7 +43,7 @@ def _sql() -> str:
     columns = ["j.id", *(f"j.{name}" for name in _JOB_FIELDS), *(f"t.{name}" for name in _TYPE_FIELDS)]
     return (
         f"SELECT {', '.join(columns)} FROM {Job._meta.db_table} j "
-        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id IN "
+        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id "
     )
 
 
@@ -52,14 +52,15 @@ def read_rows(pks: Sequence[int]) -> list[Row]:
     if not pks:
         return []
     to_organization_pk = Job._meta.get_field("organization").target_field.to_python
-    with database.connection().cursor() as cursor:
-        cursor.execute(f"{_sql()} ({', '.join(['%s'] * len(pks))})", list(pks))
-        found = map(Row._make, cursor.fetchall())
-        return [
-            row._replace(
-                organization_id=to_organization_pk(row.organization_id),
-                input_parameters=json.loads(row.input_parameters),
-                metadata=json.loads(row.metadata),
-            )
-            for row in found
-        ]
+    if database.is_postgresql():
+        found = statements.fetch(f"{_sql()} = ANY(%s)", [list(pks)], rows=len(pks), newest=max(pks))
+    else:
+        found = statements.fetch(f"{_sql()} IN ({', '.join(['%s'] * len(pks))})", list(pks))
+    return [
+        row._replace(
+            organization_id=to_organization_pk(row.organization_id),
+            input_parameters=json.loads(row.input_parameters),
+            metadata=json.loads(row.metadata),
+        )
+        for row in map(Row._make, found)
+    ]

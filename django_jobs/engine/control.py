@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_jobs.engine import database, dispatch
+from django_jobs.engine import database, dependencies, dispatch
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs.engine.transitions.lives import NEW_LIFE
 from django_jobs.exceptions import BrokerUnavailable, InvalidTransition, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
@@ -63,29 +64,24 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_retry(user, job):
         raise PermissionDenied(f"You may not retry {job.name}.")
-    values = {
-        "retry_count": 0,
-        "next_retry_at": None,
-        "error_message": "",
-        "error_type": "",
-        "result": None,
-        "output_reference": "",
-        "progress": 0,
-        "progress_message": "",
-        "queued_at": None,
-        "started_at": None,
-        "completed_at": None,
-        "canceled_at": None,
-        "cancel_requested_at": None,
-        "canceled_by": "",
-        "worker_name": "",
-        "ready_at": NOW,
-    }
-    item = Move(pk=job.pk, to_status=Status.PENDING, message="Retried by hand", values=values)
-    if not move([item], sources=RETRYABLE_BY_HAND, actor=_actor(user)):
-        raise InvalidTransition(job.name, find_job(job.name).status, "retry")
+    actor = _actor(user)
+    database.in_transaction(lambda: _retry(job, actor))
     database.on_commit(dispatch.wake)
     return find_job(job.name)
+
+
+def _retry(job: Job, actor: str) -> None:
+    parent = dependencies.dead_parent(job)
+    if parent is not None and job.status in RETRYABLE_BY_HAND:
+        raise InvalidTransition(job.name, job.status, "retry", f"it waits for {parent}, which must be retried first")
+    has_parents = job.parent_links.exists()
+    values = {**NEW_LIFE, "ready_at": None if has_parents else NOW}
+    item = Move(pk=job.pk, to_status=Status.PENDING, message="Retried by hand", values=values)
+    moved = move([item], sources=RETRYABLE_BY_HAND, actor=actor)
+    if not moved:
+        raise InvalidTransition(job.name, find_job(job.name).status, "retry")
+    if has_parents or moved[0].has_children:
+        dependencies.remind([job.pk])
 
 
 def _actor(user: Any) -> str:

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, dispatch, leases, reconciliation, retention
+from django_jobs.engine import database, dependencies, dispatch, duplicates, leases, reconciliation, retention, tenancy
 from django_jobs.models import EngineLease, Worker
 
 logger = logging.getLogger("django_jobs")
@@ -35,6 +35,7 @@ class Scheduler:
         self._pruner = retention.Pruner()
         self._next_pruning = 0.0
         self._tickets = reconciliation.TicketWatch()
+        self._orphans = tenancy.OrphanWatch()
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -104,7 +105,10 @@ class Scheduler:
             "dispatch": dispatch.wake,
             "rescue_expired": self._rescue,
             "reissue_tickets": self._tickets.reissue_lost,
+            "follow_up": dependencies.follow_up,
+            "bury_orphans": self._orphans.bury,
             "prune": self._prune,
+            "forget_duplicates": duplicates.forget_expired,
             "forget_workers": forget_workers,
         }
 

@@ -1,23 +1,18 @@
-"""Submitting a job: validate, create, and ring the bell once it is committed."""
+"""Submitting jobs, one or many: validate, create, and ring the bell once they are committed."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.utils import timezone
-
-from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, dispatch, events, targets
-from django_jobs.engine.access import get_policy
-from django_jobs.engine.insertion import insert_job
-from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
-from django_jobs.exceptions import InvalidSubmission, PermissionDenied
+from django_jobs.engine import bulk, database, dispatch, events, insertion, limits, requests, targets
+from django_jobs.engine.requests import Request
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError
 from django_jobs.models import Job, JobType
-from django_jobs.statuses import Priority, Status
 
-MAX_METADATA_BYTES = 4096
+ON_DUPLICATE = ("raise", "return")
+MAX_TRIES = 10
 
 
 def submit_job(
@@ -25,109 +20,102 @@ def submit_job(
     organization: Any,
     parameters: Mapping[str, Any] | None = None,
     priority: str | int | None = None,
+    depends_on: str | Job | Iterable[str | Job] | None = None,
     *,
     user: Any = None,
     run_at: dt.datetime | None = None,
     metadata: Mapping[str, Any] | None = None,
+    on_duplicate: str = "raise",
 ) -> Job:
     """Submit one job and return it.
 
-    ``organization`` is an id or an instance; ``priority`` a label or number, by default the type's; ``user`` the
-    owner, whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
-    ``metadata`` a JSON object of up to 4 kB for correlation ids and the like.
+    ``organization`` is an id or an instance; ``priority`` a label or number, by default the type's; ``depends_on`` a
+    job or job id, or a list of them, that must complete first; ``user`` the owner, whose rights are checked (None:
+    trusted server code); ``run_at`` the moment before which it does not run; ``metadata`` a JSON object of up to 4 kB
+    for correlation ids and the like; ``on_duplicate="return"`` gives the earlier job where the same work was
+    submitted within the type's window, instead of raising DuplicateJob.
 
-    Inside a transaction the job is as lasting as the transaction, and reaches the broker only if that commits.
-    Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
+    Inside a transaction the job is as lasting as the transaction, and reaches the broker only if that commits; a
+    refusal leaves the transaction usable. Raises InvalidSubmission, whose ``errors`` name each field,
+    PermissionDenied, DuplicateJob, QueueFull and RateLimited.
     """
-    errors: dict[str, list[str]] = {}
-    kind, tenant = targets.read_both(job_type, organization)
-    if kind is None or tenant is None:
-        kind, tenant = targets.read_type(job_type, errors), targets.read_organization(organization, errors)
-    _check_open(kind, tenant, errors)
-    values = {
-        "priority": _check_priority(priority, kind, errors),
-        "input_parameters": _check_object(parameters, "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES), errors),
-        "metadata": _check_object(metadata, "metadata", MAX_METADATA_BYTES, errors),
-        "run_at": _check_run_at(run_at, errors),
-    }
-    if errors or kind is None or tenant is None:
+    errors: requests.Errors = {}
+    if on_duplicate not in ON_DUPLICATE:
+        errors["on_duplicate"] = ["Use 'raise' or 'return'."]
+    values = requests.check_values(parameters, metadata, priority, run_at, depends_on, errors)
+    for trial in range(MAX_TRIES):
+        try:
+            request = _examine(job_type, organization, values, user, {**errors})
+            limits.check([request.targets])
+            insertion.insert(request)
+        except targets.TargetsChanged:
+            targets.forget()
+        except DuplicateJob as duplicate:
+            if on_duplicate == "return":
+                return duplicate.existing
+            raise
+        except JobsError:
+            if trial or not targets.forget():
+                raise  # judged by what was just read
+        else:
+            _tell_later([request])
+            return request.job
+    raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
+
+
+def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -> list[Job]:
+    """Submit many jobs, all or nothing, in a few statements; they come back in the given order.
+
+    Each item takes :func:`submit_job`'s arguments by name, without ``user`` and ``on_duplicate``. InvalidSubmission
+    has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull tell the ``index`` of the first
+    culprit.
+    """
+    items = _as_list(submissions)
+    if not items:
+        return []
+    submitted = bulk.submit(items, user)
+    _tell_later(submitted)
+    return [request.job for request in submitted]
+
+
+def _as_list(submissions: object) -> list[Any]:
+    if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
+        raise InvalidSubmission({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
+    return list(submissions)
+
+
+def _examine(job_type: Any, organization: Any, values: requests.Values, user: Any, errors: requests.Errors) -> Request:
+    found = targets.read(job_type, organization, errors)
+    if found is not None:
+        requests.check_permission(user, found)
+        errors.update(requests.check_open(found))
+        if values.parents:
+            requests.check_parents(values, found, requests.read_parents(values.parents), errors)
+        requests.check_parameters(values, found, errors)
+    if errors or found is None:
         raise InvalidSubmission(errors)
-    if user is not None and not get_policy().can_submit(user, tenant, kind):
-        raise PermissionDenied(f"You may not submit {kind.type_name} for this organization.")
-    job = _new_job(kind, tenant, user, values)
-    insert_job(job)
-    _remember_uncommitted(job)
-    database.on_commit(lambda: dispatch.submitted(job))
-    events.submitted(job)
-    return job
+    return requests.build(found, values, user)
 
 
-def _new_job(kind: JobType, tenant: Any, user: Any, values: dict[str, Any]) -> Job:
-    return Job(
-        job_type=kind,
-        organization_id=tenant.pk,
-        organization_name=str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
-        owner_id=getattr(user, "pk", None),
-        owner_name=clean_text(user.get_username(), 150) if user is not None else "",
-        status=Status.PENDING,
-        max_retries=kind.max_retries,
-        retry_delay=kind.retry_delay,
-        timeout_seconds=kind.default_timeout,
-        job_hash=job_hash(kind.type_name, tenant.pk, values["input_parameters"]),
-        **values,
-    )
+def _tell_later(submitted: Sequence[Request]) -> None:
+    """What follows the commit: parents are looked at, the bell is rung, the world is told."""
+    jobs = [request.job for request in submitted]
+    _remember_uncommitted(jobs)
+    if len(jobs) > 1:
+        database.on_commit(dispatch.wake)
+    elif not submitted[0].parents:
+        database.on_commit(lambda: dispatch.submitted(jobs[0]))
+    events.submitted(*jobs)
 
 
-def _check_open(kind: JobType | None, tenant: Any, errors: dict[str, list[str]]) -> None:
-    if kind is not None and not kind.is_enabled:
-        errors["job_type"] = [f"The job type {kind.type_name!r} is disabled."]
-    if tenant is not None and not get_policy().is_active(tenant):
-        errors["organization"] = ["This organization is not active."]
-
-
-def _check_priority(priority: object, kind: JobType | None, errors: dict[str, list[str]]) -> int:
-    if priority is None:
-        return int(kind.default_priority) if kind is not None else int(Priority.NORMAL)
-    try:
-        return int(Priority.parse(priority))
-    except ValueError:
-        errors["priority"] = [f"Use one of {', '.join(Priority.labels)}."]
-        return int(Priority.NORMAL)
-
-
-def _check_object(value: object, field: str, max_bytes: int, errors: dict[str, list[str]]) -> Any:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        errors[field] = ["Give an object (a dict), or nothing."]
-        return {}
-    try:
-        return storable(dict(value), field, max_bytes)
-    except NotStorable as error:
-        errors[field] = [str(error)]
-        return {}
-
-
-def _check_run_at(run_at: object, errors: dict[str, list[str]]) -> dt.datetime | None:
-    if run_at is None:
-        return None
-    if not isinstance(run_at, dt.datetime) or timezone.is_naive(run_at):
-        errors["run_at"] = ["Give a datetime with a time zone."]
-        return None
-    try:
-        return run_at.astimezone(dt.UTC)
-    except OverflowError:
-        errors["run_at"] = ["This moment is out of range."]
-        return None
-
-
-def _remember_uncommitted(job: Job) -> None:
+def _remember_uncommitted(jobs: Sequence[Job]) -> None:
     """So that waiting for a job that no worker can see yet is refused at once."""
     connection = database.connection()
     if connection.in_atomic_block:
         _, waiting = _uncommitted(connection)
-        waiting.add(job.pk)
-        database.on_commit(lambda: waiting.discard(job.pk))
+        pks = {job.pk for job in jobs}
+        waiting |= pks
+        database.on_commit(lambda: waiting.difference_update(pks))
 
 
 def _uncommitted(connection: Any) -> tuple[Any, set[int]]:

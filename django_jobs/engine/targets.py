@@ -1,76 +1,184 @@
-"""Reading what a submission names: its job type and its organization, or what is wrong with the names."""
+"""What a submission names: its job type and its organization, as they are now, or what is wrong with the names."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import models
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.payloads import clean_text
 from django_jobs.models import JobType, get_organization_model
 
-
-def read_both(job_type: object, organization: object) -> tuple[JobType | None, Any]:
-    """Both in one round trip, on PostgreSQL; (None, None) when that does not find both, or elsewhere.
-
-    Reading them one by one was a third of what a submission costs.
-    """
-    kind_name = job_type.pk if isinstance(job_type, JobType) else job_type
-    model = get_organization_model()
-    by_pk = isinstance(organization, model)
-    key: Any = getattr(organization, "pk", None) if by_pk else organization
-    if not database.is_postgresql() or not _is_name(kind_name) or not (by_pk or _is_name(key)):
-        return None, None
-    sql, columns = _plan(model, "pk" if by_pk else str(jobs_settings.ORGANIZATION_ID_FIELD))
-    with database.connection().cursor() as cursor:
-        cursor.execute(sql, [kind_name, key])
-        row = cursor.fetchone()
-    if row is None:
-        return None, None
-    count = len(columns[0])
-    kind = JobType.from_db(database.alias(), columns[0], row[:count])
-    return kind, model.from_db(database.alias(), columns[1], row[count:])
+#: (ctid, xmin) of the job type's and the organization's row: PostgreSQL's own name for one version of a row.
+Versions = tuple[str, str, str, str]
+MAX_REMEMBERED = 2_000
 
 
-@functools.cache
-def _plan(model: Any, field_name: str) -> tuple[str, tuple[list[str], list[str]]]:
-    fields = [list(kind._meta.concrete_fields) for kind in (JobType, model)]
-    selected = ", ".join(f'{name}."{field.column}"' for name, own in zip("to", fields, strict=True) for field in own)
-    id_field = model._meta.pk if field_name == "pk" else model._meta.get_field(field_name)
-    sql = (
-        f'SELECT {selected} FROM "{JobType._meta.db_table}" t, "{model._meta.db_table}" o '
-        f'WHERE t.type_name = %s AND o."{id_field.column}" = %s'
-    )
-    return sql, ([field.attname for field in fields[0]], [field.attname for field in fields[1]])
+class TargetsChanged(Exception):
+    """What was remembered of type or organization is no longer so; read again."""
+
+
+class Targets(NamedTuple):
+    """With ``versions``, both come from memory or may go there, and the insertion must see that they still hold."""
+
+    kind: JobType
+    organization: Any
+    versions: Versions | None = None
+
+
+def read(job_type: object, organization: object, errors: dict[str, list[str]]) -> Targets | None:
+    """Both, or None with what is wrong in ``errors``."""
+    return _recall(job_type, organization) or read_all([(job_type, organization)], [errors])[0]
+
+
+def read_all(wanted: Sequence[tuple[object, object]], errors: Sequence[dict[str, list[str]]]) -> list[Targets | None]:
+    """The same for many pairs, in two statements. Instances that were passed are read too: they may be old."""
+    keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
+    kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
+    tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})
+    found: list[Targets | None] = []
+    for (job_type, organization), (kind_key, tenant_key), own in zip(wanted, keys, errors, strict=True):
+        kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
+        if kind is None:
+            own["job_type"] = [_missing("job type", job_type, isinstance(job_type, str | JobType))]
+        if tenant is None:
+            own["organization"] = [_missing("organization", organization, _is_id(organization))]
+        found.append(Targets(kind, tenant) if kind is not None and tenant is not None else None)
+    return found
+
+
+def _missing(what: str, named: object, is_id: bool) -> str:
+    if not is_id or named == "":
+        return f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
+    return f"There is no {what} {clean_text(getattr(named, 'pk', named), 140)!r}."
 
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value) and "\x00" not in value
 
 
-def read_type(job_type: object, errors: dict[str, list[str]]) -> JobType | None:
-    """The job type, or None with the reason in ``errors``."""
+def _kind_key(job_type: object) -> str | None:
     name = job_type.pk if isinstance(job_type, JobType) else job_type
-    if not isinstance(name, str) or not _is_name(name):
-        errors["job_type"] = ["Give the name of a job type."]
+    return name if isinstance(name, str) and _is_name(name) else None
+
+
+def _read_kinds(names: set[str]) -> dict[str, JobType]:
+    rows = JobType.objects.using(database.alias()).filter(pk__in=names) if names else []
+    return {kind.pk: kind for kind in rows}
+
+
+def _is_id(organization: object) -> bool:
+    if isinstance(organization, get_organization_model()):
+        return True
+    return isinstance(organization, str | int | uuid.UUID) and not isinstance(organization, bool)
+
+
+def _tenant_key(organization: Any) -> tuple[str, Any] | None:
+    """(field, value) by which an organization is found; None for what cannot be an id."""
+    if isinstance(organization, get_organization_model()):
+        return None if organization.pk is None else ("pk", organization.pk)
+    if not _is_id(organization) or not (_is_name(organization) or not isinstance(organization, str)):
         return None
-    kind = JobType.objects.using(database.alias()).filter(pk=name).first()
-    if kind is None:
-        errors["job_type"] = [f"There is no job type {clean_text(name, 100)!r}."]
-    return kind
+    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    try:
+        return (name, _field(name).to_python(organization))
+    except ValidationError:  # no value that this kind of id could have
+        return None
 
 
-def read_organization(organization: Any, errors: dict[str, list[str]]) -> Any:
-    """The organization as it is now, whatever an instance that was passed says; None with the reason in ``errors``."""
+def _field(name: str) -> Any:
+    meta = get_organization_model()._meta
+    return meta.pk if name == "pk" else meta.get_field(name)
+
+
+def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
+    found: dict[tuple[str, Any], Any] = {}
+    for name in {name for name, _ in keys}:
+        values = [value for own, value in keys if own == name]
+        rows = get_organization_model()._default_manager.using(database.alias()).filter(**{f"{name}__in": values})
+        found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
+    return found
+
+
+# What follows is PostgreSQL's short way: a submission was a third cheaper once it no longer read both rows each time.
+# What is remembered is exact, because the INSERT asks whether these very versions of the rows are still the valid ones.
+
+_remembered: dict[tuple[Any, ...], tuple[tuple[Any, ...], tuple[Any, ...], Versions]] = {}
+
+
+def _recall(job_type: object, organization: object) -> Targets | None:
+    kind_name = job_type.pk if isinstance(job_type, JobType) else job_type
     model = get_organization_model()
-    if isinstance(organization, model) and organization.pk is not None:
-        tenant = model._default_manager.filter(pk=organization.pk).first()
-    elif _is_name(organization):
-        tenant = model._default_manager.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: organization}).first()
-    else:
-        errors["organization"] = ["Give the id of an organization, or an organization."]
+    by_pk = isinstance(organization, model)
+    id_field = "pk" if by_pk else str(jobs_settings.ORGANIZATION_ID_FIELD)
+    tenant_id: Any = organization.pk if isinstance(organization, model) else organization
+    if not database.is_postgresql() or not _is_plain(model, id_field) or not _is_name(kind_name):
         return None
-    if tenant is None:
-        errors["organization"] = [f"There is no organization {clean_text(organization, 140)!r}."]
-    return tenant
+    if not by_pk and not _is_name(tenant_id):
+        return None
+    key = (database.alias(), model, kind_name, id_field, tenant_id)
+    rows = _remembered.get(key) or _read_rows(key)
+    if rows is None:
+        return None
+    kind_fields, tenant_fields = _fields(model)
+    kind = JobType.from_db(database.alias(), kind_fields, rows[0])
+    return Targets(kind, model.from_db(database.alias(), tenant_fields, rows[1]), rows[2])
+
+
+def forget() -> bool:
+    """Remember nothing, so that the next submission reads; whether anything was remembered."""
+    had = bool(_remembered)
+    _remembered.clear()
+    return had
+
+
+def _read_rows(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...], Versions] | None:
+    _, model, kind_name, id_field, tenant_id = key
+    with database.connection().cursor() as cursor:
+        cursor.execute(_sql(model, id_field), [kind_name, tenant_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    count = len(_fields(model)[0])
+    if len(_remembered) >= MAX_REMEMBERED:
+        _remembered.clear()
+    rows = _remembered[key] = (row[:count], row[count:-4], row[-4:])
+    return rows
+
+
+@functools.cache
+def _fields(model: Any) -> tuple[list[str], list[str]]:
+    """The attributes that are read of each; JSON stays deferred."""
+    own = [field.attname for field in JobType._meta.concrete_fields if not isinstance(field, models.JSONField)]
+    return own, [field.attname for field in model._meta.concrete_fields]
+
+
+@functools.cache
+def _sql(model: Any, id_field: str) -> str:
+    kind_fields, _ = _fields(model)
+    columns = [f't."{JobType._meta.get_field(name).column}"' for name in kind_fields]  # type: ignore[union-attr]
+    columns += [f'o."{field.column}"' for field in model._meta.concrete_fields]
+    columns += [f"{name}.{column}::text" for name in "to" for column in ("ctid", "xmin")]
+    by = model._meta.pk if id_field == "pk" else model._meta.get_field(id_field)
+    return (
+        f'SELECT {", ".join(columns)} FROM "{JobType._meta.db_table}" t, "{model._meta.db_table}" o '
+        f'WHERE t.type_name = %s AND o."{by.column}" = %s'
+    )
+
+
+@functools.cache
+def _is_plain(model: Any, id_field: str) -> bool:
+    """Whether one row of one table is all there is to an organization, so that its version tells of every change,
+    and its id is text, which compares with whatever was given.
+    """
+    is_text = id_field == "pk" or isinstance(model._meta.get_field(id_field), models.CharField | models.TextField)
+    hides_none = type(model._default_manager).get_queryset is models.Manager.get_queryset
+    connection = database.connection()
+    converts_none = not any(field.get_db_converters(connection) for field in model._meta.concrete_fields)
+    return bool(is_text and model._meta.managed and not model._meta.parents and hides_none and converts_none)

@@ -29,7 +29,12 @@ def reset() -> list[Organization]:
     shared().flushdb()
     for name in ("nothing", "clock"):
         JobType.objects.update_or_create(
-            pk=name, defaults={"handler_method": f"tests.benchmarks.handlers.{name}", "default_timeout": 60}
+            pk=name,
+            defaults={
+                "handler_method": f"tests.benchmarks.handlers.{name}",
+                "default_timeout": 60,
+                "deduplication_window": 0,
+            },
         )
     names = [f"BENCH-{number:02}" for number in range(ORGANIZATIONS)]
     Organization.objects.bulk_create([Organization(name=name) for name in names], ignore_conflicts=True)
@@ -47,9 +52,10 @@ def fill_backlog(jobs: int) -> None:
                     job_type_id, organization_id, organization_name, owner_name, status, priority, progress,
                     progress_message, input_parameters, metadata, output_reference, error_message, error_type,
                     retry_count, max_retries, retry_delay, job_hash, timeout_seconds, created_at, canceled_by,
+                    has_children, is_orphaned,
                     attempt, worker_name, ready_at)
                 SELECT 'nothing', %s, %s, '', 'Pending', 1, 0, '', '{{}}', '{{}}', '', '', '', 0, 5, 60, '', 60,
-                    now(), '', 0, '', now()
+                    now(), '', false, false, 0, '', now()
                 FROM generate_series(1, %s)
                 """,
                 [organization.pk, organization.name, jobs // len(organizations)],

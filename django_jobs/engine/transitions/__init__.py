@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from django_jobs.engine import database, events
 from django_jobs.engine.transitions.moves import INCREMENT, NOW, After, Move, Moved
-from django_jobs.statuses import DISPATCHABLE, may_move
+from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
 __all__ = ["INCREMENT", "NOW", "After", "Move", "Moved", "move"]
 
@@ -46,11 +46,19 @@ def move(
     def apply() -> list[Moved]:
         moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked)
         events.announce(moved)
+        if any(item.has_children and item.to_status in TERMINAL for item in moved):
+            database.on_commit(_follow_up)
         return moved
 
     if database.is_postgresql() and not _spans_shapes(moves):
         return apply()  # one statement is atomic by itself
     return database.in_transaction(apply)
+
+
+def _follow_up() -> None:
+    from django_jobs.engine import dependencies  # which itself moves jobs
+
+    dependencies.follow_up()
 
 
 def _without_readiness(item: Move) -> Move:

@@ -53,6 +53,7 @@ class Moved:
     message: str
     actor: str
     worker_name: str
+    has_children: bool = False
 
     @property
     def job_id(self) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from django_jobs.engine import database
 from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.models import DependencyTask, ExecutionLog, Job
+from django_jobs.statuses import TERMINAL
 
 
 def _resolve(job: Job, name: str, value: Any, now: dt.datetime) -> Any:
@@ -62,6 +63,8 @@ def apply_moves(
         _write(jobs, ("status", *names))
     logs = [_log(job, item, from_status, now, actor, worker_name) for job, item, from_status in moved]
     ExecutionLog.objects.using(database.alias()).bulk_create(logs)
+    tasks = [DependencyTask(job_id=job.pk) for job, _, _ in moved if job.has_children and job.status in TERMINAL]
+    DependencyTask.objects.using(database.alias()).bulk_create(tasks)
     return [_moved(job, item, from_status, actor, worker_name) for job, item, from_status in moved]
 
 
@@ -92,4 +95,5 @@ def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str)
         item.message,
         actor,
         worker_name,
+        job.has_children,
     )

@@ -1,6 +1,7 @@
 """Moving a set in one statement: lock, update and log in a chain of CTEs.
 
-Values that all rows share go in once; others travel as arrays, one element a row.
+Values that all rows share go in once; others travel as arrays, one element a row. The text of a statement depends only
+on which fields are written and how each value travels, and is made once for each such shape.
 """
 
 from __future__ import annotations
@@ -9,17 +10,26 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
-from django_jobs.engine import database
+from django_jobs.engine import database, statements
 from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.models import DependencyTask, ExecutionLog, Job
+from django_jobs.statuses import TERMINAL
 
 _FIXED = ("to_status", "attempt", "message", "traceback")
 _FIXED_TYPES = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
+
+
+class _Way(NamedTuple):
+    """How a field's value gets into the statement: ``how`` is increment, now, after or plain."""
+
+    name: str
+    how: str
+    is_shared: bool
 
 
 @functools.cache
@@ -29,110 +39,116 @@ def _column(name: str) -> tuple[str, str]:
     return str(field.column), str(field.db_type(database.connection())).split("(", maxsplit=1)[0]
 
 
+@functools.cache
 def _is_json(name: str) -> bool:
     return isinstance(Job._meta.get_field(name), models.JSONField)
 
 
-#: An expression and the parameters that it holds itself.
-_Sql = tuple[str, list[Any]]
-
-
-class _Inputs:
-    """Collects the parameters of one statement and how SQL names each value."""
-
-    def __init__(self, moves: Sequence[Move]) -> None:
-        self.moves = moves
-        self.arrays: list[str] = ["%s::bigint[]"]
-        self.names: list[str] = ["pk"]
-        self.array_params: list[Any] = [[item.pk for item in moves]]
-
-    def reference(self, values: list[Any], kind: str) -> _Sql:
-        """The SQL that yields this value for a row, and the parameters that SQL itself holds."""
-        first = values[0]
-        if all(value is first or value == first for value in values):
-            return f"%s::{kind}", [first]
-        alias = f"v{len(self.names)}"
-        self.arrays.append(f"%s::{kind}[]")
-        self.names.append(alias)
-        self.array_params.append(values)
-        return f"old.{alias}", []
-
-
-def _assignment(inputs: _Inputs, name: str) -> _Sql:
-    """``column = expression`` for one field, with the expression's parameters."""
-    column, kind = _column(name)
-    values = [item.values[name] for item in inputs.moves]
-    if values[0] is INCREMENT:
-        return f'"{column}" = j."{column}" + 1', []
+def _travel(name: str, values: list[Any]) -> tuple[_Way, list[Any]]:
+    """The way of one field's values, and what is to be sent: nothing, one value, or one a row."""
+    first = values[0]
+    how = "plain"
+    if first is INCREMENT:
+        return _Way(name, "increment", is_shared=True), []
     if any(isinstance(value, After) for value in values):
-        seconds = [value.seconds if isinstance(value, After) else None for value in values]
-        if all(second == 0 for second in seconds):
-            return f'"{column}" = statement_timestamp()', []
-        sql, params = inputs.reference(seconds, "double precision")
-        return f"\"{column}\" = statement_timestamp() + {sql} * interval '1 second'", params
-    if _is_json(name):
+        values = [value.seconds if isinstance(value, After) else None for value in values]
+        if all(seconds == 0 for seconds in values):
+            return _Way(name, "now", is_shared=True), []
+        how = "after"
+    elif name not in _FIXED_TYPES and _is_json(name):
         values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
-    sql, params = inputs.reference(values, kind)
-    return f'"{column}" = {sql}', params
+    first = values[0]
+    is_shared = all(value is first or value == first for value in values)
+    return _Way(name, how, is_shared), [first] if is_shared else [values]
 
 
-def _statement(inputs: _Inputs, fixed: dict[str, _Sql], assignments: list[_Sql], *, skip_locked: bool) -> str:
-    """The statement: lock by id, judge, update, log."""
-    sets = ", ".join([f"status = {fixed['to_status'][0]}", *(sql for sql, _ in assignments)])
-    guard = fixed["attempt"][0]
-    message, traceback = (fixed[name][0].replace("old.", "moved.") for name in ("message", "traceback"))
-    values = "".join(f", v.{name}" for name in inputs.names[1:])
-    carried = "".join(f", old.{name}" for name in inputs.names[1:])
+@functools.cache
+def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: bool, may_end: bool) -> str:
+    """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for.
+
+    Its parameters: the ids twice, the arrays, the shared values of ``to_status`` and of ``written``, the sources, the
+    shared attempt twice, the actor, the shared message, the worker's name, the shared traceback.
+    """
+    job, log = Job._meta.db_table, ExecutionLog._meta.db_table
+    types = {way.name: _FIXED_TYPES.get(way.name) or _kind(way) for way in (*fixed, *written)}
+    arrays = [way.name for way in (*fixed, *written) if not way.is_shared]
+
+    def reference(way: _Way, row: str = "old") -> str:
+        return f"%s::{types[way.name]}" if way.is_shared else f"{row}.v_{way.name}"
+
+    status, attempt, message, traceback = fixed
+    sets = ", ".join([f"status = {reference(status)}", *(_assignment(way, reference(way)) for way in written)])
+    guard = reference(attempt)
+    given = "".join(f", %s::{types[name]}[]" for name in arrays)
+    names = "".join(f", v_{name}" for name in arrays)
+    ended = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+    tasks = f"""
+        , tasks AS (
+            INSERT INTO "{DependencyTask._meta.db_table}" (job_id)
+            SELECT id FROM moved WHERE has_children AND status IN ({ended})
+        )"""  # noqa: S608
     # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
     return f"""
         WITH locked AS (
-            SELECT id, status, attempt FROM "{Job._meta.db_table}" WHERE id = ANY(%s)
+            SELECT id, status, attempt FROM "{job}" WHERE id = ANY(%s)
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
         ), old AS (
-            SELECT locked.*{values}
-            FROM locked JOIN unnest({", ".join(inputs.arrays)}) AS v({", ".join(inputs.names)}) ON locked.id = v.pk
+            SELECT locked.*{names}
+            FROM locked JOIN unnest(%s::bigint[]{given}) AS v(pk{names}) ON locked.id = v.pk
         ), moved AS (
-            UPDATE "{Job._meta.db_table}" j SET {sets}
+            UPDATE "{job}" j SET {sets}
             FROM old
             WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
             RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
-                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year{carried}
+                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children{names}
         ), logged AS (
-            INSERT INTO "{ExecutionLog._meta.db_table}"
+            INSERT INTO "{log}"
                 (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
-            SELECT id, from_status, status, statement_timestamp(), %s, {message}, attempt, %s, {traceback}
+            SELECT id, from_status, status, statement_timestamp(), %s, {reference(message, "moved")}, attempt, %s,
+                {reference(traceback, "moved")}
             FROM moved ORDER BY id
-        )
-        SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, year FROM moved
+        ){tasks if may_end else ""}
+        SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children FROM moved
     """  # noqa: S608  (names come from the models)
+
+
+def _kind(way: _Way) -> str:
+    return "double precision" if way.how == "after" else _column(way.name)[1]
+
+
+def _assignment(way: _Way, value: str) -> str:
+    column = _column(way.name)[0]
+    match way.how:
+        case "increment":
+            return f'"{column}" = j."{column}" + 1'
+        case "now":
+            return f'"{column}" = statement_timestamp()'
+        case "after":
+            return f"\"{column}\" = statement_timestamp() + {value} * interval '1 second'"
+    return f'"{column}" = {value}'
 
 
 def _apply_shape(
     moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
 ) -> list[Moved]:
-    inputs = _Inputs(moves)
-    fixed = {name: inputs.reference([getattr(item, name) for item in moves], _FIXED_TYPES[name]) for name in _FIXED}
-    assignments = [_assignment(inputs, name) for name in moves[0].values]
-    sql = _statement(inputs, fixed, assignments, skip_locked=skip_locked)
-    params = [
-        inputs.array_params[0],
-        *inputs.array_params,
-        *fixed["to_status"][1],
-        *(value for _, own in assignments for value in own),
-        sources,
-        *fixed["attempt"][1],
-        *fixed["attempt"][1],
-        actor,
-        *fixed["message"][1],
-        worker_name,
-        *fixed["traceback"][1],
-    ]
+    fixed = [_travel(name, [getattr(item, name) for item in moves]) for name in _FIXED]
+    written = [_travel(name, [item.values[name] for item in moves]) for name in moves[0].values]
+    sql = _sql(
+        tuple(way for way, _ in fixed),
+        tuple(way for way, _ in written),
+        skip_locked=skip_locked,
+        may_end=any(item.to_status in TERMINAL for item in moves),
+    )
+    pks = [item.pk for item in moves]
+    status, attempt, message, traceback = ([] if not way.is_shared else sent for way, sent in fixed)
+    arrays = [value for way, sent in (*fixed, *written) if not way.is_shared for value in sent]
+    shared = [value for way, sent in written if way.is_shared for value in sent]
+    params = [pks, pks, *arrays, *status, *shared, sources, *attempt, *attempt, actor]
+    params += [*message, worker_name, *traceback]
     messages = {item.pk: item.message for item in moves}
-    with database.connection().cursor() as cursor:
-        cursor.execute(sql, params)
-        rows = cursor.fetchall()
-    return [Moved(*row, *[messages[row[0]], actor, worker_name]) for row in rows]
+    rows = statements.fetch(sql, params, rows=len(pks), newest=max(pks))
+    return [Moved(*row[:8], messages[row[0]], actor, worker_name, *row[8:]) for row in rows]  # type: ignore[call-arg]
 
 
 def apply_moves(

@@ -1,0 +1,51 @@
+"""Writing new jobs with their first log rows: one statement on PostgreSQL, a transaction elsewhere or for many.
+
+Beside the row of a job stand, where they are needed, its duplicate key and its links to the jobs that it waits for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from django_jobs.engine import database, dependencies, duplicates
+from django_jobs.engine.requests import Request
+from django_jobs.engine.targets import TargetsChanged
+from django_jobs.models import Job
+
+__all__ = ["insert", "insert_all"]
+
+MAX_TRIES = 5
+
+
+def insert(request: Request) -> None:
+    """Write one job, and fill in what the database gave: id, times.
+
+    Raises DuplicateJob, and TargetsChanged when type or organization are no longer what the request was made for.
+    """
+    if not database.is_postgresql():
+        insert_all([request])
+    elif request.parents:
+        database.in_transaction(lambda: _insert_with_parents(request))
+    else:
+        from django_jobs.engine.insertion import postgresql
+
+        postgresql.insert(request)
+
+
+def _insert_with_parents(request: Request) -> None:
+    from django_jobs.engine.insertion import postgresql
+
+    postgresql.insert(request)
+    dependencies.link([(request.job.pk, request.parents)])
+
+
+def insert_all(requests: Sequence[Request]) -> list[Job]:
+    """Write many jobs, all or nothing. Raises DuplicateJob with the index of the first that is one."""
+    from django_jobs.engine.insertion import portable
+
+    for _ in range(MAX_TRIES):
+        with contextlib.suppress(duplicates.LostRace):
+            return database.in_transaction(lambda: portable.insert_all(requests))
+        duplicates.release_missing(request.job.job_hash for request in requests if request.window)
+    raise TargetsChanged

@@ -1,0 +1,62 @@
+"""New jobs through the ORM, in a transaction that the caller has open: many anywhere, one where there is no own way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+
+from django_jobs.engine import database, dependencies, duplicates
+from django_jobs.engine.insertion.postgresql import actor_of
+from django_jobs.engine.requests import Request
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
+
+MAX_ROWS = 2_000
+#: Databases take a statement of some 16 MB without being told otherwise.
+MAX_BYTES = 4_000_000
+
+
+def insert_all(requests: Sequence[Request]) -> list[Job]:
+    """Insert them with all that belongs to them."""
+    guarded = [request for request in requests if request.window]
+    duplicates.lock(request.job.job_hash for request in guarded)
+    _refuse_duplicates(requests)
+    now = database.now()
+    jobs = [_ready(request, now) for request in requests]
+    for chunk in _chunks(jobs):
+        Job.objects.using(database.alias()).bulk_create(chunk)
+    logs = [ExecutionLog(job_id=job.pk, to_status=Status.PENDING, timestamp=now, actor=actor_of(job)) for job in jobs]
+    ExecutionLog.objects.using(database.alias()).bulk_create(logs, batch_size=5 * MAX_ROWS)
+    if guarded:
+        duplicates.keep_out([(request.job.job_hash, request.job.pk, request.window) for request in guarded], now)
+    dependencies.link([(request.job.pk, request.parents) for request in requests if request.parents])
+    return jobs
+
+
+def _refuse_duplicates(requests: Sequence[Request]) -> None:
+    keys = [request.job.job_hash if request.window else "" for request in requests]
+    if any(keys):
+        duplicates.refuse(keys)
+
+
+def _ready(request: Request, now: dt.datetime) -> Job:
+    job = request.job
+    job.pk = None
+    job.created_at = now
+    job.ready_at = None if request.parents else max(now, job.run_at or now)
+    return job
+
+
+def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Sets that one statement may hold."""
+    chunk: list[Job] = []
+    size = 0
+    for job in jobs:
+        size += len(json.dumps(job.input_parameters))
+        if chunk and (size > MAX_BYTES or len(chunk) == MAX_ROWS):
+            yield chunk
+            chunk, size = [], len(json.dumps(job.input_parameters))
+        chunk.append(job)
+    if chunk:
+        yield chunk

@@ -1,0 +1,161 @@
+"""One new job in one statement: its key, its row and its log row, and only while what it was made for still holds."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from django.db import connections, models
+
+from django_jobs.engine import database, duplicates, statements
+from django_jobs.engine.requests import Request
+from django_jobs.engine.targets import TargetsChanged
+from django_jobs.exceptions import DuplicateJob
+from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, get_organization_model
+from django_jobs.statuses import Status
+
+#: What differs from job to job; every other column of a new row holds its default.
+_GIVEN = (
+    "job_type_id",
+    "organization_id",
+    "organization_name",
+    "owner_id",
+    "owner_name",
+    "priority",
+    "input_parameters",
+    "metadata",
+    "run_at",
+    "max_retries",
+    "retry_delay",
+    "timeout_seconds",
+    "job_hash",
+)
+_COMPUTED = ("id", "created_at", "ready_at")
+
+
+def insert(request: Request) -> None:
+    """Insert it, or raise DuplicateJob or TargetsChanged."""
+    job = request.job
+    values = job.__dict__
+    given = [values[name] for name in _GIVEN]
+    given[6], given[7] = json.dumps(given[6]), json.dumps(given[7])
+    params = [*(request.targets.versions or ())]
+    if request.window:
+        params += [job.job_hash, job.job_hash, request.window]
+    params += [*given, bool(request.parents), job.run_at, actor_of(job)]
+    sql = _sql(database.alias(), request.targets.versions is not None, request.window > 0)
+    rows = statements.fetch(sql, params)
+    if not rows:
+        _tell_why(request)
+    job.pk, job.created_at, job.ready_at = rows[0]
+    job._state.adding = False
+    job._state.db = database.alias()
+
+
+def actor_of(job: Job) -> str:
+    return job.owner_name or "system"
+
+
+def _tell_why(request: Request) -> None:
+    """Nothing was inserted: the same work came first, or type or organization have changed."""
+    found = duplicates.find([request.job.job_hash]) if request.window else {}
+    for existing in found.values():
+        raise DuplicateJob(existing)
+    if request.window:
+        duplicates.release_missing([request.job.job_hash])
+    raise TargetsChanged
+
+
+@functools.cache
+def _sql(alias: str, has_versions: bool, has_window: bool) -> str:
+    """The statement, for targets whose versions are known or not, and for types with a window or without."""
+    conditions = [_holds(model) for model in (JobType, get_organization_model())] if has_versions else []
+    conditions += [_is_new()] if has_window else []
+    defaults = _defaults()
+    columns = ", ".join(["id", *(f'"{_column(name)}"' for name in _GIVEN), "created_at", "ready_at", *defaults])
+    return f"""
+        WITH new AS (
+            SELECT nextval('{_sequence(alias)}') AS id {"WHERE" if conditions else ""} {" AND ".join(conditions)}
+        ), {_kept() if has_window else ""} job AS (
+            INSERT INTO "{Job._meta.db_table}" ({columns})
+            SELECT new.id, {", ".join(f"%s::{_kind(name)}" for name in _GIVEN)}, statement_timestamp(),
+                CASE WHEN NOT %s THEN greatest(%s::timestamptz, statement_timestamp()) END,
+                {", ".join(defaults.values())}
+            FROM {"new JOIN kept ON kept.id = new.id" if has_window else "new"}
+            RETURNING id, created_at, ready_at
+        ), logged AS (
+            INSERT INTO "{ExecutionLog._meta.db_table}"
+                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
+            SELECT id, '', '{Status.PENDING}', created_at, %s, '', 0, '', '' FROM job
+        )
+        SELECT id, created_at, ready_at FROM job
+    """  # noqa: S608  (names and literals come from the models)
+
+
+def _holds(model: Any) -> str:
+    """Whether the version of a row that was read is still the valid one. Found by its place, so it costs little."""
+    return f'EXISTS (SELECT 1 FROM "{model._meta.db_table}" WHERE ctid = %s::tid AND xmin = %s::xid)'  # noqa: S608
+
+
+def _is_new() -> str:
+    """The common refusal, without a lock: the key is there, and its job keeps others out."""
+    return (
+        f'NOT EXISTS (SELECT 1 FROM "{DuplicateKey._meta.db_table}" k WHERE k.key = %s '  # noqa: S608
+        f"AND k.expires_at > statement_timestamp() AND NOT {_is_dead()})"
+    )
+
+
+def _is_dead() -> str:
+    dead = ", ".join(f"'{status}'" for status in duplicates.HARMLESS)
+    return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'  # noqa: S608
+
+
+def _kept() -> str:
+    """The key, new or taken over; its conflict decides between simultaneous submissions and waits for open ones."""
+    return f"""
+        kept AS (
+            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
+            SELECT %s, id, statement_timestamp() + %s * interval '1 second' FROM new
+            ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at
+            WHERE k.expires_at <= statement_timestamp() OR {_is_dead()}
+            RETURNING job_id AS id
+        ),"""  # noqa: S608
+
+
+def _field(name: str) -> models.Field[Any, Any]:
+    return next(field for field in Job._meta.concrete_fields if field.attname == name)
+
+
+def _column(name: str) -> str:
+    return str(_field(name).column)
+
+
+def _kind(name: str) -> str:
+    return str(_field(name).db_type(database.connection())).partition("(")[0]  # a length would cut silently
+
+
+def _defaults() -> dict[str, str]:
+    """Column and literal of every other field that does not start as NULL."""
+    literals: dict[str, str] = {}
+    for field in Job._meta.concrete_fields:
+        if field.attname in _GIVEN or field.attname in _COMPUTED:
+            continue
+        default = _default(field)
+        if default is not None:
+            literals[f'"{field.column}"'] = f"'{default}'" if isinstance(default, str) else str(default).lower()
+    return literals
+
+
+def _default(field: models.Field[Any, Any]) -> str | int | bool | None:
+    default = field.get_default()
+    if default is None or isinstance(default, bool | int):
+        return default
+    return str(default)
+
+
+@functools.cache
+def _sequence(alias: str) -> str:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [f'"{Job._meta.db_table}"'])
+        return str(cursor.fetchone()[0])

@@ -1,0 +1,24 @@
+"""The fields of a job that starts over: as on the day of its submission, but for what it counts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+NEW_LIFE: Final[dict[str, Any]] = {
+    "retry_count": 0,
+    "next_retry_at": None,
+    "error_message": "",
+    "error_type": "",
+    "result": None,
+    "output_reference": "",
+    "progress": 0,
+    "progress_message": "",
+    "queued_at": None,
+    "started_at": None,
+    "completed_at": None,
+    "canceled_at": None,
+    "cancel_requested_at": None,
+    "canceled_by": "",
+    "worker_name": "",
+    "is_orphaned": False,
+}
