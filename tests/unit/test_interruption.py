@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from django_jobs.broker.entry import CheckpointRunner
 from django_jobs.exceptions import JobCanceled, JobTimedOut
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 
@@ -127,3 +129,43 @@ def test_is_canceled_tells_of_a_cancel_only(interrupter: Interrupter, kind: Any,
     if kind:
         interrupter.want(kind)
     assert SlotRunner((7, 2), Progress(), interrupter).is_canceled() is expected
+
+
+def test_a_shield_in_one_thread_holds_in_the_others(interrupter: Interrupter) -> None:
+    entered, leave, caught = threading.Event(), threading.Event(), []
+
+    def save() -> None:
+        try:
+            with interrupter.shielded():
+                entered.set()
+                leave.wait()
+        except JobCanceled as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=save)
+    with interrupter.interruptible():
+        thread.start()
+        entered.wait()
+        interrupter.want(JobCanceled)
+        interrupter.check()
+        interrupter.on_signal()
+        leave.set()
+        thread.join()
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(("seconds", "canceled", "kind"), [(300, True, JobCanceled), (-1, False, JobTimedOut)])
+def test_under_a_plain_rqworker_a_shield_makes_it_wait_too(
+    seconds: int, canceled: bool, kind: type[BaseException]
+) -> None:
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=seconds)
+    runner = CheckpointRunner(claimed, "rqworker")
+    stopped: Any = SimpleNamespace(is_set=lambda: canceled)
+    runner.stopped = stopped
+    steps = []
+    with pytest.raises(kind):  # noqa: PT012  (the order is what is tested)
+        with runner.shielded():
+            runner.check()
+            steps.append("saved")
+        steps.append("after the shield")
+    assert steps == ["saved"]
