@@ -83,7 +83,10 @@ def _for_database(pk: Any) -> Any:
 
 
 def _rows(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
-    return statements.fetch(sql.format(**_names()), params)
+    # Never prepared: whether an index or a scan is right for "does anything wait" depends on the priority asked for.
+    with database.connection().cursor() as cursor:
+        cursor.execute(sql.format(**_names()), params)
+        return list(cursor.fetchall())
 
 
 def waiting_priorities(priorities: Sequence[int]) -> list[int]:
@@ -98,14 +101,20 @@ def is_alone(job: Job) -> bool:
 
     Then there are no turns to take, and it may go without the walk. Its type and organization were just read.
     """
-    others = "EXISTS (SELECT 1 FROM {table} WHERE {lane} AND id <> %s)"
+    # Literal statuses and the index's own order leave the planner one way, so that its plan may be kept.
+    in_flight_statuses = ", ".join(f"'{status}'" for status in sorted(IN_FLIGHT))
+    other = (
+        "(SELECT id FROM {table} WHERE {lane} AND id <> %s "
+        "ORDER BY organization_id, job_type_id, ready_at, id LIMIT 1) IS NOT NULL"
+    )
     before = [priority for priority in Priority if priority >= job.priority]
     sql = (
-        f"SELECT (SELECT COUNT(*) FROM {{table}} WHERE status IN (%s, %s) AND organization_id = %s), "
-        f"(SELECT ready_at <= {{now}} FROM {{table}} WHERE id = %s), {', '.join([others] * len(before))}"
+        f"SELECT (SELECT COUNT(*) FROM {{table}} WHERE status IN ({in_flight_statuses}) AND organization_id = %s), "
+        f"(SELECT ready_at <= {{now}} FROM {{table}} WHERE id = %s), {', '.join([other] * len(before))}"
     )
-    params: list[Any] = [*sorted(IN_FLIGHT), _for_database(job.organization_id), job.pk]
-    in_flight, is_due, *waiting = _rows(sql, params + [value for item in before for value in (item, job.pk)])[0]
+    params: list[Any] = [_for_database(job.organization_id), job.pk]
+    params += [value for priority in before for value in (int(priority), job.pk)]
+    in_flight, is_due, *waiting = statements.fetch(sql.format(**_names()), params, newest=job.pk)[0]
     limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
     return bool(is_due) and in_flight < limit and not any(waiting) and not job.job_type.is_paused
 

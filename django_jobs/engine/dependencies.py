@@ -12,6 +12,7 @@ its parents afterwards: of two parents that end at once, the later decision sees
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -87,29 +88,40 @@ _here = _Here()
 
 
 def _follow_up() -> int:
+    """Walk the tasks to their end, as often as some must wait for somebody's lock and there is a pause left."""
     total = 0
     pauses = iter(PAUSES)
     while True:
-        done, skipped, released = database.in_transaction(_one_set)
+        done, skipped = _walk()
         total += done
+        pause = next(pauses, None) if skipped else None
+        if pause is None:
+            return total
+        time.sleep(pause)
+
+
+def _walk() -> tuple[int, int]:
+    """All tasks set by set: how many are done, how many must wait. Those that must wait do not stop those behind."""
+    total = skipped = last = 0
+    while True:
+        done, held, released, last = database.in_transaction(functools.partial(_one_set, last))
         if released:
             dispatch.wake()
-        if skipped and not done:
-            pause = next(pauses, None)
-            if pause is None:
-                return total
-            time.sleep(pause)
-        elif not done:
-            return total
+        total += done
+        skipped += held
+        if not last:
+            return total, skipped
 
 
-def _one_set() -> tuple[int, int, int]:
-    """Some tasks: how many are done, how many must wait for somebody's lock, how many children may start now."""
+def _one_set(after: int) -> tuple[int, int, int, int]:
+    """Some tasks behind ``after``: how many are done, how many must wait for somebody's lock, how many children may
+    start now, and the last of them.
+    """
     rows = DependencyTask.objects.using(database.alias())
-    tasks = list(database.locked(rows, skip=True)[:TASKS_AT_ONCE])
+    tasks = list(database.locked(rows.filter(pk__gt=after), skip=True)[:TASKS_AT_ONCE])
     pks = {task.job_id for task in tasks}
     if not pks:
-        return 0, 0, 0
+        return 0, 0, 0, 0
     held: set[int] = set()
     released = 0
     for chunk in _chunks(_concerned(pks)):
@@ -120,7 +132,7 @@ def _one_set() -> tuple[int, int, int]:
         pks -= set(_links().filter(child_id__in=held, parent_id__in=pks).values_list("parent_id", flat=True)) | held
     done = [task.pk for task in tasks if task.job_id in pks]
     rows.filter(pk__in=done).delete()
-    return len(done), len(tasks) - len(done), released
+    return len(done), len(tasks) - len(done), released, tasks[-1].pk
 
 
 def _concerned(pks: set[int]) -> list[int]:
@@ -139,12 +151,11 @@ def _chunks(pks: list[int]) -> Iterator[list[int]]:
 
 def _decide(pks: list[int]) -> tuple[set[int], int]:
     """Let each of these children start, die, live again, or wait; (those that somebody holds, how many may start)."""
-    if _introduce(pks):
-        return set(pks), 0
-    rows = Job.objects.using(database.alias()).filter(pk__in=pks)
+    strangers = _introduce(pks)
+    rows = Job.objects.using(database.alias()).filter(pk__in=set(pks) - strangers)
     concerned = set(rows.filter(_UNDECIDED).values_list("pk", flat=True))
     if not concerned:
-        return concerned, 0
+        return strangers, 0
     rows = Job.objects.using(database.alias()).filter(pk__in=concerned)
     children = list(database.locked(rows.only("pk", "status", "ready_at", "is_orphaned", "has_children"), skip=True))
     waiting = [job for job in children if job.status == Status.PENDING and job.ready_at is None]
@@ -155,18 +166,20 @@ def _decide(pks: list[int]) -> tuple[set[int], int]:
     _revive(revived)
     _bury([job for job in waiting if job.pk in killers], killers)
     candidates = [job.pk for job in [*waiting, *revived] if job.pk not in killers]
-    return concerned - {job.pk for job in children}, _release(candidates) if candidates else 0
+    held = strangers | (concerned - {job.pk for job in children})
+    return held, _release(candidates) if candidates else 0
 
 
-def _introduce(pks: list[int]) -> bool:
-    """Tell parents that they have children, under their locks; whether somebody holds one of them."""
-    strangers = set(_links().filter(child_id__in=pks, parent__has_children=False).values_list("parent_id", flat=True))
-    if not strangers:
-        return False
-    rows = Job.objects.using(database.alias()).filter(pk__in=strangers)
-    found = [job.pk for job in database.locked(rows.only("pk"), skip=True)]
+def _introduce(pks: list[int]) -> set[int]:
+    """Tell parents that they have children, under their locks; the children of those that somebody holds."""
+    unknown = _links().filter(child_id__in=pks, parent__has_children=False)
+    links = list(unknown.values_list("child_id", "parent_id"))
+    if not links:
+        return set()
+    rows = Job.objects.using(database.alias()).filter(pk__in={parent for _, parent in links})
+    found = {job.pk for job in database.locked(rows.only("pk"), skip=True)}
     Job.objects.using(database.alias()).filter(pk__in=found).update(has_children=True)
-    return len(found) < len(strangers)
+    return {child for child, parent in links if parent not in found}
 
 
 def _killers(children: list[int]) -> dict[int, Job]:

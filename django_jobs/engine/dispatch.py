@@ -29,6 +29,7 @@ MIN_WINDOW = 8
 WINDOW_CACHE_SECONDS = 0.25
 WORKER_STALE_SECONDS = 30
 STUCK_SECONDS = 3.0
+FULL_SECONDS = 0.004
 _QUEUED: dict[str, Any] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
 BY_URGENCY = tuple(sorted(Priority, reverse=True))
 
@@ -45,8 +46,12 @@ def submitted(job: Job) -> int:
     """Dispatch a job that was just submitted by the short way if nobody is before it, else :func:`wake`."""
 
     def go() -> int:
-        seen = get_broker().look()
+        broker = get_broker()
+        if _was_full(broker, job.priority):
+            return 0
+        seen = broker.look()
         if seen.reaching(job.priority) >= window_size():
+            _note_full(broker, job.priority)
             return 0
         if not backlog.is_alone(job):
             return _dispatch(seen.rings)
@@ -55,6 +60,21 @@ def submitted(job: Job) -> int:
         return len(moved)
 
     return _quietly(go)
+
+
+_full: tuple[object, int, float] = (None, 0, 0.0)
+
+
+def _was_full(broker: object, priority: int) -> bool:
+    """Whether the broker had no room for this priority a moment ago. Then its tickets are still to be taken, and who
+    takes the last one looks again later than that moment (:data:`FULL_SECONDS` is less than a refiller's pause).
+    """
+    return _full[0] is broker and priority <= _full[1] and time.monotonic() < _full[2]
+
+
+def _note_full(broker: object, priority: int) -> None:
+    global _full  # noqa: PLW0603  (a process-wide note)
+    _full = (broker, priority, time.monotonic() + FULL_SECONDS)
 
 
 def refill(priority: int) -> int:

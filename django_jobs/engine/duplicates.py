@@ -131,10 +131,16 @@ def release_missing(keys: Iterable[str]) -> None:
 def forget_expired() -> int:
     """Remove keys that keep nobody out any more; one bounded batch."""
     keys = DuplicateKey.objects.using(database.alias())
-    old = keys.filter(expires_at__lt=database.now()).order_by("expires_at").values_list("pk", "expires_at")
-    batch = dict(old[:FORGET_BATCH])
-    if not batch:
-        return 0
-    # Judged again by the delete itself: the same work may have been accepted anew in between.
-    latest = max(batch.values())
-    return keys.filter(pk__in=sorted(batch), expires_at__lte=latest).delete()[0]
+    now = database.now()
+    old = list(keys.filter(expires_at__lt=now).order_by("expires_at").values_list("pk", flat=True)[:FORGET_BATCH])
+    return database.in_transaction(lambda: _forget(old, now)) if old else 0
+
+
+def _forget(old: list[str], now: dt.datetime) -> int:
+    """In the order in which submissions take keys over, and past those that one holds; judged again under the lock,
+    since the same work may have been accepted anew in between.
+    """
+    keys = DuplicateKey.objects.using(database.alias())
+    locked = database.locked(keys.filter(pk__in=old), skip=True)
+    expired = [key.pk for key in locked if key.expires_at < now]
+    return keys.filter(pk__in=expired).delete()[0]

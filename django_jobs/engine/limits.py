@@ -29,18 +29,22 @@ def check(asked: Iterable[Targets]) -> None:
 
 def _check_rates(targets: list[Targets]) -> None:
     limited = [item for item in targets if item.kind.rate_limit is not None]
-    counts = Counter((item.kind.pk, item.organization.pk) for item in limited)
+    counts = Counter(map(_pair, limited))
     kinds = {item.kind.pk: item.kind for item in limited}
     for (kind_pk, organization_pk), count in counts.items():
         delay = _seconds_until_free(kinds[kind_pk], organization_pk, count)
         if delay is not None:
-            index = next(i for i, item in enumerate(targets) if item.kind.pk == kind_pk)
+            index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
             limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
             raise RateLimited(
                 f"This organization may submit {limit} {kind_pk} in {window} seconds; try again in {delay:.0f} s.",
                 delay,
                 index,
             )
+
+
+def _pair(item: Targets) -> tuple[Any, Any]:
+    return item.kind.pk, item.organization.pk
 
 
 def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> float | None:

@@ -121,7 +121,7 @@ def check_parents(values: Values, found: Targets, known: Mapping[str, Job], erro
     organization_pk = found.organization.pk
     problems = [problem for name in values.parents if (problem := _parent_problem(name, known, organization_pk))]
     if problems:
-        errors["depends_on"] = problems
+        errors.setdefault("depends_on", []).extend(problems)
 
 
 def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any) -> str | None:
@@ -137,13 +137,14 @@ def _check_names(depends_on: object, errors: Errors) -> dict[str, int]:
     """Job id and primary key of each job to wait for."""
     if depends_on is None or depends_on == "":
         return {}
-    items = list(depends_on) if isinstance(depends_on, list | tuple | set | frozenset) else [depends_on]
+    is_many = isinstance(depends_on, Iterable) and not isinstance(depends_on, str | bytes | Mapping)
+    items = list(depends_on) if is_many else [depends_on]  # type: ignore[call-overload]
     if len(items) > MAX_PARENTS:
         errors["depends_on"] = [f"At most {MAX_PARENTS} jobs can be waited for."]
         return {}
     names: dict[str, int] = {}
     for item in items:
-        name = item.name if isinstance(item, Job) and item.pk is not None else item
+        name = item.name if isinstance(item, Job) and item.pk is not None and item.created_at else item
         parsed = parse_job_id(name)
         if parsed is None:
             shown = clean_text(repr(name), 100)

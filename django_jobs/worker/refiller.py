@@ -10,8 +10,16 @@ from django_jobs.engine import database, dispatch
 from django_jobs.statuses import Priority
 
 
+#: Far longer than the moment for which a submitter trusts that the broker was full.
+SECOND_LOOK_SECONDS = 5 * dispatch.FULL_SECONDS
+
+
 class Refiller:
-    """Dispatches when asked; several askings while it works are one."""
+    """Dispatches when asked; several askings while it works are one.
+
+    Once nothing was asked for a moment it looks a second time: what was submitted while the broker was still full of
+    the tickets that are taken now rang no bell.
+    """
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -39,6 +47,8 @@ class Refiller:
             priority, self._priority = self._priority, int(Priority.LOW)
             database.mend_connections()
             dispatch.refill(priority)
+            if not self._asked.wait(SECOND_LOOK_SECONDS):
+                dispatch.refill(Priority.LOW)
             if self._quit:
                 connections.close_all()
                 return
