@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.listing import list_jobs
     from django_jobs.engine.metrics import get_job_metrics
     from django_jobs.engine.status import JobStatus, get_job_status
-    from django_jobs.engine.submission import submit_job
+    from django_jobs.engine.submission import submit_job, submit_jobs
     from django_jobs.engine.waiting import wait_for_job
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
@@ -42,6 +42,7 @@ _HOMES = {
     "get_job_metrics": "django_jobs.engine.metrics",
     "get_job_status": "django_jobs.engine.status",
     "submit_job": "django_jobs.engine.submission",
+    "submit_jobs": "django_jobs.engine.submission",
     "wait_for_job": "django_jobs.engine.waiting",
     "JobCanceled": "django_jobs.exceptions",
     "PermanentError": "django_jobs.exceptions",
@@ -75,6 +76,7 @@ __all__ = [
     "list_jobs",
     "retry_job",
     "submit_job",
+    "submit_jobs",
     "wait_for_job",
 ]
 

@@ -32,6 +32,7 @@ class Request:
     job: Job
     targets: Targets
     parents: list[int] = field(default_factory=list)
+    log_id: int = 0
 
     @property
     def window(self) -> int:

@@ -385,6 +385,19 @@ class Migration(migrations.Migration):
                 ("worker_name", models.CharField(blank=True, max_length=100)),
                 ("traceback", models.TextField(blank=True)),
                 (
+                    "organization",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=organization_model_name(),
+                    ),
+                ),
+                ("transaction_id", models.BigIntegerField(editable=False, null=True)),
+                ("oldest_open_id", models.BigIntegerField(editable=False, null=True)),
+                (
                     "job",
                     models.ForeignKey(
                         db_constraint=False,
@@ -397,7 +410,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["id"],
-                "indexes": [models.Index(fields=["job", "id"], name="djobs_log_history")],
+                "indexes": [
+                    models.Index(fields=["job", "id"], name="djobs_log_history"),
+                    models.Index(fields=["organization", "transaction_id"], name="djobs_log_replay"),
+                ],
             },
         ),
         migrations.AddConstraint(

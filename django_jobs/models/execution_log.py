@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from django_jobs.conf import organization_model_name
 from django_jobs.models.job import Job
 from django_jobs.statuses import Status
 
@@ -21,11 +22,27 @@ class ExecutionLog(models.Model):
     attempt = models.PositiveIntegerField(default=0)
     worker_name = models.CharField(max_length=100, blank=True)
     traceback = models.TextField(blank=True)
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        editable=False,
+        db_index=False,
+        db_constraint=False,
+    )
+    #: On PostgreSQL, the transaction that wrote the row, and the oldest one that was still open then: by these a replay
+    #: finds rows that became visible later than rows with higher ids.
+    transaction_id = models.BigIntegerField(null=True, editable=False)
+    oldest_open_id = models.BigIntegerField(null=True, editable=False)
 
     class Meta:
         ordering = ["id"]
-        # One job's history, in order.
-        indexes = [models.Index(fields=["job", "id"], name="djobs_log_history")]
+        indexes = [
+            # One job's history, in order.
+            models.Index(fields=["job", "id"], name="djobs_log_history"),
+            # What happened in an organization since a client was last there.
+            models.Index(fields=["organization", "transaction_id"], name="djobs_log_replay"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.from_status or 'new'} → {self.to_status}"

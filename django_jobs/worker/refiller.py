@@ -9,7 +9,6 @@ from django.db import connections
 from django_jobs.engine import database, dispatch
 from django_jobs.statuses import Priority
 
-
 #: Far longer than the moment for which a submitter trusts that the broker was full.
 SECOND_LOOK_SECONDS = 5 * dispatch.FULL_SECONDS
 

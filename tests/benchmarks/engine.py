@@ -23,7 +23,7 @@ django.setup()
 
 from django.db import connection
 
-from django_jobs import submit_job
+from django_jobs import submit_job, submit_jobs
 from django_jobs.broker.connection import queue_names, shared
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine import announcements, dispatch
@@ -32,7 +32,7 @@ from django_jobs.engine.execution import context_for, run
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.engine.settle import settle
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import Priority, Status
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from tests.benchmarks import setting
@@ -62,11 +62,21 @@ def drain() -> None:
 
 def submit() -> None:
     """Jobs submitted one by one by one process, while nobody works."""
+    for words, window in (("one by one", 0), ("one by one, duplicates refused", 300)):
+        organizations = setting.reset()
+        JobType.objects.update(deduplication_window=window)
+        started = time.perf_counter()
+        for number in range(SUBMITTED_JOBS):
+            submit_job("nothing", organizations[number % len(organizations)].name, {"number": number})
+        print(f"submit: {SUBMITTED_JOBS / (time.perf_counter() - started):,.0f} jobs/s {words}")
     organizations = setting.reset()
+    items: list[dict[str, Any]] = [
+        {"job_type": "nothing", "organization": organizations[number % len(organizations)], "parameters": {"n": number}}
+        for number in range(2 * SUBMITTED_JOBS)
+    ]
     started = time.perf_counter()
-    for number in range(SUBMITTED_JOBS):
-        submit_job("nothing", organizations[number % len(organizations)].name, {"number": number})
-    print(f"submit: {SUBMITTED_JOBS / (time.perf_counter() - started):,.0f} jobs/s one by one")
+    submit_jobs(items)
+    print(f"submit: {len(items) / (time.perf_counter() - started):,.0f} jobs/s in one call of {len(items):,}")
 
 
 def latency() -> None:

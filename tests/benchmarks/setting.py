@@ -13,7 +13,7 @@ import psutil
 from django.db import connection
 
 from django_jobs.broker.connection import shared
-from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization, Worker
+from django_jobs.models import DuplicateKey, EngineLease, ExecutionLog, Job, JobType, Organization, Worker
 
 ORGANIZATIONS = 10
 
@@ -23,7 +23,8 @@ def reset() -> list[Organization]:
     if connection.vendor != "postgresql":
         raise SystemExit("These benchmarks want PostgreSQL: set DATABASE_URL.")
     with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {Job._meta.db_table}, {ExecutionLog._meta.db_table} RESTART IDENTITY CASCADE")
+        tables = ", ".join(model._meta.db_table for model in (Job, ExecutionLog, DuplicateKey))
+        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     Worker.objects.all().delete()
     EngineLease.objects.all().delete()
     shared().flushdb()
@@ -63,8 +64,9 @@ def fill_backlog(jobs: int) -> None:
         cursor.execute(
             f"""
             INSERT INTO {ExecutionLog._meta.db_table} (
-                job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
-            SELECT id, '', 'Pending', created_at, 'system', '', 0, '', '' FROM {Job._meta.db_table}
+                job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback,
+                organization_id)
+            SELECT id, '', 'Pending', created_at, 'system', '', 0, '', '', organization_id FROM {Job._meta.db_table}
             """
         )
         cursor.execute(f"VACUUM ANALYZE {Job._meta.db_table}")

@@ -39,7 +39,13 @@ def foreign_job() -> Job:
 @pytest.fixture
 def log(job: Job) -> ExecutionLog:
     return ExecutionLog.objects.create(
-        job=job, to_status="Failed", timestamp=timezone.now(), actor="worker", message="why", traceback="SECRET TRACE"
+        job=job,
+        organization_id=job.organization_id,
+        to_status="Failed",
+        timestamp=timezone.now(),
+        actor="worker",
+        message="why",
+        traceback="SECRET TRACE",
     )
 
 

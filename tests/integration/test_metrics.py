@@ -194,7 +194,9 @@ def worked_off(monkeypatch: pytest.MonkeyPatch) -> Job:
     job = ran_for(9, kind, organization=organization)
     backlog = [pending_job(kind, organization) for _ in range(4)]
     monkeypatch.setattr(metrics, "BOUND", len(backlog) - 1)
-    ExecutionLog.objects.create(job=job, to_status="Completed", timestamp=database.now())
+    ExecutionLog.objects.create(
+        job=job, to_status="Completed", timestamp=database.now(), organization_id=job.organization_id
+    )
     return job
 
 
@@ -210,7 +212,9 @@ def test_the_logs_tail_tells_nothing_of_other_organizations(worked_off: Job) -> 
     for _ in range(metrics.BOUND + 1):
         pending_job(kind, organization)
     Job.objects.filter(pk=worked_off.pk).update(completed_at=database.now())
-    ExecutionLog.objects.create(job=worked_off, to_status="Completed", timestamp=database.now())
+    ExecutionLog.objects.create(
+        job=worked_off, to_status="Completed", timestamp=database.now(), organization_id=worked_off.organization_id
+    )
     assert get_job_metrics(organization)["processing_time"] == NOTHING
 
 

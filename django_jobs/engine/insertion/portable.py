@@ -26,12 +26,20 @@ def insert_all(requests: Sequence[Request]) -> list[Job]:
     jobs = [_ready(request, now) for request in requests]
     for chunk in _chunks(jobs):
         Job.objects.using(database.alias()).bulk_create(chunk)
-    logs = [ExecutionLog(job_id=job.pk, to_status=Status.PENDING, timestamp=now, actor=actor_of(job)) for job in jobs]
+    logs = [_log(job, now) for job in jobs]
     ExecutionLog.objects.using(database.alias()).bulk_create(logs, batch_size=5 * MAX_ROWS)
+    for request, log in zip(requests, logs, strict=True):
+        request.log_id = log.pk
     if guarded:
         duplicates.keep_out([(request.job.job_hash, request.job.pk, request.window) for request in guarded], now)
     dependencies.link([(request.job.pk, request.parents) for request in requests if request.parents])
     return jobs
+
+
+def _log(job: Job, now: dt.datetime) -> ExecutionLog:
+    log = ExecutionLog(job_id=job.pk, to_status=Status.PENDING, timestamp=now, actor=actor_of(job))
+    log.organization_id = job.organization_id
+    return log
 
 
 def _refuse_duplicates(requests: Sequence[Request]) -> None:

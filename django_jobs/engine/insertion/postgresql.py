@@ -10,7 +10,8 @@ from django.db import connections, models
 
 from django_jobs.engine import database, duplicates, statements
 from django_jobs.engine.requests import Request
-from django_jobs.engine.targets import TargetsChanged
+from django_jobs.engine.targets import TargetsChanged, Versions
+from django_jobs.engine.transitions.postgresql import TRANSACTION_IDS
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.statuses import Status
@@ -48,7 +49,7 @@ def insert(request: Request) -> None:
     rows = statements.fetch(sql, params)
     if not rows:
         _tell_why(request)
-    job.pk, job.created_at, job.ready_at = rows[0]
+    job.pk, job.created_at, job.ready_at, request.log_id = rows[0]
     job._state.adding = False
     job._state.db = database.alias()
 
@@ -58,13 +59,21 @@ def actor_of(job: Job) -> str:
 
 
 def _tell_why(request: Request) -> None:
-    """Nothing was inserted: the same work came first, or type or organization have changed."""
-    found = duplicates.find([request.job.job_hash]) if request.window else {}
-    for existing in found.values():
-        raise DuplicateJob(existing)
-    if request.window:
+    """Nothing was inserted: type or organization have changed, and with them perhaps window or tenant, or the same
+    work came first.
+    """
+    if request.window and _hold(request.targets.versions):
+        for existing in duplicates.find([request.job.job_hash]).values():
+            raise DuplicateJob(existing)
         duplicates.release_missing([request.job.job_hash])
     raise TargetsChanged
+
+
+def _hold(versions: Versions | None) -> bool:
+    if versions is None:
+        return True
+    conditions = " AND ".join(_holds(model) for model in (JobType, get_organization_model()))
+    return bool(statements.fetch(f"SELECT {conditions}", versions)[0][0])
 
 
 @functools.cache
@@ -83,13 +92,16 @@ def _sql(alias: str, has_versions: bool, has_window: bool) -> str:
                 CASE WHEN NOT %s THEN greatest(%s::timestamptz, statement_timestamp()) END,
                 {", ".join(defaults.values())}
             FROM {"new JOIN kept ON kept.id = new.id" if has_window else "new"}
-            RETURNING id, created_at, ready_at
+            RETURNING id, created_at, ready_at, organization_id
         ), logged AS (
             INSERT INTO "{ExecutionLog._meta.db_table}"
-                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
-            SELECT id, '', '{Status.PENDING}', created_at, %s, '', 0, '', '' FROM job
+                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback,
+                organization_id, transaction_id, oldest_open_id)
+            SELECT id, '', '{Status.PENDING}', created_at, %s, '', 0, '', '', organization_id, {TRANSACTION_IDS}
+            FROM job
+            RETURNING id
         )
-        SELECT id, created_at, ready_at FROM job
+        SELECT job.id, created_at, ready_at, logged.id FROM job, logged
     """  # noqa: S608  (names and literals come from the models)
 
 

@@ -54,6 +54,7 @@ class Moved:
     actor: str
     worker_name: str
     has_children: bool = False
+    log_id: int = 0
 
     @property
     def job_id(self) -> str:

@@ -65,7 +65,10 @@ def apply_moves(
     ExecutionLog.objects.using(database.alias()).bulk_create(logs)
     tasks = [DependencyTask(job_id=job.pk) for job, _, _ in moved if job.has_children and job.status in TERMINAL]
     DependencyTask.objects.using(database.alias()).bulk_create(tasks)
-    return [_moved(job, item, from_status, actor, worker_name) for job, item, from_status in moved]
+    return [
+        _moved(job, item, from_status, actor, worker_name, log.pk)
+        for (job, item, from_status), log in zip(moved, logs, strict=True)
+    ]
 
 
 def _log(job: Job, item: Move, from_status: str, now: dt.datetime, actor: str, worker_name: str) -> ExecutionLog:
@@ -79,10 +82,11 @@ def _log(job: Job, item: Move, from_status: str, now: dt.datetime, actor: str, w
         attempt=job.attempt,
         worker_name=worker_name,
         traceback=item.traceback,
+        organization_id=job.organization_id,
     )
 
 
-def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str) -> Moved:
+def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str, log_id: int) -> Moved:
     return Moved(
         job.pk,
         from_status,
@@ -96,4 +100,5 @@ def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str)
         actor,
         worker_name,
         job.has_children,
+        log_id,
     )

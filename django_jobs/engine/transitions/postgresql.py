@@ -20,6 +20,8 @@ from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
 
+#: What a log row says of its transaction and of those that were open beside it.
+TRANSACTION_IDS = "pg_current_xact_id()::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _FIXED = ("to_status", "attempt", "message", "traceback")
 _FIXED_TYPES = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
 
@@ -101,15 +103,20 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
             FROM old
             WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
             RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
-                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children{names}
+                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
+                j.organization_id{names}
         ), logged AS (
             INSERT INTO "{log}"
-                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback)
+                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback,
+                organization_id, transaction_id, oldest_open_id)
             SELECT id, from_status, status, statement_timestamp(), %s, {reference(message, "moved")}, attempt, %s,
-                {reference(traceback, "moved")}
+                {reference(traceback, "moved")}, organization_id, {TRANSACTION_IDS}
             FROM moved ORDER BY id
+            RETURNING id, job_id
         ){tasks if may_end else ""}
-        SELECT id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children FROM moved
+        SELECT moved.id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children,
+            logged.id
+        FROM moved JOIN logged ON logged.job_id = moved.id
     """  # noqa: S608  (names come from the models)
 
 
