@@ -1,0 +1,35 @@
+"""The examples of the pages about a job's life and its troubles run as they stand."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from django_jobs.statuses import TRANSITIONS, Status
+from tests.support.documents import DOCS, examples_of, run_examples
+from tests.support.factories import make_job_type, make_organization
+
+# Children follow their parents when something is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _setting(broker: object) -> None:
+    make_organization(name="ORG-2026-00001")
+    make_job_type(type_name="send_letter", deduplication_window=300)
+    make_job_type(type_name="file_receipt")
+
+
+@pytest.mark.parametrize("page", ["lifecycle.md", "troubleshooting.md"])
+def test_the_examples_run_in_their_order(page: str) -> None:
+    assert examples_of(page)
+    run_examples(page, {"__name__": __name__})
+
+
+def test_the_diagram_shows_only_arrows_that_exist() -> None:
+    arrows = re.findall(r"^ {4}(\w+) --> (\w+):", (DOCS / "lifecycle.md").read_text(), re.MULTILINE)
+    by_name = {status.value.replace(" ", ""): status for status in Status}
+    wrong = [(a, b) for a, b in arrows if by_name[b] not in TRANSITIONS[by_name[a]]]
+    assert len(arrows) > 15
+    assert not wrong
