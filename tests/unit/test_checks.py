@@ -14,11 +14,13 @@ from django_jobs import AccessPolicy
 from django_jobs.checks import (
     check_access_policy,
     check_database,
+    check_numbers,
     check_organization_id_field,
     check_output_storage,
     check_policy_class,
     check_queues,
     check_setting_names,
+    check_time_zones,
 )
 
 QUEUES = {"Critical": "a", "High": "b", "Normal": "c", "Low": "d"}
@@ -210,3 +212,32 @@ def test_a_bucket_that_is_open_is_reported(settings: Any, options: dict[str, Any
 def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
     settings.DJANGO_JOBS = {"OUTPUT_STORAGE": "elsewhere"}
     assert ids(check_output_storage()) == ["django_jobs.E013"]
+
+
+@pytest.mark.parametrize("name", ["LEASE_SECONDS", "MAX_RETRIES", "RETENTION_DAYS", "MAX_BACKLOG_PER_ORGANIZATION"])
+@pytest.mark.parametrize("value", ["30", -1, True])
+def test_a_number_that_is_none_is_told(settings: Any, name: str, value: Any) -> None:
+    settings.DJANGO_JOBS = {name: value}
+    (message,) = check_numbers()
+    assert message.id == "django_jobs.E014"
+    assert name in message.msg
+
+
+def test_a_lease_of_no_seconds_is_told(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"LEASE_SECONDS": 0}
+    assert ids(check_numbers()) == ["django_jobs.E014"]
+
+
+def test_the_defaults_are_fine(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"MAX_BACKLOG_PER_ORGANIZATION": 0, "SCHEDULER_INTERVAL": 0.5}
+    assert check_numbers() == []
+
+
+def test_naive_times_are_refused(settings: Any) -> None:
+    settings.USE_TZ = False
+    assert ids(check_time_zones()) == ["django_jobs.E008"]
+
+
+def test_aware_times_are_fine(settings: Any) -> None:
+    settings.USE_TZ = True
+    assert check_time_zones() == []

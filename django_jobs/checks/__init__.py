@@ -1,0 +1,24 @@
+"""System checks: what is wrong with the host's settings, before it costs a job. Importing them registers them."""
+
+from __future__ import annotations
+
+from django_jobs.checks.database import check_database, check_time_zones
+from django_jobs.checks.handlers import check_declarations, check_declared_twice, check_handler_modules
+from django_jobs.checks.organizations import check_access_policy, check_organization_id_field, check_policy_class
+from django_jobs.checks.settings import check_numbers, check_queues, check_setting_names
+from django_jobs.checks.storage import check_output_storage
+
+__all__ = [
+    "check_access_policy",
+    "check_database",
+    "check_declarations",
+    "check_declared_twice",
+    "check_handler_modules",
+    "check_numbers",
+    "check_organization_id_field",
+    "check_output_storage",
+    "check_policy_class",
+    "check_queues",
+    "check_setting_names",
+    "check_time_zones",
+]

@@ -1,0 +1,38 @@
+"""The database, and how times get into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register("django_jobs", "database")
+def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """MySQL is refused: it lacks what the engine builds on."""
+    from django.db import connections, router
+
+    from django_jobs.models import Job
+
+    alias = router.db_for_write(Job)
+    if alias not in (databases or []):
+        return []
+    connection: Any = connections[alias]
+    if connection.vendor == "mysql" and not connection.mysql_is_mariadb:
+        return [
+            Error(
+                "django_jobs does not run on MySQL.",
+                hint="Use PostgreSQL 14 or later, MariaDB 10.6 or later, or SQLite.",
+                id="django_jobs.E004",
+            )
+        ]
+    return []
+
+
+@register("django_jobs")
+def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
+    """Times are aware, so that neither a time zone nor daylight saving moves a job."""
+    if settings.USE_TZ:
+        return []
+    return [Error("django_jobs needs aware times.", hint="Set USE_TZ = True, Django's default.", id="django_jobs.E008")]

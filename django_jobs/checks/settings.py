@@ -1,0 +1,97 @@
+"""The names and kinds of what stands in DJANGO_JOBS, and that each queue is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from django_jobs.conf import DEFAULTS, jobs_settings
+from django_jobs.statuses import Priority
+
+
+@register("django_jobs")
+def check_setting_names(**kwargs: Any) -> list[CheckMessage]:
+    """Every key of DJANGO_JOBS is one that we read."""
+    unknown = sorted(set(getattr(settings, "DJANGO_JOBS", {})) - set(DEFAULTS))
+    return [
+        Warning(
+            f"DJANGO_JOBS has an unknown setting {name!r}.",
+            hint=f"Known are: {', '.join(sorted(DEFAULTS))}.",
+            id="django_jobs.W001",
+        )
+        for name in unknown
+    ]
+
+
+@register("django_jobs")
+def check_queues(**kwargs: Any) -> list[CheckMessage]:
+    """Each priority has its queue, and each queue its connection in RQ_QUEUES."""
+    queues = jobs_settings.QUEUES
+    missing = [label for label in Priority.labels if label not in queues]
+    if missing:
+        return [
+            Error(
+                f"DJANGO_JOBS['QUEUES'] names no queue for {', '.join(missing)}.",
+                hint="Map each of Critical, High, Normal and Low to an RQ queue.",
+                id="django_jobs.E001",
+            )
+        ]
+    configured = getattr(settings, "RQ_QUEUES", {})
+    return [
+        Error(
+            f"RQ_QUEUES does not define the queue {name!r} of priority {label}.",
+            hint="Add it to RQ_QUEUES; all four queues use the same connection.",
+            id="django_jobs.E002",
+        )
+        for label, name in queues.items()
+        if name not in configured
+    ]
+
+
+_POSITIVE = (
+    "DEFAULT_TIMEOUT",
+    "LEASE_SECONDS",
+    "SCHEDULER_INTERVAL",
+    "MAX_IN_FLIGHT_PER_ORGANIZATION",
+    "MAX_PARAMETERS_BYTES",
+    "MAX_RESULT_BYTES",
+)
+_NOT_NEGATIVE = (
+    "MAX_RETRIES",
+    "RETRY_DELAY",
+    "RETRY_JITTER",
+    "MAX_RETRY_AFTER",
+    "DEDUPLICATION_WINDOW",
+    "RETENTION_DAYS",
+    "PROGRESS_INTERVAL",
+    "CANCEL_GRACE_SECONDS",
+    "SHUTDOWN_GRACE_SECONDS",
+)
+
+
+@register("django_jobs")
+def check_numbers(**kwargs: Any) -> list[CheckMessage]:
+    """What is a number of seconds, days, bytes or jobs is one, and none is below what makes sense."""
+    wrong = [(name, "a number above 0") for name in _POSITIVE if not _is_number(name, above=True)]
+    wrong += [(name, "a number, 0 or more") for name in _NOT_NEGATIVE if not _is_number(name, above=False)]
+    if jobs_settings.MAX_BACKLOG_PER_ORGANIZATION is not None and not _is_number(
+        "MAX_BACKLOG_PER_ORGANIZATION", above=False
+    ):
+        wrong.append(("MAX_BACKLOG_PER_ORGANIZATION", "a number, 0 or more, or None"))
+    return [
+        Error(
+            f"DJANGO_JOBS[{name!r}] must be {accepted}, not {getattr(jobs_settings, name)!r}.",
+            hint=f"Leave it out for the default, {DEFAULTS[name]!r}.",
+            id="django_jobs.E014",
+        )
+        for name, accepted in wrong
+    ]
+
+
+def _is_number(name: str, *, above: bool) -> bool:
+    value = getattr(jobs_settings, name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value > 0 if above else value >= 0
