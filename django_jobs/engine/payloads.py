@@ -9,6 +9,10 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 
 
+#: MariaDB takes no more than 32 levels, and readers of any JSON are recursive.
+MAX_DEPTH = 30
+
+
 class NotStorable(ValueError):
     """The value cannot be stored as JSON; the message says which part and why."""
 
@@ -21,12 +25,12 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
     """
     try:
         text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=True)
+        plain = json.loads(text)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
     # The escapes are the only way in which ASCII JSON can carry these; a backslash that is text is doubled.
-    if "\\u0000" in text and "\x00" in _strings(value_text := json.loads(text)):
+    if "\\u0000" in text and "\x00" in _strings(plain):
         raise NotStorable(f"{what} cannot be stored as JSON: it holds a NUL character.")
-    plain = json.loads(text) if "\\u0000" not in text else value_text
     if "\\ud" in text:
         try:
             _strings(plain).encode()
@@ -34,7 +38,19 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
             raise NotStorable(f"{what} cannot be stored as JSON: it holds a lone surrogate.") from error
     if len(text) > max_bytes:
         raise NotStorable(f"{what} takes {len(text)} bytes as JSON; at most {max_bytes} are accepted.")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(plain) > MAX_DEPTH:
+        raise NotStorable(f"{what} is nested more than {MAX_DEPTH} levels deep.")
     return plain
+
+
+def _depth(value: Any) -> int:
+    """How many levels of lists and objects lie in each other."""
+    depth = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _strings(value: Any) -> str:

@@ -187,6 +187,7 @@ class Migration(migrations.Migration):
                 (
                     "child",
                     models.ForeignKey(
+                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="parent_links",
@@ -196,7 +197,10 @@ class Migration(migrations.Migration):
                 (
                     "parent",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="child_links", to="django_jobs.job"
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="child_links",
+                        to="django_jobs.job",
                     ),
                 ),
             ],

@@ -11,8 +11,12 @@ from django_jobs.models.job import Job
 class JobDependency(models.Model):
     """``child`` waits for ``parent``."""
 
-    child = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False)
-    parent = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_links")
+    # No constraints in the database: on MariaDB an open submission of a child would hold a lock on the parent's row and
+    # make the parent's end wait for it. Retention removes links together with their jobs.
+    child = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False, db_constraint=False
+    )
+    parent = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_links", db_constraint=False)
 
     class Meta:
         constraints = [
