@@ -144,7 +144,9 @@ def _neglected(since: dt.datetime) -> int:
     open_types = JobType.objects.using(database.alias()).filter(is_enabled=True, is_paused=False)
     types = set(open_types.values_list("pk", flat=True))
     policy, limit = get_policy(), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
-    tenants = get_organization_model()._default_manager.filter(pk__in={lane[0] for lane in lanes})
+    tenants = (
+        get_organization_model()._default_manager.using(database.alias()).filter(pk__in={lane[0] for lane in lanes})
+    )
     full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
     at_limit = {pk for pk, total in full if total >= limit}
     served = {tenant.pk for tenant in tenants if policy.is_active(tenant)} - at_limit

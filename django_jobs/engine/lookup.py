@@ -33,7 +33,7 @@ def find_organization_pk(organization: Any, user: Any = None) -> Any:
     """
     model = get_organization_model()
     seen = None if user is None else organizations_seen_by(user)
-    rows = model._default_manager.all() if seen is None else seen
+    rows = model._default_manager.using(database.alias()) if seen is None else seen
     field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
     key = organization.pk if isinstance(organization, model) else organization
     try:

@@ -159,7 +159,11 @@ def _inactive(jobs: Sequence[Job]) -> set[Any]:
     """The organizations of these jobs that exist and are not active."""
     if not jobs:
         return set()
-    rows = get_organization_model()._default_manager.filter(pk__in={job.organization_id for job in jobs})
+    rows = (
+        get_organization_model()
+        ._default_manager.using(database.alias())
+        .filter(pk__in={job.organization_id for job in jobs})
+    )
     return {organization.pk for organization in rows if not may_start(organization)}
 
 
