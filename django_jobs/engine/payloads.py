@@ -8,7 +8,6 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-
 #: MariaDB takes no more than 32 levels, and readers of any JSON are recursive.
 MAX_DEPTH = 30
 
