@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 
 _WORDS = {
@@ -41,3 +44,11 @@ def required_without_debug(name: str, *, debug: bool, laptop: str) -> str:
     if debug:
         return laptop
     raise ImproperlyConfigured(f"{name} must be set in the environment when DEBUG is off.")
+
+
+def mail_to_files(directory: Path) -> dict[str, Any]:
+    """The settings by which mails become files in ``directory``; Django 6.1 has other names for them."""
+    backend = "django.core.mail.backends.filebased.EmailBackend"
+    if django.VERSION < (6, 1):
+        return {"EMAIL_BACKEND": backend, "EMAIL_FILE_PATH": directory}
+    return {"MAILERS": {"default": {"BACKEND": backend, "OPTIONS": {"file_path": directory}}}}

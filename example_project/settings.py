@@ -12,7 +12,7 @@ from typing import Any
 
 import dj_database_url
 
-from example_project.environment import read_bool, read_list, required_without_debug
+from example_project.environment import mail_to_files, read_bool, read_list, required_without_debug
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -97,6 +97,11 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+
+# Nothing leaves the laptop: each mail becomes a file.
+DEFAULT_FROM_EMAIL = "shop@shop.example"
+MAIL_DIR = BASE_DIR / "var" / "mail"
+globals().update(mail_to_files(MAIL_DIR))
 
 LOGGING = {
     "version": 1,

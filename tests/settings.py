@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from example_project.environment import mail_to_files
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES
 
@@ -30,6 +31,8 @@ elif _default["ENGINE"] == "django.db.backends.mysql":
 
 MEDIA_ROOT = RUN_DIR / "media"
 STATIC_ROOT = RUN_DIR / "static"
+MAIL_DIR = RUN_DIR / "mail"
+globals().update(mail_to_files(MAIL_DIR))
 
 DJANGO_JOBS: dict[str, Any] = {
     "HANDLER_MODULES": ("tests.support.handlers",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,12 @@ from django.conf import settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from example_project.shop.catalog import SHOPS
+from example_project.shop.catalog import SHOPS, Shop
 from example_project.shop.seeding import DEMO_PASSWORD, SUPERUSER
 
 if TYPE_CHECKING:
     from django_jobs import JobStatus
+    from django_jobs.models import Job
 
 # Plain words only: highlighting would color half of every line. Paths stay whole, to be copied.
 _console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -71,9 +72,18 @@ Log in as {SUPERUSER}, password {DEMO_PASSWORD}. The other accounts have the sam
   - Submit a job of your own from a second terminal:
     {shell_line()}
   - Kill one of the worker's processes while a job runs, and see the job run again.
+  - Look at the mails that the jobs below send: {settings.MAIL_DIR}
+  - Upload a CSV file of customers in the admin, and choose the action that imports it
+    (python manage.py customers_csv makes such a file).
 
 Ctrl+C stops everything.
 """)
+
+
+def list_samples(shop: Shop, jobs: Mapping[str, Job]) -> None:
+    """Which jobs were submitted for a shop, and what is to be seen of each."""
+    lines = "\n".join(f"  {job.name}  {job.job_type_id:<20}{what}" for what, job in jobs.items())
+    say(f"Submitted for {shop.title}, by {shop.member}:\n{lines}\n")
 
 
 def shell_line() -> str:

@@ -18,6 +18,7 @@ from django_jobs import Status, get_job_status, submit_job
 from django_jobs.exceptions import DuplicateJob
 from example_project.demo import services
 from example_project.demo.services import DemoError, Service
+from example_project.shop.catalog import SHOPS
 
 if TYPE_CHECKING:
     from django_jobs import JobStatus
@@ -74,7 +75,8 @@ def interruptible() -> Iterator[None]:
 
     def interrupt(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+            # Not SIG_IGN: of a signal that has arrived already Python would complain.
+            signal.signal(number, lambda *_: None)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -133,13 +135,16 @@ def follow(job_id: str, worker: Service, bar: JobProgress) -> JobStatus:
 
 def serve(port: int) -> int:
     """Worker and web server until Ctrl+C; raises DemoError when one of them ends by itself."""
-    from example_project.demo.console import say, welcome
+    from example_project.demo.console import list_samples, say, welcome
+    from example_project.demo.samples import Samples
 
     with ExitStack() as stack:
         stack.callback(say, "All stopped.")
         running = [stack.enter_context(services.worker()), stack.enter_context(services.web_server(port))]
         stack.callback(say, "Stopping.")
         welcome(port, submit_main_job())
+        for shop in SHOPS:
+            list_samples(shop, Samples(shop).submit_all())
         while True:
             for service in running:
                 service.check()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
-from example_project.shop.models import Customer, Order, OrderLine, Product
+from django_jobs import submit_job
+from django_jobs.exceptions import JobsError
+from example_project.shop.models import Customer, Order, OrderLine, Product, ReportRequest, Upload
 
 
 class OrderLineInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -34,3 +38,27 @@ class OrderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("number", "customer__name")
     autocomplete_fields = ("customer",)
     inlines = (OrderLineInline,)
+
+
+@admin.register(Upload)
+class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "__str__", "uploaded_at", "organization")
+    list_filter = ("organization",)
+    actions = ("import_customers",)
+
+    @admin.action(description="Import the customers in these files", permissions=["add"])
+    def import_customers(self, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
+        for upload in queryset.select_related("organization"):
+            try:
+                job = submit_job("csv_import", upload.organization, {"upload": upload.pk}, user=request.user)
+            except JobsError as refusal:
+                self.message_user(request, f"{upload}: {refusal}", messages.ERROR)
+            else:
+                self.message_user(request, f"{upload}: submitted as {job.name}.")
+
+
+@admin.register(ReportRequest)
+class ReportRequestAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "requested_at", "job_id", "pdf_file", "organization")
+    list_filter = ("organization",)
+    readonly_fields = ("job_id", "pdf_file")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
+from django.utils.text import get_valid_filename
 
 ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL
 
@@ -65,3 +69,42 @@ class OrderLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.product}"
+
+
+def upload_path(upload: Upload, filename: str) -> str:
+    """Where an uploaded file goes: apart by organization, under a name that nobody can guess."""
+    return f"uploads/{upload.organization_id}/{secrets.token_urlsafe(16)}/{get_valid_filename(filename)}"
+
+
+class Upload(models.Model):
+    """A file that somebody of the organization handed in, for a job to read."""
+
+    organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="uploads")
+    file = models.FileField(upload_to=upload_path, max_length=255)
+    uploaded_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("-uploaded_at", "-id")
+
+    def __str__(self) -> str:
+        return str(self.file).rpartition("/")[2]
+
+
+def new_request_name() -> str:
+    return f"REQ-{timezone.now().year}-{secrets.token_hex(4).upper()}"
+
+
+class ReportRequest(models.Model):
+    """A wish for a report. ``pdf_file`` is filled in by a job when the report is done."""
+
+    name = models.CharField(max_length=20, unique=True, default=new_request_name)
+    organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="report_requests")
+    requested_at = models.DateTimeField(default=timezone.now, editable=False)
+    job_id = models.CharField(max_length=30, blank=True, help_text="The job that makes the report.")
+    pdf_file = models.CharField(max_length=255, blank=True, help_text="The report's name in the output storage.")
+
+    class Meta:
+        ordering = ("-requested_at", "-id")
+
+    def __str__(self) -> str:
+        return self.name

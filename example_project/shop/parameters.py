@@ -1,71 +1,120 @@
-"""What a report may be asked for, and the words for what it may not."""
+"""What each of the shop's jobs may be asked for. A serializer's errors say what would be accepted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from django_jobs.exceptions import PermanentError
+from rest_framework import serializers
 
-TEMPLATES: Final = ("monthly_report",)
+from example_project.shop.notices import NOTICES
+from example_project.shop.periods import Period
+
+TEMPLATES: Final = ("monthly_report", "report")
+#: What a report's ``callback_doctype`` may be: the models that are told of its file.
+CALLBACKS: Final = ("Report Request",)
 MAX_DAYS: Final = 366
 YEARS: Final = range(1970, 2101)
-ACCEPTED: Final = frozenset({"template", "date_range"})
+JOB_ID: Final = r"^JOB-[0-9]{4,}-[0-9]{5,}$"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Period:
-    """Days from ``start`` to ``end``, both included."""
+class Parameters(serializers.Serializer[Any]):
+    """Refuses names that it does not know: a mistyped one would otherwise be ignored."""
 
-    start: date
-    end: date
-
-    @property
-    def days(self) -> int:
-        return (self.end - self.start).days + 1
-
-
-def read_parameters(parameters: Mapping[str, Any]) -> Period | None:
-    """The period that was asked for, or None when the parameters leave it open.
-
-    Raises PermanentError, which says what would be accepted: a retry could not make them better.
-    """
-    unknown = sorted(set(parameters) - ACCEPTED)
-    if unknown:
-        raise PermanentError(f"Unknown parameter: {', '.join(unknown)}. Accepted: template, date_range.")
-    template = parameters.get("template", TEMPLATES[0])
-    if template not in TEMPLATES:
-        raise PermanentError(f"Unknown template {template!r}. Accepted: {', '.join(TEMPLATES)}.")
-    value = parameters.get("date_range")
-    return None if value is None else read_period(value)
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if unknown:
+            accepted = f"There is no such parameter. Accepted: {', '.join(self.fields)}."
+            raise serializers.ValidationError({name: [accepted] for name in unknown})
+        return super().to_internal_value(data)
 
 
-def read_period(value: Any) -> Period:
-    try:
-        first, last = value if isinstance(value, list | tuple) else ()
-    except ValueError:
-        raise PermanentError(
-            f'date_range must be two dates, for example ["2025-01-01", "2025-01-31"]; got {value!r}.'
-        ) from None
-    period = Period(start=read_day(first), end=read_day(last))
-    if period.start > period.end:
-        raise PermanentError(
-            f"date_range is reversed: {period.start} is after {period.end}. The first day comes first."
-        )
-    if period.days > MAX_DAYS:
-        raise PermanentError(f"date_range spans {period.days} days. At most {MAX_DAYS} are accepted.")
-    return period
+class ReportParameters(Parameters):
+    """Without a ``date_range`` a report is that of the last full month that has orders."""
+
+    template = serializers.ChoiceField(choices=TEMPLATES, default=TEMPLATES[0])
+    date_range = serializers.ListField(
+        child=serializers.DateField(),
+        min_length=2,
+        max_length=2,
+        required=False,
+        help_text='The first and the last day, both included: ["2025-01-01", "2025-01-31"].',
+    )
+    callback_doctype = serializers.ChoiceField(choices=CALLBACKS, required=False)
+    callback_name = serializers.CharField(max_length=20, required=False)
+
+    def validate_date_range(self, days: list[date]) -> Period:
+        period = Period(start=days[0], end=days[1])
+        if period.start > period.end:
+            raise serializers.ValidationError(f"{period.start} is after {period.end}. The first day comes first.")
+        if period.days > MAX_DAYS:
+            raise serializers.ValidationError(f"It spans {period.days} days. At most {MAX_DAYS} are accepted.")
+        if period.start.year not in YEARS or period.end.year not in YEARS:
+            raise serializers.ValidationError(f"Years {YEARS[0]} to {YEARS[-1]} are accepted.")
+        return period
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("callback_doctype" in attrs) != ("callback_name" in attrs):
+            raise serializers.ValidationError("Give callback_doctype and callback_name together, or neither.")
+        return attrs
 
 
-def read_day(value: Any) -> date:
-    try:
-        day = date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise PermanentError(
-            f"date_range holds {value!r}, which is no date. Dates are written like 2025-01-31."
-        ) from None
-    if day.year not in YEARS:
-        raise PermanentError(f"date_range holds {day}. Years {YEARS[0]} to {YEARS[-1]} are accepted.")
-    return day
+class ReadyParameters(Parameters):
+    request = serializers.CharField(max_length=20, help_text="The name of a report request.")
+
+
+class MailParameters(Parameters):
+    """Without ``to`` a mail goes to the job's owner, or to the organization's admins."""
+
+    to = serializers.ListField(child=serializers.EmailField(), min_length=1, max_length=20, required=False)
+
+
+class EmailReportParameters(MailParameters):
+    report_job = serializers.RegexField(
+        JOB_ID, required=False, help_text="The job whose PDF is mailed; by default those that this job depends on."
+    )
+    subject = serializers.RegexField(r"^[^\r\n]+$", max_length=150, required=False)
+    message = serializers.CharField(max_length=2000, default="Your report is attached.")
+
+
+class NotificationParameters(MailParameters):
+    template = serializers.ChoiceField(choices=sorted(NOTICES))
+
+
+class WelcomeParameters(Parameters):
+    customer = serializers.IntegerField(min_value=1, help_text="The customer's number in the database.")
+
+
+class ImportParameters(Parameters):
+    upload = serializers.IntegerField(min_value=1, help_text="The number of an upload of the same organization.")
+
+
+class FaxParameters(Parameters):
+    fax_number = serializers.RegexField(
+        r"^\+[1-9][0-9]{6,14}$", error_messages={"invalid": "Write the number with its country: +15551234567."}
+    )
+    document = serializers.RegexField(
+        r"^[\w .-]+\.(pdf|tiff?)$",
+        max_length=120,
+        error_messages={"invalid": "Give the name of a PDF or TIFF file: doc.pdf."},
+    )
+    seed = serializers.IntegerField(default=1, help_text="Another seed, another day at the pretended provider.")
+
+
+class MonthParameters(Parameters):
+    month = serializers.RegexField(
+        r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$",
+        required=False,
+        error_messages={"invalid": "Write the month like 2025-01."},
+        help_text="By default the last full month that has orders.",
+    )
+
+
+class StatementParameters(MonthParameters):
+    customer = serializers.IntegerField(min_value=1, help_text="The customer's number in the database.")
+    #: Makes the statements of one bulk job different from another's, and equal over its attempts.
+    requested_by = serializers.RegexField(JOB_ID, required=False)
+
+
+class ItemParameters(Parameters):
+    item_id = serializers.CharField(max_length=120, help_text="A product's SKU, or its name.")

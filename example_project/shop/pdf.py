@@ -16,13 +16,12 @@ from reportlab.pdfgen.canvas import Canvas
 from example_project.shop import paper
 from example_project.shop.chart import draw_bar_chart
 from example_project.shop.paper import box, fit, long_date, money, rule, write, write_right
-from example_project.shop.parameters import Period
+from example_project.shop.periods import Period, month_of
 from example_project.shop.reports import (
     LONGEST_DAILY_CHART,
     OrderRow,
     Ranked,
     SalesReport,
-    month_of,
     revenue_bars,
 )
 

@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet, Sum
 
 from django_jobs.models import Organization
 from example_project.shop.models import Order, OrderLine
-from example_project.shop.parameters import Period
+from example_project.shop.periods import Period, month_of, next_month
 
 CENT: Final = Decimal("0.01")
 TOP: Final = 10
@@ -128,15 +128,6 @@ def last_full_month(sales: QuerySet[Order], today: date | None = None) -> Period
     over = sales.filter(ordered_on__lt=this_month).order_by("-ordered_on")
     newest = over.values_list("ordered_on", flat=True).first()
     return month_of(newest or this_month - timedelta(days=1))
-
-
-def month_of(day: date) -> Period:
-    first = day.replace(day=1)
-    return Period(start=first, end=next_month(first) - timedelta(days=1))
-
-
-def next_month(first: date) -> date:
-    return (first + timedelta(days=31)).replace(day=1)
 
 
 def revenue_bars(report: SalesReport) -> list[Bar]:

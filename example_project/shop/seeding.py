@@ -1,4 +1,4 @@
-"""The demo's organizations, accounts, Job Types, three years of orders. Seeding twice changes nothing."""
+"""The demo's organizations, accounts, three years of orders. Seeding twice changes nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
-from django.core.management import call_command
 from django.db import transaction
 
-from django_jobs.models import JobType, Membership, Organization
+from django_jobs.models import Membership, Organization
 from example_project.shop.catalog import SHOPS, Shop
 from example_project.shop.models import Customer, Order, OrderLine, Product
 from example_project.shop.sales import DraftOrder, draft_customers, draft_orders
@@ -26,7 +25,6 @@ Say = Callable[[str], None]
 
 def seed(say: Say) -> None:
     """Everything that is missing, told line by line through ``say``."""
-    say(seed_job_types())
     password = demo_password_hash()
     say(seed_superuser(password))
     for shop in SHOPS:
@@ -38,13 +36,6 @@ def seed(say: Say) -> None:
 def demo_password_hash() -> str:
     # One hash for all: hashing is slow on purpose. None is a password that matches nothing.
     return make_password(DEMO_PASSWORD if settings.DEBUG else None)
-
-
-def seed_job_types() -> str:
-    if JobType.objects.filter(pk="pdf_generation").exists():
-        return "Job types are there."
-    call_command("loaddata", "job_types", app_label="shop", verbosity=0)
-    return "Job type pdf_generation made."
 
 
 def seed_superuser(password: str) -> str:

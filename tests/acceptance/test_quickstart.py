@@ -1,4 +1,4 @@
-"""The quickstart, sections 1, 3, 5, 6 and 7, in Python with only the imports changed; a worker runs beside it."""
+"""The quickstart's sections 1, 3, 5, 6, 7 and patterns, in Python with only the imports changed; a worker runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from pypdf import PdfReader
 import django_jobs
 from django_jobs import cancel_job, get_job_status, submit_job
 from django_jobs.exceptions import JobFailed
-from django_jobs.models import JobType, Organization
+from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
+from example_project.shop.models import Product, ReportRequest
 from example_project.shop.sales import draft_orders
-from tests.acceptance.steps import wait_for_message, wait_for_status
+from tests.acceptance.steps import path_of, wait_for_all, wait_for_message, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.workers import ProcessPool
 
@@ -59,7 +60,6 @@ def wait_for_job(job_id: str, timeout: float = 300) -> str | None:
 def organization(transactional_db: None) -> Organization:
     """The quickstart's organization with a month of the example shop's orders."""
     shop = SHOPS[0]
-    seeding.seed_job_types()
     seeding.seed_organization(shop, seeding.demo_password_hash())
     organization = Organization.objects.get(name=shop.organization)
     drafts = [draft for draft in draft_orders(shop) if JANUARY[0] <= draft.ordered_on <= JANUARY[1]]
@@ -78,7 +78,7 @@ def custom_type(transactional_db: None, tmp_path: Path) -> JobType:
     return JobType.objects.get(pk="my_custom_job")
 
 
-def submit_custom(data: Any) -> django_jobs.models.Job:
+def submit_custom(data: Any) -> Job:
     return submit_job(
         job_type="my_custom_job",
         organization="ORG-2025-00001",
@@ -189,3 +189,90 @@ def test_the_cancel_of_section_7_ends_a_waiting_job_and_a_running_one(
     cancel_job(running.name)
     assert wait_for_status(running, Status.CANCELED).cancel_requested
     assert get_job_status(waiting.name).attempt == 0
+
+
+def test_the_urgent_job_of_section_1_goes_first_and_the_one_that_depends_on_it_follows(
+    processes: ProcessPool, organization: Organization
+) -> None:
+    urgent_job = submit_job(
+        job_type="fax_send",
+        organization="ORG-2025-00001",
+        parameters={"fax_number": "+15551234567", "document": "doc.pdf"},
+        priority="High",
+    )
+    followup_job = submit_job(
+        job_type="email_notification",
+        organization="ORG-2025-00001",
+        parameters={"template": "fax_sent_confirmation"},
+        depends_on=urgent_job.name,
+    )
+    assert (get_job_status(urgent_job.name).priority, urgent_job.priority) == ("High", Priority.HIGH)
+    waiting = get_job_status(followup_job.name)
+    assert (waiting.status, waiting.waiting_for, waiting.depends_on) == ("Pending", "dependency", [urgent_job.name])
+
+    processes.worker()
+    status = django_jobs.wait_for_job(followup_job.name, timeout=60)
+    assert status.result["to"] == ["bob@example.com"]
+    assert get_job_status(urgent_job.name).status == "Completed"
+
+
+def test_the_callback_of_section_6_updates_the_requesting_row(
+    processes: ProcessPool, organization: Organization
+) -> None:
+    ReportRequest.objects.create(organization=organization, name="REQ-2025-00001")
+    processes.worker()
+    job = submit_job(
+        job_type="pdf_generation",
+        organization="ORG-2025-00001",
+        parameters={
+            "template": "report",
+            "callback_doctype": "Report Request",
+            "callback_name": "REQ-2025-00001",
+        },
+    )
+    status = django_jobs.wait_for_job(job.name, timeout=60)
+    assert status.output_reference is not None
+    assert ReportRequest.objects.get(name="REQ-2025-00001").pdf_file == status.output_reference
+
+
+def test_pattern_1_a_job_is_submitted_and_forgotten(processes: ProcessPool, organization: Organization) -> None:
+    org = organization
+    customer = org.customers.earliest("pk")
+    submit_job(job_type="send_welcome_email", organization=org, parameters={"customer": customer.pk})
+
+    processes.worker()
+    wait_for_all(list(Job.objects.all()))
+
+
+def test_pattern_2_a_chain_runs_in_its_order(processes: ProcessPool, organization: Organization) -> None:
+    processes.worker()
+    job_a = submit_job(job_type="generate_report", organization="ORG-2025-00001")
+
+    job_b = submit_job(job_type="email_report", depends_on=job_a.name, organization="ORG-2025-00001")
+
+    status = django_jobs.wait_for_job(job_b.name, timeout=60)
+    assert status.result["attachments"] == ["sales-2025-01-01-to-2025-01-31.pdf"]
+    completed = get_job_status(job_a.name).completed_at
+    assert completed is not None
+    assert status.started_at is not None
+    assert completed <= status.started_at
+    assert path_of(job_b) == ["Pending", "Queued", "Running", "Completed"]
+
+
+def test_pattern_3_many_jobs_are_submitted_at_low_priority(processes: ProcessPool, organization: Organization) -> None:
+    org, items = organization, Product.objects.filter(organization=organization)
+    job_ids = []
+    for item in items:
+        job = submit_job(
+            job_type="process_item",
+            organization=org,
+            parameters={"item_id": item.name},
+            priority="Low",  # Low priority for bulk
+        )
+        job_ids.append(job.name)
+
+    processes.worker()
+    results = [django_jobs.wait_for_job(job_id, timeout=60) for job_id in job_ids]
+    assert {status.priority for status in results} == {"Low"}
+    revenue = sum(Decimal(status.result["revenue"]) for status in results)
+    assert revenue == sum(order.total for order in organization.orders.all())

@@ -22,8 +22,9 @@ from tests.support.factories import make_job_type
 
 
 @pytest.fixture(autouse=True)
-def nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_declared(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declarations, "_declared", {})
+    JobType.objects.all().delete()
 
 
 def declare(function: Any = handlers.do_nothing, **fields: Any) -> None:

@@ -1,44 +1,25 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from io import BytesIO
-from typing import Any, cast
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import override_settings
 from pypdf import PdfReader
 
-from django_jobs import JobContext
 from django_jobs.models import JobType, Membership, Organization
+from django_jobs.testing import make_context
 from example_project.shop import seeding
 from example_project.shop.jobs import pdf_generation
 from example_project.shop.models import Customer, Order, OrderLine, Product
-from example_project.shop.parameters import Period
+from example_project.shop.periods import Period
 from example_project.shop.reports import build_report, last_full_month
 
 pytestmark = pytest.mark.django_db
 
 JANUARY = Period(start=date(2025, 1, 1), end=date(2025, 1, 31))
-
-
-@dataclass
-class StandInContext:
-    """As much of a JobContext as the handler touches."""
-
-    organization: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    progress: list[tuple[float, str | None]] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def update_progress(self, percent: float, message: str | None = None) -> None:
-        self.progress.append((percent, message))
-
-    def save_output(self, filename: str, content: bytes) -> str:
-        self.files[filename] = content
-        return f"stored/{filename}"
 
 
 @pytest.fixture
@@ -93,16 +74,13 @@ def test_without_any_orders_the_period_is_the_last_month(shop: Organization) -> 
 
 def test_the_handler_stores_a_pdf_and_says_what_it_holds(shop: Organization) -> None:
     place(shop, date(2025, 1, 7), quantity=123)
-    context = StandInContext("ORG-1", {"template": "monthly_report", "date_range": ["2025-01-01", "2025-01-31"]})
-    result = pdf_generation(cast("JobContext", context))
-    assert result == {
-        "output_reference": "stored/sales-2025-01-01-to-2025-01-31.pdf",
-        "pages": 3,
-        "orders": 1,
-        "total": "12.30",
-    }
-    reader = PdfReader(BytesIO(context.files["sales-2025-01-01-to-2025-01-31.pdf"]))
-    assert "12.30" in reader.pages[0].extract_text()
+    wanted = {"template": "monthly_report", "date_range": ["2025-01-01", "2025-01-31"]}
+    context = make_context(wanted, organization="ORG-1", job_type="pdf_generation")
+    result = pdf_generation(context)
+    ((reference, content),) = context.outputs.items()
+    assert result == {"output_reference": reference, "pages": 3, "orders": 1, "total": "12.30"}
+    assert reference.endswith("/sales-2025-01-01-to-2025-01-31.pdf")
+    assert "12.30" in PdfReader(BytesIO(content)).pages[0].extract_text()
     assert context.progress == [
         (0, "Reading orders"),
         (33, "Page 1 of 3"),
@@ -112,9 +90,9 @@ def test_the_handler_stores_a_pdf_and_says_what_it_holds(shop: Organization) -> 
 
 
 def test_the_handler_makes_a_pdf_for_an_organization_without_orders(shop: Organization) -> None:
-    context = StandInContext("ORG-1")
-    assert pdf_generation(cast("JobContext", context))["orders"] == 0
-    assert len(context.files) == 1
+    context = make_context(organization="ORG-1", job_type="pdf_generation")
+    assert pdf_generation(context)["orders"] == 0
+    assert len(context.outputs) == 1
 
 
 def row_counts() -> list[int]:

@@ -93,7 +93,7 @@ def test_a_path_that_is_changed_is_looked_at_anew() -> None:
 
 def test_a_row_may_be_there_before_its_code() -> None:
     JobType.objects.create(type_name="later", handler_method=GONE)
-    assert JobType.objects.get().handler_method == GONE
+    assert JobType.objects.get(pk="later").handler_method == GONE
 
 
 def test_a_fixture_may_be_loaded_before_its_code(tmp_path: Path) -> None:

@@ -9,14 +9,12 @@ from typing import Any, Final
 import pytest
 
 from django_jobs.engine.status import get_job_status
-from example_project.shop import seeding
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "organizations.md"
 
 
 @pytest.mark.usefixtures("broker")
 def test_the_examples_run_in_their_order() -> None:
-    seeding.seed_job_types()
     examples = "\n".join(re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
     names: dict[str, Any] = {"__name__": __name__}
     exec(compile(examples, str(PAGE), "exec"), names)

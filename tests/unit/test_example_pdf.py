@@ -7,8 +7,8 @@ from io import BytesIO
 from pypdf import PdfReader
 
 from example_project.shop.paper import fit, printable
-from example_project.shop.parameters import Period
 from example_project.shop.pdf import ROWS_A_PAGE, draw_report
+from example_project.shop.periods import Period
 from example_project.shop.reports import OrderRow, Ranked, SalesReport
 
 JANUARY = Period(start=date(2025, 1, 1), end=date(2025, 1, 31))

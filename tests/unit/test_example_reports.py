@@ -4,8 +4,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from example_project.shop.chart import grid_step
-from example_project.shop.parameters import Period
-from example_project.shop.reports import OrderRow, SalesReport, month_of, revenue_bars
+from example_project.shop.periods import Period, month_of
+from example_project.shop.reports import OrderRow, SalesReport, revenue_bars
 
 
 def order(day: date, total: str, items: int = 1) -> OrderRow:

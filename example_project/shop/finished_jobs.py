@@ -1,0 +1,55 @@
+"""What a job may take from the jobs before it: their results and their files, never another organization's."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from django.core.files.storage import default_storage
+
+from django_jobs import Status, get_job_status
+from django_jobs.exceptions import JobNotFound, PermanentError
+from example_project.shop.mailing import Attachment
+
+if TYPE_CHECKING:
+    from django_jobs import JobContext, JobStatus
+
+#: Their handlers return nothing but references that ``save_output`` made; any other would be mere text.
+REPORT_TYPES: Final = ("pdf_generation", "generate_report")
+
+
+def parents_of(context: JobContext, *job_types: str) -> list[JobStatus]:
+    """The jobs of these types that this one depends on. They are Completed, or it would not run."""
+    parents = [get_job_status(job_id) for job_id in get_job_status(context.job_id).depends_on]
+    return [parent for parent in parents if parent.job_type in job_types]
+
+
+def reports_for(context: JobContext, job_id: str | None) -> list[JobStatus]:
+    """The report of this job id, or those that the job depends on. PermanentError when there is none to have."""
+    reports = [named_report(context, job_id)] if job_id else parents_of(context, *REPORT_TYPES)
+    if not reports:
+        raise PermanentError("No report to send: give 'report_job', or make the job depend on a report.")
+    return reports
+
+
+def named_report(context: JobContext, job_id: str) -> JobStatus:
+    try:
+        report = get_job_status(job_id)
+    except JobNotFound:
+        report = None
+    # The same words for what is another organization's: that it exists is not told.
+    if report is None or report.organization != context.organization or report.job_type not in REPORT_TYPES:
+        raise PermanentError(f"{context.organization} has no report {job_id}.")
+    if report.status != Status.COMPLETED:
+        raise PermanentError(f"{job_id} is {report.status}. A job with depends_on={job_id!r} waits until it is done.")
+    return report
+
+
+def attachment_of(report: JobStatus) -> Attachment:
+    """The report's PDF. PermanentError when it has been deleted since."""
+    reference = report.output_reference or ""
+    try:
+        with default_storage.open(reference) as file:
+            return Attachment(PurePosixPath(reference).name, file.read(), "application/pdf")
+    except FileNotFoundError:
+        raise PermanentError(f"The file of {report.job_id} is no longer there.") from None

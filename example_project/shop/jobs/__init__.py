@@ -1,0 +1,25 @@
+"""Handlers of the shop's job types, one subject a module.
+
+Every process of the project imports these, so they import what is slow, such as the PDF library, only when they run.
+"""
+
+from __future__ import annotations
+
+from example_project.shop.jobs.customers import bulk_statements, csv_import, customer_statement
+from example_project.shop.jobs.faxes import fax_send
+from example_project.shop.jobs.items import process_item
+from example_project.shop.jobs.mails import email_notification, email_report, send_welcome_email
+from example_project.shop.jobs.reports import pdf_generation, report_ready
+
+__all__ = [
+    "bulk_statements",
+    "csv_import",
+    "customer_statement",
+    "email_notification",
+    "email_report",
+    "fax_send",
+    "pdf_generation",
+    "process_item",
+    "report_ready",
+    "send_welcome_email",
+]

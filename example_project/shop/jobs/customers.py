@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from django_jobs import JobContext, PermanentError, job_handler
+from django_jobs.exceptions import DuplicateJob
+from example_project.shop.parameters import ImportParameters, MonthParameters, StatementParameters
+
+if TYPE_CHECKING:
+    from example_project.shop.models import Upload
+    from example_project.shop.periods import Period
+
+#: Submissions in one call, which is all or nothing.
+TOGETHER: Final = 5000
+DAY: Final = 86_400
+
+
+@job_handler(
+    "csv_import",
+    display_name="Import customers",
+    description="Customers from an uploaded CSV file; bad rows come back as a file with their line numbers.",
+    parameters=ImportParameters,
+    default_timeout=600,
+)
+def csv_import(context: JobContext) -> dict[str, Any]:
+    """Stores the file's customers in batches. Stopped in between it leaves whole batches, and may run again."""
+    from example_project.shop.customer_csv import BadRow, GoodRow, count_rows, read_rows
+    from example_project.shop.customer_import import batches, error_file, store_customers
+
+    upload = find_upload(context)
+    context.update_progress(0, "Looking at the file")
+    with upload.file.open("rb") as file:
+        total = count_rows(file)
+    bad: list[BadRow] = []
+    done = 0
+    with upload.file.open("rb") as file:
+        for batch in batches(read_rows(file)):
+            with context.shielded():
+                store_customers(upload.organization_id, [row for row in batch if isinstance(row, GoodRow)])
+            bad += [row for row in batch if isinstance(row, BadRow)]
+            done += len(batch)
+            context.update_progress(99 * done // total, f"{done} of {total} rows")
+    result: dict[str, Any] = {"rows": done, "imported": done - len(bad), "bad": len(bad)}
+    if bad:
+        result["output_reference"] = context.save_output("bad-rows.csv", error_file(bad))
+    return result
+
+
+def find_upload(context: JobContext) -> Upload:
+    from example_project.shop.models import Upload
+
+    number = context.validated_data["upload"]
+    upload = Upload.objects.filter(pk=number, organization__name=context.organization).first()
+    if upload is None or not upload.file.storage.exists(str(upload.file)):
+        raise PermanentError(f"{context.organization} has no upload {number}.")
+    return upload
+
+
+@job_handler(
+    "bulk_statements",
+    display_name="Statements for all customers",
+    description="Submits a customer_statement for each customer with orders in a month.",
+    parameters=MonthParameters,
+)
+def bulk_statements(context: JobContext) -> dict[str, Any]:
+    """One small job a customer, at Low priority, so that nobody else waits for them."""
+    from django_jobs import submit_jobs
+    from example_project.shop.customer_import import batches
+    from example_project.shop.statements import customers_with_orders
+
+    period = month_for(context)
+    month = f"{period.start:%Y-%m}"
+    customers = customers_with_orders(context.organization, period)
+    for done, some in enumerate(batches(customers, TOGETHER)):
+        context.update_progress(100 * TOGETHER * done // len(customers), f"{TOGETHER * done} submitted")
+        submissions = [
+            {
+                "job_type": "customer_statement",
+                "organization": context.organization,
+                "parameters": {"customer": customer, "month": month, "requested_by": context.job_id},
+                "priority": "Low",
+            }
+            for customer in some
+        ]
+        try:
+            submit_jobs(submissions)
+        except DuplicateJob:
+            continue  # an earlier attempt of this very job came so far: its id is among the parameters
+    return {"month": month, "statements": len(customers)}
+
+
+@job_handler(
+    "customer_statement",
+    display_name="Statement for a customer",
+    description="A customer's orders of a month, as a text file.",
+    parameters=StatementParameters,
+    default_priority="Low",
+    default_timeout=60,
+    deduplication_window=DAY,
+)
+def customer_statement(context: JobContext) -> dict[str, Any]:
+    from example_project.shop.models import Customer
+    from example_project.shop.statements import write_statement
+
+    customers = Customer.objects.filter(organization__name=context.organization).select_related("organization")
+    # DoesNotExist is a permanent error: no retry finds a customer who is not there.
+    customer = customers.get(pk=context.validated_data["customer"])
+    period = month_for(context)
+    text, orders, total = write_statement(customer, period)
+    reference = context.save_output(f"statement-{period.start:%Y-%m}.txt", text)
+    return {"output_reference": reference, "customer": customer.name, "orders": orders, "total": str(total)}
+
+
+def month_for(context: JobContext) -> Period:
+    from example_project.shop.models import Order
+    from example_project.shop.periods import month_of
+    from example_project.shop.reports import last_full_month
+
+    month = context.validated_data.get("month")
+    if month is None:
+        return last_full_month(Order.objects.filter(organization__name=context.organization))
+    return month_of(date.fromisoformat(f"{month}-01"))

@@ -1,0 +1,31 @@
+"""A customer's orders of a month, as text."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from example_project.shop.models import Customer, Order
+from example_project.shop.periods import Period
+
+
+def customers_with_orders(organization: str, period: Period) -> list[int]:
+    """The numbers of the customers whom a statement of this period would tell something."""
+    orders = Order.objects.filter(
+        organization__name=organization, ordered_on__range=(period.start, period.end)
+    ).order_by()
+    return sorted(orders.values_list("customer_id", flat=True).distinct())
+
+
+def write_statement(customer: Customer, period: Period) -> tuple[str, int, Decimal]:
+    """(text, number of orders, their sum)."""
+    orders = list(customer.orders.filter(ordered_on__range=(period.start, period.end)).order_by("ordered_on", "id"))
+    total = sum((order.total for order in orders), Decimal("0.00"))
+    lines = [
+        f"{customer.organization}",
+        f"Statement for {customer.name}, {customer.city}, {period.start} to {period.end}",
+        "",
+        *(f"{order.ordered_on}  {order.number:<20}{order.total:>12,.2f}" for order in orders),
+        "",
+        f"{'Total':<32}{total:>12,.2f}",
+    ]
+    return "\n".join(lines) + "\n", len(orders), total
