@@ -37,8 +37,9 @@ def submit(items: Sequence[Any], user: Any) -> list[requests.Request]:
 
 def _examine(items: Sequence[Any], user: Any) -> list[requests.Request]:
     drafts = [_draft(item) for item in items]
-    targets = [(draft.fields.get("job_type"), draft.fields.get("organization")) for draft in drafts]
-    for draft, found in zip(drafts, read_all(targets, [draft.errors for draft in drafts]), strict=True):
+    objects = [draft for draft in drafts if draft.values is not None]
+    targets = [(draft.fields.get("job_type"), draft.fields.get("organization")) for draft in objects]
+    for draft, found in zip(objects, read_all(targets, [draft.errors for draft in objects]), strict=True):
         draft.found = found
     _check_permissions(drafts, user)
     _check_against_targets(drafts)

@@ -25,6 +25,7 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest
 
 from django_jobs.engine import database, dispatch
+from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.lives import NEW_LIFE
 from django_jobs.models import DependencyTask, Job, JobDependency
@@ -34,7 +35,7 @@ from django_jobs.statuses import Status
 logger = logging.getLogger("django_jobs")
 
 TASKS_AT_ONCE = 100
-CHILDREN_AT_ONCE = 1_000
+CHILDREN_AT_ONCE = 2_000
 DEAD = (Status.CANCELED, Status.DEAD_LETTER)
 PAUSES = (0.005, 0.02, 0.1)
 #: A job that waits for parents, or died with one. Whatever makes it so leaves a task.
@@ -88,12 +89,14 @@ _here = _Here()
 
 
 def _follow_up() -> int:
-    """Walk the tasks to their end, as often as some must wait for somebody's lock and there is a pause left."""
+    """Walk the tasks again and again while that gets any done, or some wait for a lock and there is a pause left."""
     total = 0
     pauses = iter(PAUSES)
     while True:
         done, skipped = _walk()
         total += done
+        if done:
+            continue  # meanwhile others may have left what they found held by this one
         pause = next(pauses, None) if skipped else None
         if pause is None:
             return total
@@ -115,7 +118,7 @@ def _walk() -> tuple[int, int]:
 
 def _one_set(after: int) -> tuple[int, int, int, int]:
     """Some tasks behind ``after``: how many are done, how many must wait for somebody's lock, how many children may
-    start now, and the last of them.
+    start now, and the last task if there may be more.
     """
     rows = DependencyTask.objects.using(database.alias())
     tasks = list(database.locked(rows.filter(pk__gt=after), skip=True)[:TASKS_AT_ONCE])
@@ -132,7 +135,8 @@ def _one_set(after: int) -> tuple[int, int, int, int]:
         pks -= set(_links().filter(child_id__in=held, parent_id__in=pks).values_list("parent_id", flat=True)) | held
     done = [task.pk for task in tasks if task.job_id in pks]
     rows.filter(pk__in=done).delete()
-    return len(done), len(tasks) - len(done), released, tasks[-1].pk
+    last = tasks[-1].pk if len(tasks) == TASKS_AT_ONCE else 0
+    return len(done), len(tasks) - len(done), released, last
 
 
 def _concerned(pks: set[int]) -> list[int]:
@@ -196,6 +200,7 @@ def _bury(children: list[Job], killers: dict[int, Job]) -> None:
         parent = killers[child.pk]
         text = f"Parent {format_job_id(parent.pk, parent.created_at.year)} ended as {parent.status}"
         values: dict[str, Any] = {"error_type": "Permanent", "error_message": text}
+        values["error_fingerprint"] = fingerprint(text)
         values |= {"completed_at": NOW, "is_orphaned": True, "ready_at": None}
         groups[text].append(Move(pk=child.pk, to_status=Status.DEAD_LETTER, message=text, values=values))
     moves = sorted((item for group in groups.values() for item in group), key=lambda item: item.pk)

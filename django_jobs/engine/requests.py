@@ -122,7 +122,7 @@ def check_parents(values: Values, found: Targets, known: Mapping[str, Job], erro
     organization_pk = found.organization.pk
     problems = [problem for name in values.parents if (problem := _parent_problem(name, known, organization_pk))]
     if problems:
-        errors.setdefault("depends_on", []).extend(problems)
+        errors["depends_on"] = [*errors.get("depends_on", ()), *problems]
 
 
 def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any) -> str | None:
@@ -145,14 +145,26 @@ def _check_names(depends_on: object, errors: Errors) -> dict[str, int]:
         return {}
     names: dict[str, int] = {}
     for item in items:
-        name = item.name if isinstance(item, Job) and item.pk is not None and item.created_at else item
+        name = _name_of(item) if isinstance(item, Job) else item
         parsed = parse_job_id(name)
         if parsed is None:
-            shown = clean_text(repr(name), 100)
+            shown = clean_text(_readable(name), 100)
             errors.setdefault("depends_on", []).append(f"{shown} is not a job id such as JOB-2026-00001.")
         else:
             names[str(name)] = parsed[0]
     return names
+
+
+def _name_of(job: Job) -> str:
+    is_saved = None not in {job.pk, job.created_at}
+    return job.name if is_saved else "an unsaved job"
+
+
+def _readable(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  (a number of 10,000 digits, an object with a repr of its own)
+        return f"This {type(value).__name__}"
 
 
 def _check_priority(priority: object, errors: Errors) -> int | None:

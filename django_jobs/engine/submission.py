@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django_jobs.engine import bulk, database, dispatch, events, insertion, limits, requests, targets
+from django_jobs.engine import bulk, database, dispatch, duplicates, events, insertion, limits, requests, targets
 from django_jobs.engine.requests import Request
-from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job, JobType
 
 ON_DUPLICATE = ("raise", "return")
@@ -46,7 +46,7 @@ def submit_job(
     for trial in range(MAX_TRIES):
         try:
             request = _examine(job_type, organization, values, user, {**errors})
-            limits.check([request.targets])
+            _check_limits(request, is_fresh=trial > 0 or request.targets.versions is None)
             insertion.insert(request)
         except targets.TargetsChanged:
             targets.forget()
@@ -61,6 +61,16 @@ def submit_job(
             _tell_later([request])
             return request.job
     raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
+
+
+def _check_limits(request: Request, *, is_fresh: bool) -> None:
+    """QueueFull or RateLimited, unless the same work is there already, which needs no room."""
+    try:
+        limits.check([request.targets])
+    except RetryableRefusal:
+        if request.window and is_fresh:
+            duplicates.refuse([request.job.job_hash])
+        raise
 
 
 def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -> list[Job]:
@@ -105,7 +115,7 @@ def _tell_later(submitted: Sequence[Request]) -> None:
         database.on_commit(dispatch.wake)
     elif not submitted[0].parents:
         database.on_commit(lambda: dispatch.submitted(jobs[0]))
-    events.submitted(*jobs)
+    events.submitted(*jobs, log_ids=[request.log_id for request in submitted])
 
 
 def _remember_uncommitted(jobs: Sequence[Job]) -> None:

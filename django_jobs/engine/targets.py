@@ -60,7 +60,7 @@ def _missing(what: str, named: object, is_id: bool) -> str:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and "\x00" not in value
+    return isinstance(value, str) and bool(value) and clean_text(value) == value
 
 
 def _kind_key(job_type: object) -> str | None:

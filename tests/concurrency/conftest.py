@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pytest
 
 from django_jobs.engine.ports import Ticket, use_broker
+from django_jobs.statuses import Priority
 from tests.support.brokers import MemoryBroker
 
 
@@ -25,7 +26,7 @@ class CrowdedBroker(MemoryBroker):
 
     def depths(self) -> dict[int, int]:
         if self.is_full:
-            return {0: 10**6}
+            return {int(Priority.CRITICAL): 10**6}  # what is most urgent takes up everybody's room
         with self._lock:
             return super().depths()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from django_jobs.engine import database, dependencies, duplicates
 from django_jobs.engine.insertion.postgresql import actor_of
 from django_jobs.engine.requests import Request
+from django_jobs.engine.transitions.postgresql import TRANSACTION_IDS
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
@@ -26,7 +27,8 @@ def insert_all(requests: Sequence[Request]) -> list[Job]:
     jobs = [_ready(request, now) for request in requests]
     for chunk in _chunks(jobs):
         Job.objects.using(database.alias()).bulk_create(chunk)
-    logs = [_log(job, now) for job in jobs]
+    transaction_ids = _transaction_ids()
+    logs = [_log(job, now, transaction_ids) for job in jobs]
     ExecutionLog.objects.using(database.alias()).bulk_create(logs, batch_size=5 * MAX_ROWS)
     for request, log in zip(requests, logs, strict=True):
         request.log_id = log.pk
@@ -36,10 +38,21 @@ def insert_all(requests: Sequence[Request]) -> list[Job]:
     return jobs
 
 
-def _log(job: Job, now: dt.datetime) -> ExecutionLog:
+def _log(job: Job, now: dt.datetime, transaction_ids: tuple[int | None, int | None]) -> ExecutionLog:
     log = ExecutionLog(job_id=job.pk, to_status=Status.PENDING, timestamp=now, actor=actor_of(job))
     log.organization_id = job.organization_id
+    log.transaction_id, log.oldest_open_id = transaction_ids
     return log
+
+
+def _transaction_ids() -> tuple[int | None, int | None]:
+    """What a log row says of the open transaction; only PostgreSQL knows such numbers."""
+    if not database.is_postgresql():
+        return None, None
+    with database.connection().cursor() as cursor:
+        cursor.execute(f"SELECT {TRANSACTION_IDS}")
+        own, oldest = cursor.fetchone()
+    return own, oldest
 
 
 def _refuse_duplicates(requests: Sequence[Request]) -> None:
@@ -61,10 +74,11 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
     chunk: list[Job] = []
     size = 0
     for job in jobs:
-        size += len(json.dumps(job.input_parameters))
+        own = len(json.dumps([job.input_parameters, job.metadata]))
+        size += own
         if chunk and (size > MAX_BYTES or len(chunk) == MAX_ROWS):
             yield chunk
-            chunk, size = [], len(json.dumps(job.input_parameters))
+            chunk, size = [], own
         chunk.append(job)
     if chunk:
         yield chunk

@@ -1,0 +1,100 @@
+"""What relatives cost: as many statements for a thousand as for ten, and none for a job without any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_jobs import submit_job, submit_jobs
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.settle import settle
+from django_jobs.models import DependencyTask, Job, JobType, Organization
+from tests.support.brokers import WORKER, MemoryBroker, end, raised, returned, start
+from tests.support.factories import make_job_type, make_organization
+from tests.support.families import Submitter, claim_all, is_ready
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_dispatched(broker: MemoryBroker) -> None:
+    """So that what may start is ready, and stays Pending."""
+    broker.is_down = True
+
+
+@pytest.fixture
+def submit() -> Submitter:
+    return Submitter(make_job_type(), make_organization())
+
+
+@pytest.fixture
+def kind(submit: Submitter) -> JobType:
+    return submit.kind
+
+
+@pytest.fixture
+def organization(submit: Submitter) -> Organization:
+    return submit.organization
+
+
+def cost_of_an_end(kind: JobType, organization: Organization, children: int, ending: Any) -> int:
+    parent = submit_job(kind, organization)
+    item = {"job_type": kind, "organization": organization, "depends_on": [parent.name]}
+    submit_jobs([item] * children)
+    follow_up()
+    claimed = start(parent)
+
+    def run() -> None:
+        end(ending(claimed))
+        follow_up()
+
+    return statements_of(run)
+
+
+def test_a_parents_end_costs_the_same_for_10_and_1000_children(kind: JobType, organization: Organization) -> None:
+    few, many = (cost_of_an_end(kind, organization, children, returned) for children in (10, 1000))
+    assert few == many
+    assert Job.objects.filter(ready_at__isnull=False).count() == 1010
+
+
+def test_a_parents_death_costs_little_more_for_1000_children_than_for_10(
+    kind: JobType, organization: Organization
+) -> None:
+    few, many = (
+        cost_of_an_end(kind, organization, children, lambda claimed: raised(claimed, "Permanent"))
+        for children in (10, 1000)
+    )
+    # Where a set moves through the ORM, its log rows are written in as many statements as the driver needs.
+    assert many <= few + {"postgresql": 0, "mysql": 2, "sqlite": 40}[connection.vendor]
+    assert Job.objects.filter(is_orphaned=True).count() == 1010
+
+
+def cost_of_the_last_end(kind: JobType, organization: Organization, parents: int) -> int:
+    jobs = submit_jobs([{"job_type": kind, "organization": organization}] * parents)
+    child = submit_job(kind, organization, depends_on=jobs)
+    claimed, *others = claim_all(jobs)
+    settle([returned(item) for item in others], WORKER)
+    follow_up()
+
+    def run() -> None:
+        end(returned(claimed))
+        follow_up()
+
+    count = statements_of(run)
+    assert is_ready(child)
+    return count
+
+
+def test_the_last_of_1000_parents_costs_as_much_as_the_last_of_10(kind: JobType, organization: Organization) -> None:
+    assert cost_of_the_last_end(kind, organization, 10) == cost_of_the_last_end(kind, organization, 1000)
+
+
+def test_a_job_without_relatives_pays_nothing_for_those_of_others(kind: JobType, organization: Organization) -> None:
+    claimed = start(submit_job(kind, organization))
+    assert (
+        statements_of(lambda: end(returned(claimed))) <= {"postgresql": 2, "mysql": 9, "sqlite": 8}[connection.vendor]
+    )
+    assert not DependencyTask.objects.exists()

@@ -1,0 +1,229 @@
+"""Families in which somebody ended without completing: who dies with whom, and who lives again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs import cancel_job, get_job_status, retry_job
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.history import get_job_history
+from django_jobs.exceptions import InvalidTransition
+from django_jobs.models import DependencyTask, Job
+from tests.support.brokers import MemoryBroker, end, raised, reread, start
+from tests.support.factories import make_job_type, make_organization
+from tests.support.families import Submitter, complete, dead_family, is_ready, kill, statuses
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_dispatched(broker: MemoryBroker) -> None:
+    """So that what may start is ready, and stays Pending."""
+    broker.is_down = True
+
+
+@pytest.fixture
+def submit() -> Submitter:
+    return Submitter(make_job_type(), make_organization())
+
+
+@pytest.mark.parametrize(("ended", "word"), [(kill, "Dead Letter"), (cancel_job, "Canceled")])
+def test_a_parent_that_ends_without_completing_takes_its_child_along(submit: Submitter, ended: Any, word: str) -> None:
+    parent = submit()
+    child = submit(parent)
+    follow_up()
+    ended(parent)
+    follow_up()
+    child = reread(child)
+    text = f"Parent {parent.name} ended as {word}"
+    assert (child.status, child.error_type, child.error_message) == ("Dead Letter", "Permanent", text)
+    assert (child.completed_at is not None, child.ready_at) == (True, None)
+    last = get_job_history(child)[-1]
+    assert (last["from_status"], last["to_status"], last["actor"], last["message"]) == (
+        "Pending",
+        "Dead Letter",
+        "system",
+        text,
+    )
+
+
+def test_each_descendant_names_its_own_parent(submit: Submitter) -> None:
+    root = submit()
+    child = submit(root)
+    grandchild = submit(child)
+    last = submit(grandchild)
+    follow_up()
+    cancel_job(root)
+    follow_up()
+    assert statuses(child, grandchild, last) == ["Dead Letter"] * 3
+    assert reread(child).error_message == f"Parent {root.name} ended as Canceled"
+    assert reread(grandchild).error_message == f"Parent {child.name} ended as Dead Letter"
+    assert reread(last).error_message == f"Parent {grandchild.name} ended as Dead Letter"
+
+
+def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
+    alive, dead = submit(), submit()
+    child = submit(alive, dead)
+    follow_up()
+    kill(dead)
+    follow_up()
+    assert reread(child).error_message == f"Parent {dead.name} ended as Dead Letter"
+    complete(alive)
+    follow_up()
+    assert statuses(child) == ["Dead Letter"]
+
+
+def test_a_child_that_was_canceled_takes_its_own_children_along(submit: Submitter) -> None:
+    root = submit()
+    child = submit(root)
+    grandchild = submit(child)
+    follow_up()
+    cancel_job(child)
+    follow_up()
+    assert statuses(root, child, grandchild) == ["Pending", "Canceled", "Dead Letter"]
+
+
+def test_a_chain_of_300_descendants_dies_without_recursion(submit: Submitter) -> None:
+    jobs = [submit()]
+    for _ in range(300):
+        jobs.append(submit(jobs[-1]))
+    follow_up()
+    cancel_job(jobs[0])
+    follow_up()
+    assert Job.objects.filter(status="Dead Letter", is_orphaned=True).count() == 300
+    assert not DependencyTask.objects.exists()
+
+
+def test_retrying_a_parent_revives_all_that_died_with_it(submit: Submitter) -> None:
+    root, child, grandchild = dead_family(submit)
+    retry_job(root)
+    follow_up()
+    assert statuses(root, child, grandchild) == ["Pending"] * 3
+    assert [get_job_status(job).waiting_for for job in (child, grandchild)] == ["dependency"] * 2
+    revived = reread(child)
+    assert (revived.error_message, revived.error_type, revived.completed_at) == ("", "", None)
+    assert not revived.is_orphaned
+
+
+def test_what_was_revived_runs_when_its_parents_complete(submit: Submitter) -> None:
+    root, child, grandchild = dead_family(submit)
+    retry_job(root)
+    follow_up()
+    complete(root)
+    follow_up()
+    complete(child)
+    follow_up()
+    assert is_ready(grandchild)
+
+
+def test_what_was_revived_dies_again_with_its_parent(submit: Submitter) -> None:
+    root, child, grandchild = dead_family(submit)
+    retry_job(root)
+    follow_up()
+    kill(root)
+    follow_up()
+    assert statuses(child, grandchild) == ["Dead Letter"] * 2
+
+
+def test_a_descendant_with_another_dead_parent_stays_until_that_one_is_retried(submit: Submitter) -> None:
+    first, second = submit(), submit()
+    child = submit(first, second)
+    grandchild = submit(child)
+    follow_up()
+    kill(first, second)
+    follow_up()
+    retry_job(first)
+    follow_up()
+    assert statuses(child, grandchild) == ["Dead Letter"] * 2
+    retry_job(second)
+    follow_up()
+    assert statuses(child, grandchild) == ["Pending"] * 2
+
+
+def test_a_descendant_whose_other_parent_has_completed_lives_again(submit: Submitter) -> None:
+    done, dead = submit(), submit()
+    child = submit(done, dead)
+    follow_up()
+    complete(done)
+    kill(dead)
+    follow_up()
+    retry_job(dead)
+    follow_up()
+    assert get_job_status(child).waiting_for == "dependency"
+    complete(dead)
+    follow_up()
+    assert is_ready(child)
+
+
+def test_a_canceled_child_stays_canceled_when_its_parent_is_retried(submit: Submitter) -> None:
+    root = submit()
+    child = submit(root)
+    grandchild = submit(child)
+    follow_up()
+    cancel_job(child)
+    kill(root)
+    follow_up()
+    retry_job(root)
+    follow_up()
+    assert statuses(child, grandchild) == ["Canceled", "Dead Letter"]
+
+
+def test_a_child_that_died_of_its_own_stays_dead_when_somebody_follows_up(submit: Submitter) -> None:
+    parent = submit()
+    child = submit(parent)
+    complete(parent)
+    follow_up()
+    kill(child)
+    DependencyTask.objects.create(job_id=parent.pk)
+    follow_up()
+    assert statuses(child) == ["Dead Letter"]
+
+
+def test_retrying_a_child_of_a_dead_parent_is_refused(submit: Submitter) -> None:
+    root, child, _ = dead_family(submit)
+    with pytest.raises(InvalidTransition) as caught:
+        retry_job(child)
+    error = caught.value
+    assert (error.job_id, error.status, error.verb) == (child.name, "Dead Letter", "retry")
+    assert root.name in str(error)
+    assert statuses(child) == ["Dead Letter"]
+
+
+def test_retrying_a_child_of_a_canceled_parent_is_refused(submit: Submitter) -> None:
+    parent = submit()
+    child = submit(parent)
+    cancel_job(parent)
+    follow_up()
+    with pytest.raises(InvalidTransition, match=parent.name):
+        retry_job(child)
+
+
+@pytest.mark.parametrize("ended", [kill, lambda job: end(raised(start(job)))], ids=["died", "failed"])
+def test_a_child_whose_parents_have_completed_is_ready_again_when_retried(submit: Submitter, ended: Any) -> None:
+    parent = submit()
+    child = submit(parent)
+    complete(parent)
+    follow_up()
+    ended(child)
+    retry_job(child)
+    follow_up()
+    assert (statuses(child), is_ready(child)) == (["Pending"], True)
+
+
+def test_a_child_that_is_retried_right_after_its_parent_waits_for_it(submit: Submitter) -> None:
+    root, child, grandchild = dead_family(submit)
+    retry_job(root)
+    retry_job(child)
+    follow_up()
+    assert statuses(child, grandchild) == ["Pending"] * 2
+    assert get_job_status(child).waiting_for == "dependency"
+
+
+def test_reviving_is_in_the_history(submit: Submitter) -> None:
+    root, child, _ = dead_family(submit)
+    retry_job(root)
+    follow_up()
+    path = [(entry["from_status"], entry["to_status"]) for entry in get_job_history(child)]
+    assert path == [("", "Pending"), ("Pending", "Dead Letter"), ("Dead Letter", "Pending")]
