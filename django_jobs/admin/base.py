@@ -1,15 +1,22 @@
-"""What the admins share: who may see and write, and pages that cost the same however long the history is."""
+"""What the admins share: who may see and write, pages of their own, and lists of bounded cost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.utils import quote, unquote
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.listing import capped_count
 
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Any]
@@ -18,8 +25,9 @@ else:
     BaseAdmin = admin.ModelAdmin
     BasePaginator = Paginator
 
-#: Rows that are counted and can be paged through; what lies behind is found by search and filters.
-MAX_COUNTED: Final = 10_000
+View = Callable[..., Any]
+#: A longer number is no key of any database.
+MAX_DIGITS: Final = 18
 
 
 def is_system_admin(request: HttpRequest) -> bool:
@@ -27,13 +35,27 @@ def is_system_admin(request: HttpRequest) -> bool:
     return get_policy().is_system_admin(request.user)
 
 
+def keys_of(texts: Iterable[str]) -> list[int]:
+    """The primary keys among these texts."""
+    return [int(text) for text in texts if text.isdecimal() and len(text) <= MAX_DIGITS]
+
+
 class CappedPaginator(BasePaginator):
-    """Counts no further than MAX_COUNTED."""
+    """Counts and pages no further than ``engine.listing`` counts; what lies behind is found by search and filters."""
 
     @cached_property
     def count(self) -> int:
+        return self._counted[0]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more rows than were counted."""
+        return self._counted[1]
+
+    @cached_property
+    def _counted(self) -> tuple[int, bool]:
         rows: Any = self.object_list
-        return int(rows.order_by()[:MAX_COUNTED].count())
+        return capped_count(rows)
 
 
 class SystemAdminWrites(BaseAdmin):
@@ -55,10 +77,13 @@ class SystemAdminWrites(BaseAdmin):
 class NobodyWrites(SystemAdminWrites):
     """Seen by the same people, written by the engine alone; in pages of bounded cost, the newest first."""
 
-    actions = None
+    actions: Any = None
     paginator = CappedPaginator
     show_full_result_count = False
     list_max_show_all = 0
+    list_per_page = 50
+    # Facets would count every row.
+    show_facets = admin.ShowFacets.NEVER
     # Only the primary key has an index over everything.
     ordering = ("-id",)
     sortable_by = ()
@@ -71,3 +96,71 @@ class NobodyWrites(SystemAdminWrites):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class OwnPages(BaseAdmin):
+    """Pages and acts beside those that Django has."""
+
+    class Media:
+        css = {"all": ["django_jobs/admin.css"]}
+        js = ["django_jobs/admin.js"]
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """By name, the route below the model's and the view."""
+        return {}
+
+    def get_urls(self) -> list[URLPattern]:
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path(route, self.admin_site.admin_view(view), name=f"{prefix}_{name}")
+            for name, (route, view) in self.own_views().items()
+        ]
+        return [*own, *super().get_urls()]
+
+    def url_of(self, page: str, pk: Any = None) -> str:
+        """The address of one of this model's pages."""
+        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return reverse(name, args=() if pk is None else (quote(pk),))
+
+    def go_to(self, pk: Any) -> HttpResponseRedirect:
+        """Back to an object's own page, which tells what was done."""
+        return HttpResponseRedirect(self.url_of("change", pk))
+
+    def find(self, request: HttpRequest, object_id: str) -> Any:
+        """The object, if this user may see it; None when it is gone meanwhile, or never was."""
+        return self.get_object(request, unquote(object_id))
+
+    def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To the list, saying that there is no such object any more."""
+        name = unquote(object_id)
+        self.message_user(request, f"{self.opts.verbose_name} {name} is not there any more.", messages.WARNING)
+        return HttpResponseRedirect(self.url_of("changelist"))
+
+    def page(self, request: HttpRequest, template: str, title: str, place: str, **context: Any) -> TemplateResponse:
+        """One of our pages inside Django's frame; ``place`` is the last word of its path."""
+        values = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "original": place,
+            "media": self.media,
+            "has_view_permission": self.has_view_permission(request),
+            "back_url": self.url_of("changelist"),
+            **context,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, f"admin/django_jobs/{template}", values)
+
+    def form_page(
+        self, request: HttpRequest, form: Any, title: str, facts: list[tuple[str, Any]], **context: Any
+    ) -> TemplateResponse:
+        """A form in the look of Django's own; ``facts`` stand above it and cannot be changed."""
+        names = list(form.fields)
+        fieldsets = AdminForm(form, [(None, {"fields": names})], {}, model_admin=self)
+        context |= {"form": form, "adminform": fieldsets, "errors": form.errors, "facts": facts}
+        return self.page(request, "submit.html", title, title, **context)
+
+    def remember(self, request: HttpRequest, objects: list[Any], message: str, flag: int = CHANGE) -> None:
+        """Write what this user did to these objects into the admin's own history."""
+        if objects:
+            LogEntry.objects.log_actions(request.user.pk, objects, flag, message)  # type: ignore[arg-type]

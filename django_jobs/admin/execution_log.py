@@ -6,9 +6,11 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.text import Truncator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from django_jobs.admin.base import NobodyWrites, is_system_admin
+from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.texts import ALL, badge, block, line
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
@@ -28,18 +30,24 @@ class LogList(ChangeList):
 
 
 @admin.register(ExecutionLog)
-class ExecutionLogAdmin(NobodyWrites):
+class ExecutionLogAdmin(OwnPages, NobodyWrites):
     list_display = ("id", "job_id", "change", "timestamp", "actor", "what", "attempt", "worker_name")
     list_display_links = ("id", "job_id")
     search_fields = ("job",)
     search_help_text = "A job id, such as JOB-2026-00001."
-    fields = ("job_id", "from_status", "to_status", "timestamp", "actor", "message", "attempt", "worker_name")
+    fields = ("job_id", "change", "timestamp", "actor", "full_message", "attempt", "worker_name")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         if is_system_admin(request):
             return rows
         return rows.filter(job__in=Job.objects.visible_to(request.user))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        log = super().get_object(request, object_id, from_field)
+        if log is not None:
+            log.shows_all = ALL in request.GET
+        return log
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LogList
@@ -55,16 +63,25 @@ class ExecutionLogAdmin(NobodyWrites):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """A traceback may quote secrets: it is for system admins."""
-        return (*self.fields, "traceback") if is_system_admin(request) else self.fields
+        return (*self.fields, "full_traceback") if is_system_admin(request) else self.fields
 
     @admin.display(description="job")
     def job_id(self, log: ExecutionLog) -> str:
         return log.job.name
 
     @admin.display(description="change")
-    def change(self, log: ExecutionLog) -> str:
-        return str(log)
+    def change(self, log: ExecutionLog) -> SafeString:
+        before = badge(log.from_status) if log.from_status else "new"
+        return format_html("{} → {}", before, badge(log.to_status))
 
     @admin.display(description="message")
-    def what(self, log: ExecutionLog) -> str:
-        return Truncator(log.message).chars(120)
+    def what(self, log: ExecutionLog) -> SafeString | str:
+        return line(log.message)
+
+    @admin.display(description="message")
+    def full_message(self, log: ExecutionLog) -> SafeString | str:
+        return block(log.message, whole=getattr(log, "shows_all", False))
+
+    @admin.display(description="traceback")
+    def full_traceback(self, log: ExecutionLog) -> SafeString | str:
+        return block(log.traceback, whole=getattr(log, "shows_all", False))

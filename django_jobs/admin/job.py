@@ -1,194 +1,102 @@
+"""Jobs: the list, the page of one, and what people do to them."""
+
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
-from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.formats import localize
-from django.utils.html import format_html, format_html_join
-from django.utils.text import Truncator
-from django.utils.timezone import localtime
 
-from django_jobs.admin.base import NobodyWrites, is_system_admin
-from django_jobs.conf import jobs_settings
+from django_jobs.admin.base import NobodyWrites, View, is_system_admin
+from django_jobs.admin.job_actions import JobActions
+from django_jobs.admin.job_columns import JobColumns, note
+from django_jobs.admin.job_facts import JobFacts
+from django_jobs.admin.job_filters import FILTERS
+from django_jobs.admin.job_history import read_history
+from django_jobs.admin.job_list import JobList, search
+from django_jobs.admin.job_live import JobLive
+from django_jobs.admin.job_relatives import read_relatives
+from django_jobs.admin.job_rerun import RunAgain
+from django_jobs.admin.texts import ALL, badge
+from django_jobs.engine import database
 from django_jobs.engine.access import get_policy
-from django_jobs.models import ExecutionLog, Job, get_organization_model
+from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import IN_FLIGHT, TERMINAL, Status
-
-#: No index serves the ended statuses, so that they are looked for among so many of the newest jobs.
-RECENT: Final = 100_000
-MAX_LISTED: Final = 50
-HISTORY_ROWS: Final = 50
-MAX_TEXT: Final = 20_000
-LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message", "progress_message")
-
-
-class JobList(ChangeList):
-    """The list needs none of the large columns."""
-
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        return super().get_queryset(request, exclude_parameters).defer(*LARGE)
-
-
-class StatusFilter(admin.SimpleListFilter):
-    title = f"status (ended ones: of the newest {RECENT:,} jobs)"
-    parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(status.value, str(status.label)) for status in Status]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        status = self.value()
-        if status not in Status.values:
-            return queryset
-        rows = queryset.filter(status=status)
-        if status in TERMINAL:
-            newest = Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-            return rows.filter(pk__gt=newest - RECENT)
-        # Each in words that its partial index answers.
-        if status in IN_FLIGHT:
-            return rows.filter(status__in=sorted(IN_FLIGHT))
-        return rows.filter(ready_at__isnull=False)
-
-
-class OrganizationFilter(admin.SimpleListFilter):
-    title = f"organization (the first {MAX_LISTED}; search finds any)"
-    parameter_name = "organization"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        if is_system_admin(request):
-            rows = get_organization_model()._default_manager.all()
-        else:
-            rows = get_policy().organizations_of(request.user)
-        field = jobs_settings.ORGANIZATION_ID_FIELD
-        return [(str(pk), str(name)) for pk, name in rows.order_by(field).values_list("pk", field)[:MAX_LISTED]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        # Only what was offered, so that no value is one that the key's type cannot take.
-        chosen = self.value()
-        offered = {str(value) for value, _ in self.lookup_choices}
-        return queryset.filter(organization_id=chosen) if chosen in offered else queryset
+from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, WAITING, Status
 
 
 @admin.register(Job)
-class JobAdmin(NobodyWrites):
+class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites):
     list_display = (
         "job_id",
-        "type_name",
-        "organization_name",
-        "status",
-        "priority",
-        "percent",
-        "attempt",
-        "owner_name",
-        "created_at",
+        "state",
+        "kind",
+        "tenant_and_owner",
+        "waited",
+        "ran",
+        "age",
     )
-    list_filter = (StatusFilter, OrganizationFilter)
+    list_filter = FILTERS
+    # Any field: what is searched, ``search`` decides.
     search_fields = ("pk",)
-    search_help_text = "A job id, such as JOB-2026-00001, or the id of an organization; both exactly."
-    fieldsets = (
-        (None, {"fields": ("job_id", "type_name", "organization_name", "owner_name", "status", "priority")}),
-        ("Work", {"fields": ("percent", "progress_message", "parameters", "outcome", "output", "correlation")}),
-        ("Trouble", {"fields": ("error_message", "error_type", "retry_count", "max_retries", "next_retry_at")}),
-        ("Times", {"fields": ("created_at", "run_at", "queued_at", "started_at", "completed_at", "timeout_seconds")}),
-        ("Cancellation", {"fields": ("cancel_requested_at", "canceled_at", "canceled_by")}),
-        ("Worker", {"fields": ("attempt", "worker_name", "lease_expires_at")}),
-        ("History", {"fields": ("latest_history",)}),
-    )
+    search_help_text = "A job id, an organization's id or an owner's name, each exactly; or words of an error."
+    change_list_template = "admin/django_jobs/job/change_list.html"
+    change_form_template = "admin/django_jobs/job/change_form.html"
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        return {**self.live_views(), **self.act_views(), **self.rerun_views()}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return Job.objects.visible_to(request.user)
+        return Job.objects.using(database.alias()).visible_to(request.user).order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return JobList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        """Exact ids only: anything else would read every row."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        parsed = parse_job_id(term)
-        if parsed is not None:
-            return queryset.filter(pk=parsed[0], created_at__year=parsed[1]), False
-        return queryset.filter(organization_id__in=organization_pks_of(term)), False
+        return search(queryset, search_term), False
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """What a suspended organization's jobs made is withheld, as everywhere."""
-        if obj is None or may_read_results(request, obj):
-            return self.fieldsets
-        hidden = {"outcome", "output"}
-        return [
-            (title, {"fields": tuple(name for name in options["fields"] if name not in hidden)})
-            for title, options in self.fieldsets
-        ]
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """By its key, or by the id that people know."""
+        parsed = parse_job_id(object_id)
+        job = super().get_object(request, str(parsed[0]) if parsed else object_id, from_field)
+        if job is None or (parsed and job.created_at.year != parsed[1]):
+            return None
+        job.shows_all = ALL in request.GET
+        return job
 
-    @admin.display(description="job")
-    def job_id(self, job: Job) -> str:
-        return job.name
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        job = context["original"]
+        context |= self._page_of(request, job) if job is not None else {}
+        return super().render_change_form(request, context, *args, **kwargs)
 
-    @admin.display(description="type")
-    def type_name(self, job: Job) -> str:
-        return job.job_type_id
+    def _page_of(self, request: HttpRequest, job: Any) -> dict[str, Any]:
+        """What stands on a job's page around its fields."""
+        whole = job.shows_all
+        history = read_history(job, database.now(), whole=whole, tracebacks=is_system_admin(request))
+        return {
+            "subtitle": None,
+            "title": job.name,
+            "badge": badge(job.status),
+            "note": note(job),
+            "is_final": job.status in TERMINAL,
+            "history": history,
+            "relatives": [found for found in read_relatives(job, whole=whole) if found.jobs],
+            "shows_all": whole,
+            "shows_tracebacks": is_system_admin(request),
+            "buttons": self._buttons(request, job),
+        }
 
-    @admin.display(description="progress")
-    def percent(self, job: Job) -> str:
-        return f"{job.progress} %"
-
-    @admin.display(description="input parameters")
-    def parameters(self, job: Job) -> str:
-        return as_text(job.input_parameters)
-
-    @admin.display(description="metadata")
-    def correlation(self, job: Job) -> str:
-        return as_text(job.metadata)
-
-    @admin.display(description="result")
-    def outcome(self, job: Job) -> str:
-        return as_text(job.result)
-
-    @admin.display(description="output reference")
-    def output(self, job: Job) -> str:
-        return job.output_reference or "-"
-
-    @admin.display(description=f"latest {HISTORY_ROWS} changes")
-    def latest_history(self, job: Job) -> str:
-        rows = ExecutionLog.objects.filter(job=job).order_by("-pk").defer("traceback")[:HISTORY_ROWS]
-        lines = (
-            (localize(localtime(row.timestamp)), str(row), row.actor, Truncator(row.message).chars(200))
-            for row in reversed(rows)
-        )
-        return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {} by {} {}</li>", lines))
-
-
-def may_read_results(request: HttpRequest, job: Job) -> bool:
-    """Whether this user may see now what the job returned."""
-    if is_system_admin(request):
-        return True
-    tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-    policy = get_policy()
-    return tenant is not None and policy.is_active(tenant) and policy.can_read_output(request.user, job)
-
-
-def organization_pks_of(text: str) -> list[Any]:
-    """The primary key of the organization with this id, if there is one."""
-    if "\x00" in text:
-        return []
-    found = get_organization_model()._default_manager.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: text})
-    try:
-        return list(found.values_list("pk", flat=True))
-    except (TypeError, ValueError, ValidationError, DataError):  # ids that are no text
-        return []
-
-
-def as_text(value: object) -> str:
-    """JSON for people, not more of it than a page can bear."""
-    if value is None:
-        return "-"
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return format_html("<pre>{}</pre>", Truncator(text).chars(MAX_TEXT))
+    def _buttons(self, request: HttpRequest, job: Job) -> list[tuple[str, str]]:
+        """What this user may do to this job now: words and address."""
+        policy = get_policy()
+        found = []
+        stoppable = job.status in WAITING or (job.status == Status.RUNNING and job.cancel_requested_at is None)
+        if stoppable and policy.can_cancel(request.user, job):
+            found.append(("Cancel", self.url_of("cancel", job.pk)))
+        if job.status in RETRYABLE_BY_HAND and policy.can_retry(request.user, job):
+            found.append(("Retry", self.url_of("retry", job.pk)))
+        if self.may_run_again(request, job):
+            found.append(("Run again", self.url_of("run_again", job.pk)))
+        return found

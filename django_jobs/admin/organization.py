@@ -1,29 +1,123 @@
+"""The built-in tenants and their members; a host's own have an admin of their own."""
+
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Field, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
 
-from django_jobs.admin.base import SystemAdminWrites, is_system_admin
+from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin
+from django_jobs.admin.organization_load import OrganizationList, read_load
+from django_jobs.admin.texts import line
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
-from django_jobs.engine.access import get_policy
+from django_jobs.engine import database
+from django_jobs.engine.access import organizations_seen_by
 from django_jobs.models import Membership, Organization
 
 
-class OrganizationAdmin(SystemAdminWrites):
-    list_display = ("name", "title", "is_active")
+class OrganizationAdmin(OwnPages, SystemAdminWrites):
+    list_display = ("name", "shown_title", "state", "backlog", "in_flight")
     list_filter = ("is_active",)
     search_fields = ("name", "title")
     ordering = ("name",)
+    paginator = CappedPaginator
     show_full_result_count = False
+    list_max_show_all = 0
+    show_facets = admin.ShowFacets.NEVER
+    change_form_template = "admin/django_jobs/organization/change_form.html"
+    fields = ("name", "title", "is_active")
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        return {
+            verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in ("suspend", "reactivate")
+        }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        if is_system_admin(request):
-            return super().get_queryset(request)
-        return get_policy().organizations_of(request.user)
+        seen = organizations_seen_by(request.user)
+        return super().get_queryset(request) if seen is None else seen
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return OrganizationList
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # Suspending has a page of its own, which says what it does.
+        return ("is_active",) if obj is not None else ()
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            # The admin shows help as HTML; this one names parts in angle brackets.
+            field.help_text = escape(field.help_text)
+        return field
+
+    @admin.display(description="title", ordering="title")
+    def shown_title(self, organization: Organization) -> SafeString | str:
+        return line(organization.title, 60)
+
+    @admin.display(description="state", ordering="is_active")
+    def state(self, organization: Organization) -> SafeString:
+        words, name = ("active", "completed") if organization.is_active else ("suspended", "timed-out")
+        return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+
+    @admin.display(description="backlog")
+    def backlog(self, organization: Any) -> str:
+        return str(organization.shown_backlog)
+
+    @admin.display(description="queued or running")
+    def in_flight(self, organization: Any) -> str:
+        return str(organization.shown_in_flight)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        organization = context["original"]
+        if organization is not None:
+            context["load"] = read_load(organization.pk)
+            jobs = reverse(f"{self.admin_site.name}:django_jobs_job_changelist")
+            context["jobs_url"] = f"{jobs}?organization={organization.pk}"
+            verb = "suspend" if organization.is_active else "reactivate"
+            if is_system_admin(request):
+                context["switches"] = [(verb.capitalize(), self.url_of(verb, organization.pk))]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        if not is_system_admin(request):
+            raise PermissionDenied
+        organization = self.find(request, object_id)
+        if organization is None:
+            return self.gone(request, object_id)
+        if request.method == "POST":
+            self._set_active(request, organization, verb)
+            return self.go_to(organization.pk)
+        title = f"{verb.capitalize()} {organization.name}?"
+        back = self.url_of("change", organization.pk)
+        load = read_load(organization.pk)
+        is_so = organization.is_active == (verb == "reactivate")
+        return self.page(
+            request, "organization/confirm.html", title, title, verb=verb, load=load, is_so=is_so, back_url=back
+        )
+
+    def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
+        value = verb == "reactivate"
+        with transaction.atomic(using=database.alias()):
+            row = database.locked(Organization.objects.using(database.alias()).filter(pk=organization.pk)).first()
+            if row is None or row.is_active == value:
+                state = "active" if value else "suspended"
+                self.message_user(request, f"{organization.name} is {state} already.", messages.WARNING)
+                return
+            row.is_active = value
+            # By save(), since its signal lets waiting jobs go on.
+            row.save(update_fields=["is_active"])
+        self.remember(request, [row], "Reactivated." if value else "Suspended.")
+        words = "is active again: its jobs go on" if value else "is suspended: nothing of it starts"
+        self.message_user(request, f"{organization.name} {words}.")
 
 
 class MembershipAdmin(SystemAdminWrites):
@@ -40,12 +134,10 @@ class MembershipAdmin(SystemAdminWrites):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
-        if is_system_admin(request):
-            return rows
-        return rows.filter(organization__in=get_policy().organizations_of(request.user).values("pk"))
+        seen = organizations_seen_by(request.user)
+        return rows if seen is None else rows.filter(organization__in=seen.values("pk"))
 
 
-# A host's own tenants have their own members and admin.
 if organization_model_name() == DEFAULT_ORGANIZATION_MODEL:
     admin.site.register(Organization, OrganizationAdmin)
     admin.site.register(Membership, MembershipAdmin)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, TestCase
 from django.urls import reverse
+from django.utils import timezone
 
 from django_jobs import submit_job
+from django_jobs.admin import job_type_day
+from django_jobs.engine import dispatch
+from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobType
+from tests.support import admin
+from tests.support.admin import text
+from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 
 
@@ -89,3 +98,118 @@ def test_a_type_with_jobs_is_not_deleted_and_one_without_is(system_admin: Client
     assert system_admin.post(url("delete", free.pk), {"post": "yes"}).status_code == 302
     assert not JobType.objects.filter(pk=free.pk).exists()
     assert Job.objects.exists()
+
+
+@pytest.fixture
+def member() -> Client:
+    return admin.staff_of(make_organization(name="ORG-MINE"))
+
+
+def test_times_are_shown_and_typed_in_words(system_admin: Client) -> None:
+    kind = make_job_type(default_timeout=5400)
+    assert 'value="1 h 30 min"' in text(system_admin, url("change", kind.pk))
+    values = type_form(default_timeout="2 h", retry_delay="90", rate_limit_window="1h30m")
+    assert system_admin.post(url("change", kind.pk), values).status_code == 302
+    kind.refresh_from_db()
+    assert (kind.default_timeout, kind.retry_delay, kind.rate_limit_window) == (7200, 90, 5400)
+
+
+@pytest.mark.parametrize("typed", ["soon", "0", "31 d", "-5", ""])
+def test_a_wrong_time_is_refused(system_admin: Client, typed: str) -> None:
+    response = system_admin.post(url("add"), type_form(default_timeout=typed))
+    assert list(response.context["adminform"].form.errors) == ["default_timeout"]
+
+
+def test_declared_handlers_are_offered(system_admin: Client) -> None:
+    page = text(system_admin, url("add"))
+    assert '<option value="example_project.shop.jobs.reports.pdf_generation"></option>' in page
+
+
+def test_the_retry_schedule_is_previewed(system_admin: Client) -> None:
+    kind = make_job_type(max_retries=3, retry_delay=60)
+    page = text(system_admin, url("change", kind.pk))
+    assert "<li>1 min</li><li>2 min</li><li>4 min</li>" in page
+    assert "The last one is 7 min after the first failure" in page
+
+
+@pytest.mark.parametrize(("retries", "words"), [(0, "No retry"), (100, "And 88 more.")])
+def test_the_preview_of_extremes_is_short(system_admin: Client, retries: int, words: str) -> None:
+    assert words in text(system_admin, url("change", make_job_type(max_retries=retries, retry_delay=2_592_000).pk))
+
+
+@pytest.mark.usefixtures("broker")
+def test_pausing_holds_jobs_at_once_and_resuming_lets_them_go(system_admin: Client) -> None:
+    kind = make_job_type()
+    system_admin.post(url("pause", kind.pk))
+    job = submit_job(kind, make_organization())
+    dispatch.wake()
+    assert reread(job).status == "Pending"
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        system_admin.post(url("resume", kind.pk))
+    assert reread(job).status == "Queued"
+    assert admin.remembered(kind) == [("sysadmin", "Paused."), ("sysadmin", "Resumed.")]
+
+
+def test_a_type_is_disabled_and_enabled(system_admin: Client) -> None:
+    kind = make_job_type()
+    system_admin.post(url("disable", kind.pk))
+    with pytest.raises(InvalidSubmission, match="disabled"):
+        submit_job(kind, make_organization())
+    system_admin.post(url("enable", kind.pk))
+    assert JobType.objects.get(pk=kind.pk).is_enabled
+
+
+def test_who_pauses_second_is_told(system_admin: Client) -> None:
+    kind = make_job_type(is_paused=True)
+    (message,) = admin.said(system_admin.post(url("pause", kind.pk), follow=True))
+    assert message.startswith("Somebody else was first")
+    assert admin.remembered(kind) == []
+
+
+def test_a_page_that_was_opened_before_a_pause_does_not_undo_it(system_admin: Client) -> None:
+    kind = make_job_type(description="old")
+    seen = type_form(type_name=kind.pk, **{"initial-is_enabled": "True", "initial-is_paused": "False"})
+    JobType.objects.filter(pk=kind.pk).update(is_paused=True)
+    response = system_admin.post(url("change", kind.pk), {**seen, "description": "new"}, follow=True)
+    kind.refresh_from_db()
+    assert (kind.is_paused, kind.description) == (True, "new")
+    assert any("was paused meanwhile" in message for message in admin.said(response))
+
+
+def test_the_form_still_switches(system_admin: Client) -> None:
+    kind = make_job_type()
+    seen = type_form(type_name=kind.pk, **{"initial-is_enabled": "True", "initial-is_paused": "False"})
+    system_admin.post(url("change", kind.pk), {**seen, "is_paused": "on"})
+    assert JobType.objects.get(pk=kind.pk).is_paused
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "enable", "disable"])
+def test_only_system_admins_switch(member: Client, system_admin: Client, verb: str) -> None:
+    kind = make_job_type()
+    assert member.post(url(verb, kind.pk)).status_code == 403
+    assert system_admin.get(url(verb, kind.pk)).status_code == 405
+    assert "Pause" not in text(member, url("change", kind.pk))
+    assert admin.said(system_admin.post(url(verb, "gone"), follow=True)) == ["job type gone is not there any more."]
+
+
+@pytest.mark.usefixtures("broker")
+def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Client) -> None:
+    kind = make_job_type()
+    job_in("Completed", job_type=kind)
+    job_in("Dead Letter", job_type=kind)
+    old = job_in("Completed", job_type=kind)
+    Job.objects.filter(pk=old.pk).update(created_at=timezone.now() - dt.timedelta(hours=25))
+    job_in("Completed")
+    pending_job(kind)
+    day = system_admin.get(url("change", kind.pk)).context["day"]
+    assert (day.total, day.failure_rate, day.waiting, day.is_cut) == (3, "50.0 %", 1, False)
+    assert "Last 24 hours" not in text(member, url("change", kind.pk))
+
+
+@pytest.mark.usefixtures("broker")
+def test_the_last_day_is_read_no_further_than_a_bound(system_admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = make_job_type()
+    first, second = pending_job(kind), pending_job(kind)
+    monkeypatch.setattr(job_type_day, "RECENT", second.pk - first.pk)
+    day = system_admin.get(url("change", kind.pk)).context["day"]
+    assert (day.total, day.is_cut) == (1, True)

@@ -1,0 +1,178 @@
+"""By what the jobs list is narrowed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database
+from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.listing import created_between
+from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.statuses import IN_FLIGHT, Priority, Status
+
+#: So many choices are offered; the list's search finds any.
+MAX_LISTED: Final = 50
+#: What no index serves is looked for among so many of the newest jobs, so that a look costs the same at any size.
+RECENT: Final = 100_000
+
+
+def newest_pk() -> int:
+    """The key of the newest job of all; 0 without any."""
+    return Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+class BoundedFilter(admin.SimpleListFilter):
+    """A filter that takes only what it offers. Where no index serves it, the list looks at the newest jobs alone."""
+
+    def chosen(self) -> str | None:
+        offered = {str(value) for value, _ in self.lookup_choices}
+        value = self.value()
+        return value if value in offered else None
+
+    def needs_bound(self) -> bool:
+        """Whether a page of it may have to be looked for in all jobs."""
+        return self.chosen() is not None
+
+    def is_selective(self) -> bool:
+        """Whether it alone leaves so few rows that no bound is needed."""
+        return False
+
+
+class StatusFilter(BoundedFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(status.value, str(status.label)) for status in Status]
+
+    def needs_bound(self) -> bool:
+        return False
+
+    def is_selective(self) -> bool:
+        """All but one have an index of their own, since they are rare."""
+        return self.chosen() not in {None, str(Status.COMPLETED)}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        status = self.chosen()
+        if status is None:
+            return queryset
+        rows = queryset.filter(status=status)
+        # In words that its partial index answers.
+        return rows.filter(status__in=sorted(IN_FLIGHT)) if status in IN_FLIGHT else rows
+
+
+class TypeFilter(BoundedFilter):
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = JobType.objects.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED * 4]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(job_type_id=chosen)
+
+
+class OrganizationFilter(BoundedFilter):
+    title = "organization"
+    parameter_name = "organization"
+
+    def needs_bound(self) -> bool:
+        return False
+
+    def is_selective(self) -> bool:
+        return self.chosen() is not None
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        seen = organizations_seen_by(request.user)
+        rows = get_organization_model()._default_manager.all() if seen is None else seen
+        field = jobs_settings.ORGANIZATION_ID_FIELD
+        names = rows.order_by(field).values_list("pk", field)
+        found = list(names[: MAX_LISTED + 1])
+        if len(found) > MAX_LISTED:
+            self.title = f"organization (the first {MAX_LISTED}; search finds any)"
+        found = found[:MAX_LISTED]
+        if self.value() not in {None, *(str(pk) for pk, _ in found)}:
+            found += self._one(names)
+        return [(str(pk), str(name)) for pk, name in found]
+
+    def _one(self, names: QuerySet[Any, Any]) -> list[Any]:
+        """The organization that an address asks for, if it is one that the user may see."""
+        try:
+            return list(names.filter(pk=self.value())[:1])
+        except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # no value that a key could have
+            return []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(organization_id=chosen)
+
+
+class PriorityFilter(BoundedFilter):
+    title = "priority"
+    parameter_name = "priority"
+
+    def needs_bound(self) -> bool:
+        return self.chosen() == str(Priority.NORMAL.value)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(priority.value), str(priority.label)) for priority in sorted(Priority, reverse=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(priority=int(chosen))
+
+
+class CreatedFilter(BoundedFilter):
+    title = "created"
+    parameter_name = "created"
+
+    def needs_bound(self) -> bool:
+        return False
+
+    hours: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("1h", "In the last hour"),
+            ("24h", "In the last 24 hours"),
+            ("7d", "In the last 7 days"),
+            ("30d", "In the last 30 days"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        if chosen is None:
+            return queryset
+        return created_between(queryset, after=database.now() - dt.timedelta(hours=self.hours[chosen]))
+
+
+class ErrorFilter(BoundedFilter):
+    title = "has error"
+    parameter_name = "error"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def needs_bound(self) -> bool:
+        return self.chosen() == "yes"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.chosen():
+            case "yes":
+                return queryset.exclude(error_message="")
+            case "no":
+                return queryset.filter(error_message="")
+        return queryset
+
+
+FILTERS: Final = (StatusFilter, TypeFilter, OrganizationFilter, PriorityFilter, CreatedFilter, ErrorFilter)

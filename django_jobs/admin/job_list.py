@@ -1,0 +1,83 @@
+"""The list of jobs: what it reads, how far it looks, and how it is searched."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from django_jobs.admin.job_filters import RECENT, BoundedFilter, newest_pk
+from django_jobs.conf import jobs_settings
+from django_jobs.models import get_organization_model
+from django_jobs.models.job import parse_job_id
+from django_jobs.statuses import Status
+
+LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
+#: The list needs none of the large columns.
+SHOWN: Final = (
+    "job_type",
+    "organization",
+    "organization_name",
+    "owner_name",
+    "status",
+    "priority",
+    "progress",
+    "progress_message",
+    "attempt",
+    "created_at",
+    "run_at",
+    "queued_at",
+    "started_at",
+    "completed_at",
+    "canceled_at",
+    "cancel_requested_at",
+)
+FAILED: Final = (str(Status.FAILED), str(Status.TIMED_OUT), str(Status.DEAD_LETTER))
+MAX_TERM: Final = 200
+
+
+class JobList(ChangeList):
+    """A page of the jobs that a user may see. ``looks_back`` is how many of the newest it looked at; None: all."""
+
+    looks_back: int | None = None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        if self._needs_bound():
+            oldest = newest_pk() - RECENT
+            self.looks_back = RECENT if oldest > 0 else None
+            rows = rows.filter(pk__gt=oldest)
+        return rows.only(*SHOWN)
+
+    def _needs_bound(self) -> bool:
+        filters = [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
+        if any(item.is_selective() for item in filters):
+            return False
+        return any(item.needs_bound() for item in filters)
+
+
+def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """By a job id; else by an organization's id or an owner's name, exactly; else by the text of an error."""
+    term = text.strip()[:MAX_TERM].replace("\x00", "")
+    if not term:
+        return rows.none() if text.strip() else rows
+    parsed = parse_job_id(term)
+    if parsed is not None:
+        return rows.filter(pk=parsed[0], created_at__year=parsed[1])
+    for lookup in ({"organization_id__in": organization_pks_of(term)}, {"owner_name": term}):
+        if all(lookup.values()) and (found := rows.filter(**lookup)).exists():
+            return found
+    return rows.filter(status__in=FAILED, error_message__icontains=term, pk__gt=newest_pk() - RECENT)
+
+
+def organization_pks_of(text: str) -> list[Any]:
+    """The primary key of the organization with this id, if there is one."""
+    found = get_organization_model()._default_manager.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: text})
+    try:
+        return list(found.values_list("pk", flat=True))
+    except (TypeError, ValueError, ValidationError, DataError):  # ids that are no text
+        return []

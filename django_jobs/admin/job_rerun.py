@@ -1,0 +1,84 @@
+"""A new job from an editable copy of another one's parameters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib.admin.models import ADDITION
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+
+from django_jobs.admin.base import OwnPages, View
+from django_jobs.admin.masking import MASK, MaskMoved, json_of, sensitive_names, unmasked
+from django_jobs.admin.submission_form import submit
+from django_jobs.engine.access import get_policy
+from django_jobs.models import Job, get_organization_model
+from django_jobs.statuses import Priority
+
+
+class RunAgainForm(forms.Form):
+    """Type and organization are the job's own, so that what is masked stays in its organization."""
+
+    parameters = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 16, "class": "vLargeTextField djobs-code", "spellcheck": "false"}),
+    )
+    priority = forms.ChoiceField(choices=Priority.choices)
+
+    def __init__(self, job: Job, data: Any = None) -> None:
+        initial = {"parameters": json_of(job.input_parameters), "priority": job.priority}
+        super().__init__(data, initial=initial)
+        self.job = job
+        if sensitive_names():
+            self.fields["parameters"].help_text = f"{MASK} keeps the value that it hides; type over it to change it."
+
+    def clean_parameters(self) -> Any:
+        try:
+            edited = json.loads(self.cleaned_data["parameters"] or "{}")
+            return unmasked(edited, self.job.input_parameters)
+        except json.JSONDecodeError as error:
+            raise forms.ValidationError(f"This is no JSON: {error}.") from error
+        except RecursionError as error:
+            raise forms.ValidationError("This is nested too deeply.") from error
+        except MaskMoved as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def clean_priority(self) -> int:
+        return int(self.cleaned_data["priority"])
+
+
+class RunAgain(OwnPages):
+    """The page behind the button Run again."""
+
+    def rerun_views(self) -> dict[str, tuple[str, View]]:
+        return {"run_again": ("<path:object_id>/run-again/", self._run_again)}
+
+    def may_run_again(self, request: HttpRequest, job: Job) -> bool:
+        tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+        return tenant is not None and get_policy().can_submit(request.user, tenant, job.job_type)
+
+    def _run_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        job = self.find(request, object_id) if self.has_view_permission(request) else None
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if job is None:
+            return self.gone(request, object_id)
+        form = RunAgainForm(job, request.POST if request.method == "POST" else None)
+        made = self._submit(request, job, form) if form.is_valid() else None
+        if made is not None:
+            self.remember(request, [made], f"Run again of {job.name}.", ADDITION)
+            self.remember(request, [job], f"Run again as {made.name}.")
+            self.message_user(request, f"{made.name} was submitted, a copy of {job.name}.")
+            return self.go_to(made.pk)
+        facts = [("Type", job.job_type_id), ("Organization", job.organization_name)]
+        title = f"Run {job.name} again"
+        return self.form_page(request, form, title, facts, back_url=self.url_of("change", job.pk))
+
+    @staticmethod
+    def _submit(request: HttpRequest, job: Job, form: RunAgainForm) -> Job | None:
+        values = form.cleaned_data
+        tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+        return submit(form, job.job_type_id, tenant, values["parameters"], values["priority"], request.user)

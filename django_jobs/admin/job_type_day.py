@@ -1,0 +1,68 @@
+"""What became of a type's jobs in the last 24 hours."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
+
+from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.texts import NOTHING, badge
+from django_jobs.engine import database
+from django_jobs.engine.inspection import jobs, waiting
+from django_jobs.engine.listing import capped_count
+from django_jobs.models import JobType
+from django_jobs.statuses import IN_FLIGHT, Status
+
+#: Without roll-ups a day is read from the jobs themselves, no further back than so many of the newest of all types.
+RECENT: Final = 50_000
+DAY: Final = dt.timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """``is_cut``: more jobs than the newest RECENT came in that time, and older ones are not counted."""
+
+    counts: list[tuple[Any, int]]
+    total: int
+    failure_rate: str
+    average: str
+    waiting: int
+    has_more_waiting: bool
+    in_flight: int
+    is_cut: bool
+
+
+def read_day(kind: JobType) -> Day:
+    """In a handful of statements of bounded cost."""
+    now = database.now()
+    oldest = (jobs().order_by("-pk").values_list("pk", flat=True).first() or 0) - RECENT
+    rows = jobs().filter(pk__gt=oldest, created_at__gte=now - DAY)
+    ran = ExpressionWrapper(F("completed_at") - F("started_at"), output_field=DurationField())
+    grouped = rows.filter(job_type=kind).values_list("status").annotate(count=Count("pk"), average=Avg(ran))
+    found = {status: (count, average) for status, count, average in grouped}
+    counts = {status: found[status][0] for status in Status.values if status in found}
+    backlog, has_more = capped_count(waiting().filter(job_type=kind))
+    first = jobs().filter(pk__gt=oldest).order_by("pk").values_list("created_at", flat=True).first()
+    return Day(
+        counts=[(badge(status), count) for status, count in counts.items()],
+        total=sum(counts.values()),
+        failure_rate=_rate(counts),
+        average=_average(found),
+        waiting=backlog,
+        has_more_waiting=has_more,
+        in_flight=jobs().filter(status__in=sorted(IN_FLIGHT), job_type=kind).count(),
+        is_cut=oldest > 0 and first is not None and first > now - DAY,
+    )
+
+
+def _rate(counts: dict[str, int]) -> str:
+    died, done = counts.get(Status.DEAD_LETTER, 0), counts.get(Status.COMPLETED, 0)
+    return f"{100 * died / (died + done):.1f} %" if died + done else NOTHING
+
+
+def _average(found: dict[str, tuple[int, Any]]) -> str:
+    average = found.get(str(Status.COMPLETED), (0, None))[1]
+    return brief_duration(average.total_seconds()) if average is not None else NOTHING

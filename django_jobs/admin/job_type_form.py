@@ -1,0 +1,62 @@
+"""The form of a job type: its handler from a list, its times in words, and switches that undo nobody's."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.db.models import Field
+from django.http import HttpRequest
+
+from django_jobs.admin.base import BaseAdmin
+from django_jobs.admin.datalist import DatalistInput
+from django_jobs.admin.durations import HELP, DurationField, format_duration
+from django_jobs.engine import declarations
+from django_jobs.engine.retry import back_off
+from django_jobs.models import JobType
+
+DURATIONS: Final = ("default_timeout", "retry_delay", "deduplication_window", "rate_limit_window")
+SWITCHES: Final = ("is_enabled", "is_paused")
+MAX_DELAYS: Final = 12
+
+
+class JobTypeForm(BaseAdmin):
+    """How the fields of a job type are shown and taken."""
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in DURATIONS:
+            field = db_field.formfield(form_class=DurationField, **kwargs)
+            help_text = str(db_field.help_text)
+            field.help_text = f"{help_text.replace('Seconds', 'The time')} {HELP}".strip()  # type: ignore[union-attr]
+            return field
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "handler_method" and field is not None:
+            field.widget = DatalistInput(registered_handlers, attrs={"class": "vTextField", "maxlength": "255"})
+            field.help_text = f"{db_field.help_text} The declared ones are offered."
+        if db_field.name in SWITCHES and field is not None:
+            # So that a page that was opened before somebody else's click does not undo it.
+            field.show_hidden_initial = True
+        return field
+
+
+def registered_handlers() -> list[str]:
+    """The dotted paths of the functions that code declares as handlers."""
+    return sorted({declaration.path for declaration in declarations.declared()})
+
+
+def changed_values(form: forms.ModelForm[JobType]) -> dict[str, Any]:
+    """The stored fields that the user changed, not those that differ because the page was old."""
+    names = {field.attname for field in JobType._meta.concrete_fields}
+    return {name: form.cleaned_data[name] for name in form.changed_data if name in names}
+
+
+def retry_schedule(kind: JobType) -> list[str]:
+    """When each retry comes after the one before it, without the jitter."""
+    numbers = range(1, min(kind.max_retries, MAX_DELAYS) + 1)
+    return [format_duration(round(back_off(number, kind.retry_delay, 0))) for number in numbers]
+
+
+def total_delay(kind: JobType) -> str:
+    """How long the last retry lies after the first failure, not counting the runs."""
+    delays = (back_off(number, kind.retry_delay, 0) for number in range(1, kind.max_retries + 1))
+    return format_duration(round(sum(delays)))

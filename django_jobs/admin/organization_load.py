@@ -1,0 +1,68 @@
+"""How much of an organization waits and runs, beside what it may."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count
+from django.http import HttpRequest
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.inspection import jobs, waiting
+from django_jobs.engine.limits import waiting as waiting_of
+from django_jobs.engine.listing import MAX_COUNT
+from django_jobs.statuses import IN_FLIGHT, Status
+
+#: Waiting jobs that a page of organizations counts, all together.
+MAX_LOOKED_AT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """``waiting`` is counted up to a bound, ``has_more`` when that was reached. A limit of None is none."""
+
+    waiting: int
+    has_more: bool
+    queued: int
+    running: int
+    most_in_flight: int
+    most_waiting: int | None
+
+
+def read_load(organization_pk: Any) -> Load:
+    """One organization's load, in three statements."""
+    count = waiting_of(organization_pk, MAX_COUNT + 1)
+    rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
+    counted = dict(rows.values_list("status").annotate(count=Count("pk")))
+    return Load(
+        waiting=min(count, MAX_COUNT),
+        has_more=count > MAX_COUNT,
+        queued=counted.get(str(Status.QUEUED), 0),
+        running=counted.get(str(Status.RUNNING), 0),
+        most_in_flight=int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION),
+        most_waiting=jobs_settings.MAX_BACKLOG_PER_ORGANIZATION,
+    )
+
+
+class OrganizationList(ChangeList):
+    """A page of organizations with their loads, in two statements for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        pks = [organization.pk for organization in self.result_list]
+        looked_at = list(
+            waiting().filter(organization_id__in=pks).values_list("organization_id", flat=True)[: MAX_LOOKED_AT + 1]
+        )
+        backlogs = Counter(looked_at)
+        is_cut = len(looked_at) > MAX_LOOKED_AT
+        rows = jobs().filter(organization_id__in=pks, status__in=sorted(IN_FLIGHT))
+        in_flight = dict(rows.values_list("organization_id").annotate(count=Count("pk")))
+        for organization in self.result_list:
+            count = backlogs[organization.pk]
+            # Of those behind the bound only that there may be more is known.
+            organization.shown_backlog = f"{count:,} or more" if is_cut else f"{count:,}"
+            organization.shown_in_flight = f"{in_flight.get(organization.pk, 0):,}"

@@ -1,0 +1,136 @@
+"""A submission as a form: for which organization, with which parameters; refusals stand beside what they mean."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.datalist import DatalistInput
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import declarations
+from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.lookup import find_organization_pk
+from django_jobs.engine.submission import submit_job
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
+from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.statuses import Priority
+
+logger = logging.getLogger("django_jobs")
+
+PREFIX: Final = "p-"
+MAX_OFFERED: Final = 200
+
+
+class SubmissionForm(forms.Form):
+    """For one job type: a field for each of its serializer's, or one for the whole JSON object."""
+
+    organization = forms.CharField(max_length=140)
+    priority = forms.ChoiceField(required=False)
+
+    def __init__(self, request: HttpRequest, kind: JobType, data: Any = None) -> None:
+        super().__init__(data)
+        self.request = request
+        self.kind = kind
+        offered = organization_ids(request)
+        self.fields["organization"].widget = DatalistInput(offered, attrs={"class": "vTextField"})
+        if len(offered) == 1:
+            self.fields["organization"].initial = offered[0]
+        default = f"{Priority(kind.default_priority).label} (the type's)"
+        self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
+        self.serializer_fields = _serializer_fields(kind)
+        self.fields.update(_parameter_fields(self.serializer_fields))
+
+    def clean_organization(self) -> Any:
+        """The organization, if the user may know of it."""
+        try:
+            pk = find_organization_pk(self.cleaned_data["organization"].replace("\x00", ""), self.request.user)
+        except JobNotFound as error:
+            raise forms.ValidationError("There is no such organization.") from error
+        return get_organization_model()._default_manager.get(pk=pk)
+
+    def parameters(self) -> dict[str, Any]:
+        """What was typed, as an API client would send it; what was left empty is left out."""
+        from django_jobs.admin.parameter_fields import is_empty, json_value
+
+        if self.serializer_fields is None:
+            return self.cleaned_data["parameters"] or {}
+        found = {}
+        for name, field in self.serializer_fields.items():
+            value = json_value(self.cleaned_data[PREFIX + name])
+            if not is_empty(value):
+                found[name] = value
+            elif field.required:
+                found[name] = None if field.allow_null else value
+        return found
+
+    def submit(self) -> Job | None:
+        """The new job; None when it was refused, and the form says why."""
+        values = self.cleaned_data
+        priority = int(values["priority"]) if values["priority"] else None
+        return submit(self, self.kind.pk, values["organization"], self.parameters(), priority, self.request.user)
+
+
+def organization_ids(request: HttpRequest) -> list[str]:
+    """The ids of the first organizations that this user may submit for; others can be typed."""
+    seen = None if is_system_admin(request) else organizations_seen_by(request.user)
+    rows = get_organization_model()._default_manager.all() if seen is None else seen
+    field = jobs_settings.ORGANIZATION_ID_FIELD
+    return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[:MAX_OFFERED]]
+
+
+def _serializer_fields(kind: JobType) -> dict[str, Any] | None:
+    """The fields of the type's serializer; None where it has none, or one that names no fields."""
+    declaration = declarations.get(kind.pk)
+    if declaration is None or declaration.serializer is None:
+        return None
+    from django_jobs.admin.parameter_fields import accepted_fields
+
+    try:
+        return accepted_fields(declaration.serializer())
+    except Exception:  # the host's code
+        logger.exception("event=no_parameters_form job_type=%s", kind.pk)
+        return None
+
+
+def _parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, forms.Field]:
+    from django_jobs.admin.parameter_fields import JSONValueField, form_field
+
+    if serializer_fields is None:
+        return {"parameters": JSONValueField(required=False, initial="{}", help_text="An object in JSON.")}
+    return {PREFIX + name: form_field(name, field) for name, field in serializer_fields.items()}
+
+
+def submit(
+    form: forms.Form, job_type: str, tenant: Any, parameters: Any, priority: int | None, user: Any
+) -> Job | None:
+    """Submit by the engine's own door, as this user. None when it refuses; then the form says why."""
+    try:
+        return submit_job(job_type, tenant, parameters, priority, user=user)
+    except InvalidSubmission as refusal:
+        for key, texts in refusal.errors.items():
+            name, rest = _place(form, key.split("."))
+            for text in texts:
+                form.add_error(name, f"{rest}: {text}" if rest else text)
+    except DuplicateJob as refusal:
+        address = reverse("admin:django_jobs_job_change", args=(refusal.existing.pk,))
+        link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
+        form.add_error(None, format_html("The same work was submitted as {} ({}).", link, refusal.existing.status))
+    except JobsError as refusal:
+        form.add_error(None, str(refusal))
+    return None
+
+
+def _place(form: forms.Form, path: list[str]) -> tuple[str | None, str]:
+    """The form's field that a refusal means, and where inside of it."""
+    first, *inner = path
+    if first == "parameters" and inner and PREFIX + inner[0] in form.fields:
+        return PREFIX + inner[0], ".".join(inner[1:])
+    if first in form.fields:
+        return first, ".".join(inner)
+    return None, ".".join(path)

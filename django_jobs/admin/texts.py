@@ -1,0 +1,80 @@
+"""Text of others on our pages: escaped, kept from turning its surroundings around, and cut to what a page can bear."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any, Final
+
+from django.utils import timezone
+from django.utils.formats import date_format, localize
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.masking import json_of
+from django_jobs.statuses import Status
+
+#: Characters of one text, unless all of it is asked for; then as many as a browser still shows quickly.
+CUT: Final = 5_000
+WHOLE: Final = 1_500_000
+LINE: Final = 120
+NOTHING: Final = "-"
+#: What the links that show everything ask for.
+ALL: Final = "all"
+
+
+def badge(status: str) -> SafeString:
+    """A status as a colored word."""
+    return format_html('<span class="djobs-badge {}">{}</span>', slug(status), status)
+
+
+def slug(status: str) -> str:
+    """The CSS class of a status."""
+    known = status if status in Status.values else "unknown"
+    return f"djobs-{known.lower().replace(' ', '-')}"
+
+
+def line(text: str, limit: int = LINE) -> SafeString | str:
+    """One line of somebody's text; the whole of it shows when the pointer rests on it, if it had to be cut."""
+    if not text:
+        return NOTHING
+    if len(text) <= limit:
+        return format_html("<bdi>{}</bdi>", text)
+    return format_html('<bdi title="{}">{}…</bdi>', text[:CUT], text[: limit - 1])
+
+
+def block(text: str, *, whole: bool = False) -> SafeString | str:
+    """A longer text as it stands, with a link to all of it where it is cut."""
+    if not text:
+        return NOTHING
+    limit = WHOLE if whole else CUT
+    shown = format_html('<pre class="djobs-text" dir="auto" tabindex="0">{}</pre>', text[:limit])
+    if len(text) <= limit:
+        return shown
+    if whole:
+        return format_html("{}<p>Cut: it has {} characters.</p>", shown, localize(len(text)))
+    return format_html('{}<p><a href="?all=1">Show all {} characters</a></p>', shown, localize(len(text)))
+
+
+def as_json(value: Any, *, whole: bool = False) -> SafeString | str:
+    """A JSON value in lines, sensitive keys masked."""
+    if value in (None, {}, []):
+        return NOTHING if value is None else json.dumps(value)
+    return block(json_of(value), whole=whole)
+
+
+def moment(value: dt.datetime | None) -> SafeString | str:
+    """A moment in the current time zone, with the exact one for programs and pointers."""
+    if value is None:
+        return NOTHING
+    local = localtime(value)
+    text = f"{date_format(local, 'DATE_FORMAT')}, {date_format(local, 'H:i:s')}"
+    return format_html('<time datetime="{0}" title="{0}">{1}</time>', value.isoformat(), text)
+
+
+def ago(value: dt.datetime) -> SafeString:
+    """How long ago a moment was, with the moment itself for programs and pointers."""
+    text = f"{brief_duration((timezone.now() - value).total_seconds())} ago"
+    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), localize(localtime(value)), text)

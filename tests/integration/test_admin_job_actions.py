@@ -1,0 +1,286 @@
+"""Cancel, retry, delete and export: who may, what is asked first, and what is told afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
+
+from django_jobs.admin import acts, job_export
+from django_jobs.conf import output_storage
+from django_jobs.engine import outputs
+from django_jobs.models import ExecutionLog, Job, Organization
+from tests.support import admin
+from tests.support.admin import VIEWS, chosen, remembered, said, text, url
+from tests.support.brokers import job_in, pending_job, reread, running_job
+from tests.support.factories import make_job_type, make_organization, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+LIST = "/admin/django_jobs/job/"
+ENDED = ("Completed", "Canceled", "Dead Letter")
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization(name="ORG-MINE")
+
+
+@pytest.fixture
+def root() -> Client:
+    return admin.superuser()
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+@pytest.fixture
+def manager(mine: Organization) -> Client:
+    return admin.staff_of(mine, role="admin")
+
+
+def actions_of(client: Client) -> set[str]:
+    model_admin = client.get(LIST).context["cl"].model_admin
+    return set(model_admin.get_actions(client.get(LIST).wsgi_request))
+
+
+def test_every_action_names_its_permission() -> None:
+    from django_jobs.admin import JobAdmin
+
+    assert all(getattr(JobAdmin, name).allowed_permissions for name in JobAdmin.actions)
+
+
+def test_actions_are_offered_to_those_who_may_use_them(root: Client, member: Client, mine: Organization) -> None:
+    pending_job(organization=mine)
+    usual = {"cancel_jobs", "retry_jobs", "export_jobs"}
+    assert actions_of(root) == usual | {"delete_jobs"}
+    assert actions_of(member) == usual
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "delete", "export"])
+def test_staff_without_the_view_permission_reach_no_action(mine: Organization, verb: str) -> None:
+    job = job_in("Dead Letter", organization=mine)
+    stranger = admin.staff_of(mine, permissions=[])
+    assert stranger.post(LIST, chosen(verb, job, confirmed="yes")).status_code == 403
+    assert reread(job).status == "Dead Letter"
+
+
+def test_an_action_asks_before_it_acts(root: Client) -> None:
+    waiting, ended = pending_job(), job_in("Completed")
+    page = root.post(LIST, chosen("cancel", waiting, ended)).content.decode()
+    assert "Cancel 2 jobs?" in page
+    assert "1 of 2 can be canceled" in page
+    assert reread(waiting).status == "Pending"
+
+
+def test_an_action_that_nothing_fits_offers_no_button(root: Client) -> None:
+    page = root.post(LIST, chosen("retry", job_in("Completed"))).content.decode()
+    assert "Nothing can be done" in page
+    assert "confirmed" not in page
+
+
+def test_cancel_tells_what_changed_and_why_others_did_not(root: Client) -> None:
+    waiting, ended, (running, _), gone = pending_job(), job_in("Completed"), running_job(), job_in("Canceled")
+    form = chosen("cancel", waiting, ended, running, gone, confirmed="yes")
+    Job.objects.filter(pk=gone.pk).delete()
+    messages = said(root.post(LIST, form, follow=True))
+    assert messages == [
+        f"1 job canceled ({waiting.name}).",
+        f"1 job ({running.name}) is asked to stop.",
+        f"1 job not canceled ({ended.name}): it is Completed.",
+        "1 job not canceled: deleted meanwhile.",
+    ]
+    assert reread(waiting).status == "Canceled"
+    assert reread(running).cancel_requested_at is not None
+
+
+def test_an_act_is_in_both_histories(root: Client) -> None:
+    job = pending_job()
+    root.post(LIST, chosen("cancel", job, confirmed="yes"))
+    assert ExecutionLog.objects.filter(job=job, to_status="Canceled").get().actor == "root"
+    assert remembered(job) == [("root", "Canceled.")]
+    assert "Canceled." in text(root, url("job", "history", job.pk))
+
+
+def test_retry_gives_a_new_life(root: Client) -> None:
+    job = job_in("Dead Letter")
+    assert said(root.post(LIST, chosen("retry", job, confirmed="yes"), follow=True)) == [f"1 job retried ({job.name})."]
+    assert (reread(job).status, reread(job).error_message) == ("Pending", "")
+
+
+def test_delete_takes_ended_jobs_alone(root: Client) -> None:
+    jobs = {status: job_in(status) for status in (*ENDED, "Failed", "Pending")}
+    reference = outputs.save(jobs["Completed"].organization_id, jobs["Completed"].name, "a.txt", "x")
+    messages = said(root.post(LIST, chosen("delete", *jobs.values(), confirmed="yes"), follow=True))
+    assert set(Job.objects.all()) == {jobs["Failed"], jobs["Pending"]}
+    assert any("3 jobs deleted" in message for message in messages)
+    assert sum("only ended jobs can be deleted" in message for message in messages) == 2
+    assert remembered(jobs["Canceled"]) == [("root", "Deleted.")]
+    assert not output_storage().exists(reference)
+
+
+def test_a_parent_of_unfinished_jobs_is_not_deleted(root: Client) -> None:
+    parent = pending_job()
+    pending_job(parent.job_type, parent.organization, depends_on=[parent])
+    Job.objects.filter(pk=parent.pk).update(status="Completed", ready_at=None)
+    messages = said(root.post(LIST, chosen("delete", parent, confirmed="yes"), follow=True))
+    assert messages == [
+        f"1 job not deleted ({parent.name}): unfinished jobs wait for it, or its files could not be deleted."
+    ]
+
+
+def test_staff_with_the_model_permission_are_still_asked_the_policy(mine: Organization) -> None:
+    client = admin.staff_of(mine, role="admin", permissions=[*VIEWS, "django_jobs.delete_job"])
+    job = job_in("Completed", organization=mine)
+    assert said(client.post(LIST, chosen("delete", job, confirmed="yes"), follow=True)) == [
+        f"1 job not deleted ({job.name}): you may not."
+    ]
+
+
+def test_members_cancel_their_own_and_admins_any(member: Client, manager: Client, mine: Organization) -> None:
+    own = pending_job(organization=mine, user=make_user_named("member"))
+    others = pending_job(organization=mine)
+    messages = said(member.post(LIST, chosen("cancel", own, others, confirmed="yes"), follow=True))
+    assert messages == [f"1 job canceled ({own.name}).", f"1 job not canceled ({others.name}): you may not."]
+    manager.post(LIST, chosen("cancel", others, confirmed="yes"))
+    assert reread(others).status == "Canceled"
+
+
+def make_user_named(name: str) -> object:
+    from django.contrib.auth.models import User
+
+    return User.objects.get(username=name)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
+def test_nobody_acts_on_another_organizations_jobs(manager: Client, verb: str) -> None:
+    foreign = job_in("Failed", organization=make_organization(name="ORG-THEIRS"))
+    response = manager.post(LIST, chosen(verb, foreign, confirmed="yes"), follow=True)
+    assert foreign.name not in response.content.decode()
+    assert reread(foreign).status == "Failed"
+    page = manager.post(LIST, chosen(verb, foreign), follow=True)
+    assert foreign.name not in page.content.decode()
+
+
+def test_what_was_confirmed_is_done_though_it_left_the_filter(root: Client) -> None:
+    job = pending_job()
+    assert listed_after(root, job) == [f"1 job canceled ({job.name})."]
+
+
+def listed_after(client: Client, job: Job) -> list[str]:
+    return said(client.post(f"{LIST}?status=Failed", chosen("cancel", job, confirmed="yes"), follow=True))
+
+
+def test_all_that_matches_is_taken_up_to_a_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.job_actions.MAX_AT_ONCE", 2)
+    oldest, *newest = [pending_job() for _ in range(3)]
+    form = {"action": "cancel_jobs", "select_across": "1", "_selected_action": [newest[0].pk]}
+    page = root.post(LIST, form)
+    assert [job.pk for job in page.context["jobs"]] == [newest[1].pk, newest[0].pk]
+    assert "At most 2 jobs" in page.content.decode()
+    assert acts.MAX_AT_ONCE < 1000
+    assert oldest.pk not in page.context["jobs"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after"), [("cancel", "Pending", "Canceled"), ("retry", "Failed", "Pending")]
+)
+def test_a_jobs_page_has_the_same_acts(root: Client, verb: str, before: str, after: str) -> None:
+    job = job_in(before)
+    assert url("job", verb, job.pk) in text(root, url("job", "change", job.pk))
+    assert f"{verb.capitalize()} {job.name}?" in text(root, url("job", verb, job.pk))
+    assert reread(job).status == before
+    response = root.post(url("job", verb, job.pk), follow=True)
+    assert response.redirect_chain[0][0] == url("job", "change", job.pk)
+    assert reread(job).status == after
+
+
+def test_a_jobs_page_offers_only_what_can_be_done(root: Client, member: Client, mine: Organization) -> None:
+    ended, foreign_made = job_in("Completed", organization=mine), job_in("Failed", organization=mine)
+    assert url("job", "cancel", ended.pk) not in text(root, url("job", "change", ended.pk))
+    page = text(member, url("job", "change", foreign_made.pk))
+    assert url("job", "cancel", foreign_made.pk) not in page
+    assert url("job", "retry", foreign_made.pk) not in page
+
+
+def test_a_job_that_is_deleted_while_its_page_is_open_is_said_to_be_gone(root: Client) -> None:
+    job = pending_job()
+    Job.objects.filter(pk=job.pk).delete()
+    for address in (url("job", "cancel", job.pk), url("job", "run_again", job.pk), url("job", "output", job.pk)):
+        assert said(root.get(address, follow=True)) == [f"job {job.pk} is not there any more."]
+
+
+def test_an_act_by_hand_made_request_asks_the_policy(member: Client, mine: Organization) -> None:
+    job = job_in("Failed", organization=mine)
+    assert said(member.post(url("job", "retry", job.pk), follow=True)) == [
+        f"1 job not retried ({job.name}): you may not."
+    ]
+    assert member.post(url("job", "retry", job_in("Failed").pk)).status_code == 302
+    assert not Job.objects.exclude(status="Failed").exists()
+
+
+def rows_of(client: Client, *jobs: Job) -> list[dict[str, str]]:
+    response = client.post(LIST, chosen("export", *jobs))
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode(), newline="")))
+
+
+def test_an_export_has_a_row_a_job(root: Client, mine: Organization) -> None:
+    first, second = pending_job(organization=mine, parameters={"month": "2026-10"}), job_in("Completed")
+    rows = rows_of(root, first, second)
+    assert [row["job"] for row in rows] == [second.name, first.name]
+    assert rows[1]["parameters"] == '{"month": "2026-10"}'
+    assert rows[1]["organization"] == "ORG-MINE"
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r\n=1", "\uff1d1"])
+def test_no_cell_of_an_export_is_a_formula(root: Client, text: str) -> None:
+    job = job_in("Dead Letter")
+    Job.objects.filter(pk=job.pk).update(error_message=text)
+    (row,) = rows_of(root, job)
+    assert row["error_message"] == f"'{text}"
+
+
+def test_an_export_masks_what_is_sensitive(root: Client, settings: object) -> None:
+    job = pending_job(parameters={"Password": "hunter2"})
+    settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": ("password",)}  # type: ignore[attr-defined]
+    (row,) = rows_of(root, job)
+    assert "hunter2" not in row["parameters"]
+
+
+def test_an_export_pages_to_its_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_export, "BATCH", 2)
+    monkeypatch.setattr(job_export, "MAX_ROWS", 5)
+    kind, tenant = make_job_type(), make_organization()
+    jobs = [pending_job(kind, tenant) for _ in range(7)]
+    assert [row["job"] for row in rows_of(root, *jobs)] == [job.name for job in reversed(jobs[2:])]
+
+
+def test_an_export_holds_nothing_of_another_organization(member: Client, mine: Organization) -> None:
+    make_user()
+    job, foreign = pending_job(organization=mine), pending_job()
+    assert [row["job"] for row in rows_of(member, job, foreign)] == [job.name]
+
+
+@pytest.mark.parametrize("key", ["x", "9" * 30, "-1", "1 OR 1=1", "\x00"])
+@pytest.mark.parametrize("confirmed", ["", "yes"])
+def test_strange_keys_do_no_harm(root: Client, key: str, confirmed: str) -> None:
+    form = {"action": "cancel_jobs", "_selected_action": [key], "confirmed": confirmed}
+    assert said(root.post(LIST, form, follow=True)) == ["There is no such job."]
+
+
+def test_an_export_streams_to_an_asgi_server_too(mine: Organization) -> None:
+    job = pending_job(organization=mine)
+    client = AsyncClient()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+
+    async def export() -> str:
+        response = await client.post(LIST, chosen("export", job))
+        return "".join([chunk.decode() async for chunk in response.streaming_content])  # type: ignore[attr-defined]
+
+    assert job.name in async_to_sync(export)()

@@ -1,0 +1,232 @@
+"""The list of jobs: what it shows and finds, to whom, and at which cost."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs import submit_job
+from django_jobs.admin import job_filters, job_list
+from django_jobs.models import Job, Organization
+from tests.support import admin
+from tests.support.admin import listed, text, url
+from tests.support.brokers import job_in, pending_job, raised, running_job, start
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization(name="ORG-MINE")
+
+
+@pytest.fixture
+def theirs() -> Organization:
+    return make_organization(name="ORG-THEIRS")
+
+
+@pytest.fixture
+def root() -> Client:
+    return admin.superuser()
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+def test_a_row_tells_status_progress_and_durations(root: Client) -> None:
+    job, _ = running_job()
+    Job.objects.filter(pk=job.pk).update(progress=42, progress_message="half <b>")
+    page = text(root, url("job", "changelist"))
+    assert '<span class="djobs-badge djobs-running">Running</span>' in page
+    assert '<progress max="100" value="42"' in page
+    assert "half &lt;b&gt;" in page
+    assert f'data-djobs-waited="{job.pk}"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"status": "Dead Letter"}, ["dead"]),
+        ({"status": "Running"}, ["running"]),
+        ({"status": "Pending"}, ["waiting", "child"]),
+        ({"type": "mails"}, ["dead"]),
+        ({"priority": "3"}, ["running"]),
+        ({"error": "yes"}, ["dead"]),
+        ({"error": "no", "status": "Running"}, ["running"]),
+        ({"created": "1h", "status": "Running"}, ["running"]),
+        ({"created": "24h", "type": "mails"}, []),
+        ({"status": "Pending", "priority": "3"}, []),
+    ],
+)
+def test_filters_narrow_the_list(root: Client, mine: Organization, query: dict[str, str], found: list[str]) -> None:
+    jobs = {"dead": job_in("Dead Letter", job_type=make_job_type(type_name="mails"))}
+    jobs["running"] = job_in("Running", priority="Critical")
+    jobs["waiting"] = pending_job()
+    jobs["child"] = pending_job(jobs["waiting"].job_type, jobs["waiting"].organization, depends_on=[jobs["waiting"]])
+    Job.objects.filter(pk=jobs["dead"].pk).update(created_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=30))
+    assert sorted(job.pk for job in listed(root, **query)) == sorted(jobs[name].pk for name in found)
+
+
+def test_the_organization_filter_offers_what_the_user_may_see(
+    root: Client, member: Client, mine: Organization, theirs: Organization
+) -> None:
+    job, foreign = pending_job(organization=mine), pending_job(organization=theirs)
+    assert listed(root, organization=str(theirs.pk)) == [foreign]
+    assert listed(member, organization=str(theirs.pk)) == [job]
+    assert "ORG-THEIRS" not in text(member, url("job", "changelist"))
+
+
+def test_any_organization_that_the_user_may_see_can_be_asked_for(
+    root: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_filters, "MAX_LISTED", 1)
+    pending_job(organization=mine)
+    job = pending_job(organization=theirs)
+    assert listed(root, organization=str(theirs.pk)) == [job]
+    assert "the first 1;" in text(root, url("job", "changelist"))
+
+
+def test_a_count_that_was_cut_is_said_to_be(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.engine.listing.MAX_COUNT", 1)
+    pending_job()
+    pending_job()
+    assert "There are more than 1 such jobs" in text(root, url("job", "changelist"))
+
+
+def test_jobs_are_found_by_id_organization_owner_and_error(root: Client, mine: Organization) -> None:
+    owner = make_user("alice", member_of=[mine])
+    owned = pending_job(organization=mine, user=owner)
+    failed = job_in("Dead Letter", user=None)
+    done = job_in("Completed")
+    Job.objects.filter(pk=done.pk).update(error_message="it failed once")
+    assert listed(root, q=owned.name) == [owned]
+    assert listed(root, q="ORG-MINE") == [owned]
+    assert listed(root, q="alice") == [owned]
+    assert listed(root, q="it FAILED") == [failed]
+    assert listed(root, q="nothing like it") == []
+
+
+def test_jobs_of_a_deleted_owner_are_found_by_the_name_that_is_left(root: Client, mine: Organization) -> None:
+    owner = make_user("alice", member_of=[mine])
+    owned = pending_job(organization=mine, user=owner)
+    owner.delete()
+    assert listed(root, q="alice") == [owned]
+
+
+def test_a_search_finds_nothing_of_another_organization(member: Client, theirs: Organization) -> None:
+    owner = make_user("bob", member_of=[theirs])
+    foreign = job_in("Dead Letter", organization=theirs, user=owner)
+    assert [listed(member, q=term) for term in (foreign.name, "ORG-THEIRS", "bob", "it failed")] == [[], [], [], []]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "nonsense"},
+        {"organization": "x"},
+        {"type": "x" * 5000},
+        {"priority": "9"},
+        {"created": "-1"},
+        {"error": "\x00"},
+        {"q": "\x00"},
+        {"q": "' OR 1=1"},
+        {"q": "%" * 500},
+        {"p": "999"},
+    ],
+)
+def test_strange_queries_do_no_harm(root: Client, mine: Organization, query: dict[str, str]) -> None:
+    pending_job(organization=mine)
+    assert root.get(url("job", "changelist"), query, follow=True).status_code == 200
+
+
+def test_what_no_index_serves_is_looked_for_among_the_newest(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = make_job_type()
+    old, new = job_in("Canceled", job_type=kind), job_in("Canceled", job_type=kind)
+    assert listed(root, type=kind.pk) == [new, old]
+    assert "are looked at" not in text(root, url("job", "changelist"), type=kind.pk)
+    monkeypatch.setattr(job_list, "RECENT", new.pk - old.pk)
+    assert listed(root, type=kind.pk) == [new]
+    assert "are looked at" in text(root, url("job", "changelist"), type=kind.pk)
+    assert listed(root, type=kind.pk, status="Canceled") == [new, old]
+
+
+def test_what_waits_is_found_however_old(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = pending_job()
+    pending_job()
+    monkeypatch.setattr(job_list, "RECENT", 0)
+    assert old in listed(root, status="Pending", type=old.job_type_id)
+
+
+@pytest.mark.parametrize(("role", "most"), [("root", 13), ("member", 16)])
+def test_a_list_costs_the_same_statements_however_many_jobs_it_shows(
+    request: pytest.FixtureRequest, mine: Organization, role: str, most: int
+) -> None:
+    client, kind = request.getfixturevalue(role), make_job_type()
+    few = statements_of(lambda: text(client, url("job", "changelist"), type=kind.pk))
+    for _ in range(6):
+        submit_job(kind, mine)
+    assert statements_of(lambda: text(client, url("job", "changelist"), type=kind.pk)) == few
+    assert few <= most
+
+
+def test_a_list_reads_no_large_column_and_counts_to_a_bound(root: Client, mine: Organization) -> None:
+    pending_job(organization=mine)
+    with CaptureQueriesContext(connection) as queries:
+        text(root, url("job", "changelist"))
+    statements = [query["sql"] for query in queries if "django_jobs_job" in query["sql"]]
+    assert not any(column in sql for sql in statements for column in job_list.LARGE)
+    assert all("LIMIT" in sql for sql in statements if "COUNT(" in sql)
+
+
+def test_an_open_page_asks_for_the_facts_of_its_jobs(root: Client) -> None:
+    job, claimed = running_job()
+    Job.objects.filter(pk=job.pk).update(progress=30, progress_message="<b>")
+    facts = root.get(url("job", "live"), {"ids": f"{job.pk},999999,x"}).json()["jobs"]
+    assert list(facts) == [str(job.pk)]
+    assert facts[str(job.pk)] | {"ran": "", "waited": ""} == {
+        "status": "Running",
+        "slug": "djobs-running",
+        "note": "",
+        "final": False,
+        "attempt": 1,
+        "progress": 30,
+        "message": "<b>",
+        "waited": "",
+        "ran": "",
+    }
+    assert claimed.attempt == 1
+
+
+def test_an_open_page_hears_nothing_of_others_jobs(member: Client, mine: Organization, theirs: Organization) -> None:
+    job, foreign = pending_job(organization=mine), pending_job(organization=theirs)
+    answer = member.get(url("job", "live"), {"ids": f"{job.pk},{foreign.pk}"})
+    assert list(answer.json()["jobs"]) == [str(job.pk)]
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.parametrize("ids", ["", ",,", "9" * 40, "-1", "1;2", ",".join(["1"] * 1000)])
+def test_strange_keys_are_answered_with_nothing(root: Client, ids: str) -> None:
+    assert root.get(url("job", "live"), {"ids": ids}).json() == {"jobs": {}}
+
+
+def test_facts_of_many_jobs_cost_the_same_statements(root: Client) -> None:
+    jobs = [pending_job() for _ in range(4)]
+    one = statements_of(lambda: root.get(url("job", "live"), {"ids": str(jobs[0].pk)}))
+    all_of_them = ",".join(str(job.pk) for job in jobs)
+    assert statements_of(lambda: root.get(url("job", "live"), {"ids": all_of_them})) == one
+
+
+def test_a_failed_attempt_waits_no_longer_in_the_list(root: Client) -> None:
+    from tests.support.brokers import end
+
+    job = end(raised(start(pending_job())))
+    facts = root.get(url("job", "live"), {"ids": str(job.pk)}).json()["jobs"][str(job.pk)]
+    assert (facts["status"], facts["final"]) == ("Failed", False)

@@ -1,0 +1,258 @@
+"""The page of one job: facts, history, attempts, relatives, and what of them is for whom."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
+from pytest_django import Settings
+
+from django_jobs import cancel_job, retry_job, submit_job
+from django_jobs.engine import outputs
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import Job, Organization
+from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support import admin
+from tests.support.admin import said, text, url
+from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+EVIL = "<script>alert(1)</script> {{ 7|add:7 }} {% now 'Y' %} \u202egnp.exe"
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization(name="ORG-MINE")
+
+
+@pytest.fixture
+def root() -> Client:
+    return admin.superuser()
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+def page_of(client: Client, job: Job, **query: str) -> str:
+    return text(client, url("job", "change", job.pk), **query)
+
+
+def finished_with_file(organization: Organization) -> Job:
+    """A job that saved a file and returned its reference."""
+    attempt = start(pending_job(organization=organization))
+    reference = outputs.save(organization.pk, attempt.job_id, "report <b>.pdf", b"%PDF")
+    return end(returned(attempt, {"output_reference": reference}, reference))
+
+
+def test_the_page_is_found_by_the_job_id(root: Client) -> None:
+    job = pending_job()
+    assert job.name in text(root, f"/admin/django_jobs/job/{job.name}/change/")
+    assert root.get(f"/admin/django_jobs/job/JOB-1999-{job.pk:05d}/change/").status_code == 302
+
+
+def test_the_timeline_tells_every_change_with_actor_and_duration(root: Client) -> None:
+    job = job_in("Failed")
+    retry_job(job)
+    steps = root.get(url("job", "change", job.pk)).context["history"].steps
+    told = [(re.sub("<.*?>", "", step.status), step.actor) for step in steps]
+    assert told[:4] == [("Pending", "system"), ("Queued", "system"), ("Running", "worker"), ("Failed", "worker")]
+    assert told[4] == ("Pending", "system")
+    assert all(step.lasted for step in steps)
+
+
+def test_each_attempt_tells_worker_error_and_traceback(root: Client) -> None:
+    job = pending_job()
+    for number in range(2):
+        end(raised(start(reread(job)), text=f"error {number}", traceback=f"trace {number}"))
+        retry_job(job)
+    first, second = reversed(root.get(url("job", "change", job.pk)).context["history"].attempts)
+    assert (first.number, second.number, first.worker) == (1, 2, "worker-1")
+    assert "error 0" in first.error
+    assert "trace 1" in second.traceback
+
+
+def test_tracebacks_are_not_even_read_for_others(member: Client, mine: Organization) -> None:
+    job = end(raised(start(pending_job(organization=mine)), text="it failed", traceback="SECRET TRACE"))
+    response = member.get(url("job", "change", job.pk))
+    assert "SECRET TRACE" not in response.content.decode()
+    assert "it failed" in response.content.decode()
+
+
+def test_a_running_attempt_is_told_too(root: Client) -> None:
+    job, _ = running_job()
+    (attempt,) = root.get(url("job", "change", job.pk)).context["history"].attempts
+    assert "Running" in attempt.status
+
+
+def test_why_a_job_waits_is_said(root: Client) -> None:
+    parent = pending_job(job_type=make_job_type(is_paused=True))
+    child = pending_job(parent.job_type, parent.organization, depends_on=[parent])
+    assert "Its job type is paused." in page_of(root, parent)
+    assert "It waits for other jobs" in page_of(root, child)
+
+
+def test_parents_and_children_are_linked_with_their_status(root: Client) -> None:
+    parent = pending_job()
+    child = pending_job(parent.job_type, parent.organization, depends_on=[parent])
+    for one, other in ((parent, child), (child, parent)):
+        assert f'<a href="{url("job", "change", other.pk)}">{other.name}</a>' in page_of(root, one)
+
+
+def test_many_relatives_are_counted_and_shown_on_request(root: Client) -> None:
+    parent = pending_job()
+    children = [submit_job(parent.job_type, parent.organization, depends_on=[parent]) for _ in range(12)]
+    page = page_of(root, parent)
+    assert "(12)" in page
+    assert children[-1].name not in page
+    assert "Show all" in page
+    assert children[-1].name in page_of(root, parent, all="1")
+
+
+@pytest.mark.parametrize(("role", "most"), [("root", 18), ("member", 26)])
+def test_the_page_costs_the_same_statements_however_much_there_is(
+    request: pytest.FixtureRequest, mine: Organization, role: str, most: int
+) -> None:
+    client = request.getfixturevalue(role)
+    lonely, parent = pending_job(organization=mine), pending_job(organization=mine)
+    for _ in range(9):
+        submit_job(parent.job_type, mine, depends_on=[parent])
+    end(raised(start(parent)))
+    retry_job(parent)
+    few = statements_of(lambda: page_of(client, lonely))
+    assert statements_of(lambda: page_of(client, parent)) == few
+    assert few <= most
+
+
+def test_what_others_wrote_is_escaped_and_isolated(root: Client) -> None:
+    job = pending_job(parameters={"note": EVIL}, metadata={"trace": EVIL})
+    end(raised(start(job), "Permanent", text=EVIL, traceback=EVIL))
+    Job.objects.filter(pk=job.pk).update(progress_message=EVIL, result={"r": EVIL}, owner_name=EVIL, canceled_by=EVIL)
+    page = page_of(root, job)
+    assert "<script>alert" not in page
+    assert "{{ 7|add:7 }}" in page
+    assert "\\u202egnp.exe" in page
+    isolated = re.compile(r'<bdi.*?</bdi>|<pre.*?</pre>|title="[^"]*"', re.DOTALL)
+    assert "\u202e" in page
+    assert "\u202e" not in isolated.sub("", page)
+
+
+def test_long_texts_are_cut_and_shown_whole_on_request(root: Client) -> None:
+    job = pending_job(parameters={"text": "x" * 60_000 + "LAST"})
+    page = page_of(root, job)
+    assert "LAST" not in page
+    assert '<a href="?all=1">Show all' in page
+    assert "LAST" in page_of(root, job, all="1")
+
+
+def test_long_histories_are_cut_and_shown_whole_on_request(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.job_history.ROWS", 2)
+    job = job_in("Completed")
+    address = url("job", "change", job.pk)
+    cut, whole = root.get(address).context["history"], root.get(address, {"all": "1"}).context["history"]
+    assert (len(cut.steps), cut.is_cut, len(whole.steps), whole.is_cut) == (2, True, 4, False)
+
+
+def test_sensitive_keys_are_masked_in_parameters_results_and_metadata(root: Client, settings: Settings) -> None:
+    job = pending_job(parameters={"Password": "hunter2"}, metadata={"token": "hunter3"})
+    Job.objects.filter(pk=job.pk).update(result=[{"API_KEY": "hunter4"}])
+    assert "hunter2" in page_of(root, job)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password", "token", "api_key")}
+    assert "hunter" not in page_of(root, job)
+
+
+def test_the_file_that_a_job_saved_is_downloaded(root: Client, member: Client, mine: Organization) -> None:
+    job = finished_with_file(mine)
+    assert 'href="../output/"' in page_of(member, job)
+    for client in (root, member):
+        response = client.get(url("job", "output", job.pk))
+        assert b"".join(response.streaming_content) == b"%PDF"  # type: ignore[attr-defined]
+        assert response["Content-Disposition"].startswith("attachment; filename=")
+        assert response["X-Content-Type-Options"] == "nosniff"
+        assert "no-store" in response["Cache-Control"]
+
+
+def test_a_file_is_withheld_while_the_organization_is_suspended(member: Client, mine: Organization) -> None:
+    job = finished_with_file(mine)
+    Organization.objects.update(is_active=False)
+    assert 'href="../output/"' not in page_of(member, job)
+    assert member.get(url("job", "output", job.pk)).status_code == 403
+
+
+def test_a_reference_that_is_no_file_of_the_job_is_mere_text(root: Client, mine: Organization) -> None:
+    other, job = finished_with_file(mine), job_in("Completed")
+    Job.objects.filter(pk=job.pk).update(output_reference=other.output_reference)
+    assert 'href="../output/"' not in page_of(root, job)
+    assert "has no file" in said(root.get(url("job", "output", job.pk), follow=True))[0]
+
+
+def test_a_file_that_is_gone_is_said_to_be_gone(root: Client, mine: Organization) -> None:
+    job = finished_with_file(mine)
+    outputs.delete_all(mine.pk, job.name)
+    assert "not there any more" in said(root.get(url("job", "output", job.pk), follow=True))[0]
+
+
+@pytest.mark.parametrize("page", ["change", "cancel", "retry", "run_again", "output", "history"])
+def test_another_organizations_job_is_not_there(member: Client, page: str) -> None:
+    foreign = pending_job(organization=make_organization(name="ORG-THEIRS"))
+    response = member.get(url("job", page, foreign.pk), follow=True)
+    assert response.redirect_chain
+    assert foreign.name not in response.content.decode()
+
+
+@pytest.mark.parametrize("page", ["change", "cancel", "retry", "run_again", "output"])
+def test_staff_without_the_view_permission_reach_no_page(mine: Organization, page: str) -> None:
+    job = pending_job(organization=mine)
+    assert admin.staff_of(mine, permissions=[]).get(url("job", page, job.pk)).status_code == 403
+
+
+def test_a_job_of_a_deleted_organization_is_shown_to_system_admins(root: Client, mine: Organization) -> None:
+    job = pending_job(organization=mine)
+    mine.delete()
+    page = page_of(root, job)
+    assert "ORG-MINE" in page
+    assert url("job", "run_again", job.pk) not in page
+
+
+def test_everything_works_while_the_broker_is_down(
+    root: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = running_job()
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise BrokerUnavailable("down")
+
+    for name in ("look", "push", "request_cancel", "depths"):
+        monkeypatch.setattr(broker, name, fail)
+    page_of(root, job)
+    assert said(root.post(url("job", "cancel", job.pk), follow=True)) == [f"1 job ({job.name}) is asked to stop."]
+    assert said(root.post(url("job", "run_again", job.pk), {"parameters": '{"n": 1}', "priority": "1"}, follow=True))
+    assert Job.objects.count() == 2
+
+
+def test_no_page_has_inline_scripts_styles_or_handlers(root: Client) -> None:
+    job = job_in("Running")
+    cancel_job(job)
+    pages = [page_of(root, job), text(root, url("job", "changelist")), text(root, url("job", "run_again", job.pk))]
+    pages += [text(root, url("jobtype", name, job.job_type_id)) for name in ("change", "submit")]
+    pages += [text(root, url("organization", name, job.organization_id)) for name in ("change", "suspend")]
+    inline = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=|javascript:")
+    assert [inline.findall(page) for page in pages] == [[] for _ in pages]
+
+
+def test_a_file_is_streamed_by_an_asgi_server_too(mine: Organization) -> None:
+    job = finished_with_file(mine)
+    client = AsyncClient()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+
+    async def read() -> bytes:
+        response = await client.get(url("job", "output", job.pk))
+        return b"".join([part async for part in response.streaming_content])  # type: ignore[attr-defined]
+
+    assert async_to_sync(read)() == b"%PDF"

@@ -1,0 +1,114 @@
+"""Organizations in the admin: what waits and runs, and suspending them with open eyes."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client, TestCase
+from pytest_django import Settings
+
+from django_jobs.admin import organization_load
+from django_jobs.models import Organization
+from tests.support import admin
+from tests.support.admin import remembered, said, text, url
+from tests.support.brokers import job_in, pending_job, reread, running_job
+from tests.support.factories import make_job_type, make_organization
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+LIST = "/admin/django_jobs/organization/"
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization(name="ORG-MINE", title="Mine")
+
+
+@pytest.fixture
+def root() -> Client:
+    return admin.superuser()
+
+
+def test_the_list_tells_backlog_and_running(root: Client, mine: Organization) -> None:
+    pending_job(organization=mine)
+    running_job(organization=mine)
+    job_in("Completed", organization=mine)
+    row = root.get(LIST, {"q": "ORG-MINE"}).context["cl"].result_list[0]
+    assert (row.shown_backlog, row.shown_in_flight) == ("1", "1")
+
+
+def test_the_list_counts_to_a_bound(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(organization_load, "MAX_LOOKED_AT", 1)
+    pending_job(organization=mine)
+    pending_job(organization=mine)
+    row = root.get(LIST, {"q": "ORG-MINE"}).context["cl"].result_list[0]
+    assert row.shown_backlog == "2 or more"
+
+
+def test_the_list_costs_the_same_statements_however_many_it_shows(root: Client) -> None:
+    pending_job()
+    few = statements_of(lambda: text(root, LIST))
+    for _ in range(4):
+        pending_job()
+    assert statements_of(lambda: text(root, LIST)) == few
+
+
+def test_the_page_tells_load_and_limits(root: Client, mine: Organization, settings: Settings) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 7}
+    pending_job(organization=mine)
+    running_job(organization=mine)
+    load = root.get(url("organization", "change", mine.pk)).context["load"]
+    assert (load.waiting, load.queued, load.running, load.most_waiting, load.most_in_flight) == (1, 0, 1, 7, 100)
+
+
+def test_suspending_says_what_it_does_and_does_it(root: Client, mine: Organization) -> None:
+    pending_job(organization=mine)
+    running_job(organization=mine)
+    page = text(root, url("organization", "suspend", mine.pk))
+    assert "Its 1 waiting and 0 queued jobs will not start" in page
+    assert "Its 1 running job will finish" in page
+    assert Organization.objects.get(pk=mine.pk).is_active
+    root.post(url("organization", "suspend", mine.pk))
+    assert not Organization.objects.get(pk=mine.pk).is_active
+    assert remembered(mine) == [("root", "Suspended.")]
+
+
+def test_reactivating_lets_the_jobs_go_on(root: Client, mine: Organization) -> None:
+    Organization.objects.filter(pk=mine.pk).update(is_active=False)
+    mine.refresh_from_db()
+    with pytest.raises(Exception, match="not active"):
+        pending_job(organization=mine)
+    Organization.objects.filter(pk=mine.pk).update(is_active=True)
+    job = pending_job(make_job_type(), mine)
+    Organization.objects.filter(pk=mine.pk).update(is_active=False)
+    assert "Its 1 waiting job may start at once" in text(root, url("organization", "reactivate", mine.pk))
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        root.post(url("organization", "reactivate", mine.pk))
+    assert reread(job).status == "Queued"
+
+
+def test_who_suspends_second_is_told(root: Client, mine: Organization) -> None:
+    Organization.objects.update(is_active=False)
+    assert "suspended already" in text(root, url("organization", "suspend", mine.pk))
+    assert said(root.post(url("organization", "suspend", mine.pk), follow=True)) == ["ORG-MINE is suspended already."]
+    assert remembered(mine) == []
+
+
+def test_the_form_does_not_suspend_by_the_way(root: Client, mine: Organization) -> None:
+    root.post(url("organization", "change", mine.pk), {"name": "ORG-MINE", "title": "New"})
+    mine.refresh_from_db()
+    assert (mine.title, mine.is_active) == ("New", True)
+
+
+@pytest.mark.parametrize("verb", ["suspend", "reactivate"])
+def test_only_system_admins_suspend(mine: Organization, verb: str) -> None:
+    manager = admin.staff_of(mine, role="admin")
+    assert manager.get(url("organization", verb, mine.pk)).status_code == 403
+    assert manager.post(url("organization", verb, mine.pk)).status_code == 403
+    assert "Suspend" not in text(manager, url("organization", "change", mine.pk))
+
+
+def test_an_organization_that_is_gone_is_said_to_be_gone(root: Client, mine: Organization) -> None:
+    address = url("organization", "suspend", mine.pk)
+    mine.delete()
+    assert "not there any more" in said(root.post(address, follow=True))[0]

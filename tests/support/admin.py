@@ -1,0 +1,73 @@
+"""Visiting the admin as somebody."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from django_jobs.models import Job, Organization
+from tests.support.factories import make_system_admin, make_user
+
+MODELS: Final = ("job", "executionlog", "jobtype", "organization", "membership")
+VIEWS: Final = [f"django_jobs.view_{name}" for name in MODELS]
+
+
+def client_of(user: User) -> Client:
+    """A browser in which this user is logged in."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def superuser() -> Client:
+    return client_of(make_user("root", is_staff=True, is_superuser=True))
+
+
+def system_admin() -> Client:
+    """Somebody who manages all jobs without being a superuser."""
+    user = make_system_admin("sysadmin")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    return client_of(user)
+
+
+def staff_of(organization: Organization, *, role: str = "member", permissions: list[str] | None = None) -> Client:
+    """Staff who may look at all pages, and have a role in one organization."""
+    roles: Any = {f"{role}_of": [organization]}
+    return client_of(make_user(role, permissions=VIEWS if permissions is None else permissions, is_staff=True, **roles))
+
+
+def url(model: str, page: str, *args: str | int) -> str:
+    return reverse(f"admin:django_jobs_{model}_{page}", args=[quote(arg) for arg in args])
+
+
+def text(client: Client, address: str, **query: str) -> str:
+    """What a page that is there says."""
+    response = client.get(address, query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def listed(client: Client, **query: str) -> list[Job]:
+    """The jobs that the list shows."""
+    return list(client.get(url("job", "changelist"), query).context["cl"].result_list)
+
+
+def chosen(verb: str, *jobs: Job, **fields: str) -> dict[str, Any]:
+    """The list's form with these jobs and this action chosen."""
+    return {"action": f"{verb}_jobs", "_selected_action": [job.pk for job in jobs], **fields}
+
+
+def said(response: Any) -> list[str]:
+    """The messages on the page that followed."""
+    return [str(message) for message in response.context["messages"]]
+
+
+def remembered(obj: Any) -> list[tuple[str, str]]:
+    """What the admin's own history says of an object: who, what."""
+    entries = LogEntry.objects.filter(object_id=str(obj.pk)).order_by("pk")
+    return [(entry.user.get_username(), entry.change_message) for entry in entries]
