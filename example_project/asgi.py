@@ -1,9 +1,27 @@
+"""HTTP and websockets in one process: ``uvicorn example_project.asgi:application``."""
+
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
 
-application = get_asgi_application()
+# Before anything that needs the models.
+http: Any = get_asgi_application()
+
+from django_jobs.realtime.auth import JobsAuthMiddlewareStack  # noqa: E402
+from django_jobs.realtime.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        # As runserver does: elsewhere a web server has the static files.
+        "http": ASGIStaticFilesHandler(http) if settings.DEBUG else http,
+        "websocket": JobsAuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+    }
+)

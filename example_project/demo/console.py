@@ -60,21 +60,25 @@ def welcome(port: int, job_id: str) -> None:
     say(f"""
 The demo is running.
 
+  {site}/            start a report or an import, watch the jobs of your organization live
   {site}/admin/      jobs, job types, execution logs, the shop
+  {site}/api/jobs/   the REST API
   {site}/django-rq/  RQ's own view of queues and workers
 
-Log in as {SUPERUSER}, password {DEMO_PASSWORD}. The other accounts have the same password:
+The password of every account is {DEMO_PASSWORD}:
 {accounts}
+  {SUPERUSER:<8} superuser: the admin, and the jobs of every organization
 
 {job_id} is making a PDF right now. What to try next:
 
+  - Log in as {SHOPS[0].member} here and as {SHOPS[0].admin} in a private window: each sees the other's jobs move, and
+    {SHOPS[1].member} of {SHOPS[1].title} sees none of them.
   - Open {job_id} in the admin: its status, its result, its execution log.
   - Submit a job of your own from a second terminal:
     {shell_line()}
   - Kill one of the worker's processes while a job runs, and see the job run again.
   - Look at the mails that the jobs below send: {settings.MAIL_DIR}
-  - Upload a CSV file of customers in the admin, and choose the action that imports it
-    (python manage.py customers_csv makes such a file).
+  - Import a CSV file of customers (python manage.py customers_csv makes such a file).
 
 Ctrl+C stops everything.
 """)

@@ -28,7 +28,7 @@ class DemoError(Exception):
 
 
 class Service:
-    """A started ``manage.py`` command and what to call it in messages."""
+    """A started command and what to call it in messages."""
 
     def __init__(self, title: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
         self.title = title
@@ -122,8 +122,11 @@ def worker(log: Path | None = None) -> Iterator[Service]:
 
 @contextmanager
 def web_server(port: int) -> Iterator[Service]:
-    """Django's development server, once it accepts connections."""
-    with service("web server", manage("runserver", "--noreload", f"{HOST}:{port}"), quiet=True) as started:
+    """Pages, API and websockets in one process, once it accepts connections."""
+    require_packages("uvicorn", "websockets")
+    options = ["--host", HOST, "--port", str(port), "--lifespan", "off", "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", *options, "example_project.asgi:application"]
+    with service("web server", command, quiet=True) as started:
         wait_until_listening(started, port)
         yield started
 
@@ -143,6 +146,7 @@ def service(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if quiet else output,
         stderr=output,
+        cwd=settings.BASE_DIR,
         start_new_session=True,
     )
     try:

@@ -1,0 +1,57 @@
+"""The web server of a test: a process that can be killed and started again on its port."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.support.waiting import wait_until
+from tests.support.workers import MANAGE_PY, process_environ
+
+HOST: Final = "127.0.0.1"
+START_TIMEOUT: Final = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+class Site:
+    """The example project behind uvicorn, on the test database."""
+
+    def __init__(self, log_path: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._log_path = log_path
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "uvicorn", "tests.browser.server:application"]
+        options = ["--host", HOST, "--port", str(self.port), "--lifespan", "off"]
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=MANAGE_PY.parent,
+                env={**os.environ, **process_environ({}, {})},
+            )
+        wait_until(self._listens, START_TIMEOUT, f"the web server:\n{self._log_path.read_text()}")
+
+    def kill(self) -> None:
+        """As a crash would: no connection is closed in order by the application."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _listens(self) -> bool:
+        with socket.socket() as client:
+            client.settimeout(1)
+            return client.connect_ex((HOST, self.port)) == 0

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.template import Context, Template
+from django.test import RequestFactory
+
+from django_jobs import get_job_status, submit_job
+from django_jobs.exceptions import JobNotFound
+from django_jobs.models import Job, Organization
+from tests.support.factories import make_job_type, make_organization, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def job(organization: Organization) -> Job:
+    return submit_job(make_job_type(), organization)
+
+
+def render(job: Any, user: Any = None, *, options: str = "", secure: bool = False, request: bool = True) -> str:
+    found = RequestFactory().get("/", secure=secure)
+    found.user = user or AnonymousUser()
+    context = Context({"job": job, **({"request": found} if request else {})})
+    return Template(f"{{% load django_jobs %}}{{% job_progress job {options} %}}").render(context)
+
+
+def store(job: Job, **values: Any) -> Job:
+    """The row with what a handler might have left in it."""
+    Job.objects.filter(pk=job.pk).update(**values)
+    return Job.objects.get(pk=job.pk)
+
+
+def state_in(markup: str) -> dict[str, Any]:
+    found = re.search(r' job="([^"]*)"', markup)
+    assert found is not None
+    state: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return state
+
+
+def test_it_shows_the_state_without_any_script(job: Job) -> None:
+    markup = render(store(job, progress=42, progress_message="Page 3 of 7"))
+
+    assert '<span part="status">Pending</span>' in markup
+    assert 'value="42"' in markup
+    assert '<span part="message">Page 3 of 7</span>' in markup
+
+
+def test_the_bar_is_told_to_screen_readers(job: Job) -> None:
+    markup = render(store(job, progress=42))
+
+    assert 'role="progressbar"' in markup
+    assert 'aria-valuenow="42" aria-valuetext="Pending, 42 %"' in markup
+
+
+def test_it_takes_a_status(job: Job) -> None:
+    assert f'job-id="{job.name}"' in render(get_job_status(job.name))
+
+
+def test_it_takes_the_id_of_a_job_that_the_user_may_see(job: Job, organization: Organization) -> None:
+    assert f'job-id="{job.name}"' in render(job.name, make_user(member_of=[organization]))
+
+
+def test_an_id_that_the_user_may_not_know_of_is_not_found(job: Job) -> None:
+    with pytest.raises(JobNotFound):
+        render(job.name, make_user())
+
+
+def test_the_script_starts_from_the_same_state(job: Job) -> None:
+    state = state_in(render(store(job, progress=42)))
+
+    assert (state["job_id"], state["status"], state["progress"]) == (job.name, "Pending", 42)
+
+
+def test_what_a_handler_says_is_escaped_wherever_it_stands(job: Job) -> None:
+    evil = "\"><script>alert('x')</script>"
+
+    markup = render(store(job, progress_message=evil), options="label=job.progress_message room=job.progress_message")
+
+    assert "<script" not in markup
+    assert state_in(markup)["progress_message"] == evil
+
+
+def test_nothing_in_it_is_inline(job: Job) -> None:
+    assert not re.search(r"<script|<style| style=| on\w+=", render(job))
+
+
+def test_it_knows_where_rest_is(job: Job) -> None:
+    assert 'api-url="/api/jobs/"' in render(job)
+
+
+@pytest.mark.urls("django_rq.urls")
+def test_a_host_without_rest_has_neither_polling_nor_downloads(job: Job, organization: Organization) -> None:
+    reference = f"django_jobs/{organization.pk}/{job.name}/{'x' * 22}/sales.pdf"
+
+    markup = render(store(job, output_reference=reference))
+
+    assert "api-url" not in markup
+    assert '<a part="output" hidden>' in markup
+
+
+@pytest.mark.parametrize(("secure", "scheme"), [(False, "ws"), (True, "wss")])
+def test_the_websocket_is_this_hosts_and_as_safe_as_the_page(job: Job, secure: bool, scheme: str) -> None:
+    assert f'ws-url="{scheme}://testserver/ws/jobs/"' in render(job, secure=secure)
+
+
+def test_a_host_may_mount_the_websocket_elsewhere(job: Job) -> None:
+    assert 'ws-url="wss://live.example/jobs/"' in render(job, options='ws_url="wss://live.example/jobs/"')
+
+
+def test_a_page_may_listen_to_the_organization(job: Job) -> None:
+    assert 'room="org:ORG-1"' in render(job, options='room="org:ORG-1"')
+
+
+def test_the_owner_may_cancel(organization: Organization) -> None:
+    owner = make_user(member_of=[organization])
+    job = submit_job(make_job_type(), organization, user=owner)
+
+    assert " can-cancel" in render(job, owner)
+
+
+def test_others_see_no_way_to_cancel(job: Job, organization: Organization) -> None:
+    assert " can-cancel" not in render(job, make_user(member_of=[organization]))
+
+
+def test_what_has_ended_cannot_be_canceled(job: Job, organization: Organization) -> None:
+    admin = make_user(admin_of=[organization])
+
+    assert " can-cancel" not in render(store(job, status="Canceled", ready_at=None), admin)
+
+
+def test_without_a_request_it_only_shows(job: Job) -> None:
+    markup = render(job, request=False)
+
+    assert 'ws-url="/ws/jobs/"' in markup
+    assert "csrf-token" not in markup
+    assert " can-cancel" not in markup
+
+
+def test_the_token_for_canceling_is_the_requests(job: Job) -> None:
+    assert re.search(r'csrf-token="\w{64}"', render(job))
+
+
+def test_a_saved_file_is_linked(job: Job, organization: Organization) -> None:
+    reference = f"django_jobs/{organization.pk}/{job.name}/{'x' * 22}/sales.pdf"
+
+    markup = render(store(job, output_reference=reference))
+
+    assert f'<a part="output" href="/api/jobs/{job.name}/output/">Download sales.pdf</a>' in markup
+
+
+@pytest.mark.parametrize("reference", ["https://elsewhere.example/x.pdf", "django_jobs/1/JOB-2020-00001/xx/x.pdf"])
+def test_any_other_reference_is_no_link(job: Job, reference: str) -> None:
+    assert '<a part="output" hidden>' in render(store(job, output_reference=reference))
+
+
+def test_an_error_takes_the_place_of_the_message(job: Job) -> None:
+    markup = render(store(job, progress_message="Page 3", error_message="The line is busy."))
+
+    assert '<span part="message">The line is busy.</span>' in markup
+
+
+def test_the_script_tag_brings_style_and_module_and_nothing_inline() -> None:
+    markup = Template("{% load django_jobs %}{% job_progress_script %}").render(Context())
+
+    assert '<link rel="stylesheet" href="/static/django_jobs/jobs.css">' in markup
+    assert '<script type="module" src="/static/django_jobs/jobs.js"></script>' in markup
