@@ -21,7 +21,7 @@ ALL_ROWS: Final = 2_000
 class Step:
     """One change of status; ``lasted`` is how long the new status held."""
 
-    status: Any
+    badge: Any
     moment: Any
     actor: str
     message: Any
@@ -37,7 +37,7 @@ class Attempt:
     worker: str
     started: Any
     ran: str
-    status: Any
+    badge: Any
     error: Any
     traceback: Any
 
@@ -72,7 +72,7 @@ def _ends(logs: Sequence[ExecutionLog], now: dt.datetime) -> list[dt.datetime | 
 
 def _step(log: ExecutionLog, end: dt.datetime | None, whole: bool) -> Step:
     return Step(
-        status=badge(log.to_status),
+        badge=badge(log.to_status),
         moment=moment(log.timestamp),
         actor=log.actor,
         message=_message(log, whole) if log.message else "",
@@ -111,7 +111,7 @@ def _attempt(
         worker=ended.worker_name or (started.worker_name if started else ""),
         started=moment(started.timestamp) if started else "",
         ran=brief_duration((until - started.timestamp).total_seconds()) if started else "",
-        status=badge(ended.to_status),
+        badge=badge(ended.to_status),
         error="" if is_good else block(ended.message, whole=whole),
         traceback=block(ended.traceback, whole=whole) if tracebacks and ended.traceback else "",
     )

@@ -61,7 +61,7 @@ def test_the_timeline_tells_every_change_with_actor_and_duration(root: Client) -
     job = job_in("Failed")
     retry_job(job)
     steps = root.get(url("job", "change", job.pk)).context["history"].steps
-    told = [(re.sub("<.*?>", "", step.status), step.actor) for step in steps]
+    told = [(re.sub("<.*?>", "", step.badge), step.actor) for step in steps]
     assert told[:4] == [("Pending", "system"), ("Queued", "system"), ("Running", "worker"), ("Failed", "worker")]
     assert told[4] == ("Pending", "system")
     assert all(step.lasted for step in steps)
@@ -88,7 +88,7 @@ def test_tracebacks_are_not_even_read_for_others(member: Client, mine: Organizat
 def test_a_running_attempt_is_told_too(root: Client) -> None:
     job, _ = running_job()
     (attempt,) = root.get(url("job", "change", job.pk)).context["history"].attempts
-    assert "Running" in attempt.status
+    assert "Running" in attempt.badge
 
 
 def test_why_a_job_waits_is_said(root: Client) -> None:

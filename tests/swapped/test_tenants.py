@@ -18,11 +18,11 @@ from django_jobs import cancel_job, get_job_status, get_organization_model, list
 from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import claim as claim_module
-from django_jobs.engine import dispatch, outputs
+from django_jobs.engine import dispatch, outputs, rollups
 from django_jobs.engine.claim import claim
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
-from django_jobs.models import Job, Membership, Organization
+from django_jobs.models import Job, Membership, Organization, OrganizationActivity, Span
 from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type, make_user
@@ -186,3 +186,10 @@ def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
 
 def test_the_commands_know_the_tenants(tenant: Any, job: Job) -> None:
     assert "Pending 1" in run("jobs_status")
+
+
+def test_the_tenants_activity_is_kept(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    rollups.catch_up()
+    row = OrganizationActivity.objects.get(span=Span.DAY)
+    assert (row.organization_id, row.organization_name, row.submitted) == (job.organization_id, "acme", 1)

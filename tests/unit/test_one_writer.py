@@ -13,8 +13,8 @@ import django_jobs
 
 PACKAGE: Final = Path(django_jobs.__file__).parent
 WRITER: Final = PACKAGE / "engine" / "transitions"
-#: ``Job(status=…)`` makes a row that does not exist yet, and a filter only reads.
-READERS: Final = frozenset({"Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust"})
+#: ``Job(status=…)`` makes a row that does not exist yet, a filter only reads, and a response has a status of HTTP.
+READERS: Final = frozenset({"Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "Response"})
 
 
 def status_writes(source: str) -> Iterator[int]:

@@ -1,0 +1,56 @@
+"""What all our views have in common, whatever the host's settings of the REST framework say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections, transaction
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import BrowsableAPIRenderer
+from rest_framework.views import APIView
+
+from django_jobs.api import errors
+from django_jobs.api.parsers import PARSERS, check_body
+from django_jobs.api.renderers import JobsBrowsableAPIRenderer
+from django_jobs.api.throttles import JobsThrottle
+
+
+def _non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+    """On every database; the view made of a class takes this over from its ``dispatch``."""
+    for alias in connections:
+        dispatch = transaction.non_atomic_requests(using=alias)(dispatch)
+    return dispatch
+
+
+class JobsView(APIView):
+    """Authentication is the host's; errors, throttles and bounds are ours.
+
+    Not atomic under ``ATOMIC_REQUESTS``: the engine's transactions are short, and jobs go to the broker after them.
+    """
+
+    permission_classes = [IsAuthenticated]
+    parser_classes = PARSERS
+
+    @_non_atomic
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request, *args, **kwargs)
+
+    def throttle_scope_of(self, request: Any) -> str:
+        """The name of the rate in ``THROTTLE_RATES`` that this request counts against."""
+        raise NotImplementedError
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        check_body(request._request)  # noqa: SLF001  (before authentication reads a form)
+        super().initial(request, *args, **kwargs)
+
+    def get_throttles(self) -> list[Any]:
+        return [*super().get_throttles(), JobsThrottle(self.throttle_scope_of(self.request))]
+
+    def get_renderers(self) -> list[Any]:
+        """The host's renderers, with our pages in the place of the plain browsable ones."""
+        found: list[Any] = super().get_renderers()
+        return [JobsBrowsableAPIRenderer() if type(item) is BrowsableAPIRenderer else item for item in found]
+
+    def get_exception_handler(self) -> Any:
+        return errors.answer

@@ -1,0 +1,186 @@
+"""Errors in one place: which exception becomes which status, code and facts.
+
+Only this package's views answer so; the host's ``EXCEPTION_HANDLER`` stays as it is, and gets what is not known here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.core import exceptions as django_exceptions
+from django.http import Http404, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.utils.serializer_helpers import ReturnDict
+from rest_framework.views import set_rollback
+
+from django_jobs.engine.payloads import clean_text
+from django_jobs.exceptions import (
+    DuplicateJob,
+    InvalidSubmission,
+    InvalidTransition,
+    JobNotFound,
+    QueueFull,
+    RetryableRefusal,
+)
+
+
+class TooLarge(exceptions.APIException):
+    """The body is larger than the host accepts (``DATA_UPLOAD_MAX_MEMORY_SIZE``)."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The request's body is too large."
+    default_code = "too_large"
+
+
+class NoOutput(exceptions.NotFound):
+    """The job has no file of its own."""
+
+    default_detail = "This job has no output file."
+    default_code = "no_output"
+
+
+class OrganizationInactive(exceptions.PermissionDenied):
+    """Results and outputs are withheld until the organization is active again."""
+
+    default_detail = "The organization is not active; its outputs are withheld until it is again."
+    default_code = "organization_inactive"
+
+
+class JobTypeInUse(exceptions.APIException):
+    """A job type that has jobs cannot be deleted."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This job type has jobs, so it cannot be deleted. Disable it instead."
+    default_code = "job_type_in_use"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error as it is told: ``fields`` instead of ``detail`` where single fields are wrong."""
+
+    status_code: int
+    code: str
+    detail: str = ""
+    fields: Any = None
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """The REST answer to an exception; what is not known here goes to the host's own handler."""
+    problem = problem_of(error)
+    if problem is None:
+        by_host: Any = api_settings.EXCEPTION_HANDLER
+        response: Response | None = by_host(error, context)
+        return response
+    set_rollback()
+    facts = dict(problem.facts)
+    if getattr(context.get("view"), "action", "") != "bulk":
+        facts.pop("index", None)
+    body = problem.fields if problem.fields is not None else {"detail": problem.detail, "code": problem.code, **facts}
+    return Response(body, status=problem.status_code, headers=dict(problem.headers))
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What an exception says to a client; None when it is none of a client's business."""
+    for kinds, describe in _KNOWN:
+        if isinstance(error, kinds):
+            return describe(error)
+    return None
+
+
+def _invalid(error: Any) -> Problem:
+    return Problem(status_code=400, code="invalid", fields=_clean(error.errors))
+
+
+def _duplicate(error: Any) -> Problem:
+    facts = {"existing_job_id": error.existing.name, "status": str(error.existing.status), "index": error.index}
+    return Problem(status_code=409, code="duplicate_job", detail=str(error), facts=facts)
+
+
+def _transition(error: Any) -> Problem:
+    facts = {"job_id": error.job_id, "status": str(error.status), "verb": error.verb}
+    return Problem(status_code=409, code="invalid_transition", detail=str(error), facts=facts)
+
+
+def _refusal(error: Any) -> Problem:
+    code = "queue_full" if isinstance(error, QueueFull) else "rate_limited"
+    return Problem(
+        status_code=429,
+        code=code,
+        detail=str(error),
+        facts={"index": error.index},
+        headers=_retry_after(error.retry_after),
+    )
+
+
+def _not_found(error: Exception) -> Problem:
+    detail = str(error) if isinstance(error, JobNotFound) else "Not found."
+    return Problem(status_code=404, code="not_found", detail=clean_text(detail, 500))
+
+
+def _denied(error: Exception) -> Problem:
+    return Problem(
+        status_code=403, code="permission_denied", detail=clean_text(str(error) or "You may not do this.", 500)
+    )
+
+
+def _bad_request(error: Exception) -> Problem:
+    return Problem(status_code=400, code="invalid", detail=clean_text(str(error) or "Malformed request.", 500))
+
+
+def _of_framework(error: Any) -> Problem:
+    """The REST framework's own errors, under the codes of the contract."""
+    headers = {"WWW-Authenticate": error.auth_header} if getattr(error, "auth_header", None) else {}
+    if isinstance(error, exceptions.Throttled):
+        headers |= _retry_after(getattr(error, "wait", None) or 1)
+    if isinstance(error.detail, dict | list):
+        return Problem(status_code=error.status_code, code="invalid", fields=_clean(error.detail), headers=headers)
+    code = str(getattr(error.detail, "code", error.default_code))
+    code = _CODES.get(code, code)
+    return Problem(status_code=error.status_code, code=code, detail=clean_text(error.detail), headers=headers)
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def _clean(errors: Any) -> Any:
+    """The same errors, in text that can be sent: they may quote what cannot. A form's serializer stays with them."""
+    if isinstance(errors, Mapping):
+        plain = {clean_text(key, 200): _clean(value) for key, value in errors.items()}
+        serializer = getattr(errors, "serializer", None)
+        return ReturnDict(plain, serializer=serializer) if serializer is not None else plain
+    if isinstance(errors, list | tuple):
+        return [_clean(item) for item in errors]
+    return clean_text(errors, 1000)
+
+
+_CODES: Final = {"parse_error": "invalid", "authentication_failed": "not_authenticated"}
+
+#: The first that fits answers.
+_KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
+    (InvalidSubmission, _invalid),
+    (DuplicateJob, _duplicate),
+    (InvalidTransition, _transition),
+    (RetryableRefusal, _refusal),
+    ((JobNotFound, Http404, django_exceptions.ObjectDoesNotExist), _not_found),
+    (exceptions.APIException, _of_framework),
+    (django_exceptions.PermissionDenied, _denied),
+    (django_exceptions.RequestDataTooBig, lambda _: _of_framework(TooLarge())),
+    (
+        (
+            django_exceptions.SuspiciousOperation,
+            django_exceptions.BadRequest,
+            MultiPartParserError,
+            UnreadablePostError,
+        ),
+        _bad_request,
+    ),
+)

@@ -1,0 +1,217 @@
+"""Which jobs a list holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django_filters.fields import IsoDateTimeField
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import serializers
+
+from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.scope import organizations_named, unknown_organization
+from django_jobs.engine.payloads import clean_text
+from django_jobs.models import Job
+from django_jobs.models.job import JobQuerySet, parse_job_id
+from django_jobs.statuses import Priority, Status
+
+MAX_VALUES: Final = 100
+#: Where jobs have an error to search in.
+WITH_ERRORS: Final = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
+#: Read by others than the filter set; ``format`` is the REST framework's own.
+PAGE_PARAMETERS: Final = ("limit", "offset", "format")
+
+
+class SeveralField(forms.Field):
+    """A parameter that may be repeated, up to 100 times; ``parse`` reads each value or raises ValueError."""
+
+    widget = forms.SelectMultiple
+
+    def __init__(self, *, parse: Any, **kwargs: Any) -> None:
+        self.parse = parse
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> list[Any]:
+        values = [item for item in value or [] if item != ""]
+        if len(values) > MAX_VALUES:
+            raise ValidationError(f"At most {MAX_VALUES} values are accepted.")
+        try:
+            return [self.parse(item) for item in values]
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class SeveralFilter(django_filters.Filter):  # type: ignore[misc]
+    """Rows whose column has one of the values given."""
+
+    field_class = SeveralField
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class JobIdsFilter(SeveralFilter):
+    """Jobs with one of the ids given."""
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        return qs.filter(_with_ids(value)) if value else qs
+
+
+class OneLineWidget(forms.TextInput):
+    """Reads every repetition; a form shows one line."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        values = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
+        return values if isinstance(values, list) or values is None else [values]
+
+    def format_value(self, value: Any) -> Any:
+        return (value[0] if value else "") if isinstance(value, list) else value
+
+
+def _status(text: str) -> str:
+    if text not in Status.values:
+        raise ValueError(f"{clean_text(text, 50)!r} is not a status; use {', '.join(Status.values)}.")
+    return text
+
+
+def _job_id(text: str) -> tuple[int, int]:
+    parsed = parse_job_id(text)
+    if parsed is None:
+        raise ValueError(f"{clean_text(text, 50)!r} is not a job id such as JOB-2026-00001.")
+    return parsed
+
+
+def _with_ids(ids: Iterable[tuple[int, int]]) -> Q:
+    """The condition of having one of these ids; its year counts too."""
+    by_year: dict[int, list[int]] = defaultdict(list)
+    for pk, year in ids:
+        by_year[year].append(pk)
+    found = Q(pk__in=[])
+    for year, pks in by_year.items():
+        if dt.MINYEAR <= year < dt.MAXYEAR:
+            begin, end = (dt.datetime(number, 1, 1, tzinfo=dt.UTC) for number in (year, year + 1))
+            found |= Q(pk__in=pks, created_at__gte=begin, created_at__lt=end)
+    return found
+
+
+def _plain(text: str) -> str:
+    if clean_text(text) != text:
+        raise ValueError("Null characters are not allowed.")
+    return text
+
+
+class MomentField(IsoDateTimeField):  # type: ignore[misc]
+    """A moment that is one in every time zone."""
+
+    def to_python(self, value: Any) -> Any:
+        moment = super().to_python(value)
+        try:
+            return moment and moment.astimezone(dt.UTC)
+        except OverflowError as error:
+            raise ValidationError("This moment is out of range.") from error
+
+
+class MomentFilter(django_filters.Filter):  # type: ignore[misc]
+    field_class = MomentField
+
+
+class PriorityFormField(forms.CharField):
+    widget = forms.Select(choices=[("", "---------"), *((label, label) for label in reversed(Priority.labels))])
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        try:
+            return int(Priority.parse(text)) if text else None
+        except ValueError as error:
+            raise ValidationError(f"Use one of {', '.join(Priority.labels)}.") from error
+
+
+class PriorityFilter(django_filters.Filter):  # type: ignore[misc]
+    field_class = PriorityFormField
+
+
+class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """``status``, ``job_type`` and ``job_id`` may be repeated."""
+
+    organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
+    status = SeveralFilter(label="Status", parse=_status, widget=forms.SelectMultiple(choices=Status.choices))
+    job_type = SeveralFilter(label="Job type", parse=_plain, widget=OneLineWidget, help_text="Its name.")
+    priority = PriorityFilter(label="Priority")
+    owner = django_filters.CharFilter(label="Owner", field_name="owner_name", help_text="A user name.")
+    job_id = JobIdsFilter(label="Job id", parse=_job_id, widget=OneLineWidget, help_text="E.g. JOB-2026-00001.")
+    created_after = MomentFilter(
+        label="Created after",
+        field_name="created_at",
+        lookup_expr="gte",
+        help_text="At this moment (ISO 8601) or later.",
+    )
+    created_before = MomentFilter(
+        label="Created before", field_name="created_at", lookup_expr="lt", help_text="Before this moment (ISO 8601)."
+    )
+    search = django_filters.CharFilter(
+        label="Search",
+        method="having",
+        max_length=200,
+        help_text="A job id, or a part of the error of a job that failed.",
+    )
+    # The order of the ids is that of the submissions, and has an index.
+    ordering = django_filters.ChoiceFilter(
+        label="Order",
+        method="in_order",
+        choices=[("-created_at", "Newest first"), ("created_at", "Oldest first")],
+        empty_label=None,
+    )
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
+
+    def in_organization(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
+        """The organization was found when the form was checked."""
+        return rows.filter(organization_id=self._organizations[value])
+
+    def having(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
+        parsed = parse_job_id(value.strip())
+        if parsed is not None:
+            return rows.filter(_with_ids([parsed]))
+        return rows.filter(Q(status__in=WITH_ERRORS) & Q(error_message__icontains=value))
+
+    def in_order(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
+        return rows.order_by("pk" if value == "created_at" else "-pk")
+
+    def matching(self) -> JobQuerySet:
+        """The jobs that match; the REST framework's ValidationError names the parameters that are wrong.
+
+        Not django-filter's own translation, which takes a percent sign in a message for a place to fill in.
+        """
+        if not self.is_valid():
+            raise serializers.ValidationError({name: list(map(str, texts)) for name, texts in self.errors.items()})
+        rows: JobQuerySet = self.qs
+        return rows
+
+    def is_valid(self) -> bool:
+        """A filter by an organization that the user cannot know of is refused, as one that does not exist."""
+        self._organizations: dict[str, Any] = {}
+        valid = bool(super().is_valid())
+        name = self.form.cleaned_data.get("organization")
+        if name:
+            self._organizations = organizations_named({name}, getattr(self.request, "user", None))
+            if name not in self._organizations:
+                self.form.add_error("organization", unknown_organization(name))
+                return False
+        return valid
+
+
+class JobFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """The filter set, and a refusal of names that it does not have."""
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        refuse_unknown(request.query_params, [*JobFilter.base_filters, *PAGE_PARAMETERS])
+        return self.get_filterset(request, queryset, view).matching()

@@ -1,0 +1,63 @@
+"""Job types over HTTP: read by who may submit them, written by system admins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import ProtectedError
+from django.http import Http404
+from rest_framework import mixins
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.viewsets import GenericViewSet
+
+from django_jobs.api.base import JobsView
+from django_jobs.api.errors import JobTypeInUse
+from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.permissions import SystemAdminOrReadOnly
+from django_jobs.api.scope import job_types_for
+from django_jobs.api.serializers import JobTypeSerializer
+from django_jobs.models import JobType
+
+
+class JobTypeViewSet(
+    JobsView,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.CreateModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    GenericViewSet[JobType],
+):
+    """The kinds of jobs that you may submit. ``parameters_schema`` is a JSON Schema, or null."""
+
+    permission_classes = [IsAuthenticated, SystemAdminOrReadOnly]
+    serializer_class = JobTypeSerializer
+    pagination_class = JobsPagination
+    filter_backends = []
+    lookup_field = "type_name"
+    lookup_value_regex = "[^/]+"
+    queryset = JobType.objects.all()
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return {"list": "list", "retrieve": "status"}.get(self.action or "", "submit")
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        """What the user may submit depends on the host's policy, so it is a list and no queryset."""
+        refuse_unknown(self.request.query_params, ["limit", "offset", "format"])
+        return job_types_for(self.request.user)
+
+    def get_object(self) -> JobType:
+        for kind in job_types_for(self.request.user):
+            if kind.pk == self.kwargs["type_name"]:
+                return kind
+        raise Http404
+
+    def perform_destroy(self, instance: JobType) -> None:
+        # Asked first, because a refused deletion would read every job that it protects.
+        if instance.jobs.exists():
+            raise JobTypeInUse
+        try:
+            instance.delete()
+        except ProtectedError as error:
+            raise JobTypeInUse from error

@@ -1,0 +1,99 @@
+"""Pages by limit and offset, whose cost is bounded: counting ends at 10,000, and so does the way from the top."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+from django_jobs.engine.listing import MAX_OFFSET, capped_count
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+
+
+class JobsPagination(LimitOffsetPagination):
+    """``count`` is exact up to 10,000; beyond that it is 10,000, and ``count_capped`` is there."""
+
+    default_limit = DEFAULT_LIMIT
+    max_limit = MAX_LIMIT
+    is_capped = False
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
+        self.request = request
+        self.limit, self.offset = limit, offset = read_range(request.query_params)
+        self._following = offset + limit
+        self.count = self._total = self.get_count(queryset)
+        self.display_page_controls = self._total > limit and self.template is not None
+        return list(queryset[offset : self._following]) if self._total > 0 else []
+
+    def get_count(self, queryset: Any) -> int:
+        if not isinstance(queryset, QuerySet):
+            return len(queryset)
+        count, self.is_capped = capped_count(queryset)
+        return count
+
+    def get_next_link(self) -> Any:
+        # There is more than was counted.
+        if self.is_capped and self._total <= self._following <= MAX_OFFSET and self.request is not None:
+            url = replace_query_param(self.request.build_absolute_uri(), "limit", self.limit)
+            return replace_query_param(url, "offset", self._following)
+        return super().get_next_link()
+
+    def get_paginated_response(self, data: Any) -> Response:
+        pages = {"next": self.get_next_link(), "previous": self.get_previous_link()}
+        capped = {"count_capped": True} if self.is_capped else {}
+        links = ", ".join(f'<{url}>; rel="{name[:4]}"' for name, url in pages.items() if url)
+        body = {"count": self.count, **capped, **pages, "results": data}
+        return Response(body, headers={"Link": links} if links else {})
+
+    def get_paginated_response_schema(self, schema: Any) -> Any:
+        described: dict[str, Any] = super().get_paginated_response_schema(schema)
+        described["required"] = ["count", "next", "previous", "results"]
+        described["properties"]["count_capped"] = {
+            "type": "boolean",
+            "description": f"There are more than {MAX_OFFSET}; only then is this here.",
+        }
+        return described
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        offset = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}
+        return [
+            {"name": "limit", "in": "query", "required": False, "schema": limit, "description": "Jobs a page."},
+            {
+                "name": "offset",
+                "in": "query",
+                "required": False,
+                "schema": offset,
+                "description": "Where the page begins. What lies farther away is reached with `created_before`.",
+            },
+        ]
+
+
+def read_range(parameters: Any) -> tuple[int, int]:
+    """(limit, offset) of a request; ValidationError names what is no number or out of bounds."""
+    errors: dict[str, list[str]] = {}
+    limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
+    offset = _number(parameters.get("offset"), 0)
+    if limit is None or not 1 <= limit <= MAX_LIMIT:
+        errors["limit"] = [f"Give a number from 1 to {MAX_LIMIT}."]
+    if offset is None or offset < 0:
+        errors["offset"] = [f"Give a number from 0 to {MAX_OFFSET}."]
+    elif offset > MAX_OFFSET:
+        errors["offset"] = [f"At most {MAX_OFFSET}; use created_before to reach older jobs."]
+    if errors or limit is None or offset is None:
+        raise ValidationError(errors)
+    return limit, offset
+
+
+def _number(given: Any, default: int) -> int | None:
+    text = str(given).strip() if given is not None else ""
+    if not text:
+        return default
+    digits = text.removeprefix("-")
+    return int(text[:20]) if digits.isascii() and digits.isdecimal() else None

@@ -1,0 +1,40 @@
+"""Reading bodies, as far as they are worth reading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+
+from django_jobs.api.errors import TooLarge
+
+
+class PatientJSONParser(JSONParser):
+    """JSON, also where it is nested more deeply than Python can read."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - it is nested too deeply.") from error
+
+
+PARSERS = (PatientJSONParser, FormParser, MultiPartParser)
+
+
+def check_body(request: Any) -> None:
+    """Refuse what would not be read to its end: a body of more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes, which Django
+    itself asks of forms alone, and one in what is no encoding of text.
+    """
+    limit: int | None = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    length = str(request.META.get("CONTENT_LENGTH") or "0")
+    if limit is not None and length.isascii() and length.isdecimal() and int(length[:20]) > limit:
+        raise TooLarge(f"The request's body is larger than {limit} bytes.")
+    encoding = request.encoding
+    try:
+        "".encode(encoding or "utf-8")
+    except LookupError as error:
+        request.encoding = None  # so that the answer can be made
+        raise UnsupportedMediaType(f"charset={encoding}") from error

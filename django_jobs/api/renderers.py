@@ -1,0 +1,71 @@
+"""The browsable API's pages, with the links and buttons that belong to a job."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rest_framework.renderers import BrowsableAPIRenderer
+
+from django_jobs.engine import database
+from django_jobs.models import JobDependency
+from django_jobs.models.job import format_job_id, parse_job_id
+from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
+
+#: So many children are linked; the rest is found by the list.
+MAX_CHILDREN: Final = 50
+
+
+class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
+    """Adds to a job's pages the way to its history, output, parents and children."""
+
+    template = "django_jobs/api/page.html"
+
+    def get_context(self, data: Any, accepted_media_type: Any, renderer_context: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
+        view = renderer_context["view"]
+        is_list = getattr(view, "action", "") == "list" and isinstance(data, dict)
+        rows = data.get("results", []) if is_list else [data]
+        jobs = [row for row in rows if isinstance(row, dict) and parse_job_id(row.get("job_id")) is not None]
+        if is_list:
+            context["listed_jobs"] = [_row(view, job) for job in jobs]
+        elif jobs:
+            context["job_links"] = _links(view, jobs[0])
+            context["job_buttons"] = _buttons(view, jobs[0])
+        return context
+
+
+def _url(view: Any, name: str, job_id: str) -> str:
+    return str(view.reverse_action(name, kwargs={"job_id": job_id}))
+
+
+def _row(view: Any, job: dict[str, Any]) -> dict[str, Any]:
+    return {**job, "url": _url(view, "detail", job["job_id"])}
+
+
+def _links(view: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a job's page leads to, in groups."""
+    job_id = job["job_id"]
+    own = [("Status", "detail"), ("History", "history")]
+    if job.get("output_reference"):
+        own.append(("Output", "output"))
+    groups = [("This job", [(label, _url(view, name, job_id)) for label, name in own])]
+    for title, ids in (("Waits for", job.get("depends_on", [])), ("Waited for by", _children(job_id))):
+        groups.append((title, [(other, _url(view, "detail", other)) for other in ids]))
+    return [{"title": title, "links": links} for title, links in groups if links]
+
+
+def _children(job_id: str) -> list[str]:
+    pk, _ = parse_job_id(job_id) or (0, 0)
+    rows = JobDependency.objects.using(database.alias()).filter(parent_id=pk).order_by("child_id")
+    found = rows.values_list("child_id", "child__created_at")[:MAX_CHILDREN]
+    return [format_job_id(child, created_at.year) for child, created_at in found]
+
+
+def _buttons(view: Any, job: dict[str, Any]) -> list[dict[str, str]]:
+    status = job.get("status")
+    buttons = []
+    if status is not None and status not in TERMINAL:
+        buttons.append({"label": "Cancel", "url": _url(view, "cancel", job["job_id"])})
+    if status in RETRYABLE_BY_HAND:
+        buttons.append({"label": "Retry", "url": _url(view, "retry", job["job_id"])})
+    return buttons

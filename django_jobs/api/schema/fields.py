@@ -1,0 +1,47 @@
+"""Our serializer fields in OpenAPI's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+
+from django_jobs.statuses import Priority
+
+JOB_ID: dict[str, Any] = {"type": "string", "examples": ["JOB-2026-00001"]}
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """Where drf-spectacular does not make a component of it, whose name could be one of the host's."""
+    return {"anyOf": [schema]}
+
+
+class DescribePriority(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "django_jobs.api.fields.PriorityField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        labels = {"type": "string", "enum": list(Priority.labels)}
+        if direction == "response":
+            return _inline(labels)
+        return {"oneOf": [labels, {"type": "integer", "enum": list(map(int, Priority))}]}
+
+
+class DescribeWord(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "django_jobs.api.fields.WordField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return _inline({"type": "string", "enum": self.target.words})
+
+
+class DescribeJobIds(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "django_jobs.api.fields.JobIdsField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"oneOf": [{"type": "array", "items": JOB_ID}, JOB_ID]}
+
+
+class DescribeObject(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "django_jobs.api.fields.ObjectField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": True}

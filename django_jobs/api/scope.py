@@ -1,0 +1,86 @@
+"""What of the database a user's request may touch at all."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database
+from django_jobs.engine.access import AccessPolicy, get_policy, organizations_seen_by
+from django_jobs.engine.payloads import clean_text
+from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.models.job import JobQuerySet
+
+#: So many keys are written into the statement, where the database sees how few they are; more stay a subquery.
+FEW: Final = 1_000
+#: A host's own rules are asked for the user's first so many organizations.
+ASKED: Final = 100
+
+
+def jobs_seen_by(user: Any) -> JobQuerySet:
+    """The jobs that this user may know of. Every route starts from here."""
+    rows = Job.objects.using(database.alias())
+    organizations = organizations_seen_by(user)
+    if organizations is None:
+        return rows
+    pks = list(organizations.values_list("pk", flat=True)[: FEW + 1])
+    if len(pks) > FEW:
+        return rows.filter(organization_id__in=organizations.values("pk"))
+    return rows.filter(organization_id__in=pks)
+
+
+def organizations_named(names: set[str], user: Any) -> dict[str, Any]:
+    """Those of these organizations that the user may know of: id as given -> primary key."""
+    seen = organizations_seen_by(user)
+    rows = get_organization_model()._default_manager.all() if seen is None else seen
+    field = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    keys = {name: key for name in names if (key := _key(field, name)) is not None}
+    if not keys:
+        return {}
+    found = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
+    return {name: found[key] for name, key in keys.items() if key in found}
+
+
+def _key(field: str, text: str) -> Any:
+    """The value of the id field that a text stands for; None for one that it could not have."""
+    if not text or clean_text(text) != text:
+        return None
+    meta = get_organization_model()._meta
+    column: Any = meta.pk if field == "pk" else meta.get_field(field)
+    try:
+        value = column.to_python(text)
+        column.run_validators(value)
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return None
+    return value
+
+
+def unknown_organization(name: Any) -> str:
+    """What is said of an organization that is not there, and of one that is not the user's."""
+    return f"There is no organization {clean_text(name, 140)!r}."
+
+
+def organization_ids(user: Any) -> list[str]:
+    """The ids of the first organizations that the user may know of, to choose from."""
+    seen = organizations_seen_by(user)
+    rows = get_organization_model()._default_manager.all() if seen is None else seen
+    field = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[:ASKED]]
+
+
+def job_types_for(user: Any) -> list[JobType]:
+    """The types that the user may submit in some organization, by name; all of them for system admins."""
+    rows = list(JobType.objects.using(database.alias()).order_by("pk"))
+    policy = get_policy()
+    if organizations_seen_by(user) is None:
+        return rows
+    enabled = [kind for kind in rows if kind.is_enabled]
+    organizations = list(policy.organizations_of(user)[:ASKED])
+    if type(policy).can_submit is not AccessPolicy.can_submit:
+        return [kind for kind in enabled if any(policy.can_submit(user, tenant, kind) for tenant in organizations)]
+    # The default rule, asked once for all types instead of once for each.
+    if not any(policy.is_member(user, tenant) for tenant in organizations):
+        return []
+    return [kind for kind in enabled if not kind.requires_permission or user.has_perm(kind.requires_permission)]

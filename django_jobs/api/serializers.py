@@ -1,0 +1,168 @@
+"""What goes in and out over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from rest_framework import serializers
+
+from django_jobs.api.fields import (
+    JobIdsField,
+    NameField,
+    ObjectField,
+    PriorityField,
+    WordField,
+    refuse_unknown,
+    serializers_html,
+)
+from django_jobs.api.scope import job_types_for, organization_ids
+from django_jobs.engine.parameters import parameters_schema
+from django_jobs.exceptions import InvalidSubmission
+from django_jobs.models import JobType
+from django_jobs.statuses import Priority, Status
+
+#: What a browser's form carries besides fields.
+FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
+
+
+def _type_options(user: Any) -> list[tuple[str, str]]:
+    return [(kind.pk, f"{kind} ({kind.pk})") for kind in job_types_for(user)]
+
+
+def _organization_options(user: Any) -> list[tuple[str, str]]:
+    return [(name, name) for name in organization_ids(user)]
+
+
+class SubmissionSerializer(serializers.Serializer[Any]):
+    """A submission. Its form is judged here, what it asks for by the engine."""
+
+    job_type = NameField(options=_type_options, max_length=100, help_text="The name of a job type.")
+    organization = NameField(options=_organization_options, max_length=255, help_text="The id of an organization.")
+    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
+    priority = PriorityField(required=False, allow_null=True, help_text="By default the job type's.")
+    depends_on = JobIdsField(
+        required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
+    )
+    run_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Not before this moment (ISO 8601).")
+    metadata = ObjectField(
+        required=False,
+        allow_null=True,
+        style={"base_template": "textarea.html", "rows": 3},
+        help_text="A JSON object of up to 4 kB for correlation ids and the like.",
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        if hasattr(data, "keys"):
+            refuse_unknown(
+                [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
+            )
+        return super().to_internal_value(data)
+
+    def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
+        """The engine's errors as this serializer's, so that a form shows them at its fields."""
+        self._errors = {name: list(texts) for name, texts in error.errors.items()}
+        return serializers.ValidationError(self.errors)
+
+
+class JobSerializer(serializers.Serializer[Any]):
+    """The fields of JobStatus. Times are in UTC."""
+
+    job_id = serializers.CharField()
+    job_type = serializers.CharField()
+    organization = serializers.CharField()
+    owner = serializers.CharField(help_text="A user name; empty for server code.")
+    status = WordField(words=Status.values)
+    priority = WordField(words=Priority.labels)
+    progress = serializers.IntegerField(min_value=0, max_value=100)
+    progress_message = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    run_at = serializers.DateTimeField(allow_null=True)
+    queued_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    canceled_at = serializers.DateTimeField(allow_null=True)
+    attempt = serializers.IntegerField()
+    retry_count = serializers.IntegerField()
+    max_retries = serializers.IntegerField()
+    next_retry_at = serializers.DateTimeField(allow_null=True)
+    output_reference = serializers.CharField(allow_null=True)
+    result = serializers.JSONField(help_text="What the handler returned.")
+    error_message = serializers.CharField()
+    error_type = serializers.CharField(help_text="Transient, Permanent or empty.")
+    cancel_requested = serializers.BooleanField()
+    depends_on = serializers.ListField(child=serializers.CharField())
+    waiting_for = serializers.CharField(allow_null=True, help_text="Why it does not run yet.")
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        described: dict[str, Any] = instance.as_dict()
+        return described
+
+
+class SubmittedJobSerializer(JobSerializer):
+    """A job that was just submitted."""
+
+    message = serializers.CharField()
+
+
+class NothingSerializer(serializers.Serializer[Any]):
+    """A call that takes no fields."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if hasattr(data, "keys"):
+            refuse_unknown(
+                [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
+            )
+        return super().to_internal_value(data)
+
+
+class JobTypeSerializer(serializers.ModelSerializer[JobType]):
+    """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted."""
+
+    default_priority = PriorityField(required=False)
+    parameters_schema = serializers.SerializerMethodField()
+
+    class Meta:
+        model = JobType
+        fields = [
+            "type_name",
+            "display_name",
+            "description",
+            "handler_method",
+            "default_timeout",
+            "default_priority",
+            "max_retries",
+            "retry_delay",
+            "is_enabled",
+            "is_paused",
+            "requires_permission",
+            "deduplication_window",
+            "rate_limit",
+            "rate_limit_window",
+            "parameters_schema",
+        ]
+
+    def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
+        return parameters_schema(kind.pk)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if hasattr(data, "keys"):
+            refuse_unknown(
+                [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
+            )
+        return super().to_internal_value(data)
+
+    def validate_type_name(self, name: str) -> str:
+        if self.instance is not None and name != self.instance.pk:
+            raise serializers.ValidationError("A job type keeps its name; make another one instead.")
+        return name
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        kind = JobType() if self.instance is None else JobType.objects.get(pk=self.instance.pk)
+        for name, value in attrs.items():
+            setattr(kind, name, value)
+        try:
+            kind.full_clean(validate_unique=self.instance is None)
+        except DjangoValidationError as error:
+            raise serializers.ValidationError(serializers.as_serializer_error(error)) from error
+        return attrs

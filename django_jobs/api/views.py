@@ -1,0 +1,197 @@
+"""Jobs over HTTP. Each view reads the request, calls one verb of the engine, and answers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from django_jobs.api import submitting
+from django_jobs.api.base import JobsView
+from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.filters import JobFilter, JobFilterBackend
+from django_jobs.api.outputs import read_output
+from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.scope import jobs_seen_by, organizations_named, unknown_organization
+from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
+from django_jobs.engine import socket_tickets
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.control import cancel_job, retry_job
+from django_jobs.engine.history import get_job_history
+from django_jobs.engine.metrics import get_job_metrics
+from django_jobs.engine.retention import delete_jobs
+from django_jobs.engine.status import describe, describe_all
+from django_jobs.exceptions import InvalidSubmission, InvalidTransition, JobNotFound, PermissionDenied
+from django_jobs.models import Job
+from django_jobs.models.job import JobQuerySet
+from django_jobs.statuses import TERMINAL, Status
+
+SUBMITTED: Final = "Job submitted successfully"
+
+
+class JobScope(JobsView, GenericViewSet[Job]):
+    """The jobs that the user may know of: another tenant's is not found by any route."""
+
+    lookup_field = "job_id"
+    lookup_value_regex = "[^/]+"
+    serializer_class: Any = NothingSerializer
+
+    def get_queryset(self) -> JobQuerySet:
+        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
+            return Job.objects.none()
+        return jobs_seen_by(self.request.user)
+
+    def get_object(self) -> Job:
+        job_id = self.kwargs["job_id"]
+        try:
+            return self.get_queryset().by_id(job_id)
+        except Job.DoesNotExist as error:
+            raise JobNotFound(f"There is no job {job_id!r}.") from error
+
+    def described(self, job: Job) -> dict[str, Any]:
+        return describe(job, user=self.request.user).as_dict()
+
+
+class SubmitMixin(JobScope):
+    """Taking jobs in."""
+
+    def create(self, request: Any) -> Response:
+        """Submit a job."""
+        serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        job = self.reread(submitting.submit(serializer, request.user))
+        body = {**self.described(job), "message": SUBMITTED}
+        location = self.reverse_action("detail", kwargs={"job_id": job.name})
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
+
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Any) -> Response:
+        """Submit up to 1,000 jobs, all or nothing."""
+        jobs = submitting.submit_all(request.data, request.user)
+        now = Job.objects.in_bulk([job.pk for job in jobs])
+        described = describe_all([now.get(job.pk, job) for job in jobs], user=request.user)
+        return Response([item.as_dict() for item in described], status=status.HTTP_201_CREATED)
+
+    @staticmethod
+    def reread(job: Job) -> Job:
+        """The job as it stands now: it may have been dispatched meanwhile."""
+        return Job.objects.filter(pk=job.pk).first() or job
+
+
+class ReadMixin(JobScope):
+    """Telling what jobs do."""
+
+    def list(self, request: Any) -> Response:
+        """The jobs that you may see, newest first."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset().order_by("-pk"))) or []
+        described = describe_all(page, user=request.user)
+        return self.get_paginated_response([item.as_dict() for item in described])
+
+    def retrieve(self, request: Any, job_id: str) -> Response:
+        """What a job does now."""
+        return Response(self.described(self.get_object()))
+
+    @action(detail=True, methods=["get"])
+    def history(self, request: Any, job_id: str) -> Response:
+        """What happened to a job, in order."""
+        job = self.get_object()
+        return Response({"job_id": job.name, "history": get_job_history(job)})
+
+    @action(detail=True, methods=["get"])
+    def output(self, request: Any, job_id: str) -> Any:
+        """The file that the job's handler saved."""
+        return read_output(self.get_object(), request.user)
+
+    def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
+        # A file is sent as it is, whatever kind of it the client would like.
+        return super().perform_content_negotiation(request, force=force or self.action == "output")
+
+
+class ControlMixin(JobScope):
+    """What people do to jobs."""
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Any, job_id: str) -> Response:
+        """Cancel a job that waits; ask one that runs to stop."""
+        refuse_fields(request)
+        job = cancel_job(self.get_object(), user=request.user)
+        done = job.status == Status.CANCELED
+        return Response(self.described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
+
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Any, job_id: str) -> Response:
+        """Give a job that failed a new life, with all its retries."""
+        refuse_fields(request)
+        job = retry_job(self.get_object(), user=request.user)
+        return Response(self.described(job))
+
+    def destroy(self, request: Any, job_id: str) -> Response:
+        """Delete a job that has ended, with its history and files."""
+        job = self.get_object()
+        if not get_policy().can_delete(request.user, job):
+            raise PermissionDenied("Only system admins may delete jobs.")
+        if job.status not in TERMINAL:
+            raise InvalidTransition(job.name, job.status, "delete")
+        if not delete_jobs([job.pk]):
+            reason = "unfinished jobs depend on it, or its files cannot be deleted now"
+            raise InvalidTransition(job.name, job.status, "delete", reason)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class OverviewMixin(JobScope):
+    """What is not about a single job."""
+
+    @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
+    def metrics(self, request: Any) -> Response:
+        """How jobs are doing: counts, depths, times, rates."""
+        refuse_unknown(request.query_params, ["organization", "format"])
+        return Response(metrics_of(request.query_params.get("organization"), request.user))
+
+    @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
+    def socket_ticket(self, request: Any) -> Response:
+        """A ticket that opens a websocket as you, for a minute."""
+        refuse_fields(request)
+        body = {"ticket": socket_tickets.make_ticket(request.user), "expires_in": socket_tickets.LIFETIME_SECONDS}
+        return Response(body, headers={"Cache-Control": "no-store"})
+
+
+class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
+    """Background jobs: submit them, follow them, cancel and retry them."""
+
+    filter_backends = [JobFilterBackend]
+    filterset_class = JobFilter
+    pagination_class = JobsPagination
+
+    _SCOPES: Final = {
+        "list": "list",
+        "create": "submit",
+        "bulk": "submit",
+        "cancel": "cancel",
+        "retry": "cancel",
+        "destroy": "cancel",
+        "metrics": "metrics",
+    }
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return self._SCOPES.get(self.action or "", "status")
+
+    def get_serializer_class(self) -> Any:
+        """What a call takes; the form of a page is that of the POST to its address."""
+        takes_submissions = self.action in {"list", "create", "bulk", "metadata"} and not self.detail
+        return SubmissionSerializer if takes_submissions else NothingSerializer
+
+
+def refuse_fields(request: Any) -> None:
+    """These calls take none."""
+    NothingSerializer(data=request.data).is_valid(raise_exception=True)
+
+
+def metrics_of(organization: Any, user: Any) -> dict[str, Any]:
+    """The metrics of one organization, or of all that the user may see."""
+    name = "" if organization is None else str(organization)
+    if name and name not in organizations_named({name}, user):
+        raise InvalidSubmission({"organization": [unknown_organization(name)]})
+    return get_job_metrics(name or None, user=user)

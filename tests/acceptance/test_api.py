@@ -1,0 +1,163 @@
+"""The quickstart's curls, with only host and credential changed, and their REST equivalents, at a real web server."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from rest_framework.authtoken.models import Token
+
+import django_jobs
+from django_jobs import get_job_status
+from django_jobs.models import Job, Organization
+from django_jobs.statuses import Status
+from example_project.shop import seeding
+from example_project.shop.catalog import SHOPS
+from example_project.shop.sales import draft_orders
+from tests.acceptance.steps import wait_for_status
+from tests.support.factories import make_job_type, make_user
+from tests.support.http import Site
+from tests.support.workers import ProcessPool
+
+SUBMIT = """curl -X POST \\
+  'https://your-site.com/api/method/dartwing.dartwing_core.api.jobs.submit_job' \\
+  -H 'Authorization: token api_key:api_secret' \\
+  -H 'Content-Type: application/json' \\
+  -d '{
+    "job_type": "pdf_generation",
+    "organization": "ORG-2025-00001",
+    "parameters": {
+      "template": "monthly_report"
+    }
+  }'
+"""
+STATUS = """curl \\
+  'https://your-site.com/api/method/dartwing.dartwing_core.api.jobs.get_job_status?job_id=JOB-2025-00001' \\
+  -H 'Authorization: token api_key:api_secret'
+"""
+CANCEL = """curl -X POST \\
+  'https://your-site.com/api/method/dartwing.dartwing_core.api.jobs.cancel_job' \\
+  -H 'Authorization: token api_key:api_secret' \\
+  -H 'Content-Type: application/json' \\
+  -d '{"job_id": "JOB-2025-00001"}'
+"""
+METRICS = """curl 'https://your-site.com/api/method/dartwing.dartwing_core.api.jobs.get_job_metrics' \\
+  -H 'Authorization: token api_key:api_secret'
+"""
+SUBMISSION = {
+    "job_type": "pdf_generation",
+    "organization": "ORG-2025-00001",
+    "parameters": {"template": "monthly_report"},
+}
+
+
+@pytest.fixture
+def organization(transactional_db: None) -> Organization:
+    """The quickstart's organization with some of the example shop's orders."""
+    shop = SHOPS[0]
+    seeding.seed_organization(shop, seeding.demo_password_hash())
+    organization = Organization.objects.get(name=shop.organization)
+    drafts = list(draft_orders(shop))[:20]
+    orders = seeding.make_orders(organization, seeding.make_customers(shop, organization), drafts)
+    seeding.make_lines(orders, seeding.make_products(shop, organization), drafts)
+    return organization
+
+
+def token_for(organization: Organization) -> str:
+    return str(Token.objects.create(user=make_user("quick", admin_of=[organization])).key)
+
+
+@pytest.fixture
+def site(processes: ProcessPool, organization: Organization) -> Site:
+    """The running example project, for an admin of the organization."""
+    return Site(processes, token_for(organization))
+
+
+def test_the_curl_of_section_2_is_answered_as_it_says(site: Site) -> None:
+    answer = site.curl(SUBMIT)
+    job = Job.objects.get()
+    assert (answer.status, answer.json()) == (
+        200,
+        {"message": {"job_id": job.name, "status": "Queued", "message": "Job submitted successfully"}},
+    )
+    assert (job.owner_name, job.input_parameters) == ("quick", {"template": "monthly_report"})
+
+
+def test_the_curl_of_section_3_tells_the_status(site: Site) -> None:
+    job_id = site.curl(SUBMIT).json()["message"]["job_id"]
+    answer = site.curl(STATUS.replace("JOB-2025-00001", job_id))
+    told = answer.json()["message"]
+    assert (answer.status, told["job_id"], told["status"], told["progress"]) == (200, job_id, "Queued", 0)
+
+
+def test_the_curl_of_section_7_cancels(site: Site) -> None:
+    job_id = site.curl(SUBMIT).json()["message"]["job_id"]
+    answer = site.curl(CANCEL.replace("JOB-2025-00001", job_id))
+    assert (answer.status, answer.json()["message"]["status"]) == (200, "Canceled")
+    assert get_job_status(job_id).status == "Canceled"
+
+
+def test_the_curl_of_section_8_tells_the_metrics(site: Site) -> None:
+    site.curl(SUBMIT)
+    answer = site.curl(METRICS)
+    told = answer.json()["message"]
+    assert (answer.status, told["job_count_by_status"]["Queued"]) == (200, 1)
+    assert told["queue_depth_by_priority"] == {"Critical": 0, "High": 0, "Normal": 1, "Low": 0}
+    assert told["processing_time"] == {"average_seconds": None, "p95_seconds": None}
+
+
+def test_a_curl_without_a_good_credential_is_refused(site: Site) -> None:
+    answer = site.curl(SUBMIT.replace("api_key:api_secret", "nonsense"))
+    assert (answer.status, answer.json()["exc_type"]) == (401, "AuthenticationError")
+    assert not Job.objects.exists()
+
+
+def test_the_same_over_rest_from_the_submission_to_the_file(site: Site, processes: ProcessPool) -> None:
+    answer = site.call("POST", "/api/jobs/", SUBMISSION)
+    job_id = answer.json()["job_id"]
+    assert (answer.status, answer.json()["status"]) == (201, "Queued")
+    assert answer.headers["Location"] == f"{site.url}/api/jobs/{job_id}/"
+
+    processes.worker()
+    django_jobs.wait_for_job(job_id, timeout=60)
+    told = site.call("GET", f"/api/jobs/{job_id}/").json()
+    assert (told["status"], told["progress"]) == ("Completed", 100)
+    history = site.call("GET", f"/api/jobs/{job_id}/history/").json()["history"]
+    assert [row["to_status"] for row in history] == ["Pending", "Queued", "Running", "Completed"]
+    output = site.call("GET", f"/api/jobs/{job_id}/output/")
+    assert (output.status, output.content[:5]) == (200, b"%PDF-")
+    assert output.headers["Content-Disposition"].startswith("attachment")
+    assert site.call("GET", "/api/jobs/?status=Completed").json()["count"] == 1
+    assert site.call("GET", "/api/jobs/metrics/").json()["job_count_by_status"]["Completed"] == 1
+
+
+def test_a_running_job_is_canceled_over_rest(site: Site, processes: ProcessPool) -> None:
+    kind = make_job_type("wait_with_checkpoints")
+    job_id = site.call("POST", "/api/jobs/", {**SUBMISSION, "job_type": kind.pk, "parameters": {}}).json()["job_id"]
+    processes.worker()
+    job = Job.objects.by_id(job_id)
+    wait_for_status(job, Status.RUNNING)
+    answer = site.call("POST", f"/api/jobs/{job_id}/cancel/")
+    assert (answer.status, answer.json()["cancel_requested"]) == (202, True)
+    wait_for_status(job, Status.CANCELED)
+    assert site.call("POST", f"/api/jobs/{job_id}/cancel/").status == 200
+
+
+def test_a_job_that_died_is_retried_over_rest(site: Site, processes: ProcessPool) -> None:
+    kind = make_job_type("fail_for_good")
+    job_id = site.call("POST", "/api/jobs/", {**SUBMISSION, "job_type": kind.pk, "parameters": {}}).json()["job_id"]
+    processes.worker()
+    wait_for_status(Job.objects.by_id(job_id), Status.DEAD_LETTER)
+    assert site.call("POST", f"/api/jobs/{job_id}/retry/").status == 200
+    told: Any = wait_for_status(Job.objects.by_id(job_id), Status.DEAD_LETTER)
+    assert told.attempt >= 1
+
+
+def test_a_redis_that_does_not_answer_holds_no_request(processes: ProcessPool, organization: Organization) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        site = Site(processes, token_for(organization), REDIS_URL=f"redis://127.0.0.1:{mute.getsockname()[1]}/0")
+        answer = site.call("POST", "/api/jobs/", SUBMISSION, timeout=4)
+        assert (answer.status, answer.json()["status"]) == (201, "Pending")
+        assert site.call("GET", f"/api/jobs/{answer.json()['job_id']}/", timeout=4).status == 200
+        assert site.call("POST", f"/api/jobs/{answer.json()['job_id']}/cancel/", timeout=4).status == 200

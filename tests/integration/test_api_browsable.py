@@ -1,0 +1,206 @@
+"""The browsable API: forms, filters and links."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import pytest
+from rest_framework.renderers import JSONRenderer
+from rest_framework.test import APIClient
+
+from django_jobs.engine import outputs
+from django_jobs.models import Job, JobType, Organization
+from tests.support.api import client_of, url_of
+from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, start
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(display_name="A <b>kind</b>")
+
+
+@pytest.fixture
+def client(broker: MemoryBroker, organization: Organization) -> APIClient:
+    client = client_of()
+    client.force_login(make_user(admin_of=[organization]))
+    return client
+
+
+def page(client: APIClient, path: str, **query: Any) -> str:
+    answer = client.get(path, query, HTTP_ACCEPT="text/html")
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def options(text: str, name: str) -> list[str]:
+    found = re.search(f'<select class="form-control" name="{name}">(.*?)</select>', text, re.DOTALL)
+    assert found is not None
+    return re.findall(r'<option value="([^"]*)"', found[1])
+
+
+def test_the_form_offers_the_types_and_organizations_that_one_may_use(
+    client: APIClient, kind: JobType, organization: Organization
+) -> None:
+    foreign = make_organization()
+    disabled = make_job_type(is_enabled=False)
+    text = page(client, "/api/jobs/")
+    assert options(text, "organization") == [organization.name]
+    assert kind.pk in options(text, "job_type")
+    assert disabled.pk not in options(text, "job_type")
+    assert options(text, "priority") == ["", "Critical", "High", "Normal", "Low"]
+    assert foreign.name not in text
+    assert "<b>kind</b>" not in text
+
+
+def test_the_form_submits(client: APIClient, kind: JobType, organization: Organization) -> None:
+    body = {
+        "job_type": kind.pk,
+        "organization": organization.name,
+        "parameters": '{"n": 1}',
+        "priority": "",
+        "depends_on": "",
+        "run_at": "",
+        "metadata": "",
+    }
+    answer = client.post("/api/jobs/", body, HTTP_ACCEPT="text/html")
+    assert answer.status_code == 201
+    assert Job.objects.get().input_parameters == {"n": 1}
+    assert url_of(Job.objects.get()) in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [('{"template": "po\u00ebm"', "Value must be valid JSON."), ('["po\u00ebm"]', "Give an object")],
+)
+def test_the_form_keeps_its_content_when_its_json_is_wrong(
+    client: APIClient, kind: JobType, organization: Organization, parameters: str, message: str
+) -> None:
+    body = {"job_type": kind.pk, "organization": organization.name, "parameters": parameters, "priority": "High"}
+    answer = client.post("/api/jobs/", body, HTTP_ACCEPT="text/html")
+    text = html.unescape(answer.content.decode())
+    assert answer.status_code == 400
+    assert parameters in text
+    assert message in text
+    assert f'<option value="{kind.pk}" selected' in text
+    assert '<option value="High" selected' in text
+
+
+def test_the_form_keeps_its_content_when_the_engine_refuses_it(
+    client: APIClient, kind: JobType, organization: Organization
+) -> None:
+    body = {
+        "job_type": kind.pk,
+        "organization": organization.name,
+        "parameters": '{"a": 1}',
+        "depends_on": "JOB-2026-99999",
+    }
+    answer = client.post("/api/jobs/", body, HTTP_ACCEPT="text/html")
+    text = html.unescape(answer.content.decode())
+    assert answer.status_code == 400
+    assert '{"a": 1}' in text
+    assert '<span class="help-block">There is no job JOB-2026-99999 in this organization.</span>' in text
+
+
+def test_the_list_has_a_filter_form_and_links_to_its_jobs(
+    client: APIClient, kind: JobType, organization: Organization
+) -> None:
+    jobs = [pending_job(kind, organization) for _ in range(3)]
+    text = page(client, "/api/jobs/", limit=2, status="Pending")
+    assert 'name="created_before"' in text
+    assert '<option value="Dead Letter">' in text
+    assert [f'href="http://testserver{url_of(job)}"' in text for job in jobs] == [False, True, True]
+    assert "offset=2" in text
+
+
+@pytest.mark.parametrize(
+    "query", [{"status": ["Pending", "Failed"]}, {"job_id": ["JOB-2026-00001"]}, {"priority": "High"}]
+)
+def test_the_filter_form_shows_what_was_asked_for(client: APIClient, query: dict[str, Any]) -> None:
+    text = page(client, "/api/jobs/", **query)
+    values = [value for found in query.values() for value in (found if isinstance(found, list) else [found])]
+    assert all(f'value="{value}"' in text for value in values)
+
+
+def test_wrong_filters_are_told_on_a_page(client: APIClient) -> None:
+    answer = client.get("/api/jobs/", {"status": "Sleeping"}, HTTP_ACCEPT="text/html")
+    assert (answer.status_code, "is not a status" in answer.content.decode()) == (400, True)
+
+
+def test_a_job_links_to_its_history_output_parents_and_children(
+    client: APIClient, kind: JobType, organization: Organization
+) -> None:
+    parent = pending_job(kind, organization)
+    job = pending_job(kind, organization, depends_on=parent)
+    child = pending_job(kind, organization, depends_on=job)
+    text = page(client, url_of(job))
+    for url in (url_of(job, "history"), url_of(parent), url_of(child), url_of(job, "cancel")):
+        assert f'"http://testserver{url}"' in text
+    assert url_of(job, "output") not in text.partition("content-main")[2].partition("response-info")[0]
+
+
+def test_a_job_with_a_file_links_to_it(client: APIClient, kind: JobType, organization: Organization) -> None:
+    job = pending_job(kind, organization)
+    reference = outputs.save(organization.pk, job.name, "a.txt", "text")
+    end(returned(start(job), None, reference))
+    assert f'<a href="http://testserver{url_of(job, "output")}">Output</a>' in page(client, url_of(job))
+
+
+@pytest.mark.parametrize(
+    ("status", "cancel", "retry"),
+    [
+        ("Pending", True, False),
+        ("Running", True, False),
+        ("Failed", True, True),
+        ("Dead Letter", False, True),
+        ("Completed", False, False),
+    ],
+)
+def test_a_job_has_the_buttons_that_its_status_allows(
+    client: APIClient, kind: JobType, organization: Organization, status: str, cancel: bool, retry: bool
+) -> None:
+    text = page(client, url_of(job_in(status, job_type=kind, organization=organization)))
+    assert (">Cancel</button>" in text.replace('data-dismiss="modal">Cancel', ""), ">Retry</button>" in text) == (
+        cancel,
+        retry,
+    )
+
+
+def test_a_button_of_a_page_works(client: APIClient, kind: JobType, organization: Organization) -> None:
+    job = pending_job(kind, organization)
+    strict = client_of(enforce_csrf_checks=True)
+    strict.cookies = client.cookies
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page(strict, url_of(job)))
+    assert token is not None
+    answer = strict.post(url_of(job, "cancel"), {"csrfmiddlewaretoken": token[1]}, HTTP_ACCEPT="text/html")
+    assert (answer.status_code, Job.objects.get().status) == (200, "Canceled")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/jobs/metrics/", "/api/jobs/bulk/", "/api/jobs/socket-ticket/", "/api/job-types/", "/api/job-types/echo/"],
+)
+def test_every_page_can_be_shown(broker: MemoryBroker, path: str) -> None:
+    make_job_type(type_name="echo", handler="echo")
+    client = client_of()
+    client.force_login(make_system_admin())
+    answer = client.get(path, HTTP_ACCEPT="text/html")
+    assert answer.status_code in {200, 405}
+    assert "Background jobs" in answer.content.decode()
+
+
+def test_an_anonymous_visitor_is_asked_to_log_in(broker: MemoryBroker) -> None:
+    answer = client_of().get("/api/jobs/", HTTP_ACCEPT="text/html")
+    assert (answer.status_code, "Log in" in answer.content.decode()) == (401, True)
+
+
+def test_a_host_without_browsable_pages_gets_none(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rest_framework.views.APIView.renderer_classes", [JSONRenderer])
+    assert client.get("/api/jobs/", HTTP_ACCEPT="text/html").status_code == 406

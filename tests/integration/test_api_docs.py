@@ -1,0 +1,74 @@
+"""docs/api.md shows answers as they really are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from rest_framework.test import APIClient
+
+from django_jobs.testing import run_jobs
+from example_project.shop import seeding
+from example_project.shop.catalog import SHOPS
+from tests.support.api import client_of
+from tests.support.api_page import Exchange, Replay, steps_of
+from tests.support.factories import make_organization, make_system_admin, make_user
+
+CHECKOUT: Final = Path(os.environ.get("DJANGO_JOBS_CHECKOUT") or Path(__file__).resolve().parent.parent.parent)
+PAGE: Final = CHECKOUT / "docs" / "api.md"
+
+
+class Reader:
+    """Follows the page: as alice, an organization admin, or as the system admin where it says so."""
+
+    def __init__(self) -> None:
+        organization = make_organization(name="ORG-2025-00001")
+        seeding.seed_shop(SHOPS[0])
+        make_organization(name="ORG-2025-00002")
+        people = {"alice": make_user("alice", admin_of=[organization]), "root": make_system_admin("root")}
+        self.clients: dict[str, APIClient] = {name: client_of(user) for name, user in people.items()}
+        self.client = self.clients["alice"]
+        self.replay = Replay()
+
+    def follow(self, page: str) -> list[str]:
+        """What differs from the page."""
+        found: list[str] = []
+        for step in steps_of(page):
+            if isinstance(step, str):
+                self.notes[step](self)
+            else:
+                found += self.compare(step)
+        return found
+
+    def compare(self, exchange: Exchange) -> list[str]:
+        answer = self.replay.send(self.client, exchange)
+        where = f"{exchange.method} {exchange.path}"
+        if answer.status_code != exchange.status:
+            return [f"{where}: {exchange.status} on the page, {answer.status_code} in truth"]
+        b"".join(getattr(answer, "streaming_content", ()))  # which closes the file
+        is_json = answer.get("Content-Type") == "application/json"
+        return self.replay.differences(exchange.answer, answer.json() if is_json else None, where)
+
+    def become(self, name: str) -> None:
+        self.client = self.clients[name]
+
+    notes: Final[dict[str, Callable[[Reader], Any]]] = {
+        "a worker runs the jobs": lambda _: run_jobs(),
+        "as a system admin": lambda self: self.become("root"),
+        "as alice": lambda self: self.become("alice"),
+    }
+
+
+@pytest.mark.usefixtures("broker")
+@pytest.mark.django_db(transaction=True)  # as in a web server, a job is dispatched before its submission is answered
+def test_every_answer_of_the_page_is_as_it_is_shown() -> None:
+    assert Reader().follow(PAGE.read_text()) == []
+
+
+def test_the_page_shows_every_route() -> None:
+    text = PAGE.read_text()
+    shown = {step.path.partition("?")[0].rsplit("/", 2)[-2] for step in steps_of(text) if isinstance(step, Exchange)}
+    assert {"jobs", "bulk", "cancel", "retry", "history", "output", "metrics", "socket-ticket", "job-types"} <= shown

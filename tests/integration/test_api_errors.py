@@ -1,0 +1,103 @@
+"""How errors are told, whatever the host's own settings are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import resolve
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.test import APIClient
+
+from django_jobs.models import Organization
+from tests.support.api import client_of
+from tests.support.brokers import MemoryBroker
+from tests.support.factories import make_organization, make_user
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def client(broker: MemoryBroker, organization: Organization) -> APIClient:
+    return client_of(make_user(member_of=[organization]))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code"),
+    [
+        ("get", "/api/jobs/JOB-2026-00001/", {}, 404, "not_found"),
+        ("get", "/api/job-types/no_such_type/", {}, 404, "not_found"),
+        ("put", "/api/jobs/", {}, 405, "method_not_allowed"),
+        ("delete", "/api/jobs/", {}, 405, "method_not_allowed"),
+        ("get", "/api/jobs/bulk/", {}, 405, "method_not_allowed"),
+        ("get", "/api/jobs/socket-ticket/", {}, 405, "method_not_allowed"),
+        ("get", "/api/jobs/", {"HTTP_ACCEPT": "image/png"}, 406, "not_acceptable"),
+        ("post", "/api/job-types/", {}, 403, "permission_denied"),
+    ],
+)
+def test_an_error_has_a_detail_and_a_code(
+    client: APIClient, method: str, path: str, headers: dict[str, Any], status: int, code: str
+) -> None:
+    answer = getattr(client, method)(path, **headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json().keys() == {"detail", "code"}
+
+
+def test_a_body_that_cannot_be_read_is_invalid(client: APIClient) -> None:
+    answer = client.post("/api/jobs/", b"{", content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize("credentials", [{}, {"HTTP_AUTHORIZATION": "Token nonsense"}, {"HTTP_AUTHORIZATION": "Token"}])
+def test_without_valid_credentials_one_is_asked_for_them(broker: MemoryBroker, credentials: dict[str, Any]) -> None:
+    answer = client_of().get("/api/jobs/", **credentials)
+    assert (answer.status_code, answer.json()["code"], answer["WWW-Authenticate"]) == (
+        401,
+        "not_authenticated",
+        "Token",
+    )
+
+
+def test_the_hosts_own_handler_stays_for_the_hosts_own_views() -> None:
+    handler: Any = api_settings.EXCEPTION_HANDLER
+    assert handler.__module__ == "rest_framework.views"
+
+
+def test_what_nobody_expects_goes_to_the_hosts_handler(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle(error: Exception, context: Any) -> Response:
+        return Response({"told": str(error)}, status=503)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(api_settings, "EXCEPTION_HANDLER", handle)
+    monkeypatch.setattr("django_jobs.api.views.get_job_metrics", fail)
+    answer = client.get("/api/jobs/metrics/")
+    assert (answer.status_code, answer.json()) == (503, {"told": "boom"})
+
+
+@pytest.mark.parametrize("content", [b"--x\r\nContent-Disposition: nonsense\r\n\r\n", b"", b"\x00\xff"])
+def test_a_broken_form_is_invalid(client: APIClient, content: bytes) -> None:
+    answer = client.post("/api/jobs/", content, content_type="multipart/form-data; boundary=x")
+    assert answer.status_code == 400
+
+
+def test_a_form_of_too_many_fields_is_invalid(client: APIClient, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 3
+    answer = client.post("/api/jobs/", {f"f{number}": number for number in range(5)})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/api/jobs/", "/api/jobs/metrics/", "/api/job-types/"])
+def test_options_tell_what_may_be_asked(client: APIClient, path: str) -> None:
+    assert client.options(path).status_code == 200
+
+
+def test_views_are_not_atomic(client: APIClient) -> None:
+    names = ["/api/jobs/", "/api/job-types/", "/api/method/dartwing.dartwing_core.api.jobs.submit_job"]
+    views: list[Any] = [resolve(name).func for name in names]
+    assert [view._non_atomic_requests for view in views] == [{"default"}] * 3

@@ -1,0 +1,170 @@
+"""job-types/: who reads what, and what system admins may write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from django_jobs.models import JobType, Organization
+from tests.support.api import client_of
+from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.statements import statements_of
+
+TYPES = "/api/job-types/"
+NEW: dict[str, Any] = {
+    "type_name": "my_custom_job",
+    "display_name": "My Custom Job",
+    "handler_method": "tests.support.handlers.execute_my_job",
+    "default_timeout": 120,
+    "default_priority": "Normal",
+    "max_retries": 3,
+    "is_enabled": True,
+}
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def member(broker: MemoryBroker, organization: Organization) -> APIClient:
+    return client_of(make_user(member_of=[organization]))
+
+
+@pytest.fixture
+def admin(broker: MemoryBroker) -> APIClient:
+    return client_of(make_system_admin())
+
+
+def names(answer: Any) -> list[str]:
+    return [kind["type_name"] for kind in answer.json()["results"]]
+
+
+def test_a_type_tells_its_fields_and_what_its_parameters_must_be(member: APIClient) -> None:
+    told = member.get(f"{TYPES}pdf_generation/").json()
+    assert told["default_priority"] == "Normal"
+    assert told["parameters_schema"]["properties"]["template"]["enum"] == ["monthly_report", "report"]
+
+
+def test_a_type_without_a_serializer_has_no_schema(member: APIClient) -> None:
+    assert member.get(f"{TYPES}{make_job_type().pk}/").json()["parameters_schema"] is None
+
+
+def test_only_what_one_may_submit_is_listed(member: APIClient, organization: Organization) -> None:
+    usable = make_job_type(type_name="a_usable")
+    make_job_type(type_name="a_disabled", is_enabled=False)
+    make_job_type(type_name="a_protected", requires_permission="django_jobs.add_jobtype")
+    make_job_type(type_name="a_paused", is_paused=True)
+    assert [name for name in names(member.get(TYPES)) if name.startswith("a_")] == ["a_paused", usable.pk]
+    assert member.get(f"{TYPES}a_protected/").status_code == 404
+    holder = client_of(make_user(member_of=[organization], permissions=["django_jobs.add_jobtype"]))
+    assert holder.get(f"{TYPES}a_protected/").status_code == 200
+
+
+def test_system_admins_read_all_types(admin: APIClient) -> None:
+    make_job_type(type_name="a_disabled", is_enabled=False)
+    assert "a_disabled" in names(admin.get(TYPES))
+
+
+def test_a_policy_of_the_hosts_own_is_asked(member: APIClient, settings: Any) -> None:
+    make_job_type(type_name="a_first")
+    make_job_type(type_name="a_second")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OnlyTheFirst"}
+    assert names(member.get(TYPES)) == ["a_first"]
+
+
+def test_types_come_in_pages(member: APIClient) -> None:
+    told = member.get(TYPES, {"limit": 2}).json()
+    assert len(told["results"]) == 2
+    assert names(member.get(told["next"]))[0] not in [kind["type_name"] for kind in told["results"]]
+    assert member.get(TYPES, {"nmae": "x"}).json().keys() == {"nmae"}
+
+
+def test_a_list_takes_few_statements_however_many_types_there_are(member: APIClient) -> None:
+    member.get(TYPES)
+    few = statements_of(lambda: member.get(TYPES, {"limit": 100}))
+    for _ in range(10):
+        make_job_type()
+    assert statements_of(lambda: member.get(TYPES, {"limit": 100})) == few <= 5
+
+
+def test_a_type_is_made(admin: APIClient) -> None:
+    answer = admin.post(TYPES, NEW, "json")
+    assert (answer.status_code, {name: answer.json()[name] for name in NEW}) == (201, NEW)
+    assert JobType.objects.get(pk="my_custom_job").default_timeout == 120
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("type_name", "1 bad name"),
+        ("type_name", "pdf_generation"),
+        ("type_name", ""),
+        ("handler_method", "os.system"),
+        ("handler_method", "tests.support.handlers.no_such_function"),
+        ("handler_method", "tests.support.handlers.a\x00"),
+        ("default_timeout", 0),
+        ("default_timeout", 10**30),
+        ("default_timeout", "soon"),
+        ("default_priority", "Urgent"),
+        ("max_retries", -1),
+        ("rate_limit_window", 0),
+        ("is_enabled", "perhaps"),
+        ("unknown", 1),
+        ("declared", {}),
+    ],
+    ids=repr,
+)
+def test_bad_fields_are_refused_by_name(admin: APIClient, field: str, value: Any) -> None:
+    answer = admin.post(TYPES, {**NEW, field: value}, "json")
+    assert (answer.status_code, list(answer.json())) == (400, [field])
+    assert not JobType.objects.filter(handler_method=NEW["handler_method"]).exists()
+
+
+def test_a_type_is_changed_in_part(admin: APIClient) -> None:
+    kind = make_job_type(default_timeout=7)
+    answer = admin.patch(f"{TYPES}{kind.pk}/", {"is_paused": True, "default_priority": 3}, "json")
+    kind.refresh_from_db()
+    assert (answer.status_code, answer.json()["default_priority"]) == (200, "Critical")
+    assert (kind.is_paused, kind.default_timeout, kind.default_priority) == (True, 7, 3)
+
+
+def test_what_was_read_may_be_written_back(admin: APIClient) -> None:
+    told = admin.get(f"{TYPES}pdf_generation/").json()
+    assert admin.put(f"{TYPES}pdf_generation/", told, "json").json() == told
+
+
+def test_a_type_keeps_its_name(admin: APIClient) -> None:
+    kind = make_job_type()
+    answer = admin.patch(f"{TYPES}{kind.pk}/", {"type_name": "another"}, "json")
+    assert (answer.status_code, list(answer.json())) == (400, ["type_name"])
+    assert not JobType.objects.filter(pk="another").exists()
+
+
+def test_a_handler_that_may_not_run_is_refused_later_too(admin: APIClient) -> None:
+    kind = make_job_type()
+    answer = admin.patch(f"{TYPES}{kind.pk}/", {"handler_method": "os.system"}, "json")
+    assert (answer.status_code, list(answer.json())) == (400, ["handler_method"])
+
+
+def test_a_type_without_jobs_is_deleted(admin: APIClient) -> None:
+    kind = make_job_type()
+    assert admin.delete(f"{TYPES}{kind.pk}/").status_code == 204
+    assert not JobType.objects.filter(pk=kind.pk).exists()
+
+
+def test_a_type_with_jobs_is_kept(admin: APIClient) -> None:
+    kind = make_job_type()
+    pending_job(kind)
+    answer = admin.delete(f"{TYPES}{kind.pk}/")
+    assert (answer.status_code, answer.json()["code"]) == (409, "job_type_in_use")
+    assert JobType.objects.filter(pk=kind.pk).exists()
+
+
+@pytest.mark.parametrize("name", ["no_such_type", "%00", "a%2Fb", "\u00e4"])
+def test_what_is_no_type_is_not_found(admin: APIClient, name: str) -> None:
+    assert admin.get(f"{TYPES}{name}/").status_code == 404

@@ -1,0 +1,109 @@
+"""The OpenAPI schema, and the core without the extra that makes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from drf_spectacular.validation import validate_schema
+
+from django_jobs.engine.status import JobStatus
+from tests.support.api import client_of, make_schema
+from tests.support.factories import make_user
+
+ROUTES = {
+    "/api/jobs/": {"get", "post"},
+    "/api/jobs/bulk/": {"post"},
+    "/api/jobs/metrics/": {"get"},
+    "/api/jobs/socket-ticket/": {"post"},
+    "/api/jobs/{job_id}/": {"get", "delete"},
+    "/api/jobs/{job_id}/cancel/": {"post"},
+    "/api/jobs/{job_id}/retry/": {"post"},
+    "/api/jobs/{job_id}/history/": {"get"},
+    "/api/jobs/{job_id}/output/": {"get"},
+    "/api/job-types/": {"get", "post"},
+    "/api/job-types/{type_name}/": {"get", "put", "patch", "delete"},
+    "/api/method/dartwing.dartwing_core.api.jobs.submit_job": {"post"},
+    "/api/method/dartwing.dartwing_core.api.jobs.cancel_job": {"post"},
+    "/api/method/dartwing.dartwing_core.api.jobs.retry_job": {"post"},
+    "/api/method/dartwing.dartwing_core.api.jobs.get_job_status": {"get", "post"},
+    "/api/method/dartwing.dartwing_core.api.jobs.get_job_history": {"get", "post"},
+    "/api/method/dartwing.dartwing_core.api.jobs.get_job_metrics": {"get", "post"},
+    "/api/method/dartwing.dartwing_core.api.jobs.list_jobs": {"get", "post"},
+}
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    return make_schema()
+
+
+def test_making_it_touches_no_database(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        make_schema()
+
+
+def test_it_is_valid_and_made_without_a_warning(schema: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    validate_schema(schema)  # type: ignore[no-untyped-call]
+    assert capsys.readouterr().err == ""
+
+
+def test_it_describes_every_route(schema: dict[str, Any]) -> None:
+    assert {path: set(methods) for path, methods in schema["paths"].items()} == ROUTES
+
+
+def test_it_names_the_fields_of_job_status(schema: dict[str, Any]) -> None:
+    assert set(schema["components"]["schemas"]["Job"]["properties"]) == set(JobStatus.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/api/jobs/", "post", {"201", "400", "401", "403", "409", "413", "415", "429"}),
+        ("/api/jobs/{job_id}/cancel/", "post", {"200", "202", "401", "403", "404", "409", "429"}),
+        ("/api/jobs/{job_id}/output/", "get", {"200", "401", "403", "404", "429"}),
+        ("/api/jobs/{job_id}/", "delete", {"204", "401", "403", "404", "409"}),
+    ],
+)
+def test_it_describes_the_errors(schema: dict[str, Any], path: str, method: str, statuses: set[str]) -> None:
+    assert statuses <= set(schema["paths"][path][method]["responses"])
+
+
+def test_it_has_examples(schema: dict[str, Any]) -> None:
+    body = schema["paths"]["/api/jobs/"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["examples"]["Report"]["value"]["job_type"] == "pdf_generation"
+
+
+def test_the_example_project_serves_it_and_a_page_without_any_other_host(broker: Any) -> None:
+    client = client_of(make_user())
+    assert json.loads(client.get("/api/schema/?format=json").content)["paths"].keys() == ROUTES.keys()
+    page = client.get("/api/docs/").content.decode()
+    assert "swagger-ui" in page
+    assert "//" not in page.replace("http://testserver", "").replace("// ", "")
+
+
+WITHOUT_EXTRA = """
+import sys
+for name in ("drf_spectacular", "drf_spectacular_sidecar", "inflection", "uritemplate"):
+    sys.modules[name] = None
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name, *rest: None if name in sys.modules and sys.modules[name] is None else found(name, *rest)
+import django
+django.setup()
+from django.core.management import call_command
+from django.test import Client
+call_command("check")
+assert Client(SERVER_NAME="localhost").get("/api/jobs/").status_code == 401
+assert Client(SERVER_NAME="localhost").get("/api/schema/").status_code == 404
+assert "drf_spectacular" not in [name for name, module in sys.modules.items() if module]
+print("works")
+"""
+
+
+def test_the_core_works_without_the_extra() -> None:
+    result = subprocess.run([sys.executable, "-c", WITHOUT_EXTRA], capture_output=True, text=True, check=False)
+    assert (result.stdout.strip().splitlines()[-1:], result.returncode) == (["works"], 0), result.stderr

@@ -1,0 +1,124 @@
+"""How often one may ask."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from rest_framework.test import APIClient
+
+from django_jobs.api.throttles import RATES, JobsThrottle
+from django_jobs.models import Job, Organization
+from tests.support.api import client_of, url_of
+from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.factories import make_job_type, make_organization, make_user
+
+METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs."
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def client(broker: MemoryBroker, organization: Organization, settings: Any) -> APIClient:
+    """Of somebody who may ask for each kind of thing once a minute."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": dict.fromkeys(RATES, "1/min")}
+    return client_of(make_user(admin_of=[organization]))
+
+
+def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
+    """A call of each kind, in the scope that it counts against."""
+    submission = {"job_type": job.job_type_id, "organization": job.organization_name}
+    return {
+        "submit": [
+            lambda: client.post("/api/jobs/", submission, "json"),
+            lambda: client.post("/api/jobs/bulk/", [submission], "json"),
+            lambda: client.post(f"{METHOD}submit_job", submission, "json"),
+        ],
+        "status": [
+            lambda: client.get(url_of(job)),
+            lambda: client.get(url_of(job, "history")),
+            lambda: client.get(url_of(job, "output")),
+            lambda: client.get(f"{METHOD}get_job_status", {"job_id": job.name}),
+        ],
+        "list": [
+            lambda: client.get("/api/jobs/"),
+            lambda: client.get("/api/job-types/"),
+            lambda: client.get(f"{METHOD}list_jobs"),
+        ],
+        "cancel": [
+            lambda: client.post(url_of(job, "cancel")),
+            lambda: client.post(url_of(job, "retry")),
+            lambda: client.post(f"{METHOD}cancel_job", {"job_id": job.name}, "json"),
+        ],
+        "metrics": [lambda: client.get("/api/jobs/metrics/"), lambda: client.get(f"{METHOD}get_job_metrics")],
+    }
+
+
+@pytest.mark.parametrize("scope", RATES)
+def test_each_kind_of_call_has_its_own_rate(client: APIClient, organization: Organization, scope: str) -> None:
+    first, *others = asked(client, pending_job(None, organization))[scope]
+    assert first().status_code < 400
+    refused = [first(), *(call() for call in others)]
+    assert {answer.status_code for answer in refused} == {429}
+    assert all(1 <= int(answer["Retry-After"]) <= 60 for answer in refused)
+    assert refused[0].json()["code"] == "throttled"
+
+
+def test_one_kind_does_not_count_against_another(client: APIClient, organization: Organization) -> None:
+    calls = asked(client, pending_job(None, organization))
+    assert [kinds[0]().status_code for kinds in calls.values()] == [201, 200, 200, 200, 200]
+
+
+def test_one_user_does_not_count_against_another(client: APIClient, broker: MemoryBroker) -> None:
+    client.get("/api/jobs/")
+    other = APIClient()
+    other.force_authenticate(make_user())
+    assert other.get("/api/jobs/").status_code == 200
+
+
+def rate_of(scope: str) -> tuple[Any, Any]:
+    """So many requests in so many seconds."""
+    throttle: Any = JobsThrottle(scope)
+    return throttle.num_requests, throttle.duration
+
+
+def test_the_rates_are_those_of_the_contract(settings: Any) -> None:
+    assert {scope: rate_of(scope) for scope in RATES} == {
+        "submit": (100, 60),
+        "status": (600, 60),
+        "list": (60, 60),
+        "cancel": (30, 60),
+        "metrics": (30, 60),
+    }
+
+
+def test_one_rate_may_be_changed_and_another_lifted(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"THROTTLE_RATES": {"submit": "5/hour", "list": None}}
+    assert (rate_of("submit"), rate_of("list"), rate_of("status")) == ((5, 3600), (None, None), (600, 60))
+    assert JobsThrottle("list").allow_request(None, None)
+
+
+def test_a_cache_that_fails_lets_requests_pass(client: APIClient, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.support.caches.BrokenCache"}}
+    assert [client.get("/api/jobs/").status_code for _ in range(3)] == [200, 200, 200]
+
+
+def test_the_hosts_own_throttles_count_too(
+    client: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rest_framework.views.APIView.throttle_classes", [Never])
+    answer = client.post("/api/jobs/", {"job_type": make_job_type().pk, "organization": organization.name}, "json")
+    assert (answer.status_code, answer["Retry-After"]) == (429, "7")
+
+
+class Never:
+    """A host's throttle that lets nobody pass."""
+
+    def allow_request(self, request: Any, view: Any) -> bool:
+        return False
+
+    def wait(self) -> float:
+        return 7

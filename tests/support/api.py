@@ -1,0 +1,29 @@
+"""Clients of the API, as people of every role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.cache import cache
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
+
+
+def client_of(user: Any = None, **options: Any) -> APIClient:
+    """A client that acts as ``user``; None: anonymous. Requests of earlier tests count against no throttle."""
+    cache.clear()
+    client = APIClient(**options)
+    if user is not None:
+        client.force_authenticate(user)
+    return client
+
+
+def url_of(job: Any, *more: str) -> str:
+    """The address of a job, or of what lies below it."""
+    return "/".join(["/api/jobs", getattr(job, "name", job), *more, ""])
+
+
+def make_schema() -> dict[str, Any]:
+    """The OpenAPI schema of the example project."""
+    schema: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return schema

@@ -1,0 +1,65 @@
+"""The API of a host with its own tenants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs import submit_job
+from django_jobs.models import Job
+from tests.support.api import client_of, url_of
+from tests.support.factories import make_job_type
+from tests.swapped.test_tenants import make_seat, make_tenant
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.urls("tests.swapped.urls"),
+]
+
+
+@pytest.fixture
+def tenant() -> Any:
+    return make_tenant("acme")
+
+
+def test_a_member_submits_and_follows_the_jobs_of_the_tenant(tenant: Any) -> None:
+    client = client_of(make_seat(tenant))
+    body = {"job_type": make_job_type().pk, "organization": "acme"}
+    told = client.post("/api/jobs/", body, "json").json()
+    assert told["organization"] == "acme"
+    assert client.post("/api/jobs/bulk/", [body], "json").status_code == 201
+    assert client.get("/api/jobs/", {"organization": "acme"}).json()["count"] == 2
+    assert client.get(url_of(told["job_id"])).status_code == 200
+    assert client.get("/api/jobs/metrics/", {"organization": "acme"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["acme", "nobody", "no such key"])
+def test_a_foreign_tenant_is_told_as_none(tenant: Any, name: str) -> None:
+    client = client_of(make_seat(make_tenant("other")))
+    kind = make_job_type()
+    answer = client.post("/api/jobs/", {"job_type": kind.pk, "organization": name}, "json")
+    assert (answer.status_code, answer.json()) == (400, {"organization": [f"There is no organization {name!r}."]})
+    assert client.get(url_of(submit_job(kind, tenant))).status_code == 404
+    assert client.get("/api/jobs/", {"organization": name}).status_code == 400
+
+
+def test_the_form_offers_the_hosts_tenants_and_the_types_of_their_members(tenant: Any) -> None:
+    make_tenant("other")
+    kind = make_job_type()
+    client = client_of()
+    client.force_login(make_seat(tenant))
+    text = client.get("/api/jobs/", HTTP_ACCEPT="text/html").content.decode()
+    assert '<option value="acme"' in text
+    assert '<option value="other"' not in text
+    assert f'<option value="{kind.pk}"' in text
+
+
+def test_a_suspended_tenants_results_are_withheld(tenant: Any) -> None:
+    job = submit_job(make_job_type(), tenant)
+    Job.objects.filter(pk=job.pk).update(result={"rows": 3})
+    type(tenant).objects.filter(pk=tenant.pk).update(state="late")
+    client = client_of(make_seat(tenant))
+    assert client.get(url_of(job)).json()["result"] is None
+    assert client.get(url_of(job, "output")).json()["code"] == "organization_inactive"
