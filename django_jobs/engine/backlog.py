@@ -26,9 +26,10 @@ class Lane(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A lane of the walk, and whether it lies behind the organization that was served last."""
+    """A lane of the walk, whether any of its jobs is due, and whether it lies behind the organization served last."""
 
     lane: Lane
+    is_due: bool
     is_behind: bool
 
 
@@ -120,14 +121,14 @@ def is_alone(job: Job) -> bool:
 
 
 def lanes(priority: int, after: Any) -> Iterator[Lane]:
-    """Every lane of a priority once: those behind the organization ``after`` first, then from the start.
+    """Every lane of a priority with a due job, once: those behind the organization ``after`` first, then the others.
 
     What lies behind what is the database's to say: it sorts texts and UUIDs in its own way.
     """
     found = _next_lanes(priority, after)
     if after is None or len(found) < LANES_AT_ONCE:
-        yield from (step.lane for step in found if step.is_behind)
-        yield from (step.lane for step in found if not step.is_behind)
+        yield from (step.lane for step in found if step.is_due and step.is_behind)
+        yield from (step.lane for step in found if step.is_due and not step.is_behind)
         if len(found) == LANES_AT_ONCE:
             yield from _lanes_from(priority, after, found[-1].lane)
         return
@@ -136,18 +137,19 @@ def lanes(priority: int, after: Any) -> Iterator[Lane]:
 
 
 def lanes_page(priority: int, last: Lane | None) -> list[Lane]:
-    """Up to LANES_AT_ONCE lanes of a priority, in order, behind the lane ``last``."""
+    """Up to LANES_AT_ONCE lanes of a priority, due or not, in order, behind the lane ``last``."""
     return [step.lane for step in _next_lanes(priority, None, last)]
 
 
 def _lanes_from(priority: int, after: Any, last: Lane | None, *, behind: bool = False) -> Iterator[Lane]:
-    """The lanes that are, or are not, behind ``after``, page by page."""
+    """The lanes with due jobs that are, or are not, behind ``after``, page by page."""
     while True:
         found = _next_lanes(priority, after, last, behind=behind and last is None)
         for step in found:
             if step.is_behind and not behind:
                 return
-            yield step.lane
+            if step.is_due:
+                yield step.lane
         if len(found) < LANES_AT_ONCE:
             return
         last = found[-1].lane
@@ -163,22 +165,19 @@ def _next_lanes(priority: int, after: Any, last: Lane | None = None, *, behind: 
         start, start_params = "", []
     if database.connection().vendor == "mysql":
         return _hop_by_hop(priority, after, start, start_params)
-    hop = (
-        "SELECT organization_id, job_type_id FROM {table} WHERE {lane} %s ORDER BY organization_id, job_type_id LIMIT 1"
-    )
-    first = hop.replace("%s ORDER", f"{start} ORDER")
+    order = "ORDER BY organization_id, job_type_id, ready_at LIMIT 1"
+    first = f"SELECT organization_id, job_type_id, ready_at <= {{now}} FROM {{table}} WHERE {{lane}} {start} {order}"
     correlated = [
-        f"(SELECT {column} FROM {{table}} WHERE {{lane}} AND (organization_id, job_type_id) > (walk.o, walk.t) "
-        "ORDER BY organization_id, job_type_id LIMIT 1)"
-        for column in ("organization_id", "job_type_id")
+        f"(SELECT {column} FROM {{table}} WHERE {{lane}} AND (organization_id, job_type_id) > (walk.o, walk.t) {order})"
+        for column in ("organization_id", "job_type_id", "ready_at <= {now}")
     ]
     is_behind, after_params = _behind("o", after)
     sql = (
-        f"WITH RECURSIVE walk(o, t) AS (SELECT * FROM ({first}) AS start_lane UNION ALL "
-        f"SELECT {correlated[0]}, {correlated[1]} FROM walk WHERE walk.o IS NOT NULL) "
-        f"SELECT o, t, {is_behind} FROM walk WHERE o IS NOT NULL LIMIT {LANES_AT_ONCE}"
+        f"WITH RECURSIVE walk(o, t, due) AS (SELECT * FROM ({first}) AS start_lane UNION ALL "
+        f"SELECT {', '.join(correlated)} FROM walk WHERE walk.o IS NOT NULL) "
+        f"SELECT o, t, due, {is_behind} FROM walk WHERE o IS NOT NULL LIMIT {LANES_AT_ONCE}"
     )
-    return [_step(row) for row in _rows(sql, [priority, *start_params, priority, priority, *after_params])]
+    return [_step(row) for row in _rows(sql, [priority, *start_params, *[priority] * 3, *after_params])]
 
 
 def _behind(column: str, after: Any) -> tuple[str, list[Any]]:
@@ -186,7 +185,7 @@ def _behind(column: str, after: Any) -> tuple[str, list[Any]]:
 
 
 def _step(row: tuple[Any, ...]) -> _Step:
-    return _Step(Lane(_from_database(row[0]), row[1]), bool(row[2]))
+    return _Step(Lane(_from_database(row[0]), row[1]), bool(row[2]), bool(row[3]))
 
 
 def _hop_by_hop(priority: int, after: Any, start: str, start_params: list[Any]) -> list[_Step]:
@@ -195,8 +194,8 @@ def _hop_by_hop(priority: int, after: Any, start: str, start_params: list[Any]) 
     is_behind, after_params = _behind("organization_id", after)
     while len(found) < LANES_AT_ONCE:
         rows = _rows(
-            f"SELECT organization_id, job_type_id, {is_behind} FROM {{table}} WHERE {{lane}} {start} "
-            "ORDER BY organization_id, job_type_id LIMIT 1",
+            f"SELECT organization_id, job_type_id, ready_at <= {{now}}, {is_behind} FROM {{table}} "
+            f"WHERE {{lane}} {start} ORDER BY organization_id, job_type_id, ready_at LIMIT 1",
             [*after_params, priority, *start_params],
         )
         if not rows:

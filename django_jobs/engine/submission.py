@@ -113,7 +113,7 @@ def _tell_later(submitted: Sequence[Request]) -> None:
     _remember_uncommitted(jobs)
     if len(jobs) > 1:
         database.on_commit(dispatch.wake)
-    elif not submitted[0].parents:
+    elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and rings no bell now
         database.on_commit(lambda: dispatch.submitted(jobs[0]))
     events.submitted(*jobs, log_ids=[request.log_id for request in submitted])
 

@@ -43,6 +43,14 @@ def test_a_priority_without_jobs_has_no_lanes(lanes: list[backlog.Lane]) -> None
     assert list(backlog.lanes(0, None)) == list(backlog.lanes(0, 1)) == []
 
 
+def test_a_lane_whose_jobs_all_wait_for_their_moment_is_passed_by(lanes: list[backlog.Lane]) -> None:
+    tomorrow = database.now() + dt.timedelta(days=1)
+    sleeping = lanes[1]
+    Job.objects.filter(organization=sleeping.organization_pk, job_type=sleeping.job_type).update(ready_at=tomorrow)
+    assert list(backlog.lanes(1, None)) == [lanes[0], *lanes[2:]]
+    assert list(backlog.lanes(1, lanes[2].organization_pk)) == [*lanes[4:], lanes[0], *lanes[2:4]]
+
+
 def test_of_each_lane_the_longest_ready_come_first(broker: MemoryBroker) -> None:
     organization, kind = make_organization(), make_job_type()
     jobs = [pending_job(kind, organization) for _ in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -240,3 +241,15 @@ def test_submitting_succeeds_while_the_broker_is_down(
     with django_capture_on_commit_callbacks(execute=True):
         job = submit_job(job_type, organization)
     assert reread(job).status == "Pending"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_delayed_job_rings_no_bell(
+    job_type: JobType, organization: Organization, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Mock(wraps=broker.look)
+    monkeypatch.setattr(broker, "look", look)
+    submit_job(job_type, organization, run_at=TOMORROW)
+    look.assert_not_called()
+    submit_job(job_type, organization)
+    look.assert_called()
