@@ -14,8 +14,10 @@ from django.db.models import Q
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import access, database, handlers
 from django_jobs.engine.claim_rows import Row, read_rows
+from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
@@ -71,8 +73,15 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     left = [wanted[job.pk] for job in queued[count:]]
     left += _still_queued([item for item in accepted if item.pk not in started])
     if left:
-        get_broker().push(left, front=True)
+        _put_back(left)
     return [item for item in accepted if item.pk in started]
+
+
+def _put_back(tickets: Sequence[Ticket]) -> None:
+    try:
+        get_broker().push(tickets, front=True)
+    except BrokerUnavailable:
+        return  # what was claimed beside them runs; the scheduler misses these tickets and issues them again
 
 
 def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
@@ -143,6 +152,7 @@ def _refuse(job: Row, refusal: _Refusal) -> Move:
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
         values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
+        values["error_fingerprint"] = fingerprint(refusal.message)
     return Move(pk=job.pk, to_status=refusal.to_status, attempt=job.attempt, message=refusal.message, values=values)
 
 

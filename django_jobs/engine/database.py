@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 
 T = TypeVar("T")
 
 _LOCK_MESSAGES = ("deadlock", "database is locked", "lock wait timeout", "could not serialize", "record has changed")
+#: MariaDB's answer to a statement that is larger than it takes; it hangs up then, but the next try would be no better.
+_TOO_LARGE = "max_allowed_packet"
 MAX_TRIES = 8
 
 
@@ -63,7 +66,7 @@ def is_lost_connection(error: BaseException) -> bool:
     """Whether the database went away, so that the same call may succeed later."""
     if isinstance(error, InterfaceError):
         return True
-    return isinstance(error, OperationalError) and not is_lost_race(error)
+    return isinstance(error, OperationalError) and not is_lost_race(error) and _TOO_LARGE not in str(error)
 
 
 def is_lost_race(error: BaseException) -> bool:
@@ -127,4 +130,16 @@ def mend_connections() -> None:
             if item.is_usable():
                 item.errors_occurred = False
             else:
-                item.close()
+                drop(item)
+
+
+def drop_connections() -> None:
+    """Close this thread's connections, so that their next use connects anew."""
+    for item in connections.all(initialized_only=True):
+        drop(item)
+
+
+def drop(item: Any) -> None:
+    """Close a connection in whatever state it is: mysqlclient refuses to close one that is closed already."""
+    with contextlib.suppress(DatabaseError):
+        item.close()

@@ -7,6 +7,7 @@ pushed, because a ticket that is popped before the commit would match no row.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from django.db.models import Sum
 
 from django_jobs.engine import backlog, database, turns
 from django_jobs.engine.load import read_load
+from django_jobs.engine.patience import Patience
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -30,6 +32,8 @@ WINDOW_CACHE_SECONDS = 0.25
 WORKER_STALE_SECONDS = 30
 STUCK_SECONDS = 3.0
 FULL_SECONDS = 0.004
+#: What a broker may cost one who submits: a call that follows may still take its whole timeout.
+PATIENCE_SECONDS = 0.3
 _QUEUED: dict[str, Any] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
 BY_URGENCY = tuple(sorted(Priority, reverse=True))
 
@@ -37,24 +41,31 @@ BY_URGENCY = tuple(sorted(Priority, reverse=True))
 def wake(priority: int = Priority.CRITICAL) -> int:
     """Dispatch what may go if the broker has room for this priority; how many went.
 
-    Never raises: what fails now, the scheduler tries again.
+    Never raises: what fails now, the scheduler tries again. So it does with what a slow broker would take too long for.
     """
-    return _dispatch_below(priority, 1.0)
+    return _dispatch_below(priority, 1.0, Patience(PATIENCE_SECONDS))
+
+
+def tend(priority: int = Priority.CRITICAL) -> int:
+    """:func:`wake` for those whom nobody waits for: however slow the broker is."""
+    return _dispatch_below(priority, 1.0, Patience())
 
 
 def submitted(job: Job) -> int:
     """Dispatch a job that was just submitted by the short way if nobody is before it, else :func:`wake`."""
 
     def go() -> int:
-        broker = get_broker()
-        if _was_full(broker, job.priority):
+        broker, patience = get_broker(), Patience(PATIENCE_SECONDS)
+        if _was_full(broker, job.priority) or patience.is_over():
             return 0
-        seen = broker.look()
+        seen = patience.spend(broker.look)
+        if patience.is_over():
+            return 0
         if seen.reaching(job.priority) >= window_size():
             _note_full(broker, job.priority)
             return 0
         if not backlog.is_alone(job):
-            return _dispatch(seen.rings)
+            return _dispatch(seen.rings, patience)
         moved = move([Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)], sources=DISPATCHABLE, actor="system")
         push(moved)
         return len(moved)
@@ -79,15 +90,21 @@ def _note_full(broker: object, priority: int) -> None:
 
 def refill(priority: int) -> int:
     """:func:`wake` for a worker that took tickets: only when half of the window is free, so that jobs go in sets."""
-    return _dispatch_below(priority, 0.5)
+    return _dispatch_below(priority, 0.5, Patience())
 
 
-def _dispatch_below(priority: int, share: float) -> int:
+def _dispatch_below(priority: int, share: float, patience: Patience) -> int:
     def go() -> int:
-        seen = get_broker().look()
-        if seen.reaching(priority) >= max(1.0, share * window_size()) or not backlog.waiting_priorities(BY_URGENCY):
+        if patience.is_over():
             return 0
-        return _dispatch(seen.rings)
+        seen = patience.spend(get_broker().look)
+        if (
+            patience.is_over()
+            or seen.reaching(priority) >= max(1.0, share * window_size())
+            or not backlog.waiting_priorities(BY_URGENCY)
+        ):
+            return 0
+        return _dispatch(seen.rings, patience)
 
     return _quietly(go)
 
@@ -104,10 +121,10 @@ def _quietly(go: Callable[[], int]) -> int:
 
 def dispatch() -> int:
     """Dispatch what may go; how many went. Raises BrokerUnavailable."""
-    return _dispatch(get_broker().look().rings)
+    return _dispatch(get_broker().look().rings, Patience())
 
 
-def _dispatch(rings: int) -> int:
+def _dispatch(rings: int, patience: Patience) -> int:
     """Dispatch, and again for as long as the bell was rung meanwhile.
 
     One works at a time. Who finds another at work rings and leaves: the bell is read after the lock's release, so
@@ -118,14 +135,16 @@ def _dispatch(rings: int) -> int:
     while True:
         moved = database.in_transaction(_dispatch_once)
         if moved is None:
-            get_broker().ring()
+            patience.spend(get_broker().ring)
             moved = database.in_transaction(_dispatch_once)
             if moved is None:
                 return total
         if moved:
-            push(moved)
+            patience.spend(functools.partial(push, moved))
             total += len(moved)
-        seen = get_broker().look().rings
+        if patience.is_over():
+            return total
+        seen = patience.spend(get_broker().look).rings
         if seen == rings:
             return total
         rings = seen
@@ -133,7 +152,7 @@ def _dispatch(rings: int) -> int:
 
 def anything_queued() -> bool:
     """Whether something has, or is about to get, a ticket; for a burst that wants to know whether it is over."""
-    wake(Priority.LOW)
+    tend(Priority.LOW)
     return Job.objects.using(database.alias()).filter(status=Status.QUEUED).exists()
 
 

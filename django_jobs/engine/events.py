@@ -1,4 +1,4 @@
-"""What happened, told once and after its commit: a log line and a signal for each change of status.
+"""What happened, told once and after its commit: a log line, a signal and a broadcast for each change of status.
 
 Where nobody listens, telling costs no statement and next to no time.
 """
@@ -6,11 +6,11 @@ Where nobody listens, telling costs no statement and next to no time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs import signals
-from django_jobs.engine import courier, database, status
+from django_jobs.engine import courier, database, ports, status
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
 
@@ -39,8 +39,11 @@ _SIGNALS: Final[dict[str, Signal]] = {
 watchers: Final[list[Callable[[Job], object]]] = []
 
 
-def submitted(*jobs: Job) -> None:
-    """Tell of new jobs when, and only if, they are committed. All of a set at once: their rows are read together."""
+def submitted(*jobs: Job, log_ids: Sequence[int] = ()) -> None:
+    """Tell of new jobs when, and only if, they are committed. All of a set at once: their rows are read together.
+
+    ``log_ids`` are the ids of their first Execution Log rows, in the same order.
+    """
     for watch in watchers:
         for job in jobs:
             watch(job)
@@ -48,6 +51,8 @@ def submitted(*jobs: Job) -> None:
         database.on_commit(lambda: _log_submitted(jobs))
     if jobs and signals.job_submitted.has_listeners(Job):
         database.on_commit(lambda: _send(dict.fromkeys([job.pk for job in jobs], signals.job_submitted)))
+    pairs = zip(jobs, log_ids, strict=False)
+    _broadcast(lambda: [(job.organization_id, log_id, job.pk) for job, log_id in pairs])
 
 
 def announce(moved: Sequence[Moved]) -> None:
@@ -61,12 +66,25 @@ def announce(moved: Sequence[Moved]) -> None:
     if wanted:
         heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
         database.on_commit(lambda: _send(heard))
+    _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
 
 
-def progressed(pks: Collection[int]) -> None:
-    """Tell that the progress of these running jobs was written, which happens outside of transactions."""
-    if pks and signals.job_progressed.has_listeners(Job):
-        _send(dict.fromkeys(pks, signals.job_progressed))
+def _broadcast(changes: Callable[[], list[tuple[Any, int, int]]]) -> None:
+    broadcaster = ports.get_broadcaster()
+    if broadcaster is not None:
+        database.on_commit(lambda: broadcaster.changed(changes()))
+
+
+def progressed(organizations: Mapping[int, Any]) -> None:
+    """Tell that the progress of these running jobs was written, which happens outside of transactions.
+
+    The mapping has the keys of their organizations, or None where nobody is there to be told of them.
+    """
+    if organizations and signals.job_progressed.has_listeners(Job):
+        _send(dict.fromkeys(organizations, signals.job_progressed))
+    broadcaster = ports.get_broadcaster()
+    if organizations and broadcaster is not None:
+        broadcaster.progressed(organizations)
 
 
 def _send(heard: dict[int, Signal]) -> None:

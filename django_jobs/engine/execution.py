@@ -63,6 +63,14 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def _ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
+    try:
+        return _judged(claimed, error)
+    except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
+        name = type(error).__name__
+        return outcomes.Raised(claimed=claimed, kind=retry.TRANSIENT, text=name, traceback=_traceback())
+
+
+def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     match error:
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
@@ -138,5 +146,5 @@ def _restore_connections(*, interrupted: bool) -> None:
             connection.savepoint_ids = []
             connection.needs_rollback = False
             connection.run_on_commit = []
-            connection.close()
+            database.drop(connection)
     database.mend_connections()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, settle
+from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions.moves import Moved
 from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
@@ -70,10 +71,44 @@ def release_worker(
     waiting = [pair for pair in held if pair not in set(started)]
     moved = settle.return_to_queue(waiting, f"Handed back before it began: {reason}", worker_name)
     if how == "lost":
-        return moved + settle.settle_lost(begun, f"Worker lost: {reason}", worker_name)
+        return moved + settle.settle_lost(begun, reason, worker_name)
     if how == "timed_out":
         return moved + settle.settle_timed_out(begun, worker_name)
     return moved + settle.return_to_queue(begun, reason, worker_name)
+
+
+def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:
+    """Return a worker's attempts (job, attempt) to the queue; those that it still holds, since their rows are in use.
+
+    They are to be handed back again: nobody else takes them from a worker that lives and renews them.
+    """
+    moved = {item.pk for item in settle.return_to_queue(list(attempts), reason, worker_name)}
+    return _held([pair for pair in attempts if pair[0] not in moved], worker_name)
+
+
+def _held(attempts: Collection[tuple[int, int]], worker_name: str) -> list[tuple[int, int]]:
+    """Those of the attempts that run in this worker's name."""
+    if not attempts:
+        return []
+    rows = Job.objects.using(database.alias()).filter(pk__in=[pk for pk, _ in attempts])
+    mine = set(rows.filter(status=Status.RUNNING, worker_name=worker_name).values_list("pk", "attempt"))
+    return [pair for pair in attempts if pair in mine]
+
+
+def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
+    """Give up a claim of which no answer came, whether it was committed or not: the worker runs none of these jobs.
+
+    Those that it holds unknowingly, and would hold for as long as it lives, go back to the queue; those that still
+    wait get their tickets back. What cannot be given up now is returned, for another try.
+    """
+    held = _held([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
+    stuck = hand_back(held, "Handed back: the answer to its claim was lost", worker_name)
+    rows = Job.objects.using(database.alias()).filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
+    queued = dict(rows.values_list("pk", "attempt"))
+    left = [ticket for ticket in tickets if queued.get(ticket.pk) == ticket.attempt - 1]
+    if left:
+        get_broker().push(left, front=True)
+    return [ticket for ticket in tickets if (ticket.pk, ticket.attempt) in stuck]
 
 
 def rescue_expired() -> int:
@@ -84,5 +119,5 @@ def rescue_expired() -> int:
     count = 0
     for name in sorted({worker_name for _, _, worker_name in lost}):
         pairs = [(pk, attempt) for pk, attempt, worker_name in lost if worker_name == name]
-        count += len(settle.settle_lost(pairs, "Worker lost: its lease ran out", name, actor="scheduler"))
+        count += len(settle.settle_lost(pairs, "its lease ran out", name, actor="scheduler"))
     return count

@@ -1,11 +1,11 @@
-"""What the engine needs of a broker, so that it imports none."""
+"""What the engine needs of a broker and of whoever tells the world, so that it imports neither."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.utils.module_loading import import_string
 
@@ -106,3 +106,35 @@ def broker_in_place(broker: Broker) -> Iterator[None]:
 def use_broker(broker: Broker | None) -> None:
     """Put another broker in place, for tests; None brings the real one back."""
     _current[:] = [] if broker is None else [broker]
+
+
+class Broadcaster(Protocol):
+    """Tells live pages that something happened. Best effort: no method waits, raises or touches the database."""
+
+    def changed(self, changes: Sequence[tuple[Any, int, int]]) -> None:
+        """These changes of status are committed: (organization's key, Execution Log id, job's key) of each."""
+
+    def progressed(self, organizations: Mapping[int, Any]) -> None:
+        """The progress of these jobs was written; their organizations' keys by the jobs'."""
+
+    def drain(self, timeout: float) -> None:
+        """Send what waits, for so many seconds at most: the process is about to end."""
+
+
+_broadcaster: list[Broadcaster] = []
+
+
+def get_broadcaster() -> Broadcaster | None:
+    """Who tells live pages; None where the host has none."""
+    return _broadcaster[0] if _broadcaster else None
+
+
+def use_broadcaster(broadcaster: Broadcaster | None) -> None:
+    """Have live pages told by this one from now on, or by nobody."""
+    _broadcaster[:] = [] if broadcaster is None else [broadcaster]
+
+
+def drain_broadcasts(timeout: float = 1.0) -> None:
+    """Let what waits to be told out before the process ends."""
+    if (broadcaster := get_broadcaster()) is not None:
+        broadcaster.drain(timeout)

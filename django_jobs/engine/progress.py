@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
+from typing import Any
 
-from django_jobs.engine import database, events
+from django_jobs.engine import database, events, ports
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -15,6 +17,7 @@ class ProgressBoard:
     def __init__(self) -> None:
         self._latest: dict[tuple[int, int], tuple[int, str | None]] = {}
         self._lock = threading.Lock()
+        self._organizations: dict[int, Any] = {}
 
     def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
         """Take the progress of (job, attempt); a message of None leaves the one before."""
@@ -25,6 +28,7 @@ class ProgressBoard:
     def drop(self, key: tuple[int, int]) -> None:
         """Forget an attempt that has ended."""
         self._latest.pop(key, None)
+        self._organizations.pop(key[0], None)
 
     def flush(self) -> set[tuple[int, int]]:
         """Write what is new and return the attempts that no longer own their job."""
@@ -32,8 +36,18 @@ class ProgressBoard:
             latest, self._latest = self._latest, {}
             lost = {key for key, value in latest.items() if not write(key, *value)}
         # Without the lock: receivers take their time.
-        events.progressed([key[0] for key in latest if key not in lost])
+        events.progressed(self._organizations_of([key[0] for key in latest if key not in lost]))
         return lost
+
+    def _organizations_of(self, pks: Collection[int]) -> dict[int, Any]:
+        """Whose jobs these are: asked once a job, and only where live pages are told."""
+        if ports.get_broadcaster() is None:
+            return dict.fromkeys(pks)
+        unknown = [pk for pk in pks if pk not in self._organizations]
+        if unknown:
+            rows = Job.objects.using(database.alias()).filter(pk__in=unknown)
+            self._organizations.update(rows.values_list("pk", "organization_id"))
+        return {pk: self._organizations[pk] for pk in pks if pk in self._organizations}
 
 
 def write(key: tuple[int, int], percent: int, message: str | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, duplicates, outputs
+from django_jobs.engine import database, duplicates, outputs, rollups
 from django_jobs.models import ExecutionLog, Job, JobDependency
 from django_jobs.statuses import TERMINAL
 
@@ -32,6 +32,8 @@ class Pruner:
             rows = list(self._next().values_list("pk", "status", "completed_at", "canceled_at")[:BATCH])
             if not rows:
                 self._after = 0
+                if self._cutoff() is None:
+                    rollups.forget_organization(self.organization_pk)
                 return 0
             self._after = rows[-1][0]
             cutoff = self._cutoff()

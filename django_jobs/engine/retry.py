@@ -43,7 +43,7 @@ def classify(error: BaseException) -> Verdict:
     """What this error means for the job, as CONTRACT's section on behaviour says."""
     text = readable(error)
     if isinstance(error, RetryableRefusal):
-        return Verdict(kind=TRANSIENT, text=text, retry_after=error.retry_after)
+        return Verdict(kind=TRANSIENT, text=text, retry_after=_bounded(error.retry_after, MAX_BACK_OFF))
     if isinstance(error, TransientError):
         return Verdict(kind=TRANSIENT, text=text)
     if isinstance(error, JobsError | ValidationError | DjangoPermissionDenied | ObjectDoesNotExist | Http404):
@@ -56,6 +56,13 @@ def classify(error: BaseException) -> Verdict:
 
 def readable(error: BaseException) -> str:
     """The text that tenants may read: what was meant for them, else the class name (it may quote secrets)."""
+    try:
+        return _readable(error)
+    except Exception:  # noqa: BLE001  (a text that cannot be made, as of a ValidationError whose params do not fit)
+        return type(error).__name__
+
+
+def _readable(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, ValidationError):
         return clean_text("; ".join(error.messages), 4000)
@@ -101,4 +108,8 @@ def _retry_after(headers: Any) -> float | None:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError):
             return None
-    return min(max(seconds, 0.0), float(jobs_settings.MAX_RETRY_AFTER)) if math.isfinite(seconds) else None
+    return _bounded(seconds, float(jobs_settings.MAX_RETRY_AFTER))
+
+
+def _bounded(seconds: float, most: float) -> float | None:
+    return min(max(seconds, 0.0), most) if math.isfinite(seconds) else None

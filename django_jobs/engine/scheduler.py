@@ -15,14 +15,29 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, dependencies, dispatch, duplicates, leases, reconciliation, retention, tenancy
+from django_jobs.engine import (
+    database,
+    dependencies,
+    dispatch,
+    duplicates,
+    leases,
+    reconciliation,
+    replays,
+    retention,
+    rollups,
+    tenancy,
+)
 from django_jobs.models import EngineLease, Worker
 
 logger = logging.getLogger("django_jobs")
 
 RETENTION_PAUSE = 60.0
+#: The more events are counted at once, the fewer rows are written.
+ROLLUP_PAUSE = 5.0
 WORKER_FORGOTTEN_SECONDS = 120
 LEADER_SECONDS = 10.0
+#: Duties that have something to do at most ticks.
+FREQUENT = frozenset({"dispatch", "replay", "roll_up"})
 
 
 class Scheduler:
@@ -33,7 +48,7 @@ class Scheduler:
         self._steady_since: float | None = None
         self._last_tick: float | None = None
         self._pruner = retention.Pruner()
-        self._next_pruning = 0.0
+        self._next_pruning = self._next_forgetting = self._next_rolling_up = 0.0
         self._tickets = reconciliation.TicketWatch()
         self._orphans = tenancy.OrphanWatch()
         self._failing: set[str] = set()
@@ -102,11 +117,14 @@ class Scheduler:
 
     def _duties(self) -> dict[str, Callable[[], int]]:
         return {
-            "dispatch": dispatch.wake,
+            "dispatch": dispatch.tend,
             "rescue_expired": self._rescue,
             "reissue_tickets": self._tickets.reissue_lost,
             "follow_up": dependencies.follow_up,
             "bury_orphans": self._orphans.bury,
+            "replay": replays.work_off,
+            "roll_up": self._roll_up,
+            "forget_activity": self._forget_activity,
             "prune": self._prune,
             "forget_duplicates": duplicates.forget_expired,
             "forget_workers": forget_workers,
@@ -114,6 +132,22 @@ class Scheduler:
 
     def _rescue(self) -> int:
         return leases.rescue_expired() if self.is_steady() else 0
+
+    def _roll_up(self) -> int:
+        if time.monotonic() < self._next_rolling_up:
+            return 0
+        count = rollups.catch_up()
+        if rollups.behind() < rollups.BATCH:
+            self._next_rolling_up = time.monotonic() + ROLLUP_PAUSE
+        return count
+
+    def _forget_activity(self) -> int:
+        if time.monotonic() < self._next_forgetting:
+            return 0
+        count = rollups.forget_old()
+        if not count:
+            self._next_forgetting = time.monotonic() + RETENTION_PAUSE
+        return count
 
     def _prune(self) -> int:
         if time.monotonic() < self._next_pruning:
@@ -133,7 +167,7 @@ class Scheduler:
             return 0
         self._failing.discard(name)
         if count:
-            logger.log(logging.DEBUG if name == "dispatch" else logging.INFO, "event=%s count=%s", name, count)
+            logger.log(logging.DEBUG if name in FREQUENT else logging.INFO, "event=%s count=%s", name, count)
         return count
 
     def _complain(self, name: str, error: Exception) -> None:

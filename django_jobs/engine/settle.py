@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from django.db import DatabaseError
+from dataclasses import replace
+from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, dispatch, outcomes, retry
+from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.exceptions import RetryLater
-from django_jobs.models import Job
+from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
+WORKER_LOST: Final = "Worker lost"
+LARGE_BYTES: Final = 1_048_576
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 
@@ -36,19 +39,25 @@ def _halving(items: Sequence[outcomes.Outcome], store: Callable[[Sequence[Any]],
         return 0
     try:
         return len(store(items))
-    except DatabaseError as error:
+    except Exception as error:  # whatever it is, the others of the set have no part in it
         if database.is_lost_connection(error) or database.is_lost_race(error):
             raise
+        database.mend_connections()
         if len(items) == 1:
-            return len(_refuse_result(items[0], error, worker_name))
+            return len(_settle_others([refused(items[0], error)], worker_name))
     middle = len(items) // 2
     return _halving(items[:middle], store, worker_name) + _halving(items[middle:], store, worker_name)
 
 
-def _refuse_result(item: outcomes.Outcome, error: Exception, worker_name: str) -> list[Moved]:
+def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
+    """What becomes of an end that the database does not take."""
     text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
-    raised = outcomes.Raised(claimed=item.claimed, kind=retry.PERMANENT, text=text, traceback=retry.readable(error))
-    return _settle_others([raised], worker_name)
+    return outcomes.Raised(claimed=item.claimed, kind=retry.PERMANENT, text=text, traceback=retry.readable(error))
+
+
+def is_large(item: outcomes.Outcome) -> bool:
+    """Whether the result is so large that a database may hang up on it instead of refusing it, as MariaDB does."""
+    return isinstance(item, outcomes.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
 
 
 def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> list[Moved]:
@@ -64,6 +73,7 @@ def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> li
                 "output_reference": item.output_reference,
                 "error_message": "",
                 "error_type": "",
+                "error_fingerprint": "",
                 "started_at": After(item.started - now),
                 "completed_at": After(item.started + item.seconds - now),
                 "lease_expires_at": None,
@@ -80,7 +90,7 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
         by_pk = {item.claimed.pk: item for item in items}
         jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()})
         moved = move(
-            [_move_for(job, by_pk[job.pk]) for job in jobs],
+            [_begun(_move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs],
             sources=[Status.RUNNING],
             actor="worker",
             worker_name=worker_name,
@@ -117,7 +127,7 @@ def _move_for(job: Job, item: outcomes.Outcome) -> Move:
             values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
             return _to(job, Status.PENDING, values, item.text)
         case outcomes.Raised(kind=retry.PERMANENT):
-            values = {**_ENDED, **_error(retry.PERMANENT, item.text), "completed_at": NOW}
+            values = {**_ENDED, **_error(retry.PERMANENT, item.text, item.traceback), "completed_at": NOW}
             return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
         case outcomes.Raised():
             return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after)
@@ -127,12 +137,19 @@ def _move_for(job: Job, item: outcomes.Outcome) -> Move:
             raise TypeError(f"unknown outcome {item!r}")
 
 
+def _begun(item: Move, ended: outcomes.Outcome) -> Move:
+    """With the moment at which the handler began, where the job's new status keeps one; the claim came before it."""
+    if not ended.started or "started_at" in item.values:
+        return item
+    return replace(item, values={**item.values, "started_at": After(ended.started - time.monotonic())})
+
+
 def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: str = "") -> Move:
     return Move(pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values)
 
 
-def _error(kind: str, text: str) -> dict[str, Any]:
-    return {"error_type": kind, "error_message": text}
+def _error(kind: str, text: str, traceback: str = "") -> dict[str, Any]:
+    return {"error_type": kind, "error_message": text, "error_fingerprint": fingerprint(text, traceback)}
 
 
 def _canceled(job: Job, traceback: str = "") -> Move:
@@ -144,9 +161,15 @@ def _back_to_queue(job: Job, text: str) -> Move:
     return _to(job, Status.QUEUED, values, text)
 
 
-def _lost(job: Job, text: str) -> Move:
+def _lost(job: Job, reason: str) -> Move:
     # The first loss is probably the machine's fault, a second one the job's.
-    return _retry(job, Status.FAILED, text, "", 0.0 if job.retry_count == 0 else None)
+    retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
+    return _retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after)
+
+
+def _was_lost_before(job: Job) -> bool:
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, to_status=Status.FAILED)
+    return logs.filter(message__startswith=WORKER_LOST).exists()
 
 
 def _timed_out(job: Job, traceback: str) -> Move:
@@ -155,7 +178,9 @@ def _timed_out(job: Job, traceback: str) -> Move:
 
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
     """Failed or Timed Out, with the moment of the next try while retries remain."""
-    values = {**_ENDED, **_error(retry.TRANSIENT, text), "next_retry_at": None, "ready_at": None}
+    # Where a timeout struck tells nothing of its kind.
+    error = _error(retry.TRANSIENT, text, traceback if status == Status.FAILED else "")
+    values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
     if job.retry_count < job.max_retries:
         delay = retry_after
         if delay is None:
@@ -180,9 +205,9 @@ def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: str, wor
     return move(moves, sources=[Status.FAILED, Status.TIMED_OUT], actor=actor, worker_name=worker_name)
 
 
-def settle_lost(lost: Sequence[tuple[int, int]], text: str, worker_name: str, actor: str = "worker") -> list[Moved]:
+def settle_lost(lost: Sequence[tuple[int, int]], reason: str, worker_name: str, actor: str = "worker") -> list[Moved]:
     """Attempts (job, attempt) whose worker died or fell silent: Failed, or Dead Letter when retries are spent."""
-    return _end_unreported(lost, lambda job: _lost(job, text), worker_name, actor)
+    return _end_unreported(lost, lambda job: _lost(job, reason), worker_name, actor)
 
 
 def settle_timed_out(overdue: Sequence[tuple[int, int]], worker_name: str) -> list[Moved]:

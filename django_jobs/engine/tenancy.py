@@ -14,6 +14,7 @@ from django.db.models.signals import post_save
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import backlog, database, dispatch
+from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import AbstractOrganization, Job, JobDependency, get_organization_model
 from django_jobs.statuses import WAITING, Status
@@ -88,6 +89,7 @@ def _bury(pks: list[int]) -> int:
     """End these jobs, and what waits for them with the same reason instead of naming a parent."""
     descendants = _waiting_descendants(pks)
     values = {"error_message": NOT_FOUND, "error_type": "Permanent", "completed_at": NOW, "next_retry_at": None}
+    values["error_fingerprint"] = fingerprint(NOT_FOUND)
     moves = [
         Move(pk=pk, to_status=Status.DEAD_LETTER, message=NOT_FOUND, values=values)
         for pk in sorted(descendants | set(pks))

@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
                 ),
                 ("error_message", models.TextField(blank=True)),
                 ("error_type", models.CharField(blank=True, max_length=9)),
+                ("error_fingerprint", models.CharField(blank=True, editable=False, max_length=64)),
                 ("retry_count", models.PositiveSmallIntegerField(default=0)),
                 ("max_retries", models.PositiveSmallIntegerField(default=5)),
                 ("retry_delay", models.PositiveIntegerField(default=60)),
@@ -420,6 +421,73 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="TypeActivity",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("span", models.PositiveIntegerField(choices=[(60, "Minute"), (3600, "Hour"), (86400, "Day")])),
+                ("starts_at", models.DateTimeField()),
+                ("job_type", models.CharField(max_length=100)),
+                ("submitted", models.PositiveIntegerField(default=0)),
+                ("started", models.PositiveIntegerField(default=0)),
+                ("completed", models.PositiveIntegerField(default=0)),
+                ("failed", models.PositiveIntegerField(default=0)),
+                ("died", models.PositiveIntegerField(default=0)),
+                ("canceled", models.PositiveIntegerField(default=0)),
+                ("run_seconds", models.FloatField(default=0.0)),
+                ("run_histogram", models.JSONField(default=dict)),
+                ("wait_seconds", models.FloatField(default=0.0)),
+                ("wait_histogram", models.JSONField(default=dict)),
+            ],
+            options={"verbose_name_plural": "type activity"},
+        ),
+        migrations.CreateModel(
+            name="OrganizationActivity",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("span", models.PositiveIntegerField(choices=[(60, "Minute"), (3600, "Hour"), (86400, "Day")])),
+                ("starts_at", models.DateTimeField()),
+                ("job_type", models.CharField(max_length=100)),
+                ("submitted", models.PositiveIntegerField(default=0)),
+                ("started", models.PositiveIntegerField(default=0)),
+                ("completed", models.PositiveIntegerField(default=0)),
+                ("failed", models.PositiveIntegerField(default=0)),
+                ("died", models.PositiveIntegerField(default=0)),
+                ("canceled", models.PositiveIntegerField(default=0)),
+                ("run_seconds", models.FloatField(default=0.0)),
+                ("run_histogram", models.JSONField(default=dict)),
+                ("wait_seconds", models.FloatField(default=0.0)),
+                ("wait_histogram", models.JSONField(default=dict)),
+                ("organization_name", models.CharField(max_length=140)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=organization_model_name(),
+                    ),
+                ),
+            ],
+            options={"verbose_name_plural": "organization activity"},
+        ),
+        migrations.AddConstraint(
+            model_name="typeactivity",
+            constraint=models.UniqueConstraint(
+                fields=("span", "starts_at", "job_type"), name="djobs_type_activity_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="organizationactivity",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "span", "starts_at", "job_type"), name="djobs_org_activity_once"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="organizationactivity",
+            index=models.Index(fields=["span", "starts_at"], name="djobs_org_activity_age"),
+        ),
         migrations.AddConstraint(
             model_name="jobdependency",
             constraint=models.UniqueConstraint(fields=("child", "parent"), name="djobs_dependency_once"),
@@ -448,7 +516,51 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="job",
-            index=models.Index(fields=["organization", "-id"], name="djobs_org_newest"),
+            index=models.Index(fields=["organization", "-id", "status"], name="djobs_org_newest"),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(fields=["job_type", "organization", "-id", "status"], name="djobs_type_newest"),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("status__in", ["Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"])),
+                fields=["status", "-id", "organization"],
+                name="djobs_status_newest",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("ready_at__isnull", True), ("status", "Pending")),
+                fields=["organization", "-id"],
+                name="djobs_blocked",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("priority", 1), _negated=True),
+                fields=["priority", "-id", "status"],
+                name="djobs_priority_newest",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("owner_name", ""), _negated=True),
+                fields=["owner_name", "-id", "status"],
+                name="djobs_owner_newest",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("status", "Dead Letter")),
+                fields=["job_type", "error_fingerprint", "-id"],
+                name="djobs_dead_letters",
+            ),
         ),
         migrations.AddIndex(
             model_name="job",

@@ -7,7 +7,9 @@ from typing import Any, Final
 from django.db import migrations
 
 # MariaDB has no partial indexes: Django makes full ones there. For most that is only larger; the dispatcher's walk
-# would wade through finished jobs, so there a generated column, NULL while a job is not ready, leads its index.
+# would wade through finished jobs, so there a generated column, NULL while a job is not ready, leads its index. A move
+# writes only the indexes whose columns it changes there, so that of those with the status one is enough; and one by
+# organization serves what waits for others, too.
 MARIADB_INDEXES: Final = (
     (
         "ALTER TABLE django_jobs_job ADD COLUMN ready_priority smallint AS "
@@ -15,6 +17,21 @@ MARIADB_INDEXES: Final = (
     ),
     "DROP INDEX djobs_ready_lanes ON django_jobs_job",
     "CREATE INDEX djobs_ready_lanes ON django_jobs_job (ready_priority, organization_id, job_type_id, ready_at, id)",
+    "DROP INDEX djobs_status_newest ON django_jobs_job",
+    "DROP INDEX djobs_blocked ON django_jobs_job",
+    *(
+        statement
+        for name, columns in (
+            ("djobs_org_newest", "organization_id, id DESC"),
+            ("djobs_type_newest", "job_type_id, organization_id, id DESC"),
+            ("djobs_priority_newest", "priority, id DESC"),
+            ("djobs_owner_newest", "owner_name, id DESC"),
+        )
+        for statement in (
+            f"DROP INDEX {name} ON django_jobs_job",
+            f"CREATE INDEX {name} ON django_jobs_job ({columns})",
+        )
+    ),
 )
 
 POSTGRESQL_STORAGE: Final = (

@@ -14,9 +14,13 @@ from django_jobs.models.organization import (
     Organization,
     get_organization_model,
 )
+from django_jobs.models.pages import DeadLetter, Monitor
+from django_jobs.models.replay import Replay
+from django_jobs.models.rollup import OrganizationActivity, Span, TypeActivity
 
 __all__ = [
     "AbstractOrganization",
+    "DeadLetter",
     "DependencyTask",
     "DuplicateGate",
     "DuplicateKey",
@@ -27,7 +31,12 @@ __all__ = [
     "JobDependency",
     "JobType",
     "Membership",
+    "Monitor",
     "Organization",
+    "OrganizationActivity",
+    "Replay",
+    "Span",
+    "TypeActivity",
     "Worker",
     "get_organization_model",
 ]

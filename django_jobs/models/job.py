@@ -85,6 +85,8 @@ class Job(models.Model):
     result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
     error_message = models.TextField(blank=True)
     error_type = models.CharField(max_length=9, blank=True)
+    #: Equal for errors that differ only in numbers, ids and the like (``engine.fingerprints``).
+    error_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     retry_count = models.PositiveSmallIntegerField(default=0)
     max_retries = models.PositiveSmallIntegerField(default=5)
     retry_delay = models.PositiveIntegerField(default=60)
@@ -126,6 +128,8 @@ class Job(models.Model):
             ),
         ]
         # MariaDB has no partial indexes: the migration gives it full ones of other shapes under these names.
+        # Where the status comes last, it decides in the index which rows are worth a visit. That costs nothing: a move
+        # writes every index of its row anyhow.
         indexes = [
             # The dispatcher's walk over the backlog, lane by lane.
             models.Index(
@@ -138,7 +142,37 @@ class Job(models.Model):
                 fields=["status", "organization"], condition=Q(status__in=sorted(IN_FLIGHT)), name="djobs_in_flight"
             ),
             # An organization's newest jobs, page by page.
-            models.Index(fields=["organization", "-id"], name="djobs_org_newest"),
+            models.Index(fields=["organization", "-id", "status"], name="djobs_org_newest"),
+            # A job type's jobs, and an organization's newest of a type: lists, counts, the rate limit.
+            models.Index(fields=["job_type", "organization", "-id", "status"], name="djobs_type_newest"),
+            # The newest in one of the statuses that are rare, which a walk over all jobs would not find.
+            models.Index(
+                fields=["status", "-id", "organization"],
+                condition=Q(status__in=["Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"]),
+                name="djobs_status_newest",
+            ),
+            # What waits for other jobs, and so is in no lane.
+            models.Index(
+                fields=["organization", "-id"],
+                condition=Q(status=Status.PENDING, ready_at__isnull=True),
+                name="djobs_blocked",
+            ),
+            # The newest of an unusual priority.
+            models.Index(
+                fields=["priority", "-id", "status"],
+                condition=~Q(priority=Priority.NORMAL),
+                name="djobs_priority_newest",
+            ),
+            # A user's newest jobs; the name outlives the user.
+            models.Index(
+                fields=["owner_name", "-id", "status"], condition=~Q(owner_name=""), name="djobs_owner_newest"
+            ),
+            # Dead letters of one type in groups of like errors.
+            models.Index(
+                fields=["job_type", "error_fingerprint", "-id"],
+                condition=Q(status=Status.DEAD_LETTER),
+                name="djobs_dead_letters",
+            ),
             # Emptying `owner` when a user is deleted.
             models.Index(fields=["owner"], condition=Q(owner__isnull=False), name="djobs_owned"),
         ]

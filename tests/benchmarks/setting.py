@@ -53,10 +53,10 @@ def fill_backlog(jobs: int) -> None:
                     job_type_id, organization_id, organization_name, owner_name, status, priority, progress,
                     progress_message, input_parameters, metadata, output_reference, error_message, error_type,
                     retry_count, max_retries, retry_delay, job_hash, timeout_seconds, created_at, canceled_by,
-                    has_children, is_orphaned,
+                    has_children, is_orphaned, error_fingerprint,
                     attempt, worker_name, ready_at)
                 SELECT 'nothing', %s, %s, '', 'Pending', 1, 0, '', '{{}}', '{{}}', '', '', '', 0, 5, 60, '', 60,
-                    now(), '', false, false, 0, '', now()
+                    now(), '', false, false, '', 0, '', now()
                 FROM generate_series(1, %s)
                 """,
                 [organization.pk, organization.name, jobs // len(organizations)],

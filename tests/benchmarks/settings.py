@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from example_project.settings import *  # noqa: F403
@@ -14,3 +15,5 @@ LOGGING: dict[str, Any] = {  # type: ignore[no-redef]
     "root": {"handlers": ["console"], "level": "WARNING"},
 }
 DJANGO_JOBS = {"HANDLER_MODULES": ("tests.benchmarks.handlers",)}
+if os.environ.get("DJANGO_JOBS_BENCH_LAYER") == "0":
+    CHANNEL_LAYERS: dict[str, Any] = {}  # type: ignore[no-redef]

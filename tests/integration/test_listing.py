@@ -10,9 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_status, list_jobs
-from django_jobs.engine import database
+from django_jobs.engine import database, listing
+from django_jobs.engine.listing import capped_count, created_between
 from django_jobs.exceptions import JobNotFound
-from django_jobs.models import Organization
+from django_jobs.models import Job, Organization
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
@@ -124,6 +125,88 @@ def test_an_entry_is_the_jobs_status() -> None:
     assert listed == [get_job_status(status.job_id) for status in listed]
     assert [status.waiting_for for status in listed] == ["run_at", None, "dependency", "window", "window"]
     assert listed[2].depends_on == [job.name for job in parents]
+
+
+@pytest.mark.parametrize(("jobs", "counted"), [(1, (1, False)), (2, (2, False)), (3, (2, True))])
+def test_counting_ends_at_a_cap(jobs: int, counted: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MAX_COUNT", 2)
+    kind, organization = make_job_type(), make_organization()
+    for _ in range(jobs):
+        pending_job(kind, organization)
+    assert capped_count(Job.objects.all()) == capped_count(Job.objects.order_by("created_at")) == counted
+
+
+MOMENT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def hourly(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Jobs submitted one hour after the other from MOMENT, looked for as closely as can be."""
+    monkeypatch.setattr(listing, "_NEAR", 1)
+    kind, organization = make_job_type(), make_organization()
+    jobs = [pending_job(kind, organization) for _ in range(12)]
+    for hours, job in enumerate(jobs):
+        Job.objects.filter(pk=job.pk).update(created_at=MOMENT + dt.timedelta(hours=hours))
+    return jobs
+
+
+def created(after: float | None = None, before: float | None = None) -> list[Job]:
+    """The jobs that were submitted between so many hours after MOMENT."""
+    ends = [None if hours is None else MOMENT + dt.timedelta(hours=hours) for hours in (after, before)]
+    return list(created_between(Job.objects.order_by("pk"), *ends))
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "found"),
+    [
+        (None, None, slice(None)),
+        (3, None, slice(3, None)),
+        (3.1, None, slice(4, None)),
+        (None, 3, slice(0, 3)),
+        (None, 3.1, slice(0, 4)),
+        (2, 5, slice(2, 5)),
+        (11, None, slice(11, None)),
+        (11.5, None, slice(0, 0)),
+        (-1, None, slice(None)),
+        (None, -1, slice(0, 0)),
+        (None, 0, slice(0, 0)),
+        (None, 99, slice(None)),
+        (5, 2, slice(0, 0)),
+    ],
+)
+def test_jobs_are_found_by_when_they_were_submitted(
+    after: float | None, before: float | None, found: slice, hourly: list[Job]
+) -> None:
+    assert created(after, before) == hourly[found]
+
+
+def test_jobs_that_are_gone_are_no_obstacle(hourly: list[Job]) -> None:
+    Job.objects.filter(pk__in=[job.pk for job in hourly[2:9]]).delete()
+    assert created(3, 10) == hourly[9:10]
+
+
+def test_uneven_times_are_no_obstacle(hourly: list[Job]) -> None:
+    Job.objects.filter(pk=hourly[0].pk).update(created_at=MOMENT - dt.timedelta(days=3650))
+    assert created(2, 5) == hourly[2:5]
+
+
+def test_ids_and_times_may_be_a_little_out_of_step(hourly: list[Job]) -> None:
+    first, second = hourly[4:6]
+    Job.objects.filter(pk=first.pk).update(created_at=MOMENT + dt.timedelta(hours=5, seconds=30))
+    Job.objects.filter(pk=second.pk).update(created_at=MOMENT + dt.timedelta(hours=5, seconds=20))
+    assert created(5, 5.005) == []
+    assert created(5 + 25 / 3600, 5.5) == [first]
+    assert created(4.5, 5 + 25 / 3600) == [second]
+
+
+def test_without_jobs_none_was_submitted() -> None:
+    assert created(0, 1) == []
+
+
+def test_looking_for_a_moment_takes_a_bounded_number_of_statements(hourly: list[Job]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        created(2, 5)
+    assert len(queries) <= 2 * (listing._LOOKUPS + 2) + 1
 
 
 def statements(**filters: Any) -> int:

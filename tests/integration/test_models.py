@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
-from django_jobs.models import Job, JobType, Membership, Organization, get_organization_model
+from django_jobs.models import ExecutionLog, Job, JobType, Membership, Organization, get_organization_model
 from django_jobs.statuses import Priority
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
@@ -170,3 +170,27 @@ def test_a_job_type_takes_its_defaults_from_the_settings(settings: Any) -> None:
 
 def test_the_migrations_are_complete() -> None:
     call_command("makemigrations", "django_jobs", check=True, dry_run=True, verbosity=0)
+
+
+JOB_FIELDS = """job_type organization organization_name owner owner_name status priority progress progress_message
+    input_parameters metadata output_reference result error_message error_type retry_count max_retries next_retry_at
+    run_at depends_on job_hash timeout_seconds created_at queued_at started_at completed_at canceled_at canceled_by
+    cancel_requested_at attempt worker_name lease_expires_at"""
+JOB_TYPE_FIELDS = """type_name display_name description handler_method default_timeout default_priority max_retries
+    retry_delay is_enabled is_paused requires_permission deduplication_window rate_limit rate_limit_window"""
+LOG_FIELDS = "job from_status to_status timestamp actor message attempt worker_name traceback"
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"), [(Job, JOB_FIELDS), (JobType, JOB_TYPE_FIELDS), (ExecutionLog, LOG_FIELDS)]
+)
+def test_a_model_has_the_fields_of_the_contract(model: Any, fields: str) -> None:
+    assert set(fields.split()) <= {field.name for field in model._meta.get_fields()}
+
+
+def test_a_job_types_defaults_are_those_of_the_contract(settings: Any) -> None:
+    settings.DJANGO_JOBS = {}
+    kind = JobType()
+    assert (kind.default_timeout, kind.default_priority, kind.max_retries, kind.retry_delay) == (300, 1, 5, 60)
+    assert (kind.is_enabled, kind.is_paused, kind.requires_permission) == (True, False, "")
+    assert (kind.deduplication_window, kind.rate_limit) == (300, None)

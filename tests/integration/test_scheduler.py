@@ -115,7 +115,7 @@ def test_a_failing_duty_stops_no_other(clock: Clock, monkeypatch: pytest.MonkeyP
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatch, "wake", fail)
+    monkeypatch.setattr(dispatch, "tend", fail)
     Worker.objects.create(name="old", pid=1, hostname="h", queues="", started_at=LONG_AGO, last_seen=LONG_AGO)
     assert Scheduler("one").tick() == {"forget_workers": 1}
 
@@ -129,7 +129,7 @@ def test_a_failing_duty_is_reported_once(
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatch, "wake", fail)
+    monkeypatch.setattr(dispatch, "tend", fail)
     monkeypatch.setattr("django_jobs.engine.scheduler.logger.propagate", True)
     leader = Scheduler("one")
     leader.tick()

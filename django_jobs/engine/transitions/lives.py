@@ -9,6 +9,7 @@ NEW_LIFE: Final[dict[str, Any]] = {
     "next_retry_at": None,
     "error_message": "",
     "error_type": "",
+    "error_fingerprint": "",
     "result": None,
     "output_reference": "",
     "progress": 0,

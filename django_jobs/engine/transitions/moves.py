@@ -55,6 +55,7 @@ class Moved:
     worker_name: str
     has_children: bool = False
     log_id: int = 0
+    organization_id: Any = None
 
     @property
     def job_id(self) -> str:

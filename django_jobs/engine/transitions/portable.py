@@ -101,4 +101,5 @@ def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str,
         worker_name,
         job.has_children,
         log_id,
+        job.organization_id,
     )

@@ -53,7 +53,7 @@ def _travel(name: str, values: list[Any]) -> tuple[_Way, list[Any]]:
     if first is INCREMENT:
         return _Way(name, "increment", is_shared=True), []
     if any(isinstance(value, After) for value in values):
-        values = [value.seconds if isinstance(value, After) else None for value in values]
+        values = [float(value.seconds) if isinstance(value, After) else None for value in values]
         if all(seconds == 0 for seconds in values):
             return _Way(name, "now", is_shared=True), []
         how = "after"
@@ -115,7 +115,7 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
             RETURNING id, job_id
         ){tasks if may_end else ""}
         SELECT moved.id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children,
-            logged.id
+            logged.id, organization_id
         FROM moved JOIN logged ON logged.job_id = moved.id
     """  # noqa: S608  (names come from the models)
 

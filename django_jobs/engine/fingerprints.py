@@ -1,0 +1,53 @@
+"""Telling like errors from others: what is left of a message without numbers, ids and whatever else it quotes.
+
+Pure: no database. A fingerprint is a hash, so that it tells nobody what only the traceback may tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+#: Of a longer message the beginning is enough.
+MAX_MESSAGE: Final = 2_000
+#: In this order: what quotes goes first, else its content would be folded piece by piece.
+_FOLDED: Final = (
+    (re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|`[^`\n]*`"), "<quoted>"),
+    # An apostrophe inside a word quotes nothing.
+    (re.compile(r"(?<!\w)'[^'\n]*'(?!\w)"), "<quoted>"),
+    (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,;)>\]]+", re.IGNORECASE), "<url>"),
+    (re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "<mail>"),
+    (re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}[\\/]?|(?<![\w.])[\\/][\w@+~-]+\.\w+"), "<path>"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<id>"),
+    # Hexadecimal only with a digit in it, so that words stay.
+    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b[A-Z][A-Z0-9]*(?:-\d+)+\b"), "<id>"),
+    (re.compile(r"[-+]?\d+(?:[.,:]\d+)*"), "<n>"),
+    (re.compile(r"\s+"), " "),
+)
+_FRAME: Final = '  File "'
+
+
+def fingerprint(message: str, traceback: str = "") -> str:
+    """Equal for like errors: of the exception that the traceback ends with, or of the message alone."""
+    text = fold(exception_in(traceback) or message)
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def fold(message: str) -> str:
+    """The message with what varies from one time to the next replaced by what kind of thing it was."""
+    folded = message[:MAX_MESSAGE]
+    for pattern, kind in _FOLDED:
+        folded = pattern.sub(kind, folded)
+    return folded.strip()
+
+
+def exception_in(traceback: str) -> str:
+    """``class: message`` of the exception that a traceback ends with; empty where there is none."""
+    _, frame, rest = traceback.rpartition(_FRAME)
+    lines = iter(rest.splitlines()[1:] if frame else [])
+    # Source lines, marks and notes of repetition are indented; the exception is not.
+    first = next((line for line in lines if line[:1].strip() and not line.startswith("[")), "")
+    return "\n".join([first, *lines]).strip()

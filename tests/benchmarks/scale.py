@@ -1,0 +1,224 @@
+"""What reading and acting cost with a long history, beside a short one. Prints times; asserts nothing.
+
+    createdb scale
+    export DATABASE_URL=postgres://postgres@127.0.0.1/scale REDIS_URL=redis://127.0.0.1:6379/9
+    export DJANGO_SETTINGS_MODULE=tests.benchmarks.settings
+    python -m django migrate && python -m tests.benchmarks.scale [10000 1000000]
+
+Given only sizes, it fills the database with each (some minutes for a million) and compares. ``measure`` measures what
+is there. The broker is one in memory.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import django
+
+django.setup()
+
+from django.db import connection, transaction
+
+from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
+from django_jobs.engine import announcements, database, dispatch, limits
+from django_jobs.engine.claim import claim
+from django_jobs.engine.listing import capped_count, created_between
+from django_jobs.engine.outcomes import Returned
+from django_jobs.engine.ports import Ticket, use_broker
+from django_jobs.engine.settle import settle
+from django_jobs.engine.status import describe_all
+from django_jobs.engine.transitions import Move, move
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.statuses import Priority, Status
+from django_jobs.testing.memory_broker import MemoryBroker
+from tests.benchmarks import history
+
+SIZES: Final = (10_000, 1_000_000)
+TIMES: Final = 15
+SET: Final = 100
+LARGE, SMALL = "SCALE-0000", "SCALE-0005"
+COMMON_TYPE, RARE_TYPE, UNUSED_TYPE = "type_00", "type_49", "type_unused"
+
+
+class Case:
+    """Something to measure; ``prepare`` makes its argument, which is not timed; ``undo`` rolls it back."""
+
+    def __init__(
+        self, act: Callable[..., Any], prepare: Callable[[], Any] | None = None, *, undo: bool = False
+    ) -> None:
+        self.act = act
+        self.prepare = prepare
+        self.undo = undo
+        self.statements = 0
+
+    def measure(self) -> tuple[float, int]:
+        """(milliseconds at the median, statements)."""
+        times = [self._once() for _ in range(TIMES)]
+        self.statements = 0
+        self._once(self._counted)
+        return statistics.median(times) * 1_000, self.statements
+
+    def _counted(self, *arguments: Any) -> None:
+        def count(execute: Callable[..., Any], *args: Any) -> Any:
+            self.statements += 1
+            return execute(*args)
+
+        with connection.execute_wrapper(count):
+            self.act(*arguments)
+
+    def _once(self, act: Callable[..., Any] | None = None) -> float:
+        if not self.undo:
+            return self._timed(act or self.act)
+        with transaction.atomic():
+            seconds = self._timed(act or self.act)
+            transaction.set_rollback(True)
+        return seconds
+
+    def _timed(self, act: Callable[..., Any]) -> float:
+        arguments = () if self.prepare is None else (self.prepare(),)
+        started = time.perf_counter()
+        act(*arguments)
+        return time.perf_counter() - started
+
+
+def page(**filters: Any) -> Case:
+    """The first page of what a filter leaves, with all that is told of each job."""
+    return Case(lambda: describe_all(list(Job.objects.filter(**filters).order_by("-pk")[:20])))
+
+
+def count(**filters: Any) -> Case:
+    return Case(lambda: capped_count(Job.objects.filter(**filters)))
+
+
+def between(days_ago: float, days: float, **filters: Any) -> Case:
+    def look() -> None:
+        start = database.now() - (days_ago * history.DAY)
+        rows = created_between(Job.objects.filter(**filters), start, start + days * history.DAY)
+        describe_all(list(rows.order_by("-pk")[:20]))
+
+    return Case(look)
+
+
+def empty_broker() -> None:
+    use_broker(MemoryBroker())
+
+
+def full_broker() -> None:
+    broker = MemoryBroker()
+    broker.push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(SET)])
+    use_broker(broker)
+
+
+def newest(status: str, **filters: Any) -> Job:
+    return Job.objects.filter(status=status, **filters).order_by("-pk")[0]
+
+
+def tickets() -> list[Ticket]:
+    jobs = Job.objects.filter(status=Status.PENDING, ready_at__isnull=False).order_by("-pk")[:SET]
+    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=dispatch._QUEUED) for job in jobs]
+    moved = move(moves, sources=[Status.PENDING], actor="system")
+    return [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
+
+
+def ended() -> list[Returned]:
+    return [Returned(claimed=item, result=None, started=time.monotonic()) for item in claim(tickets(), "scale")]
+
+
+def cases() -> dict[str, Case]:
+    """Everything that is measured, by what is printed for it."""
+    large, small = Organization.objects.get(name=LARGE).pk, Organization.objects.get(name=SMALL).pk
+    kind = JobType.objects.get(pk=COMMON_TYPE)
+    kind.rate_limit, kind.rate_limit_window = 1_000, 60
+    total = Job.objects.count()
+    middle, offset = Job.objects.order_by("pk")[total // 2], min(10_000, total - 20)
+    return {
+        "submit, broker full": Case(lambda _: submit_job(COMMON_TYPE, SMALL, {"a": 1}), full_broker),
+        "submit, broker empty": Case(lambda _: submit_job(COMMON_TYPE, SMALL, {"a": 1}), empty_broker),
+        "rate limit look-up": Case(lambda: limits._seconds_until_free(kind, large, 1)),
+        "waiting of one organization": Case(lambda: limits.waiting(large, 10_000)),
+        "status": Case(lambda: get_job_status(middle.name)),
+        "history": Case(lambda: get_job_history(middle.name)),
+        "page": Case(list_jobs),
+        "page large": page(organization=large),
+        "page large Completed": page(organization=large, status="Completed"),
+        "page large Pending": page(organization=large, status="Pending"),
+        "page large Running": page(organization=large, status="Running"),
+        "page large Dead Letter": page(organization=large, status="Dead Letter"),
+        "page large Canceled": page(organization=large, status="Canceled"),
+        "page small Completed": page(organization=small, status="Completed"),
+        "page small Pending": page(organization=small, status="Pending"),
+        "page small Dead Letter": page(organization=small, status="Dead Letter"),
+        "page large common type": page(organization=large, job_type=COMMON_TYPE),
+        "page large rare type": page(organization=large, job_type=RARE_TYPE),
+        "page large unused type": page(organization=large, job_type=UNUSED_TYPE),
+        "page small rare type": page(organization=small, job_type=RARE_TYPE),
+        "page Completed common type": page(status="Completed", job_type=COMMON_TYPE),
+        "page Completed rare type": page(status="Completed", job_type=RARE_TYPE),
+        "page Pending rare type": page(status="Pending", job_type=RARE_TYPE),
+        "page Pending unused type": page(status="Pending", job_type=UNUSED_TYPE),
+        "page Dead Letter rare type": page(status="Dead Letter", job_type=RARE_TYPE),
+        "page two statuses rare type": page(status__in=["Dead Letter", "Failed"], job_type=RARE_TYPE),
+        "page Critical Completed": page(priority=Priority.CRITICAL, status="Completed"),
+        "page Critical Dead Letter": page(priority=Priority.CRITICAL, status="Dead Letter"),
+        "page Critical Pending": page(priority=Priority.CRITICAL, status="Pending"),
+        "page owner Completed": page(owner_name="scale-7", status="Completed"),
+        "page owner Dead Letter": page(owner_name="scale-7", status="Dead Letter"),
+        "page nobody Completed": page(owner_name="nobody", status="Completed"),
+        "page large owner": page(organization=large, owner_name="scale-7"),
+        "page created 20 days ago": between(20, 1),
+        "page large created 20 days ago": between(20, 1, organization=large),
+        "page created 20 days ago Dead": between(20, 1, status="Dead Letter"),
+        "offset 10,000": Case(lambda: list_jobs(offset=offset)),
+        "offset 10,000 Completed": Case(lambda: list_jobs(status="Completed", offset=9_000)),
+        "count all": count(),
+        "count large": count(organization=large),
+        "count large Completed": count(organization=large, status="Completed"),
+        "count large Dead Letter": count(organization=large, status="Dead Letter"),
+        "count large rare type": count(organization=large, job_type=RARE_TYPE),
+        "count Completed rare type": count(status="Completed", job_type=RARE_TYPE),
+        "count Pending": count(status="Pending"),
+        "count Critical Completed": count(priority=Priority.CRITICAL, status="Completed"),
+        "count owner Completed": count(owner_name="scale-7", status="Completed"),
+        "metrics large": Case(lambda: get_job_metrics(LARGE)),
+        "metrics small": Case(lambda: get_job_metrics(SMALL)),
+        "metrics all": Case(get_job_metrics),
+        "retry by hand": Case(retry_job, lambda: newest("Dead Letter"), undo=True),
+        "cancel": Case(cancel_job, lambda: newest("Pending"), undo=True),
+        f"dispatch {SET}": Case(lambda _: dispatch.dispatch(), empty_broker, undo=True),
+        f"claim {SET}": Case(lambda found: claim(found, "scale"), tickets, undo=True),
+        f"settle {SET}": Case(lambda items: settle(items, "scale"), ended, undo=True),
+    }
+
+
+def measure(name: str = "") -> dict[str, tuple[float, int]]:
+    """Every case whose name holds ``name``."""
+    use_broker(MemoryBroker())
+    announcements.announce("scale", ["all"], slots=1, window=SET)
+    return {what: case.measure() for what, case in cases().items() if name in what}
+
+
+def compare(sizes: list[int]) -> None:
+    """Each case at the smallest and at the other sizes."""
+    columns = []
+    for size in sizes:
+        history.fill(size)
+        columns.append(measure())
+    print(f"{'':34}{''.join(f'{size:>12,}' for size in sizes)}   ratio  statements")
+    for what, (first, _) in columns[0].items():
+        times = "".join(f"{column[what][0]:>9.2f} ms" for column in columns)
+        statements = " ".join(str(column[what][1]) for column in columns)
+        print(f"{what:34}{times}{columns[-1][what][0] / first:8.2f}  {statements}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["measure"]:
+        for what, (milliseconds, statements) in measure(*sys.argv[2:3]).items():
+            print(f"{what:34}{milliseconds:9.2f} ms {statements:4}")
+    elif sys.argv[1:2] == ["fill"]:
+        history.fill(int(sys.argv[2]))
+    else:
+        compare([int(size) for size in sys.argv[1:]] or list(SIZES))

@@ -1,0 +1,94 @@
+"""A failure's fingerprint is stored wherever its message is, and goes with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine import outcomes, settle
+from django_jobs.engine.control import retry_job
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.fingerprints import fingerprint
+from django_jobs.engine.tenancy import OrphanWatch
+from django_jobs.models import Job, JobType, Organization
+from tests.support.brokers import (
+    WORKER,
+    end,
+    job_in,
+    pending_job,
+    queue_up,
+    raised,
+    reread,
+    returned,
+    running_job,
+    start,
+)
+from tests.support.factories import make_job_type, make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+TRACEBACK = (
+    'Traceback (most recent call last):\n  File "jobs.py", line 7, in send\n    raise E\nshop.Busy: line 12 is busy'
+)
+
+
+def failed(**fields: Any) -> Job:
+    _, claimed = running_job()
+    return end(raised(claimed, **fields))
+
+
+@pytest.mark.parametrize("kind", ["Transient", "Permanent"])
+def test_an_error_has_the_fingerprint_of_its_exception(kind: str) -> None:
+    first = failed(kind=kind, text="Busy", traceback=TRACEBACK)
+    second = failed(kind=kind, text="Busy", traceback=TRACEBACK.replace("12", "99"))
+    assert first.error_fingerprint == second.error_fingerprint == fingerprint("shop.Busy: line 12 is busy")
+
+
+def test_without_a_traceback_it_has_that_of_its_message() -> None:
+    assert failed(text="it failed").error_fingerprint == fingerprint("it failed")
+
+
+def test_timeouts_are_alike_wherever_they_struck() -> None:
+    job, claimed = running_job()
+    end(outcomes.TimedOut(claimed=claimed, traceback=TRACEBACK))
+    other, _ = running_job()
+    settle.settle_timed_out([(other.pk, other.attempt)], WORKER)
+    assert reread(job).error_fingerprint == reread(other).error_fingerprint == fingerprint("Ran longer than 1 seconds")
+
+
+def test_a_job_that_is_turned_away_has_one() -> None:
+    job = pending_job()
+    queue_up(job)
+    JobType.objects.filter(pk=job.job_type_id).update(handler_method="os.remove")
+    with pytest.raises(ValueError, match="not enough values"):
+        start(job)
+    assert reread(job).error_fingerprint == fingerprint(reread(job).error_message) != ""
+
+
+def test_children_of_a_dead_parent_are_alike() -> None:
+    kind, organization = make_job_type(), make_organization()
+    prints = set()
+    for _ in range(2):
+        parent, claimed = running_job(job_type=kind, organization=organization)
+        child = pending_job(kind, organization, depends_on=parent)
+        end(raised(claimed, "Permanent"))
+        follow_up()
+        prints.add(reread(child).error_fingerprint)
+    assert prints == {fingerprint("Parent JOB-2026-00001 ended as Dead Letter")}
+
+
+def test_jobs_of_a_deleted_organization_are_alike() -> None:
+    job = pending_job()
+    Organization.objects.filter(pk=job.organization_id).delete()
+    OrphanWatch().bury()
+    assert reread(job).error_fingerprint == fingerprint("Organization not found")
+
+
+def test_it_goes_when_the_job_completes() -> None:
+    job = failed(text="it failed")
+    assert end(returned(start(job))).error_fingerprint == ""
+
+
+def test_it_goes_with_a_new_life() -> None:
+    assert retry_job(job_in("Dead Letter")).error_fingerprint == ""
