@@ -17,6 +17,7 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.scope import organizations_named, unknown_organization
+from django_jobs.engine.listing import created_between
 from django_jobs.engine.payloads import clean_text
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet, parse_job_id
@@ -147,14 +148,9 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
     owner = django_filters.CharFilter(label="Owner", field_name="owner_name", help_text="A user name.")
     job_id = JobIdsFilter(label="Job id", parse=_job_id, widget=OneLineWidget, help_text="E.g. JOB-2026-00001.")
     created_after = MomentFilter(
-        label="Created after",
-        field_name="created_at",
-        lookup_expr="gte",
-        help_text="At this moment (ISO 8601) or later.",
+        label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
     )
-    created_before = MomentFilter(
-        label="Created before", field_name="created_at", lookup_expr="lt", help_text="Before this moment (ISO 8601)."
-    )
+    created_before = MomentFilter(label="Created before", method="created", help_text="Before this moment (ISO 8601).")
     search = django_filters.CharFilter(
         label="Search",
         method="having",
@@ -176,6 +172,9 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
     def in_organization(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
         """The organization was found when the form was checked."""
         return rows.filter(organization_id=self._organizations[value])
+
+    def created(self, rows: JobQuerySet, name: str, value: dt.datetime) -> JobQuerySet:
+        return created_between(rows, **{name.removeprefix("created_"): value})
 
     def having(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
         parsed = parse_job_id(value.strip())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.db.models import QuerySet
 
@@ -35,9 +35,10 @@ _HALVING: Final = 4
 _SLACK: Final = dt.timedelta(minutes=2)
 
 
-def created_between(
-    queryset: QuerySet[Job], after: dt.datetime | None = None, before: dt.datetime | None = None
-) -> QuerySet[Job]:
+Jobs = TypeVar("Jobs", bound=QuerySet[Job])
+
+
+def created_between(queryset: Jobs, after: dt.datetime | None = None, before: dt.datetime | None = None) -> Jobs:
     """The jobs that were submitted at ``after`` or later, and before ``before``.
 
     No index on ``created_at`` is needed: ids are given out in the order of submission, so that the range of ids is
