@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
+from typing import Any
 
 import django_rq
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from django_jobs.conf import jobs_settings
@@ -40,5 +43,9 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
 
 @functools.cache
 def shared() -> Redis:
-    """The process's client for short calls."""
-    return connect()
+    """The process's client for short calls. It introduces itself with no words, each of which waits for an answer."""
+    client = connect()
+    is_new = "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # where it took two names
+    unsaid: dict[str, Any] = {"driver_info": None} if is_new else {"lib_name": None, "lib_version": None}
+    client.connection_pool.connection_kwargs.update(protocol=2, **unsaid)
+    return client

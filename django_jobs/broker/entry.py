@@ -13,7 +13,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import courier, dispatch, leases, progress
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.execution import context_for, run
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Ticket, drain_broadcasts
 from django_jobs.engine.settle import settle
 from django_jobs.exceptions import JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
@@ -97,5 +97,6 @@ def run_ticket() -> None:
         with runner.attended():
             ended = run(claimed, context_for(claimed, runner))
         settle([ended], worker_name)
-    dispatch.wake()
+    dispatch.tend()
     courier.stop()
+    drain_broadcasts()

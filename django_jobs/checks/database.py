@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 
 @register("django_jobs", "database")
 def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """MySQL is refused: it lacks what the engine builds on."""
+    """MySQL is refused: it lacks what the engine builds on. So are times that the database keeps in a local zone."""
     from django.db import connections, router
 
     from django_jobs.models import Job
@@ -25,6 +25,15 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
                 "django_jobs does not run on MySQL.",
                 hint="Use PostgreSQL 14 or later, MariaDB 10.6 or later, or SQLite.",
                 id="django_jobs.E004",
+            )
+        ]
+    zone = connection.settings_dict.get("TIME_ZONE")
+    if zone not in {None, "UTC"}:
+        return [
+            Error(
+                f"DATABASES[{alias!r}]['TIME_ZONE'] is {zone!r}; django_jobs keeps its times in UTC.",
+                hint="Leave it out. The host's own TIME_ZONE may be anything.",
+                id="django_jobs.E015",
             )
         ]
     return []

@@ -11,7 +11,7 @@ from django.db import DatabaseError, reset_queries
 
 from django_jobs.broker.connection import queue_name, queue_names
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine import database, dispatch
+from django_jobs.engine import database, dispatch, leases
 from django_jobs.engine.claim import claim
 from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import BrokerUnavailable
@@ -47,6 +47,8 @@ class Child:
         self.refiller = Refiller()
         self.jobs_run = 0
         self._done_tickets: list[str] = []
+        #: Claims of which no answer came.
+        self._doubtful: list[Ticket] = []
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -114,6 +116,7 @@ class Child:
         if not size:
             self.slots.wait_for_room()
             return 1
+        self._resolve_doubts()
         done, self._done_tickets = self.steward.not_shown(self._done_tickets), []
         take = self.rq.take_now if self.options.burst else self.rq.take
         found = take(size, done)
@@ -130,11 +133,18 @@ class Child:
                 tickets.append(ticket)
         if not tickets:
             # In a burst the backlog may hold more than the broker shows.
-            return dispatch.wake(Priority.LOW) if self.options.burst else len(found)
+            return dispatch.tend(Priority.LOW) if self.options.burst else len(found)
+        doubtful, self._doubtful = self._doubtful, [*self._doubtful, *tickets]
         self.batch.put(claim(tickets, self.name, self.pace.fits))
+        self._doubtful = doubtful
         self._done_tickets += [ticket.id for ticket in tickets]
         self.refiller.ask(tickets[0].priority)
         return len(tickets)
+
+    def _resolve_doubts(self) -> None:
+        """The supervisor renews whatever this worker holds, also what it does not know of."""
+        if self._doubtful:
+            self._doubtful = leases.give_up_claim(self._doubtful, self.name)
 
     @staticmethod
     def _priority_of(queue: str) -> int:

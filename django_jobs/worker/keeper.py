@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import announcements, leases
+from django_jobs.engine import announcements, database, leases
 
 logger = logging.getLogger("django_jobs")
 
@@ -86,7 +86,7 @@ class Keeper:
                 announcements.withdraw(loss.worker_name)
             except DatabaseError as error:
                 logger.warning("event=release_delayed worker=%s error=%r", loss.worker_name, error)
-                _drop_connections()
+                database.drop_connections()
                 self._wake.clear()
                 if self._stop.wait(1.0):
                     return
@@ -98,15 +98,10 @@ class Keeper:
             held = leases.renew(self._living())
         except DatabaseError as error:
             logger.warning("event=renewal_failed error=%r", error)
-            _drop_connections()
+            database.drop_connections()
             return
         now = time.monotonic()
         self.held = [*self.held[-1:], {(item.pk, item.attempt) for item in held}]
         self.canceled = {
             (item.pk, item.attempt): now - item.cancel_seconds for item in held if item.cancel_seconds is not None
         }
-
-
-def _drop_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        connection.close()

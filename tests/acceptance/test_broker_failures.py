@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import django_rq.settings
 import pytest
 import redis
 
+from django_jobs import cancel_job, get_job_metrics, get_job_status, submit_jobs
 from django_jobs.broker import connection
 from django_jobs.broker.tickets import MARKER
-from django_jobs.engine.ports import use_broker
+from django_jobs.engine import patience
+from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
@@ -23,7 +25,9 @@ from tests.acceptance.steps import (
     wait_for_status,
 )
 from tests.support.factories import make_job_type
+from tests.support.networks import blackhole, slow_line
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
+from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
 
@@ -31,12 +35,32 @@ from tests.support.workers import ProcessPool
 def own_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedValkey]:
     """A Redis that only this test uses, also for what it submits itself."""
     with embedded_valkey(tmp_path / "own-valkey") as server:
-        queues = {name: {"URL": server.url} for name in django_rq.settings.QUEUES}
-        monkeypatch.setattr(django_rq.settings, "QUEUES", queues)
-        forget_the_broker()
+        use_redis_at(server.url, monkeypatch)
         yield server
     monkeypatch.undo()
     forget_the_broker()
+
+
+@pytest.fixture
+def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Lets this process, and none that it starts, look for Redis at a port."""
+    yield lambda port: use_redis_at(f"redis://127.0.0.1:{port}/0", monkeypatch)
+    monkeypatch.undo()
+    forget_the_broker()
+
+
+def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    queues = {name: {"URL": url} for name in django_rq.settings.QUEUES}
+    monkeypatch.setattr(django_rq.settings, "QUEUES", queues)
+    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    forget_the_broker()
+
+
+def seconds_of(function: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    before()
+    started = time.monotonic()
+    function()
+    return time.monotonic() - started
 
 
 def forget_the_broker() -> None:
@@ -130,3 +154,51 @@ def test_a_worker_refuses_the_redis_of_another_installation_and_says_why(
     assert "Give each installation a Redis database of its own" in worker.log()
     assert "Traceback" not in worker.log()
     assert status_of(job) in {Status.PENDING, Status.QUEUED}
+
+
+def test_no_submission_waits_two_seconds_for_a_redis_that_never_answers_and_the_next_ones_do_not_try(
+    stage: Stage, own_redis: Callable[[int], None]
+) -> None:
+    kind = make_job_type()
+    with blackhole() as port:
+        own_redis(port)
+        first = seconds_of(lambda: stage.submit(kind))
+        others = seconds_of(lambda: [stage.submit(kind) for _ in range(10)])
+        wait_until(lambda: time.monotonic() > get_broker()._broken_until, 5, "the breaker to close")  # type: ignore[attr-defined]
+        again = seconds_of(lambda: stage.submit(kind))
+
+    assert 0.3 < first < 2
+    assert others < 0.9
+    assert 0.3 < again < 2
+    assert list(Job.objects.order_by().values_list("status", flat=True).distinct()) == [Status.PENDING]
+
+
+def test_no_verb_waits_two_seconds_for_a_redis_that_never_answers(
+    stage: Stage, own_redis: Callable[[int], None]
+) -> None:
+    kind = make_job_type()
+    with blackhole() as port:
+        own_redis(port)
+        jobs = submit_jobs([{"job_type": kind, "organization": stage.organization}] * 3)
+        calls: list[Callable[[], object]] = [
+            lambda: get_job_status(jobs[0].name),
+            lambda: cancel_job(jobs[0].name),
+            lambda: submit_jobs([{"job_type": kind, "organization": stage.organization}] * 100),
+            get_job_metrics,
+        ]
+        assert [call for call in calls if seconds_of(call, forget_the_broker) >= 2] == []
+
+
+def test_a_request_that_submits_many_jobs_is_not_held_up_by_a_slow_redis_and_all_of_them_run(
+    processes: ProcessPool, stage: Stage, own_valkey: EmbeddedValkey, own_redis: Callable[[int], None]
+) -> None:
+    kind = make_job_type()
+    processes.worker("--processes", "1", environ={"REDIS_URL": own_valkey.url})
+    with slow_line(own_valkey.port, 0.7) as port:
+        own_redis(port)
+        jobs: list[Job] = []
+        seconds = seconds_of(lambda: jobs.extend(stage.submit(kind) for _ in range(20)))
+        wait_for_all(jobs)
+
+    assert seconds < 2
+    processes.clean_up()

@@ -8,9 +8,11 @@ from itertools import pairwise
 
 import psutil
 import redis
+from django.db import transaction
 from rq.suspension import resume, suspend
 
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.engine import database
+from django_jobs.models import EngineLease, ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
     PATIENCE,
@@ -25,7 +27,7 @@ from tests.acceptance.steps import (
 )
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
-from tests.support.workers import ProcessPool
+from tests.support.workers import ManagedProcess, ProcessPool
 
 
 def seconds_between(job: Job, first: str, then: str) -> float:
@@ -116,6 +118,65 @@ def test_a_thawed_attempt_that_lost_its_job_is_stopped(processes: ProcessPool, s
     status = wait_for_status(recorded.job, Status.COMPLETED)
     assert (status.attempt, status.result) == (2, {"attempt": 2})
     assert recorded.lines() == [("start", 1), ("start", 2), ("stopped", 1), ("end", 2)]
+
+
+def test_jobs_of_a_machine_that_is_gone_run_elsewhere_once_their_leases_are_over(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    kind = make_job_type("record_and_wait")
+    recorded = [stage.submit_recorded(kind, name) for name in ("first", "second")]
+    settings = {"LEASE_SECONDS": 2}
+    gone = processes.worker("--processes", "2", settings=settings)
+    for one in recorded:
+        one.wait_for("start", attempt=1)
+
+    for process in freeze(gone):
+        process.kill()
+    gone.wait(PATIENCE)
+    EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
+    processes.worker("--processes", "2", settings=settings)
+    for one in recorded:
+        one.wait_for("start", attempt=2)
+        one.let_go()
+
+    wait_for_all([one.job for one in recorded])
+    assert set(Job.objects.values_list("attempt", "retry_count")) == {(2, 1)}
+    assert messages_of(recorded[0].job, Status.FAILED) == ["Worker lost: its lease ran out"]
+
+
+def freeze(worker: ManagedProcess) -> list[psutil.Process]:
+    """Stop the supervisor first, so that it sees no frozen child, and then all that it started."""
+    tree = [psutil.Process(worker.pid), *worker.children()]
+    with transaction.atomic():  # so that none of them holds SQLite's one lock, for ever
+        for process in tree:
+            process.suspend()
+    return tree
+
+
+def test_a_whole_worker_that_is_frozen_past_its_leases_and_thawed_writes_nothing_and_works_on(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    settings = {"LEASE_SECONDS": 2}
+    frozen = processes.worker("--processes", "2", settings=settings)
+    recorded.wait_for("start", attempt=1)
+
+    tree = freeze(frozen)
+    EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
+    other = processes.worker("--processes", "1", settings=settings)
+    recorded.wait_for("start", attempt=2)
+    for process in tree:
+        process.resume()
+    recorded.wait_for("stopped", attempt=1)
+    assert wait_for_status(recorded.job, Status.RUNNING).attempt == 2
+    recorded.let_go(attempt=2)
+
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count, status.result) == (2, 1, {"attempt": 2})
+    assert messages_of(recorded.job, Status.FAILED) == ["Worker lost: its lease ran out"]
+    assert other.stop() == 0
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert frozen.is_running()
 
 
 def test_children_without_a_supervisor_finish_their_job_claim_nothing_more_and_leave(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psutil
 import pytest
 import redis
@@ -10,6 +12,7 @@ from rq import Queue, Worker
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
+from django_jobs import submit_jobs
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
@@ -22,7 +25,7 @@ from tests.acceptance.steps import (
     wait_for_all,
     wait_for_status,
 )
-from tests.support.factories import make_job_type, make_user
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -233,3 +236,48 @@ def test_an_idle_worker_leaves_at_once_when_told_to(processes: ProcessPool, redi
     assert not any(child.is_running() for child in children)
     assert "ERROR" not in worker.log()
     assert not psutil.pid_exists(worker.pid)
+
+
+REVERSED = dict(zip(("Critical", "High", "Normal", "Low"), reversed(ALL_QUEUES), strict=True))
+
+
+def test_the_queues_of_the_priorities_are_the_hosts_choice(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "QUEUES": REVERSED}
+    job = stage.submit(make_job_type(default_priority="Critical"))
+    assert Queue("jobs-low", connection=redis_client).get_job_ids() == [f"{job.name}-1"]
+    processes.worker("--processes", "1", settings={"QUEUES": REVERSED})
+    wait_for_status(job, Status.COMPLETED)
+
+
+def test_a_small_organization_is_served_between_the_jobs_of_one_with_a_long_backlog(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    kind, other = make_job_type(), make_organization()
+    suspend(redis_client)
+    many = submit_jobs([{"job_type": kind, "organization": stage.organization}] * 600)
+    few = submit_jobs([{"job_type": kind, "organization": other}] * 5)
+    processes.worker("--processes", "1")
+    resume(redis_client)
+
+    wait_for_all([*many, *few])
+    order = list(Job.objects.order_by("started_at"))
+    assert max(order.index(job) for job in few) < 200
+
+
+def test_urgent_jobs_that_come_later_go_before_a_long_backlog(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    kind = make_job_type()
+    suspend(redis_client)
+    low = submit_jobs([{"job_type": kind, "organization": stage.organization, "priority": "Low"}] * 300)
+    high = submit_jobs([{"job_type": kind, "organization": stage.organization, "priority": "High"}] * 20)
+    critical = submit_jobs([{"job_type": kind, "organization": make_organization(), "priority": "Critical"}] * 20)
+    processes.worker("--processes", "1")
+    resume(redis_client)
+
+    wait_for_all([*low, *high, *critical])
+    order = list(Job.objects.order_by("started_at"))
+    assert max(order.index(job) for job in critical) < 60
+    assert max(order.index(job) for job in high) < 120

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 
+from django.db import transaction
+
+from django_jobs.engine import database, leases
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.control import cancel_job
 from django_jobs.engine.ports import Ticket
@@ -72,3 +76,25 @@ def test_a_job_that_is_canceled_while_it_is_claimed_is_either_canceled_or_asked_
     assert not left
     assert ExecutionLog.objects.filter(to_status=Status.RUNNING).count() == len(taken)
     assert_histories_are_chains()
+
+
+def test_a_job_whose_row_is_in_use_when_it_is_handed_back_is_handed_back_later(full_broker: CrowdedBroker) -> None:
+    (job,) = make_queued(make_job_type(), make_organization(), 1)
+    (claimed,) = claim(tickets_of([Job.objects.get(pk=job.pk)]), "worker-1")
+    is_held, may_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(database.locked(Job.objects.filter(pk=job.pk)))
+            is_held.set()
+            may_go.wait(0 if is_small() else 60)  # SQLite's lock would keep out the other whole
+
+    def hand_back() -> None:
+        is_held.wait(60)
+        left = leases.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
+        may_go.set()
+        assert left == ([] if is_small() else [(claimed.pk, claimed.attempt)])
+
+    run_crowd([hold, hand_back])
+    leases.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
+    assert Job.objects.get(pk=job.pk).status == "Queued"

@@ -182,7 +182,7 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
     def rescue() -> None:
         for start in reversed(range(0, len(pks), 20)):
             pairs = [(pk, 1) for pk in pks[start : start + 20]]
-            moved = settle.settle_lost(pairs, "Worker lost", "worker-a", actor="scheduler")
+            moved = settle.settle_lost(pairs, "killed", "worker-a", actor="scheduler")
             won["scheduler"] += [item.pk for item in moved]
 
     run_crowd([report, rescue])

@@ -10,7 +10,18 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 
-from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, retry_job, submit_job
+from django_jobs import (
+    AccessPolicy,
+    cancel_job,
+    get_job_history,
+    get_job_metrics,
+    get_job_status,
+    list_jobs,
+    retry_job,
+    submit_job,
+    submit_jobs,
+    wait_for_job,
+)
 from django_jobs.engine import access, database, dispatch
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.claim import claim
@@ -245,3 +256,48 @@ def test_a_policy_that_cannot_be_imported_says_so(path: str, settings: Any) -> N
     settings.DJANGO_JOBS = {"ACCESS_POLICY": path}
     with pytest.raises(ImproperlyConfigured, match="ACCESS_POLICY"):
         get_policy()
+
+
+VERBS_OF_USERS: Final[dict[str, Any]] = {
+    "status": get_job_status,
+    "history": get_job_history,
+    "wait": wait_for_job,
+    "cancel": cancel_job,
+    "retry": retry_job,
+    "list": lambda job, user: list_jobs(job.organization_name, user=user),
+    "metrics": lambda job, user: get_job_metrics(job.organization_name, user=user),
+}
+
+
+def strangers() -> dict[str, Any]:
+    return {
+        "nobody": AnonymousUser(),
+        "of another organization": make_user(admin_of=[make_organization()]),
+        "of none": make_user(is_staff=True),
+        "deactivated": make_user(is_superuser=True, is_active=False),
+    }
+
+
+@pytest.mark.parametrize("verb", VERBS_OF_USERS)
+@pytest.mark.parametrize("who", ["nobody", "of another organization", "of none", "deactivated"])
+def test_no_verb_tells_a_stranger_that_there_is_such_a_job(job: Job, verb: str, who: str) -> None:
+    with pytest.raises(JobNotFound):
+        VERBS_OF_USERS[verb](job, user=strangers()[who])
+    assert reread(job).status == "Pending"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_what_may_be_seen_and_not_be_done_is_denied(job: Job, organization: Organization, verb: str) -> None:
+    with pytest.raises(PermissionDenied, match=f"You may not {verb} {job.name}"):
+        VERBS_OF_USERS[verb](job, user=make_user(member_of=[organization]))
+
+
+@pytest.mark.parametrize("who", ["nobody", "of another organization", "of none", "deactivated"])
+def test_a_stranger_submits_nothing(job: Job, organization: Organization, who: str) -> None:
+    for submit in (
+        lambda user: submit_job(job.job_type, organization, user=user),
+        lambda user: submit_jobs([{"job_type": job.job_type, "organization": organization}], user=user),
+    ):
+        with pytest.raises(PermissionDenied):
+            submit(strangers()[who])
+    assert Job.objects.count() == 1

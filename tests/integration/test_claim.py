@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -11,7 +12,8 @@ from django_jobs.engine import claim as claim_module
 from django_jobs.engine import database
 from django_jobs.engine.claim import claim
 from django_jobs.engine.history import get_job_history
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Ticket, use_broker
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Membership
 from tests.support import handlers
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, running_job, ticket_of
@@ -229,3 +231,17 @@ def test_the_handler_is_looked_up_at_the_claim() -> None:
     JobType.objects.update(handler_method="tests.support.handlers.echo")
     (claimed,) = claim([ticket_of(job)], WORKER)
     assert claimed.handler is handlers.echo
+
+
+class PushFails(MemoryBroker):
+    """Goes away between a worker's taking and putting back."""
+
+    def push(self, *args: Any, **kwargs: Any) -> None:
+        raise BrokerUnavailable("gone")
+
+
+def test_what_was_claimed_runs_though_the_other_tickets_cannot_be_put_back() -> None:
+    use_broker(PushFails())
+    first, second = job_in("Queued"), job_in("Queued")
+    (claimed,) = claim([ticket_of(first), ticket_of(second)], WORKER, lambda _: 1)
+    assert (claimed.pk, reread(second).status) == (first.pk, "Queued")

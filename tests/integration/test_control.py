@@ -140,3 +140,24 @@ def test_the_organizations_admin_may_both(verb: Any, status: str, organization: 
 @pytest.mark.parametrize(("verb", "status"), [(cancel_job, "Canceled"), (retry_job, "Pending")])
 def test_a_system_admin_may_both_everywhere(verb: Any, status: str) -> None:
     assert verb(job_in("Failed"), user=make_system_admin()).status == status
+
+
+@pytest.mark.parametrize(("verb", "status"), [(cancel_job, "Pending"), (retry_job, "Dead Letter")])
+def test_the_history_names_who_did_it_also_when_that_user_is_gone(
+    organization: Organization, verb: Any, status: str
+) -> None:
+    admin = make_user("ada", admin_of=[organization])
+    job = verb(job_in(status, organization=organization), user=admin)
+    admin.delete()
+    assert get_job_history(job)[-1]["actor"] == "ada"
+
+
+def test_the_history_names_what_acted_where_nobody_did() -> None:
+    job = job_in("Completed")
+    assert [row["actor"] for row in get_job_history(job)] == ["system", "system", "worker", "worker"]
+
+
+def test_who_canceled_stands_in_the_row(organization: Organization) -> None:
+    admin = make_user("ada", admin_of=[organization])
+    assert cancel_job(job_in("Queued", organization=organization), user=admin).canceled_by == "ada"
+    assert cancel_job(job_in("Running", organization=organization), user=admin).canceled_by == "ada"

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import database, leases
+from django_jobs.engine import database, leases, settle
 from django_jobs.engine.control import cancel_job
+from django_jobs.engine.history import get_job_history
 from django_jobs.models import ExecutionLog, Job
-from tests.support.brokers import MemoryBroker, job_in, reread, running_job
+from tests.support.brokers import MemoryBroker, job_in, reread, running_job, ticket_of
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -28,6 +29,46 @@ def test_renewing_prolongs_the_leases_of_ones_own_workers_only() -> None:
     assert renewed
     assert old
     assert renewed - old > dt.timedelta(seconds=20)
+
+
+def test_a_claim_whose_answer_was_lost_is_given_up(broker: MemoryBroker) -> None:
+    """Else the worker, which knows nothing of it, would have its lease renewed for as long as it lives."""
+    job, claimed = running_job()
+    leases.give_up_claim([claimed.ticket], "worker-1")
+    row = reread(job)
+    assert (row.status, row.retry_count, row.worker_name) == ("Queued", 0, "")
+    assert get_job_history(job)[-1]["message"] == "Handed back: the answer to its claim was lost"
+    assert leases.renew(["worker-1"]) == []
+
+
+def test_tickets_of_a_claim_that_was_not_committed_go_back_to_the_front(broker: MemoryBroker) -> None:
+    first, second = job_in("Queued"), job_in("Queued")
+    broker.push([ticket_of(second)])
+    leases.give_up_claim([ticket_of(first)], "worker-1")
+    assert broker.pks() == [first.pk, second.pk]
+
+
+def test_giving_up_a_claim_touches_no_other_workers_attempt(broker: MemoryBroker) -> None:
+    theirs, claimed = running_job("worker-2")
+    ended = job_in("Completed")
+    leases.give_up_claim([claimed.ticket, ticket_of(ended)], "worker-1")
+    assert (reread(theirs).status, reread(ended).status, broker.tickets) == ("Running", "Completed", [])
+
+
+@pytest.fixture
+def rows_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody holds all rows, as a renewal does for a moment: what skips them moves nothing."""
+    monkeypatch.setattr(settle, "return_to_queue", lambda *args: [])
+
+
+@pytest.mark.usefixtures("rows_in_use")
+def test_what_cannot_be_handed_back_now_is_not_forgotten() -> None:
+    job, claimed = running_job("worker-1")
+    gone, _ = job_in("Completed"), job_in("Queued")
+    pairs = [(job.pk, claimed.attempt), (gone.pk, gone.attempt)]
+    assert leases.hand_back(pairs, "no time", "worker-1") == [(job.pk, claimed.attempt)]
+    assert leases.give_up_claim([claimed.ticket, ticket_of(gone)], "worker-1") == [claimed.ticket]
+    assert reread(job).status == "Running"
 
 
 def test_nobody_renews_nothing(django_assert_num_queries: Any) -> None:

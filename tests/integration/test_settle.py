@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from django.db import DataError
+from django.db import DataError, OperationalError
 
 from django_jobs.engine import database, outcomes, settle, transitions
 from django_jobs.engine.claim import Claimed
@@ -49,6 +52,24 @@ def test_a_returned_result_completes_its_job() -> None:
     assert row.started_at
     assert row.completed_at
     assert row.started_at <= row.completed_at
+
+
+@pytest.mark.parametrize("name", ["returned", "transient", "permanent", "timed out", "canceled"])
+def test_a_job_has_started_when_its_handler_began(name: str) -> None:
+    _, claimed = running_job()
+    Job.objects.update(started_at=database.now() - dt.timedelta(seconds=60))  # the claim
+    began = time.monotonic() - 7
+    row = end(dataclasses.replace(outcome(name, claimed), started=began, seconds=5.0))
+    assert row.started_at
+    assert abs(row.started_at + dt.timedelta(seconds=7) - database.now()) < dt.timedelta(seconds=1)
+
+
+def test_a_job_has_completed_when_its_handler_returned_and_not_when_that_was_stored() -> None:
+    _, claimed = running_job()
+    row = end(dataclasses.replace(returned(claimed), started=time.monotonic() - 7, seconds=5.0))
+    assert row.started_at
+    assert row.completed_at
+    assert abs(row.completed_at - row.started_at - dt.timedelta(seconds=5)) < dt.timedelta(milliseconds=5)
 
 
 @pytest.mark.parametrize(
@@ -184,14 +205,23 @@ def test_nothing_to_settle_is_nothing_stored() -> None:
     assert settle.settle([], WORKER) == 0
 
 
-def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("unsupported Unicode escape sequence"),
+        OverflowError(),
+        OperationalError(1153, "Got a packet bigger than 'max_allowed_packet' bytes"),
+    ],
+    ids=repr,
+)
+def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     pairs = [running_job() for _ in range(5)]
     poison = pairs[3][1].pk
     move = transitions.move
 
     def refusing(moves: Any, **kwargs: Any) -> Any:
         if any(item.pk == poison and item.to_status == "Completed" for item in moves):
-            raise DataError("unsupported Unicode escape sequence")
+            raise error
         return move(moves, **kwargs)
 
     monkeypatch.setattr(settle, "move", refusing)
@@ -202,7 +232,7 @@ def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.Mon
 
 def test_a_job_whose_worker_died_runs_again_at_once_the_first_time() -> None:
     job, claimed = running_job()
-    settle.settle_lost([(job.pk, claimed.attempt)], "Worker lost: killed", WORKER)
+    settle.settle_lost([(job.pk, claimed.attempt)], "killed", WORKER)
     row = reread(job)
     assert (row.status, row.error_type, row.retry_count) == ("Failed", "Transient", 1)
     assert row.ready_at
@@ -217,6 +247,17 @@ def test_after_the_second_loss_the_back_off_decides() -> None:
     row = reread(job)
     assert row.ready_at
     assert row.ready_at > database.now() + dt.timedelta(seconds=60)
+
+
+def test_a_first_loss_after_other_failures_runs_again_at_once_too() -> None:
+    job, claimed = running_job()
+    end(raised(claimed, text="the provider is away"))
+    second = start(reread(job))
+    settle.settle_lost([(job.pk, second.attempt)], "killed", WORKER)
+    row = reread(job)
+    assert (row.status, row.retry_count, row.error_message) == ("Failed", 2, "Worker lost: killed")
+    assert row.ready_at
+    assert row.ready_at <= database.now()
 
 
 def test_a_job_that_kills_its_workers_ends_as_a_dead_letter() -> None:
@@ -251,3 +292,19 @@ def test_a_retried_job_that_completes_forgets_its_error() -> None:
     end(raised(start(job)))
     row = end(returned(start(reread(job))))
     assert (row.status, row.error_message, row.error_type, row.attempt) == ("Completed", "", "", 2)
+
+
+def test_by_default_a_job_is_tried_again_after_1_2_4_8_and_16_minutes_and_then_no_more() -> None:
+    job = pending_job()
+    delays = []
+    for _ in range(5):
+        row = end(raised(start(reread(job))))
+        assert row.next_retry_at
+        assert row.next_retry_at == row.ready_at
+        delays.append((row.next_retry_at - get_job_history(row)[-1]["timestamp"]).total_seconds())
+    assert [
+        0.8 * 60 * 2**n <= delay + 0.001 and delay - 0.001 <= 1.2 * 60 * 2**n for n, delay in enumerate(delays)
+    ] == ([True] * 5)
+    last = end(raised(start(reread(job))))
+    assert (last.status, last.attempt, last.retry_count, last.next_retry_at) == ("Dead Letter", 6, 5, None)
+    assert all(second > first for first, second in pairwise(delays))

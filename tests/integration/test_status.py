@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
 from django_jobs.engine import database
 from django_jobs.engine.execution import current_job
+from django_jobs.engine.waiting import Wait
 from django_jobs.exceptions import JobFailed, JobNotFound
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
@@ -227,3 +228,8 @@ def test_the_submitting_transaction_cannot_wait() -> None:
         job = pending_job()
         with pytest.raises(RuntimeError, match="open transaction"):
             wait_for_job(job)
+
+
+def test_a_wait_looks_several_times_a_second_however_long_it_lasts() -> None:
+    wait = Wait(committed(pending_job()), 300, None)
+    assert max(pause for _ in range(50) if isinstance(pause := wait.look(), float)) <= 0.25

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection, transaction
 
+from django_jobs import submit_job
 from django_jobs.exceptions import PermanentError, TransientError
 from django_jobs.models import Organization
 
@@ -218,3 +221,46 @@ def listen_slowly(context: JobContext) -> None:
         note(log, status.job_id, status.status)
 
     job_finished.connect(receive, sender=Job, weak=False)
+
+
+class Fatal(BaseException):
+    """What ``except Exception`` does not catch."""
+
+
+def misbehave(context: JobContext) -> None:
+    """Does what no handler should, as ``how`` says."""
+    match context.parameters["how"]:
+        case "os._exit":
+            os._exit(0)
+        case "SystemExit":
+            raise SystemExit(3)
+        case "BaseException":
+            raise Fatal("secret text")
+        case "open transaction":
+            transaction.atomic().__enter__()
+            Organization.objects.create(name=context.job_id)
+        case "broken transaction":
+            transaction.set_autocommit(False)
+            with connection.cursor() as cursor, contextlib.suppress(DatabaseError):
+                cursor.execute("SELECT no_such_column")
+        case "closed connection":
+            connection.close()
+        case "thread":
+            threading.Thread(target=_use_the_context, args=[context], daemon=True).start()
+        case "many threads":
+            for _ in range(20):
+                threading.Thread(target=Organization.objects.count).start()
+
+
+def _use_the_context(context: JobContext) -> None:
+    """Goes on after its handler has returned."""
+    pause = threading.Event()
+    while True:
+        context.update_progress(7, "from a thread that was left behind")
+        pause.wait(0.01)
+
+
+def ask_for_more(context: JobContext) -> dict[str, Any]:
+    """Submits, inside a job, the same work as this job's parameters describe; what it is told goes out as it came."""
+    job = submit_job(**context.parameters)
+    return {"job_id": job.name}

@@ -95,7 +95,18 @@ def test_a_swapped_organization_with_a_policy_is_fine(settings: Any) -> None:
 def test_mysql_alone_is_refused(
     monkeypatch: pytest.MonkeyPatch, vendor: str, is_mariadb: bool, expected: list[str]
 ) -> None:
-    connections = {"default": SimpleNamespace(vendor=vendor, mysql_is_mariadb=is_mariadb)}
+    connections = {"default": SimpleNamespace(vendor=vendor, mysql_is_mariadb=is_mariadb, settings_dict={})}
+    monkeypatch.setattr("django.db.connections", connections)
+    assert ids(check_database(databases=["default"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"), [("Europe/Berlin", ["django_jobs.E015"]), ("UTC", []), (None, [])], ids=str
+)
+def test_a_database_that_keeps_local_times_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, zone: str | None, expected: list[str]
+) -> None:
+    connections = {"default": SimpleNamespace(vendor="postgresql", settings_dict={"TIME_ZONE": zone})}
     monkeypatch.setattr("django.db.connections", connections)
     assert ids(check_database(databases=["default"])) == expected
 

@@ -83,6 +83,27 @@ def test_what_will_not_pass_is_permanent(error: Exception) -> None:
     assert classify(error).kind == "Permanent"
 
 
+@pytest.mark.parametrize("error", [exceptions.QueueFull, exceptions.RateLimited])
+@pytest.mark.parametrize(("asked", "given"), [(-5, 0.0), (1e300, MAX_BACK_OFF), (float("inf"), None)])
+def test_no_delay_of_a_refusal_lies_beyond_all_calendars(
+    error: type[exceptions.RetryableRefusal], asked: float, given: float | None
+) -> None:
+    assert classify(error("not now", asked)).retry_after == given
+
+
+class Unspeakable(exceptions.PermanentError):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "error", [ValidationError("100% wrong", params={"a": 1}), Unspeakable("never")], ids=["params", "str"]
+)
+def test_an_error_without_a_readable_text_is_judged_all_the_same(error: Exception) -> None:
+    verdict = classify(error)
+    assert (verdict.kind, verdict.text) == ("Permanent", type(error).__name__)
+
+
 @pytest.mark.parametrize("status", RETRYABLE)
 def test_a_retryable_http_status_is_read_from_requests_and_httpx(status: int) -> None:
     verdict = classify(RequestsHTTPError(status, {"Retry-After": "7"}))

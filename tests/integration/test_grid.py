@@ -1,0 +1,203 @@
+"""Every verb of the engine over every status: where the job is afterwards, and that its history says no more."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from django_jobs import cancel_job, get_job_history, retry_job
+from django_jobs.engine import database, dispatch, leases, outcomes, settle
+from django_jobs.engine.claim import Claimed, claim
+from django_jobs.engine.retention import delete_jobs
+from django_jobs.engine.tenancy import OrphanWatch
+from django_jobs.exceptions import InvalidTransition
+from django_jobs.models import Job, Organization
+from django_jobs.statuses import Status
+from tests.support import handlers
+from tests.support.brokers import WORKER, job_in, raised, returned, ticket_of
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+STOPPED: Final = "by an orderly shutdown"
+
+
+def attempt_of(job: Job) -> Claimed:
+    """What a worker would hold that believes to run the job's present attempt."""
+    return Claimed(
+        pk=job.pk,
+        job_id=job.name,
+        ticket=ticket_of(job),
+        job_type=job.job_type_id,
+        handler=handlers.do_nothing,
+        organization_pk=job.organization_id,
+        organization_name=job.organization_name,
+        parameters={},
+        metadata={},
+        attempt=job.attempt,
+        timeout_seconds=job.timeout_seconds,
+    )
+
+
+def pair(job: Job) -> list[tuple[int, int]]:
+    return [(job.pk, job.attempt)]
+
+
+def settled(make: Callable[[Claimed], outcomes.Outcome]) -> Callable[[Job], object]:
+    return lambda job: settle.settle([make(attempt_of(job))], WORKER)
+
+
+def delete_organization(job: Job) -> None:
+    Organization.objects.all().delete()
+    OrphanWatch().bury()
+
+
+def suspend_and_claim(job: Job) -> None:
+    Organization.objects.update(is_active=False)
+    claim([ticket_of(job)], WORKER)
+
+
+def let_the_lease_expire(job: Job) -> None:
+    Job.objects.filter(status="Running").update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
+    leases.rescue_expired()
+
+
+VERBS: Final[dict[str, Callable[[Job], object]]] = {
+    "dispatch": lambda _: dispatch.dispatch(),
+    "withdraw": lambda job: dispatch.withdraw([job.pk], "not now"),
+    "claim": lambda job: claim([ticket_of(job)], WORKER),
+    "claim for a suspended organization": suspend_and_claim,
+    "return": settled(returned),
+    "fail": settled(raised),
+    "fail for good": settled(lambda claimed: raised(claimed, "Permanent")),
+    "run out of time": settled(lambda claimed: outcomes.TimedOut(claimed=claimed)),
+    "stop when canceled": settled(lambda claimed: outcomes.Canceled(claimed=claimed)),
+    "ask to run later": settled(lambda claimed: outcomes.Postponed(claimed=claimed, delay=60, text="later")),
+    "be interrupted": settled(lambda claimed: outcomes.Interrupted(claimed=claimed, text=STOPPED)),
+    "lose the worker": lambda job: settle.settle_lost(pair(job), "killed", WORKER),
+    "be killed at the timeout": lambda job: settle.settle_timed_out(pair(job), WORKER),
+    "hand back": lambda job: settle.return_to_queue(pair(job), STOPPED, WORKER),
+    "let the lease expire": let_the_lease_expire,
+    "give up the claim": lambda job: leases.give_up_claim([attempt_of(job).ticket], WORKER),
+    "delete the organization": delete_organization,
+    "cancel": cancel_job,
+    "retry by hand": retry_job,
+    "delete": lambda job: delete_jobs([job.pk]),
+}
+WAITING: Final = ("Pending", "Queued", "Failed", "Timed Out")
+#: Where a verb leads from a status; from every other one it leads nowhere.
+WAYS: Final[dict[str, dict[str, str]]] = {
+    "dispatch": {"Pending": "Queued", "Failed": "Queued", "Timed Out": "Queued"},
+    "withdraw": {"Queued": "Pending"},
+    "claim": {"Queued": "Running"},
+    "claim for a suspended organization": {"Queued": "Pending"},
+    "return": {"Running": "Completed"},
+    "fail": {"Running": "Failed"},
+    "fail for good": {"Running": "Dead Letter"},
+    "run out of time": {"Running": "Timed Out"},
+    "stop when canceled": {"Running": "Canceled"},
+    "ask to run later": {"Running": "Pending"},
+    "be interrupted": {"Running": "Queued"},
+    "lose the worker": {"Running": "Failed"},
+    "be killed at the timeout": {"Running": "Timed Out"},
+    "hand back": {"Running": "Queued"},
+    "let the lease expire": {"Running": "Failed"},
+    "give up the claim": {},
+    "delete the organization": dict.fromkeys(WAITING, "Dead Letter"),
+    "cancel": dict.fromkeys(WAITING, "Canceled"),
+    "retry by hand": dict.fromkeys(("Dead Letter", "Failed", "Timed Out"), "Pending"),
+    "delete": dict.fromkeys(("Completed", "Canceled", "Dead Letter"), "gone"),
+}
+
+
+def job_due_in(status: str) -> Job:
+    """A job in a status; one that waits for its retry is due."""
+    return job_in(status, job_type=make_job_type(retry_delay=0))
+
+
+def steps_of(job: Job) -> list[tuple[str, str]]:
+    return [(row["from_status"], row["to_status"]) for row in get_job_history(job.name)]
+
+
+def run_verb(verb: str, job: Job) -> None:
+    """A verb that people speak refuses aloud, the others by doing nothing."""
+    with contextlib.suppress(InvalidTransition):
+        VERBS[verb](job)
+
+
+GRID = list(itertools.product(VERBS, Status.values))
+LEADING = [(verb, status, target) for verb, ways in WAYS.items() for status, target in ways.items() if target != "gone"]
+LEADING_NOWHERE = [(verb, status) for verb, status in GRID if status not in WAYS[verb]]
+
+
+def test_every_verb_is_in_the_grid() -> None:
+    assert set(VERBS) == set(WAYS)
+    assert len(LEADING) + len(LEADING_NOWHERE) + len(WAYS["delete"]) == len(GRID)
+
+
+@pytest.mark.parametrize(("verb", "status", "target"), LEADING)
+def test_a_verb_leads_where_it_should_and_the_history_says_so_once(verb: str, status: str, target: str) -> None:
+    job = job_due_in(status)
+    before = steps_of(job)
+    run_verb(verb, job)
+    assert Job.objects.get(pk=job.pk).status == target
+    assert steps_of(job) == [*before, (status, target)]
+
+
+@pytest.mark.parametrize(("verb", "status"), LEADING_NOWHERE)
+def test_a_verb_changes_no_status_where_it_has_no_way(verb: str, status: str) -> None:
+    job = job_due_in(status)
+    before = steps_of(job)
+    run_verb(verb, job)
+    assert Job.objects.get(pk=job.pk).status == status
+    assert steps_of(job) == before
+
+
+@pytest.mark.parametrize("status", ["Completed", "Canceled", "Dead Letter"])
+def test_only_what_has_ended_is_deleted(status: str) -> None:
+    job = job_due_in(status)
+    run_verb("delete", job)
+    assert not Job.objects.filter(pk=job.pk).exists()
+
+
+ENDS = [
+    "return",
+    "fail",
+    "fail for good",
+    "run out of time",
+    "stop when canceled",
+    "ask to run later",
+    "be interrupted",
+]
+ENDS += ["lose the worker", "be killed at the timeout", "hand back", "let the lease expire"]
+
+
+@pytest.mark.parametrize("verb", ENDS)
+def test_once_a_cancel_is_requested_only_a_return_is_another_end(verb: str) -> None:
+    job = cancel_job(job_in("Running"))
+    run_verb(verb, job)
+    assert Job.objects.get(pk=job.pk).status == {"return": "Completed"}.get(verb, "Canceled")
+
+
+@pytest.mark.parametrize("verb", ENDS)
+def test_an_attempt_that_lost_its_job_changes_nothing_however_it_ends(verb: str) -> None:
+    job = job_in("Running")
+    stale = Job.objects.get(pk=job.pk)
+    stale.attempt -= 1
+    before = steps_of(job)
+    run_verb(verb, stale)
+    assert steps_of(job)[len(before) :] == {"let the lease expire": [("Running", "Failed")]}.get(verb, [])
+
+
+@pytest.mark.parametrize("verb", ["fail", "run out of time", "lose the worker", "be killed at the timeout"])
+def test_without_a_retry_left_the_job_goes_on_to_dead_letter_at_once(verb: str) -> None:
+    job = job_in("Running", job_type=make_job_type(max_retries=0))
+    run_verb(verb, job)
+    row = Job.objects.get(pk=job.pk)
+    assert (row.status, row.next_retry_at, row.completed_at is not None) == ("Dead Letter", None, True)
+    assert get_job_history(job)[-1]["message"] == "Retries exhausted (0)"

@@ -1,0 +1,311 @@
+"""What changes while a job waits or runs: its type, its organization, its owner, what people do to it, the settings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
+from django_jobs.engine import claim as claim_module
+from django_jobs.engine import database, dispatch, leases, outcomes
+from django_jobs.engine.claim import claim
+from django_jobs.models import Job, JobType, Membership, Organization
+from tests.support.brokers import (
+    WORKER,
+    MemoryBroker,
+    end,
+    job_in,
+    pending_job,
+    raised,
+    reread,
+    returned,
+    running_job,
+    start,
+    ticket_of,
+)
+from tests.support.factories import make_job_type, make_organization, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(retry_delay=0)
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def member(organization: Organization) -> User:
+    return make_user(member_of=[organization])
+
+
+def change(kind: JobType, **fields: Any) -> None:
+    JobType.objects.filter(pk=kind.pk).update(**fields)
+
+
+def postponed(job: Job, delay: float = 60.0) -> Job:
+    """The job after its handler asked to run later."""
+    return end(outcomes.Postponed(claimed=start(job), delay=delay, text="the office is closed"))
+
+
+def come_due(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
+
+
+def try_to_run(job: Job) -> Job:
+    """The job after dispatcher and worker had their chance, whatever the worker believed a moment ago."""
+    dispatch.dispatch()
+    claim_module._verdicts.clear()
+    claim([ticket_of(reread(job))], WORKER)
+    return reread(job)
+
+
+# -- its type -----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_keeps_the_timeout_and_the_retries_of_its_submission(kind: JobType) -> None:
+    job = pending_job(kind)
+    change(kind, default_timeout=7, max_retries=0, retry_delay=1000, default_priority=3)
+    claimed = start(job)
+    assert claimed.timeout_seconds == 300
+    row = end(raised(claimed))
+    assert (row.status, row.max_retries, row.retry_delay, row.priority) == ("Failed", 5, 0, 1)
+    assert row.ready_at
+    assert row.ready_at <= database.now()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"), [({"is_paused": True}, "type_paused"), ({"is_enabled": False}, "type_disabled")]
+)
+@pytest.mark.parametrize("status", ["Pending", "Failed", "Timed Out"])
+def test_a_job_waits_in_its_status_while_its_type_is_closed_and_goes_when_it_opens(
+    kind: JobType, status: str, fields: dict[str, bool], reason: str
+) -> None:
+    job = job_in(status, job_type=kind)
+    change(kind, **fields)
+    assert try_to_run(job).status == status
+    assert get_job_status(job).waiting_for == reason
+    change(kind, is_paused=False, is_enabled=True)
+    assert try_to_run(job).status == "Running"
+
+
+@pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}])
+def test_a_job_that_runs_when_its_type_is_closed_ends_as_it_would(kind: JobType, fields: dict[str, bool]) -> None:
+    _, claimed = running_job(job_type=kind)
+    change(kind, **fields)
+    assert end(returned(claimed)).status == "Completed"
+
+
+@pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}])
+def test_a_job_that_fails_while_its_type_is_closed_waits_with_its_retry(kind: JobType, fields: dict[str, bool]) -> None:
+    job, claimed = running_job(job_type=kind)
+    change(kind, **fields)
+    end(raised(claimed))
+    assert (try_to_run(job).status, reread(job).retry_count) == ("Failed", 1)
+
+
+@pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}])
+def test_a_ticket_taken_in_the_moment_of_the_closing_is_withdrawn(kind: JobType, fields: dict[str, bool]) -> None:
+    job = job_in("Queued", job_type=kind)
+    change(kind, **fields)
+    assert claim([ticket_of(job)], WORKER) == []
+    assert (reread(job).status, reread(job).queued_at, reread(job).attempt) == ("Pending", None, 0)
+    word = "paused" if "is_paused" in fields else "disabled"
+    assert get_job_history(job)[-1]["message"] == f"The job type is {word}"
+
+
+# -- its organization ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["Pending", "Failed", "Timed Out"])
+def test_a_job_waits_in_its_status_while_its_organization_is_suspended(kind: JobType, status: str) -> None:
+    job = job_in(status, job_type=kind)
+    Organization.objects.update(is_active=False)
+    assert try_to_run(job).status == status
+    assert get_job_status(job).waiting_for == "organization_inactive"
+    Organization.objects.update(is_active=True)
+    assert try_to_run(job).status == "Running"
+
+
+def test_a_withdrawn_job_spends_neither_an_attempt_nor_a_retry(kind: JobType) -> None:
+    job = job_in("Queued", job_type=kind)
+    Organization.objects.update(is_active=False)
+    claim([ticket_of(job)], WORKER)
+    row = reread(job)
+    assert (row.status, row.attempt, row.retry_count, row.queued_at) == ("Pending", 0, 0, None)
+    assert get_job_history(job)[-1]["message"] == "The organization is not active"
+
+
+def test_a_retry_that_is_withdrawn_keeps_its_count(kind: JobType) -> None:
+    job = job_in("Failed", job_type=kind)
+    dispatch.dispatch()
+    Organization.objects.update(is_active=False)
+    row = try_to_run(job)
+    assert (row.status, row.retry_count, row.attempt) == ("Pending", 1, 1)
+
+
+# -- its owner ----------------------------------------------------------------------------------------------------
+
+
+def leave(user: User) -> None:
+    Membership.objects.filter(user=user).delete()
+
+
+def test_rights_lost_while_a_retry_is_waited_for_end_the_job(
+    kind: JobType, organization: Organization, member: User
+) -> None:
+    job = end(raised(start(pending_job(kind, organization, user=member))))
+    leave(member)
+    row = try_to_run(job)
+    assert (row.status, row.error_message, row.error_type) == (
+        "Dead Letter",
+        "The owner may no longer submit this",
+        "Permanent",
+    )
+    assert (row.attempt, row.completed_at is not None) == (1, True)
+
+
+def test_rights_lost_while_a_job_asked_to_run_later_end_it(
+    kind: JobType, organization: Organization, member: User
+) -> None:
+    job = postponed(pending_job(kind, organization, user=member))
+    leave(member)
+    come_due(job)
+    assert try_to_run(job).error_message == "The owner may no longer submit this"
+
+
+def test_a_permission_that_the_type_requires_since_the_submission_counts(
+    kind: JobType, organization: Organization, member: User
+) -> None:
+    job = pending_job(kind, organization, user=member)
+    change(kind, requires_permission="auth.add_user")
+    assert try_to_run(job).error_message == "The owner may no longer submit this"
+
+
+def test_rights_lost_and_given_back_meanwhile_are_no_loss(
+    kind: JobType, organization: Organization, member: User
+) -> None:
+    job = pending_job(kind, organization, user=member)
+    leave(member)
+    Membership.objects.create(user=member, organization=organization)
+    assert try_to_run(job).status == "Running"
+
+
+# -- what people do to it -----------------------------------------------------------------------------------------
+
+
+def test_a_cancel_while_a_job_asked_to_run_later_is_at_once_and_for_good(kind: JobType) -> None:
+    job = postponed(pending_job(kind))
+    cancel_job(job)
+    row = try_to_run(job)
+    assert (row.status, row.ready_at, row.attempt) == ("Canceled", None, 1)
+
+
+def test_a_cancel_while_a_retry_is_waited_for_takes_the_retry_away() -> None:
+    job = cancel_job(job_in("Failed"))
+    assert (try_to_run(job).status, job.next_retry_at, job.error_message) == ("Canceled", None, "it failed")
+
+
+def test_a_cancel_of_a_due_retry_that_has_its_ticket_makes_the_ticket_void(kind: JobType) -> None:
+    job = job_in("Failed", job_type=kind)
+    dispatch.dispatch()
+    cancel_job(job)
+    assert claim([ticket_of(job)], WORKER) == []
+    assert reread(job).status == "Canceled"
+
+
+def test_a_cancel_that_comes_after_the_end_is_refused_or_already_true(kind: JobType) -> None:
+    job, claimed = running_job(job_type=kind)
+    cancel_job(job)
+    end(outcomes.Canceled(claimed=claimed))
+    assert cancel_job(job).status == "Canceled"
+    assert len([row for row in get_job_history(job) if row["to_status"] == "Canceled"]) == 1
+
+
+def test_a_new_life_remembers_no_cancel() -> None:
+    job = job_in("Running", job_type=make_job_type(max_retries=0))
+    Job.objects.filter(pk=job.pk).update(cancel_requested_at=database.now(), canceled_by="somebody")
+    end(returned(start(retry_job(job_in("Dead Letter")))))
+    revived = retry_job(job_in("Dead Letter"))
+    assert (revived.cancel_requested_at, revived.canceled_by) == (None, "")
+
+
+def test_a_retry_by_hand_does_not_wait_for_the_back_off(broker: MemoryBroker) -> None:
+    job = job_in("Failed")
+    assert dispatch.dispatch() == 0
+    row = retry_job(job)
+    assert (row.next_retry_at, row.retry_count, row.attempt) == (None, 0, 1)
+    assert (try_to_run(job).status, reread(job).attempt) == ("Running", 2)
+
+
+def test_a_retry_by_hand_has_all_its_retries_again() -> None:
+    kind = make_job_type(max_retries=1, retry_delay=0)
+    job = end(raised(start(end(raised(start(pending_job(kind)))))))
+    assert (job.status, job.retry_count) == ("Dead Letter", 1)
+    again = end(raised(start(retry_job(job))))
+    assert (again.status, again.retry_count, again.attempt) == ("Failed", 1, 3)
+
+
+# -- RetryLater ---------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_asks_to_run_later_waits_for_that_moment_and_says_so(kind: JobType) -> None:
+    job = postponed(pending_job(kind))
+    status = get_job_status(job)
+    assert (status.status, status.waiting_for, status.error_message) == ("Pending", "run_at", "")
+    assert status.run_at
+    assert abs(status.run_at - database.now() - dt.timedelta(seconds=60)) < dt.timedelta(seconds=10)
+    assert get_job_history(job)[-1]["message"] == "the office is closed"
+    assert try_to_run(job).status == "Pending"
+    come_due(job)
+    assert (try_to_run(job).status, reread(job).attempt, reread(job).retry_count) == ("Running", 2, 0)
+
+
+def test_a_job_may_ask_to_run_later_more_often_than_it_has_retries() -> None:
+    job = pending_job(make_job_type(max_retries=1))
+    for _ in range(5):
+        job = postponed(job, delay=0.0)
+    assert (job.status, job.attempt, job.retry_count) == ("Pending", 5, 0)
+
+
+def test_asking_to_run_later_keeps_the_retries_that_were_spent(kind: JobType) -> None:
+    job = postponed(end(raised(start(pending_job(kind)))))
+    assert (job.retry_count, job.error_message) == (1, "it failed")
+
+
+# -- the settings -------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_lease_counts_from_the_next_renewal(settings: Any) -> None:
+    job = job_in("Running")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 3000}
+    leases.renew([WORKER])
+    expires = reread(job).lease_expires_at
+    assert expires
+    assert expires - database.now() > dt.timedelta(seconds=2900)
+
+
+def test_a_changed_limit_counts_from_the_next_dispatch(
+    settings: Any, kind: JobType, organization: Organization
+) -> None:
+    for _ in range(3):
+        pending_job(kind, organization)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 1}
+    assert dispatch.dispatch() == 1
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 2}
+    assert dispatch.dispatch() == 1
+
+
+def test_a_changed_jitter_counts_from_the_next_failure(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "RETRY_JITTER": 0}
+    row = end(raised(running_job()[1]))
+    failed_at = get_job_history(row)[-1]["timestamp"]
+    assert row.next_retry_at
+    assert abs(row.next_retry_at - failed_at - dt.timedelta(seconds=60)) < dt.timedelta(milliseconds=5)
