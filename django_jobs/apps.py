@@ -19,3 +19,15 @@ class DjangoJobsConfig(AppConfig):
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
         tenancy.listen()
+        self._tell_live_pages()
+
+    @staticmethod
+    def _tell_live_pages() -> None:
+        from django.conf import settings
+
+        if not getattr(settings, "CHANNEL_LAYERS", None):
+            return
+        from django_jobs.engine.ports import use_broadcaster
+        from django_jobs.realtime.broadcast import LayerBroadcaster
+
+        use_broadcaster(LayerBroadcaster())

@@ -34,6 +34,10 @@ STATIC_ROOT = RUN_DIR / "static"
 MAIL_DIR = RUN_DIR / "mail"
 globals().update(mail_to_files(MAIL_DIR))
 
+# Processes that tests start have the real layer; tests in this process put one in memory in its place.
+if "DJANGO_JOBS_TEST_SETTINGS" not in os.environ:
+    CHANNEL_LAYERS: dict[str, Any] = {}  # type: ignore[no-redef]
+
 DJANGO_JOBS: dict[str, Any] = {
     "HANDLER_MODULES": ("tests.support.handlers",),
     **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections
 from django_jobs.broker.connection import queue_name
 from django_jobs.broker.rq_worker import Published
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import announcements, database, leases, settle
+from django_jobs.engine import announcements, database, leases, ports, settle
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.outcomes import Outcome
 from django_jobs.engine.progress import ProgressBoard
@@ -34,6 +34,8 @@ TICK_SECONDS = 0.05
 HAND_BACK_SECONDS = 0.1
 HEARTBEAT_SECONDS = 5.0
 SHOWN_AFTER_SECONDS = 0.5
+SET_TRIES = 2
+LARGE_TRIES = 5
 
 
 class Steward:
@@ -48,6 +50,7 @@ class Steward:
         self._supervisor = supervisor
         self._orphaned = False
         self._stop_seen: float | None = None
+        self._handed_back: list[tuple[int, int]] = []
         self._due: dict[str, float] = {}
         self._window = 0
         self._published: dict[tuple[int, int], Published] = {}
@@ -60,20 +63,28 @@ class Steward:
         self._quit.set()
         self._thread.join(timeout=10)
         self._guarded("withdraw", lambda: announcements.withdraw(self._child.name))
+        ports.drain_broadcasts()
 
     # -- called by other threads -----------------------------------------------------------------------------------
 
     def settle(self, ended: list[Outcome]) -> None:
-        """Store how attempts ended, for as long as it takes: only the database can say that they are lost."""
-        pause = 0.1
+        """Store how attempts ended, for as long as it takes: only the database can say that they are lost.
+
+        One by one after the second failure, since one of them may be what the database hangs up on.
+        """
+        pause, failures = 0.1, 0
         while ended:
+            part = ended if failures < SET_TRIES else ended[:1]
             try:
-                settle.settle(ended, self._child.name)
-                return
+                settle.settle(part, self._child.name)
+                ended = ended[len(part) :]
+                failures = min(failures, SET_TRIES)
             except DatabaseError as error:
+                failures += 1
                 logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._child.name, len(ended), error)
-                for connection in connections.all(initialized_only=True):
-                    connection.close()
+                database.drop_connections()
+                if failures >= LARGE_TRIES and settle.is_large(ended[0]):
+                    ended = [settle.refused(ended[0], error), *ended[1:]]
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)
 
@@ -129,16 +140,14 @@ class Steward:
     def _hand_back(self) -> None:
         """A job runs longer than hoped: others must not wait behind it, nor must ends that could be stored."""
         batch = self._child.batch
-        if not batch.overdue(HAND_BACK_SECONDS):
-            return
-        waiting = batch.take_waiting()
-        pairs = [(item.pk, item.attempt) for item in waiting]
-        try:
-            settle.return_to_queue(pairs, "Handed back: it waited behind a slower job", self._child.name)
-        except DatabaseError:
-            batch.put(waiting)
-            raise
-        self.settle(batch.take_ended())
+        is_overdue = batch.overdue(HAND_BACK_SECONDS)
+        if is_overdue:
+            self._handed_back += [(item.pk, item.attempt) for item in batch.take_waiting()]
+        if self._handed_back:  # also what an earlier try may have handed back already: it must not run here any more
+            text = "Handed back: it waited behind a slower job"
+            self._handed_back = leases.hand_back(self._handed_back, text, self._child.name)
+        if is_overdue:
+            self.settle(batch.take_ended())
 
     def _pass_wishes_on(self) -> None:
         running = self._child.slots.running.interrupters()

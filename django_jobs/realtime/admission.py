@@ -1,0 +1,108 @@
+"""Who may listen to what: asked at the join before anything is told, and again and again while somebody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError
+
+from django_jobs.engine import database
+from django_jobs.engine.access import complain, get_policy, may_start, organizations_seen_by
+from django_jobs.engine.lookup import find_job, find_organization_pk
+from django_jobs.exceptions import JobNotFound, JobsError
+from django_jobs.models import get_organization_model
+from django_jobs.realtime.identity import Identity
+from django_jobs.realtime.rooms import ADMIN, JOB, Room
+
+
+class Refused(JobsError):
+    """The room is not for this user."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a room stands for: all jobs of an organization, one of them, or (``organization_pk`` None) everybody's."""
+
+    room: str
+    organization_pk: Any
+    job_pk: int | None = None
+
+
+def admit(user: Any, room: Room) -> Target:
+    """What the room stands for. Raises Refused; that something exists which the user may not see is not told."""
+    try:
+        return _admit(user, room)
+    except (JobsError, DatabaseError):
+        raise
+    except Exception as error:
+        complain(error)  # the host's policy
+        raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
+
+
+def _admit(user: Any, room: Room) -> Target:
+    if room.kind == ADMIN:
+        if not get_policy().is_system_admin(user):
+            raise Refused("forbidden", "Only system administrators may listen to this room.")
+        return Target(room.name, None)
+    try:
+        if room.kind == JOB:
+            job = find_job(room.key, user)
+            target = Target(room.name, job.organization_id, job.pk)
+        else:
+            target = Target(room.name, find_organization_pk(room.key, user))
+    except JobNotFound as error:
+        raise Refused("not_found", "There is no such room.") from error
+    if not admitted_organizations(user, [target.organization_pk]):
+        raise Refused("forbidden", "The organization is not active.")
+    return target
+
+
+def admitted_organizations(user: Any, organization_pks: Collection[Any]) -> set[Any]:
+    """Those of the organizations whose jobs the user may hear of now; system admins hear of suspended ones too."""
+    seen = organizations_seen_by(user)
+    if seen is None:
+        return set(organization_pks)
+    model = get_organization_model()
+    allowed = set(seen.filter(pk__in=organization_pks).values_list("pk", flat=True))
+    rows = model._default_manager.using(database.alias()).filter(pk__in=allowed)
+    return {organization.pk for organization in rows if may_start(organization)}
+
+
+def still_admitted(user: Any, targets: Collection[Target]) -> set[Target]:
+    """Those of the targets that the user may go on listening to. Where the policy fails: none."""
+    try:
+        organizations = {target.organization_pk for target in targets} - {None}
+        admitted = admitted_organizations(user, organizations) if organizations else set()
+        everybody = None in {target.organization_pk for target in targets} and get_policy().is_system_admin(user)
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's policy)
+        complain(error)
+        return set()
+    return {
+        target
+        for target in targets
+        if (everybody if target.organization_pk is None else target.organization_pk in admitted)
+    }
+
+
+Standing = tuple[set[Target], set[Target]]
+
+
+def standing(questions: Sequence[tuple[Identity, list[Target]]]) -> list[Standing | None]:
+    """Of each identity: what was asked and what of it holds; None where there is no user any more."""
+    users: dict[Any, Any] = {}
+    answers: list[Standing | None] = []
+    for identity, targets in questions:
+        if identity.key not in users:
+            users[identity.key] = identity.user()
+        user = users[identity.key]
+        answers.append(None if user is None else (set(targets), still_admitted(user, targets)))
+    return answers

@@ -1,0 +1,246 @@
+"""What an event loop's sockets have in common: one ear, one look at the log, one check of who may still listen."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from django_jobs.realtime import messages, replay
+from django_jobs.realtime.admission import Target, standing
+from django_jobs.realtime.ear import Complaints, Ear
+from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription, Told
+from django_jobs.realtime.readers import Reader
+from django_jobs.realtime.rooms import all_groups, group_of
+
+TICK_SECONDS: Final = 1.0
+#: Bells that ring within this time are read together; within as long as the last reading took, where that is more, so
+#: that a flood leaves half of the time to others.
+GATHER_SECONDS: Final = 0.05
+MAX_GATHER_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 20.0
+RECHECK_SECONDS: Final = 40.0
+#: A line that has more news at once is told to read REST.
+MAX_NEWS: Final = 1_000
+#: So many lines and sockets a tick; the others follow in the next one.
+LINES_A_TICK: Final = 50
+SOCKETS_A_TICK: Final = 250
+
+
+class Hub:
+    """Lives as long as its loop has sockets."""
+
+    _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        #: Joins and rights, and news, do not wait for each other.
+        self.doors = Reader("jobs-doors")
+        self.news = Reader("jobs-news")
+        self._listeners: set[Listener] = set()
+        self._lines: dict[str, Line] = {}
+        self._complaints = Complaints()
+        self._ear = Ear(self._wanted_groups, self._complaints)
+        self._told = Told()
+        #: Of each line what rang: the jobs by the ids of their events, and the jobs whose progress is new.
+        self._changes: dict[str, dict[int, int]] = defaultdict(dict)
+        self._progress: dict[str, set[int]] = defaultdict(set)
+        self._rung = asyncio.Event()
+        self._gather_seconds = GATHER_SECONDS
+        duties = {"ear": self._listen, "read": self._read, "tick": self._tick}
+        self._tasks = [asyncio.create_task(self._guarded(what, duty)) for what, duty in duties.items()]
+
+    @classmethod
+    def enter(cls, listener: Listener) -> Hub:
+        """The running loop's hub, with one socket more."""
+        loop = asyncio.get_running_loop()
+        hub = cls._hubs.get(loop)
+        if hub is None:
+            hub = cls._hubs[loop] = cls()
+        listener.recheck_at = time.monotonic() + RECHECK_SECONDS * random.uniform(0.6, 1.0)  # noqa: S311
+        hub._listeners.add(listener)
+        return hub
+
+    async def leave(self, listener: Listener, subscriptions: Iterable[Subscription]) -> None:
+        """The socket is gone; with the last one the hub ends."""
+        for subscription in subscriptions:
+            self.unsubscribe(subscription)
+        self._listeners.discard(listener)
+        if self._listeners or self._hubs.get(asyncio.get_running_loop()) is not self:
+            return
+        del self._hubs[asyncio.get_running_loop()]
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ear.follow()
+        self.doors.close()
+        self.news.close()
+
+    # -- rooms -----------------------------------------------------------------------------------------------------
+
+    async def subscribe(self, put: Callable[[str], None], target: Target) -> Subscription:
+        """Listen from now on; the subscription keeps what happens until it goes live."""
+        subscription = Subscription(put, target)
+        key = EVERYBODY if target.organization_pk is None else str(target.organization_pk)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Line(key, target.organization_pk)
+            line.look_at = time.monotonic() + LOOK_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+        line.add(subscription)
+        await self._ear.follow()
+        if line.mark is None:
+            await self._mark(line)
+        return subscription
+
+    async def _mark(self, line: Line) -> replay.Mark:
+        """From where looks begin: the moment of the first subscription."""
+        mark, floor = await self.news.read(replay.first_mark, line.organization_pk)
+        if line.mark is None:
+            line.mark, line.floor = mark, floor
+        return line.mark
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        key = EVERYBODY if subscription.target.organization_pk is None else str(subscription.target.organization_pk)
+        line = self._lines.get(key)
+        if line is not None:
+            line.remove(subscription)
+            if not line.feeds:
+                del self._lines[key]
+
+    def _wanted_groups(self) -> set[str]:
+        if EVERYBODY in self._lines:
+            return set(all_groups())
+        return {group_of(line.organization_pk) for line in self._lines.values()}
+
+    # -- the tasks -------------------------------------------------------------------------------------------------
+
+    async def _guarded(self, what: str, duty: Callable[[], Awaitable[None]]) -> None:
+        """Run a duty again and again; what fails once is tried again a second later."""
+        while True:
+            try:
+                await duty()
+            except Exception as error:  # noqa: BLE001
+                self._complaints.add(what, error)
+                await asyncio.sleep(TICK_SECONDS)
+
+    async def _listen(self) -> None:
+        """One bell of the layer."""
+        if self._ear.is_deaf:
+            await asyncio.sleep(LOOK_SECONDS)
+            return
+        if await self._ear.open():
+            self._look_soon()
+        bell = await self._ear.hear()
+        for key, changes in bell.get("changes", {}).items():
+            for line in self._lines_of(key):
+                self._changes[line.key].update((log_id, job) for log_id, job in changes if line.hears_of(job))
+        for key, jobs in bell.get("progress", {}).items():
+            for line in self._lines_of(key):
+                self._progress[line.key].update(job for job in jobs if line.hears_of(job))
+        if self._changes or self._progress:
+            self._rung.set()
+
+    def _look_soon(self) -> None:
+        """Something may have been missed."""
+        for line in self._lines.values():
+            line.look_at = min(line.look_at, time.monotonic() + 2 * random.random())  # noqa: S311
+
+    def _lines_of(self, key: str) -> list[Line]:
+        return [self._lines[item] for item in (key, EVERYBODY) if item in self._lines]
+
+    async def _read(self) -> None:
+        """Read what bells told of, once for all lines, and tell it."""
+        await self._rung.wait()
+        await asyncio.sleep(self._gather_seconds)
+        self._rung.clear()
+        started = time.monotonic()
+        changes, self._changes = self._changes, defaultdict(dict)
+        progress, self._progress = self._progress, defaultdict(set)
+        for key in [key for key, log_ids in changes.items() if len(log_ids) > MAX_NEWS]:
+            self._resync(key, changes.pop(key))
+        try:
+            await self._tell_changes(changes)
+            for event in await self.news.read(messages.progress_events, set().union(*progress.values())):
+                self._tell(event)
+        except Exception:
+            self._look_soon()
+            raise
+        self._gather_seconds = min(max(GATHER_SECONDS, time.monotonic() - started), MAX_GATHER_SECONDS)
+        self._complaints.withdraw("read")
+
+    async def _tell_changes(self, changes: Mapping[str, Mapping[int, int]]) -> None:
+        lines = [self._lines[key] for key in changes if key in self._lines]
+        jobs = {job for rung in changes.values() for job in rung.values()}
+        if not lines or not jobs:
+            return
+        found = await self.news.read(replay.of_jobs, jobs, min(line.floor for line in lines))
+        rung = {log_id for rung in changes.values() for log_id in rung}
+        for event in await self.news.read(messages.status_events, self._told.news({*found, *rung})):
+            self._tell(event)
+
+    def _tell(self, event: messages.Event) -> None:
+        """Tell the line of the event's own organization, whatever a bell said."""
+        if not event.id or self._told.add(event.id):
+            for line in self._lines_of(str(event.organization_pk)):
+                line.tell(event)
+
+    def _resync(self, key: str, log_ids: Collection[int]) -> None:
+        """There is more news than anybody wants one by one."""
+        line = self._lines.get(key)
+        if line is not None:
+            cursor = max(log_ids, default=0)
+            for log_id in log_ids:
+                self._told.add(log_id)
+            for subscription in line.subscriptions():
+                subscription.take(0, messages.joined(subscription.room, cursor, resync=True))
+
+    async def _tick(self) -> None:
+        await asyncio.sleep(TICK_SECONDS)
+        now = time.monotonic()
+        lines = [line for line in self._lines.values() if line.look_at <= now][:LINES_A_TICK]
+        await self._ear.follow()
+        for line in lines:
+            line.look_at = now + LOOK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+            await self._look(line)
+        due = [item for item in self._listeners if item.recheck_at <= now][:SOCKETS_A_TICK]
+        for listener in due:
+            listener.recheck_at = now + RECHECK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+        await self._recheck(due)
+        self._complaints.withdraw("tick")
+
+    async def _look(self, line: Line) -> None:
+        """Tell what bells did not: those that a layer lost, and those that it never got."""
+        mark = line.mark or await self._mark(line)
+        found, line.mark = await self.news.read(replay.look, line.organization_pk, mark)
+        news = self._told.news(found)
+        if len(news) > MAX_NEWS:
+            self._resync(line.key, news)
+            return
+        for event in await self.news.read(messages.status_events, news):
+            self._tell(event)
+        if line.organization_pk is None:
+            return
+        before, line.progress = line.progress, {}
+        for event, state in await self.news.read(messages.running_progress, line.organization_pk):
+            line.progress[event.job_pk] = state
+            if before.get(event.job_pk) != state:
+                self._tell(event)
+
+    async def _recheck(self, listeners: Sequence[Listener]) -> None:
+        questions = [(listener.identity, listener.targets()) for listener in listeners]
+        if not questions:
+            return
+        for listener, answer in zip(listeners, await self.doors.read(standing, questions), strict=True):
+            if answer is None:
+                listener.close(REVOKED)
+                continue
+            for target in listener.targets():
+                if target in answer[0] and target not in answer[1]:
+                    listener.revoke(target)
+
+
+#: The close code of who is nobody, or nobody any more.
+REVOKED: Final = 4401

@@ -1,0 +1,152 @@
+"""The events as clients see them: JSON, made once for all who hear them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_jobs.engine import database
+from django_jobs.engine.access import may_start
+from django_jobs.models import ExecutionLog, Job, get_organization_model
+from django_jobs.models.job import format_job_id
+from django_jobs.realtime.replay import chunks
+from django_jobs.statuses import IN_FLIGHT, Status
+
+#: Of one organization, how many running jobs are looked at for progress that got lost.
+MAX_RUNNING: Final = 500
+#: A longer name of a room is not repeated in an error.
+MAX_SHOWN: Final = 200
+_LOG_FIELDS: Final = (
+    "id",
+    "job_id",
+    "from_status",
+    "to_status",
+    "timestamp",
+    "attempt",
+    "message",
+    "organization_id",
+    "job__job_type_id",
+    "job__organization_name",
+    "job__created_at",
+    "job__status",
+    "job__attempt",
+    "job__progress",
+    "job__output_reference",
+    "job__error_message",
+)
+_PROGRESS_FIELDS: Final = (
+    "pk",
+    "organization_id",
+    "organization_name",
+    "job_type_id",
+    "created_at",
+    "attempt",
+    "status",
+    "progress",
+    "progress_message",
+)
+_WITH_ERROR: Final = {Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, still without the room in which it is told. ``id`` is 0 for progress."""
+
+    organization_pk: Any
+    job_pk: int
+    data: str
+    id: int = 0
+
+    def text(self, room: str) -> str:
+        """The frame for this room."""
+        if not self.id:
+            return f'{{"event": "job_progress", "room": {json.dumps(room)}, "data": {self.data}}}'
+        return f'{{"event": "job_status_changed", "room": {json.dumps(room)}, "id": {self.id}, "data": {self.data}}}'
+
+
+def joined(room: str, cursor: int, *, resync: bool) -> str:
+    """The frame that says: you hear of this room from ``cursor`` on; with ``resync``, read REST first."""
+    message: dict[str, Any] = {"event": "joined", "room": room, "cursor": cursor}
+    return json.dumps({**message, "resync": True} if resync else message)
+
+
+def status_events(log_ids: Collection[int]) -> list[Event]:
+    """The events of these log rows that exist, in the order of their ids."""
+    rows: list[tuple[Any, ...]] = []
+    for chunk in chunks(log_ids):
+        found = ExecutionLog.objects.using(database.alias()).filter(pk__in=chunk).order_by("id")
+        rows += found.values_list(*_LOG_FIELDS)
+    hidden = _inactive({row[7] for row in rows if row[14] and row[3] == Status.COMPLETED})
+    return [_status_event(row, hidden) for row in rows]
+
+
+def _inactive(organization_pks: Collection[Any]) -> set[Any]:
+    """Those of the organizations whose outputs nobody may read now."""
+    if not organization_pks:
+        return set()
+    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=organization_pks)
+    return {organization.pk for organization in rows if not may_start(organization)}
+
+
+def _status_event(row: tuple[Any, ...], hidden: Collection[Any]) -> Event:
+    """The row's event. What the log does not hold is taken from the job only where that has not gone on since."""
+    log_id, pk, from_status, to_status, timestamp, attempt, message, organization_pk, *job = row
+    kind, organization, created_at, status, job_attempt, progress, output, error = job
+    is_current = (status, job_attempt) == (to_status, attempt)
+    data = {
+        "job_id": format_job_id(pk, created_at.year),
+        "job_type": kind,
+        "organization": organization,
+        "attempt": attempt,
+        "from_status": from_status,
+        "to_status": to_status,
+        "progress": progress if is_current else 100 * (to_status == Status.COMPLETED),
+        "output_reference": (output or None) if is_current and organization_pk not in hidden else None,
+        "error_message": (error if is_current else message) if to_status in _WITH_ERROR else "",
+        "updated_at": moment(timestamp),
+    }
+    return Event(organization_pk, pk, json.dumps(data), log_id)
+
+
+def progress_events(pks: Collection[int]) -> list[Event]:
+    """The progress of these jobs as it is now; nothing of those that have ended or wait."""
+    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING)
+    now = moment(database.now()) if pks else ""
+    return [
+        _progress_event(row, now)
+        for chunk in chunks(pks)
+        for row in rows.filter(pk__in=chunk).values_list(*_PROGRESS_FIELDS)
+    ]
+
+
+def running_progress(organization_pk: Any) -> Iterable[tuple[Event, tuple[Any, ...]]]:
+    """The progress of everything that runs for an organization, each with what makes it differ from another."""
+    rows = Job.objects.using(database.alias()).filter(
+        status__in=sorted(IN_FLIGHT), organization_id=organization_pk, attempt__gt=0, progress__gt=0
+    )
+    now = moment(database.now())
+    running = [row for row in rows.values_list(*_PROGRESS_FIELDS)[:MAX_RUNNING] if row[6] == Status.RUNNING]
+    return [(_progress_event(row, now), row[5:]) for row in running]
+
+
+def _progress_event(row: tuple[Any, ...], now: str) -> Event:
+    pk, organization_pk, organization, kind, created_at, attempt, status, progress, message = row
+    data = {
+        "job_id": format_job_id(pk, created_at.year),
+        "job_type": kind,
+        "organization": organization,
+        "attempt": attempt,
+        "status": status,
+        "progress": progress,
+        "progress_message": message,
+        "updated_at": now,
+    }
+    return Event(organization_pk, pk, json.dumps(data))
+
+
+def moment(value: dt.datetime) -> str:
+    """In UTC, as REST writes it."""
+    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

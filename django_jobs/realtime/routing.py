@@ -1,0 +1,11 @@
+"""The one route, for a host's ``URLRouter``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.urls import path
+
+from django_jobs.realtime.consumer import JobsConsumer
+
+websocket_urlpatterns: list[Any] = [path("ws/jobs/", cast("Any", JobsConsumer.as_asgi()))]

@@ -1,0 +1,204 @@
+"""Who may open a socket, and until when."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from rest_framework.authtoken.models import Token
+
+from django_jobs.engine.socket_tickets import make_ticket
+from django_jobs.realtime import hub
+from tests.support.factories import make_user
+from tests.support.live import LiveClient, by_session, by_token, do, with_clients
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+REVOKED = 4401
+
+
+@pytest.fixture
+def user() -> User:
+    return make_user()
+
+
+@pytest.fixture
+def quick_rechecks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+
+
+def is_let_in(client: LiveClient) -> bool:
+    @with_clients(client)
+    async def answer(client: LiveClient) -> bool:
+        return await client.has_nothing()
+
+    return answer
+
+
+@async_to_sync
+async def close_code(client: LiveClient) -> int:
+    await client.open()
+    code = await client.close_code()
+    await client.leave()
+    return code
+
+
+def test_a_browser_comes_in_by_its_session(user: User) -> None:
+    assert is_let_in(by_session(user))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "null",
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost:8001",
+        "http://user@localhost",
+        "ftp://localhost",
+        "localhost",
+        "http://localhost:port",
+        "http://localhost/path",
+    ],
+)
+def test_a_session_counts_only_from_a_page_of_this_host(user: User, origin: str | None) -> None:
+    assert close_code(by_session(user, origin)) == REVOKED
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "https://a.shop.example", "http://localhost:80"])
+def test_a_session_counts_from_pages_that_the_host_names(user: User, origin: str, settings: Any) -> None:
+    trusted = ("https://app.example", "https://*.shop.example")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": trusted}
+    assert is_let_in(by_session(user, origin))
+
+
+@pytest.mark.parametrize("origin", ["http://app.example", "https://app.example:444", "https://shop.example"])
+def test_a_named_page_is_named_with_scheme_and_port(user: User, origin: str, settings: Any) -> None:
+    trusted = ("https://app.example", "https://*.shop.example")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": trusted}
+    assert close_code(by_session(user, origin)) == REVOKED
+
+
+def test_a_plain_page_does_not_count_on_an_encrypted_host(user: User, settings: Any) -> None:
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    client = by_session(user)
+    client.scope["headers"].append((b"x-forwarded-proto", b"https"))
+    assert close_code(client) == REVOKED
+
+
+def test_a_host_that_is_not_ours_makes_no_page_its_own(user: User) -> None:
+    client = by_session(user, "http://evil.example")
+    client.scope["headers"] = [(n, b"evil.example" if n == b"host" else v) for n, v in client.scope["headers"]]
+    assert close_code(client) == REVOKED
+
+
+def test_a_native_client_comes_in_by_its_token_without_an_origin(user: User) -> None:
+    assert is_let_in(by_token(user))
+
+
+def test_a_token_may_come_as_a_subprotocol(user: User) -> None:
+    client = LiveClient(
+        {"origin": "https://elsewhere.example"}, ["jobs.v1", f"token.{Token.objects.create(user=user).key}"]
+    )
+    assert (is_let_in(client), client.protocol) == (True, "jobs.v1")
+
+
+def test_a_ticket_comes_as_a_subprotocol(user: User) -> None:
+    client = LiveClient({}, ["jobs.v1", f"ticket.{make_ticket(user)}"])
+    assert (is_let_in(client), client.protocol) == (True, "jobs.v1")
+
+
+def test_a_ticket_fits_into_a_subprotocol(user: User) -> None:
+    assert set('()<>@,;:\\"/[]?={} \t').isdisjoint(make_ticket(user))
+
+
+@pytest.mark.parametrize(
+    ("headers", "subprotocols"),
+    [
+        ({}, []),
+        ({"authorization": "Token nonsense"}, []),
+        ({"authorization": "Token "}, []),
+        ({"authorization": "Token a\0b"}, []),
+        ({"authorization": "Basic YTpi"}, []),
+        ({"cookie": "sessionid=nonsense", "origin": "http://localhost"}, []),
+        ({}, ["jobs.v1", "ticket.nonsense"]),
+        ({}, ["jobs.v1", "ticket."]),
+        ({}, ["jobs.v1", "token." + "x" * 10_000]),
+        ({}, ["jobs.v1"]),
+    ],
+)
+def test_nobody_is_let_in(headers: dict[str, str], subprotocols: list[str]) -> None:
+    assert close_code(LiveClient(headers, subprotocols)) == REVOKED
+
+
+def test_a_token_without_the_protocols_name_does_not_count(user: User) -> None:
+    assert close_code(LiveClient({}, [f"token.{Token.objects.create(user=user).key}"])) == REVOKED
+
+
+def test_a_bad_token_is_not_made_good_by_a_session(user: User) -> None:
+    client = by_session(user)
+    client.scope["subprotocols"] = ["jobs.v1", "token.nonsense"]
+    assert close_code(client) == REVOKED
+
+
+def test_an_inactive_user_is_nobody(user: User) -> None:
+    client = by_token(user)
+    User.objects.update(is_active=False)
+    assert close_code(client) == REVOKED
+
+
+def test_a_session_from_before_a_new_password_is_over(user: User) -> None:
+    client = by_session(user)
+    user.set_password("another")
+    user.save()
+    assert close_code(client) == REVOKED
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+@pytest.mark.parametrize("way", [by_session, by_token])
+def test_a_deactivated_user_is_put_out(user: User, way: Any) -> None:
+    @with_clients(way(user))
+    async def code(client: LiveClient) -> int:
+        await client.has_nothing()
+        await do(User.objects.update, is_active=False)
+        return await client.close_code()
+
+    assert code == REVOKED
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+def test_the_end_of_the_session_is_the_end_of_the_socket(user: User) -> None:
+    @with_clients(by_session(user))
+    async def code(client: LiveClient) -> int:
+        await client.has_nothing()
+        await do(Session.objects.all().delete)
+        return await client.close_code()
+
+    assert code == REVOKED
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+def test_a_revoked_token_is_the_end_of_the_socket(user: User) -> None:
+    @with_clients(by_token(user))
+    async def code(client: LiveClient) -> int:
+        await client.has_nothing()
+        await do(Token.objects.all().delete)
+        return await client.close_code()
+
+    assert code == REVOKED
+
+
+def test_no_key_is_logged(user: User, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    key = Token.objects.create(user=user).key
+    with caplog.at_level(logging.DEBUG, "django_jobs"):
+        is_let_in(LiveClient({}, ["jobs.v1", f"token.{key}"]))
+    assert key not in "".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith("django.db")
+    )

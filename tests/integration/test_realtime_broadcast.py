@@ -1,0 +1,88 @@
+"""The thread that tells live pages: on its own, and never in anybody's way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from channels.layers import channel_layers
+
+from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
+from django_jobs.realtime import broadcast
+from django_jobs.realtime.broadcast import LayerBroadcaster
+from tests.support.brokers import pending_job
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+class RecordingLayer:
+    """Takes messages, or fails while it is broken."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.threads: set[int] = set()
+        self.is_broken = False
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        if self.is_broken:
+            raise ConnectionError("no layer")
+        self.threads.add(threading.get_ident())
+        self.sent.append((group, message))
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingLayer]:
+    monkeypatch.setattr(broadcast, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(broadcast, "PAUSE_AFTER_FAILURE", 0.01)
+    layer = RecordingLayer()
+    channel_layers.set("default", layer)
+    use_broadcaster(LayerBroadcaster())
+    yield layer
+    drain_broadcasts(5)
+    use_broadcaster(None)
+    channel_layers.backends.clear()
+
+
+def test_a_change_is_sent_by_a_thread_of_its_own(layer: RecordingLayer) -> None:
+    pending_job()
+    wait_until(lambda: layer.sent, 5, "a bell")
+    assert threading.get_ident() not in layer.threads
+
+
+def test_what_waits_is_sent_before_the_process_ends(layer: RecordingLayer) -> None:
+    job = pending_job()
+    drain_broadcasts(5)
+    changes = [pair for _, bell in layer.sent for pairs in bell["changes"].values() for pair in pairs]
+    assert job.pk in {pk for _, pk in changes}
+
+
+def test_the_thread_starts_anew_after_a_drain(layer: RecordingLayer) -> None:
+    pending_job()
+    drain_broadcasts(5)
+    layer.sent.clear()
+    pending_job()
+    wait_until(lambda: layer.sent, 5, "a bell")
+
+
+def test_a_broken_layer_is_told_of_once_and_harms_no_submission(
+    layer: RecordingLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer.is_broken = True
+    with caplog.at_level(logging.INFO, "django_jobs"):
+        for _ in range(3):
+            pending_job()
+            wait_until(lambda: "broadcast_failed" in caplog.text, 5, "the complaint")
+        layer.is_broken = False
+        pending_job()
+        wait_until(lambda: "broadcast_works_again" in caplog.text, 5, "the end of it")
+    assert caplog.text.count("event=broadcast_failed") == 1
+
+
+def test_nothing_is_prepared_where_nobody_is_to_be_told(layer: RecordingLayer) -> None:
+    use_broadcaster(None)
+    pending_job()
+    assert layer.sent == []

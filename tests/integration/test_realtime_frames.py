@@ -1,0 +1,137 @@
+"""What a client may send, and what it is told when it may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.models import Organization
+from django_jobs.realtime import consumer, sockets
+from tests.support.factories import make_organization, make_user
+from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def member(organization: Organization) -> LiveClient:
+    return by_token(make_user(member_of=[organization]))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        '"join"',
+        "{}",
+        "{" * 2_000,
+        "[" * 4_000,
+        '{"action": "dance"}',
+        '{"action": null}',
+        '{"action": ["join"]}',
+        '{"action": "join"}',
+        '{"action": "leave", "room": 5}',
+        '{"action": "ping", "x": "' + "x" * 5_000 + '"}',
+    ],
+)
+def test_a_frame_that_is_not_understood_is_answered_and_the_socket_stays(member: LiveClient, frame: str) -> None:
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        await client.say(frame)
+        answer = await client.hear()
+        assert await client.has_nothing()
+        return answer
+
+    assert (answer["event"], answer["code"]) == ("error", "bad_request")
+
+
+def test_bytes_are_not_understood(member: LiveClient) -> None:
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        await client.say_bytes(b'{"action": "ping"}')
+        return await client.hear()
+
+    assert answer["code"] == "bad_request"
+
+
+def test_more_frames_than_allowed_are_answered_with_limit(member: LiveClient) -> None:
+    @with_clients(member)
+    async def answers(client: LiveClient) -> list[dict[str, Any]]:
+        for _ in range(consumer.FRAMES_A_SECOND + 10):
+            await client.say({"action": "ping"})
+        return [await client.hear() for _ in range(consumer.FRAMES_A_SECOND + 10)]
+
+    told = [answer.get("code", answer["event"]) for answer in answers]
+    assert told[: consumer.FRAMES_A_SECOND] == ["pong"] * consumer.FRAMES_A_SECOND
+    assert "limit" in told
+
+
+def test_a_thousand_joins_are_answered_one_by_one(organization: Organization, member: LiveClient) -> None:
+    @with_clients(member)
+    async def answers(client: LiveClient) -> list[dict[str, Any]]:
+        for _ in range(1_000):
+            await client.say({"action": "join", "room": f"org:{organization.name}"})
+        return [await client.hear() for _ in range(1_000)]
+
+    assert {answer.get("code", answer["event"]) for answer in answers} == {"joined", "limit"}
+    assert {answer["room"] for answer in answers} == {f"org:{organization.name}"}
+
+
+def test_there_is_a_limit_of_rooms(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_ROOMS", 2)
+    jobs = [later_job(organization) for _ in range(3)]
+
+    @with_clients(member)
+    async def answers(client: LiveClient) -> list[dict[str, Any]]:
+        return [await client.join(f"job:{job.name}") for job in jobs]
+
+    assert [answer.get("code") for answer in answers] == [None, None, "limit"]
+
+
+def test_a_room_joined_again_counts_once(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_ROOMS", 1)
+
+    @with_clients(member)
+    async def answers(client: LiveClient) -> list[dict[str, Any]]:
+        return [await client.join(f"org:{organization.name}") for _ in range(2)]
+
+    assert [answer["event"] for answer in answers] == ["joined", "joined"]
+
+
+def test_a_room_joined_again_tells_everything_once(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        await client.join(f"org:{organization.name}")
+        await do(later_job, organization)
+        await bell.ring()
+        await client.changes(1)
+        assert await client.has_nothing()
+
+
+def test_a_client_that_takes_nothing_is_told_to_read_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "MAX_OUTBOX", 3)
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    socket = sockets.Socket(send, identity=None, user=None)  # type: ignore[arg-type]
+    for number in range(5):
+        socket.put(str(number))
+    assert list(socket._outbox) == ["3", "4"]

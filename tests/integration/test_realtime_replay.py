@@ -1,0 +1,229 @@
+"""Coming back: what a client missed is told, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobs import submit_jobs
+from django_jobs.engine.control import cancel_job
+from django_jobs.models import ExecutionLog, Organization
+from django_jobs.realtime import consumer, replay
+from tests.support.brokers import job_in
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def member(organization: Organization) -> LiveClient:
+    return by_token(make_user(member_of=[organization]))
+
+
+def ids_of(organization: Organization) -> list[int]:
+    return list(ExecutionLog.objects.filter(organization=organization).order_by("id").values_list("id", flat=True))
+
+
+def in_thread(function: Callable[[], object]) -> None:
+    """Call it on a connection of its own."""
+
+    def run() -> None:
+        try:
+            function()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def test_the_cursor_is_the_last_events_id(organization: Organization, member: LiveClient) -> None:
+    later_job(organization)
+
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        return await client.join(f"org:{organization.name}")
+
+    assert answer == {"event": "joined", "room": f"org:{organization.name}", "cursor": ids_of(organization)[-1]}
+
+
+def test_the_cursor_of_a_quiet_organization_is_zero(organization: Organization, member: LiveClient) -> None:
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        return await client.join(f"org:{organization.name}")
+
+    assert answer["cursor"] == 0
+
+
+def test_what_was_missed_is_told_in_order(organization: Organization, member: LiveClient) -> None:
+    first = later_job(organization)
+    since = ids_of(organization)[-1]
+    jobs = [later_job(organization) for _ in range(3)]
+    cancel_job(first)
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> list[tuple[str, str]]:
+        await client.join(f"org:{organization.name}", since)
+        return await client.changes(4)
+
+    missed = [*((job.name, "Pending") for job in jobs), (first.name, "Canceled")]
+    assert [item for item in heard if item != (first.name, "Pending")] == missed
+
+
+def test_many_jobs_of_one_call_are_replayed_too(organization: Organization, member: LiveClient) -> None:
+    later_job(organization)
+    since = ids_of(organization)[-1]
+    kind = make_job_type()
+    submit_jobs([{"job_type": kind, "organization": organization, "parameters": {"n": n}} for n in range(3)])
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> set[int]:
+        await client.join(f"org:{organization.name}", since)
+        return {(await client.hear("job_status_changed"))["id"] for _ in range(3)}
+
+    assert heard <= set(ids_of(organization))
+
+
+def test_a_jobs_history_is_replayed_from_its_last_known_event(organization: Organization, member: LiveClient) -> None:
+    job = job_in("Completed", organization=organization)
+    first, *others = ids_of(organization)
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> list[int]:
+        await client.join(f"job:{job.name}", first)
+        return [(await client.hear())["id"] for _ in others]
+
+    assert heard == others
+
+
+def test_events_before_the_last_tell_what_was_then(organization: Organization, member: LiveClient) -> None:
+    job = job_in("Completed", organization=organization)
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> list[tuple[str, int]]:
+        await client.join(f"job:{job.name}", 0)
+        data = [(await client.hear())["data"] for _ in range(4)]
+        return [(item["to_status"], item["progress"]) for item in data]
+
+    assert heard == [("Pending", 0), ("Queued", 0), ("Running", 0), ("Completed", 100)]
+
+
+def test_too_much_to_replay_is_left_to_rest(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "MAX_REPLAY", 2)
+    jobs = [later_job(organization) for _ in range(4)]
+
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        answer = await client.join(f"org:{organization.name}", 0)
+        assert await client.has_nothing()
+        return answer
+
+    assert (answer["resync"], answer["cursor"]) == (True, ExecutionLog.objects.get(job=jobs[-1]).pk)
+
+
+def test_everybodys_room_replays_nothing() -> None:
+    later_job()
+
+    @with_clients(by_token(make_system_admin()))
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        return await client.join("admin:jobs", 1)
+
+    assert answer["resync"] is True
+
+
+def test_a_deleted_event_serves_as_well(organization: Organization, member: LiveClient) -> None:
+    later_job(organization)
+    gone = later_job(organization)
+    since = ids_of(organization)[-1]
+    ExecutionLog.objects.filter(job=gone).delete()
+    missed = later_job(organization)
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> int:
+        await client.join(f"org:{organization.name}", since)
+        while (message := await client.hear())["data"]["job_id"] != missed.name:
+            pass
+        return int(message["id"])
+
+    assert heard == ids_of(organization)[-1]
+
+
+def test_what_happens_between_join_and_replay_is_told_once(
+    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later_job(organization)
+    bell.forget()
+    (since,) = ids_of(organization)
+    read = consumer._read_replay
+
+    def read_while_things_happen(*args: Any) -> Any:
+        later_job(organization)  # visible to the replay, and its bell rings afterwards
+        return read(*args)
+
+    monkeypatch.setattr(consumer, "_read_replay", read_while_things_happen)
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> list[int]:
+        await client.join(f"org:{organization.name}", since)
+        heard = [(await client.hear("job_status_changed"))["id"]]
+        await do(later_job, organization)
+        await bell.ring()
+        heard += [(await client.hear("job_status_changed"))["id"] for _ in range(2)]
+        return heard
+
+    assert set(heard) == set(ids_of(organization)) - {since}
+
+
+@pytest.mark.parametrize("since", [-1, "5", 1.5, True, 2**63, [], {}])
+def test_since_must_be_an_events_id(organization: Organization, member: LiveClient, since: Any) -> None:
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        return await client.join(f"org:{organization.name}", since)
+
+    assert (answer["event"], answer["code"]) == ("error", "bad_request")
+
+
+def hold_open(organization: Organization, meanwhile: Callable[[], object]) -> None:
+    """A submission whose transaction commits only after ``meanwhile`` has happened on another connection."""
+    with transaction.atomic():
+        later_job(organization)
+        in_thread(meanwhile)
+
+
+@pytest.fixture
+def late(organization: Organization) -> tuple[int, int]:
+    """Two events: the first was written before the second, and committed after it was seen."""
+    if connection.vendor == "sqlite":  # one writer at a time: what is written first commits first
+        later_job(organization)
+        later_job(organization)
+    else:
+        hold_open(organization, lambda: later_job(organization))
+    first, second = ids_of(organization)
+    return first, second
+
+
+def test_an_event_that_commits_after_a_later_one_was_seen_is_not_missed(
+    organization: Organization, member: LiveClient, late: tuple[int, int]
+) -> None:
+    expected = set() if connection.vendor == "sqlite" else {late[0]}
+    assert expected <= set(replay.replay_organization(organization.pk, late[1]).log_ids)
+
+
+def test_a_look_finds_what_was_open_at_the_look_before(organization: Organization) -> None:
+    mark, _ = replay.first_mark(organization.pk)
+    later_job(organization)
+    found, _ = replay.look(organization.pk, mark)
+    assert found == ids_of(organization)

@@ -1,0 +1,126 @@
+"""A web server with websockets as a process of its own, and clients as a real library makes them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.test import Client
+from rest_framework.authtoken.models import Token
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support.waiting import wait_until
+from tests.support.workers import ManagedProcess, ProcessPool
+
+HOST: Final = "127.0.0.1"
+PATIENCE: Final = 30.0
+#: What takes half a minute in production takes a moment here.
+HURRY: Final = """
+from django_jobs.realtime import ear, hub
+hub.TICK_SECONDS, hub.LOOK_SECONDS, hub.RECHECK_SECONDS, ear.REFRESH_SECONDS = 0.05, {look}, 0.2, {look}
+"""
+SERVE: Final = """
+import uvicorn
+uvicorn.run("example_project.asgi:application", host="{host}", port={port}, lifespan="off", timeout_graceful_shutdown=1)
+"""
+
+
+class LiveServer:
+    """Serves at a port of its own, also after a restart; ``look`` is the pause between looks at the log."""
+
+    def __init__(self, pool: ProcessPool, look: float = 30.0) -> None:
+        self._pool = pool
+        self._look = look
+        self.port = free_port()
+        self.process = self._start()
+
+    def _start(self) -> ManagedProcess:
+        code = HURRY.format(look=self._look) + SERVE.format(host=HOST, port=self.port)
+        process = self._pool.start("shell", "-c", code, environ={"ALLOWED_HOSTS": HOST})
+        wait_until(lambda: listens(self.port), PATIENCE, f"the server:\n{process.log()}")
+        return process
+
+    def restart(self) -> None:
+        self.process.clean_up()
+        self.process = self._start()
+
+    @property
+    def url(self) -> str:
+        return f"ws://{HOST}:{self.port}/ws/jobs/"
+
+    @property
+    def origin(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @contextmanager
+    def client(self, headers: dict[str, str], subprotocols: Sequence[str] = ()) -> Iterator[SocketClient]:
+        with connect(self.url, additional_headers=headers, subprotocols=[*subprotocols] or None) as connection:  # type: ignore[list-item]
+            yield SocketClient(connection)
+
+    def by_token(self, user: User) -> Any:
+        """The connection of a native client."""
+        token, _ = Token.objects.get_or_create(user=user)
+        return self.client({"Authorization": f"Token {token.key}"})
+
+    def by_session(self, user: User, origin: str) -> Any:
+        """The connection of a browser's page."""
+        browser = Client()
+        browser.force_login(user)
+        cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in browser.cookies.items())
+        return self.client({"Cookie": cookie, "Origin": origin})
+
+
+class SocketClient:
+    """One connection."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    def say(self, message: object) -> None:
+        self.connection.send(message if isinstance(message, str) else json.dumps(message))
+
+    def hear(self, event: str | None = None) -> dict[str, Any]:
+        """The next message, or the next one of this event."""
+        while True:
+            message: dict[str, Any] = json.loads(self.connection.recv(timeout=PATIENCE))
+            if event is None or message["event"] == event:
+                return message
+
+    def join(self, room: str, since: int | None = None) -> dict[str, Any]:
+        self.say({"action": "join", "room": room, "since": since})
+        return self.hear()
+
+    def hear_until(self, job_id: str, status: str) -> list[dict[str, Any]]:
+        """All messages up to the one that says that the job has this status."""
+        heard = [self.hear()]
+        while (heard[-1]["data"].get("to_status"), heard[-1]["data"]["job_id"]) != (status, job_id):
+            heard.append(self.hear())
+        return heard
+
+    def has_nothing(self) -> bool:
+        self.say({"action": "ping"})
+        return bool(self.hear()["event"] == "pong")
+
+    def close_code(self) -> int:
+        """The code with which the server hangs up."""
+        try:
+            while True:
+                self.connection.recv(timeout=PATIENCE)
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd is not None else 0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((HOST, port)) == 0

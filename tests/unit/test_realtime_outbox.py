@@ -1,0 +1,58 @@
+"""What waits to be told: bounded, the latest progress only, and progress the first to go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_jobs.realtime.outbox import Outbox
+from django_jobs.realtime.rooms import SHARDS, group_of
+
+
+def told(outbox: Outbox, what: str) -> dict[str, list[Any]]:
+    return {key: items for bell in outbox.take().values() for key, items in bell[what].items()}
+
+
+def test_changes_are_kept_in_order_by_organization() -> None:
+    outbox = Outbox()
+    outbox.add_changes([(1, 10, 5), (2, 11, 6)])
+    outbox.add_changes([(1, 12, 5)])
+    assert told(outbox, "changes") == {"1": [[10, 5], [12, 5]], "2": [[11, 6]]}
+
+
+def test_a_jobs_progress_is_told_once() -> None:
+    outbox = Outbox()
+    outbox.add_progress({5: 1})
+    outbox.add_progress({5: 1, 6: 1})
+    assert {key: sorted(jobs) for key, jobs in told(outbox, "progress").items()} == {"1": [5, 6]}
+
+
+def test_what_was_taken_is_gone() -> None:
+    outbox = Outbox()
+    outbox.add_changes([(1, 10, 5)])
+    outbox.take()
+    assert not outbox
+
+
+def test_when_it_is_full_progress_goes_first() -> None:
+    outbox = Outbox(limit=3)
+    outbox.add_progress({5: 1, 6: 1})
+    outbox.add_changes([(1, 10, 5), (1, 11, 6)])
+    assert (outbox.dropped, told(outbox, "changes")) == (2, {"1": [[10, 5], [11, 6]]})
+
+
+def test_progress_that_finds_no_room_is_dropped() -> None:
+    outbox = Outbox(limit=2)
+    outbox.add_changes([(1, 10, 5), (1, 11, 6)])
+    outbox.add_progress({5: 1})
+    assert (outbox.dropped, told(outbox, "progress")) == (1, {})
+
+
+def test_changes_beyond_the_limit_are_counted() -> None:
+    outbox = Outbox(limit=1)
+    outbox.add_changes([(1, 10, 5)])
+    outbox.add_changes([(1, 11, 6), (1, 12, 7)])
+    assert (outbox.dropped, told(outbox, "changes")) == (2, {"1": [[10, 5]]})
+
+
+def test_there_are_few_groups_however_many_organizations() -> None:
+    assert len({group_of(f"ORG {number}/ä") for number in range(1_000)}) == SHARDS
