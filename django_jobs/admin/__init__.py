@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from django_jobs.admin.dead_letters import DeadLetterAdmin
 from django_jobs.admin.execution_log import ExecutionLogAdmin
 from django_jobs.admin.job import JobAdmin
 from django_jobs.admin.job_type import JobTypeAdmin
+from django_jobs.admin.monitor import MonitorAdmin
 from django_jobs.admin.organization import MembershipAdmin, OrganizationAdmin
+from django_jobs.admin.replay import ReplayAdmin
 
-__all__ = ["ExecutionLogAdmin", "JobAdmin", "JobTypeAdmin", "MembershipAdmin", "OrganizationAdmin"]
+__all__ = [
+    "DeadLetterAdmin",
+    "ExecutionLogAdmin",
+    "JobAdmin",
+    "JobTypeAdmin",
+    "MembershipAdmin",
+    "MonitorAdmin",
+    "OrganizationAdmin",
+    "ReplayAdmin",
+]

@@ -82,7 +82,7 @@ class RQBroker:
 
         def read(client: Redis) -> str:
             try:
-                return str(client.config_get("maxmemory-policy").get("maxmemory-policy", ""))
+                return str(client.info("memory").get("maxmemory_policy", ""))
             except redis.ResponseError:
                 return ""
 

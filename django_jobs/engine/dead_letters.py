@@ -90,7 +90,8 @@ def _group(row: dict[str, Any], newest: Job) -> Group:
     )
 
 
-def last_death(job: Job) -> ExecutionLog | None:
-    """The entry of the Execution Log that tells how the job died; its traceback may quote secrets."""
-    rows = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, to_status=Status.DEAD_LETTER)
-    return rows.order_by("-pk").first()
+def last_traceback(job: Job) -> str:
+    """Of the newest error in the job's Execution Log; empty where there is none. It may quote secrets."""
+    # Not the entry that made it a Dead Letter alone: where retries were exhausted, the one before tells why.
+    rows = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).exclude(traceback="").order_by("-pk")
+    return rows.values_list("traceback", flat=True).first() or ""
