@@ -93,6 +93,11 @@ def refill(priority: int) -> int:
     return _dispatch_below(priority, 0.5, Patience())
 
 
+def refill_if_dry() -> int:
+    """:func:`refill` only when the broker holds nothing at all."""
+    return _dispatch_below(Priority.LOW, 0.0, Patience())
+
+
 def _dispatch_below(priority: int, share: float, patience: Patience) -> int:
     def go() -> int:
         if patience.is_over():

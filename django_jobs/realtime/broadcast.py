@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from channels.layers import get_channel_layer
 
-from django_jobs.realtime.outbox import Change, Outbox
+from django_jobs.realtime.outbox import Change, Outbox, count_of
 
 logger = logging.getLogger("django_jobs")
 
@@ -111,9 +111,7 @@ class LayerBroadcaster:
                 async with asyncio.timeout(SEND_TIMEOUT):
                     await layer.group_send(group, {"type": BELL, **bell})
         except Exception as error:  # noqa: BLE001  (whatever a layer raises, jobs go on)
-            self.outbox.dropped += sum(
-                len(items) for bell in bells.values() for part in bell.values() for items in part
-            )
+            self.outbox.dropped += sum(count_of(bell) for bell in bells.values())
             self._complain(error)
             return False
         if self._is_failing:

@@ -137,6 +137,9 @@ class Hub:
         for key, changes in bell.get("changes", {}).items():
             for line in self._lines_of(key):
                 self._changes[line.key].update((log_id, job) for log_id, job in changes if line.hears_of(job))
+        for key in bell.get("floods", {}):
+            for line in self._lines_of(key):
+                line.look_at = 0.0  # with the next tick
         for key, jobs in bell.get("progress", {}).items():
             for line in self._lines_of(key):
                 self._progress[line.key].update(job for job in jobs if line.hears_of(job))

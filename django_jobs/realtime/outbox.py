@@ -9,10 +9,12 @@ from typing import Any, Final
 from django_jobs.realtime.rooms import group_of
 
 Change = tuple[Any, int, int]
-#: Per group, what its message holds: organization's key as text -> changes, and -> jobs with progress.
-Bells = dict[str, dict[str, dict[str, list[Any]]]]
+#: Per group, what its message holds: organization's key as text -> changes, -> jobs with progress, -> newest log id.
+Bells = dict[str, dict[str, dict[str, Any]]]
 
 MAX_WAITING: Final = 20_000
+#: More changes than this of one organization at once are not listed: who listens looks into the log.
+MAX_LISTED: Final = 100
 
 
 class Outbox:
@@ -50,19 +52,28 @@ class Outbox:
 
     def take(self) -> Bells:
         """All that waits, as one message for each group."""
-        bells: Bells = {}
+        changes: dict[Any, list[tuple[int, int]]] = defaultdict(list)
         while self._changes:
             for organization, log_id, job in self._changes.popleft():
-                _of(bells, organization, "changes").append([log_id, job])
+                changes[organization].append((log_id, job))
         self._waiting = 0
+        bells: Bells = {}
+        for organization, found in changes.items():
+            if len(found) > MAX_LISTED:
+                _of(bells, organization)["floods"][str(organization)] = max(found)[0]
+            else:
+                _of(bells, organization)["changes"][str(organization)] = [list(change) for change in found]
         while self._progress:
             job, organization = self._progress.popitem()
-            _of(bells, organization, "progress").append(job)
+            _of(bells, organization)["progress"].setdefault(str(organization), []).append(job)
         return bells
 
 
-def _of(bells: Bells, organization: Any, what: str) -> list[Any]:
-    group = bells.get(group_of(organization))
-    if group is None:
-        group = bells[group_of(organization)] = {"changes": defaultdict(list), "progress": defaultdict(list)}
-    return group[what][str(organization)]
+def _of(bells: Bells, organization: Any) -> dict[str, dict[str, Any]]:
+    return bells.setdefault(group_of(organization), {"changes": {}, "progress": {}, "floods": {}})
+
+
+def count_of(bell: dict[str, dict[str, Any]]) -> int:
+    """How much a message tells of; a flood counts as the least that makes one."""
+    listed = sum(len(items) for what in ("changes", "progress") for items in bell[what].values())
+    return listed + len(bell["floods"]) * (MAX_LISTED + 1)

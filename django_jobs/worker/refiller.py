@@ -47,7 +47,7 @@ class Refiller:
             database.mend_connections()
             dispatch.refill(priority)
             if not self._asked.wait(SECOND_LOOK_SECONDS):
-                dispatch.refill(Priority.LOW)
+                dispatch.refill_if_dry()
             if self._quit:
                 connections.close_all()
                 return

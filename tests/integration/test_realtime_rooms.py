@@ -10,7 +10,7 @@ from django.db import transaction
 from django_jobs import cancel_job, retry_job
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.models import ExecutionLog, Membership, Organization
-from django_jobs.realtime import hub
+from django_jobs.realtime import hub, outbox
 from tests.support.brokers import end, job_in, raised, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -311,6 +311,20 @@ def test_what_a_layer_loses_is_found_by_a_look(bell: HandBell, organization: Org
 
 
 @pytest.mark.usefixtures("quick_looks")
+def test_a_flood_makes_listeners_look_at_once(
+    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "MAX_LISTED", 0)
+
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        job = await do(later_job, organization)
+        await bell.ring()
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+
 def test_everybodys_room_is_looked_after_too(bell: HandBell, admin: LiveClient) -> None:
     @with_clients(admin)
     async def scenario(client: LiveClient) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
-from django_jobs.realtime.outbox import Outbox
+from django_jobs.realtime.outbox import MAX_LISTED, Bells, Outbox
 from django_jobs.realtime.rooms import SHARDS, group_of
 
 
 def told(outbox: Outbox, what: str) -> dict[str, list[Any]]:
     return {key: items for bell in outbox.take().values() for key, items in bell[what].items()}
+
+
+def merged(bells: Bells) -> dict[str, dict[str, Any]]:
+    """The messages of all groups as one."""
+    whole: dict[str, dict[str, Any]] = defaultdict(dict)
+    for bell in bells.values():
+        for what, part in bell.items():
+            whole[what].update(part)
+    return whole
 
 
 def test_changes_are_kept_in_order_by_organization() -> None:
@@ -24,6 +34,14 @@ def test_a_jobs_progress_is_told_once() -> None:
     outbox.add_progress({5: 1})
     outbox.add_progress({5: 1, 6: 1})
     assert {key: sorted(jobs) for key, jobs in told(outbox, "progress").items()} == {"1": [5, 6]}
+
+
+def test_a_flood_of_one_organization_is_told_by_its_newest_change() -> None:
+    outbox = Outbox()
+    outbox.add_changes([(1, number, number) for number in range(MAX_LISTED + 1)])
+    outbox.add_changes([(2, 900, 5)])
+    bells = merged(outbox.take())
+    assert (bells["changes"], bells["floods"]) == ({"2": [[900, 5]]}, {"1": MAX_LISTED})
 
 
 def test_what_was_taken_is_gone() -> None:
