@@ -310,7 +310,6 @@ def test_what_a_layer_loses_is_found_by_a_look(bell: HandBell, organization: Org
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_looks")
 def test_a_flood_makes_listeners_look_at_once(
     bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +324,7 @@ def test_a_flood_makes_listeners_look_at_once(
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
+@pytest.mark.usefixtures("quick_looks")
 def test_everybodys_room_is_looked_after_too(bell: HandBell, admin: LiveClient) -> None:
     @with_clients(admin)
     async def scenario(client: LiveClient) -> None:
