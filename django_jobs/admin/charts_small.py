@@ -1,0 +1,72 @@
+"""Charts that need no axes. Pure, as ``charts`` is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+WIDTH, BAR_ROW = 360, 30
+BAR_LEFT, BAR_RIGHT = 72, 70
+
+
+def draw_bars(key: str, title: str, rows: Sequence[tuple[str, str, float, str]]) -> SafeString:
+    """Lying bars: label, color, value and how that is written."""
+    ceiling = max([value for _, _, value, _ in rows] or [0.0]) or 1.0
+    space = WIDTH - BAR_LEFT - BAR_RIGHT
+    return format_html(
+        '<svg class="djobs-chart djobs-bars" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-desc">'
+        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>',
+        WIDTH,
+        BAR_ROW * max(1, len(rows)),
+        key,
+        key,
+        key,
+        title,
+        key,
+        "; ".join(f"{label}: {text}" for label, _, _, text in rows),
+        format_html_join(
+            "",
+            '<text class="djobs-axis djobs-axis-y" x="{}" y="{}">{}</text>'
+            '<rect class="djobs-fill-{}" x="{}" y="{}" width="{}" height="{}" rx="2"></rect>'
+            '<text class="djobs-value" x="{}" y="{}">{}</text>',
+            (
+                (
+                    BAR_LEFT - 8,
+                    place * BAR_ROW + 19,
+                    label,
+                    color,
+                    BAR_LEFT,
+                    place * BAR_ROW + 7,
+                    round(max(1.0, space * value / ceiling), 1),
+                    16,
+                    round(BAR_LEFT + max(1.0, space * value / ceiling) + 6, 1),
+                    place * BAR_ROW + 20,
+                    text,
+                )
+                for place, (label, color, value, text) in enumerate(rows)
+            ),
+        ),
+    )
+
+
+def draw_spark(values: Sequence[float | None], least_scale: float = 0.2) -> SafeString:
+    """A small line from 0 to the highest value, at least to ``least_scale``, beside a number that says the same; hidden
+    from assistive technology.
+    """
+    width, height = 84, 20
+    most = max([least_scale, *(value or 0.0 for value in values)])
+    count = max(1, len(values) - 1)
+    points = [
+        f"{round(width * place / count, 1)},{round((height - 3) * (1 - value / most) + 1.5, 1)}"
+        for place, value in enumerate(values)
+        if value is not None
+    ]
+    return format_html(
+        '<svg class="djobs-spark" viewBox="0 0 {} {}" aria-hidden="true" focusable="false">'
+        '<polyline class="djobs-line djobs-stroke-bad" points="{}"></polyline></svg>',
+        width,
+        height,
+        " ".join(points if len(points) != 1 else points * 2),
+    )

@@ -1,0 +1,156 @@
+"""Dead letters: the groups, one group with its newest traceback, and the order to retry or delete it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import ADDITION
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.monitor import SeesJobs
+from django_jobs.admin.replay import replays_seen_by
+from django_jobs.admin.texts import ALL, block, line, moment
+from django_jobs.engine import replays
+from django_jobs.engine.dead_letters import BOUND, Group, last_traceback, read_groups
+from django_jobs.exceptions import PermissionDenied as MayNot
+from django_jobs.models import DeadLetter, Job, Replay
+from django_jobs.models.replay import OPEN
+
+MAX_LISTED: Final = 20
+MAX_TYPE: Final = 100
+MAX_FINGERPRINT: Final = 64
+ERROR: Final = 240
+
+
+class ReplayForm(forms.Form):
+    """At which rate."""
+
+    verb = forms.ChoiceField(choices=Replay.Verb.choices)
+    per_minute = forms.IntegerField(
+        min_value=1, max_value=replays.MAX_PER_MINUTE, initial=replays.DEFAULT_PER_MINUTE, label="Jobs a minute"
+    )
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(SeesJobs):
+    def get_urls(self) -> list[URLPattern]:
+        views = [("", self.changelist_view, "changelist"), ("group/", self._group, "group")]
+        return [
+            path(route, self.admin_site.admin_view(view), name=f"django_jobs_deadletter_{name}")
+            for route, view, name in views
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        kind = _text(request.GET.get("type", ""), MAX_TYPE)
+        found = read_groups(request.user, kind)
+        return self.page(
+            request,
+            "dead_letters/list.html",
+            "Dead letters",
+            "Dead letters",
+            rows=[self._row(group) for group in found.groups],
+            has_more=found.has_more,
+            is_cut=found.is_cut,
+            bound=BOUND,
+            kind=line(kind, 60) if kind else "",
+            open_replays=[
+                (replay, reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
+                for replay in replays_seen_by(request).filter(state__in=sorted(OPEN)).order_by("-pk")[:MAX_LISTED]
+            ],
+        )
+
+    def _row(self, group: Group) -> dict[str, Any]:
+        return {
+            "kind": line(group.job_type, 60),
+            "error": line(group.newest.error_message, ERROR) if group.newest.error_message else "(without a text)",
+            "url": self._address(group.job_type, group.error_fingerprint),
+            "count": group.count,
+            "organizations": group.organizations,
+            "first": moment(group.first_seen),
+            "last": moment(group.last_seen),
+        }
+
+    def _address(self, job_type: str, error_fingerprint: str) -> str:
+        return f"{self.url_of('group')}?{urlencode({'type': job_type, 'error': error_fingerprint})}"
+
+    def _group(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        kind = _text(request.GET.get("type", ""), MAX_TYPE)
+        fingerprint = _text(request.GET.get("error", ""), MAX_FINGERPRINT)
+        found = read_groups(request.user, kind, fingerprint) if kind else None
+        if found is None or not found.groups:
+            self.message_user(
+                request, "This group is empty by now: its jobs were retried or deleted.", messages.WARNING
+            )
+            return HttpResponseRedirect(self.url_of("changelist"))
+        (group,) = found.groups
+        if request.method == "POST":
+            return self._start(request, group)
+        return self._show(request, group, is_cut=found.is_cut)
+
+    def _show(
+        self, request: HttpRequest, group: Group, *, is_cut: bool = False, form: ReplayForm | None = None
+    ) -> HttpResponse:
+        whole = ALL in request.GET
+        # Who may not read tracebacks causes none to be read.
+        traceback = last_traceback(group.newest) if is_system_admin(request) else ""
+        rows = replays.group_of(group.job_type, group.error_fingerprint, request.user)
+        newest = rows.order_by("-pk").only("created_at", "completed_at", "organization_name")[:MAX_LISTED]
+        title = f"Dead letters of {group.job_type}"
+        return self.page(
+            request,
+            "dead_letters/group.html",
+            title,
+            group.job_type,
+            row=self._row(group),
+            error=block(group.newest.error_message, whole=whole),
+            traceback=block(traceback, whole=whole) if traceback else "",
+            all_url=f"{self._address(group.job_type, group.error_fingerprint)}&all=1",
+            newest=(group.newest.name, reverse("admin:django_jobs_job_change", args=(group.newest.pk,))),
+            is_orphaned=group.newest.is_orphaned,
+            is_cut=is_cut,
+            jobs=[_named(job) for job in newest],
+            form=form or ReplayForm(),
+            verbs=[verb for verb in Replay.Verb.values if replays.may(verb, request.user, group.newest)],
+            replays=[
+                (replay, reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
+                for replay in replays_seen_by(request).filter(
+                    job_type=group.job_type, error_fingerprint=group.error_fingerprint
+                )[:MAX_LISTED]
+            ],
+        )
+
+    def _start(self, request: HttpRequest, group: Group) -> HttpResponse:
+        form = ReplayForm(request.POST)
+        if not form.is_valid():
+            return self._show(request, group, form=form)
+        try:
+            replay = replays.start_replay(
+                group.job_type, group.error_fingerprint, user=request.user, **form.cleaned_data
+            )
+        except MayNot as error:
+            raise PermissionDenied from error
+        if replay is None:
+            self.message_user(request, "This group is empty by now.", messages.WARNING)
+            return HttpResponseRedirect(self.url_of("changelist"))
+        self.remember(request, [replay], f"Started, {replay.per_minute} jobs a minute.", ADDITION)
+        return HttpResponseRedirect(reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
+
+
+def _text(value: str, limit: int) -> str:
+    """A name out of an address: what no row could hold finds nothing, and no database complains of it."""
+    return value[:limit].replace("\0", "")
+
+
+def _named(job: Job) -> tuple[str, str, Any, Any]:
+    address = reverse("admin:django_jobs_job_change", args=(job.pk,))
+    return job.name, address, line(job.organization_name, 40), moment(job.completed_at)

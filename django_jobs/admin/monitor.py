@@ -1,0 +1,130 @@
+"""The monitor: how the jobs that a user may see are doing, on one page that keeps itself up to date."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, get_script_prefix, path
+
+from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.charts import as_table, draw
+from django_jobs.admin.charts_small import draw_bars
+from django_jobs.admin.monitor_health import Health, read_health, scheduler_words
+from django_jobs.admin.monitor_now import Now, read_now
+from django_jobs.admin.monitor_range import RANGES, Range
+from django_jobs.admin.monitor_tables import duration, percent, tenant_rows, time_rows, type_rows, worker_rows
+from django_jobs.admin.monitor_traffic import Traffic, read_traffic
+from django_jobs.engine import database
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.models import Monitor
+
+DEFAULT_RANGE: Final = "hour"
+#: The colors of the priorities, the most urgent first.
+COLORS: Final = {"Critical": "bad", "High": "warn", "Normal": "info", "Low": "neutral"}
+
+
+class SeesJobs(OwnPages, NobodyWrites):
+    """Pages about jobs, for whoever may see jobs: system admins, and staff with that permission."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        user: Any = request.user
+        return is_system_admin(request) or bool(user.is_active and user.has_perm("django_jobs.view_job"))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+
+@admin.register(Monitor)
+class MonitorAdmin(SeesJobs):
+    def get_urls(self) -> list[URLPattern]:
+        show, refresh = (self.admin_site.admin_view(view) for view in (self.changelist_view, self._refresh))
+        return [
+            path("", show, name="django_jobs_monitor"),
+            # Where the admin's index leads to.
+            path("", show, name="django_jobs_monitor_changelist"),
+            path("live/", refresh, name="django_jobs_monitor_live"),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
+        chosen = self._range(request)
+        context = self._read(request, chosen) | {
+            "live_url": f"{self.url_of('live')}?range={chosen.key}",
+            "socket_url": self._socket_url(request),
+        }
+        return self.page(request, "monitor/page.html", "Monitor", "Monitor", **context)
+
+    def _refresh(self, request: HttpRequest) -> TemplateResponse:
+        """What changes on the page, alone."""
+        context = self._read(request, self._range(request))
+        return TemplateResponse(request, "admin/django_jobs/monitor/parts.html", context)
+
+    @staticmethod
+    def _range(request: HttpRequest) -> Range:
+        return RANGES.get(request.GET.get("range", ""), RANGES[DEFAULT_RANGE])
+
+    @staticmethod
+    def _socket_url(request: HttpRequest) -> str:
+        """Where changes are told at once: the room of all jobs is for system admins, and only with a channel layer."""
+        if not getattr(settings, "CHANNEL_LAYERS", None) or not is_system_admin(request):
+            return ""
+        return f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}{get_script_prefix()}ws/jobs/"
+
+    def _read(self, request: HttpRequest, chosen: Range) -> dict[str, Any]:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        organizations = visible_organizations(None, request.user)
+        moment = database.now()
+        now = read_now(organizations, moment)
+        traffic = read_traffic(organizations, chosen, moment)
+        known = None if is_system_admin(request) else [item.name for item in traffic.types]
+        health = read_health(moment, is_empty=now.is_empty, waiting=now.waiting.count, types=known)
+        return {
+            "now": now,
+            "traffic": traffic,
+            "ranges": [(item.key, item.label, item is chosen) for item in RANGES.values()],
+            "tiles": _tiles(now, traffic, health),
+            "charts": [
+                (chart.title, draw(chart), as_table(chart), chart.series, chart.is_empty) for chart in traffic.charts
+            ],
+            "depths": _depths(now),
+            "times": time_rows(traffic),
+            "types": type_rows(request, traffic.types),
+            "tenants": tenant_rows(request, now.tenants),
+            # Hosts and processes are shared by all tenants: they are for those who run the system.
+            "is_system_admin": is_system_admin(request),
+            "workers": worker_rows(health.workers) if is_system_admin(request) else [],
+            "notices": health.notices,
+            "scheduler": scheduler_words(health.leader),
+            "scheduler_is_alive": health.leader.is_alive,
+            "tickets": health.tickets,
+        }
+
+
+def _tiles(now: Now, traffic: Traffic, health: Health) -> list[dict[str, Any]]:
+    """The numbers that tell at a glance whether jobs flow."""
+    minutes = traffic.range.length.total_seconds() / 60
+    completed = traffic.totals["completed"]
+    oldest = duration(now.oldest_seconds)
+    return [
+        {"name": "Running", "value": f"{now.running:,}", "note": f"of {health.slots:,} places", "link": "Running"},
+        {"name": "Waiting", "value": now.waiting, "note": f"the oldest for {oldest}" if now.waiting.count else "none"},
+        {"name": "Retrying", "value": now.retrying, "note": "after a failure", "link": "Failed"},
+        {"name": "Blocked", "value": now.blocked, "note": "by other jobs"},
+        {"name": "Dead letters", "value": now.dead, "note": "grouped by error", "is_dead": True},
+        {"name": "Completed", "value": f"{completed:,}", "note": f"{completed / minutes:.1f} a minute"},
+        {"name": "Failure rate", "value": percent(traffic.failure_rate), "note": traffic.range.label.lower()},
+        {"name": "Workers", "value": f"{len(health.alive):,}", "note": "alive"},
+    ]
+
+
+def _depths(now: Now) -> Any:
+    rows = [
+        (str(priority.label), COLORS[str(priority.label)], float(amount.count), str(amount))
+        for priority, amount in now.depths
+    ]
+    return draw_bars("djobs-depths", "Waiting jobs by priority", rows)

@@ -1,0 +1,170 @@
+"""Whether the engine is alive: scheduler, workers, broker; and what to do where it is not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_jobs.admin.durations import brief_duration
+from django_jobs.engine import database
+from django_jobs.engine.announcements import FRESH_SECONDS
+from django_jobs.engine.inspection import Leader, jobs, leader
+from django_jobs.engine.ports import get_broker
+from django_jobs.engine.rollups import LEASE, behind
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import EngineLease, Job, JobType, Worker
+from django_jobs.statuses import Status
+
+MAX_WORKERS: Final = 100
+MAX_RUNNING: Final = 300
+RUNNING_SHOWN: Final = 5
+#: Events that are still to be counted before the charts are called late.
+LATE_EVENTS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What is wrong. ``level`` is one of Django's message tags; ``advice`` is for those who run the system."""
+
+    level: str
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLoad:
+    """A worker process, the newest few of the jobs that it runs, and how many more there are."""
+
+    worker: Worker
+    is_alive: bool
+    seconds_since_beat: float
+    jobs: list[Job]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    workers: list[WorkerLoad]
+    leader: Leader
+    tickets: int | None
+    notices: list[Notice]
+
+    @property
+    def alive(self) -> list[WorkerLoad]:
+        return [item for item in self.workers if item.is_alive]
+
+    @property
+    def slots(self) -> int:
+        return sum(item.worker.slots for item in self.alive)
+
+
+def read_health(now: dt.datetime, *, is_empty: bool, waiting: int, types: Collection[str] | None = None) -> Health:
+    """In a constant number of statements and one call of the broker. ``types``: only of these job types is told."""
+    workers = _read_workers(now)
+    found = leader(now)
+    tickets = _read_tickets()
+    notices = [
+        *_about_broker(tickets),
+        *_about_scheduler(found),
+        *_about_workers([item for item in workers if item.is_alive], waiting),
+        *_about_charts(is_empty=is_empty),
+        *_about_types(types),
+    ]
+    return Health(workers=workers, leader=found, tickets=tickets, notices=notices)
+
+
+def _read_workers(now: dt.datetime) -> list[WorkerLoad]:
+    workers = list(Worker.objects.using(database.alias()).order_by("name")[:MAX_WORKERS])
+    running: dict[str, list[Job]] = defaultdict(list)
+    rows = jobs().filter(status=Status.RUNNING, worker_name__in=[worker.name for worker in workers])
+    shown = ("created_at", "started_at", "job_type_id", "worker_name", "organization_name")
+    for job in rows.order_by("-pk").only(*shown)[:MAX_RUNNING]:
+        running[job.worker_name].append(job)
+    return [_load(worker, running[worker.name], now) for worker in workers]
+
+
+def _load(worker: Worker, running: list[Job], now: dt.datetime) -> WorkerLoad:
+    seconds = max(0.0, (now - worker.last_seen).total_seconds())
+    return WorkerLoad(
+        worker=worker,
+        is_alive=seconds <= FRESH_SECONDS,
+        seconds_since_beat=seconds,
+        jobs=running[:RUNNING_SHOWN],
+        more=max(0, len(running) - RUNNING_SHOWN),
+    )
+
+
+def _read_tickets() -> int | None:
+    """What the broker holds; None where it does not answer."""
+    try:
+        return sum(get_broker().depths().values())
+    except BrokerUnavailable:
+        return None
+
+
+def _about_broker(tickets: int | None) -> list[Notice]:
+    if tickets is not None:
+        return []
+    text = "Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back."
+    return [Notice(level="error", text=text, advice="Start Redis, or correct the URL in RQ_QUEUES.")]
+
+
+def _about_scheduler(found: Leader) -> list[Notice]:
+    if found.is_alive:
+        return []
+    since = found.seconds_since_tick
+    text = "The scheduler has never run" if since is None else f"The scheduler is silent for {brief_duration(since)}"
+    return [
+        Notice(
+            level="error",
+            text=f"{text}. Retries, delayed jobs, the rescue of lost ones, replays and these charts stand still.",
+            advice="Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.",
+        )
+    ]
+
+
+def _about_workers(alive: list[WorkerLoad], waiting: int) -> list[Notice]:
+    if alive:
+        return []
+    text = "No worker is alive: what is submitted waits."
+    if waiting:
+        text = "No worker is alive: nothing runs, and jobs wait."
+    return [Notice(level="error", text=text, advice="Start “manage.py jobs_worker”, and look at its log if it ends.")]
+
+
+def _about_charts(*, is_empty: bool) -> list[Notice]:
+    """The counting follows the history some seconds late; where it does not, the charts are not to be believed."""
+    count = behind()
+    lease = EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    if is_empty:
+        return []
+    if lease is None or not lease.state.get("done"):
+        text = (
+            "Nothing is counted yet: the charts and the table of job types stay empty until the scheduler has done it."
+        )
+        return [Notice(level="warning", text=text, advice="That takes some seconds once a scheduler runs.")]
+    if count > LATE_EVENTS:
+        text = f"The charts are late: {count:,} events are still to be counted. What waits and runs is up to date."
+        advice = "The scheduler catches up by itself; a transaction that stays open for long can hold it up."
+        return [Notice(level="warning", text=text, advice=advice)]
+    return []
+
+
+def _about_types(types: Collection[str] | None) -> list[Notice]:
+    rows = JobType.objects.using(database.alias()).filter(is_enabled=True, is_paused=True).order_by("pk")
+    if types is not None:
+        rows = rows.filter(pk__in=list(types))
+    names = list(rows.values_list("pk", flat=True)[:6])
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")  # noqa: PLR2004  (one more was read)
+    return [Notice(level="warning", text=f"Paused on purpose: {shown}. Their jobs wait until the type is resumed.")]
+
+
+def scheduler_words(found: Leader) -> tuple[str, Any]:
+    """Who leads, and when it ticked, for people."""
+    since = found.seconds_since_tick
+    return found.holder or "nobody", "never" if since is None else f"{brief_duration(since)} ago"

@@ -1,0 +1,185 @@
+"""The monitor's tables: what was read, in words, with the addresses of the pages that tell more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.charts_small import draw_spark
+from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.monitor_health import WorkerLoad
+from django_jobs.admin.monitor_now import Tenant
+from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
+from django_jobs.admin.texts import NOTHING, ago, line
+from django_jobs.engine import database
+from django_jobs.models import JobType, get_organization_model
+
+#: Shares that differ by less are the same to people.
+SAME: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeRow:
+    name: Any
+    url: str
+    jobs_url: str
+    dead_url: str
+    ended: str
+    failures: str
+    rate: str
+    trend: Any
+    spark: Any
+    p95: str
+    state: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRow:
+    name: Any
+    url: str
+    jobs_url: str
+    is_active: bool
+    waiting: Any
+    running: str
+    share: float
+    percent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    name: Any
+    host: Any
+    pid: int
+    slots: int
+    started: Any
+    beat: str
+    is_alive: bool
+    jobs: list[tuple[str, str, Any, Any]]
+    more: int
+
+
+def duration(seconds: float | None) -> str:
+    return NOTHING if seconds is None else brief_duration(seconds)
+
+
+def percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.1f} %"
+
+
+def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
+    """Waiting and running: average, median, 95th percentile."""
+    named: list[tuple[str, Times]] = [("Wait", traffic.wait), ("Run", traffic.run)]
+    return [
+        (name, duration(times.average), duration(times.percentile(0.5)), duration(times.percentile(0.95)))
+        for name, times in named
+    ]
+
+
+def type_rows(request: HttpRequest, types: Sequence[TypeTraffic]) -> list[TypeRow]:
+    names = [item.name for item in types]
+    kinds = JobType.objects.using(database.alias()).in_bulk(names)
+    may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
+    return [_type_row(item, kinds.get(item.name), may_open=may_open) for item in types]
+
+
+def _type_row(item: TypeTraffic, kind: JobType | None, *, may_open: bool) -> TypeRow:
+    query = urlencode({"type": item.name})
+    return TypeRow(
+        name=line(item.name, 60),
+        url=reverse("admin:django_jobs_jobtype_change", args=(item.name,)) if kind is not None and may_open else "",
+        jobs_url=f"{reverse('admin:django_jobs_job_changelist')}?{query}",
+        dead_url=f"{reverse('admin:django_jobs_deadletter_changelist')}?{query}" if item.failures else "",
+        ended=f"{item.ended:,}",
+        failures=f"{item.failures:,}",
+        rate=percent(item.failure_rate),
+        trend=trend(item.failure_rate, item.earlier_rate),
+        spark=draw_spark(item.rates) if item.failures else "",
+        p95=duration(item.run.percentile(0.95)),
+        state=_state(kind),
+    )
+
+
+def trend(now: float | None, earlier: float | None) -> SafeString | str:
+    """The failure rate beside that of the time before."""
+    if now is None or earlier is None:
+        return ""
+    if abs(now - earlier) < SAME:
+        return "as before"
+    name, arrow = ("worse", "▲") if now > earlier else ("better", "▼")
+    return format_html(
+        '<span class="djobs-{}"><span aria-hidden="true">{}</span> from {}</span>', name, arrow, percent(earlier)
+    )
+
+
+def _state(kind: JobType | None) -> SafeString:
+    words, name = ("active", "completed")
+    if kind is None:
+        words, name = ("deleted", "canceled")
+    elif not kind.is_enabled:
+        words, name = ("disabled", "canceled")
+    elif kind.is_paused:
+        words, name = ("paused", "timed-out")
+    return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+
+
+def tenant_rows(request: HttpRequest, tenants: Collection[Tenant]) -> list[TenantRow]:
+    meta = get_organization_model()._meta
+    may_open = is_system_admin(request) or request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
+    return [_tenant_row(item, may_open=may_open) for item in tenants]
+
+
+def _tenant_row(item: Tenant, *, may_open: bool) -> TenantRow:
+    jobs_url = reverse("admin:django_jobs_job_changelist")
+    is_there = item.organization is not None
+    return TenantRow(
+        name=line(item.name, 60),
+        url=_organization_url(item.organization.pk) if is_there and may_open else "",
+        jobs_url=f"{jobs_url}?{urlencode({'organization': item.organization.pk})}" if is_there else "",
+        is_active=item.is_active or not is_there,
+        waiting=item.waiting,
+        running=f"{item.running:,}",
+        share=item.share,
+        percent=percent(item.share),
+    )
+
+
+def _organization_url(pk: Any) -> str:
+    """The page of a host's own organization may not be in the admin."""
+    meta = get_organization_model()._meta
+    try:
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=(pk,))
+    except NoReverseMatch:
+        return ""
+
+
+def worker_rows(workers: Collection[WorkerLoad]) -> list[WorkerRow]:
+    return [
+        WorkerRow(
+            name=line(item.worker.name, 60),
+            host=line(item.worker.hostname, 60),
+            pid=item.worker.pid,
+            slots=item.worker.slots,
+            started=ago(item.worker.started_at),
+            beat=brief_duration(item.seconds_since_beat),
+            is_alive=item.is_alive,
+            jobs=[
+                (
+                    job.name,
+                    reverse("admin:django_jobs_job_change", args=(job.pk,)),
+                    line(job.job_type_id, 40),
+                    ago(job.started_at) if job.started_at else "",
+                )
+                for job in item.jobs
+            ],
+            more=item.more,
+        )
+        for item in workers
+    ]

@@ -1,0 +1,190 @@
+"""What happened lately: read from the activity rows, so that it costs the same however many jobs there are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import F, Q, Sum
+
+from django_jobs.admin.charts import Chart
+from django_jobs.admin.monitor_charts import chart_of_ends, chart_of_times
+from django_jobs.admin.monitor_range import Range
+from django_jobs.engine import histograms
+from django_jobs.engine.activity import activities
+
+#: Rows whose histograms are read, the newest first.
+MAX_SAMPLES: Final = 3_000
+MAX_TYPES: Final = 50
+ENDS: Final = ("completed", "failed", "died", "canceled")
+
+
+@dataclass(slots=True)
+class Times:
+    """Durations added up."""
+
+    seconds: float = 0.0
+    histogram: dict[str, int] = field(default_factory=dict)
+
+    def add(self, seconds: float, histogram: dict[str, int]) -> None:
+        self.seconds += seconds
+        histograms.merge(self.histogram, histogram)
+
+    @property
+    def average(self) -> float | None:
+        count = histograms.count(self.histogram)
+        return self.seconds / count if count else None
+
+    def percentile(self, share: float) -> float | None:
+        return histograms.percentile(self.histogram, share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeTraffic:
+    """A type's attempts in the range: ``failure_rate`` is the share of those that failed or died, ``earlier_rate`` the
+    same in the range before, and ``rates`` is it step by step.
+    """
+
+    name: str
+    ended: int
+    failures: int
+    failure_rate: float | None
+    earlier_rate: float | None
+    run: Times
+    rates: list[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """All of it. ``is_sampled``: the times are those of the newest MAX_SAMPLES rows alone."""
+
+    range: Range
+    totals: dict[str, int]
+    charts: list[Chart]
+    run: Times
+    wait: Times
+    types: list[TypeTraffic]
+    has_more_types: bool
+    is_sampled: bool
+
+    @property
+    def failure_rate(self) -> float | None:
+        return rate_of(self.totals["completed"], self.totals["failed"] + self.totals["died"])
+
+
+def rate_of(completed: int, failures: int) -> float | None:
+    return failures / (completed + failures) if completed + failures else None
+
+
+def read_traffic(organizations: Collection[Any] | None, chosen: Range, now: dt.datetime) -> Traffic:
+    """In three statements."""
+    since = chosen.begins(now)
+    steps = _read_steps(organizations, chosen, since)
+    samples = _read_samples(organizations, chosen, since)
+    by_type, has_more = _read_types(organizations, chosen, since)
+    moments = chosen.moments(now)
+    totals = {name: sum(step[name] for step in steps.values()) for name in (*ENDS, "submitted")}
+    times = _Times(samples)
+    return Traffic(
+        range=chosen,
+        totals=totals,
+        charts=[
+            chart_of_ends(chosen, moments, steps),
+            chart_of_times(chosen, moments, _slow(times.wait_by_step, moments), _slow(times.run_by_step, moments)),
+        ],
+        run=times.run,
+        wait=times.wait,
+        types=[_type_traffic(row, times, moments) for row in by_type],
+        has_more_types=has_more,
+        is_sampled=len(samples) > MAX_SAMPLES,
+    )
+
+
+def _read_steps(
+    organizations: Collection[Any] | None, chosen: Range, since: dt.datetime
+) -> dict[dt.datetime, dict[str, int]]:
+    sums = {f"sum_{name}": Sum(name) for name in (*ENDS, "submitted")}
+    rows = activities(organizations, chosen.span, since).order_by().values("starts_at").annotate(**sums)
+    return {row["starts_at"]: {name: row[f"sum_{name}"] for name in (*ENDS, "submitted")} for row in rows}
+
+
+def _read_types(
+    organizations: Collection[Any] | None, chosen: Range, since: dt.datetime
+) -> tuple[list[dict[str, Any]], bool]:
+    """The busiest types of this range and of the one before."""
+    rows = activities(organizations, chosen.span, since - chosen.length).order_by().values("job_type")
+    is_now = Q(starts_at__gte=since)
+    sums: dict[str, Any] = {}
+    for name in ("completed", "failed", "died"):
+        sums |= {f"now_{name}": Sum(name, filter=is_now, default=0)}
+        sums |= {f"then_{name}": Sum(name, filter=~is_now, default=0)}
+    found = list(
+        rows.annotate(**sums).order_by((F("now_completed") + F("now_failed") + F("now_died")).desc(), "job_type")[
+            : MAX_TYPES + 1
+        ]
+    )
+    return found[:MAX_TYPES], len(found) > MAX_TYPES
+
+
+_SAMPLED: Final = (
+    "starts_at",
+    "job_type",
+    "completed",
+    "failed",
+    "died",
+    "run_seconds",
+    "run_histogram",
+    "wait_seconds",
+    "wait_histogram",
+)
+
+
+def _read_samples(organizations: Collection[Any] | None, chosen: Range, since: dt.datetime) -> list[tuple[Any, ...]]:
+    rows = activities(organizations, chosen.span, since).order_by("-starts_at")
+    return list(rows.values_list(*_SAMPLED)[: MAX_SAMPLES + 1])
+
+
+class _Times:
+    """The samples, added up by what is asked of them."""
+
+    def __init__(self, samples: Sequence[tuple[Any, ...]]) -> None:
+        self.run_by_type: dict[str, Times] = defaultdict(Times)
+        self.run_by_step: dict[dt.datetime, Times] = defaultdict(Times)
+        self.wait_by_step: dict[dt.datetime, Times] = defaultdict(Times)
+        self.ends: dict[tuple[str, dt.datetime], tuple[int, int]] = {}
+        for moment, kind, completed, failed, died, run_seconds, run, wait_seconds, wait in samples:
+            earlier = self.ends.get((kind, moment), (0, 0))
+            self.ends[kind, moment] = (earlier[0] + completed, earlier[1] + failed + died)
+            self.run_by_type[kind].add(run_seconds, run)
+            self.run_by_step[moment].add(run_seconds, run)
+            self.wait_by_step[moment].add(wait_seconds, wait)
+        self.run, self.wait = _total(self.run_by_step), _total(self.wait_by_step)
+
+
+def _slow(parts: dict[dt.datetime, Times], moments: Sequence[dt.datetime]) -> list[float | None]:
+    """Step by step the 95th percentile."""
+    return [parts[moment].percentile(0.95) if moment in parts else None for moment in moments]
+
+
+def _total(parts: dict[dt.datetime, Times]) -> Times:
+    total = Times()
+    for part in parts.values():
+        total.add(part.seconds, part.histogram)
+    return total
+
+
+def _type_traffic(row: dict[str, Any], times: _Times, moments: Sequence[dt.datetime]) -> TypeTraffic:
+    name = row["job_type"]
+    failures = row["now_failed"] + row["now_died"]
+    return TypeTraffic(
+        name=name,
+        ended=row["now_completed"] + failures,
+        failures=failures,
+        failure_rate=rate_of(row["now_completed"], failures),
+        earlier_rate=rate_of(row["then_completed"], row["then_failed"] + row["then_died"]),
+        run=times.run_by_type[name],
+        rates=[rate_of(*times.ends.get((name, moment), (0, 0))) for moment in moments],
+    )

@@ -1,0 +1,161 @@
+/*
+ * Keeps the parts of an open page up to date: the server makes them anew, and those that differ take the places of
+ * the old ones. Asked now and then; at once when the socket, where there is one, tells of a change. And lets the
+ * values of a chart be read by pointer and arrow keys.
+ */
+
+const PAUSE = 5000;
+// With a socket the clock only moves what changes by itself, such as ages.
+const CALM_PAUSE = 15000;
+const LONGEST_PAUSE = 60000;
+const HINT_PAUSE = 1500;
+
+const page = document.querySelector("[data-djobs-refresh]");
+const state = document.querySelector("[data-djobs-state]");
+const shown = new WeakMap();
+let pause = PAUSE;
+let timer = null;
+let asking = false;
+let hinted = false;
+let isOver = false;
+let isLive = false;
+
+function tell(text) {
+    if (state && state.textContent !== text) {
+        state.textContent = text;
+    }
+}
+
+// The same place as before for whoever reads or steers by keyboard: open tables stay open, what had the focus has it.
+function exchange(old, next) {
+    const html = next.innerHTML;
+    if (shown.get(old) === html || old.contains(document.querySelector("form :focus"))) {
+        return;
+    }
+    const open = [...old.querySelectorAll("details[open]")].map((element) => element.id);
+    const focused = old.contains(document.activeElement) ? place(old, document.activeElement) : -1;
+    const here = [...old.querySelectorAll(".djobs-bucket")].findIndex((element) => element.matches(".djobs-here"));
+    const readout = old.querySelector("[data-djobs-readout]")?.textContent;
+    const scrolled = [...old.querySelectorAll(".djobs-scroll")].map((element) => element.scrollLeft);
+    old.replaceChildren(...document.adoptNode(next).childNodes);
+    shown.set(old, html);
+    old.querySelectorAll("details").forEach((element) => { element.open = open.includes(element.id); });
+    old.querySelectorAll(".djobs-scroll").forEach((element, index) => { element.scrollLeft = scrolled[index] ?? 0; });
+    if (here >= 0 && old.querySelectorAll(".djobs-bucket").length > here) {
+        point(old.querySelector(".djobs-chart"), here);
+    } else if (readout && old.querySelector("[data-djobs-readout]")) {
+        old.querySelector("[data-djobs-readout]").textContent = readout;
+    }
+    if (focused >= 0) {
+        steps(old)[focused]?.focus({preventScroll: true});
+    }
+}
+
+const steps = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
+const place = (part, element) => steps(part).indexOf(element);
+
+async function ask() {
+    const response = await fetch(page.dataset.djobsRefresh, {credentials: "same-origin", cache: "no-store"});
+    if (response.redirected || response.status === 403 || response.status === 404) {
+        isOver = true;
+        tell(state?.dataset.djobsOut ?? "");
+        return;
+    }
+    if (!response.ok) {
+        throw new Error(`status ${response.status}`);
+    }
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const next of fresh.querySelectorAll("[data-djobs-part]")) {
+        const old = page.querySelector(`[data-djobs-part="${next.dataset.djobsPart}"]`);
+        if (old) {
+            exchange(old, next);
+        }
+    }
+    isOver = page.querySelector("[data-djobs-over]") !== null;
+    tell("");
+}
+
+async function round() {
+    window.clearTimeout(timer);
+    if (asking || isOver || document.hidden) {
+        return;
+    }
+    asking = true;
+    hinted = false;
+    try {
+        await ask();
+        pause = isLive ? CALM_PAUSE : PAUSE;
+    } catch {
+        pause = Math.min(pause * 2, LONGEST_PAUSE);
+        tell(state?.dataset.djobsLate ?? "");
+    }
+    asking = false;
+    if (!isOver) {
+        timer = window.setTimeout(round, hinted ? HINT_PAUSE : pause);
+    }
+}
+
+// Many changes come at once: one question answers them all.
+function hint() {
+    if (!hinted) {
+        hinted = true;
+        if (!asking) {
+            window.clearTimeout(timer);
+            timer = window.setTimeout(round, HINT_PAUSE);
+        }
+    }
+}
+
+async function listen() {
+    if (!page.dataset.djobsSocket) {
+        return;
+    }
+    try {
+        const {JobsSocket} = await import(page.dataset.djobsSockets);
+        const socket = new JobsSocket({url: page.dataset.djobsSocket});
+        socket.addEventListener("joined", () => { isLive = true; });
+        socket.addEventListener("close", () => { isLive = false; });
+        socket.addEventListener("job_status_changed", hint);
+        socket.join("admin:jobs");
+    } catch {
+        isLive = false; // polling does
+    }
+}
+
+function point(chart, index) {
+    const buckets = [...chart.querySelectorAll(".djobs-bucket")];
+    const readout = chart.parentElement.querySelector("[data-djobs-readout]");
+    buckets.forEach((bucket, other) => bucket.classList.toggle("djobs-here", other === index));
+    if (readout && buckets[index]) {
+        readout.textContent = buckets[index].querySelector("title").textContent;
+    }
+}
+
+function step(event) {
+    const chart = event.target.closest?.("[data-djobs-chart]");
+    const direction = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+    if (!chart || !direction) {
+        return;
+    }
+    event.preventDefault();
+    const buckets = [...chart.querySelectorAll(".djobs-bucket")];
+    const at = buckets.findIndex((bucket) => bucket.matches(".djobs-here"));
+    const next = at < 0 ? buckets.length - 1 : Math.min(buckets.length - 1, Math.max(0, at + direction));
+    point(chart, next);
+}
+
+function hover(event) {
+    const bucket = event.target.closest?.(".djobs-bucket");
+    const chart = bucket?.closest("[data-djobs-chart]");
+    if (chart) {
+        point(chart, [...chart.querySelectorAll(".djobs-bucket")].indexOf(bucket));
+    }
+}
+
+document.addEventListener("keydown", step);
+document.addEventListener("pointerover", hover);
+if (page) {
+    document.addEventListener("visibilitychange", round);
+    timer = window.setTimeout(round, PAUSE);
+    listen();
+}

@@ -1,0 +1,115 @@
+"""Operators at the admin, in Chromium, against a real server and a real worker."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from playwright.sync_api import Locator, Page, expect
+
+from django_jobs import submit_job
+from django_jobs.models import Job, JobType, Organization
+from tests.browser.conftest import Visit
+from tests.support.admin import VIEWS
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.waiting import wait_until
+from tests.support.workers import ProcessPool
+
+HANDLERS = "tests.support.handlers"
+
+
+def operator() -> User:
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+def count(status: str) -> int:
+    return Job.objects.filter(status=status).count()
+
+
+def tile(page: Page, name: str) -> Locator:
+    return page.locator(".djobs-tile", has=page.get_by_text(name, exact=True)).locator("dd").first
+
+
+def test_an_operator_finds_why_a_type_fails_replays_the_group_and_watches_it_drain(
+    organization: Organization, visit: Visit, processes: ProcessPool
+) -> None:
+    kind = make_job_type("fail_unexpectedly", type_name="crm_sync", max_retries=0)
+    for _ in range(5):
+        submit_job(kind, organization)
+    processes.worker("--processes", "1")
+    wait_until(lambda: count("Dead Letter") == 5, 30, "five dead letters")
+    page = visit(operator(), "/admin/")
+    page.get_by_role("link", name="Monitor").first.click()
+    page.locator(".djobs-tiles").get_by_role("link", name="5").click()
+    page.get_by_role("link", name="ZeroDivisionError").click()
+    expect(page.get_by_text("ZeroDivisionError: secret text")).to_be_visible()
+
+    JobType.objects.filter(pk=kind.pk).update(handler_method=f"{HANDLERS}.do_nothing")  # it is mended
+    page.get_by_label("Jobs a minute").fill("6000")
+    page.get_by_role("button", name="Retry all 5").click()
+    expect(page.get_by_text("5 of 5 looked at")).to_be_visible()
+    expect(page.locator(".djobs-badge", has_text="done")).to_be_visible()
+    wait_until(lambda: count("Completed") == 5, 30, "five completed jobs")
+    page.goto("/admin/django_jobs/deadletter/")
+    expect(page.get_by_text("No dead letters")).to_be_visible()
+
+
+def test_an_operator_pauses_a_type_and_sees_it_hold(
+    organization: Organization, visit: Visit, processes: ProcessPool
+) -> None:
+    kind = make_job_type(type_name="mails")
+    processes.worker("--processes", "1")
+    page = visit(operator(), f"/admin/django_jobs/jobtype/{kind.pk}/change/")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("mails is paused")).to_be_visible()
+    held = submit_job(kind, organization)
+    passing = submit_job(make_job_type(), organization)
+    wait_until(lambda: Job.objects.get(pk=passing.pk).status == "Completed", 30, "a job of another type")
+    page.goto("/admin/django_jobs/monitor/")
+    expect(page.get_by_text("Paused on purpose: mails.")).to_be_visible()
+    expect(tile(page, "Waiting")).to_have_text("1")
+
+    page.goto(f"/admin/django_jobs/jobtype/{kind.pk}/change/")
+    page.get_by_role("button", name="Resume").click()
+    page.goto(f"/admin/django_jobs/job/{held.pk}/change/")
+    expect(page.locator(".djobs-badge", has_text="Completed").first).to_be_visible()
+
+
+def test_an_open_monitor_follows_what_happens(organization: Organization, visit: Visit, processes: ProcessPool) -> None:
+    kind = make_job_type("fail_for_good")
+    processes.worker("--processes", "1")
+    page = visit(operator(), "/admin/django_jobs/monitor/")
+    expect(tile(page, "Dead letters")).to_have_text("0")
+    submit_job(kind, organization)
+
+    expect(tile(page, "Dead letters")).to_have_text("1")
+
+
+def test_a_chart_is_read_by_arrow_keys(organization: Organization, visit: Visit, processes: ProcessPool) -> None:
+    submit_job(make_job_type(), organization)
+    processes.worker("--processes", "1")
+    page = visit(operator(), "/admin/django_jobs/monitor/?range=month")
+    chart = page.locator("[data-djobs-chart=djobs-ended]")
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+
+    expect(page.locator("[data-djobs-readout]").first).to_contain_text("submitted 1")
+
+
+def test_staff_of_one_organization_find_nothing_of_another_on_any_page(
+    organization: Organization, visit: Visit, processes: ProcessPool
+) -> None:
+    elsewhere = make_organization(name="ORG-ELSEWHERE", title="Elsewhere")
+    kind = make_job_type("fail_for_good", type_name="shared", max_retries=0)
+    for tenant in (organization, elsewhere):
+        submit_job(kind, tenant, user=make_user(f"owner-of-{tenant.name}", member_of=[tenant]))
+    processes.worker("--processes", "1")
+    wait_until(lambda: count("Dead Letter") == 2, 30, "two dead letters")
+    foreign = Job.objects.get(organization=elsewhere)
+    page = visit(make_user("mia", is_staff=True, admin_of=[organization], permissions=VIEWS), "/admin/")
+    own = [link.get_attribute("href") for link in page.locator("#content-main a[href*=django_jobs]").all()]
+    pages = [*own, "/admin/django_jobs/monitor/?range=month", "/admin/django_jobs/deadletter/?type=shared"]
+
+    for address in {address for address in pages if address}:
+        page.goto(address)
+        expect(page.locator("body")).not_to_contain_text("ELSEWHERE")
+        expect(page.locator("body")).not_to_contain_text("Elsewhere")
+        expect(page.locator("body")).not_to_contain_text(foreign.name)

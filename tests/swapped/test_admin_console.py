@@ -1,0 +1,57 @@
+"""The monitor and the dead letters of a host with its own tenants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.statuses import Status
+from tests.support.admin import client_of, superuser
+from tests.support.brokers import job_in, pending_job, reread, running_job
+from tests.support.factories import make_job_type
+from tests.swapped.test_tenants import make_seat, make_tenant
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.urls("tests.swapped.urls"),
+]
+
+
+@pytest.fixture
+def tenant() -> Any:
+    return make_tenant("acme")
+
+
+def staff(tenant: Any, **fields: Any) -> Any:
+    """Somebody of one tenant who may look at jobs."""
+    user = make_seat(tenant, **fields)
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    user.user_permissions.add(Permission.objects.get(content_type__app_label="django_jobs", codename="view_job"))
+    return client_of(user)
+
+
+def test_the_monitor_tells_of_the_hosts_tenants(tenant: Any) -> None:
+    pending_job(organization=tenant)
+    running_job(organization=make_tenant("other"))
+    rows = superuser().get(reverse("admin:django_jobs_monitor")).context["tenants"]
+    assert {(row.running, str(row.waiting)) for row in rows} == {("0", "1"), ("1", "0")}
+
+
+def test_staff_see_and_replay_the_jobs_of_their_tenant_alone(tenant: Any) -> None:
+    kind = make_job_type()
+    own, foreign = (
+        job_in(Status.DEAD_LETTER, job_type=kind, organization=item) for item in (tenant, make_tenant("other"))
+    )
+    client = staff(tenant, is_manager=True)
+    context = client.get(reverse("admin:django_jobs_deadletter_changelist")).context
+    assert [row["count"] for row in context["rows"]] == [1]
+    group = f"{reverse('admin:django_jobs_deadletter_group')}?type={kind.pk}&error={own.error_fingerprint}"
+    client.post(group, {"verb": "retry", "per_minute": 6000})
+    Scheduler("one").tick()
+    assert reread(own).status != Status.DEAD_LETTER
+    assert reread(foreign).status == Status.DEAD_LETTER
