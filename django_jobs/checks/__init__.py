@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.checks.database import check_database, check_time_zones
+from django_jobs.checks.doors import check_throttle_rates, check_websocket_origins
 from django_jobs.checks.handlers import check_declarations, check_declared_twice, check_handler_modules
 from django_jobs.checks.organizations import check_access_policy, check_organization_id_field, check_policy_class
 from django_jobs.checks.settings import check_numbers, check_queues, check_setting_names
@@ -20,5 +21,7 @@ __all__ = [
     "check_policy_class",
     "check_queues",
     "check_setting_names",
+    "check_throttle_rates",
     "check_time_zones",
+    "check_websocket_origins",
 ]

@@ -20,7 +20,9 @@ from django_jobs.checks import (
     check_policy_class,
     check_queues,
     check_setting_names,
+    check_throttle_rates,
     check_time_zones,
+    check_websocket_origins,
 )
 
 QUEUES = {"Critical": "a", "High": "b", "Normal": "c", "Low": "d"}
@@ -252,3 +254,31 @@ def test_naive_times_are_refused(settings: Any) -> None:
 def test_aware_times_are_fine(settings: Any) -> None:
     settings.USE_TZ = True
     assert check_time_zones() == []
+
+
+@pytest.mark.parametrize(
+    "rates", [{"submit": "often"}, {"submit": 100}, {"sumbit": "1/min"}, ["1/min"], {"list": "5/x"}]
+)
+def test_a_throttle_rate_that_is_none_is_told(settings: Any, rates: Any) -> None:
+    settings.DJANGO_JOBS = {"THROTTLE_RATES": rates}
+    assert ids(check_throttle_rates()) == ["django_jobs.E016"]
+
+
+def test_throttle_rates_of_the_rest_frameworks_form_are_fine(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"THROTTLE_RATES": {"submit": "100/min", "list": None, "metrics": "5/s"}}
+    assert check_throttle_rates() == []
+
+
+@pytest.mark.parametrize(
+    "origins", [["app.example.com"], ["https://app.example.com/"], "https://a.example", [1], ["*"]]
+)
+def test_what_is_no_origin_is_told(settings: Any, origins: Any) -> None:
+    settings.DJANGO_JOBS = {"WEBSOCKET_ORIGINS": origins}
+    assert ids(check_websocket_origins()) == ["django_jobs.E017"]
+
+
+def test_whole_origins_are_fine(settings: Any) -> None:
+    settings.DJANGO_JOBS = {
+        "WEBSOCKET_ORIGINS": ("https://app.example.com", "https://*.example.com", "http://[::1]:8000")
+    }
+    assert check_websocket_origins() == []
