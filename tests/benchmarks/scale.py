@@ -36,6 +36,7 @@ from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.benchmarks import history
+from tests.benchmarks.pages import admin_pages
 
 SIZES: Final = (10_000, 1_000_000)
 TIMES: Final = 15
@@ -191,6 +192,7 @@ def cases() -> dict[str, Case]:
         f"dispatch {SET}": Case(lambda _: dispatch.dispatch(), empty_broker, undo=True),
         f"claim {SET}": Case(lambda found: claim(found, "scale"), tickets, undo=True),
         f"settle {SET}": Case(lambda items: settle(items, "scale"), ended, undo=True),
+        **{what: Case(ask) for what, ask in admin_pages().items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""docs/api.md shows answers as they really are."""
+"""docs/api.md and the README show answers as they really are."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.support.factories import make_organization, make_system_admin, make_u
 
 CHECKOUT: Final = Path(os.environ.get("DJANGO_JOBS_CHECKOUT") or Path(__file__).resolve().parent.parent.parent)
 PAGE: Final = CHECKOUT / "docs" / "api.md"
+README: Final = CHECKOUT / "README.md"
 
 
 class Reader:
@@ -64,8 +65,9 @@ class Reader:
 
 @pytest.mark.usefixtures("broker")
 @pytest.mark.django_db(transaction=True)  # as in a web server, a job is dispatched before its submission is answered
-def test_every_answer_of_the_page_is_as_it_is_shown() -> None:
-    assert Reader().follow(PAGE.read_text()) == []
+@pytest.mark.parametrize("page", [PAGE, README], ids=["docs/api.md", "README.md"])
+def test_every_answer_of_the_page_is_as_it_is_shown(page: Path) -> None:
+    assert Reader().follow(page.read_text()) == []
 
 
 def test_the_page_shows_every_route() -> None:
