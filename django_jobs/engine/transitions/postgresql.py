@@ -72,23 +72,12 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
     shared attempt twice, the actor, the shared message, the worker's name, the shared traceback.
     """
     job, log = Job._meta.db_table, ExecutionLog._meta.db_table
-    types = {way.name: _FIXED_TYPES.get(way.name) or _kind(way) for way in (*fixed, *written)}
-    arrays = [way.name for way in (*fixed, *written) if not way.is_shared]
-
-    def reference(way: _Way, row: str = "old") -> str:
-        return f"%s::{types[way.name]}" if way.is_shared else f"{row}.v_{way.name}"
-
+    arrays = [way for way in (*fixed, *written) if not way.is_shared]
     status, attempt, message, traceback = fixed
-    sets = ", ".join([f"status = {reference(status)}", *(_assignment(way, reference(way)) for way in written)])
-    guard = reference(attempt)
-    given = "".join(f", %s::{types[name]}[]" for name in arrays)
-    names = "".join(f", v_{name}" for name in arrays)
-    ended = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
-    tasks = f"""
-        , tasks AS (
-            INSERT INTO "{DependencyTask._meta.db_table}" (job_id)
-            SELECT id FROM moved WHERE has_children AND status IN ({ended})
-        )"""  # noqa: S608
+    sets = ", ".join([f"status = {_reference(status)}", *(_assignment(way) for way in written)])
+    guard = _reference(attempt)
+    given = "".join(f", %s::{_kind(way)}[]" for way in arrays)
+    names = "".join(f", v_{way.name}" for way in arrays)
     # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
     return f"""
@@ -109,23 +98,39 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
             INSERT INTO "{log}"
                 (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback,
                 organization_id, transaction_id, oldest_open_id)
-            SELECT id, from_status, status, statement_timestamp(), %s, {reference(message, "moved")}, attempt, %s,
-                {reference(traceback, "moved")}, organization_id, {TRANSACTION_IDS}
+            SELECT id, from_status, status, statement_timestamp(), %s, {_reference(message, "moved")}, attempt, %s,
+                {_reference(traceback, "moved")}, organization_id, {TRANSACTION_IDS}
             FROM moved ORDER BY id
             RETURNING id, job_id
-        ){tasks if may_end else ""}
+        ){_tasks() if may_end else ""}
         SELECT moved.id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children,
             logged.id, organization_id
         FROM moved JOIN logged ON logged.job_id = moved.id
     """  # noqa: S608  (names come from the models)
 
 
+def _tasks() -> str:
+    ended = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+    return f"""
+        , tasks AS (
+            INSERT INTO "{DependencyTask._meta.db_table}" (job_id)
+            SELECT id FROM moved WHERE has_children AND status IN ({ended})
+        )"""  # noqa: S608
+
+
 def _kind(way: _Way) -> str:
+    if way.name in _FIXED_TYPES:
+        return _FIXED_TYPES[way.name]
     return "double precision" if way.how == "after" else _column(way.name)[1]
 
 
-def _assignment(way: _Way, value: str) -> str:
-    column = _column(way.name)[0]
+def _reference(way: _Way, row: str = "old") -> str:
+    """How SQL names the value: a parameter for all rows, or a column of each."""
+    return f"%s::{_kind(way)}" if way.is_shared else f"{row}.v_{way.name}"
+
+
+def _assignment(way: _Way) -> str:
+    column, value = _column(way.name)[0], _reference(way)
     match way.how:
         case "increment":
             return f'"{column}" = j."{column}" + 1'
