@@ -8,7 +8,8 @@ from tests.settings import *  # noqa: F403
 from tests.settings import DJANGO_JOBS as _JOBS
 from tests.settings import INSTALLED_APPS as _APPS
 
-# The example shop's migrations are made for the built-in organization.
+# The example shop is made for the built-in organization.
+ROOT_URLCONF = "tests.swapped.urls"
 INSTALLED_APPS = [*(app for app in _APPS if app != "example_project.shop"), "tests.swapped"]
 
 DJANGO_JOBS_ORGANIZATION_MODEL = os.environ.get("SWAPPED_MODEL", "swapped.Tenant")
