@@ -16,6 +16,7 @@ from typing import Any, Final
 from django.db import DatabaseError
 from django.db.models import QuerySet
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, dependencies, dispatch
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.inspection import jobs
@@ -123,6 +124,12 @@ def work_off() -> int:
     # Those that have waited longest first, so that each gets its turn.
     pks = list(rows.order_by("released_until", "pk").values_list("pk", flat=True)[:AT_ONCE])
     return sum(_take_turn(pk) for pk in pks)
+
+
+def forget_old() -> int:
+    """Delete replays that ended longer ago than jobs are kept."""
+    since = database.now() - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
+    return Replay.objects.using(database.alias()).filter(ended_at__lt=since).delete()[0]
 
 
 def _take_turn(pk: int) -> int:

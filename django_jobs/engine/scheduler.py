@@ -144,7 +144,7 @@ class Scheduler:
     def _forget_activity(self) -> int:
         if time.monotonic() < self._next_forgetting:
             return 0
-        count = rollups.forget_old()
+        count = rollups.forget_old() + replays.forget_old()
         if not count:
             self._next_forgetting = time.monotonic() + RETENTION_PAUSE
         return count

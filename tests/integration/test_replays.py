@@ -279,3 +279,13 @@ def test_of_a_group_that_is_empty_by_now_there_is_no_replay(kind: JobType, root:
 def test_what_cannot_be_is_refused(verb: str, per_minute: int, kind: JobType, root: User) -> None:
     with pytest.raises(ValueError, match="No such replay"):
         replays.start_replay(kind.pk, "", user=root, verb=verb, per_minute=per_minute)
+
+
+def test_a_replay_that_ended_long_ago_is_forgotten(kind: JobType, root: User) -> None:
+    (job, other) = dead(kind, 1) + dead(make_job_type(), 1)
+    ended, recent = begin(job, root), begin(other, root)
+    replays.stop(ended)
+    replays.stop(recent)
+    Replay.objects.filter(pk=ended.pk).update(ended_at=ended.started_at - dt.timedelta(days=31))
+    assert replays.forget_old() == 1
+    assert Replay.objects.get() == recent
