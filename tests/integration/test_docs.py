@@ -1,11 +1,14 @@
-"""The examples of the pages about a job's life and its troubles run as they stand."""
+"""Pages whose examples run as they stand, and lists that are complete."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from django_jobs import checks
+from django_jobs.conf import DEFAULTS
 from django_jobs.statuses import TRANSITIONS, Status
 from tests.support.documents import DOCS, examples_of, run_examples
 from tests.support.factories import make_job_type, make_organization
@@ -25,6 +28,20 @@ def _setting(broker: object) -> None:
 def test_the_examples_run_in_their_order(page: str) -> None:
     assert examples_of(page)
     run_examples(page, {"__name__": __name__})
+
+
+def test_the_settings_page_names_every_setting_and_shows_none_that_is_unknown() -> None:
+    shown = run_examples("settings.md", {"__name__": __name__})["DJANGO_JOBS"]
+    text = (DOCS / "settings.md").read_text()
+    assert set(shown) <= set(DEFAULTS)
+    assert [name for name in DEFAULTS if f"`{name}`" not in text] == []
+
+
+def test_the_settings_page_names_every_check() -> None:
+    files = (Path(checks.__file__).parent).glob("*.py")
+    ids = {found for file in files for found in re.findall(r'id="(django_jobs\.[EW]\d+)"', file.read_text())}
+    text = (DOCS / "settings.md").read_text()
+    assert sorted(check for check in ids if f"`{check}`" not in text) == []
 
 
 def test_the_diagram_shows_only_arrows_that_exist() -> None:
