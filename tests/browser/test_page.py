@@ -131,6 +131,7 @@ def test_a_running_job_is_canceled_by_a_click(organization: Organization, visit:
 def test_everything_can_be_done_by_keyboard(organization: Organization, visit: Visit, steps: Steps) -> None:
     user = make_user(member_of=[organization])
     page = visit(None)
+    page.wait_for_function("document.activeElement.name === 'username'")  # it has the focus by itself
     page.keyboard.type(user.username)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
