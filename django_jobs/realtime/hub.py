@@ -23,6 +23,8 @@ TICK_SECONDS: Final = 1.0
 GATHER_SECONDS: Final = 0.05
 MAX_GATHER_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 20.0
+#: In a flood of changes a line is looked at so often, instead of reading what each bell tells.
+FLOOD_SECONDS: Final = 1.0
 RECHECK_SECONDS: Final = 40.0
 #: A line that has more news at once is told to read REST.
 MAX_NEWS: Final = 1_000
@@ -139,7 +141,7 @@ class Hub:
                 self._changes[line.key].update((log_id, job) for log_id, job in changes if line.hears_of(job))
         for key in bell.get("floods", {}):
             for line in self._lines_of(key):
-                line.look_at = 0.0  # with the next tick
+                line.look_at = min(line.look_at, time.monotonic() + FLOOD_SECONDS)
         for key, jobs in bell.get("progress", {}).items():
             for line in self._lines_of(key):
                 self._progress[line.key].update(job for job in jobs if line.hears_of(job))
