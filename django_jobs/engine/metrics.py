@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Count, IntegerField, Min, Q, QuerySet, Subquery, Sum
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, histograms
@@ -122,14 +122,25 @@ def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: d
     days = activities(organizations, Span.DAY, since)
     ended = days.aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
     failures = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
-    counts = {str(status): scope.filter(status=status)[:BOUND].count() for status in failures}
-    blocked = scope.filter(status=Status.PENDING, ready_at__isnull=True)[:BOUND].count()
+    blocked = scope.filter(status=Status.PENDING, ready_at__isnull=True)
+    asked = {status.name: _UpToBound(scope.filter(status=status)) for status in failures}
+    counts = scope.order_by("-pk").values(BLOCKED=_UpToBound(blocked), **asked)[0]
     return {
-        **counts,
+        **{str(status): counts[status.name] for status in failures},
         str(Status.COMPLETED): ended["completed"] or 0,
         str(Status.CANCELED): ended["canceled"] or 0,
-        str(Status.PENDING): blocked - counts[Status.FAILED] - counts[Status.TIMED_OUT],
+        str(Status.PENDING): counts["BLOCKED"] - counts[Status.FAILED.name] - counts[Status.TIMED_OUT.name],
     }
+
+
+class _UpToBound(Subquery):
+    """How many rows there are, counted up to BOUND; so that several counts are one statement."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded)"
+    output_field = IntegerField()
+
+    def __init__(self, rows: QuerySet[Job]) -> None:
+        super().__init__(rows.order_by().values("pk")[:BOUND])
 
 
 def _counts(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], rest: Mapping[str, int]) -> dict[str, int]:
@@ -216,8 +227,9 @@ def _recall(organizations: list[Any] | None, now: dt.datetime) -> _Recent:
     """From the roll-ups of whole minutes, the last of which is not over."""
     since = start_of(Span.MINUTE, now - RECENTLY)
     sums: dict[str, Tally] = defaultdict(Tally)
-    for row in activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0)).only(*_READ):
-        sums[row.job_type].add_runs(row)
+    ended = activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0))
+    for item in map(_Ended._make, ended.values_list(*_Ended._fields)):
+        sums[item.job_type].add_runs(item)
     total = Tally()
     for tally in sums.values():
         total.add_runs(tally)
@@ -230,7 +242,14 @@ def _recall(organizations: list[Any] | None, now: dt.datetime) -> _Recent:
     )
 
 
-_READ: Final = ("job_type", "completed", "died", "run_seconds", "run_histogram")
+class _Ended(NamedTuple):
+    """What a roll-up tells of the ends of jobs."""
+
+    job_type: str
+    completed: int
+    died: int
+    run_seconds: float
+    run_histogram: dict[str, int]
 
 
 def _times_of(tally: Tally) -> dict[str, float | None]:

@@ -526,8 +526,14 @@ class Migration(migrations.Migration):
             model_name="job",
             index=models.Index(
                 condition=models.Q(("status__in", ["Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"])),
-                fields=["status", "-id", "organization"],
+                fields=["status", "-id", "organization", "job_type"],
                 name="djobs_status_newest",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("status", "Completed")), fields=["id", "job_type"], name="djobs_completed"
             ),
         ),
         migrations.AddIndex(

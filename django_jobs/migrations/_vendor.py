@@ -18,6 +18,7 @@ MARIADB_INDEXES: Final = (
     "DROP INDEX djobs_ready_lanes ON django_jobs_job",
     "CREATE INDEX djobs_ready_lanes ON django_jobs_job (ready_priority, organization_id, job_type_id, ready_at, id)",
     "DROP INDEX djobs_status_newest ON django_jobs_job",
+    "DROP INDEX djobs_completed ON django_jobs_job",
     "DROP INDEX djobs_blocked ON django_jobs_job",
     *(
         statement

@@ -147,10 +147,12 @@ class Job(models.Model):
             models.Index(fields=["job_type", "organization", "-id", "status"], name="djobs_type_newest"),
             # The newest in one of the statuses that are rare, which a walk over all jobs would not find.
             models.Index(
-                fields=["status", "-id", "organization"],
+                fields=["status", "-id", "organization", "job_type"],
                 condition=Q(status__in=["Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"]),
                 name="djobs_status_newest",
             ),
+            # The newest that completed, also of one type, however long the backlog is that a walk would pass first.
+            models.Index(fields=["id", "job_type"], condition=Q(status=Status.COMPLETED), name="djobs_completed"),
             # What waits for other jobs, and so is in no lane.
             models.Index(
                 fields=["organization", "-id"],

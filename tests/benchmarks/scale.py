@@ -5,8 +5,9 @@
     export DJANGO_SETTINGS_MODULE=tests.benchmarks.settings
     python -m django migrate && python -m tests.benchmarks.scale [10000 1000000]
 
-Given only sizes, it fills the database with each (some minutes for a million) and compares. ``measure`` measures what
-is there. The broker is one in memory.
+Given only sizes, it fills the database with each (some minutes for a million) and compares; no ratio is given where the
+smaller history has fewer rows to show, or had to be asked fewer questions. ``measure`` measures what is there. The
+broker is one in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import django
 
@@ -45,6 +46,20 @@ LARGE, SMALL = "SCALE-0000", "SCALE-0005"
 COMMON_TYPE, RARE_TYPE, UNUSED_TYPE = "type_00", "type_49", "type_unused"
 
 
+class Figures(NamedTuple):
+    """What one case cost: milliseconds at the median, statements; and the rows that it showed."""
+
+    milliseconds: float
+    statements: int
+    rows: int
+
+    def ratio_to(self, other: Figures) -> str:
+        """How many times as long as the other, if that did the same."""
+        if (self.statements, self.rows) != (other.statements, other.rows):
+            return "-"
+        return f"{self.milliseconds / other.milliseconds:.2f}"
+
+
 class Case:
     """Something to measure; ``prepare`` makes its argument, which is not timed; ``undo`` rolls it back."""
 
@@ -54,14 +69,13 @@ class Case:
         self.act = act
         self.prepare = prepare
         self.undo = undo
-        self.statements = 0
+        self.statements = self.rows = 0
 
-    def measure(self) -> tuple[float, int]:
-        """(milliseconds at the median, statements)."""
+    def measure(self) -> Figures:
         times = [self._once() for _ in range(TIMES)]
         self.statements = 0
         self._once(self._counted)
-        return statistics.median(times) * 1_000, self.statements
+        return Figures(statistics.median(times) * 1_000, self.statements, self.rows)
 
     def _counted(self, *arguments: Any) -> None:
         def count(execute: Callable[..., Any], *args: Any) -> Any:
@@ -69,7 +83,8 @@ class Case:
             return execute(*args)
 
         with connection.execute_wrapper(count):
-            self.act(*arguments)
+            found = self.act(*arguments)
+        self.rows = len(found) if isinstance(found, list) else 0
 
     def _once(self, act: Callable[..., Any] | None = None) -> float:
         if not self.undo:
@@ -96,10 +111,10 @@ def count(**filters: Any) -> Case:
 
 
 def between(days_ago: float, days: float, **filters: Any) -> Case:
-    def look() -> None:
+    def look() -> list[Any]:
         start = database.now() - (days_ago * history.DAY)
         rows = created_between(Job.objects.filter(**filters), start, start + days * history.DAY)
-        describe_all(list(rows.order_by("-pk")[:20]))
+        return describe_all(list(rows.order_by("-pk")[:20]))
 
     return Case(look)
 
@@ -157,6 +172,7 @@ def cases() -> dict[str, Case]:
         "page large rare type": page(organization=large, job_type=RARE_TYPE),
         "page large unused type": page(organization=large, job_type=UNUSED_TYPE),
         "page small rare type": page(organization=small, job_type=RARE_TYPE),
+        "page Completed": page(status="Completed"),
         "page Completed common type": page(status="Completed", job_type=COMMON_TYPE),
         "page Completed rare type": page(status="Completed", job_type=RARE_TYPE),
         "page Pending rare type": page(status="Pending", job_type=RARE_TYPE),
@@ -196,7 +212,7 @@ def cases() -> dict[str, Case]:
     }
 
 
-def measure(name: str = "") -> dict[str, tuple[float, int]]:
+def measure(name: str = "") -> dict[str, Figures]:
     """Every case whose name holds ``name``."""
     use_broker(MemoryBroker())
     announcements.announce("scale", ["all"], slots=1, window=SET)
@@ -209,17 +225,18 @@ def compare(sizes: list[int]) -> None:
     for size in sizes:
         history.fill(size)
         columns.append(measure())
-    print(f"{'':34}{''.join(f'{size:>12,}' for size in sizes)}   ratio  statements")
-    for what, (first, _) in columns[0].items():
-        times = "".join(f"{column[what][0]:>9.2f} ms" for column in columns)
-        statements = " ".join(str(column[what][1]) for column in columns)
-        print(f"{what:34}{times}{columns[-1][what][0] / first:8.2f}  {statements}")
+    print(f"{'':34}{''.join(f'{size:>12,}' for size in sizes)}   ratio  statements, rows")
+    for what, first in columns[0].items():
+        found = [column[what] for column in columns]
+        times = "".join(f"{item.milliseconds:>9.2f} ms" for item in found)
+        rest = " / ".join(f"{item.statements} {item.rows}" for item in found)
+        print(f"{what:34}{times}{found[-1].ratio_to(first):>8}  {rest}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
-        for what, (milliseconds, statements) in measure(*sys.argv[2:3]).items():
-            print(f"{what:34}{milliseconds:9.2f} ms {statements:4}")
+        for what, figures in measure(*sys.argv[2:3]).items():
+            print(f"{what:34}{figures.milliseconds:9.2f} ms {figures.statements:4} {figures.rows:4}")
     elif sys.argv[1:2] == ["fill"]:
         history.fill(int(sys.argv[2]))
     else:
