@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
@@ -123,7 +123,7 @@ def may_start(organization: Any) -> bool:
     """Whether the policy lets the organization's jobs start. A policy that fails makes them wait, and no others."""
     try:
         return bool(get_policy().is_active(organization))
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's code)
         complain(error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
@@ -213,7 +213,7 @@ def _ask_quietly(job: Row) -> _Refusal | None:
     """A policy that fails decides nothing: the job waits for one that does not."""
     try:
         return _ask_policy(job)
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's code)
         access.complain(error)

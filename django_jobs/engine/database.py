@@ -6,11 +6,13 @@ import contextlib
 import datetime as dt
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
+from django.db import Error, InterfaceError, InternalError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
+
+from django_jobs.conf import jobs_settings
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ def locked(queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
 
 def is_lost_connection(error: BaseException) -> bool:
     """Whether the database went away, so that the same call may succeed later."""
-    if isinstance(error, InterfaceError):
+    if isinstance(error, InterfaceError) or _was_idle_too_long(error):
         return True
     return isinstance(error, OperationalError) and not is_lost_race(error) and _TOO_LARGE not in str(error)
 
@@ -75,14 +77,25 @@ def is_lost_race(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and any(part in text for part in _LOCK_MESSAGES)
 
 
+def _was_idle_too_long(error: BaseException) -> bool:
+    """Whether PostgreSQL ended the transaction because it heard nothing of it (see :func:`in_transaction`)."""
+    return isinstance(error, InternalError) and getattr(error.__cause__, "sqlstate", None) == "25P03"
+
+
 def in_transaction(function: Callable[[], T]) -> T:
-    """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once."""
+    """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once.
+
+    The server ends a transaction of ours of which it hears nothing for LEASE_SECONDS: a process that is frozen in its
+    midst would else hold its rows for as long as it stays frozen, and nobody could rescue its jobs. SQLite cannot.
+    """
     if connection().vendor == "mysql":
         with connection().execute_wrapper(_by_primary_key):
             return _in_transaction(function)
     return _in_transaction(function)
 
 
+#: Where a connection to MariaDB remembers the limit that it had before ours.
+_HOSTS_LIMIT = "django_jobs_idle_transaction_timeout"
 _JOB_TABLE = "`django_jobs_job`"
 _BY_ID = f"WHERE {_JOB_TABLE}.`id` IN ("
 
@@ -104,13 +117,47 @@ def _in_transaction(function: Callable[[], T]) -> T:
             return function()
     for attempt in range(1, MAX_TRIES + 1):
         try:
-            with transaction.atomic(using=alias()):
+            with _transaction():
                 return function()
         except OperationalError as error:
             if attempt == MAX_TRIES or not is_lost_race(error):
                 raise
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  (spreads rivals)
     raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def _transaction() -> Iterator[None]:
+    """A transaction that does not outlast LEASE_SECONDS of silence."""
+    seconds = max(1, round(float(jobs_settings.LEASE_SECONDS)))
+    if connection().vendor == "mysql":
+        with _silence_limited_on_mariadb(seconds), transaction.atomic(using=alias()):
+            yield
+        return
+    with transaction.atomic(using=alias()):
+        if is_postgresql():
+            with connection().cursor() as cursor:
+                cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{seconds}s'")
+        yield
+
+
+@contextlib.contextmanager
+def _silence_limited_on_mariadb(seconds: int) -> Iterator[None]:
+    """MariaDB knows no limit for one transaction: set the session's, and then what the host has there."""
+    name = "SESSION idle_transaction_timeout"
+    with connection().cursor() as cursor:
+        raw = connection().connection
+        if not hasattr(raw, _HOSTS_LIMIT):
+            cursor.execute("SELECT @@SESSION.idle_transaction_timeout")
+            setattr(raw, _HOSTS_LIMIT, cursor.fetchone()[0])
+        cursor.execute(f"SET {name} = {seconds}")
+    try:
+        yield
+    finally:
+        # On another connection, or none, there is nothing to take back.
+        if connection().connection is raw:
+            with contextlib.suppress(Error), connection().cursor() as cursor:
+                cursor.execute(f"SET {name} = {getattr(raw, _HOSTS_LIMIT)}")
 
 
 def on_commit(function: Callable[[], object]) -> None:
@@ -141,5 +188,5 @@ def drop_connections() -> None:
 
 def drop(item: Any) -> None:
     """Close a connection in whatever state it is: mysqlclient refuses to close one that is closed already."""
-    with contextlib.suppress(DatabaseError):
+    with contextlib.suppress(Error):
         item.close()

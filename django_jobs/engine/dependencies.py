@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest
 
@@ -74,7 +74,7 @@ def follow_up() -> int:
     _here.is_busy = True
     try:
         return _follow_up()
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("event=follow_up_failed error=%r", error)
         return 0
     finally:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import Sum
 
 from django_jobs.engine import backlog, database, turns
@@ -119,7 +119,7 @@ def _quietly(go: Callable[[], int]) -> int:
         return go()
     except BrokerUnavailable:
         return 0
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("event=dispatch_failed error=%r", error)
         return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import Count
 
 from django_jobs.conf import jobs_settings
@@ -41,7 +41,7 @@ def examine() -> Iterator[Finding]:
     try:
         now = database.now()
         mine = installation_id()
-    except DatabaseError as error:
+    except Error as error:
         yield Finding(
             level=PROBLEM,
             subject="database",

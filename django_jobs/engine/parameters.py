@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from django.db import DatabaseError
+from django.db import Error
 
 from django_jobs.engine import declarations
 from django_jobs.engine.payloads import clean_text
@@ -31,14 +31,14 @@ def validate(type_name: str, parameters: Mapping[str, Any]) -> Errors:
     """What is wrong with these parameters (as stored JSON) for this type; empty when nothing is.
 
     The keys are ``parameters`` for the whole, and ``parameters.lines.0.sku`` and the like for what lies inside.
-    A serializer that breaks over what it was given refuses it. Raises DatabaseError when the database does.
+    A serializer that breaks over what it was given refuses it. Raises django.db.Error when the database does.
     """
     serializer = _serializer(type_name, parameters)
     if serializer is None:
         return {}
     try:
         return {} if serializer.is_valid() else _flat(serializer.errors)
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:
         logger.exception("event=parameters_not_checked job_type=%s", type_name)

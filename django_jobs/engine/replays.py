@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
@@ -135,7 +135,7 @@ def forget_old() -> int:
 def _take_turn(pk: int) -> int:
     try:
         return database.in_transaction(lambda: _work(pk))
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:  # the host's policy or storage
         logger.warning("event=replay_failed replay=%s error=%r", pk, error, exc_info=error)

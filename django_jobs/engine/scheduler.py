@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
@@ -69,7 +69,7 @@ class Scheduler:
             if not self.lead():
                 self._steady_since = None
                 return {}
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, the next tick tries again)
             self._steady_since = None
             self._complain("lead", error)
             return {}
@@ -100,20 +100,23 @@ class Scheduler:
         try:
             rows = EngineLease.objects.using(database.alias()).filter(pk="scheduler", holder=self.name)
             rows.update(holder="", expires_at=None)
-        except DatabaseError as error:
+        except Error as error:
             self._complain("resign", error)
 
     def _note_tick(self) -> None:
         """Steady means: ticking without failure or gap, so that every living worker could renew meanwhile."""
         now = time.monotonic()
-        gap = self._last_tick is not None and now - self._last_tick > 5 + 3 * float(jobs_settings.SCHEDULER_INTERVAL)
-        if self._steady_since is None or gap:
+        if self._steady_since is None or self._is_gap(now):
             self._steady_since = now
         self._last_tick = now
 
+    def _is_gap(self, now: float) -> bool:
+        return self._last_tick is not None and now - self._last_tick > 5 + 3 * float(jobs_settings.SCHEDULER_INTERVAL)
+
     def is_steady(self) -> bool:
-        since = self._steady_since
-        return since is not None and time.monotonic() - since >= float(jobs_settings.LEASE_SECONDS)
+        """Also in the midst of a tick, in which this process may have been frozen."""
+        now, since = time.monotonic(), self._steady_since
+        return since is not None and now - since >= float(jobs_settings.LEASE_SECONDS) and not self._is_gap(now)
 
     def _duties(self) -> dict[str, Callable[[], int]]:
         return {
@@ -161,7 +164,7 @@ class Scheduler:
         try:
             count = duty()
         except Exception as error:  # noqa: BLE001  (a duty that fails stops no other)
-            if isinstance(error, DatabaseError):
+            if isinstance(error, Error):
                 self._steady_since = None
             self._complain(name, error)
             return 0

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 
 from django_jobs.engine import database
 from django_jobs.engine.access import complain, get_policy, may_start, organizations_seen_by
@@ -39,7 +39,7 @@ def admit(user: Any, room: Room) -> Target:
     """What the room stands for. Raises Refused; that something exists which the user may not see is not told."""
     try:
         return _admit(user, room)
-    except (JobsError, DatabaseError):
+    except (JobsError, Error):
         raise
     except Exception as error:
         complain(error)  # the host's policy
@@ -81,7 +81,7 @@ def still_admitted(user: Any, targets: Collection[Target]) -> set[Target]:
         organizations = {target.organization_pk for target in targets} - {None}
         admitted = admitted_organizations(user, organizations) if organizations else set()
         everybody = None in {target.organization_pk for target in targets} and get_policy().is_system_admin(user)
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's policy)
         complain(error)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from django.db import DatabaseError
+from django.db import Error
 
 from django_jobs.realtime import messages, replay
 from django_jobs.realtime.admission import Refused, Target, admit
@@ -82,7 +82,7 @@ class JobsConsumer:
         """Find out who this is; the door is shut on nobody in particular."""
         try:
             socket.user = await hub.doors.read(socket.identity.user)
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("event=socket_refused error=%r", error)
             socket.close(TRY_AGAIN)
             return False
@@ -117,7 +117,7 @@ class JobsConsumer:
                 await asyncio.sleep(PENALTY_SECONDS)
         except Refused as error:
             self.socket.put_error(error.code, error.detail, room)
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("event=socket_closed error=%r", error)
             self.socket.close(TRY_AGAIN)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connections, reset_queries
+from django.db import Error, connections, reset_queries
 
 from django_jobs.engine import database
 
@@ -38,7 +38,7 @@ def _read(function: Callable[..., T], args: tuple[Any, ...]) -> T:
     database.mend_connections()
     try:
         return function(*args)
-    except DatabaseError:
+    except Error:
         for connection in connections.all(initialized_only=True):
             connection.close()
         return function(*args)

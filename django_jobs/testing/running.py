@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from django.db import DatabaseError
+from django.db import Error
 
 from django_jobs.engine import claim, coroutines, database, dependencies, dispatch, execution, outcomes, settle
 from django_jobs.engine.ports import Ticket, broker_in_place
@@ -166,7 +166,7 @@ class _Runner:
 
     def write(self) -> None:
         # In a transaction that the handler broke nothing can be written; progress is no reason to fail.
-        with contextlib.suppress(DatabaseError):
+        with contextlib.suppress(Error):
             self._lost = bool(self._board.flush()) or self._lost
 
     def is_canceled(self) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 logger = logging.getLogger("django_jobs")
 
@@ -77,6 +77,6 @@ def _answers(connection: Any) -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
             cursor.fetchall()
-    except DatabaseError:
+    except Error:
         return False
     return True

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, reset_queries
+from django.db import Error, reset_queries
 
 from django_jobs.broker.connection import queue_name, queue_names
 from django_jobs.broker.rq_worker import TicketWorker
@@ -99,7 +99,7 @@ class Child:
             logger.warning("event=broker_unavailable worker=%s error=%s", self.name, error)
             self.stopping.wait(1.0)
             return True
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
             database.mend_connections()
             self.stopping.wait(1.0)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import announcements, database, leases
@@ -38,6 +38,7 @@ class Keeper:
         self._losses: queue.Queue[Loss] = queue.Queue()
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._next_renewal = 0.0
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         #: (job, attempt) → time.monotonic() at which its cancel was requested
         self.canceled: dict[tuple[int, int], float] = {}
@@ -68,15 +69,21 @@ class Keeper:
         return len(self.held) == RENEWALS_TO_BE_LOST and not any(key in held for held in self.held)
 
     def _run(self) -> None:
-        next_renewal = 0.0
         while not self._stop.is_set():
-            self._see_to_losses()
-            if time.monotonic() >= next_renewal:
-                self._renew()
-                next_renewal = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
-            self._wake.wait(max(0.05, next_renewal - time.monotonic()))
-            self._wake.clear()
+            try:
+                self._round()
+            except Exception:  # all running jobs hang on this thread, which must outlive any mistake
+                logger.exception("event=keeper_failed")
+                self._stop.wait(1.0)
         connections.close_all()
+
+    def _round(self) -> None:
+        self._see_to_losses()
+        if time.monotonic() >= self._next_renewal:
+            self._renew()
+            self._next_renewal = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
+        self._wake.wait(max(0.05, self._next_renewal - time.monotonic()))
+        self._wake.clear()
 
     def _see_to_losses(self) -> None:
         while not self._losses.empty():
@@ -84,7 +91,7 @@ class Keeper:
             try:
                 leases.release_worker(loss.worker_name, loss.started, loss.reason, loss.how)
                 announcements.withdraw(loss.worker_name)
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("event=release_delayed worker=%s error=%r", loss.worker_name, error)
                 database.drop_connections()
                 self._wake.clear()
@@ -96,7 +103,7 @@ class Keeper:
     def _renew(self) -> None:
         try:
             held = leases.renew(self._living())
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("event=renewal_failed error=%r", error)
             database.drop_connections()
             return

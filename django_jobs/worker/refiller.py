@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 
 from django.db import connections
 
 from django_jobs.engine import database, dispatch
 from django_jobs.statuses import Priority
+
+logger = logging.getLogger("django_jobs")
 
 #: Far longer than the moment for which a submitter trusts that the broker was full.
 SECOND_LOOK_SECONDS = 5 * dispatch.FULL_SECONDS
@@ -40,14 +44,19 @@ class Refiller:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        while True:
+        while not self._quit:
             self._asked.wait()
-            self._asked.clear()
-            priority, self._priority = self._priority, int(Priority.LOW)
-            database.mend_connections()
-            dispatch.refill(priority)
-            if not self._asked.wait(SECOND_LOOK_SECONDS):
-                dispatch.refill_if_dry()
-            if self._quit:
-                connections.close_all()
-                return
+            try:
+                self._refill()
+            except Exception:  # the scheduler would go on in its place, but slower
+                logger.exception("event=refill_failed")
+                time.sleep(1.0)
+        connections.close_all()
+
+    def _refill(self) -> None:
+        self._asked.clear()
+        priority, self._priority = self._priority, int(Priority.LOW)
+        database.mend_connections()
+        dispatch.refill(priority)
+        if not self._asked.wait(SECOND_LOOK_SECONDS):
+            dispatch.refill_if_dry()

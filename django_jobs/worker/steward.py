@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from django_jobs.broker.connection import queue_name
 from django_jobs.broker.rq_worker import Published
@@ -79,7 +79,7 @@ class Steward:
                 settle.settle(part, self._child.name)
                 ended = ended[len(part) :]
                 failures = min(failures, SET_TRIES)
-            except DatabaseError as error:
+            except Error as error:
                 failures += 1
                 logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._child.name, len(ended), error)
                 database.drop_connections()
@@ -124,7 +124,7 @@ class Steward:
     def _guarded(self, what: str, duty) -> None:  # type: ignore[no-untyped-def]
         try:
             duty()
-        except (DatabaseError, BrokerUnavailable) as error:
+        except (Error, BrokerUnavailable) as error:
             logger.debug("event=steward_%s_failed error=%r", what, error)
             database.mend_connections()
         except Exception:

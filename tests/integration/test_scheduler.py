@@ -103,6 +103,33 @@ def test_a_gap_between_ticks_starts_the_steady_time_again(clock: Clock) -> None:
     assert reread(job).status == "Running"
 
 
+def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_its_rest(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 30)
+
+    def freeze() -> int:
+        clock.now += 3_600
+        return 0
+
+    monkeypatch.setattr(dispatch, "tend", freeze)  # the duty before the rescue
+    leader.tick()
+
+    assert reread(job).status == "Running"
+
+
+def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_scheduler(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = Scheduler("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(leader, "lead", lambda: 1 / 0)
+        assert leader.tick() == {}
+    monkeypatch.setattr(dispatch, "tend", lambda: 3)
+    assert leader.tick() == {"dispatch": 3}
+
+
 def test_a_lost_lead_starts_the_steady_time_again(clock: Clock) -> None:
     leader = Scheduler("one")
     tick_for(leader, clock, 31)

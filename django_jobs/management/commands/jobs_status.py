@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError
+from django.db import Error
 
 from django_jobs.engine import database
 from django_jobs.engine.inspection import RECENT, Snapshot, snapshot
@@ -38,7 +38,7 @@ def look() -> str:
     database.mend_connections()
     try:
         return "\n".join(describe(snapshot()))
-    except DatabaseError as error:
+    except Error as error:
         return f"The database cannot be read ({type(error).__name__})."
 
 

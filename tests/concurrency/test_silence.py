@@ -1,0 +1,96 @@
+"""A process that falls silent in the midst of a transaction of ours, as one that is frozen there."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobs.engine import database, leases
+from django_jobs.engine.claim import claim
+from django_jobs.engine.ports import Ticket
+from django_jobs.models import Job
+from tests.concurrency.conftest import CrowdedBroker
+from tests.concurrency.crowd import is_small, make_queued
+from tests.support.factories import make_job_type, make_organization
+from tests.support.waiting import wait_until
+
+PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def short_lease(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 1}
+
+
+class SilentHolder:
+    """Another thread that locks a job and then says nothing until it is told to go on."""
+
+    def __init__(self, job: Job) -> None:
+        self._rows = Job.objects.filter(pk=job.pk)
+        self._holds, self._may_go_on = threading.Event(), threading.Event()
+        self.errors: list[Exception] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._holds.wait(PATIENCE)
+
+    def _run(self) -> None:
+        try:
+            database.in_transaction(self._hold)
+        except Exception as error:  # noqa: BLE001
+            self.errors.append(error)
+        finally:
+            connections.close_all()
+
+    def _hold(self) -> None:
+        database.locked(self._rows).get()
+        self._holds.set()
+        assert self._may_go_on.wait(PATIENCE)
+        self._rows.update(progress=50)
+
+    def go_on(self) -> None:
+        self._may_go_on.set()
+        self._thread.join(PATIENCE)
+
+
+def can_be_locked(job: Job) -> bool:
+    if is_small():  # SQLite locks no rows, and who tried to write would wait for the silent one
+        return True
+    with transaction.atomic():
+        return database.locked(Job.objects.filter(pk=job.pk), skip=True).exists()
+
+
+def session_limit() -> Any:
+    """MariaDB's limit for this connection, which our transactions set and take back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@SESSION.idle_transaction_timeout" if connection.vendor == "mysql" else "SELECT 77")
+        return cursor.fetchone()[0]
+
+
+def test_the_rows_of_a_silent_transaction_are_free_after_a_lease_and_its_writes_are_refused(
+    full_broker: CrowdedBroker,
+) -> None:
+    (job,) = make_queued(make_job_type(), make_organization(), 1)
+    claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "silent")
+    holder = SilentHolder(job)
+
+    wait_until(lambda: can_be_locked(job), PATIENCE, "the row to be free")
+    holder.go_on()
+    wait_until(lambda: leases.rescue_expired() == 1, PATIENCE, "the job to be rescued")
+
+    is_limited = not is_small()
+    assert [database.is_lost_connection(error) for error in holder.errors] == [True] * is_limited
+    job.refresh_from_db()
+    assert job.progress == (0 if is_limited else 50)
+
+
+def test_a_hosts_own_limit_is_the_same_after_a_transaction_of_ours() -> None:
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION idle_transaction_timeout = 77")
+
+    inside = database.in_transaction(lambda: database.in_transaction(session_limit))
+
+    assert (inside, session_limit()) == ({"mysql": 1}.get(connection.vendor, 77), 77)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError
+
+from django_jobs.engine import dispatch, leases
+from django_jobs.engine.leases import Held
+from django_jobs.worker.keeper import Keeper, Loss
+from django_jobs.worker.refiller import Refiller
+from tests.support.waiting import wait_until
+
+PATIENCE = 20.0
+HELD = Held(pk=7, job_id="JOB-2026-00007", attempt=2, worker_name="child", cancel_seconds=None)
+LOSS = Loss("child", frozenset({(7, 2)}), "process 1 was killed by SIGKILL", "lost")
+
+
+class Answers:
+    """Gives, or raises, one thing after another, and the last one again and again."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls.append(arguments)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def keeper(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
+    monkeypatch.setattr("django_jobs.engine.announcements.withdraw", lambda name: None)
+    keeper = Keeper(lambda: ["child"])
+    yield keeper
+    keeper.stop()
+
+
+@pytest.mark.parametrize(
+    "trouble", [OperationalError("gone"), InterfaceError("closed"), RuntimeError("a mistake")], ids=repr
+)
+def test_no_trouble_with_a_renewal_keeps_the_keeper_from_the_next(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: Exception
+) -> None:
+    renew = Answers(trouble, [HELD])
+    monkeypatch.setattr(leases, "renew", renew)
+
+    with caplog.at_level(logging.WARNING, "django_jobs"):
+        keeper.start()
+        wait_until(lambda: len(keeper.held) == 2, PATIENCE, "two renewals after the trouble")
+
+    assert keeper.held == [{(7, 2)}] * 2
+    assert renew.calls[0] == (["child"],)
+    assert type(trouble).__name__ in caplog.text
+
+
+def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "renew", Answers([HELD], []))
+    assert not keeper.is_lost((7, 2))
+
+    keeper.start()
+
+    wait_until(lambda: keeper.is_lost((7, 2)), PATIENCE, "the attempt to be lost")
+
+
+def test_a_loss_is_seen_to_once_the_database_is_back(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Answers(OperationalError("gone"), InterfaceError("closed"), [])
+    monkeypatch.setattr(leases, "renew", Answers([]))
+    monkeypatch.setattr(leases, "release_worker", release)
+
+    keeper.report(LOSS)
+    keeper.start()
+    wait_until(lambda: len(release.calls) == 3, PATIENCE, "the third try")
+    keeper.stop()
+
+    assert release.calls == [("child", LOSS.started, LOSS.reason, "lost")] * 3
+
+
+def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Semaphore(0)
+    answers = Answers(RuntimeError("a mistake"), 0)
+
+    def refill(priority: int) -> Any:
+        asked.release()
+        return answers(priority)
+
+    monkeypatch.setattr(dispatch, "refill", refill)
+    monkeypatch.setattr(dispatch, "refill_if_dry", lambda: 0)
+    refiller = Refiller()
+    refiller.start()
+
+    refiller.ask(1)
+    assert asked.acquire(timeout=PATIENCE)
+    refiller.ask(2)
+    assert asked.acquire(timeout=PATIENCE)
+    refiller.stop()
+
+    assert (2,) in answers.calls
