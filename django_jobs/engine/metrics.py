@@ -121,15 +121,16 @@ def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: d
     since = now - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
     days = activities(organizations, Span.DAY, since)
     ended = days.aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
-    failures = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
-    blocked = scope.filter(status=Status.PENDING, ready_at__isnull=True)
-    asked = {status.name: _UpToBound(scope.filter(status=status)) for status in failures}
-    counts = scope.order_by("-pk").values(BLOCKED=_UpToBound(blocked), **asked)[0]
+    asked = [scope.filter(status=status) for status in (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)]
+    asked.append(scope.filter(status=Status.PENDING, ready_at__isnull=True))
+    failed, timed_out, died, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, asked))[0]
     return {
-        **{str(status): counts[status.name] for status in failures},
+        str(Status.FAILED): failed,
+        str(Status.TIMED_OUT): timed_out,
+        str(Status.DEAD_LETTER): died,
         str(Status.COMPLETED): ended["completed"] or 0,
         str(Status.CANCELED): ended["canceled"] or 0,
-        str(Status.PENDING): counts["BLOCKED"] - counts[Status.FAILED.name] - counts[Status.TIMED_OUT.name],
+        str(Status.PENDING): blocked - failed - timed_out,
     }
 
 

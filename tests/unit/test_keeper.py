@@ -37,7 +37,7 @@ class Answers:
 @pytest.fixture
 def keeper(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
-    monkeypatch.setattr("django_jobs.engine.announcements.withdraw", lambda name: None)
+    monkeypatch.setattr("django_jobs.engine.announcements.withdraw", lambda _: None)
     keeper = Keeper(lambda: ["child"])
     yield keeper
     keeper.stop()
