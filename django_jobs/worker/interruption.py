@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import signal
 import threading
 import time
@@ -30,7 +31,8 @@ class Interrupter:
         self._wanted: type[Interruption] | None = None
         self._open = False
         self._shields = 0
-        self._raised_at = 0.0
+        self._raised_at = -math.inf
+        self._raising = threading.Lock()
 
     @property
     def wanted(self) -> type[Interruption] | None:
@@ -49,27 +51,39 @@ class Interrupter:
 
     def prod(self) -> None:
         """Raise what is due, unless that was done less than two seconds ago."""
-        if self._wanted is None or not self._open or self._shields:
-            return
-        if time.monotonic() - self._raised_at < REPEAT_SECONDS:
+        kind = self._due()
+        if kind is None or self._was_raised_just_now():
             return
         if self._on_main_thread:
             signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
             return
-        self._raised_at = time.monotonic()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(self._wanted))
+        with self._raising:  # who prods at the same moment must not raise it a second time
+            if self._was_raised_just_now():
+                return
+            self._raised_at = time.monotonic()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(kind))
 
     def on_signal(self) -> None:
-        """In the main thread, between two bytecodes of whatever runs there."""
-        if self._wanted is not None and self._open and not self._shields:
-            self._raised_at = time.monotonic()
-            raise self._wanted
+        """In the main thread, between two bytecodes of whatever runs there.
+
+        Signals come from the supervisor, the steward and the alarm, and often two at a time. The second must not be
+        raised inside what the handler does about the first.
+        """
+        if not self._was_raised_just_now():
+            self.check()
 
     def check(self) -> None:
         """Raise what is due, here; for the context's calls."""
-        if self._wanted is not None and self._open and not self._shields:
+        kind = self._due()
+        if kind is not None:
             self._raised_at = time.monotonic()
-            raise self._wanted
+            raise kind
+
+    def _due(self) -> type[Interruption] | None:
+        return self._wanted if self._open and not self._shields else None
+
+    def _was_raised_just_now(self) -> bool:
+        return time.monotonic() - self._raised_at < REPEAT_SECONDS
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import pytest
 
 from django_jobs.broker.entry import CheckpointRunner
 from django_jobs.exceptions import JobCanceled, JobTimedOut
+from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 
 
@@ -34,6 +35,35 @@ def test_a_signal_raises_what_is_due(interrupter: Interrupter) -> None:
     interrupter.want(JobCanceled)
     with pytest.raises(JobCanceled), interrupter.interruptible():
         interrupter.on_signal()
+
+
+def test_a_second_signal_does_not_disturb_what_the_handler_does_about_the_first(interrupter: Interrupter) -> None:
+    steps = []
+    interrupter.want(JobCanceled)
+    with pytest.raises(JobCanceled), interrupter.interruptible():  # noqa: PT012  (the order is what is tested)
+        try:
+            interrupter.on_signal()
+        except JobCanceled:
+            interrupter.on_signal()
+            steps.append("cleaned up")
+            raise
+    assert steps == ["cleaned up"]
+
+
+def test_a_handler_that_goes_on_is_interrupted_by_a_signal_again_after_two_seconds(
+    interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 1.0)  # also soon after the machine has started
+    monkeypatch.setattr(interruption, "time", clock)
+    interrupter.want(JobCanceled)
+    with interrupter.interruptible():
+        with pytest.raises(JobCanceled):
+            interrupter.on_signal()
+        clock.monotonic = lambda: 2.9
+        interrupter.on_signal()
+        clock.monotonic = lambda: 3.1
+        with pytest.raises(JobCanceled):
+            interrupter.on_signal()
 
 
 def test_outside_the_handler_nothing_is_raised(interrupter: Interrupter) -> None:
@@ -106,6 +136,21 @@ def test_another_thread_is_interrupted_where_it_stands() -> None:
     interrupter.request(JobCanceled)
     thread.join(10)
     assert len(caught) == 1
+
+
+def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(
+        interruption.ctypes.pythonapi, "PyThreadState_SetAsyncExc", lambda *arguments: raised.append(arguments)
+    )
+    interrupter = Interrupter(on_main_thread=False)
+    with interrupter.interruptible():
+        threads = [threading.Thread(target=interrupter.request, args=[JobCanceled]) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(raised) == 1
 
 
 class Progress:
