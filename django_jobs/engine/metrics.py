@@ -10,18 +10,16 @@ Exact while what is asked about is at most BOUND jobs. Beyond that reading stays
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db.models import Count, IntegerField, Min, Q, QuerySet, Subquery, Sum
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, histograms
-from django_jobs.engine.activity import Tally, activities, start_of
+from django_jobs.engine import database, recent_runs
+from django_jobs.engine.activity import activities
 from django_jobs.engine.announcements import live_workers
 from django_jobs.engine.inspection import jobs, waiting
 from django_jobs.engine.lookup import visible_organizations
@@ -29,8 +27,6 @@ from django_jobs.models import Job, Span
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, Priority, Status
 
 BOUND: Final = 10_000
-RECENTLY: Final = dt.timedelta(hours=1)
-_PERCENTILE: Final = 0.95
 
 
 def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, Any]:
@@ -47,7 +43,7 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
     backlog = _read_depths(scope, now) if is_large else _read_backlog(scope, now)
     in_flight = _read_in_flight(scope)
     rest = _estimate_rest(scope, organizations, now) if is_large else _count_rest(scope)
-    recent = _recall(organizations, now) if is_large else _read_recent(scope, now)
+    recent = recent_runs.recall(organizations, now) if is_large else recent_runs.read(scope, now)
     return {
         "job_count_by_status": _counts(backlog, in_flight, rest),
         "queue_depth_by_priority": _depths(backlog, in_flight),
@@ -164,97 +160,3 @@ def _oldest(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], now: dt.
     """How long the job has waited that has waited longest since it was due, in seconds; None where none waits."""
     since = [item.since for item in [*backlog, *in_flight] if item.status != Status.RUNNING and item.since]
     return max(0.0, (now - min(since)).total_seconds()) if since else None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Recent:
-    """What the last hour tells."""
-
-    times: dict[str, float | None]
-    times_by_type: dict[str, dict[str, float | None]]
-    failure_rates: dict[str, float]
-    per_minute: float
-
-
-class _Run(NamedTuple):
-    """A job that completed or died."""
-
-    job_type: str
-    status: str
-    started_at: Any
-    completed_at: Any
-
-    @property
-    def seconds(self) -> float:
-        return float((self.completed_at - (self.started_at or self.completed_at)).total_seconds())
-
-
-def _read_recent(scope: QuerySet[Job], now: dt.datetime) -> _Recent:
-    """From the jobs themselves."""
-    ends = [str(Status.COMPLETED), str(Status.DEAD_LETTER)]
-    rows = scope.filter(status__in=ends, completed_at__gte=now - RECENTLY)
-    runs = [_Run(*row) for row in rows.values_list("job_type_id", "status", "started_at", "completed_at")]
-    by_type: dict[str, list[float]] = defaultdict(list)
-    died: Counter[str] = Counter()
-    for run in runs:
-        if run.status == Status.COMPLETED:
-            by_type[run.job_type].append(run.seconds)
-        else:
-            died[run.job_type] += 1
-    completed = {job_type: len(seconds) for job_type, seconds in by_type.items()}
-    return _Recent(
-        times=_times([item for seconds in by_type.values() for item in seconds]),
-        times_by_type={job_type: _times(by_type[job_type]) for job_type in sorted(by_type)},
-        failure_rates=_failure_rates(completed, died),
-        per_minute=sum(completed.values()) / (RECENTLY.total_seconds() / 60),
-    )
-
-
-def _times(seconds: Sequence[float]) -> dict[str, float | None]:
-    """Average and 95th percentile (nearest rank); None where nothing ran."""
-    ordered = sorted(seconds)
-    if not ordered:
-        return {"average_seconds": None, "p95_seconds": None}
-    rank = math.ceil(_PERCENTILE * len(ordered))
-    return {"average_seconds": round(sum(ordered) / len(ordered), 6), "p95_seconds": round(ordered[rank - 1], 6)}
-
-
-def _failure_rates(completed: Mapping[str, int], died: Mapping[str, int]) -> dict[str, float]:
-    types = sorted(completed.keys() | died.keys())
-    return {kind: died.get(kind, 0) / (died.get(kind, 0) + completed.get(kind, 0)) for kind in types}
-
-
-def _recall(organizations: list[Any] | None, now: dt.datetime) -> _Recent:
-    """From the roll-ups of whole minutes, the last of which is not over."""
-    since = start_of(Span.MINUTE, now - RECENTLY)
-    sums: dict[str, Tally] = defaultdict(Tally)
-    ended = activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0))
-    for item in map(_Ended._make, ended.values_list(*_Ended._fields)):
-        sums[item.job_type].add_runs(item)
-    total = Tally()
-    for tally in sums.values():
-        total.add_runs(tally)
-    completed = {job_type: tally.completed for job_type, tally in sums.items() if tally.completed}
-    return _Recent(
-        times=_times_of(total),
-        times_by_type={job_type: _times_of(sums[job_type]) for job_type in sorted(completed)},
-        failure_rates=_failure_rates(completed, {kind: tally.died for kind, tally in sums.items() if tally.died}),
-        per_minute=total.completed / ((now - since).total_seconds() / 60),
-    )
-
-
-class _Ended(NamedTuple):
-    """What a roll-up tells of the ends of jobs."""
-
-    job_type: str
-    completed: int
-    died: int
-    run_seconds: float
-    run_histogram: dict[str, int]
-
-
-def _times_of(tally: Tally) -> dict[str, float | None]:
-    if not tally.completed:
-        return _times([])
-    p95 = histograms.percentile(tally.run_histogram, _PERCENTILE)
-    return {"average_seconds": round(tally.run_seconds / tally.completed, 6), "p95_seconds": p95}

@@ -1,3 +1,5 @@
+"""All tables, constraints and indexes at once, and hence long. The models say which query an index serves."""
+
 from __future__ import annotations
 
 import uuid

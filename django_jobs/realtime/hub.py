@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from django_jobs.realtime import messages, replay
 from django_jobs.realtime.admission import Target, standing
+from django_jobs.realtime.bells import Bells
 from django_jobs.realtime.ear import Complaints, Ear
 from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription, Told
 from django_jobs.realtime.readers import Reader
@@ -47,10 +47,7 @@ class Hub:
         self._complaints = Complaints()
         self._ear = Ear(self._wanted_groups, self._complaints)
         self._told = Told()
-        #: Of each line what rang: the jobs by the ids of their events, and the jobs whose progress is new.
-        self._changes: dict[str, dict[int, int]] = defaultdict(dict)
-        self._progress: dict[str, set[int]] = defaultdict(set)
-        self._rung = asyncio.Event()
+        self._bells = Bells()
         self._gather_seconds = GATHER_SECONDS
         duties = {"ear": self._listen, "read": self._read, "tick": self._tick}
         self._tasks = [asyncio.create_task(self._guarded(what, duty)) for what, duty in duties.items()]
@@ -136,17 +133,10 @@ class Hub:
         if await self._ear.open():
             self._look_soon()
         bell = await self._ear.hear()
-        for key, changes in bell.get("changes", {}).items():
-            for line in self._lines_of(key):
-                self._changes[line.key].update((log_id, job) for log_id, job in changes if line.hears_of(job))
         for key in bell.get("floods", {}):
             for line in self._lines_of(key):
                 line.look_at = min(line.look_at, time.monotonic() + FLOOD_SECONDS)
-        for key, jobs in bell.get("progress", {}).items():
-            for line in self._lines_of(key):
-                self._progress[line.key].update(job for job in jobs if line.hears_of(job))
-        if self._changes or self._progress:
-            self._rung.set()
+        self._bells.add(bell, self._lines_of)
 
     def _look_soon(self) -> None:
         """Something may have been missed."""
@@ -158,12 +148,10 @@ class Hub:
 
     async def _read(self) -> None:
         """Read what bells told of, once for all lines, and tell it."""
-        await self._rung.wait()
+        await self._bells.rung.wait()
         await asyncio.sleep(self._gather_seconds)
-        self._rung.clear()
         started = time.monotonic()
-        changes, self._changes = self._changes, defaultdict(dict)
-        progress, self._progress = self._progress, defaultdict(set)
+        changes, progress = self._bells.take()
         for key in [key for key, log_ids in changes.items() if len(log_ids) > MAX_NEWS]:
             self._resync(key, changes.pop(key))
         try:
