@@ -195,11 +195,11 @@ class TicketWorker(SimpleWorker):
         client = self.blocking.client()  # type: ignore[no-untyped-call]  # one connection, so that it has an id by which to wake it
         try:
             self._blocking_id = client.client_id()
-            found = tickets.wait(client, self.names, count, connection.BLOCK_SECONDS)
+            found, suspended = tickets.wait(client, self.names, count, connection.BLOCK_SECONDS)
         finally:
             self._blocking_id = None
             client.close()
-        if found and tickets.is_suspended(self.calls):
+        if found and suspended:
             self.put_back(found)
             return []
         return found

@@ -112,17 +112,24 @@ def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str
     return [(names[index - 1], ticket_id.decode()) for index, ticket_id in answer[1]]
 
 
-def wait(connection: Redis, names: Sequence[str], count: int, seconds: int) -> list[tuple[str, str]]:
-    """The same, blocking until a ticket comes or time is up; needs Redis 7 (BLMPOP)."""
-    answer: Any = connection.blmpop(seconds, len(names), *map(queue_key, names), direction="LEFT", count=count)
+def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple[list[tuple[str, str]], bool]:
+    """The same, blocking until a ticket comes or time is up, and whether RQ is suspended by then; needs Redis 7.
+
+    ``client`` has one connection. Both commands go at once, since Redis answers the second when the first no longer
+    blocks: a ticket that comes is not held up by another round trip.
+    """
+    link: Any = client.connection
+    pop = ("BLMPOP", seconds, len(names), *map(queue_key, names), "LEFT", "COUNT", count)
+    try:
+        link.send_packed_command(link.pack_commands([pop, ("EXISTS", WORKERS_SUSPENDED)]))
+        answer, suspended = link.read_response(), link.read_response()
+    except BaseException:
+        link.disconnect()  # an answer may still be on its way
+        raise
     if not answer:
-        return []
+        return [], bool(suspended)
     name = answer[0].decode().removeprefix(RQQueue.redis_queue_namespace_prefix)
-    return [(name, ticket_id.decode()) for ticket_id in answer[1]]
-
-
-def is_suspended(connection: Redis) -> bool:
-    return bool(connection.exists(WORKERS_SUSPENDED))
+    return [(name, ticket_id.decode()) for ticket_id in answer[1]], bool(suspended)
 
 
 BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, statements
+from django_jobs.engine import database
+from django_jobs.engine.transitions import Condition
 from django_jobs.models import Job
 from django_jobs.statuses import IN_FLIGHT, Priority
 
@@ -97,27 +98,23 @@ def waiting_priorities(priorities: Sequence[int]) -> list[int]:
     return [priority for priority, waits in zip(priorities, found, strict=True) if waits]
 
 
-def is_alone(job: Job) -> bool:
-    """Whether a new job is due, nothing else waits with its priority or a higher one, and its limit has room.
+def alone(job: Job) -> Condition:
+    """That a new job is due, nothing else waits with its priority or a higher one, and its limit has room.
 
-    Then there are no turns to take, and it may go without the walk. Its type and organization were just read.
+    Then there are no turns to take, and it may go without the walk.
     """
     # Literal statuses and the index's own order leave the planner one way, so that its plan may be kept.
     in_flight_statuses = ", ".join(f"'{status}'" for status in sorted(IN_FLIGHT))
-    other = (
+    no_other = (
         "(SELECT id FROM {table} WHERE {lane} AND id <> %s "
-        "ORDER BY organization_id, job_type_id, ready_at, id LIMIT 1) IS NOT NULL"
+        "ORDER BY organization_id, job_type_id, ready_at, id LIMIT 1) IS NULL"
     )
     before = [priority for priority in Priority if priority >= job.priority]
-    sql = (
-        f"SELECT (SELECT COUNT(*) FROM {{table}} WHERE status IN ({in_flight_statuses}) AND organization_id = %s), "
-        f"(SELECT ready_at <= {{now}} FROM {{table}} WHERE id = %s), {', '.join([other] * len(before))}"
-    )
-    params: list[Any] = [_for_database(job.organization_id), job.pk]
+    has_room = f"(SELECT COUNT(*) FROM {{table}} WHERE status IN ({in_flight_statuses}) AND organization_id = %s) < %s"
+    is_due = "(SELECT ready_at <= {now} FROM {table} WHERE id = %s)"
+    params: list[Any] = [_for_database(job.organization_id), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION), job.pk]
     params += [value for priority in before for value in (int(priority), job.pk)]
-    in_flight, is_due, *waiting = statements.fetch(sql.format(**_names()), params, newest=job.pk)[0]
-    limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
-    return bool(is_due) and in_flight < limit and not any(waiting) and not job.job_type.is_paused
+    return Condition(" AND ".join([has_room, is_due, *[no_other] * len(before)]).format(**_names()), tuple(params))
 
 
 def lanes(priority: int, after: Any) -> Iterator[Lane]:

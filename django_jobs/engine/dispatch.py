@@ -64,13 +64,21 @@ def submitted(job: Job) -> int:
         if seen.reaching(job.priority) >= window_size():
             _note_full(broker, job.priority)
             return 0
-        if not backlog.is_alone(job):
+        moved = _queue_alone(job)
+        if not moved:
             return _dispatch(seen.rings, patience)
-        moved = move([Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)], sources=DISPATCHABLE, actor="system")
         push(moved)
         return len(moved)
 
     return _quietly(go)
+
+
+def _queue_alone(job: Job) -> list[Moved]:
+    """Queue a new job unless others are before it. Its type was just read."""
+    if job.job_type.is_paused:
+        return []
+    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)]
+    return move(moves, sources=DISPATCHABLE, actor="system", only_if=backlog.alone(job))
 
 
 _full: tuple[object, int, float] = (None, 0, 0.0)

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from django_jobs.engine import database, events
-from django_jobs.engine.transitions.moves import INCREMENT, NOW, After, Move, Moved
+from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
-__all__ = ["INCREMENT", "NOW", "After", "Move", "Moved", "move"]
+__all__ = ["ALWAYS", "INCREMENT", "NOW", "After", "Condition", "Move", "Moved", "move"]
 
 
 def move(
@@ -24,11 +24,13 @@ def move(
     actor: str,
     worker_name: str = "",
     skip_locked: bool = False,
+    only_if: Condition = ALWAYS,
 ) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
     ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
-    transaction holds. Atomic: all of it or nothing. ``moves`` may hold a job once.
+    transaction holds; ``only_if`` is asked in the same statement where the database can. Atomic: all of it or nothing.
+    ``moves`` may hold a job once.
     """
     if not moves:
         return []
@@ -44,7 +46,7 @@ def move(
         from django_jobs.engine.transitions import portable as backend  # type: ignore[no-redef]
 
     def apply() -> list[Moved]:
-        moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked)
+        moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked, only_if)
         events.announce(moved)
         if any(item.has_children and item.to_status in TERMINAL for item in moved):
             database.on_commit(_follow_up)

@@ -39,6 +39,17 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What must be true when a set moves, else none of it does: a term of SQL about other rows, and its parameters."""
+
+    sql: str
+    params: tuple[Any, ...] = ()
+
+
+ALWAYS: Final = Condition("true")
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """What happened to one job."""
 

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from django_jobs.engine import database
-from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
+from django_jobs.engine import database, statements
+from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
 
@@ -41,9 +41,16 @@ def _write(jobs: list[Job], names: tuple[str, ...]) -> None:
 
 
 def apply_moves(
-    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+    moves: Sequence[Move],
+    sources: list[str],
+    actor: str,
+    worker_name: str,
+    skip_locked: bool,
+    only_if: Condition = ALWAYS,
 ) -> list[Moved]:
     """Move the set inside the open transaction."""
+    if only_if is not ALWAYS and not statements.fetch(f"SELECT {only_if.sql}", only_if.params)[0][0]:
+        return []
     wanted = {item.pk: item for item in moves}
     # No filter on status here: on MariaDB it would lock ranges of that index, in another order than by id.
     rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))

@@ -16,7 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from django_jobs.engine import database, statements
-from django_jobs.engine.transitions.moves import INCREMENT, After, Move, Moved
+from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
 
@@ -65,11 +65,12 @@ def _travel(name: str, values: list[Any]) -> tuple[_Way, list[Any]]:
 
 
 @functools.cache
-def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: bool, may_end: bool) -> str:
+def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: bool, may_end: bool, only_if: str) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for.
 
-    Its parameters: the ids twice, the arrays, the shared values of ``to_status`` and of ``written``, the sources, the
-    shared attempt twice, the actor, the shared message, the worker's name, the shared traceback.
+    Its parameters: the ids, those of ``only_if``, the ids, the arrays, the shared values of ``to_status`` and of
+    ``written``, the sources, the shared attempt twice, the actor, the shared message, the worker's name, the shared
+    traceback.
     """
     job, log = Job._meta.db_table, ExecutionLog._meta.db_table
     arrays = [way for way in (*fixed, *written) if not way.is_shared]
@@ -82,7 +83,7 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
     return f"""
         WITH locked AS (
-            SELECT id, status, attempt FROM "{job}" WHERE id = ANY(%s)
+            SELECT id, status, attempt FROM "{job}" WHERE id = ANY(%s) AND {only_if}
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
         ), old AS (
             SELECT locked.*{names}
@@ -142,7 +143,12 @@ def _assignment(way: _Way) -> str:
 
 
 def _apply_shape(
-    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+    moves: Sequence[Move],
+    sources: list[str],
+    actor: str,
+    worker_name: str,
+    skip_locked: bool,
+    only_if: Condition = ALWAYS,
 ) -> list[Moved]:
     fixed = [_travel(name, [getattr(item, name) for item in moves]) for name in _FIXED]
     written = [_travel(name, [item.values[name] for item in moves]) for name in moves[0].values]
@@ -151,12 +157,13 @@ def _apply_shape(
         tuple(way for way, _ in written),
         skip_locked=skip_locked,
         may_end=any(item.to_status in TERMINAL for item in moves),
+        only_if=only_if.sql,
     )
     pks = [item.pk for item in moves]
     status, attempt, message, traceback = ([] if not way.is_shared else sent for way, sent in fixed)
     arrays = [value for way, sent in (*fixed, *written) if not way.is_shared for value in sent]
     shared = [value for way, sent in written if way.is_shared for value in sent]
-    params = [pks, pks, *arrays, *status, *shared, sources, *attempt, *attempt, actor]
+    params = [pks, *only_if.params, pks, *arrays, *status, *shared, sources, *attempt, *attempt, actor]
     params += [*message, worker_name, *traceback]
     messages = {item.pk: item.message for item in moves}
     rows = statements.fetch(sql, params, rows=len(pks), newest=max(pks))
@@ -164,7 +171,12 @@ def _apply_shape(
 
 
 def apply_moves(
-    moves: Sequence[Move], sources: list[str], actor: str, worker_name: str, skip_locked: bool
+    moves: Sequence[Move],
+    sources: list[str],
+    actor: str,
+    worker_name: str,
+    skip_locked: bool,
+    only_if: Condition = ALWAYS,
 ) -> list[Moved]:
     """Move the set; one statement for each shape, that is set of fields written."""
     shapes: dict[tuple[str, ...], list[Move]] = defaultdict(list)
@@ -176,5 +188,5 @@ def apply_moves(
     return [
         moved
         for _, group in sorted(shapes.items(), key=lambda entry: entry[1][0].pk)
-        for moved in _apply_shape(group, sources, actor, worker_name, skip_locked)
+        for moved in _apply_shape(group, sources, actor, worker_name, skip_locked, only_if)
     ]
