@@ -108,6 +108,10 @@ class JobCanceled(Interruption):
     """The job is to stop: it was canceled, or this attempt no longer owns it."""
 
 
+class AttemptLost(JobCanceled):
+    """This attempt seems to own the job no longer; if it still does, the job goes back to the queue."""
+
+
 class JobTimedOut(Interruption):
     """The handler ran past its ``timeout_seconds``."""
 

@@ -45,6 +45,8 @@ class CheckpointRunner:
         if time.monotonic() > self.deadline:
             raise JobTimedOut
 
+    remind = check
+
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 

@@ -26,6 +26,9 @@ class Runner(Protocol):
     def check(self) -> None:
         """Raise the interruption that is due, if any."""
 
+    def remind(self) -> None:
+        """The same, unless it was raised less than two seconds ago: the handler may be cleaning up."""
+
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         """The part in which interruptions may be raised."""
 
@@ -111,8 +114,8 @@ class JobContext:
             self._has_ended = True
 
     def checkpoint(self) -> None:
-        """For the engine: raise the interruption that is due, if any."""
-        self._runner.check()
+        """For the engine: raise the interruption that is due, if any, and was not raised just now."""
+        self._runner.remind()
 
     def _refuse_late(self) -> None:
         """Stop a thread that the handler left behind: its attempt has ended, what it does belongs to nobody."""

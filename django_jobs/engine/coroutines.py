@@ -17,7 +17,8 @@ REPEAT_SECONDS: Final = 2.0
 
 
 def run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
-    """The awaitable's result. ``checkpoint`` raises the interruption that is due, if any.
+    """The awaitable's result. ``checkpoint`` raises the interruption that is due, if any, unless a
+    signal has just done so.
 
     A signal interrupts the loop where it stands; where none comes (in a worker's threads, under a plain rqworker)
     the watch finds what is due, and cancels the handler at its next ``await``.
@@ -64,6 +65,7 @@ async def _watch(checkpoint: Callable[[], None], due: list[Interruption], task: 
         await asyncio.sleep(pause)
         try:
             checkpoint()
+            pause = WATCH_SECONDS
         except Interruption as error:
             due.append(error)
             task.cancel()

@@ -15,7 +15,7 @@ from django_jobs.engine import coroutines, database, outcomes, retry
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
-from django_jobs.exceptions import Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
+from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
 
@@ -72,6 +72,8 @@ def _ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
 
 def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     match error:
+        case AttemptLost():
+            return outcomes.Interrupted(claimed=claimed, text="Handed back: its worker took it for another's")
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():

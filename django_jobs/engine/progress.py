@@ -34,7 +34,12 @@ class ProgressBoard:
         """Write what is new and return the attempts that no longer own their job."""
         with self._lock:
             latest, self._latest = self._latest, {}
-            lost = {key for key, value in latest.items() if not write(key, *value)}
+            try:
+                lost = {key for key, value in latest.items() if not write(key, *value)}
+            except Exception:
+                for key, value in latest.items():  # written the next time, unless something newer was reported
+                    self._latest.setdefault(key, value)
+                raise
         # Without the lock: receivers take their time.
         events.progressed(self._organizations_of([key[0] for key in latest if key not in lost]))
         return lost

@@ -111,7 +111,10 @@ class Scheduler:
         self._last_tick = now
 
     def _is_gap(self, now: float) -> bool:
-        return self._last_tick is not None and now - self._last_tick > 5 + 3 * float(jobs_settings.SCHEDULER_INTERVAL)
+        """Whether leases may have run out because the database answered nobody: they last longer than this."""
+        interval, lease = float(jobs_settings.SCHEDULER_INTERVAL), float(jobs_settings.LEASE_SECONDS)
+        longest = min(5 + 3 * interval, interval + lease / 3)
+        return self._last_tick is not None and now - self._last_tick > longest
 
     def is_steady(self) -> bool:
         """Also in the midst of a tick, in which this process may have been frozen."""

@@ -66,6 +66,8 @@ class RecordingRunner:
         if self.canceled:
             raise JobCanceled
 
+    remind = check
+
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 

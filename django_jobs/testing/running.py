@@ -179,6 +179,8 @@ class _Runner:
         if self.is_canceled():
             raise JobCanceled
 
+    remind = check
+
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 

@@ -114,12 +114,14 @@ class SlotRunner:
         self.interruptible = interrupter.interruptible
         self.shielded = interrupter.shielded
         self.check = interrupter.check
+        self.remind = interrupter.on_signal
 
     def report(self, percent: int, message: str | None) -> None:
         self._board.report(self.key, percent, message)
 
     def is_canceled(self) -> bool:
-        return self.interrupter.wanted is JobCanceled
+        wanted = self.interrupter.wanted
+        return wanted is not None and issubclass(wanted, JobCanceled)
 
 
 class MainThreadSignals:

@@ -13,6 +13,7 @@ from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import announcements, database, leases
+from django_jobs.worker.board import Running
 
 logger = logging.getLogger("django_jobs")
 
@@ -30,6 +31,19 @@ class Loss:
     how: str
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """For which workers leases were renewed, and of which attempts (job, attempt); ``began`` on time.monotonic."""
+
+    began: float
+    workers: frozenset[str]
+    held: frozenset[tuple[int, int]]
+
+    def missed(self, worker_name: str, item: Running) -> bool:
+        """Whether it should have found this attempt running, and did not."""
+        return self.began > item.started and worker_name in self.workers and item.key not in self.held
+
+
 class Keeper:
     """Renews the leases of living children and ends what dead ones leave behind."""
 
@@ -42,7 +56,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         #: (job, attempt) → time.monotonic() at which its cancel was requested
         self.canceled: dict[tuple[int, int], float] = {}
-        self.held: list[set[tuple[int, int]]] = []
+        self.renewals: list[Renewal] = []
 
     def start(self) -> None:
         self._thread.start()
@@ -61,12 +75,12 @@ class Keeper:
         self._wake.set()
         self._thread.join(timeout=10)
 
-    def is_lost(self, key: tuple[int, int]) -> bool:
-        """Whether two renewals in a row did not find this attempt running: it belongs to somebody else now.
+    def is_lost(self, worker_name: str, item: Running) -> bool:
+        """Whether two renewals in a row missed this attempt: it belongs to somebody else now.
 
         One is not enough, since a renewal leaves out rows that are in use.
         """
-        return len(self.held) == RENEWALS_TO_BE_LOST and not any(key in held for held in self.held)
+        return len(self.renewals) == RENEWALS_TO_BE_LOST and all(it.missed(worker_name, item) for it in self.renewals)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -101,14 +115,16 @@ class Keeper:
                 self._losses.get()
 
     def _renew(self) -> None:
+        began, workers = time.monotonic(), self._living()
         try:
-            held = leases.renew(self._living())
+            held = leases.renew(workers)
         except Error as error:
             logger.warning("event=renewal_failed error=%r", error)
             database.drop_connections()
             return
         now = time.monotonic()
-        self.held = [*self.held[-1:], {(item.pk, item.attempt) for item in held}]
+        found = frozenset((item.pk, item.attempt) for item in held)
+        self.renewals = [*self.renewals[1 - RENEWALS_TO_BE_LOST :], Renewal(began, frozenset(workers), found)]
         self.canceled = {
             (item.pk, item.attempt): now - item.cancel_seconds for item in held if item.cancel_seconds is not None
         }

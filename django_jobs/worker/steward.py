@@ -21,9 +21,9 @@ from django_jobs.engine import announcements, database, leases, ports, settle
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.outcomes import Outcome
 from django_jobs.engine.progress import ProgressBoard
-from django_jobs.exceptions import BrokerUnavailable, JobCanceled, WorkerStopping
+from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, WorkerStopping
 from django_jobs.models.job import parse_job_id
-from django_jobs.worker.board import NO_WISH
+from django_jobs.worker.board import NO_WISH, WISH_LOST
 
 if TYPE_CHECKING:
     from django_jobs.worker.child import Child
@@ -153,7 +153,7 @@ class Steward:
         running = self._child.slots.running.interrupters()
         for item in self._child.slots.board.running():
             if item.wish != NO_WISH and item.key in running:
-                running[item.key].request(JobCanceled)
+                running[item.key].request(AttemptLost if item.wish == WISH_LOST else JobCanceled)
         if self._child.stopping.is_set() and not self._orphaned:
             self._stop_seen = self._stop_seen or time.monotonic()
             if time.monotonic() - self._stop_seen > float(jobs_settings.SHUTDOWN_GRACE_SECONDS):
@@ -165,8 +165,8 @@ class Steward:
     def _flush_progress(self) -> None:
         for key in self.progress.flush():
             interrupter = self._child.slots.running.interrupters().get(key)
-            if interrupter is not None:  # the job is no longer this attempt's
-                interrupter.request(JobCanceled)
+            if interrupter is not None:
+                interrupter.request(AttemptLost)
 
     def _window_changed(self) -> bool:
         """Whether the broker should hold much more or less for us than we said; looked at four times a second."""

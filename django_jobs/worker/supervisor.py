@@ -165,7 +165,7 @@ class Supervisor:
             child.wish(item, WISH_CANCEL)
             if time.monotonic() - max(requested, item.started) > grace:
                 child.kill("The handler did not stop when it was canceled", "interrupted")
-        elif item.seconds > float(jobs_settings.LEASE_SECONDS) / 2 and self.keeper.is_lost(item.key):
+        elif self.keeper.is_lost(child.name, item):
             child.wish(item, WISH_LOST)
         if item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS:
             child.kill("The handler did not stop at its timeout", "timed_out")

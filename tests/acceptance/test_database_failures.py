@@ -1,17 +1,19 @@
-"""A database that is restarted under busy workers. (SQLite, which has no server, only runs the jobs.)"""
+"""A database that is restarted, or away for a while, under busy workers."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
+import pytest
 from django.db import connection
 
 from django_jobs import cancel_job, submit_jobs
 from django_jobs.models import Job
 from django_jobs.statuses import Status
-from tests.acceptance.steps import Stage, path_of, wait_for_all, wait_for_message, wait_for_status
+from tests.acceptance.steps import Stage, assert_stays, path_of, wait_for_all, wait_for_message, wait_for_status
 from tests.concurrency.crowd import assert_histories_are_chains
-from tests.support.databases import cut_connections
+from tests.support.databases import DistantDatabase, cut_connections
 from tests.support.factories import make_job_type
 from tests.support.workers import ProcessPool
 
@@ -72,3 +74,35 @@ def test_progress_and_cancel_still_work_after_connections_were_cut(processes: Pr
     cancel_job(job)
     wait_for_status(job, Status.CANCELED)
     assert path_of(job).count(Status.RUNNING) == 1
+
+
+@pytest.fixture
+def distant(transactional_db: None) -> Iterator[DistantDatabase]:
+    database = DistantDatabase()
+    yield database
+    database.close()
+
+
+def test_a_database_that_is_away_for_longer_than_the_leases_costs_no_job_anything(
+    processes: ProcessPool, stage: Stage, distant: DistantDatabase
+) -> None:
+    kind = make_job_type("record_and_wait")
+    ends_meanwhile, goes_on = [stage.submit_recorded(kind, name) for name in ("first", "second")]
+    environ = {"DATABASE_URL": distant.url}
+    worker = processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2}, environ=environ)
+    for recorded in (ends_meanwhile, goes_on):
+        recorded.wait_for("start", attempt=1)
+
+    distant.cut()
+    ends_meanwhile.let_go()
+    ends_meanwhile.wait_for("end", attempt=1)
+    for recorded in (ends_meanwhile, goes_on):
+        assert_stays(recorded.job, {Status.RUNNING}, 2.5)
+    distant.mend()
+
+    assert wait_for_status(ends_meanwhile.job, Status.COMPLETED).result == {"attempt": 1}
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    goes_on.let_go()
+    wait_for_status(goes_on.job, Status.COMPLETED)
+    assert set(Job.objects.filter(job_type=kind).values_list("attempt", "retry_count")) == {(1, 0)}
+    assert "event=child_ended" not in worker.log()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections, transaction
+
+from tests.support.networks import BreakableLine
 
 SCHEMES = {
     "django.db.backends.sqlite3": "sqlite",
     "django.db.backends.postgresql": "postgres",
     "django.db.backends.mysql": "mysql",
 }
+DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306}
 
 
 def database_url(config: Mapping[str, Any]) -> str:
@@ -25,6 +29,48 @@ def database_url(config: Mapping[str, Any]) -> str:
     credentials = f"{user}:{password}" if password else user
     port = f":{config['PORT']}" if config["PORT"] else ""
     return f"{scheme}://{credentials}@{host}{port}/{quote(str(config['NAME']), safe='')}"
+
+
+class DistantDatabase:
+    """The test's database over a line that can be cut. SQLite, which has none, then lets nobody write instead."""
+
+    def __init__(self) -> None:
+        config = connection.settings_dict
+        self._line: BreakableLine | None = None
+        self._is_back = threading.Event()
+        self._holder: threading.Thread | None = None
+        if connection.vendor != "sqlite":
+            self._line = BreakableLine(config["HOST"], int(config["PORT"] or DEFAULT_PORTS[connection.vendor]))
+            config = {**config, "HOST": "127.0.0.1", "PORT": str(self._line.port)}
+        self.url = database_url(config)
+
+    def cut(self) -> None:
+        if self._line is not None:
+            self._line.cut()
+            return
+        has_gone = threading.Event()
+        self._is_back.clear()
+        self._holder = threading.Thread(target=self._hold, args=[has_gone], daemon=True)
+        self._holder.start()
+        assert has_gone.wait(30)
+
+    def _hold(self, has_gone: threading.Event) -> None:
+        with transaction.atomic():
+            has_gone.set()
+            self._is_back.wait()
+        connections.close_all()
+
+    def mend(self) -> None:
+        self._is_back.set()
+        if self._line is not None:
+            self._line.mend()
+        if self._holder is not None:
+            self._holder.join()
+
+    def close(self) -> None:
+        self.mend()
+        if self._line is not None:
+            self._line.close()
 
 
 def cut_connections() -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ from django.db import InterfaceError, OperationalError
 
 from django_jobs.engine import dispatch, leases
 from django_jobs.engine.leases import Held
-from django_jobs.worker.keeper import Keeper, Loss
+from django_jobs.worker.board import NO_WISH, Running
+from django_jobs.worker.keeper import Keeper, Loss, Renewal
 from django_jobs.worker.refiller import Refiller
 from tests.support.waiting import wait_until
 
@@ -54,9 +56,9 @@ def test_no_trouble_with_a_renewal_keeps_the_keeper_from_the_next(
 
     with caplog.at_level(logging.WARNING, "django_jobs"):
         keeper.start()
-        wait_until(lambda: len(keeper.held) == 2, PATIENCE, "two renewals after the trouble")
+        wait_until(lambda: len(keeper.renewals) == 2, PATIENCE, "two renewals after the trouble")
 
-    assert keeper.held == [{(7, 2)}] * 2
+    assert [renewal.held for renewal in keeper.renewals] == [{(7, 2)}] * 2
     assert renew.calls[0] == (["child"],)
     assert type(trouble).__name__ in caplog.text
 
@@ -65,11 +67,32 @@ def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
     keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "renew", Answers([HELD], []))
-    assert not keeper.is_lost((7, 2))
+    item = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=time.monotonic(), timeout=60)
+    assert not keeper.is_lost("child", item)
 
     keeper.start()
 
-    wait_until(lambda: keeper.is_lost((7, 2)), PATIENCE, "the attempt to be lost")
+    wait_until(lambda: keeper.is_lost("child", item), PATIENCE, "the attempt to be lost")
+
+
+@pytest.mark.parametrize(
+    ("renewals", "expected"),
+    [
+        ([(10, "child", ()), (20, "child", ())], True),
+        ([(20, "child", ())], False),  # the row may have been in use
+        ([(10, "child", ()), (20, "child", [(7, 2)])], False),
+        ([(10, "child", [(7, 1)]), (20, "child", [(7, 3), (8, 2)])], True),
+        ([(3, "child", ()), (20, "child", ())], False),  # it had not begun then, and since then the database is away
+        ([(10, "other", ()), (20, "child", ())], False),  # it was frozen then, and nobody asked for its jobs
+    ],
+)
+def test_a_renewal_speaks_only_of_attempts_that_it_should_have_found(
+    renewals: list[tuple[float, str, Any]], expected: bool
+) -> None:
+    keeper = Keeper(list)
+    item = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=5, timeout=60)
+    keeper.renewals = [Renewal(began, frozenset({name}), frozenset(held)) for began, name, held in renewals]
+    assert keeper.is_lost("child", item) is expected
 
 
 def test_a_loss_is_seen_to_once_the_database_is_back(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
