@@ -1,10 +1,9 @@
-"""The quickstart's sections 1, 3, 5, 6, 7 and patterns, in Python with only the imports changed; a worker runs."""
+"""The quickstart's sections 1, 3, 5, 6 and 7, in Python with only the imports changed; a worker runs."""
 
 from __future__ import annotations
 
 import json
 import time
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,11 @@ from django_jobs import cancel_job, get_job_status, submit_job
 from django_jobs.exceptions import JobFailed
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
-from example_project.shop import seeding
-from example_project.shop.catalog import SHOPS
-from example_project.shop.models import Product, ReportRequest
-from example_project.shop.sales import draft_orders
-from tests.acceptance.steps import path_of, wait_for_all, wait_for_message, wait_for_status
+from example_project.shop.models import ReportRequest
+from tests.acceptance.steps import wait_for_message, wait_for_status
 from tests.support.factories import make_job_type
+from tests.support.shop import make_quickstart_shop
 from tests.support.workers import ProcessPool
-
-JANUARY = (date(2025, 1, 1), date(2025, 1, 31))
 
 JOB_TYPE = {
     "type_name": "my_custom_job",
@@ -58,14 +53,7 @@ def wait_for_job(job_id: str, timeout: float = 300) -> str | None:
 
 @pytest.fixture
 def organization(transactional_db: None) -> Organization:
-    """The quickstart's organization with a month of the example shop's orders."""
-    shop = SHOPS[0]
-    seeding.seed_organization(shop, seeding.demo_password_hash())
-    organization = Organization.objects.get(name=shop.organization)
-    drafts = [draft for draft in draft_orders(shop) if JANUARY[0] <= draft.ordered_on <= JANUARY[1]]
-    orders = seeding.make_orders(organization, seeding.make_customers(shop, organization), drafts)
-    seeding.make_lines(orders, seeding.make_products(shop, organization), drafts)
-    return organization
+    return make_quickstart_shop()
 
 
 @pytest.fixture
@@ -233,46 +221,3 @@ def test_the_callback_of_section_6_updates_the_requesting_row(
     status = django_jobs.wait_for_job(job.name, timeout=60)
     assert status.output_reference is not None
     assert ReportRequest.objects.get(name="REQ-2025-00001").pdf_file == status.output_reference
-
-
-def test_pattern_1_a_job_is_submitted_and_forgotten(processes: ProcessPool, organization: Organization) -> None:
-    org = organization
-    customer = org.customers.earliest("pk")
-    submit_job(job_type="send_welcome_email", organization=org, parameters={"customer": customer.pk})
-
-    processes.worker()
-    wait_for_all(list(Job.objects.all()))
-
-
-def test_pattern_2_a_chain_runs_in_its_order(processes: ProcessPool, organization: Organization) -> None:
-    processes.worker()
-    job_a = submit_job(job_type="generate_report", organization="ORG-2025-00001")
-
-    job_b = submit_job(job_type="email_report", depends_on=job_a.name, organization="ORG-2025-00001")
-
-    status = django_jobs.wait_for_job(job_b.name, timeout=60)
-    assert status.result["attachments"] == ["sales-2025-01-01-to-2025-01-31.pdf"]
-    completed = get_job_status(job_a.name).completed_at
-    assert completed is not None
-    assert status.started_at is not None
-    assert completed <= status.started_at
-    assert path_of(job_b) == ["Pending", "Queued", "Running", "Completed"]
-
-
-def test_pattern_3_many_jobs_are_submitted_at_low_priority(processes: ProcessPool, organization: Organization) -> None:
-    org, items = organization, Product.objects.filter(organization=organization)
-    job_ids = []
-    for item in items:
-        job = submit_job(
-            job_type="process_item",
-            organization=org,
-            parameters={"item_id": item.name},
-            priority="Low",  # Low priority for bulk
-        )
-        job_ids.append(job.name)
-
-    processes.worker()
-    results = [django_jobs.wait_for_job(job_id, timeout=60) for job_id in job_ids]
-    assert {status.priority for status in results} == {"Low"}
-    revenue = sum(Decimal(status.result["revenue"]) for status in results)
-    assert revenue == sum(order.total for order in organization.orders.all())

@@ -11,17 +11,13 @@ The Redis database is emptied. Clients, submitter and server share the machine: 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import django
@@ -29,9 +25,7 @@ import django
 django.setup()
 
 import psutil
-from django.contrib.auth.models import User
 from django.utils import timezone
-from rest_framework.authtoken.models import Token
 from websockets.asyncio.client import ClientConnection, connect
 
 from django_jobs import submit_job, submit_jobs
@@ -39,11 +33,11 @@ from django_jobs.engine.context import JobContext
 from django_jobs.engine.ports import drain_broadcasts
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.engine.transitions import NOW, Move, move
-from django_jobs.models import ExecutionLog, Organization
+from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from tests.benchmarks import setting
-from tests.support.server import free_port, listens
+from tests.benchmarks.live_setting import admins_headers, make_organizations, server, without_layer
 
 SOCKETS = 1_000
 EVENTS_A_SECOND = 200
@@ -89,12 +83,6 @@ async def measure_sockets(process: psutil.Process, port: int, names: list[str], 
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*(connection.close() for connection in connections))
-
-
-async def admins_headers() -> dict[str, str]:
-    user = await User.objects.aget(username="bench")
-    token, _ = await Token.objects.aget_or_create(user=user)
-    return {"Authorization": f"Token {token.key}"}
 
 
 async def read(connection: ClientConnection, heard: list[float]) -> None:
@@ -225,41 +213,6 @@ def progress() -> None:
     done.set()
     thread.join()
     print(f"progress: {1e6 * seconds / CALLS:.1f} µs a call, {CALLS:,} calls")
-
-
-def make_organizations(number: int) -> list[str]:
-    setting.reset()
-    names = [f"LIVE-{index:04}" for index in range(number)]
-    Organization.objects.bulk_create([Organization(name=name) for name in names], ignore_conflicts=True)
-    User.objects.filter(username="bench").delete()
-    User.objects.create_superuser("bench", password=None)
-    return names
-
-
-@contextlib.contextmanager
-def server() -> Iterator[tuple[psutil.Process, int]]:
-    """One ASGI process."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "example_project.asgi:application", "--port", str(port)]
-    command += ["--lifespan", "off", "--log-level", "warning", "--timeout-graceful-shutdown", "1"]
-    process = subprocess.Popen(command, env=os.environ)
-    try:
-        while not listens(port):
-            time.sleep(0.1)
-        yield psutil.Process(process.pid), port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@contextlib.contextmanager
-def without_layer() -> Iterator[None]:
-    """The workers that are started in here find no CHANNEL_LAYERS."""
-    os.environ["DJANGO_JOBS_BENCH_LAYER"] = "0"
-    try:
-        yield
-    finally:
-        del os.environ["DJANGO_JOBS_BENCH_LAYER"]
 
 
 BENCHMARKS = {"progress": progress, "sockets": sockets, "drain": drain}

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import transaction
 
-from django_jobs import cancel_job, retry_job, submit_job, submit_jobs
+from django_jobs import cancel_job, retry_job, submit_job
 from django_jobs.engine import announcements, dispatch
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.settle import settle
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition
-from django_jobs.models import DependencyTask, ExecutionLog, Job, JobDependency, JobType, Organization
-from django_jobs.statuses import TERMINAL, Status
+from django_jobs.models import ExecutionLog, Job, JobDependency, JobType, Organization
+from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
-from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
-from tests.support.brokers import WORKER, raised, reread, returned
+from tests.concurrency.crowd import is_small, run_crowd
+from tests.concurrency.families import assert_families_are_consistent, follow_up_all, settler, submit_many
+from tests.support.brokers import WORKER, raised, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
-
-DEAD = {Status.CANCELED, Status.DEAD_LETTER}
 
 
 @pytest.fixture
@@ -37,45 +35,6 @@ def kind(transactional_db: None) -> JobType:
 @pytest.fixture
 def organization(transactional_db: None) -> Organization:
     return make_organization()
-
-
-def submit_many(kind: JobType, organization: Organization, families: list[list[Job]]) -> list[Job]:
-    return submit_jobs([{"job_type": kind, "organization": organization, "depends_on": item} for item in families])
-
-
-def settler(claimed: list[Claimed], size: int, outcome: Callable[[Claimed], Any] = returned) -> Callable[[], None]:
-    def run() -> None:
-        for start in range(0, len(claimed), size):
-            settle([outcome(item) for item in claimed[start : start + size]], WORKER)
-
-    return run
-
-
-def follow_up_all() -> None:
-    """As the schedulers do, until nothing is left."""
-    while follow_up():
-        pass
-    assert not DependencyTask.objects.exists()
-
-
-def assert_families_are_consistent() -> None:
-    """Every job stands as the statuses of its parents ask; nobody waits for what will not come."""
-    status = dict(Job.objects.values_list("pk", "status"))
-    parents: dict[int, set[str]] = {pk: set() for pk in status}
-    for child, parent in JobDependency.objects.values_list("child_id", "parent_id"):
-        parents[child].add(status[parent])
-    for job in Job.objects.all():
-        around = parents[job.pk]
-        waits = job.status == Status.PENDING and job.ready_at is None
-        if waits:
-            assert around - {Status.COMPLETED}, f"{job} waits though all its parents have completed"
-            assert not around & DEAD, f"{job} waits though a parent ended as {around & DEAD}"
-        elif job.is_orphaned:
-            assert job.status == Status.DEAD_LETTER
-            assert around & DEAD, f"{job} stays dead though all its parents may complete"
-        elif job.status not in DEAD:
-            assert around <= {Status.COMPLETED}, f"{job} is {job.status} though its parents are {around}"
-    assert_histories_are_chains()
 
 
 def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
@@ -236,89 +195,3 @@ def test_a_storm_leaves_every_family_consistent(
 
     assert_families_are_consistent()
     assert JobDependency.objects.exists()
-
-
-@contextlib.contextmanager
-def held(job: Job) -> Iterator[None]:
-    """Somebody's open transaction that holds the job's row; where rows have locks of their own."""
-    is_held, is_over = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                Job.objects.filter(pk=job.pk).update(progress=1)
-                is_held.set()
-                is_over.wait(60)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=hold, daemon=True)
-    if connection.features.has_select_for_update:
-        thread.start()
-        is_held.wait(60)
-    try:
-        yield
-    finally:
-        is_over.set()
-        if thread.ident:
-            thread.join(60)
-
-
-def complete(*jobs: Job) -> None:
-    settle([returned(item) for item in claim_all(list(jobs))], WORKER)
-
-
-def test_a_parent_whose_row_is_held_keeps_only_its_own_children_waiting(
-    full_broker: CrowdedBroker, kind: JobType, organization: Organization
-) -> None:
-    first, second = submit_many(kind, organization, [[], []])
-    complete(second)
-    with held(first), transaction.atomic():
-        stuck, free = submit_many(kind, organization, [[first], [second]])
-
-    assert reread(free).ready_at is not None
-    follow_up_all()
-    assert reread(stuck).ready_at is None
-    complete(first)
-    follow_up_all()
-    assert reread(stuck).ready_at is not None
-
-
-def test_a_child_whose_row_is_held_keeps_no_other_family_waiting_however_many_parents_end(
-    full_broker: CrowdedBroker, kind: JobType, organization: Organization
-) -> None:
-    parents = submit_many(kind, organization, [[]] * 150)
-    stuck = submit_job(kind, organization, depends_on=parents)
-    other = submit_job(kind, organization)
-    free = submit_job(kind, organization, depends_on=other)
-    with held(stuck):
-        complete(*parents)
-        complete(other)
-        assert reread(free).ready_at is not None
-    follow_up_all()
-    assert reread(stuck).ready_at is not None
-
-
-def test_a_parent_that_ends_before_its_childs_submission_commits_is_seen(
-    full_broker: CrowdedBroker, kind: JobType, organization: Organization
-) -> None:
-    (parent,) = submit_many(kind, organization, [[]])
-    claimed = claim_all([parent])
-
-    def end() -> None:
-        try:
-            settler(claimed, 1)()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=end, daemon=True)
-    with transaction.atomic():
-        child = submit_job(kind, organization, depends_on=parent)
-        thread.start()
-        # SQLite holds the whole database, MariaDB's foreign key the parent's row: the end comes after the commit there.
-        thread.join(60 if connection.vendor == "postgresql" else 0.2)
-    thread.join(60)
-    follow_up_all()
-
-    assert reread(parent).status in TERMINAL
-    assert reread(child).ready_at is not None

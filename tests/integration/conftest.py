@@ -1,12 +1,67 @@
+"""What many tests of this layer begin with: tenants, a type of job, families, a channel layer, receivers, no Redis."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.dispatch import Signal
+
+from django_jobs.engine.ports import use_broker
+from django_jobs.models import Job, JobType, Organization
+from tests.support import admin
+from tests.support.commands import DeadBroker
+from tests.support.factories import make_job_type, make_organization
+from tests.support.families import Submitter
 
 if TYPE_CHECKING:
+    from django.test import Client
+
+    from tests.support.brokers import MemoryBroker
     from tests.support.live import HandBell
+
+Listen = Callable[[Signal, Callable[..., object]], None]
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def kind() -> JobType:
+    """A type whose handler does nothing."""
+    return make_job_type()
+
+
+@pytest.fixture
+def submit(kind: JobType, organization: Organization) -> Submitter:
+    """Submits jobs of this type and organization, which wait for those that are given."""
+    return Submitter(kind, organization)
+
+
+@pytest.fixture
+def nothing_is_dispatched(broker: MemoryBroker) -> None:
+    """The broker is down, so that what may start is ready, and stays Pending."""
+    broker.is_down = True
+
+
+@pytest.fixture
+def mine() -> Organization:
+    """The organization whose people look at the admin."""
+    return make_organization(name="ORG-MINE")
+
+
+@pytest.fixture
+def theirs() -> Organization:
+    return make_organization(name="ORG-THEIRS")
+
+
+@pytest.fixture
+def root() -> Client:
+    """A superuser's browser."""
+    return admin.superuser()
 
 
 @pytest.fixture
@@ -23,3 +78,32 @@ def bell() -> Iterator[HandBell]:
     yield bell
     use_broadcaster(None)
     channel_layers.backends.clear()
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Connects receivers of signals, until the test ends."""
+    connected: list[tuple[Signal, Any]] = []
+
+    def connect(signal: Signal, receiver: Callable[..., object]) -> None:
+        signal.connect(receiver, sender=Job, weak=False)
+        connected.append((signal, receiver))
+
+    yield connect
+    for signal, receiver in connected:
+        signal.disconnect(receiver, sender=Job)
+
+
+@pytest.fixture
+def without_redis() -> Iterator[None]:
+    """What a host's test would find: no Redis."""
+    broker: Any = DeadBroker()
+    use_broker(broker)
+    yield
+    use_broker(None)
+
+
+@pytest.fixture(params=["in a transaction", pytest.param("committed", marks=pytest.mark.django_db(transaction=True))])
+def both_ways(request: pytest.FixtureRequest) -> str:
+    """The test runs twice: in a transaction that never commits, and with real commits."""
+    return str(request.param)

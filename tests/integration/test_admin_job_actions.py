@@ -1,37 +1,23 @@
-"""Cancel, retry, delete and export: who may, what is asked first, and what is told afterwards."""
+"""Cancel, retry and delete: who may, what is asked first, and what is told afterwards."""
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
-from asgiref.sync import async_to_sync
-from django.test import AsyncClient, Client
+from django.test import Client
 
-from django_jobs.admin import acts, job_export
+from django_jobs.admin import acts
 from django_jobs.conf import output_storage
 from django_jobs.engine import outputs
 from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin
 from tests.support.admin import VIEWS, chosen, remembered, said, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 LIST = "/admin/django_jobs/job/"
 ENDED = ("Completed", "Canceled", "Dead Letter")
-
-
-@pytest.fixture
-def mine() -> Organization:
-    return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
-def root() -> Client:
-    return admin.superuser()
 
 
 @pytest.fixture
@@ -224,63 +210,8 @@ def test_an_act_by_hand_made_request_asks_the_policy(member: Client, mine: Organ
     assert not Job.objects.exclude(status="Failed").exists()
 
 
-def rows_of(client: Client, *jobs: Job) -> list[dict[str, str]]:
-    response = client.post(LIST, chosen("export", *jobs))
-    assert response["Content-Type"] == "text/csv; charset=utf-8"
-    return list(csv.DictReader(io.StringIO(response.getvalue().decode(), newline="")))
-
-
-def test_an_export_has_a_row_a_job(root: Client, mine: Organization) -> None:
-    first, second = pending_job(organization=mine, parameters={"month": "2026-10"}), job_in("Completed")
-    rows = rows_of(root, first, second)
-    assert [row["job"] for row in rows] == [second.name, first.name]
-    assert rows[1]["parameters"] == '{"month": "2026-10"}'
-    assert rows[1]["organization"] == "ORG-MINE"
-
-
-@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r\n=1", "\uff1d1"])
-def test_no_cell_of_an_export_is_a_formula(root: Client, text: str) -> None:
-    job = job_in("Dead Letter")
-    Job.objects.filter(pk=job.pk).update(error_message=text)
-    (row,) = rows_of(root, job)
-    assert row["error_message"] == f"'{text}"
-
-
-def test_an_export_masks_what_is_sensitive(root: Client, settings: object) -> None:
-    job = pending_job(parameters={"Password": "hunter2"})
-    settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": ("password",)}  # type: ignore[attr-defined]
-    (row,) = rows_of(root, job)
-    assert "hunter2" not in row["parameters"]
-
-
-def test_an_export_pages_to_its_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_export, "BATCH", 2)
-    monkeypatch.setattr(job_export, "MAX_ROWS", 5)
-    kind, tenant = make_job_type(), make_organization()
-    jobs = [pending_job(kind, tenant) for _ in range(7)]
-    assert [row["job"] for row in rows_of(root, *jobs)] == [job.name for job in reversed(jobs[2:])]
-
-
-def test_an_export_holds_nothing_of_another_organization(member: Client, mine: Organization) -> None:
-    make_user()
-    job, foreign = pending_job(organization=mine), pending_job()
-    assert [row["job"] for row in rows_of(member, job, foreign)] == [job.name]
-
-
 @pytest.mark.parametrize("key", ["x", "9" * 30, "-1", "1 OR 1=1", "\x00"])
 @pytest.mark.parametrize("confirmed", ["", "yes"])
 def test_strange_keys_do_no_harm(root: Client, key: str, confirmed: str) -> None:
     form = {"action": "cancel_jobs", "_selected_action": [key], "confirmed": confirmed}
     assert said(root.post(LIST, form, follow=True)) == ["There is no such job."]
-
-
-def test_an_export_streams_to_an_asgi_server_too(mine: Organization) -> None:
-    job = pending_job(organization=mine)
-    client = AsyncClient()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-
-    async def export() -> str:
-        response = await client.post(LIST, chosen("export", job))
-        return "".join([chunk.decode() async for chunk in response.streaming_content])  # type: ignore[attr-defined]
-
-    assert job.name in async_to_sync(export)()

@@ -15,25 +15,10 @@ from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import listed, text, url
 from tests.support.brokers import job_in, pending_job, raised, running_job, start
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
 from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-def mine() -> Organization:
-    return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
-def theirs() -> Organization:
-    return make_organization(name="ORG-THEIRS")
-
-
-@pytest.fixture
-def root() -> Client:
-    return admin.superuser()
 
 
 @pytest.fixture

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.test import AsyncClient, Client
+from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.engine import outputs
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support import admin
-from tests.support.admin import said, text, url
-from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.admin import page_of, said, text, url
+from tests.support.brokers import end, job_in, pending_job, raised, reread, running_job, start
+from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -26,29 +24,8 @@ EVIL = "<script>alert(1)</script> {{ 7|add:7 }} {% now 'Y' %} \u202egnp.exe"
 
 
 @pytest.fixture
-def mine() -> Organization:
-    return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
-def root() -> Client:
-    return admin.superuser()
-
-
-@pytest.fixture
 def member(mine: Organization) -> Client:
     return admin.staff_of(mine)
-
-
-def page_of(client: Client, job: Job, **query: str) -> str:
-    return text(client, url("job", "change", job.pk), **query)
-
-
-def finished_with_file(organization: Organization) -> Job:
-    """A job that saved a file and returned its reference."""
-    attempt = start(pending_job(organization=organization))
-    reference = outputs.save(organization.pk, attempt.job_id, "report <b>.pdf", b"%PDF")
-    return end(returned(attempt, {"output_reference": reference}, reference))
 
 
 def test_the_page_is_found_by_the_job_id(root: Client) -> None:
@@ -167,37 +144,6 @@ def test_sensitive_keys_are_masked_in_parameters_results_and_metadata(root: Clie
     assert "hunter" not in page_of(root, job)
 
 
-def test_the_file_that_a_job_saved_is_downloaded(root: Client, member: Client, mine: Organization) -> None:
-    job = finished_with_file(mine)
-    assert 'href="../output/"' in page_of(member, job)
-    for client in (root, member):
-        response = client.get(url("job", "output", job.pk))
-        assert b"".join(response.streaming_content) == b"%PDF"  # type: ignore[attr-defined]
-        assert response["Content-Disposition"].startswith("attachment; filename=")
-        assert response["X-Content-Type-Options"] == "nosniff"
-        assert "no-store" in response["Cache-Control"]
-
-
-def test_a_file_is_withheld_while_the_organization_is_suspended(member: Client, mine: Organization) -> None:
-    job = finished_with_file(mine)
-    Organization.objects.update(is_active=False)
-    assert 'href="../output/"' not in page_of(member, job)
-    assert member.get(url("job", "output", job.pk)).status_code == 403
-
-
-def test_a_reference_that_is_no_file_of_the_job_is_mere_text(root: Client, mine: Organization) -> None:
-    other, job = finished_with_file(mine), job_in("Completed")
-    Job.objects.filter(pk=job.pk).update(output_reference=other.output_reference)
-    assert 'href="../output/"' not in page_of(root, job)
-    assert "has no file" in said(root.get(url("job", "output", job.pk), follow=True))[0]
-
-
-def test_a_file_that_is_gone_is_said_to_be_gone(root: Client, mine: Organization) -> None:
-    job = finished_with_file(mine)
-    outputs.delete_all(mine.pk, job.name)
-    assert "not there any more" in said(root.get(url("job", "output", job.pk), follow=True))[0]
-
-
 @pytest.mark.parametrize("page", ["change", "cancel", "retry", "run_again", "output", "history"])
 def test_another_organizations_job_is_not_there(member: Client, page: str) -> None:
     foreign = pending_job(organization=make_organization(name="ORG-THEIRS"))
@@ -244,15 +190,3 @@ def test_no_page_has_inline_scripts_styles_or_handlers(root: Client) -> None:
     pages += [text(root, url("organization", name, job.organization_id)) for name in ("change", "suspend")]
     inline = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=|javascript:")
     assert [inline.findall(page) for page in pages] == [[] for _ in pages]
-
-
-def test_a_file_is_streamed_by_an_asgi_server_too(mine: Organization) -> None:
-    job = finished_with_file(mine)
-    client = AsyncClient()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-
-    async def read() -> bytes:
-        response = await client.get(url("job", "output", job.pk))
-        return b"".join([part async for part in response.streaming_content])  # type: ignore[attr-defined]
-
-    assert async_to_sync(read)() == b"%PDF"

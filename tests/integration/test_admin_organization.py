@@ -24,11 +24,6 @@ def mine() -> Organization:
     return make_organization(name="ORG-MINE", title="Mine")
 
 
-@pytest.fixture
-def root() -> Client:
-    return admin.superuser()
-
-
 def test_the_list_tells_backlog_and_running(root: Client, mine: Organization) -> None:
     pending_job(organization=mine)
     running_job(organization=mine)

@@ -14,19 +14,9 @@ from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin
 from tests.support.admin import remembered, text, url
 from tests.support.brokers import job_in, pending_job
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-def mine() -> Organization:
-    return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
-def root() -> Client:
-    return admin.superuser()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from django_jobs.engine import declarations
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import remembered, text, url
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -47,16 +47,6 @@ class Everything(serializers.Serializer[Any]):
         if attrs["name"] == "both":
             raise serializers.ValidationError("These do not go together.")
         return attrs
-
-
-@pytest.fixture
-def mine() -> Organization:
-    return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
-def root() -> Client:
-    return admin.superuser()
 
 
 @pytest.fixture

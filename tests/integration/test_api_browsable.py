@@ -18,11 +18,6 @@ from tests.support.factories import make_job_type, make_organization, make_syste
 
 
 @pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
-@pytest.fixture
 def kind() -> JobType:
     return make_job_type(display_name="A <b>kind</b>")
 

@@ -13,12 +13,7 @@ from rest_framework.test import APIClient
 from django_jobs.models import Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker
-from tests.support.factories import make_organization, make_user
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
+from tests.support.factories import make_user
 
 
 @pytest.fixture

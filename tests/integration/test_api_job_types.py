@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, pending_job
-from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.statements import statements_of
 
 TYPES = "/api/job-types/"
@@ -23,11 +23,6 @@ NEW: dict[str, Any] = {
     "max_retries": 3,
     "is_enabled": True,
 }
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

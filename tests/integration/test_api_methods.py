@@ -12,20 +12,10 @@ from django_jobs import get_job_status
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
 
 PREFIX: Final = "/api/method/dartwing.dartwing_core.api.jobs."
 READERS: Final = ("get_job_status", "get_job_history", "list_jobs", "get_job_metrics")
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
-@pytest.fixture
-def kind() -> JobType:
-    return make_job_type()
 
 
 @pytest.fixture

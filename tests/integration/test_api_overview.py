@@ -13,7 +13,7 @@ from django_jobs.engine.socket_tickets import make_ticket, read_ticket
 from django_jobs.models import Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
-from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.statements import statements_of
 
 METRICS = "/api/jobs/metrics/"
@@ -28,11 +28,6 @@ NAMES = {
     "oldest_waiting_seconds",
     "timestamp",
 }
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

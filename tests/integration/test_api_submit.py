@@ -1,4 +1,4 @@
-"""POST jobs/ and jobs/bulk/: what is taken, what is refused and how that is told."""
+"""POST jobs/: what is taken, what is refused and how that is told."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_of
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
-@pytest.fixture
-def kind() -> JobType:
-    return make_job_type()
 
 
 @pytest.fixture
@@ -154,45 +144,6 @@ def test_parameters_are_judged_by_the_types_own_serializer(submit: Callable[...,
     assert (answer.status_code, list(answer.json())) == (400, ["parameters.template"])
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"[]",
-        b'"text"',
-        b"null",
-        b"{",
-        b"\xff\xfe",
-        b'{"job_type": NaN}',
-        b'{"parameters": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"parameters": {"n": ' + b"9" * 5000 + b"}}",
-    ],
-    ids=range(9),
-)
-def test_a_body_that_is_no_submission_is_refused(client: APIClient, content: bytes) -> None:
-    answer = client.post("/api/jobs/", content, content_type="application/json")
-    assert answer.status_code == 400
-
-
-@pytest.mark.parametrize("charset", ["zlib", "base64", "nonsense"])
-def test_a_charset_that_is_none_is_refused(client: APIClient, charset: str) -> None:
-    answer = client.post("/api/jobs/", b"{}", content_type=f"application/json; charset={charset}")
-    assert answer.status_code in {400, 415}
-
-
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
-@pytest.mark.parametrize("accept", ["application/json", "text/html"])
-def test_a_huge_body_is_not_read(client: APIClient, settings: Any, content_type: str, accept: str) -> None:
-    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-    answer = client.post("/api/jobs/", b"x" * 1001, content_type=content_type, HTTP_ACCEPT=accept)
-    assert answer.status_code == 413
-
-
-def test_a_body_of_another_kind_is_refused(client: APIClient) -> None:
-    answer = client.post("/api/jobs/", b"<job/>", content_type="application/xml")
-    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
-
-
 def test_the_same_work_is_refused_with_the_earlier_jobs_id(submit: Callable[..., Any]) -> None:
     kind = make_job_type(deduplication_window=300)
     first = submit(job_type=kind.pk).json()["job_id"]
@@ -267,82 +218,6 @@ def test_the_number_of_statements_does_not_depend_on_the_parents(
     submit()  # what a user may is remembered
     few = statements_of(lambda: submit(depends_on=names[:1]))
     many = statements_of(lambda: submit(depends_on=names))
-    assert few == many <= 20
-
-
-def test_many_are_taken_at_once(client: APIClient, body: dict[str, Any]) -> None:
-    answer = client.post("/api/jobs/bulk/", [{**body, "parameters": {"n": n}} for n in range(3)], "json")
-    jobs = Job.objects.order_by("pk")
-    assert answer.status_code == 201
-    assert [item["job_id"] for item in answer.json()] == [job.name for job in jobs]
-    assert [job.input_parameters["n"] for job in jobs] == [0, 1, 2]
-    assert {job.owner_name for job in jobs} == {"alice"}
-
-
-def test_nothing_at_all_is_taken_at_once_too(client: APIClient) -> None:
-    assert client.post("/api/jobs/bulk/", [], "json").json() == []
-
-
-def test_the_errors_of_many_are_a_list_as_long_as_the_body(client: APIClient, body: dict[str, Any]) -> None:
-    foreign = make_organization()
-    items = [
-        body,
-        {**body, "priority": "Urgent"},
-        {**body, "job_type": "no_such_type"},
-        {**body, "organization": foreign.name},
-        {**body, "unknown": 1},
-        "text",
-        {**body, "run_at": "tomorrow"},
-    ]
-    answer = client.post("/api/jobs/bulk/", items, "json")
-    assert answer.status_code == 400
-    assert [list(errors) for errors in answer.json()] == [
-        [],
-        ["priority"],
-        ["job_type"],
-        ["organization"],
-        ["unknown"],
-        ["non_field_errors"],
-        ["run_at"],
-    ]
-    assert answer.json()[3] == {"organization": [f"There is no organization {foreign.name!r}."]}
-    assert not Job.objects.exists()
-
-
-@pytest.mark.parametrize(
-    "content", [{"job_type": "x"}, "text", None, 7, [{}] * 1001], ids=["object", "text", "null", "number", "too many"]
-)
-def test_what_is_no_list_of_at_most_a_thousand_is_refused(client: APIClient, content: Any) -> None:
-    answer = client.post("/api/jobs/bulk/", content, "json")
-    assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
-
-
-def test_a_duplicate_among_many_is_told_with_its_place(client: APIClient, body: dict[str, Any]) -> None:
-    kind = make_job_type(deduplication_window=300)
-    earlier = client.post("/api/jobs/", {**body, "job_type": kind.pk}, "json").json()["job_id"]
-    answer = client.post("/api/jobs/bulk/", [body, {**body, "job_type": kind.pk}], "json")
-    told = answer.json()
-    assert (answer.status_code, told["code"]) == (409, "duplicate_job")
-    assert (told["existing_job_id"], told["index"]) == (earlier, 1)
-    assert Job.objects.count() == 1
-
-
-def test_a_limit_among_many_is_told_with_its_place(client: APIClient, body: dict[str, Any]) -> None:
-    kind = make_job_type(rate_limit=1)
-    limited = {**body, "job_type": kind.pk}
-    answer = client.post("/api/jobs/bulk/", [body, limited, {**limited, "parameters": {"n": 2}}], "json")
-    assert (answer.status_code, answer.json()["code"], answer.json()["index"]) == (429, "rate_limited", 1)
-    assert "Retry-After" in answer
-
-
-def test_many_take_as_many_statements_as_a_few(client: APIClient, body: dict[str, Any]) -> None:
-    def post(size: int) -> Any:
-        return client.post(
-            "/api/jobs/bulk/", [{**body, "parameters": {"n": n, "of": size}} for n in range(size)], "json"
-        )
-
-    post(2)  # what a user may is remembered
-    few, many = statements_of(lambda: post(2)), statements_of(lambda: post(15))
     assert few == many <= 20
 
 

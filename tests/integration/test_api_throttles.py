@@ -11,14 +11,9 @@ from django_jobs.api.throttles import RATES, JobsThrottle
 from django_jobs.models import Job, Organization
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, pending_job
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
 
 METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs."
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.usefixtures("broker")
 RETRYABLE = ["Failed", "Timed Out", "Dead Letter"]
 
 
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
 @pytest.mark.parametrize("status", ["Pending", "Queued", "Failed", "Timed Out"])
 def test_a_waiting_job_is_canceled_at_once(status: str) -> None:
     job = cancel_job(job_in(status))

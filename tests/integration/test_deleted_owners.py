@@ -14,14 +14,11 @@ from django_jobs.engine import database, dispatch
 from django_jobs.engine.claim import claim
 from django_jobs.models import Job, Membership, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
 
 NEEDED = "django_jobs.add_jobtype"
-
-
-@pytest.fixture
-def organization(broker: MemoryBroker) -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

@@ -11,33 +11,11 @@ from django_jobs import submit_job, submit_jobs
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.settle import settle
 from django_jobs.models import DependencyTask, Job, JobType, Organization
-from tests.support.brokers import WORKER, MemoryBroker, end, raised, returned, start
-from tests.support.factories import make_job_type, make_organization
-from tests.support.families import Submitter, claim_all, is_ready
+from tests.support.brokers import WORKER, end, raised, returned, start
+from tests.support.families import claim_all, is_ready
 from tests.support.statements import statements_of
 
-pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_dispatched(broker: MemoryBroker) -> None:
-    """So that what may start is ready, and stays Pending."""
-    broker.is_down = True
-
-
-@pytest.fixture
-def submit() -> Submitter:
-    return Submitter(make_job_type(), make_organization())
-
-
-@pytest.fixture
-def kind(submit: Submitter) -> JobType:
-    return submit.kind
-
-
-@pytest.fixture
-def organization(submit: Submitter) -> Organization:
-    return submit.organization
+pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
 def cost_of_an_end(kind: JobType, organization: Organization, children: int, ending: Any) -> int:

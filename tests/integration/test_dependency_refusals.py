@@ -10,32 +10,10 @@ from django.db import IntegrityError, transaction
 from django_jobs import cancel_job, submit_job
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobDependency, JobType, Organization
-from tests.support.brokers import MemoryBroker
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_organization
 from tests.support.families import Submitter, kill
 
-pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_dispatched(broker: MemoryBroker) -> None:
-    """So that what may start is ready, and stays Pending."""
-    broker.is_down = True
-
-
-@pytest.fixture
-def submit() -> Submitter:
-    return Submitter(make_job_type(), make_organization())
-
-
-@pytest.fixture
-def kind(submit: Submitter) -> JobType:
-    return submit.kind
-
-
-@pytest.fixture
-def organization(submit: Submitter) -> Organization:
-    return submit.organization
+pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
 def errors_of(*args: Any, **kwargs: Any) -> list[str]:

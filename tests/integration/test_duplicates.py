@@ -1,4 +1,4 @@
-"""The same work again: what counts as the same, for how long, and what keeps nobody out."""
+"""The same work again: what counts as the same, and what keeps nobody out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.engine import database, duplicates
+from django_jobs import retry_job, submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, Organization
-from tests.support.brokers import job_in, reread
+from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 
@@ -29,19 +28,10 @@ def kind() -> JobType:
     return make_job_type(deduplication_window=300)
 
 
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
 def refused(*args: Any, **kwargs: Any) -> DuplicateJob:
     with pytest.raises(DuplicateJob) as caught:
         submit_job(*args, **kwargs)
     return caught.value
-
-
-def expire_at(moment: dt.datetime) -> None:
-    DuplicateKey.objects.update(expires_at=moment)
 
 
 def test_the_same_work_is_refused_with_the_earlier_job(kind: JobType, organization: Organization) -> None:
@@ -81,46 +71,6 @@ def test_a_bad_wish_for_duplicates_is_refused(kind: JobType, organization: Organ
     with pytest.raises(InvalidSubmission) as caught:
         submit_job(kind, organization, on_duplicate=on_duplicate)
     assert caught.value.errors == {"on_duplicate": ["Use 'raise' or 'return'."]}
-
-
-def test_the_window_counts_from_the_first_submission(kind: JobType, organization: Organization) -> None:
-    first = submit_job(kind, organization)
-    refused(kind, organization)
-    refused(kind, organization)
-    assert DuplicateKey.objects.get().expires_at == reread(first).created_at + dt.timedelta(seconds=300)
-
-
-def test_the_same_work_is_accepted_once_the_window_is_over(kind: JobType, organization: Organization) -> None:
-    submit_job(kind, organization)
-    expire_at(database.now())
-    second = submit_job(kind, organization)
-    assert DuplicateKey.objects.get().job_id == second.pk
-
-
-def test_the_same_work_is_refused_at_the_end_of_the_window(kind: JobType, organization: Organization) -> None:
-    first = submit_job(kind, organization)
-    expire_at(database.now() + dt.timedelta(seconds=10))
-    assert refused(kind, organization).existing == first
-
-
-def test_a_new_window_begins_with_the_job_that_was_accepted(kind: JobType, organization: Organization) -> None:
-    submit_job(kind, organization)
-    expire_at(database.now())
-    second = submit_job(kind, organization)
-    assert refused(kind, organization).existing == second
-
-
-def test_a_window_of_zero_refuses_nothing(organization: Organization) -> None:
-    kind = make_job_type(deduplication_window=0)
-    submit_job(kind, organization)
-    submit_job(kind, organization)
-    assert not DuplicateKey.objects.exists()
-
-
-def test_a_window_that_was_switched_off_refuses_nothing_from_then_on(kind: JobType, organization: Organization) -> None:
-    submit_job(kind, organization)
-    JobType.objects.update(deduplication_window=0)
-    assert submit_job(kind, organization).pk
 
 
 def test_another_type_does_other_work(kind: JobType, organization: Organization) -> None:
@@ -186,32 +136,11 @@ def test_a_dead_job_that_was_retried_keeps_the_same_work_out_again(kind: JobType
     assert refused(kind, organization).existing == first
 
 
-def test_an_expired_job_that_is_canceled_does_not_open_the_door_to_a_third(
-    kind: JobType, organization: Organization
-) -> None:
-    first = submit_job(kind, organization)
-    expire_at(database.now())
-    second = submit_job(kind, organization)
-    cancel_job(first)
-    assert refused(kind, organization).existing == second
-
-
 def test_a_submission_that_was_rolled_back_keeps_nobody_out(kind: JobType, organization: Organization) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012  (the submission comes first)
         submit_job(kind, organization)
         raise ZeroDivisionError
     assert submit_job(kind, organization).pk
-
-
-def test_a_takeover_that_was_rolled_back_leaves_the_earlier_job_in_its_place(
-    kind: JobType, organization: Organization
-) -> None:
-    first = submit_job(kind, organization)
-    expire_at(database.now())
-    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012  (the submission comes first)
-        submit_job(kind, organization)
-        raise ZeroDivisionError
-    assert DuplicateKey.objects.get().job_id == first.pk
 
 
 def test_a_refusal_leaves_the_callers_transaction_usable(kind: JobType, organization: Organization) -> None:
@@ -234,24 +163,6 @@ def test_a_duplicate_of_a_disabled_type_is_refused_for_that(kind: JobType, organ
     JobType.objects.update(is_enabled=False)
     with pytest.raises(InvalidSubmission):
         submit_job(kind, organization, on_duplicate="return")
-
-
-def test_expired_keys_are_forgotten_and_others_stay(kind: JobType, organization: Organization) -> None:
-    submit_job(kind, organization, {"number": 1})
-    expire_at(database.now() - dt.timedelta(seconds=1))
-    kept = submit_job(kind, organization, {"number": 2})
-    assert duplicates.forget_expired() == 1
-    assert DuplicateKey.objects.get().job_id == kept.pk
-
-
-def test_keys_are_forgotten_batch_by_batch(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(duplicates, "FORGET_BATCH", 2)
-    for number in range(3):
-        submit_job(kind, organization, {"number": number})
-    expire_at(database.now() - dt.timedelta(seconds=1))
-    assert [duplicates.forget_expired() for _ in range(3)] == [2, 1, 0]
 
 
 #: On PostgreSQL a submission is one statement; elsewhere a transaction of a few.

@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import translation
 from rest_framework import serializers
 
-from django_jobs import get_job_history, get_job_status, job_handler, submit_job
-from django_jobs.engine import database, declarations, outcomes
+from django_jobs import job_handler
+from django_jobs.engine import database, declarations, outcomes, progress
 from django_jobs.engine.execution import context_for, current_job, run
 from django_jobs.engine.progress import ProgressBoard
-from django_jobs.engine.settle import settle
-from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
-from django_jobs.models import ExecutionLog, Job, JobType
+from django_jobs.exceptions import JobCanceled
+from django_jobs.models import JobType
 from tests.support import handlers
-from tests.support.brokers import WORKER, reread, running_job
-from tests.support.factories import make_job_type, make_organization
+from tests.support.attempts import FreeRunner, outcome_of, returning
+from tests.support.brokers import reread, running_job
+from tests.support.factories import make_job_type
 
 # Real transactions, since the engine closes a connection whose transaction a handler left open.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
-
-
-class FreeRunner:
-    """Lets the handler run to its end."""
-
-    def __init__(self) -> None:
-        self.reports: list[tuple[int, str | None]] = []
-
-    def report(self, percent: int, message: str | None) -> None:
-        self.reports.append((percent, message))
-
-    def is_canceled(self) -> bool:
-        return False
-
-    def check(self) -> None:
-        pass
-
-    def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    shielded = interruptible
-
-
-def outcome_of(handler: Callable[[Any], Any], runner: Any = None, **fields: Any) -> Any:
-    """How an attempt ends that runs ``handler``."""
-    _, claimed = running_job(**fields)
-    claimed.handler = handler
-    return run(claimed, context_for(claimed, runner or FreeRunner()))
-
-
-def raising(error: BaseException) -> Callable[[Any], Any]:
-    def handler(context: Any) -> None:
-        raise error
-
-    return handler
-
-
-def returning(value: Any) -> Callable[[Any], Any]:
-    return lambda _: value
 
 
 def test_a_handler_that_returns_nothing_has_no_result() -> None:
@@ -101,71 +59,6 @@ def test_a_result_that_cannot_be_stored_is_a_permanent_failure(value: Any) -> No
 def test_a_result_that_is_too_large_is_a_permanent_failure(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_RESULT_BYTES": 10}
     assert "at most 10" in outcome_of(returning({"a": "x" * 20})).text
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "text"),
-    [
-        (TransientError("later"), "Transient", "later"),
-        (PermanentError("never"), "Permanent", "never"),
-        (ValueError("secret"), "Transient", "ValueError"),
-        (SystemExit(3), "Transient", "SystemExit"),
-        (MemoryError(), "Transient", "MemoryError"),
-    ],
-    ids=repr,
-)
-def test_what_a_handler_raises_is_classified(error: BaseException, kind: str, text: str) -> None:
-    outcome = outcome_of(raising(error))
-    assert isinstance(outcome, outcomes.Raised)
-    assert (outcome.kind, outcome.text) == (kind, text)
-    assert type(error).__name__ in outcome.traceback
-
-
-class Booby(Exception):
-    """Whoever looks at it is in for it."""
-
-    @property
-    def response(self) -> Any:
-        raise RuntimeError("no answer was read")
-
-
-class Endless(RetryLater):
-    def __init__(self) -> None:
-        """Forgets to say when."""
-
-
-@pytest.mark.parametrize("error", [Booby(), Endless()], ids=repr)
-def test_an_error_that_fails_when_it_is_looked_at_is_a_failure_of_the_handler(error: Exception) -> None:
-    outcome = outcome_of(raising(error))
-    assert isinstance(outcome, outcomes.Raised)
-    assert (outcome.kind, outcome.text) == ("Transient", type(error).__name__)
-    assert type(error).__name__ in outcome.traceback
-
-
-class Fatal(BaseException):
-    """Of nobody's making but the handler's."""
-
-
-@pytest.mark.parametrize("error", [Fatal("secret"), KeyboardInterrupt(), GeneratorExit()], ids=repr)
-def test_what_is_no_exception_is_an_unknown_error_too(error: BaseException) -> None:
-    outcome = outcome_of(raising(error))
-    assert isinstance(outcome, outcomes.Raised)
-    assert (outcome.kind, outcome.text) == ("Transient", type(error).__name__)
-
-
-def test_retry_later_postpones() -> None:
-    outcome = outcome_of(raising(RetryLater(90, "closed")))
-    assert isinstance(outcome, outcomes.Postponed)
-    assert (outcome.delay, outcome.text) == (90, "closed")
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [(JobCanceled(), outcomes.Canceled), (JobTimedOut(), outcomes.TimedOut), (WorkerStopping(), outcomes.Interrupted)],
-    ids=repr,
-)
-def test_an_interruption_has_an_outcome_of_its_own(error: BaseException, kind: type) -> None:
-    assert isinstance(outcome_of(raising(error)), kind)
 
 
 def test_the_handler_gets_its_job_in_the_context() -> None:
@@ -233,11 +126,6 @@ def test_a_language_that_a_handler_activates_is_not_the_next_jobs() -> None:
     assert translation.get_language() == before
 
 
-def test_a_group_with_an_interruption_is_that_interruption() -> None:
-    group = BaseExceptionGroup("all", [ValueError("secret"), BaseExceptionGroup("some", [JobTimedOut()])])
-    assert isinstance(outcome_of(raising(group)), outcomes.TimedOut)
-
-
 @pytest.mark.parametrize(
     "late",
     [lambda context: context.update_progress(50), lambda context: context.save_output("late.txt", "nobody's")],
@@ -299,79 +187,22 @@ def test_a_stale_attempts_progress_is_refused_and_told() -> None:
     assert (reread(job).progress, reread(job).progress_message) == (70, "mine")
 
 
-def settled(outcome: Any) -> Job:
-    """The row of an attempt that ended so."""
-    settle([outcome], WORKER)
-    return Job.objects.get(pk=outcome.claimed.pk)
+def test_progress_that_could_not_be_written_is_written_the_next_time_or_what_is_newer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (first, one), (second, two) = running_job(), running_job()
+    board = ProgressBoard()
+    board.report((one.pk, one.attempt), 30, "thirty")
+    board.report((two.pk, two.attempt), 40, "forty")
 
+    def write(*arguments: Any) -> bool:
+        board.report((two.pk, two.attempt), 50, "fifty")
+        raise OperationalError("gone")
 
-def told_to_tenants(job: Job) -> str:
-    return f"{get_job_status(job).as_dict()} {get_job_history(job)}"
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "write", write)
+        with pytest.raises(OperationalError):
+            board.flush()
 
-
-def test_what_an_unknown_error_says_is_for_system_admins_alone() -> None:
-    job = settled(outcome_of(raising(ValueError("postgres://user:secret@db"))))
-    assert job.error_message == "ValueError"
-    assert "secret" not in told_to_tenants(job)
-    assert "secret" in ExecutionLog.objects.get(job=job, to_status="Failed").traceback
-
-
-def test_what_an_unknown_error_says_is_told_when_the_host_says_so(settings: Any) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHOW_ERROR_TEXT": True}
-    job = settled(outcome_of(raising(ValueError("no such month"))))
-    assert job.error_message == "no such month"
-    assert get_job_history(job)[-1]["message"] == "no such month"
-
-
-@pytest.mark.parametrize(
-    "error", [TransientError("the provider is away"), PermanentError("no such month"), ValidationError("no such month")]
-)
-def test_what_was_meant_for_tenants_stands_in_status_and_history(error: Exception) -> None:
-    job = settled(outcome_of(raising(error), job_type=make_job_type(max_retries=0)))
-    text = job.error_message
-    assert text in {"the provider is away", "no such month"}
-    assert text in [row["message"] for row in get_job_history(job)]
-
-
-def asking(**fields: Any) -> Any:
-    """How a handler ends that submits another job."""
-    return outcome_of(handlers.ask_for_more, parameters=fields)
-
-
-def test_a_handler_may_submit_jobs() -> None:
-    outcome = asking(job_type=make_job_type().pk, organization=make_organization().name)
-    assert Job.objects.by_id(outcome.result["job_id"]).status == "Queued"
-
-
-def test_a_rate_limit_met_inside_a_handler_is_waited_for() -> None:
-    kind, organization = make_job_type(rate_limit=1, rate_limit_window=50), make_organization()
-    submit_job(kind, organization)
-    outcome = asking(job_type=kind.pk, organization=organization.name)
-    assert outcome.kind == "Transient"
-    assert 40 < outcome.retry_after <= 50
-    row = settled(outcome)
-    assert (row.status, row.error_message[:17]) == ("Failed", "This organization")
-    assert row.next_retry_at
-    assert row.next_retry_at - database.now() <= dt.timedelta(seconds=50)
-
-
-def test_a_full_backlog_met_inside_a_handler_is_waited_for(settings: Any) -> None:
-    organization = make_organization()
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 1}
-    submit_job(make_job_type(), organization, run_at=database.now() + dt.timedelta(hours=1))
-    outcome = asking(job_type=make_job_type().pk, organization=organization.name)
-    assert (outcome.kind, outcome.retry_after) == ("Transient", 10.0)
-
-
-def test_the_same_work_submitted_again_inside_a_handler_fails_for_good() -> None:
-    kind, organization = make_job_type(deduplication_window=60), make_organization()
-    first = submit_job(kind, organization)
-    row = settled(asking(job_type=kind.pk, organization=organization.name))
-    assert (row.status, row.error_type) == ("Dead Letter", "Permanent")
-    assert first.name in row.error_message
-
-
-def test_what_is_refused_for_other_reasons_inside_a_handler_fails_for_good() -> None:
-    row = settled(asking(job_type="no such type", organization=make_organization().name))
-    assert (row.status, row.error_type) == ("Dead Letter", "Permanent")
-    assert "no such type" in row.error_message
+    assert board.flush() == set()
+    assert (reread(first).progress_message, reread(second).progress_message) == ("thirty", "fifty")

@@ -1,4 +1,4 @@
-"""What changes while a job waits or runs: its type, its organization, its owner, what people do to it, the settings."""
+"""What changes around a job while it waits or runs: its type, its organization, its owner, the settings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import database, dispatch, leases, outcomes
+from django_jobs import get_job_history, get_job_status
+from django_jobs.engine import database, dispatch, leases
 from django_jobs.engine.claim import claim
-from django_jobs.models import Job, JobType, Membership, Organization
+from django_jobs.models import JobType, Membership, Organization
 from tests.support.brokers import (
     WORKER,
-    MemoryBroker,
     end,
     job_in,
     pending_job,
@@ -26,7 +24,8 @@ from tests.support.brokers import (
     start,
     ticket_of,
 )
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
+from tests.support.midflight import come_due, postponed, try_to_run
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -37,34 +36,12 @@ def kind() -> JobType:
 
 
 @pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
-@pytest.fixture
 def member(organization: Organization) -> User:
     return make_user(member_of=[organization])
 
 
 def change(kind: JobType, **fields: Any) -> None:
     JobType.objects.filter(pk=kind.pk).update(**fields)
-
-
-def postponed(job: Job, delay: float = 60.0) -> Job:
-    """The job after its handler asked to run later."""
-    return end(outcomes.Postponed(claimed=start(job), delay=delay, text="the office is closed"))
-
-
-def come_due(job: Job) -> None:
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
-
-
-def try_to_run(job: Job) -> Job:
-    """The job after dispatcher and worker had their chance, whatever the worker believed a moment ago."""
-    dispatch.dispatch()
-    claim_module._verdicts.clear()
-    claim([ticket_of(reread(job))], WORKER)
-    return reread(job)
 
 
 # -- its type -----------------------------------------------------------------------------------------------------
@@ -196,88 +173,6 @@ def test_rights_lost_and_given_back_meanwhile_are_no_loss(
     leave(member)
     Membership.objects.create(user=member, organization=organization)
     assert try_to_run(job).status == "Running"
-
-
-# -- what people do to it -----------------------------------------------------------------------------------------
-
-
-def test_a_cancel_while_a_job_asked_to_run_later_is_at_once_and_for_good(kind: JobType) -> None:
-    job = postponed(pending_job(kind))
-    cancel_job(job)
-    row = try_to_run(job)
-    assert (row.status, row.ready_at, row.attempt) == ("Canceled", None, 1)
-
-
-def test_a_cancel_while_a_retry_is_waited_for_takes_the_retry_away() -> None:
-    job = cancel_job(job_in("Failed"))
-    assert (try_to_run(job).status, job.next_retry_at, job.error_message) == ("Canceled", None, "it failed")
-
-
-def test_a_cancel_of_a_due_retry_that_has_its_ticket_makes_the_ticket_void(kind: JobType) -> None:
-    job = job_in("Failed", job_type=kind)
-    dispatch.dispatch()
-    cancel_job(job)
-    assert claim([ticket_of(job)], WORKER) == []
-    assert reread(job).status == "Canceled"
-
-
-def test_a_cancel_that_comes_after_the_end_is_refused_or_already_true(kind: JobType) -> None:
-    job, claimed = running_job(job_type=kind)
-    cancel_job(job)
-    end(outcomes.Canceled(claimed=claimed))
-    assert cancel_job(job).status == "Canceled"
-    assert len([row for row in get_job_history(job) if row["to_status"] == "Canceled"]) == 1
-
-
-def test_a_new_life_remembers_no_cancel() -> None:
-    job = job_in("Running", job_type=make_job_type(max_retries=0))
-    Job.objects.filter(pk=job.pk).update(cancel_requested_at=database.now(), canceled_by="somebody")
-    end(returned(start(retry_job(job_in("Dead Letter")))))
-    revived = retry_job(job_in("Dead Letter"))
-    assert (revived.cancel_requested_at, revived.canceled_by) == (None, "")
-
-
-def test_a_retry_by_hand_does_not_wait_for_the_back_off(broker: MemoryBroker) -> None:
-    job = job_in("Failed")
-    assert dispatch.dispatch() == 0
-    row = retry_job(job)
-    assert (row.next_retry_at, row.retry_count, row.attempt) == (None, 0, 1)
-    assert (try_to_run(job).status, reread(job).attempt) == ("Running", 2)
-
-
-def test_a_retry_by_hand_has_all_its_retries_again() -> None:
-    kind = make_job_type(max_retries=1, retry_delay=0)
-    job = end(raised(start(end(raised(start(pending_job(kind)))))))
-    assert (job.status, job.retry_count) == ("Dead Letter", 1)
-    again = end(raised(start(retry_job(job))))
-    assert (again.status, again.retry_count, again.attempt) == ("Failed", 1, 3)
-
-
-# -- RetryLater ---------------------------------------------------------------------------------------------------
-
-
-def test_a_job_that_asks_to_run_later_waits_for_that_moment_and_says_so(kind: JobType) -> None:
-    job = postponed(pending_job(kind))
-    status = get_job_status(job)
-    assert (status.status, status.waiting_for, status.error_message) == ("Pending", "run_at", "")
-    assert status.run_at
-    assert abs(status.run_at - database.now() - dt.timedelta(seconds=60)) < dt.timedelta(seconds=10)
-    assert get_job_history(job)[-1]["message"] == "the office is closed"
-    assert try_to_run(job).status == "Pending"
-    come_due(job)
-    assert (try_to_run(job).status, reread(job).attempt, reread(job).retry_count) == ("Running", 2, 0)
-
-
-def test_a_job_may_ask_to_run_later_more_often_than_it_has_retries() -> None:
-    job = pending_job(make_job_type(max_retries=1))
-    for _ in range(5):
-        job = postponed(job, delay=0.0)
-    assert (job.status, job.attempt, job.retry_count) == ("Pending", 5, 0)
-
-
-def test_asking_to_run_later_keeps_the_retries_that_were_spent(kind: JobType) -> None:
-    job = postponed(end(raised(start(pending_job(kind)))))
-    assert (job.retry_count, job.error_message) == (1, "it failed")
 
 
 # -- the settings -------------------------------------------------------------------------------------------------

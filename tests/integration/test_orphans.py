@@ -11,22 +11,10 @@ from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.history import get_job_history
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
-from tests.support.brokers import MemoryBroker, end, raised, reread, start
-from tests.support.factories import make_job_type, make_organization
+from tests.support.brokers import end, raised, reread, start
 from tests.support.families import Submitter, complete, dead_family, is_ready, kill, statuses
 
-pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_dispatched(broker: MemoryBroker) -> None:
-    """So that what may start is ready, and stays Pending."""
-    broker.is_down = True
-
-
-@pytest.fixture
-def submit() -> Submitter:
-    return Submitter(make_job_type(), make_organization())
+pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
 @pytest.mark.parametrize(("ended", "word"), [(kill, "Dead Letter"), (cancel_job, "Canceled")])

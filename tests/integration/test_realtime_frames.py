@@ -8,15 +8,10 @@ import pytest
 
 from django_jobs.models import Organization
 from django_jobs.realtime import consumer, sockets
-from tests.support.factories import make_organization, make_user
+from tests.support.factories import make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

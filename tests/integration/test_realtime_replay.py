@@ -14,15 +14,10 @@ from django_jobs.engine.control import cancel_job
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import consumer, replay
 from tests.support.brokers import job_in
-from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Replaying a group of Dead Letters: at its rate, once each, by whoever started it, with an honest account."""
+"""Replaying a group of Dead Letters: at its rate, once each, with an honest account."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from django_jobs import submit_job
 from django_jobs.engine import dependencies, replays
 from django_jobs.engine.control import retry_job
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.exceptions import PermissionDenied
-from django_jobs.models import ExecutionLog, Job, JobType, Membership, Organization, Replay
+from django_jobs.models import ExecutionLog, Job, JobType, Replay
 from django_jobs.statuses import Status
-from tests.support.brokers import end, job_in, raised, reread, start
-from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.brokers import end, raised, reread, start
+from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.replays import FAST, begin, dead, finish, later
 from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-FAST = replays.MAX_PER_MINUTE
 
 
 @pytest.fixture
@@ -30,40 +28,8 @@ def kind() -> JobType:
 
 
 @pytest.fixture
-def organization() -> Organization:
-    return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
 def root() -> User:
     return make_system_admin("root")
-
-
-def dead(kind: JobType, count: int, organization: Organization | None = None, **fields: Any) -> list[Job]:
-    """So many jobs that died of the same."""
-    tenant = organization or make_organization()
-    return [job_in(Status.DEAD_LETTER, job_type=kind, organization=tenant, **fields) for _ in range(count)]
-
-
-def begin(job: Job, user: User, per_minute: int = FAST, verb: str = "retry") -> Replay:
-    """A replay of the job's group."""
-    replay = replays.start_replay(job.job_type_id, job.error_fingerprint, user=user, per_minute=per_minute, verb=verb)
-    assert replay is not None
-    return replay
-
-
-def later(replay: Replay, seconds: float) -> None:
-    """Let time go by for this replay."""
-    row = Replay.objects.get(pk=replay.pk)
-    Replay.objects.filter(pk=replay.pk).update(released_until=row.released_until - dt.timedelta(seconds=seconds))
-
-
-def finish(replay: Replay) -> Replay:
-    """Work it off, however long that takes."""
-    while (row := Replay.objects.get(pk=replay.pk)).state == Replay.State.RUNNING:
-        later(row, 10)
-        replays.work_off()
-    return row
 
 
 def statuses(jobs: list[Job]) -> list[str]:
@@ -208,60 +174,6 @@ def test_jobs_that_changed_meanwhile_are_told(kind: JobType, root: User) -> None
     replay = begin(jobs[0], root)
     retry_job(jobs[1])
     assert finish(replay).refused == {replays.CHANGED: 1}
-
-
-def test_an_organization_admin_reaches_only_the_own_organization(kind: JobType, organization: Organization) -> None:
-    (mine,), (theirs,) = dead(kind, 1, organization), dead(kind, 1)
-    replay = finish(begin(mine, make_user("boss", admin_of=[organization])))
-    assert (replay.total, replay.changed) == (1, 1)
-    assert reread(theirs).status == Status.DEAD_LETTER
-
-
-def test_members_may_not_start_one(kind: JobType, organization: Organization) -> None:
-    (job,) = dead(kind, 1, organization)
-    with pytest.raises(PermissionDenied):
-        begin(job, make_user(member_of=[organization]))
-
-
-def test_organization_admins_may_not_delete(kind: JobType, organization: Organization) -> None:
-    (job,) = dead(kind, 1, organization)
-    with pytest.raises(PermissionDenied):
-        begin(job, make_user(admin_of=[organization]), verb="delete")
-
-
-def test_rights_are_asked_again_for_every_job(kind: JobType, organization: Organization) -> None:
-    boss = make_user("boss", admin_of=[organization])
-    replay = begin(dead(kind, 2, organization)[0], boss)
-    Membership.objects.filter(user=boss).update(role="member")
-    assert finish(replay).refused == {replays.NOT_PERMITTED: 2}
-
-
-def test_it_stops_when_whoever_started_it_is_deactivated(kind: JobType, root: User) -> None:
-    replay = begin(dead(kind, 1)[0], root)
-    User.objects.filter(pk=root.pk).update(is_active=False)
-    row = finish(replay)
-    assert (row.state, row.note, row.changed) == ("stopped", replays.USER_GONE, 0)
-
-
-def test_it_stops_when_whoever_started_it_is_deleted(kind: JobType, root: User) -> None:
-    replay = begin(dead(kind, 1)[0], root)
-    root.delete()
-    row = finish(replay)
-    assert (row.state, row.user_name) == ("stopped", "root")
-
-
-def test_a_policy_that_fails_pauses_it_and_holds_up_no_other(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail_for_mails(verb: str, user: Any, job: Job) -> bool:
-        return 1 // (job.job_type_id != kind.pk) > 0
-
-    failing, fine = begin(dead(kind, 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
-    monkeypatch.setattr(replays, "may", fail_for_mails)
-    assert replays.work_off() == 1
-    failing.refresh_from_db()
-    assert (failing.state, failing.note) == ("paused", "Paused by an error: ZeroDivisionError.")
-    assert finish(fine).changed == 1
 
 
 def test_a_group_can_be_deleted(kind: JobType, root: User) -> None:

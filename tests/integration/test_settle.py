@@ -16,17 +16,7 @@ from django_jobs.engine.claim import Claimed
 from django_jobs.engine.control import cancel_job
 from django_jobs.engine.history import get_job_history
 from django_jobs.models import ExecutionLog, Job
-from tests.support.brokers import (
-    WORKER,
-    MemoryBroker,
-    end,
-    pending_job,
-    raised,
-    reread,
-    returned,
-    running_job,
-    start,
-)
+from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -176,24 +166,6 @@ def test_an_interrupted_job_goes_to_the_front_with_the_ticket_of_its_next_attemp
     assert broker.tickets[0].id == f"{job.name}-2"
 
 
-def test_the_end_of_a_lost_attempt_is_refused() -> None:
-    job, claimed = running_job()
-    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
-    second = start(reread(job), "worker-2")
-    assert (
-        settle.settle(
-            [
-                returned(claimed, {"stale": True}),
-            ],
-            WORKER,
-        )
-        == 0
-    )
-    assert settle.settle([raised(claimed)], WORKER) == 0
-    row = reread(job)
-    assert (row.status, row.attempt, row.result) == ("Running", second.attempt, None)
-
-
 def test_a_set_of_all_kinds_is_settled_at_once() -> None:
     names = ["returned", "transient", "permanent", "timed out", "canceled", "postponed", "interrupted"]
     ends = [outcome(name, running_job()[1]) for name in names]
@@ -228,63 +200,6 @@ def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.Mon
     assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == 5
     assert [reread(job).status for job, _ in pairs] == ["Completed"] * 3 + ["Dead Letter", "Completed"]
     assert "database refused it" in reread(pairs[3][0]).error_message
-
-
-def test_a_job_whose_worker_died_runs_again_at_once_the_first_time() -> None:
-    job, claimed = running_job()
-    settle.settle_lost([(job.pk, claimed.attempt)], "killed", WORKER)
-    row = reread(job)
-    assert (row.status, row.error_type, row.retry_count) == ("Failed", "Transient", 1)
-    assert row.ready_at
-    assert row.ready_at <= database.now()
-
-
-def test_after_the_second_loss_the_back_off_decides() -> None:
-    job, claimed = running_job()
-    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
-    second = start(reread(job))
-    settle.settle_lost([(job.pk, second.attempt)], "lost", WORKER)
-    row = reread(job)
-    assert row.ready_at
-    assert row.ready_at > database.now() + dt.timedelta(seconds=60)
-
-
-def test_a_first_loss_after_other_failures_runs_again_at_once_too() -> None:
-    job, claimed = running_job()
-    end(raised(claimed, text="the provider is away"))
-    second = start(reread(job))
-    settle.settle_lost([(job.pk, second.attempt)], "killed", WORKER)
-    row = reread(job)
-    assert (row.status, row.retry_count, row.error_message) == ("Failed", 2, "Worker lost: killed")
-    assert row.ready_at
-    assert row.ready_at <= database.now()
-
-
-def test_a_job_that_kills_its_workers_ends_as_a_dead_letter() -> None:
-    job, claimed = running_job(job_type=make_job_type(max_retries=1))
-    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
-    second = start(reread(job))
-    settle.settle_lost([(job.pk, second.attempt)], "lost", WORKER)
-    assert reread(job).status == "Dead Letter"
-
-
-def test_a_lost_job_whose_cancel_was_requested_is_canceled() -> None:
-    job, claimed = running_job()
-    cancel_job(job)
-    settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
-    assert reread(job).status == "Canceled"
-
-
-def test_a_killed_overrun_is_timed_out() -> None:
-    job, claimed = running_job()
-    settle.settle_timed_out([(job.pk, claimed.attempt)], WORKER)
-    assert (reread(job).status, reread(job).error_message) == ("Timed Out", "Ran longer than 300 seconds")
-
-
-def test_a_job_that_is_handed_back_pays_nothing() -> None:
-    job, claimed = running_job()
-    settle.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
-    assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
 def test_a_retried_job_that_completes_forgets_its_error() -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobCanceled, cancel_job, signals
-from django_jobs.engine import courier, events
+from django_jobs.engine import events
 from django_jobs.engine.claim import claim
-from django_jobs.engine.execution import current_job
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.engine.settle import settle, settle_lost
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs
+from tests.integration.conftest import Listen
 from tests.support.brokers import (
     WORKER,
     job_in,
@@ -36,22 +34,7 @@ from tests.support.factories import make_job_type, make_organization
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
-Listen = Callable[[Signal, Callable[..., object]], None]
 FINISHED = "job_finished"
-
-
-@pytest.fixture
-def listen() -> Iterator[Listen]:
-    """Connects receivers, until the test ends."""
-    connected: list[tuple[Signal, Any]] = []
-
-    def connect(signal: Signal, receiver: Callable[..., object]) -> None:
-        signal.connect(receiver, sender=Job, weak=False)
-        connected.append((signal, receiver))
-
-    yield connect
-    for signal, receiver in connected:
-        signal.disconnect(receiver, sender=Job)
 
 
 @pytest.fixture
@@ -65,14 +48,6 @@ def told(listen: Listen) -> list[tuple[str, str, str]]:
     for name in ("job_submitted", "job_started", "job_finished", "job_progressed"):
         listen(getattr(signals, name), note(name))
     return found
-
-
-@pytest.fixture
-def in_background() -> Iterator[None]:
-    """The process calls receivers as a worker does."""
-    courier.work_in_background()
-    yield
-    courier.stop()
 
 
 def test_a_jobs_life_is_told(told: list[Any]) -> None:
@@ -226,62 +201,6 @@ def test_without_receivers_signals_cost_no_statement(listen: Listen) -> None:
     assert statements_of_a_life() == without
     listen(signals.job_finished, lambda **kwargs: None)
     assert statements_of_a_life() == without + 2  # the rows and their parents
-
-
-def test_a_receiver_in_the_background_is_not_the_handler(listen: Listen, in_background: None) -> None:
-    seen: list[Any] = []
-    listen(signals.job_submitted, lambda **kwargs: seen.append((threading.current_thread().name, current_job.get())))
-    _, claimed = running_job()
-    token = current_job.set(claimed)
-    pending_job()
-    current_job.reset(token)
-    courier.stop()
-    assert seen == [("signals", None), ("signals", None)]
-
-
-def test_a_slow_receiver_in_the_background_holds_nobody_up(listen: Listen, in_background: None) -> None:
-    gate, seen = threading.Event(), []
-
-    def slow(status: Any, **kwargs: Any) -> None:
-        assert gate.wait(30)
-        seen.append(status.job_id)
-
-    listen(signals.job_finished, slow)
-    job = job_in("Completed")
-    assert seen == []
-    gate.set()
-    courier.stop()
-    assert seen == [job.name]
-
-
-@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), ValueError()], ids=repr)
-def test_nothing_that_a_receiver_raises_ends_the_background(
-    error: BaseException, listen: Listen, in_background: None
-) -> None:
-    seen: list[str] = []
-
-    def broken_once(status: Any, **kwargs: Any) -> None:
-        seen.append(status.job_id)
-        if len(seen) == 1:
-            raise error
-
-    listen(signals.job_finished, broken_once)
-    jobs = [job_in("Completed"), job_in("Completed")]
-    courier.stop()
-    assert seen == [job.name for job in jobs]
-
-
-def test_who_falls_far_behind_is_told_less(
-    listen: Listen, in_background: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(courier, "MAX_WAITING", 0)
-    seen: list[str] = []
-    listen(signals.job_finished, lambda status, **kwargs: seen.append(status.job_id))
-    job_in("Completed")
-    job_in("Completed")
-    courier.stop()
-    assert seen == []
-    assert caplog.text.count("event=signals_dropped") == 1
 
 
 def test_receivers_that_cannot_be_told_are_logged(

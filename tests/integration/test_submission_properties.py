@@ -17,7 +17,7 @@ from django_jobs.engine import dependencies, execution
 from django_jobs.exceptions import JobsError
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
 from tests.support.brokers import end, job_in, pending_job, reread, start
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -58,11 +58,6 @@ def kind() -> JobType:
 def free() -> JobType:
     """A type that refuses no duplicates, so that the same example ends in the same way again."""
     return make_job_type()
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

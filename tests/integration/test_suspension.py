@@ -17,10 +17,7 @@ from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization
 
-
-@pytest.fixture
-def organization(broker: MemoryBroker) -> Organization:
-    return make_organization()
+pytestmark = pytest.mark.usefixtures("broker")
 
 
 def suspend(organization: Organization) -> None:

@@ -25,11 +25,6 @@ def kind() -> JobType:
 
 
 @pytest.fixture
-def organization() -> Organization:
-    return make_organization()
-
-
-@pytest.fixture
 def submit(kind: JobType, organization: Organization) -> Callable[..., Job]:
     numbers = iter(range(100))
 

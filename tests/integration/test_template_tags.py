@@ -13,14 +13,9 @@ from django.test import RequestFactory
 from django_jobs import get_job_status, submit_job
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.factories import make_job_type, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return make_organization()
 
 
 @pytest.fixture

@@ -1,54 +1,24 @@
-"""The helpers for a host's tests: jobs run in the test's own process, also in a transaction that never commits."""
+"""The helpers for a host's tests: which jobs run in the test's own process, how they end, and which are captured."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import TestCase
 
-from django_jobs import cancel_job, get_job_history, get_job_status, submit_job
+from django_jobs import get_job_history, get_job_status, submit_job
 from django_jobs.engine import database
-from django_jobs.engine.ports import get_broker, use_broker
-from django_jobs.exceptions import InvalidSubmission, PermanentError, RetryLater, TransientError
+from django_jobs.engine.ports import get_broker
+from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.testing import captured_jobs, run_jobs
-from tests.support import handlers
 from tests.support.brokers import job_in, pending_job, queue_up, reread
-from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization, make_user
 
-
-@pytest.fixture
-def does(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], JobType]:
-    """A job type whose handler is the given function."""
-
-    def make(function: Callable[[Any], Any], **fields: Any) -> JobType:
-        function.__module__ = "tests.support.handlers"
-        name = f"temporary_{function.__name__.strip('<>')}_{id(function)}"
-        monkeypatch.setattr(handlers, name, function, raising=False)
-        return make_job_type(name, **fields)
-
-    return make
-
-
-@pytest.fixture(params=["in a transaction", pytest.param("committed", marks=pytest.mark.django_db(transaction=True))])
-def both_ways(request: pytest.FixtureRequest) -> str:
-    """The test runs twice: in a transaction that never commits, and with real commits."""
-    return str(request.param)
-
-
-@pytest.fixture(autouse=True)
-def without_redis() -> Any:
-    """What a host's test would find: no Redis."""
-    broker: Any = DeadBroker()
-    use_broker(broker)
-    yield
-    use_broker(None)
+pytestmark = pytest.mark.usefixtures("without_redis")
 
 
 def statuses(**options: Any) -> list[str]:
@@ -114,29 +84,6 @@ def test_a_child_of_a_parent_that_died_does_not_run(both_ways: str) -> None:
     assert get_job_status(child).status == "Dead Letter"
 
 
-def test_what_a_handler_submits_runs_too(both_ways: str, does: Any) -> None:
-    kind, organization = make_job_type("echo"), make_organization()
-    outer = does(lambda _: {"child": submit_job(kind.pk, organization.name, {"a": 1}).name})
-    pending_job(outer, organization)
-    parent, child = run_jobs()
-    assert (parent.result, child.status) == ({"child": child.job_id}, "Completed")
-
-
-def test_what_a_handler_left_for_its_commit_is_done(both_ways: str, does: Any) -> None:
-    done: list[str] = []
-    pending_job(does(lambda _: transaction.on_commit(lambda: done.append("mail"))))
-    run_jobs()
-    assert done == ["mail"]
-
-
-def test_what_the_test_itself_left_for_a_commit_is_not_done() -> None:
-    done: list[str] = []
-    transaction.on_commit(lambda: done.append("mail"))
-    pending_job()
-    run_jobs()
-    assert done == []
-
-
 def test_a_failed_job_waits_for_its_retry(both_ways: str) -> None:
     pending_job(make_job_type("fail_for_now"))
     (status,) = run_jobs()
@@ -159,113 +106,6 @@ def test_retries_are_the_retries_of_earlier_runs_too() -> None:
     pending_job(make_job_type("fail_until_attempt"), parameters={"succeeds_at": 2})
     run_jobs()
     assert statuses(retries=True) == ["Completed"]
-
-
-def test_an_error_is_raised_when_asked_for(both_ways: str) -> None:
-    job = pending_job(make_job_type("fail_unexpectedly"))
-    with pytest.raises(ZeroDivisionError, match="secret text"):
-        run_jobs(raise_errors=True)
-    assert reread(job).status == "Failed"
-
-
-def test_a_result_that_cannot_be_stored_is_raised_when_asked_for() -> None:
-    pending_job(make_job_type("return_a_set"))
-    with pytest.raises(PermanentError, match="The result"):
-        run_jobs(raise_errors=True)
-
-
-def test_asking_for_another_run_is_no_error(does: Any) -> None:
-    def later(context: Any) -> None:
-        raise RetryLater(60)
-
-    pending_job(does(later))
-    (status,) = run_jobs(raise_errors=True, retries=True)
-    assert (status.status, status.waiting_for) == ("Pending", "run_at")
-
-
-def test_an_interrupt_from_the_keyboard_ends_the_run(does: Any) -> None:
-    def interrupted(context: Any) -> None:
-        raise KeyboardInterrupt
-
-    pending_job(does(interrupted))
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs()
-
-
-def test_what_a_failing_handler_wrote_stays_as_it_would(both_ways: str, does: Any) -> None:
-    def write_and_fail(context: Any) -> None:
-        make_organization(name="WRITTEN")
-        raise TransientError("later")
-
-    pending_job(does(write_and_fail))
-    run_jobs()
-    assert Organization.objects.filter(name="WRITTEN").exists()
-
-
-def test_an_error_of_the_database_leaves_the_tests_transaction_usable(both_ways: str, does: Any) -> None:
-    def clash(context: Any) -> None:
-        Organization.objects.create(pk=context.parameters["pk"], name="TWICE")
-
-    organization = make_organization()
-    job = pending_job(does(clash), organization, parameters={"pk": organization.pk})
-    run_jobs()
-    assert (reread(job).status, reread(job).error_message) == ("Failed", "IntegrityError")
-
-
-def test_a_broken_transaction_of_the_handler_is_not_the_tests(does: Any) -> None:
-    def break_it(context: Any) -> None:
-        transaction.set_rollback(True)
-
-    pending_job(does(break_it))
-    assert statuses() == ["Completed"]
-
-
-def test_a_transaction_that_the_handler_left_open_is_rolled_back(both_ways: str, does: Any) -> None:
-    def leave_open(context: Any) -> None:
-        transaction.atomic().__enter__()
-        make_organization(name="NEVER")
-
-    pending_job(does(leave_open))
-    depth = len(connection.atomic_blocks)
-    assert statuses() == ["Completed"]
-    assert len(connection.atomic_blocks) == depth
-    assert not Organization.objects.filter(name="NEVER").exists()
-
-
-def test_an_async_handler_runs(both_ways: str) -> None:
-    pending_job(make_job_type("echo_async"), parameters={"a": 1})
-    assert run_jobs()[0].result == {"echo": {"a": 1}}
-
-
-def test_an_async_handler_sees_the_tests_rows(both_ways: str, does: Any) -> None:
-    async def count(context: Any) -> dict[str, int]:
-        return {"count": await Organization.objects.acount()}
-
-    pending_job(does(count))
-    assert run_jobs()[0].result == {"count": 1}
-
-
-def test_progress_is_written() -> None:
-    pending_job(make_job_type("report_progress"))
-    assert run_jobs()[0].progress_message == "at 100"
-
-
-def test_a_file_is_saved() -> None:
-    pending_job(make_job_type("save_text"), parameters={"text": "hello"})
-    reference = run_jobs()[0].output_reference
-    assert reference
-    with default_storage.open(reference) as file:
-        assert file.read() == b"hello"
-
-
-def test_a_handler_is_told_of_a_cancel_when_it_reports(both_ways: str, does: Any) -> None:
-    def cancel_itself(context: Any) -> None:
-        cancel_job(context.job_id)
-        context.update_progress(50)
-        raise AssertionError("it should have been stopped")
-
-    pending_job(does(cancel_itself))
-    assert statuses() == ["Canceled"]
 
 
 def test_a_delayed_job_is_not_ready() -> None:

@@ -52,6 +52,11 @@ def text(client: Client, address: str, **query: str) -> str:
     return response.content.decode()
 
 
+def page_of(client: Client, job: Job, **query: str) -> str:
+    """What the page of a job says."""
+    return text(client, url("job", "change", job.pk), **query)
+
+
 def listed(client: Client, **query: str) -> list[Job]:
     """The jobs that the list shows."""
     return list(client.get(url("job", "changelist"), query).context["cl"].result_list)

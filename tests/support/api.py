@@ -23,6 +23,16 @@ def url_of(job: Any, *more: str) -> str:
     return "/".join(["/api/jobs", getattr(job, "name", job), *more, ""])
 
 
+def ids(answer: Any) -> list[str]:
+    """The ids of the jobs on a page of an answer."""
+    return [job["job_id"] for job in answer.json()["results"]]
+
+
+def body_of(answer: Any) -> bytes:
+    """All of an answer that is sent piece by piece."""
+    return b"".join(answer.streaming_content)
+
+
 def make_schema() -> dict[str, Any]:
     """The OpenAPI schema of the example project."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,7 @@
-"""What the jobs of tests do; the only module besides the apps' own that tests.settings allow handlers in."""
+"""What the jobs of tests do; the only module besides the apps' own that tests.settings allow handlers in.
+
+Longer than a file should be, since job types name their handlers by the path of this one module.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -140,9 +141,7 @@ def test_another_thread_is_interrupted_where_it_stands() -> None:
 
 def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[Any] = []
-    monkeypatch.setattr(
-        interruption.ctypes.pythonapi, "PyThreadState_SetAsyncExc", lambda *arguments: raised.append(arguments)
-    )
+    monkeypatch.setattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", lambda *arguments: raised.append(arguments))
     interrupter = Interrupter(on_main_thread=False)
     with interrupter.interruptible():
         threads = [threading.Thread(target=interrupter.request, args=[JobCanceled]) for _ in range(20)]

@@ -1,14 +1,12 @@
-"""What a type's serializer says of parameters: at the doors, in the handler, and as JSON Schema."""
+"""What a type's serializer says of parameters: at the doors and in the handler."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from rest_framework import serializers
@@ -17,23 +15,7 @@ from django_jobs import PermanentError, job_handler
 from django_jobs.engine import declarations, parameters
 from django_jobs.engine.context import JobContext
 from tests.support import handlers
-
-
-class Line(serializers.Serializer[Any]):
-    sku = serializers.SlugField(max_length=8)
-    count = serializers.IntegerField(min_value=1, max_value=99, default=1)
-
-
-class Order(serializers.Serializer[Any]):
-    day = serializers.DateField(help_text="When it is baked.")
-    lines = Line(many=True, required=False)
-    sizes = serializers.DictField(child=serializers.IntegerField(), required=False)
-    note = serializers.CharField(required=False, allow_blank=True, allow_null=True, label="A word")
-
-    def validate(self, data: Any) -> Any:
-        if data.get("note") == "contradiction":
-            raise serializers.ValidationError("This contradicts itself.")
-        return data
+from tests.support.serializers import Order
 
 
 class Broken(serializers.Serializer[Any]):
@@ -168,130 +150,3 @@ def test_parameters_that_are_no_longer_valid_are_a_permanent_error() -> None:
 def test_a_serializer_that_breaks_in_a_handler_is_the_handlers_error() -> None:
     with pytest.raises(ZeroDivisionError):
         _ = context("break", {}).validated_data
-
-
-def test_a_serializer_has_a_schema() -> None:
-    assert parameters.parameters_schema("bake") == {
-        "type": "object",
-        "properties": {
-            "day": {"type": "string", "format": "date", "description": "When it is baked."},
-            "lines": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "sku": {"type": "string", "minLength": 1, "maxLength": 8, "pattern": "^[-a-zA-Z0-9_]+$"},
-                        "count": {"type": "integer", "minimum": 1, "maximum": 99, "default": 1},
-                    },
-                    "required": ["sku"],
-                },
-            },
-            "sizes": {"type": "object", "additionalProperties": {"type": "integer"}},
-            "note": {"type": ["string", "null"], "title": "A word"},
-        },
-        "required": ["day"],
-    }
-
-
-@pytest.mark.parametrize("name", ["plain", "of_no_code"])
-def test_a_type_without_a_serializer_has_no_schema(name: str) -> None:
-    assert parameters.parameters_schema(name) is None
-
-
-def test_a_serializer_that_cannot_be_described_has_no_schema(caplog: pytest.LogCaptureFixture) -> None:
-    class Puzzling(serializers.Serializer[Any]):
-        def get_fields(self) -> Any:
-            raise ZeroDivisionError
-
-    job_handler("puzzle", parameters=Puzzling)(handlers.do_nothing)
-    assert parameters.parameters_schema("puzzle") is None
-    assert "event=no_parameters_schema job_type=puzzle" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("field", "expected"),
-    [
-        (serializers.BooleanField(), {"type": "boolean"}),
-        (serializers.BooleanField(allow_null=True), {"type": ["boolean", "null"]}),
-        (serializers.FloatField(min_value=0.5), {"type": "number", "minimum": 0.5}),
-        (
-            serializers.DecimalField(max_digits=5, decimal_places=2, max_value=9),
-            {"type": ["number", "string"], "maximum": 9},
-        ),
-        (serializers.CharField(allow_blank=True), {"type": "string"}),
-        (serializers.CharField(min_length=3), {"type": "string", "minLength": 3}),
-        (serializers.EmailField(), {"type": "string", "minLength": 1, "format": "email"}),
-        (serializers.URLField(), {"type": "string", "minLength": 1, "format": "uri"}),
-        (serializers.RegexField("^a+$"), {"type": "string", "minLength": 1, "pattern": "^a+$"}),
-        (serializers.RegexField(r"\Aa+\Z"), {"type": "string", "pattern": "^a+$"}),
-        (serializers.RegexField(re.compile("a", re.IGNORECASE)), {"type": "string", "pattern": None}),
-        (serializers.RegexField("(?P<a>b)"), {"type": "string", "pattern": None}),
-        (serializers.UUIDField(), {"type": "string", "format": "uuid"}),
-        (serializers.DateTimeField(), {"type": "string", "format": "date-time"}),
-        (serializers.DateField(input_formats=["%d.%m.%Y"]), {"type": "string"}),
-        (serializers.TimeField(), {"type": "string", "format": "time"}),
-        (serializers.DurationField(), {"type": "string"}),
-        (serializers.ChoiceField(["a", "b"]), {"type": "string", "enum": ["a", "b"]}),
-        (serializers.ChoiceField([1, 2], allow_null=True), {"type": ["integer", "null"], "enum": [1, 2, None]}),
-        (serializers.ChoiceField([("A", [("a", "x")])], allow_blank=True), {"type": "string", "enum": ["a", ""]}),
-        (serializers.ChoiceField(["a", 1]), {"enum": ["a", 1]}),
-        (
-            serializers.MultipleChoiceField(choices=["a"], allow_empty=False),
-            {"type": "array", "items": {"type": "string", "enum": ["a"]}, "uniqueItems": True, "minItems": 1},
-        ),
-        (
-            serializers.ListField(child=serializers.IntegerField(), max_length=3, allow_empty=False),
-            {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 3},
-        ),
-        (serializers.JSONField(), {}),
-        (serializers.PrimaryKeyRelatedField(queryset=User.objects.all()), {"type": "integer"}),
-        (
-            serializers.PrimaryKeyRelatedField(queryset=User.objects.all(), many=True),
-            {"type": "array", "items": {"type": "integer"}},
-        ),
-        (
-            serializers.SlugRelatedField(slug_field="username", queryset=User.objects.all()),
-            {"type": ["string", "integer"]},
-        ),
-        (Line(), {"type": "object"}),
-        (serializers.IntegerField(default=lambda: 1), {"type": "integer"}),
-        (
-            serializers.DateField(default=dt.date(2026, 1, 2)),
-            {"type": "string", "format": "date", "default": "2026-01-02"},
-        ),
-        (serializers.JSONField(default={"a": {1}}), {}),
-    ],
-)
-def test_each_kind_of_field_has_its_schema(field: Any, expected: Any) -> None:
-    one = type("One", (serializers.Serializer,), {"it": field})
-    job_handler("one", parameters=one)(handlers.do_nothing)
-    schema: Any = parameters.parameters_schema("one")
-    found = schema["properties"]["it"]
-    assert {name: found.get(name) for name in expected} == expected
-    assert set(found) - set(expected) <= {"properties", "required", "minLength"}
-
-
-def test_what_is_not_asked_for_is_not_in_the_schema() -> None:
-    class Quiet(serializers.Serializer[Any]):
-        shown = serializers.CharField(read_only=True)
-        hidden = serializers.HiddenField(default=1)
-
-    job_handler("quiet", parameters=Quiet)(handlers.do_nothing)
-    assert parameters.parameters_schema("quiet") == {"type": "object", "properties": {}}
-
-
-def test_a_serializer_that_contains_itself_ends_somewhere() -> None:
-    class Nested(serializers.Serializer[Any]):
-        def get_fields(self) -> Any:
-            return {"inner": Nested()}
-
-    job_handler("nested", parameters=Nested)(handlers.do_nothing)
-    assert parameters.parameters_schema("nested") is not None
-
-
-def test_a_serializer_of_its_own_kind_is_an_object() -> None:
-    class Own(serializers.BaseSerializer[Any]):
-        """Says nothing of its fields."""
-
-    job_handler("own", parameters=Own)(handlers.do_nothing)
-    assert parameters.parameters_schema("own") == {"type": "object"}

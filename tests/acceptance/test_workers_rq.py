@@ -1,0 +1,133 @@
+"""What RQ and django-rq make of workers, and workers of what RQ brings them."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from django.test import Client
+from rq import Queue, Worker
+from rq.suspension import resume, suspend
+from rq.worker import BaseWorker
+
+from django_jobs.statuses import Status
+from tests.acceptance.steps import PATIENCE, RecordedJob, Stage, assert_stays, path_of, wait_for_status
+from tests.support.factories import make_job_type, make_user
+from tests.support.waiting import wait_until
+from tests.support.workers import ProcessPool
+
+ALL_QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
+#: Sorted by name, as django-rq counts.
+NORMAL_INDEX = 3
+
+
+def test_a_plain_rqworker_runs_jobs(processes: ProcessPool, stage: Stage) -> None:
+    good = stage.submit(make_job_type("echo"), number=1)
+    bad = stage.submit(make_job_type("fail_for_good", default_priority="High"))
+
+    assert processes.start("rqworker", *ALL_QUEUES, "--burst").wait(2 * PATIENCE) == 0
+    assert wait_for_status(good, Status.COMPLETED).result == {"echo": {"number": 1}}
+    assert wait_for_status(bad, Status.DEAD_LETTER).error_message == "never again"
+
+
+@pytest.fixture
+def running(processes: ProcessPool, stage: Stage) -> RecordedJob:
+    """A job that runs in one of two children."""
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    processes.worker("--processes", "2")
+    recorded.wait_for("start", attempt=1)
+    return recorded
+
+
+def busy_workers(redis_client: redis.Redis) -> list[BaseWorker]:
+    """The RQ workers that RQ knows to run something."""
+    return [worker for worker in Worker.all(connection=redis_client) if worker.get_current_job_id()]
+
+
+def test_rq_lists_the_workers_and_what_they_run(running: RecordedJob, redis_client: redis.Redis) -> None:
+    wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
+    (worker,) = wait_until(lambda: busy_workers(redis_client), PATIENCE, "a worker that runs a job")
+    current = worker.get_current_job()
+    assert current is not None
+    assert current.id == f"{running.job.name}-1"
+    assert worker.get_state() == "busy"
+    assert worker.pid == running.pid(attempt=1)
+    assert tuple(worker.queue_names()) == ALL_QUEUES
+
+    running.let_go()
+    wait_for_status(running.job, Status.COMPLETED)
+    wait_until(lambda: not busy_workers(redis_client), PATIENCE, "RQ to know that it ended")
+
+
+def test_workers_that_leave_are_off_the_list_of_rq(processes: ProcessPool, redis_client: redis.Redis) -> None:
+    worker = processes.worker()
+    wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
+    assert worker.stop() == 0
+    assert Worker.all(connection=redis_client) == []
+
+
+def test_the_pages_of_django_rq_answer_while_a_job_runs_and_when_it_is_over(
+    running: RecordedJob, redis_client: redis.Redis, client: Client
+) -> None:
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    (worker,) = wait_until(lambda: busy_workers(redis_client), PATIENCE, "a worker that runs a job")
+    ticket = f"{running.job.name}-1"
+    pages = {
+        "/django-rq/": "jobs-normal",
+        f"/django-rq/workers/{NORMAL_INDEX}/": worker.name,
+        f"/django-rq/workers/{NORMAL_INDEX}/{worker.key}/": ticket,
+        f"/django-rq/queues/{NORMAL_INDEX}/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/details/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/started/": ticket,
+        f"/django-rq/queues/{NORMAL_INDEX}/finished/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/failed/": "jobs-normal",
+        f"/django-rq/queues/{NORMAL_INDEX}/{ticket}/": ticket,
+    }
+    for url, text in pages.items():
+        response = client.get(url)
+        assert response.status_code == 200, url
+        assert text in response.content.decode(), url
+
+    running.let_go()
+    wait_for_status(running.job, Status.COMPLETED)
+    wait_until(lambda: not busy_workers(redis_client), PATIENCE, "RQ to know that it ended")
+    for url in list(pages)[:-1]:
+        assert client.get(url).status_code == 200, url
+
+
+def test_the_suspension_of_rq_is_obeyed(processes: ProcessPool, stage: Stage, redis_client: redis.Redis) -> None:
+    kind = make_job_type()
+    processes.worker()
+    wait_for_status(stage.submit(kind), Status.COMPLETED)
+
+    suspend(redis_client)
+    job = stage.submit(kind)
+    assert_stays(job, {Status.QUEUED}, 3)
+    resume(redis_client)
+    wait_for_status(job, Status.COMPLETED)
+    assert path_of(job).count(Status.RUNNING) == 1
+
+
+def test_a_foreign_job_in_our_queue_is_run_and_not_dropped(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    done = stage.directory / "foreign"
+    queue = Queue("jobs-normal", connection=redis_client)
+    foreign = queue.enqueue("tests.support.handlers.foreign_work", str(done))
+    worker = processes.worker("--processes", "1")
+
+    wait_until(lambda: foreign.get_status(refresh=True) == "finished", PATIENCE, "the foreign job")
+    assert done.read_text() == "foreign work was done\n"
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert "event=child_ended" not in worker.log()
+
+
+def test_a_foreign_job_that_nobody_can_run_does_not_stop_a_worker(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    queue = Queue("jobs-normal", connection=redis_client)
+    queue.enqueue("no.such.function")
+    redis_client.rpush(queue.key, "a-job-without-a-hash")
+    worker = processes.worker("--processes", "1")
+
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert "event=child_ended" not in worker.log()

@@ -1,0 +1,56 @@
+"""Many families at once: submitted, ended and followed up by many, and how they must stand afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django_jobs import submit_jobs
+from django_jobs.engine.claim import Claimed
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.settle import settle
+from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
+from django_jobs.statuses import Status
+from tests.concurrency.crowd import assert_histories_are_chains
+from tests.support.brokers import WORKER, returned
+
+DEAD: Final = {Status.CANCELED, Status.DEAD_LETTER}
+
+
+def submit_many(kind: JobType, organization: Organization, families: list[list[Job]]) -> list[Job]:
+    return submit_jobs([{"job_type": kind, "organization": organization, "depends_on": item} for item in families])
+
+
+def settler(claimed: list[Claimed], size: int, outcome: Callable[[Claimed], Any] = returned) -> Callable[[], None]:
+    def run() -> None:
+        for start in range(0, len(claimed), size):
+            settle([outcome(item) for item in claimed[start : start + size]], WORKER)
+
+    return run
+
+
+def follow_up_all() -> None:
+    """As the schedulers do, until nothing is left."""
+    while follow_up():
+        pass
+    assert not DependencyTask.objects.exists()
+
+
+def assert_families_are_consistent() -> None:
+    """Every job stands as the statuses of its parents ask; nobody waits for what will not come."""
+    status = dict(Job.objects.values_list("pk", "status"))
+    parents: dict[int, set[str]] = {pk: set() for pk in status}
+    for child, parent in JobDependency.objects.values_list("child_id", "parent_id"):
+        parents[child].add(status[parent])
+    for job in Job.objects.all():
+        around = parents[job.pk]
+        waits = job.status == Status.PENDING and job.ready_at is None
+        if waits:
+            assert around - {Status.COMPLETED}, f"{job} waits though all its parents have completed"
+            assert not around & DEAD, f"{job} waits though a parent ended as {around & DEAD}"
+        elif job.is_orphaned:
+            assert job.status == Status.DEAD_LETTER
+            assert around & DEAD, f"{job} stays dead though all its parents may complete"
+        elif job.status not in DEAD:
+            assert around <= {Status.COMPLETED}, f"{job} is {job.status} though its parents are {around}"
+    assert_histories_are_chains()

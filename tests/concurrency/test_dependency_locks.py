@@ -1,0 +1,116 @@
+"""Families of which somebody holds a row, or has not committed yet: only those wait whom it concerns."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobs import submit_job
+from django_jobs.engine.settle import settle
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.statuses import TERMINAL
+from tests.concurrency.conftest import CrowdedBroker
+from tests.concurrency.families import follow_up_all, settler, submit_many
+from tests.support.brokers import WORKER, reread, returned
+from tests.support.factories import make_job_type, make_organization
+from tests.support.families import claim_all
+
+
+@pytest.fixture
+def kind(transactional_db: None) -> JobType:
+    return make_job_type()
+
+
+@pytest.fixture
+def organization(transactional_db: None) -> Organization:
+    return make_organization()
+
+
+@contextlib.contextmanager
+def held(job: Job) -> Iterator[None]:
+    """Somebody's open transaction that holds the job's row; where rows have locks of their own."""
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                Job.objects.filter(pk=job.pk).update(progress=1)
+                is_held.set()
+                is_over.wait(60)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    if connection.features.has_select_for_update:
+        thread.start()
+        is_held.wait(60)
+    try:
+        yield
+    finally:
+        is_over.set()
+        if thread.ident:
+            thread.join(60)
+
+
+def complete(*jobs: Job) -> None:
+    settle([returned(item) for item in claim_all(list(jobs))], WORKER)
+
+
+def test_a_parent_whose_row_is_held_keeps_only_its_own_children_waiting(
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    first, second = submit_many(kind, organization, [[], []])
+    complete(second)
+    with held(first), transaction.atomic():
+        stuck, free = submit_many(kind, organization, [[first], [second]])
+
+    assert reread(free).ready_at is not None
+    follow_up_all()
+    assert reread(stuck).ready_at is None
+    complete(first)
+    follow_up_all()
+    assert reread(stuck).ready_at is not None
+
+
+def test_a_child_whose_row_is_held_keeps_no_other_family_waiting_however_many_parents_end(
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    parents = submit_many(kind, organization, [[]] * 150)
+    stuck = submit_job(kind, organization, depends_on=parents)
+    other = submit_job(kind, organization)
+    free = submit_job(kind, organization, depends_on=other)
+    with held(stuck):
+        complete(*parents)
+        complete(other)
+        assert reread(free).ready_at is not None
+    follow_up_all()
+    assert reread(stuck).ready_at is not None
+
+
+def test_a_parent_that_ends_before_its_childs_submission_commits_is_seen(
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    (parent,) = submit_many(kind, organization, [[]])
+    claimed = claim_all([parent])
+
+    def end() -> None:
+        try:
+            settler(claimed, 1)()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=end, daemon=True)
+    with transaction.atomic():
+        child = submit_job(kind, organization, depends_on=parent)
+        thread.start()
+        # SQLite holds the whole database, MariaDB's foreign key the parent's row: the end comes after the commit there.
+        thread.join(60 if connection.vendor == "postgresql" else 0.2)
+    thread.join(60)
+    follow_up_all()
+
+    assert reread(parent).status in TERMINAL
+    assert reread(child).ready_at is not None

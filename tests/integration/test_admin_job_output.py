@@ -1,0 +1,65 @@
+"""The file that a job saved, in the admin: its download, to whom, and when there is none."""
+
+from __future__ import annotations
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
+
+from django_jobs.engine import outputs
+from django_jobs.models import Job, Organization
+from tests.support import admin
+from tests.support.admin import page_of, said, url
+from tests.support.brokers import job_in
+from tests.support.factories import make_user
+from tests.support.outputs import finished_with_file
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+def test_the_file_that_a_job_saved_is_downloaded(root: Client, member: Client, mine: Organization) -> None:
+    job = finished_with_file(mine)
+    assert 'href="../output/"' in page_of(member, job)
+    for client in (root, member):
+        response = client.get(url("job", "output", job.pk))
+        assert b"".join(response.streaming_content) == b"%PDF"  # type: ignore[attr-defined]
+        assert response["Content-Disposition"].startswith("attachment; filename=")
+        assert response["X-Content-Type-Options"] == "nosniff"
+        assert "no-store" in response["Cache-Control"]
+
+
+def test_a_file_is_withheld_while_the_organization_is_suspended(member: Client, mine: Organization) -> None:
+    job = finished_with_file(mine)
+    Organization.objects.update(is_active=False)
+    assert 'href="../output/"' not in page_of(member, job)
+    assert member.get(url("job", "output", job.pk)).status_code == 403
+
+
+def test_a_reference_that_is_no_file_of_the_job_is_mere_text(root: Client, mine: Organization) -> None:
+    other, job = finished_with_file(mine), job_in("Completed")
+    Job.objects.filter(pk=job.pk).update(output_reference=other.output_reference)
+    assert 'href="../output/"' not in page_of(root, job)
+    assert "has no file" in said(root.get(url("job", "output", job.pk), follow=True))[0]
+
+
+def test_a_file_that_is_gone_is_said_to_be_gone(root: Client, mine: Organization) -> None:
+    job = finished_with_file(mine)
+    outputs.delete_all(mine.pk, job.name)
+    assert "not there any more" in said(root.get(url("job", "output", job.pk), follow=True))[0]
+
+
+def test_a_file_is_streamed_by_an_asgi_server_too(mine: Organization) -> None:
+    job = finished_with_file(mine)
+    client = AsyncClient()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+
+    async def read() -> bytes:
+        response = await client.get(url("job", "output", job.pk))
+        return b"".join([part async for part in response.streaming_content])  # type: ignore[attr-defined]
+
+    assert async_to_sync(read)() == b"%PDF"

@@ -1,0 +1,170 @@
+"""What the monitor tells of this moment: jobs, organizations, workers, the scheduler, and what is wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from django_jobs import submit_job
+from django_jobs.admin import monitor_now
+from django_jobs.engine import announcements
+from django_jobs.engine.ports import use_broker
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import EngineLease, Job, Organization, Worker
+from tests.support import admin
+from tests.support.brokers import job_in, pending_job, running_job
+from tests.support.commands import DeadBroker
+from tests.support.factories import make_job_type, make_organization
+from tests.support.monitor import monitor, notices, page, tiles
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization(name="ORG-MINE", title="Mine")
+
+
+@pytest.fixture
+def theirs() -> Organization:
+    return make_organization(name="ORG-THEIRS", title="Theirs")
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine, permissions=["django_jobs.view_job"])
+
+
+@pytest.fixture
+def sound() -> None:
+    """A scheduler leads, and a worker is alive."""
+    Scheduler("leader-1").tick()
+    announcements.announce("worker-1", ["jobs-normal"], slots=4, window=8)
+
+
+def test_it_counts_what_runs_waits_retries_and_is_dead(root: Client) -> None:
+    running_job()
+    pending_job()
+    job_in("Queued")
+    job_in("Failed")
+    job_in("Dead Letter")
+    shown = tiles(root)
+    assert [shown[name] for name in ("Running", "Waiting", "Retrying", "Dead letters")] == ["1", "3", "1", "1"]
+
+
+def test_what_waits_for_other_jobs_is_told_apart(root: Client) -> None:
+    parent = pending_job()
+    submit_job(make_job_type(), parent.organization_id and parent.organization, depends_on=[parent])
+    shown = tiles(root)
+    assert (shown["Waiting"], shown["Blocked"]) == ("1", "1")
+
+
+def test_it_tells_how_long_the_oldest_has_waited(root: Client) -> None:
+    job = pending_job()
+    Job.objects.filter(pk=job.pk).update(ready_at=timezone.now() - dt.timedelta(minutes=5))
+    assert "the oldest for 5 min" in page(root)
+
+
+def test_depths_are_by_priority(root: Client) -> None:
+    pending_job(priority="High")
+    pending_job(priority="Low")
+    pending_job(priority="Low")
+    depths = [(priority.label, amount.count) for priority, amount in monitor(root)["now"].depths]
+    assert depths == [("Critical", 0), ("High", 1), ("Normal", 0), ("Low", 2)]
+
+
+def test_a_long_backlog_is_counted_up_to_a_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_now, "BOUND", 2)
+    kind, tenant = make_job_type(), make_organization()
+    for _ in range(3):
+        pending_job(kind, tenant)
+    assert tiles(root)["Waiting"] == "2+"
+
+
+def test_organizations_tell_backlog_running_and_share(root: Client, mine: Organization, theirs: Organization) -> None:
+    running_job(organization=mine)
+    running_job(organization=theirs)
+    running_job(organization=theirs)
+    pending_job(organization=mine)
+    rows = [(str(row.name), str(row.waiting), row.running, row.percent) for row in monitor(root)["tenants"]]
+    assert rows == [("<bdi>Mine</bdi>", "1", "1", "33.3 %"), ("<bdi>Theirs</bdi>", "0", "2", "66.7 %")]
+
+
+def test_a_suspended_organization_is_shown_as_such(root: Client, mine: Organization) -> None:
+    pending_job(organization=mine)
+    Organization.objects.filter(pk=mine.pk).update(is_active=False)
+    assert ">suspended<" in page(root)
+
+
+def test_jobs_of_an_organization_that_is_gone_are_counted(root: Client, mine: Organization) -> None:
+    pending_job(organization=mine)
+    pk = mine.pk
+    Organization.objects.filter(pk=pk).delete()
+    assert f"{pk}, which is gone" in page(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_workers_tell_what_they_run(root: Client) -> None:
+    job, _ = running_job("worker-1")
+    (row,) = monitor(root)["workers"]
+    assert (row.is_alive, row.slots, row.jobs[0][0]) == (True, 4, job.name)
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_worker_that_fell_silent_is_shown_as_such(root: Client) -> None:
+    Worker.objects.update(last_seen=timezone.now() - dt.timedelta(seconds=60))
+    assert not monitor(root)["workers"][0].is_alive
+    assert "No worker is alive" in notices(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_the_leader_and_its_last_tick_are_told(root: Client) -> None:
+    assert "leader-1" in page(root)
+    assert ">alive</span>" in page(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_where_all_is_well_nothing_is_said(root: Client, mine: Organization) -> None:
+    assert notices(root) == ""
+
+
+@pytest.mark.usefixtures("sound")
+def test_without_jobs_it_says_what_to_do(root: Client) -> None:
+    assert "There is no job yet" in page(root)
+
+
+def test_without_scheduler_and_worker_it_says_what_to_do(root: Client) -> None:
+    assert "The scheduler has never run." in notices(root)
+    assert "No worker is alive: what is submitted waits." in notices(root)
+    assert "manage.py jobs_worker" in page(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_silent_scheduler_is_told(root: Client) -> None:
+    EngineLease.objects.filter(pk="scheduler").update(ticked_at=timezone.now() - dt.timedelta(minutes=3))
+    assert "The scheduler is silent for 3 min" in notices(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_broker_that_is_down_is_told_and_harms_no_page(root: Client) -> None:
+    broker: Any = DeadBroker()
+    use_broker(broker)
+    assert "Redis cannot be reached." in notices(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_before_anything_is_counted_the_charts_say_so(root: Client) -> None:
+    pending_job()
+    EngineLease.objects.filter(pk="rollups").delete()
+    assert "Nothing is counted yet" in notices(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_hosts_and_processes_are_for_system_admins(member: Client) -> None:
+    running_job("worker-1")
+    assert "worker-1" not in page(member)
+    assert "leader-1" not in page(member)

@@ -1,0 +1,84 @@
+"""What the monitor tells of a stretch of time: charts, times and types."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from django_jobs.admin import monitor_traffic
+from django_jobs.models import Organization
+from tests.support.factories import make_job_type
+from tests.support.monitor import count, monitor, notices, page
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.mark.parametrize(("key", "places"), [("hour", 60), ("day", 24), ("month", 30)])
+def test_the_chart_shows_what_was_counted_step_by_step(key: str, places: int, root: Client, mine: Organization) -> None:
+    count(make_job_type(), mine, completed=7, failed=2, died=1, submitted=9)
+    chart = monitor(root, range=key)["traffic"].charts[0]
+    assert {item.name: item.values[-1] for item in chart.series} == {
+        "completed": 7,
+        "failed attempts": 2,
+        "dead letters": 1,
+        "canceled": 0,
+        "submitted": 9,
+    }
+    assert len(chart.labels) == places
+
+
+def test_an_unknown_range_is_the_last_hour(root: Client) -> None:
+    assert monitor(root, range="<b>")["traffic"].range.key == "hour"
+
+
+def test_the_numbers_of_a_chart_stand_in_a_table_too(root: Client, mine: Organization) -> None:
+    count(make_job_type(), mine, completed=12345)
+    assert "<td>12,345</td>" in page(root)
+
+
+def test_times_are_averages_and_percentiles(root: Client, mine: Organization) -> None:
+    count(make_job_type(), mine, completed=3, ran=[1.0, 1.0, 10.0])
+    assert monitor(root)["times"][1] == ("Run", "4.0 s", "1.0 s", "10 s")
+
+
+def test_a_type_tells_volume_failure_rate_and_its_trend(root: Client, mine: Organization) -> None:
+    kind = make_job_type(type_name="mails")
+    count(kind, mine, completed=6, failed=1, died=1)
+    count(kind, mine, ago=5400, completed=9, died=1)
+    (row,) = monitor(root)["types"]
+    assert (row.ended, row.failures, row.rate) == ("8", "2", "25.0 %")
+    assert "from 10.0 %" in row.trend
+    assert "djobs-worse" in row.trend
+
+
+def test_of_many_types_the_busiest_are_shown_and_failures_count(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_traffic, "MAX_TYPES", 1)
+    count(make_job_type(type_name="fine"), mine, completed=2)
+    count(make_job_type(type_name="failing"), mine, died=3)
+    context = monitor(root)
+    assert [str(row.name) for row in context["types"]] == ["<bdi>failing</bdi>"]
+    assert context["traffic"].has_more_types
+
+
+def test_a_paused_type_is_shown_as_such(root: Client, mine: Organization) -> None:
+    count(kind := make_job_type(type_name="mails", is_paused=True), mine, completed=1)
+    assert ">paused<" in monitor(root)["types"][0].state
+    assert f"Paused on purpose: {kind.pk}." in notices(root)
+
+
+def test_a_type_that_was_deleted_meanwhile_is_still_told(root: Client, mine: Organization) -> None:
+    count(kind := make_job_type(type_name="mails"), mine, completed=1)
+    kind.delete()
+    (row,) = monitor(root)["types"]
+    assert (row.url, "deleted" in row.state) == ("", True)
+
+
+def test_histograms_are_read_of_a_bounded_number_of_rows(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_traffic, "MAX_SAMPLES", 1)
+    count(make_job_type(), mine, completed=1, ran=[1.0])
+    count(make_job_type(), mine, completed=1, ran=[1.0])
+    assert monitor(root)["traffic"].is_sampled

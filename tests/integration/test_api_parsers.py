@@ -1,0 +1,57 @@
+"""Bodies of requests that are not read: no JSON, a strange charset, too large, another kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from django_jobs.models import Organization
+from tests.support.api import client_of
+from tests.support.brokers import MemoryBroker
+from tests.support.factories import make_user
+
+
+@pytest.fixture
+def client(broker: MemoryBroker, organization: Organization) -> APIClient:
+    return client_of(make_user("alice", member_of=[organization]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b'{"job_type": NaN}',
+        b'{"parameters": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"parameters": {"n": ' + b"9" * 5000 + b"}}",
+    ],
+    ids=range(9),
+)
+def test_a_body_that_is_no_submission_is_refused(client: APIClient, content: bytes) -> None:
+    answer = client.post("/api/jobs/", content, content_type="application/json")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("charset", ["zlib", "base64", "nonsense"])
+def test_a_charset_that_is_none_is_refused(client: APIClient, charset: str) -> None:
+    answer = client.post("/api/jobs/", b"{}", content_type=f"application/json; charset={charset}")
+    assert answer.status_code in {400, 415}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_a_huge_body_is_not_read(client: APIClient, settings: Any, content_type: str, accept: str) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    answer = client.post("/api/jobs/", b"x" * 1001, content_type=content_type, HTTP_ACCEPT=accept)
+    assert answer.status_code == 413
+
+
+def test_a_body_of_another_kind_is_refused(client: APIClient) -> None:
+    answer = client.post("/api/jobs/", b"<job/>", content_type="application/xml")
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")

@@ -1,0 +1,78 @@
+"""A broker that is slow, not down, holds up nobody for long."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine import dispatch, patience
+from django_jobs.engine.ports import use_broker
+from django_jobs.models import Job, JobType
+from tests.support.brokers import MemoryBroker, pending_job, reread
+
+
+class Clock:
+    """Stands still between the broker's answers."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class SlowBroker(MemoryBroker):
+    """Answers, but after a while."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds = seconds
+
+    def _reach(self) -> None:
+        super()._reach()
+        self.clock.now += self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(patience, "time", clock)
+    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    return clock
+
+
+def test_many_submissions_wait_for_a_slow_broker_once_a_second(clock: Clock, kind: JobType) -> None:
+    use_broker(SlowBroker(clock, 0.9))
+    for job in [pending_job(kind) for _ in range(50)]:
+        dispatch.submitted(job)
+        dispatch.wake()
+    assert clock.now == 1000.9
+    assert not Job.objects.exclude(status="Pending").exists()
+
+
+def test_the_scheduler_has_time_for_a_slow_broker(clock: Clock) -> None:
+    use_broker(SlowBroker(clock, 0.9))
+    job = pending_job()
+    dispatch.submitted(job)
+    assert dispatch.tend() == 1
+    assert reread(job).status == "Queued"
+
+
+def test_a_broker_that_is_fast_again_gets_tickets_after_a_second(clock: Clock) -> None:
+    broker = SlowBroker(clock, 0.9)
+    use_broker(broker)
+    job = pending_job()
+    dispatch.wake()
+    broker.seconds = 0.0
+    clock.now += 1.1
+    assert dispatch.submitted(job) == 1
+
+
+def test_a_broker_that_becomes_slow_while_it_is_pushed_to_is_asked_no_more(clock: Clock) -> None:
+    use_broker(SlowBroker(clock, 0.2))
+    assert dispatch.submitted(pending_job()) == 1
+    pending_job()
+    pending_job()
+    before = clock.now
+    assert dispatch.wake() == 2
+    assert clock.now - before < 0.5

@@ -1,0 +1,201 @@
+"""What is told in a room, and to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from django_jobs import cancel_job, retry_job
+from django_jobs.engine.progress import ProgressBoard
+from django_jobs.models import ExecutionLog, Organization
+from tests.support.brokers import end, job_in, raised, returned, running_job
+from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def member(organization: Organization) -> LiveClient:
+    return by_token(make_user(member_of=[organization]))
+
+
+@pytest.fixture
+def admin() -> LiveClient:
+    return by_token(make_system_admin())
+
+
+def test_a_member_hears_of_the_organizations_jobs(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        job = await do(later_job, organization)
+        await do(cancel_job, job)
+        await bell.ring()
+        assert await client.changes(2) == [(job.name, "Pending"), (job.name, "Canceled")]
+
+
+def test_a_change_says_all_that_the_contract_names(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    job, claimed = running_job(organization=organization)
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        await do(end, returned(claimed, {"output_reference": "a.pdf"}, "a.pdf"))
+        await bell.ring()
+        return await client.hear("job_status_changed")
+
+    last = ExecutionLog.objects.filter(job=job).latest("id")
+    assert message.pop("data") == {
+        "job_id": job.name,
+        "job_type": job.job_type_id,
+        "organization": organization.name,
+        "attempt": 1,
+        "from_status": "Running",
+        "to_status": "Completed",
+        "progress": 100,
+        "output_reference": "a.pdf",
+        "error_message": "",
+        "updated_at": last.timestamp.isoformat().replace("+00:00", "Z"),
+    }
+    assert message == {"event": "job_status_changed", "room": f"job:{job.name}", "id": last.pk}
+
+
+def test_a_failure_is_told_with_its_reason(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+    job, claimed = running_job(organization=organization)
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        await do(end, raised(claimed, "Permanent", text="no paper"))
+        await bell.ring()
+        return await client.hear("job_status_changed")
+
+    assert message["data"]["error_message"] == "no paper"
+
+
+def test_progress_is_told_as_it_is_written(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+    job, claimed = running_job(organization=organization)
+    board = ProgressBoard()
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        board.report((claimed.pk, claimed.attempt), 40, "page 4")
+        await do(board.flush)
+        await bell.ring()
+        return await client.hear("job_progress")
+
+    told = message["data"]
+    assert (told["job_id"], told["status"], told["progress"], told["progress_message"], told["attempt"]) == (
+        job.name,
+        "Running",
+        40,
+        "page 4",
+        1,
+    )
+
+
+def test_the_latest_progress_wins(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+    job, claimed = running_job(organization=organization)
+    board = ProgressBoard()
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        board.report((claimed.pk, claimed.attempt), 40, "page 4")
+        await do(board.flush)
+        board.report((claimed.pk, claimed.attempt), 100, "page 10")
+        await do(board.flush)
+        await bell.ring()
+        message = await client.hear()
+        assert await client.has_nothing()
+        return message
+
+    assert message["data"]["progress"] == 100
+
+
+def test_a_jobs_room_tells_of_that_job_only(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+    mine, other = (later_job(organization) for _ in range(2))
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> list[tuple[str, str]]:
+        await client.join(f"job:{mine.name}")
+        await do(cancel_job, other)
+        await do(cancel_job, mine)
+        await bell.ring()
+        return await client.changes(1)
+
+    assert heard == [(mine.name, "Canceled")]
+
+
+def test_nothing_crosses_to_another_organization(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    other = make_organization()
+
+    @with_clients(member, by_token(make_user(member_of=[other])))
+    async def scenario(client: LiveClient, stranger: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        await stranger.join(f"org:{other.name}")
+        job = await do(later_job, organization)
+        await bell.ring()
+        assert await client.changes(1) == [(job.name, "Pending")]
+        assert await stranger.has_nothing()
+
+
+def test_a_bell_that_names_foreign_rows_tells_nothing(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    foreign = later_job()
+    log = ExecutionLog.objects.get(job=foreign)
+
+    @with_clients(member)
+    async def is_silent(client: LiveClient) -> bool:
+        await client.join(f"org:{organization.name}")
+        bell.changed([(organization.pk, log.pk, foreign.pk)])
+        await bell.ring()
+        own = await do(later_job, organization)
+        await bell.ring()
+        return await client.changes(1) == [(own.name, "Pending")]
+
+    assert is_silent
+
+
+def test_what_is_rolled_back_is_never_told(bell: HandBell, organization: Organization) -> None:
+    with transaction.atomic():
+        later_job(organization)
+        transaction.set_rollback(True)
+    assert not bell.outbox
+
+
+def test_system_admins_hear_of_everybodys_jobs(bell: HandBell, admin: LiveClient) -> None:
+    @with_clients(admin)
+    async def scenario(client: LiveClient) -> None:
+        await client.join("admin:jobs")
+        jobs = [await do(later_job) for _ in range(2)]
+        await bell.ring()
+        assert await client.changes(2) == [(job.name, "Pending") for job in jobs]
+
+
+def test_who_is_in_two_rooms_of_a_job_hears_of_it_in_both(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    job = job_in("Dead Letter", organization=organization)
+    bell.forget()
+
+    @with_clients(member)
+    async def rooms(client: LiveClient) -> set[str]:
+        await client.join(f"org:{organization.name}")
+        await client.join(f"job:{job.name}")
+        await do(retry_job, job)
+        await bell.ring()
+        return {(await client.hear())["room"] for _ in range(2)}
+
+    assert rooms == {f"org:{organization.name}", f"job:{job.name}"}

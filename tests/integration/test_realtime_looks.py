@@ -1,0 +1,111 @@
+"""What bells did not tell: looks find it, and too much of it becomes an advice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.progress import ProgressBoard
+from django_jobs.models import ExecutionLog, Organization
+from django_jobs.realtime import hub, outbox
+from tests.support.brokers import running_job
+from tests.support.factories import make_system_admin, make_user
+from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def member(organization: Organization) -> LiveClient:
+    return by_token(make_user(member_of=[organization]))
+
+
+@pytest.fixture
+def admin() -> LiveClient:
+    return by_token(make_system_admin())
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "LOOK_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_what_a_layer_loses_is_found_by_a_look(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        job = await do(later_job, organization)
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+
+def test_a_flood_makes_listeners_look_at_once(
+    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "MAX_LISTED", 0)
+
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        job = await do(later_job, organization)
+        await bell.ring()
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_everybodys_room_is_looked_after_too(bell: HandBell, admin: LiveClient) -> None:
+    @with_clients(admin)
+    async def scenario(client: LiveClient) -> None:
+        await client.join("admin:jobs")
+        job = await do(later_job)
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_progress_that_a_layer_lost_is_found_by_a_look(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    job, claimed = running_job(organization=organization)
+    board = ProgressBoard()
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        board.report((claimed.pk, claimed.attempt), 70, None)
+        await do(board.flush)
+        return await client.hear("job_progress")
+
+    assert message["data"]["progress"] == 70
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_a_look_repeats_nothing(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        jobs = []
+        for _ in range(5):
+            jobs.append(await do(later_job, organization))
+            await bell.ring()
+            await client.hear()
+        assert await client.has_nothing()
+
+
+def test_more_news_than_anybody_wants_becomes_one_advice(
+    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MAX_NEWS", 2)
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"org:{organization.name}")
+        for _ in range(3):
+            await do(later_job, organization)
+        await bell.ring()
+        return await client.hear()
+
+    last = ExecutionLog.objects.latest("id").pk
+    assert message == {"event": "joined", "room": f"org:{organization.name}", "cursor": last, "resync": True}

@@ -1,0 +1,77 @@
+"""Attempts in the test's own process: any function as a handler, run as a worker's slot runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from django_jobs.engine.execution import context_for, run
+from django_jobs.worker.interruption import Interrupter, SlotRunner
+from tests.support.brokers import running_job
+
+
+class FreeRunner:
+    """Lets the handler run to its end."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, str | None]] = []
+
+    def report(self, percent: int, message: str | None) -> None:
+        self.reports.append((percent, message))
+
+    def is_canceled(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        pass
+
+    remind = check
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    shielded = interruptible
+
+
+def outcome_of(handler: Callable[[Any], Any], runner: Any = None, **fields: Any) -> Any:
+    """How an attempt ends that runs ``handler``."""
+    _, claimed = running_job(**fields)
+    claimed.handler = handler
+    return run(claimed, context_for(claimed, runner or FreeRunner()))
+
+
+def raising(error: BaseException) -> Callable[[Any], Any]:
+    def handler(context: Any) -> None:
+        raise error
+
+    return handler
+
+
+def returning(value: Any) -> Callable[[Any], Any]:
+    return lambda _: value
+
+
+class Progress:
+    """Keeps what is reported, and from which thread."""
+
+    def __init__(self) -> None:
+        self.reports: list[Any] = []
+
+    def report(self, key: Any, percent: int, message: str | None) -> None:
+        self.reports.append((percent, message, threading.current_thread() is threading.main_thread()))
+
+
+class Stage:
+    """Runs handlers as a worker's slot does; the test may interrupt them."""
+
+    def __init__(self) -> None:
+        self.interrupter = Interrupter(on_main_thread=True)
+        self.progress = Progress()
+
+    def run(self, handler: Callable[[Any], Any], how: Any = run) -> Any:
+        _, claimed = running_job()
+        claimed.handler = handler
+        runner = SlotRunner((claimed.pk, claimed.attempt), self.progress, self.interrupter)
+        return how(claimed, context_for(claimed, runner))

@@ -1,0 +1,45 @@
+"""Looking at the admin's monitor, and the counts that its charts are made of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from django_jobs.engine import activity, histograms
+from django_jobs.engine.activity import Place, Tally, start_of
+from django_jobs.models import JobType, Organization, Span
+from tests.support.admin import text
+
+
+def monitor(client: Client, **query: str) -> Any:
+    """What the page was made of."""
+    response = client.get(reverse("admin:django_jobs_monitor"), query)
+    assert response.status_code == 200
+    return response.context
+
+
+def page(client: Client, **query: str) -> str:
+    return text(client, reverse("admin:django_jobs_monitor"), **query)
+
+
+def tiles(client: Client, **query: str) -> dict[str, str]:
+    return {tile["name"]: str(tile["value"]) for tile in monitor(client, **query)["tiles"]}
+
+
+def notices(client: Client) -> str:
+    return " ".join(notice.text for notice in monitor(client)["notices"])
+
+
+def count(kind: JobType, organization: Organization, ago: float = 0, **measures: Any) -> None:
+    """What the scheduler would have counted so many seconds ago."""
+    tally = Tally(organization_name=organization.name)
+    for seconds in measures.pop("ran", []):
+        tally.ran(seconds, histograms.class_of(seconds))
+    for name, number in measures.items():
+        tally.count(name, number)
+    at = start_of(Span.MINUTE, timezone.now() - dt.timedelta(seconds=ago))
+    activity.add({Place(int(Span.MINUTE), at, kind.pk, organization.pk): tally})
