@@ -7,7 +7,7 @@ from django_jobs.models import Job, JobType
 from django_jobs.testing import run_jobs
 from example_project.demo import samples
 from example_project.demo.samples import Samples
-from example_project.shop import seeding
+from example_project.shop import fax_provider, seeding
 from example_project.shop.catalog import SHOPS
 
 SHOP = SHOPS[1]
@@ -17,6 +17,8 @@ SHOP = SHOPS[1]
 def demo(broker: object, monkeypatch: pytest.MonkeyPatch) -> Samples:
     """The smaller shop with its people and orders, and a short file to import."""
     monkeypatch.setattr(samples, "ROWS_PER_CUSTOMER", 20)
+    # So long that what has to wait is not due on a slow machine either.
+    monkeypatch.setattr(fax_provider, "BACK_IN", 3_600)
     JobType.objects.filter(pk="fax_send").update(retry_delay=0)
     seeding.seed_organization(SHOP, seeding.demo_password_hash())
     seeding.seed_shop(SHOP)
