@@ -16,7 +16,7 @@ from typing import Any
 from django.db import Error
 from django.db.models import Sum
 
-from django_jobs.engine import backlog, database, turns
+from django_jobs.engine import backlog, database, dispatch_lock, turns
 from django_jobs.engine.load import read_load
 from django_jobs.engine.patience import Patience
 from django_jobs.engine.ports import Ticket, get_broker
@@ -30,7 +30,6 @@ logger = logging.getLogger("django_jobs")
 MIN_WINDOW = 8
 WINDOW_CACHE_SECONDS = 0.25
 WORKER_STALE_SECONDS = 30
-STUCK_SECONDS = 3.0
 FULL_SECONDS = 0.004
 #: What a broker may cost one who submits: a call that follows may still take its whole timeout.
 PATIENCE_SECONDS = 0.3
@@ -206,10 +205,10 @@ def window_size() -> int:
 
 def _dispatch_once() -> list[Moved] | None:
     """One pass under the dispatcher's lock; None when another dispatcher has it."""
-    lease = _take_turn()
+    lease = dispatch_lock.take()
     alone = lease is not None
-    if lease is None and _is_stuck():
-        lease = EngineLease.objects.using(database.alias()).filter(pk="dispatcher").first()
+    if lease is None and dispatch_lock.is_stuck():
+        lease = dispatch_lock.look()
     if lease is None:
         return None
     load, window = read_load(), window_size()
@@ -225,32 +224,6 @@ def _dispatch_once() -> list[Moved] | None:
     if alone and cursors != lease.state:
         EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)
     return moved
-
-
-_busy_since: float | None = None
-
-
-def _is_stuck() -> bool:
-    """Whether somebody has held the dispatcher's lock at every try for seconds, as a frozen process does.
-
-    Then others go on without it: moves are guarded, so that the worst is more tickets than the window holds.
-    """
-    global _busy_since  # noqa: PLW0603  (a process-wide note)
-    if _busy_since is None:
-        _busy_since = time.monotonic()
-    return time.monotonic() - _busy_since > STUCK_SECONDS
-
-
-def _take_turn() -> EngineLease | None:
-    global _busy_since  # noqa: PLW0603
-    rows = EngineLease.objects.using(database.alias())
-    lease = database.locked(rows.filter(pk="dispatcher"), skip=True).first()
-    if lease is None and not rows.filter(pk="dispatcher").exists():
-        rows.bulk_create([EngineLease(name="dispatcher")], ignore_conflicts=True)
-        lease = database.locked(rows.filter(pk="dispatcher"), skip=True).first()
-    if lease is not None:
-        _busy_since = None
-    return lease
 
 
 def _queue(item: backlog.Candidate) -> Move:

@@ -1,3 +1,5 @@
+// One file, because all of it is one class, seen from without.
+
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 

@@ -1,0 +1,43 @@
+"""That one dispatcher works at a time: a row's lock, for as long as a transaction lasts."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from django_jobs.engine import database
+from django_jobs.models import EngineLease
+
+LEASE: Final = "dispatcher"
+STUCK_SECONDS: Final = 3.0
+
+_busy_since: float | None = None
+
+
+def take() -> EngineLease | None:
+    """The row, locked until the transaction ends; None when another dispatcher has it."""
+    global _busy_since  # noqa: PLW0603  (a process-wide note)
+    rows = EngineLease.objects.using(database.alias()).filter(pk=LEASE)
+    lease = database.locked(rows, skip=True).first()
+    if lease is None and not rows.exists():
+        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
+        lease = database.locked(rows, skip=True).first()
+    if lease is not None:
+        _busy_since = None
+    return lease
+
+
+def is_stuck() -> bool:
+    """Whether somebody has held the lock at every try for seconds, as a frozen process does.
+
+    Then others go on without it: moves are guarded, so that the worst is more tickets than the window holds.
+    """
+    global _busy_since  # noqa: PLW0603
+    if _busy_since is None:
+        _busy_since = time.monotonic()
+    return time.monotonic() - _busy_since > STUCK_SECONDS
+
+
+def look() -> EngineLease | None:
+    """The row as it is, without the lock."""
+    return EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
