@@ -15,18 +15,11 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.listing import created_between
-from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.models import JobType, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Priority, Status
 
 #: So many choices are offered; the list's search finds any.
 MAX_LISTED: Final = 50
-#: What no index serves is looked for among so many of the newest jobs, so that a look costs the same at any size.
-RECENT: Final = 100_000
-
-
-def newest_pk() -> int:
-    """The key of the newest job of all; 0 without any."""
-    return Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 class BoundedFilter(admin.SimpleListFilter):

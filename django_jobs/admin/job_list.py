@@ -10,8 +10,9 @@ from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_jobs.admin.job_filters import RECENT, BoundedFilter, newest_pk
+from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.listing import RECENT, newest_pk
 from django_jobs.models import get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import Status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from rest_framework import serializers
@@ -104,16 +105,30 @@ class WordField(serializers.CharField):
 
 
 class NameField(serializers.CharField):
-    """A name, which a form lets people choose among those that ``options`` gives for the user."""
+    """A name, which a form lets people choose among those that ``options`` gives for the user.
 
-    def __init__(self, *, options: Callable[[Any], list[tuple[str, str]]], **kwargs: Any) -> None:
+    If they are more than ``at_most``, the form offers so many, and any other may be typed.
+    """
+
+    def __init__(
+        self, *, options: Callable[[Any], list[tuple[str, str]]], at_most: int | None = None, **kwargs: Any
+    ) -> None:
         self.options = options
-        kwargs.setdefault("style", {"base_template": "select.html"})
+        self.at_most = at_most
+        kwargs.setdefault("style", {"template": "django_jobs/api/name.html"})
         super().__init__(**kwargs)
 
-    def iter_options(self) -> Iterator[Option]:
+    @cached_property
+    def offered(self) -> list[tuple[str, str]]:
         request = self.context.get("request")
-        yield from (Option(*option) for option in self.options(request.user)) if request is not None else ()
+        return self.options(request.user) if request is not None else []
+
+    @property
+    def is_cut(self) -> bool:
+        return self.at_most is not None and len(self.offered) > self.at_most
+
+    def iter_options(self) -> Iterator[Option]:
+        yield from (Option(*option) for option in self.offered[: self.at_most])
 
 
 def serializers_html(dictionary: Any) -> bool:

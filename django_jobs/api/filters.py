@@ -11,13 +11,14 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q
+from django.http import QueryDict
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.scope import organizations_named, unknown_organization
-from django_jobs.engine.listing import created_between
+from django_jobs.engine.listing import RECENT, created_between, newest_pk
 from django_jobs.engine.payloads import clean_text
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet, parse_job_id
@@ -103,9 +104,16 @@ def _with_ids(ids: Iterable[tuple[int, int]]) -> Q:
 
 
 def _plain(text: str) -> str:
-    if clean_text(text) != text:
+    if "\x00" in text:
         raise ValueError("Null characters are not allowed.")
+    check_encodable(text)
     return text
+
+
+def check_encodable(text: str) -> None:
+    """A form's own check of text knows of null characters only."""
+    if clean_text(text) != text.replace("\x00", "\ufffd"):
+        raise ValidationError("Lone surrogates are not allowed.")
 
 
 class MomentField(IsoDateTimeField):  # type: ignore[misc]
@@ -139,13 +147,15 @@ class PriorityFilter(django_filters.Filter):  # type: ignore[misc]
 
 
 class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """``status``, ``job_type`` and ``job_id`` may be repeated."""
+    """``status``, ``job_type`` and ``job_id`` may be repeated, nothing else."""
 
     organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
     status = SeveralFilter(label="Status", parse=_status, widget=forms.SelectMultiple(choices=Status.choices))
     job_type = SeveralFilter(label="Job type", parse=_plain, widget=OneLineWidget, help_text="Its name.")
     priority = PriorityFilter(label="Priority")
-    owner = django_filters.CharFilter(label="Owner", field_name="owner_name", help_text="A user name.")
+    owner = django_filters.CharFilter(
+        label="Owner", field_name="owner_name", validators=[check_encodable], help_text="A user name."
+    )
     job_id = JobIdsFilter(label="Job id", parse=_job_id, widget=OneLineWidget, help_text="E.g. JOB-2026-00001.")
     created_after = MomentFilter(
         label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
@@ -155,7 +165,8 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         label="Search",
         method="having",
         max_length=200,
-        help_text="A job id, or a part of the error of a job that failed.",
+        validators=[check_encodable],
+        help_text=f"A job id, or a part of the error of a job that failed, among the newest {RECENT:,} jobs.",
     )
     # The order of the ids is that of the submissions, and has an index.
     ordering = django_filters.ChoiceFilter(
@@ -180,7 +191,7 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         parsed = parse_job_id(value.strip())
         if parsed is not None:
             return rows.filter(_with_ids([parsed]))
-        return rows.filter(Q(status__in=WITH_ERRORS) & Q(error_message__icontains=value))
+        return rows.filter(status__in=WITH_ERRORS, error_message__icontains=value, pk__gt=newest_pk() - RECENT)
 
     def in_order(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
         return rows.order_by("pk" if value == "created_at" else "-pk")
@@ -190,10 +201,18 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
 
         Not django-filter's own translation, which takes a percent sign in a message for a place to fill in.
         """
-        if not self.is_valid():
-            raise serializers.ValidationError({name: list(map(str, texts)) for name, texts in self.errors.items()})
+        wrong = {} if self.is_valid() else {name: list(map(str, texts)) for name, texts in self.errors.items()}
+        wrong |= self._repeated()
+        if wrong:
+            raise serializers.ValidationError(wrong)
         rows: JobQuerySet = self.qs
         return rows
+
+    def _repeated(self) -> dict[str, list[str]]:
+        """What is given twice but has one value: to take either would be a guess."""
+        several = {name for name, item in self.base_filters.items() if isinstance(item, SeveralFilter)}
+        given = self.data.lists() if isinstance(self.data, QueryDict) else ()
+        return {name: ["Give one value."] for name, values in given if len(values) > 1 and name not in several}
 
     def is_valid(self) -> bool:
         """A filter by an organization that the user cannot know of is refused, as one that does not exist."""

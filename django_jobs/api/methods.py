@@ -23,8 +23,8 @@ from django_jobs.api.views import SUBMITTED, metrics_of
 from django_jobs.engine.control import cancel_job, retry_job
 from django_jobs.engine.history import get_job_history
 from django_jobs.engine.listing import capped_count
+from django_jobs.engine.lookup import find_among
 from django_jobs.engine.status import describe, describe_all
-from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -49,7 +49,7 @@ class MethodView(JobsView):
         """What the method does; returns the message."""
         raise NotImplementedError
 
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any, **kwargs: Any) -> Response:
         fields = _fields(request)
         refuse_unknown(fields, self.fields)
         return Response({"message": self.call(fields, request.user)})
@@ -64,11 +64,7 @@ class MethodView(JobsView):
         job_id = fields.get("job_id")
         if not job_id:
             raise ValidationError({"job_id": ["This field is required."]})
-        try:
-            found: Job = self.get_queryset().by_id(job_id)
-        except Job.DoesNotExist as error:
-            raise JobNotFound(f"There is no job {job_id!r}.") from error
-        return found
+        return find_among(self.get_queryset(), job_id, self.request.user)
 
     def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
         return super().perform_content_negotiation(request, force=True)
@@ -80,7 +76,7 @@ class MethodView(JobsView):
 class ReadingView(MethodView):
     """A method that changes nothing, so that GET will do."""
 
-    def get(self, request: Any) -> Response:
+    def get(self, request: Any, **kwargs: Any) -> Response:
         return self.post(request)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -41,12 +40,10 @@ def read_output(job: Job, user: Any) -> Download:
     reference = job.output_reference
     if not belongs_to(reference, job.organization_id, job.name):
         raise NoOutput
-    name = PurePosixPath(reference).name
     return Download(
         _open(reference),
         as_attachment=True,
-        filename=name,
-        content_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        filename=PurePosixPath(reference).name,
         headers={
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-store",

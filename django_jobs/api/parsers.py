@@ -26,7 +26,7 @@ PARSERS = (PatientJSONParser, FormParser, MultiPartParser)
 
 def check_body(request: Any) -> None:
     """Refuse what would not be read to its end: a body of more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes, which Django
-    itself asks of forms alone, and one in what is no encoding of text.
+    itself asks of forms alone, and one in what is no encoding of text, or one in which not all bytes can be read.
     """
     limit: int | None = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     length = str(request.META.get("CONTENT_LENGTH") or "0")
@@ -34,7 +34,7 @@ def check_body(request: Any) -> None:
         raise TooLarge(f"The request's body is larger than {limit} bytes.")
     encoding = request.encoding
     try:
-        "".encode(encoding or "utf-8")
-    except LookupError as error:
+        b"\xff".decode(encoding or "utf-8", "replace")  # as Django reads forms
+    except (LookupError, UnicodeError) as error:
         request.encoding = None  # so that the answer can be made
         raise UnsupportedMediaType(f"charset={encoding}") from error

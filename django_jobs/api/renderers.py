@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
 
 from django_jobs.engine import database
+from django_jobs.engine.payloads import clean_text
 from django_jobs.models import JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
@@ -20,18 +22,36 @@ class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
 
     template = "django_jobs/api/page.html"
 
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> Any:
+        """The page, in text that can be sent: forms show what was typed, which may be half a character."""
+        return clean_text(super().render(data, accepted_media_type, renderer_context))
+
+    def get_filter_form(self, data: Any, view: Any, request: Any) -> Any:
+        """The filters of a list; where they were refused, with what was typed and why, and open."""
+        if _refuses_filters(view):
+            self.filter_template = "django_jobs/api/filters.html"
+            data = {"results": []}  # so that it passes for a list
+        return super().get_filter_form(data, view, request)
+
     def get_context(self, data: Any, accepted_media_type: Any, renderer_context: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
         view = renderer_context["view"]
         is_list = getattr(view, "action", "") == "list" and isinstance(data, dict)
         rows = data.get("results", []) if is_list else [data]
         jobs = [row for row in rows if isinstance(row, dict) and parse_job_id(row.get("job_id")) is not None]
-        if is_list:
+        if _refuses_filters(view):
+            context["wrong_filters"] = context.pop("filter_form", None)
+        elif is_list:
             context["listed_jobs"] = [_row(view, job) for job in jobs]
         elif jobs:
             context["job_links"] = _links(view, jobs[0])
             context["job_buttons"] = _buttons(view, jobs[0])
         return context
+
+
+def _refuses_filters(view: Any) -> bool:
+    is_bad = view.response.status_code == status.HTTP_400_BAD_REQUEST
+    return is_bad and getattr(view, "action", "") == "list"
 
 
 def _url(view: Any, name: str, job_id: str) -> str:

@@ -63,11 +63,11 @@ def unknown_organization(name: Any) -> str:
 
 
 def organization_ids(user: Any) -> list[str]:
-    """The ids of the first organizations that the user may know of, to choose from."""
+    """The ids of the first organizations that the user may know of, to choose from; one beyond, if there are more."""
     seen = organizations_seen_by(user)
     rows = get_organization_model()._default_manager.all() if seen is None else seen
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[:ASKED]]
+    return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[: ASKED + 1]]
 
 
 def job_types_for(user: Any) -> list[JobType]:

@@ -16,7 +16,7 @@ from django_jobs.api.fields import (
     refuse_unknown,
     serializers_html,
 )
-from django_jobs.api.scope import job_types_for, organization_ids
+from django_jobs.api.scope import ASKED, job_types_for, organization_ids
 from django_jobs.engine.parameters import parameters_schema
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
@@ -38,13 +38,21 @@ class SubmissionSerializer(serializers.Serializer[Any]):
     """A submission. Its form is judged here, what it asks for by the engine."""
 
     job_type = NameField(options=_type_options, max_length=100, help_text="The name of a job type.")
-    organization = NameField(options=_organization_options, max_length=255, help_text="The id of an organization.")
+    organization = NameField(
+        options=_organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
+    )
     parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
     priority = PriorityField(required=False, allow_null=True, help_text="By default the job type's.")
     depends_on = JobIdsField(
         required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
     )
-    run_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Not before this moment (ISO 8601).")
+    # As text: an input for moments alone would drop what was typed, and the page fails when that is none.
+    run_at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        style={"base_template": "input.html", "input_type": "text"},
+        help_text="Not before this moment (ISO 8601).",
+    )
     metadata = ObjectField(
         required=False,
         allow_null=True,
@@ -58,6 +66,15 @@ class SubmissionSerializer(serializers.Serializer[Any]):
                 [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
             )
         return super().to_internal_value(data)
+
+    def __getitem__(self, key: str) -> Any:
+        """For forms: what is wrong inside a field (``parameters.template``) stands beside that field."""
+        field: Any = super().__getitem__(key)
+        errors = getattr(self, "_errors", {})  # a form that nobody has sent yet has none
+        inside = [(name, texts) for name, texts in errors.items() if name.startswith(f"{key}.")]
+        lines = [f"{name.removeprefix(f'{key}.')}: {text}" for name, texts in inside for text in texts]
+        field.errors = [*(field.errors or []), *lines]
+        return field
 
     def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
         """The engine's errors as this serializer's, so that a form shows them at its fields."""

@@ -42,6 +42,8 @@ def submit_all(items: Any, user: Any) -> list[Job]:
         jobs = submit_jobs(asked, user=user)
     except InvalidSubmission as error:
         errors = {**error.by_index, **_unknown(read, visible, error.by_index), **errors}
+        if not errors:  # none of them is wrong by itself
+            raise ValidationError(error.errors) from error
         raise ValidationError([errors.get(index, {}) for index in range(len(items))]) from error
     return jobs
 

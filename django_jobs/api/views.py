@@ -12,7 +12,8 @@ from rest_framework.viewsets import GenericViewSet
 from django_jobs.api import submitting
 from django_jobs.api.base import JobsView
 from django_jobs.api.fields import refuse_unknown
-from django_jobs.api.filters import JobFilter, JobFilterBackend
+from django_jobs.api.filter_form import FilterForm
+from django_jobs.api.filters import JobFilter
 from django_jobs.api.outputs import read_output
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.scope import jobs_seen_by, organizations_named, unknown_organization
@@ -21,10 +22,11 @@ from django_jobs.engine import socket_tickets
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import cancel_job, retry_job
 from django_jobs.engine.history import get_job_history
+from django_jobs.engine.lookup import find_among
 from django_jobs.engine.metrics import get_job_metrics
 from django_jobs.engine.retention import delete_jobs
 from django_jobs.engine.status import describe, describe_all
-from django_jobs.exceptions import InvalidSubmission, InvalidTransition, JobNotFound, PermissionDenied
+from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import TERMINAL, Status
@@ -33,7 +35,10 @@ SUBMITTED: Final = "Job submitted successfully"
 
 
 class JobScope(JobsView, GenericViewSet[Job]):
-    """The jobs that the user may know of: another tenant's is not found by any route."""
+    """The jobs that the user may know of: another tenant's is not found by any route.
+
+    Its methods take any parameters of the address, since the host's prefix may have some.
+    """
 
     lookup_field = "job_id"
     lookup_value_regex = "[^/]+"
@@ -45,11 +50,12 @@ class JobScope(JobsView, GenericViewSet[Job]):
         return jobs_seen_by(self.request.user)
 
     def get_object(self) -> Job:
-        job_id = self.kwargs["job_id"]
-        try:
-            return self.get_queryset().by_id(job_id)
-        except Job.DoesNotExist as error:
-            raise JobNotFound(f"There is no job {job_id!r}.") from error
+        return find_among(self.get_queryset(), self.kwargs["job_id"], self.request.user)
+
+    def reverse_action(self, url_name: str, *args: Any, **kwargs: Any) -> str:
+        """The address of another route, below the same prefix: that may have parameters of its own."""
+        prefix = {name: value for name, value in self.kwargs.items() if name != self.lookup_field}
+        return str(super().reverse_action(url_name, *args, **{**kwargs, "kwargs": prefix | kwargs.get("kwargs", {})}))
 
     def described(self, job: Job) -> dict[str, Any]:
         return describe(job, user=self.request.user).as_dict()
@@ -58,7 +64,7 @@ class JobScope(JobsView, GenericViewSet[Job]):
 class SubmitMixin(JobScope):
     """Taking jobs in."""
 
-    def create(self, request: Any) -> Response:
+    def create(self, request: Any, **kwargs: Any) -> Response:
         """Submit a job."""
         serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
@@ -68,7 +74,7 @@ class SubmitMixin(JobScope):
         return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
 
     @action(detail=False, methods=["post"], pagination_class=None)
-    def bulk(self, request: Any) -> Response:
+    def bulk(self, request: Any, **kwargs: Any) -> Response:
         """Submit up to 1,000 jobs, all or nothing."""
         jobs = submitting.submit_all(request.data, request.user)
         now = Job.objects.in_bulk([job.pk for job in jobs])
@@ -84,24 +90,24 @@ class SubmitMixin(JobScope):
 class ReadMixin(JobScope):
     """Telling what jobs do."""
 
-    def list(self, request: Any) -> Response:
+    def list(self, request: Any, **kwargs: Any) -> Response:
         """The jobs that you may see, newest first."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset().order_by("-pk"))) or []
         described = describe_all(page, user=request.user)
         return self.get_paginated_response([item.as_dict() for item in described])
 
-    def retrieve(self, request: Any, job_id: str) -> Response:
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
         """What a job does now."""
         return Response(self.described(self.get_object()))
 
     @action(detail=True, methods=["get"])
-    def history(self, request: Any, job_id: str) -> Response:
+    def history(self, request: Any, **kwargs: Any) -> Response:
         """What happened to a job, in order."""
         job = self.get_object()
         return Response({"job_id": job.name, "history": get_job_history(job)})
 
     @action(detail=True, methods=["get"])
-    def output(self, request: Any, job_id: str) -> Any:
+    def output(self, request: Any, **kwargs: Any) -> Any:
         """The file that the job's handler saved."""
         return read_output(self.get_object(), request.user)
 
@@ -114,7 +120,7 @@ class ControlMixin(JobScope):
     """What people do to jobs."""
 
     @action(detail=True, methods=["post"])
-    def cancel(self, request: Any, job_id: str) -> Response:
+    def cancel(self, request: Any, **kwargs: Any) -> Response:
         """Cancel a job that waits; ask one that runs to stop."""
         refuse_fields(request)
         job = cancel_job(self.get_object(), user=request.user)
@@ -122,13 +128,13 @@ class ControlMixin(JobScope):
         return Response(self.described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
 
     @action(detail=True, methods=["post"])
-    def retry(self, request: Any, job_id: str) -> Response:
+    def retry(self, request: Any, **kwargs: Any) -> Response:
         """Give a job that failed a new life, with all its retries."""
         refuse_fields(request)
         job = retry_job(self.get_object(), user=request.user)
         return Response(self.described(job))
 
-    def destroy(self, request: Any, job_id: str) -> Response:
+    def destroy(self, request: Any, **kwargs: Any) -> Response:
         """Delete a job that has ended, with its history and files."""
         job = self.get_object()
         if not get_policy().can_delete(request.user, job):
@@ -145,13 +151,13 @@ class OverviewMixin(JobScope):
     """What is not about a single job."""
 
     @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
-    def metrics(self, request: Any) -> Response:
+    def metrics(self, request: Any, **kwargs: Any) -> Response:
         """How jobs are doing: counts, depths, times, rates."""
         refuse_unknown(request.query_params, ["organization", "format"])
         return Response(metrics_of(request.query_params.get("organization"), request.user))
 
     @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
-    def socket_ticket(self, request: Any) -> Response:
+    def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
         """A ticket that opens a websocket as you, for a minute."""
         refuse_fields(request)
         body = {"ticket": socket_tickets.make_ticket(request.user), "expires_in": socket_tickets.LIFETIME_SECONDS}
@@ -161,7 +167,7 @@ class OverviewMixin(JobScope):
 class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
     """Background jobs: submit them, follow them, cancel and retry them."""
 
-    filter_backends = [JobFilterBackend]
+    filter_backends = [FilterForm]
     filterset_class = JobFilter
     pagination_class = JobsPagination
 

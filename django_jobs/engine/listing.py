@@ -19,6 +19,13 @@ MAX_LIMIT: Final = 1_000
 MAX_OFFSET: Final = 10_000
 #: Counting ends here.
 MAX_COUNT: Final = 10_000
+#: What no index serves is looked for among so many of the newest jobs, so that a look costs the same at any size.
+RECENT: Final = 100_000
+
+
+def newest_pk() -> int:
+    """The key of the newest job of all; 0 without any."""
+    return Job.objects.using(database.alias()).order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def capped_count(queryset: QuerySet[Any]) -> tuple[int, bool]:
@@ -45,12 +52,20 @@ def created_between(queryset: Jobs, after: dt.datetime | None = None, before: dt
     found first, by a dozen look-ups for each end at most.
     """
     if after is not None:
-        queryset = queryset.filter(pk__gt=_around(after - _SLACK)[0], created_at__gte=after)
+        queryset = queryset.filter(pk__gt=_around(_shifted(after, -_SLACK))[0], created_at__gte=after)
     if before is not None:
-        last = _around(before + _SLACK)[1]
+        last = _around(_shifted(before, _SLACK))[1]
         queryset = queryset.filter(created_at__lt=before)
         queryset = queryset if last is None else queryset.filter(pk__lte=last)
     return queryset
+
+
+def _shifted(moment: dt.datetime, by: dt.timedelta) -> dt.datetime:
+    """The moment so much later; at an end of time, where nothing was submitted, the moment itself."""
+    try:
+        return moment + by
+    except OverflowError:
+        return moment
 
 
 def _around(moment: dt.datetime) -> tuple[int, int | None]:

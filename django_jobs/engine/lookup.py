@@ -8,22 +8,30 @@ from django.core.exceptions import ValidationError
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
-from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.access import may_view, organizations_seen_by
 from django_jobs.engine.payloads import clean_text
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, get_organization_model
+from django_jobs.models.job import JobQuerySet
 
 
 def find_job(job_id: str | Job, user: Any = None) -> Job:
     """The job with this id, read afresh. JobNotFound when there is none, or none that ``user`` may know of."""
-    name = job_id.name if isinstance(job_id, Job) else job_id
     rows = Job.objects.using(database.alias())
-    if user is not None:
-        rows = rows.visible_to(user)
+    name = job_id.name if isinstance(job_id, Job) else job_id
+    return find_among(rows if user is None else rows.visible_to(user), name, user)
+
+
+def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
+    """The same, among rows that hold only jobs of organizations that ``user`` may know of."""
+    not_found = JobNotFound(f"There is no job {job_id!r}.")
     try:
-        return rows.by_id(name)
+        job = rows.by_id(job_id)
     except Job.DoesNotExist as error:
-        raise JobNotFound(f"There is no job {name!r}.") from error
+        raise not_found from error
+    if user is not None and not may_view(user, job):
+        raise not_found
+    return job
 
 
 def find_organization_pk(organization: Any, user: Any = None) -> Any:

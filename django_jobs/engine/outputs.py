@@ -14,6 +14,8 @@ from django.utils.text import get_valid_filename
 from django_jobs.conf import output_storage
 
 ROOT = "django_jobs"
+#: In UTF-8. File systems take 255, of which a storage may need some to make a name unique.
+MAX_NAME_BYTES = 200
 
 
 def folder(organization_pk: object, job_id: str) -> str:
@@ -22,11 +24,11 @@ def folder(organization_pk: object, job_id: str) -> str:
 
 
 def safe_basename(filename: str) -> str:
-    """The last part of a file name, in characters that every storage takes."""
+    """The last part of a file name, or its end if it is long, in characters that every storage takes."""
     name = PurePosixPath(str(filename).replace("\\", "/")).name
-    name = re.sub(r"^\.+", "", name)
+    end = name.encode(errors="replace")[-MAX_NAME_BYTES:].decode(errors="ignore")
     try:
-        return str(get_valid_filename(name[-120:]))
+        return str(get_valid_filename(re.sub(r"^\.+", "", end)))
     except SuspiciousFileOperation:  # nothing is left of it
         return "output"
 

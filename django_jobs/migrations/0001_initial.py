@@ -280,12 +280,16 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         default=django_jobs.models.job_type.default_deduplication_window,
                         help_text="Seconds in which the same work is refused; 0 switches it off.",
+                        validators=[django.core.validators.MaxValueValidator(2592000)],
                     ),
                 ),
                 (
                     "rate_limit",
                     models.PositiveIntegerField(
-                        blank=True, help_text="Submissions an organization may make.", null=True
+                        blank=True,
+                        help_text="Submissions an organization may make.",
+                        null=True,
+                        validators=[django.core.validators.MaxValueValidator(1000000)],
                     ),
                 ),
                 (
@@ -550,15 +554,23 @@ class Migration(migrations.Migration):
             model_name="job",
             index=models.Index(
                 condition=models.Q(("priority", 1), _negated=True),
-                fields=["priority", "-id", "status"],
+                fields=["priority", "-id", "status", "job_type"],
                 name="djobs_priority_newest",
             ),
         ),
         migrations.AddIndex(
             model_name="job",
             index=models.Index(
+                condition=models.Q(("priority", 1), _negated=True),
+                fields=["organization", "priority", "-id", "status"],
+                name="djobs_org_priority",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
                 condition=models.Q(("owner_name", ""), _negated=True),
-                fields=["owner_name", "-id", "status"],
+                fields=["owner_name", "-id", "status", "priority"],
                 name="djobs_owner_newest",
             ),
         ),

@@ -20,6 +20,7 @@ MARIADB_INDEXES: Final = (
     "DROP INDEX djobs_status_newest ON django_jobs_job",
     "DROP INDEX djobs_completed ON django_jobs_job",
     "DROP INDEX djobs_blocked ON django_jobs_job",
+    "DROP INDEX djobs_org_priority ON django_jobs_job",
     *(
         statement
         for name, columns in (

@@ -17,7 +17,8 @@ from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, Priority, Status
 
-_JOB_ID = re.compile(r"JOB-(\d{4,})-(\d{5,19})\Z", re.ASCII)
+#: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
+_JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
 
 
 def format_job_id(pk: int, year: int) -> str:
@@ -159,15 +160,22 @@ class Job(models.Model):
                 condition=Q(status=Status.PENDING, ready_at__isnull=True),
                 name="djobs_blocked",
             ),
-            # The newest of an unusual priority.
+            # The newest of an unusual priority, of all organizations and of one.
             models.Index(
-                fields=["priority", "-id", "status"],
+                fields=["priority", "-id", "status", "job_type"],
                 condition=~Q(priority=Priority.NORMAL),
                 name="djobs_priority_newest",
             ),
+            models.Index(
+                fields=["organization", "priority", "-id", "status"],
+                condition=~Q(priority=Priority.NORMAL),
+                name="djobs_org_priority",
+            ),
             # A user's newest jobs; the name outlives the user.
             models.Index(
-                fields=["owner_name", "-id", "status"], condition=~Q(owner_name=""), name="djobs_owner_newest"
+                fields=["owner_name", "-id", "status", "priority"],
+                condition=~Q(owner_name=""),
+                name="djobs_owner_newest",
             ),
             # Dead letters of one type in groups of like errors.
             models.Index(

@@ -12,6 +12,8 @@ from django_jobs.models.fields import PriorityField
 from django_jobs.statuses import Priority
 
 MAX_SECONDS = 30 * 24 * 3600
+#: A submission walks past so many entries of an index.
+MAX_RATE = 1_000_000
 
 
 def default_timeout() -> int:
@@ -61,9 +63,16 @@ class JobType(models.Model):
     is_paused = models.BooleanField(default=False, help_text="On: submissions wait and nothing starts.")
     requires_permission = models.CharField(max_length=200, blank=True, help_text="app_label.codename, or blank.")
     deduplication_window = models.PositiveIntegerField(
-        default=default_deduplication_window, help_text="Seconds in which the same work is refused; 0 switches it off."
+        default=default_deduplication_window,
+        validators=[MaxValueValidator(MAX_SECONDS)],
+        help_text="Seconds in which the same work is refused; 0 switches it off.",
     )
-    rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Submissions an organization may make.")
+    rate_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MAX_RATE)],
+        help_text="Submissions an organization may make.",
+    )
     rate_limit_window = models.PositiveIntegerField(
         default=60, validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)], help_text="In that many seconds."
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rest_framework.test import APIClient
 
+from django_jobs.engine import insertion
+from django_jobs.engine.targets import TargetsChanged
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker
@@ -69,6 +72,14 @@ def test_the_errors_of_many_are_a_list_as_long_as_the_body(client: APIClient, bo
 )
 def test_what_is_no_list_of_at_most_a_thousand_is_refused(client: APIClient, content: Any) -> None:
     answer = client.post("/api/jobs/bulk/", content, "json")
+    assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
+
+
+def test_a_refusal_of_them_all_is_told_as_such(
+    client: APIClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(insertion, "insert_all", Mock(side_effect=TargetsChanged))
+    answer = client.post("/api/jobs/bulk/", [body, body], "json")
     assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from django.urls import resolve
 from rest_framework.test import APIClient
 
+from django_jobs.api import urls
+from django_jobs.api.methods import METHODS
 from django_jobs.testing import run_jobs
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
@@ -70,7 +73,22 @@ def test_every_answer_of_the_page_is_as_it_is_shown(page: Path) -> None:
     assert Reader().follow(page.read_text()) == []
 
 
-def test_the_page_shows_every_route() -> None:
-    text = PAGE.read_text()
-    shown = {step.path.partition("?")[0].rsplit("/", 2)[-2] for step in steps_of(text) if isinstance(step, Exchange)}
-    assert {"jobs", "bulk", "cancel", "retry", "history", "output", "metrics", "socket-ticket", "job-types"} <= shown
+def calls_there_are() -> set[str]:
+    """``post job-cancel`` and the like, and the methods by their names. PUT is a PATCH with all fields."""
+    verbs = {"get", "post", "patch", "delete"}
+    patterns: list[Any] = urls.urlpatterns
+    routes = {f"{verb} {route.name}" for route in patterns for verb in verbs & route.callback.actions.keys()}
+    return routes | set(METHODS)
+
+
+def calls_of(page: Path) -> set[str]:
+    """Those that a page shows, with their answers."""
+    exchanges = [step for step in steps_of(page.read_text()) if isinstance(step, Exchange)]
+    named = [(exchange.method.lower(), resolve(exchange.path.partition("?")[0]).url_name) for exchange in exchanges]
+    return {str(name) if name in METHODS else f"{verb} {name}" for verb, name in named}
+
+
+@pytest.mark.parametrize("page", [PAGE, README], ids=["docs/api.md", "README.md"])
+def test_the_page_shows_every_call(page: Path) -> None:
+    assert {"post job-bulk", "patch jobtype-detail", "get_job_history"} <= calls_there_are()
+    assert calls_there_are() - calls_of(page) == set()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
 
+from django_jobs.api import filters
+from django_jobs.api.filters import JobFilter
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, start
 from tests.support.factories import make_organization, make_user
 
 LIST = "/api/jobs/"
+METHOD = "/api/method/dartwing.dartwing_core.api.jobs.list_jobs"
 
 
 @pytest.fixture
@@ -54,6 +58,15 @@ def client(broker: MemoryBroker, organization: Organization) -> APIClient:
         ({"organization": "a\x00b"}, "organization"),
         ({"owner": "\x00"}, "owner"),
         ({"search": "\x00"}, "search"),
+        ({"priority": ["High", "Low"]}, "priority"),
+        ({"organization": ["A", "B"]}, "organization"),
+        ({"owner": ["a", "a"]}, "owner"),
+        ({"search": ["a", "b"]}, "search"),
+        ({"created_after": ["2026-01-01", "2026-01-02"]}, "created_after"),
+        ({"created_before": ["2026-01-01", "2026-01-02"]}, "created_before"),
+        ({"ordering": ["created_at", "-created_at"]}, "ordering"),
+        ({"limit": ["1", "2"]}, "limit"),
+        ({"offset": ["many", "1"]}, "offset"),
         ({"search": "x" * 201}, "search"),
         ({"stauts": "Pending"}, "stauts"),
         ({"page": "2"}, "page"),
@@ -65,10 +78,43 @@ def test_bad_parameters_are_refused_by_name(client: APIClient, query: dict[str, 
     assert (answer.status_code, list(answer.json())) == (400, [field])
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
 @pytest.mark.parametrize("name", ["created_after", "created_before"])
-def test_moments_at_the_ends_of_time_are_no_servers_error(client: APIClient, name: str, moment: str) -> None:
+def test_moments_at_the_ends_of_time_are_no_servers_error(
+    client: APIClient, kind: JobType, organization: Organization, name: str, moment: str
+) -> None:
+    pending_job(kind, organization)
     assert client.get(LIST, {name: moment}).status_code in {200, 400}
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x\udfff", "\x00"], ids=ascii)
+@pytest.mark.parametrize("name", [*JobFilter.base_filters, "limit", "offset"])
+def test_text_that_no_database_takes_is_refused_by_name(client: APIClient, name: str, text: str) -> None:
+    # In a query such text cannot come; JSON has escapes for it.
+    answer = client.post(METHOD, json.dumps({name: text}), content_type="application/json")
+    assert (answer.status_code, name in answer.content.decode()) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["status", "job_type", "job_id"])
+def test_these_may_be_repeated(client: APIClient, kind: JobType, organization: Organization, name: str) -> None:
+    job = pending_job(kind, organization)
+    value = {"status": "Pending", "job_type": kind.pk, "job_id": job.name}[name]
+    assert ids(client.get(LIST, {name: [value, value]})) == [job.name]
+
+
+def test_what_is_given_twice_to_a_method_is_refused_too(client: APIClient) -> None:
+    answer = client.post(METHOD, {"priority": ["High", "Low"]}, "json")
+    assert (answer.status_code, "priority" in answer.content.decode()) == (400, True)
 
 
 def test_jobs_are_found_by_organization(broker: MemoryBroker, kind: JobType) -> None:
@@ -134,6 +180,16 @@ def test_jobs_are_found_by_a_part_of_their_error(
     job = end(raised(start(pending_job(kind, organization)), "Permanent", text="There is no such printer."))
     end(raised(start(pending_job(kind, organization)), text="another error"))
     assert ids(client.get(LIST, {"search": words})) == [job.name]
+
+
+def test_the_text_of_errors_is_looked_for_among_the_newest_jobs(
+    client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (end(raised(start(pending_job(kind, organization)), "Permanent", text="no printer")) for _ in range(2))
+    assert ids(client.get(LIST, {"search": "printer"})) == [new.name, old.name]
+    monkeypatch.setattr(filters, "RECENT", new.pk - old.pk)
+    assert ids(client.get(LIST, {"search": "printer"})) == [new.name]
+    assert ids(client.get(LIST, {"search": old.name})) == [old.name]
 
 
 def test_a_search_for_an_id_finds_the_job(client: APIClient, kind: JobType, organization: Organization) -> None:

@@ -43,6 +43,26 @@ def test_an_output_is_a_download_that_no_browser_runs_or_keeps(member: APIClient
     assert answer["Content-Length"] == str(len(CONTENT))
 
 
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("report.csv", "text/csv"),
+        ("report.csv.gz", "application/gzip"),
+        ("report.tar.xz", "application/x-xz"),
+        ("report.unheard", "application/octet-stream"),
+        ("report", "application/octet-stream"),
+    ],
+)
+def test_an_output_is_of_the_type_that_its_bytes_have(
+    member: APIClient, organization: Organization, kind: JobType, filename: str, expected: str
+) -> None:
+    answer = member.get(url_of(finished_with_file(organization, kind, filename=filename), "output"))
+    assert answer["Content-Type"] == expected
+    assert answer["Content-Disposition"] == f'attachment; filename="{filename}"'
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    answer.close()
+
+
 def test_an_output_is_sent_piece_by_piece_under_asgi(
     with_file: Job, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:

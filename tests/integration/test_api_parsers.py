@@ -38,10 +38,30 @@ def test_a_body_that_is_no_submission_is_refused(client: APIClient, content: byt
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("charset", ["zlib", "base64", "nonsense"])
-def test_a_charset_that_is_none_is_refused(client: APIClient, charset: str) -> None:
-    answer = client.post("/api/jobs/", b"{}", content_type=f"application/json; charset={charset}")
-    assert answer.status_code in {400, 415}
+@pytest.mark.parametrize("charset", ["zlib", "base64", "undefined", "idna", "punycode"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data", "x/y"]
+)
+def test_a_charset_that_is_none_is_refused(client: APIClient, kind: str, charset: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="job_type"\r\n\r\n\xff\xe9..\r\n--b--\r\n'
+    answer = client.post("/api/jobs/", body, content_type=f"{kind}; boundary=b; charset={charset}")
+    assert (answer.status_code, f"charset={charset}" in answer.json()["detail"]) == (415, True)
+
+
+def test_a_charset_that_nobody_knows_is_not_looked_at(client: APIClient) -> None:
+    answer = client.post("/api/jobs/", b"[]", content_type="application/json; charset=nonsense")
+    assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
+
+
+def test_a_charset_that_is_none_is_refused_before_anybody_is_known(broker: MemoryBroker) -> None:
+    answer = client_of().generic("GET", "/api/jobs/", content_type="x/y; charset=undefined")
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-16", "latin-1", "utf-7"])
+def test_a_charset_of_text_is_read(client: APIClient, charset: str) -> None:
+    answer = client.post("/api/jobs/", "[]".encode(charset), content_type=f"application/json; charset={charset}")
+    assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])

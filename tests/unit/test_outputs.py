@@ -42,8 +42,22 @@ def test_a_file_name_keeps_only_what_every_storage_takes(filename: str, expected
 
 def test_a_long_file_name_keeps_its_end() -> None:
     name = safe_basename("x" * 500 + ".pdf")
-    assert len(name) == 120
-    assert name.endswith(".pdf")
+    assert len(name) == 200
+    assert name.endswith("x.pdf")
+
+
+@pytest.mark.parametrize("character", ["\u00e9", "\u540d", "\U0001d4b3"], ids=["two bytes", "three", "four"])
+def test_a_long_file_name_is_cut_between_characters_to_what_every_file_system_takes(character: str) -> None:
+    name = safe_basename(character * 150 + ".xlsx")
+    assert 195 < len(name.encode()) <= 200
+    assert name.endswith(f"{character}.xlsx")
+    assert set(name) <= set(f"{character}.xlsx")
+
+
+def test_a_file_of_a_long_name_is_saved_on_disk(settings: Any, tmp_path: Any) -> None:
+    on_disk = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}}
+    settings.STORAGES = {**settings.STORAGES, "default": on_disk}
+    assert save(7, JOB_ID, "名" * 100 + ".xlsx", b"").endswith("名.xlsx")
 
 
 @given(st.text())
