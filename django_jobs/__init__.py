@@ -82,6 +82,31 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    except Exception as error:
+        if type(error).__name__ != "AppRegistryNotReady":  # by its name: Django need not be imported for it
+            raise
+        if name[0].isupper():
+            raise type(error)(
+                f"django_jobs.{name} can be imported once the apps are ready: not in an apps.py or __init__.py, but in "
+                "a module that those do not import, in AppConfig.ready(), or under `if TYPE_CHECKING:` for a type."
+            ) from error
+        return _early(name)
+
+
+def _early(name: str) -> Any:
+    """A function in the place of one that cannot be imported before the apps are ready; it looks when it is called."""
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module(_HOMES[name]), name)(*args, **kwargs)
+
+    async def async_stand_in(*args: Any, **kwargs: Any) -> Any:
+        return await getattr(import_module(_HOMES[name]), name)(*args, **kwargs)
+
+    function = async_stand_in if _HOMES[name].endswith(".asynchronous") else stand_in
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"See {_HOMES[name]}.{name}; this was imported before the apps were ready."
+    return function

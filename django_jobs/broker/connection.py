@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import django_rq
+from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
@@ -31,8 +32,18 @@ def queue_names() -> list[str]:
 
 
 def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
-    """A new client with its own pool: no call takes longer than connecting and ``answer_seconds``."""
-    client: Redis = django_rq.get_connection(queue_name(Priority.NORMAL))
+    """A new client with its own pool: no call takes longer than connecting and ``answer_seconds``.
+
+    Raises ImproperlyConfigured when RQ_QUEUES does not say where Redis is.
+    """
+    name = queue_name(Priority.NORMAL)
+    try:
+        client: Redis = django_rq.get_connection(name)
+    except (KeyError, ValueError) as error:  # whose text may hold a part of the password
+        raise ImproperlyConfigured(
+            f"RQ_QUEUES[{name!r}] leads to no Redis ({type(error).__name__}). Write its URL as redis://host:6379/0, "
+            "rediss://… or unix://…, with what is special in a password percent-encoded."
+        ) from error
     client.connection_pool.connection_kwargs.update(
         socket_timeout=answer_seconds,
         socket_connect_timeout=CONNECT_SECONDS,

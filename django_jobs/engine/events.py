@@ -6,6 +6,7 @@ Where nobody listens, telling costs no statement and next to no time.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,8 @@ _SIGNALS: Final[dict[str, Signal]] = {
     Status.RUNNING: signals.job_started,
     **dict.fromkeys(TERMINAL, signals.job_finished),
 }
+#: What a terminal or a reader of lines takes for more than text.
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Called with each new job before its commit; for :mod:`django_jobs.testing`.
 watchers: Final[list[Callable[[Job], object]]] = []
 
@@ -104,8 +107,8 @@ def _log_submitted(jobs: Sequence[Job]) -> None:
             "job_id=%s event=submitted job_type=%s organization=%s owner=%s",
             job.name,
             job.job_type_id,
-            job.organization_name,
-            job.owner_name or "system",
+            _on_one_line(job.organization_name),
+            _on_one_line(job.owner_name or "system"),
             extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
         )
 
@@ -119,13 +122,20 @@ def _log(moved: Sequence[Moved]) -> None:
             item.job_id,
             event,
             item.job_type,
-            item.organization_name,
+            _on_one_line(item.organization_name),
             item.attempt,
             item.from_status,
-            item.worker_name or item.actor,
-            item.message,
+            _on_one_line(item.worker_name or item.actor),
+            _on_one_line(item.message),
             extra=fields(item.job_id, item.job_type, item.organization_name, item.attempt, event),
         )
+
+
+def _on_one_line(text: str) -> str:
+    """The text with its line breaks escaped, so that no error's words look like another event."""
+    if text.isprintable():
+        return text
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def fields(job_id: str, job_type: str, organization: str, attempt: int, event: str) -> dict[str, object]:

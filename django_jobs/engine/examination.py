@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.db.models import Count
+from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
@@ -65,6 +67,9 @@ def _examine_broker(mine: str) -> Iterator[Finding]:
             text = f"{error}. Start Redis, or correct the URL in RQ_QUEUES; until then jobs stay Pending."
             yield Finding(level=PROBLEM, subject="broker", text=text)
             return
+        except ImproperlyConfigured as error:
+            yield Finding(level=PROBLEM, subject="broker", text=str(error))
+            return
 
 
 def _reachable() -> Finding:
@@ -103,12 +108,27 @@ def _foreign() -> Finding:
 
 
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
-    for name in jobs_settings.QUEUES.values():
-        count = sum(name in worker.queues.split(",") for worker in workers)
-        text = f"worker processes: {count}."
-        if not count:
+    names = list(jobs_settings.QUEUES.values())
+    plain = _plain_workers(names)
+    for name in names:
+        subject = f"queue {name}"
+        if count := sum(name in worker.queues.split(",") for worker in workers):
+            yield Finding(level=OK, subject=subject, text=f"worker processes: {count}.")
+        elif plain.get(name):
+            text = f"served by plain rqworkers: {plain[name]} in RQ's list. They are for a trial; run `jobs_worker`."
+            yield Finding(level=WARNING, subject=subject, text=text)
+        else:
             text = f"no live worker takes its jobs. Start `manage.py jobs_worker`, or one with `--queues {name}`."
-        yield Finding(level=OK if count else PROBLEM, subject=f"queue {name}", text=text)
+            yield Finding(level=PROBLEM, subject=subject, text=text)
+
+
+def _plain_workers(queues: list[str]) -> dict[str, int]:
+    """How many workers of RQ's own take from each queue; none where the broker cannot be asked."""
+    try:
+        found: dict[str, int] = import_string("django_jobs.broker.plain_workers.count_by_queue")(queues)
+    except ImproperlyConfigured:
+        return {}
+    return found
 
 
 def _examine_scheduler(found: Leader) -> Finding:

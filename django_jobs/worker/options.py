@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection, Iterable
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +26,18 @@ class WorkerOptions:
     def from_json(cls, text: str) -> WorkerOptions:
         values = json.loads(text)
         return cls(**{**values, "queues": tuple(values["queues"])})
+
+
+def parse_queues(words: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """The names in ``words``, each once, in their order; a word may hold several with commas between them.
+
+    Raises ValueError for a name that is not among the ``known``: nobody puts anything into such a queue.
+    """
+    words = list(words)
+    names = dict.fromkeys(name for word in words for name in word.replace(",", " ").split())
+    for name in names:
+        if name not in known:
+            raise ValueError(f"There is no queue {name!r}. DJANGO_JOBS['QUEUES'] has {', '.join(known)}.")
+    if words and not names:
+        raise ValueError(f"It names no queue. DJANGO_JOBS['QUEUES'] has {', '.join(known)}.")
+    return tuple(names)

@@ -45,7 +45,12 @@ class Service:
 
 
 def describe_exit(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal, of which Python names the first and the last
+        return f"was ended by signal {-code}"
 
 
 def log_tail(log: Path) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from django.utils import timezone
+from rq import SimpleWorker
 
 from django_jobs import submit_job
+from django_jobs.broker import connection
 from django_jobs.engine import announcements, examination
 from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.engine.reconciliation import check_broker, installation_id
@@ -110,6 +113,35 @@ def test_each_queue_needs_a_live_worker(sound: None) -> None:
     found = findings()
     assert found["queue jobs-normal"] == "OK"
     assert found["queue jobs-low"] == "PROBLEM"
+
+
+def register(name: str, *queues: str) -> None:
+    """A worker in RQ's own list, as ``rqworker`` puts itself there."""
+    with connection.connect() as client:
+        worker: Any = SimpleWorker(list(queues), name=name, connection=client)
+        worker.register_birth()
+
+
+def test_a_queue_that_a_plain_rqworker_takes_from_is_served(sound: None) -> None:
+    announcements.withdraw("worker-1")
+    register("0b54e2f64ab14a2d9e3f1c8f0f6d8a7e", *QUEUES[:2])
+    found = {finding.subject: finding for finding in examination.examine()}
+    assert [found[f"queue {name}"].level for name in QUEUES] == ["WARNING", "WARNING", "PROBLEM", "PROBLEM"]
+    assert "plain rqworkers: 1" in found["queue jobs-high"].text
+
+
+def test_our_own_workers_are_no_plain_ones(sound: None) -> None:
+    announcements.withdraw("worker-1")
+    register("web1-31066-8172e863", *QUEUES)
+    assert findings()["queue jobs-low"] == "PROBLEM"
+
+
+def test_a_worker_that_rq_has_forgotten_serves_nothing(sound: None, broker: redis.Redis) -> None:
+    announcements.withdraw("worker-1")
+    register("somebody", *QUEUES)
+    broker.delete("rq:worker:somebody")
+    assert findings()["queue jobs-low"] == "PROBLEM"
+    assert broker.sismember("rq:workers", "rq:worker:somebody")
 
 
 def test_a_scheduler_that_fell_silent_is_a_problem(sound: None) -> None:

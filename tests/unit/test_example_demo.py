@@ -10,6 +10,7 @@ import pytest
 from example_project.demo.services import (
     DemoError,
     Service,
+    describe_exit,
     embedded_valkey,
     require_free_port,
     require_packages,
@@ -54,3 +55,15 @@ def test_a_service_is_stopped_when_its_block_ends() -> None:
         sleeper.check()
     with pytest.raises(DemoError, match="was ended by SIGTERM"):
         sleeper.check()
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (3, "ended with exit code 3"),
+        (-9, "was ended by SIGKILL"),
+        (-40, "was ended by signal 40"),
+    ],
+)
+def test_an_exit_is_told_also_for_signals_without_a_name(code: int, expected: str) -> None:
+    assert describe_exit(code) == expected

@@ -38,6 +38,56 @@ def test_every_public_name_leads_somewhere(name: str) -> None:
     assert getattr(django_jobs, name) is not None
 
 
+CONFIGURED = """
+import django, inspect
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django_jobs"], USE_TZ=True,
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in django_jobs.__all__ if name not in {"AccessPolicy", "JobStatus"}])
+def test_every_function_can_be_imported_before_the_apps_are_ready(name: str) -> None:
+    code = f"""{CONFIGURED}
+from django_jobs import {name} as early
+django.setup()
+from django_jobs import {name} as real
+print(early.__name__ == real.__name__, bool(early.__doc__), real.__module__.startswith("django_jobs."))
+print(inspect.iscoroutinefunction(early) == inspect.iscoroutinefunction(real))
+"""
+    assert "False" not in python(code)
+
+
+def test_what_was_imported_before_the_apps_were_ready_does_its_work_afterwards() -> None:
+    code = f"""{CONFIGURED}
+import asyncio
+from django_jobs import aget_job_status, get_organization_model
+django.setup()
+from django_jobs.exceptions import JobNotFound
+from django_jobs.models import Organization
+from django_jobs.engine import asynchronous
+asynchronous.aget_job_status = lambda job_id: asyncio.sleep(0, job_id)
+print(get_organization_model() is Organization, asyncio.run(aget_job_status("JOB-1")))
+"""
+    assert python(code) == "True JOB-1"
+
+
+@pytest.mark.parametrize("name", ["AccessPolicy", "JobStatus"])
+def test_a_class_that_needs_the_apps_says_where_it_can_be_had(name: str) -> None:
+    code = f"""{CONFIGURED}
+from django.core.exceptions import AppRegistryNotReady
+try:
+    from django_jobs import {name}
+except AppRegistryNotReady as error:
+    print(error)
+django.setup()
+from django_jobs import {name}
+"""
+    assert f"django_jobs.{name} can be imported once" in python(code)
+
+
 def test_another_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'submit_jbo'"):
         _ = django_jobs.submit_jbo

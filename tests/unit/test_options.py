@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.options import WorkerOptions, parse_queues
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,28 @@ from django_jobs.worker.options import WorkerOptions
 )
 def test_options_survive_the_way_through_json(options: WorkerOptions) -> None:
     assert WorkerOptions.from_json(options.to_json()) == options
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ()),
+        (["low"], ("low",)),
+        (["low", "high"], ("low", "high")),
+        (["low,high"], ("low", "high")),
+        (["low, high", "critical,"], ("low", "high", "critical")),
+        (["low", "low"], ("low",)),
+    ],
+)
+def test_queues_are_told_apart_by_spaces_and_commas(words: list[str], expected: tuple[str, ...]) -> None:
+    assert parse_queues(words, ["critical", "high", "low"]) == expected
+
+
+def test_a_queue_that_is_none_of_ours_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"no queue 'nonsense'.* critical, low"):
+        parse_queues(["low,nonsense"], ["critical", "low"])
+
+
+def test_commas_alone_name_no_queue() -> None:
+    with pytest.raises(ValueError, match="names no queue"):
+        parse_queues([","], ["low"])

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_jobs.engine.inspection import has_jobs
 from django_jobs.engine.retention import Pruner
 from django_jobs.engine.tenancy import organization_pks
+from django_jobs.management.boot import told_plainly
 
 MAX_DAYS = 36_500
 
@@ -25,6 +26,10 @@ class Command(BaseCommand):
         days, organization = options["days"], options["organization"]
         if days is not None and not 0 <= days <= MAX_DAYS:
             raise CommandError(f"--days must be between 0 and {MAX_DAYS}.")
+        with told_plainly():
+            self._prune(days, organization)
+
+    def _prune(self, days: float | None, organization: str | None) -> None:
         pks: list[Any] = [None] if organization is None else organization_pks(organization)
         if not pks:
             raise CommandError(f"There is no organization {organization!r}, and no job that remembers it.")

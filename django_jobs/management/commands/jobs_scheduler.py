@@ -8,14 +8,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from django_jobs.engine import courier
+from django_jobs.engine import courier, logs
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.management.boot import await_database
 
 
 class Command(BaseCommand):
     help = "Runs the scheduler alone, for setups whose workers run with --no-scheduler."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        await_database(self.stderr)
+        logs.install()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from django.db import Error
 
 from django_jobs.engine import database
 from django_jobs.engine.inspection import RECENT, Snapshot, snapshot
+from django_jobs.management.boot import told_plainly
 
 PAUSE_SECONDS = 2.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
@@ -21,16 +23,24 @@ class Command(BaseCommand):
         parser.add_argument("--watch", action="store_true", help="Show it again every two seconds, until Ctrl+C.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["watch"]:
-            self.stdout.write("\n".join(describe(snapshot())))
-            return
+        try:
+            with told_plainly():
+                self._watch() if options["watch"] else self._show("\n".join(describe(snapshot())))
+        except BrokenPipeError:  # as when `head` has seen enough
+            # What the stream still holds would fail again when the interpreter closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+
+    def _watch(self) -> None:
         try:
             while True:
-                self.stdout.write((CLEAR_SCREEN if self.stdout.isatty() else "") + look())
-                self.stdout.flush()
+                self._show((CLEAR_SCREEN if self.stdout.isatty() else "") + look())
                 time.sleep(PAUSE_SECONDS)
         except KeyboardInterrupt:
-            self.stdout.write("")
+            self._show("")
+
+    def _show(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
 
 
 def look() -> str:

@@ -4,10 +4,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.worker.options import WorkerOptions
+from django_jobs.management.boot import await_database, told_plainly
+from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
+
+#: More would be a slip of the finger.
+MAX_PROCESSES = MAX_THREADS = 1_000
 
 
 class Command(BaseCommand):
@@ -18,30 +23,43 @@ class Command(BaseCommand):
         parser.add_argument(
             "--threads", type=int, default=1, metavar="N", help="Jobs at once in each, for handlers that wait (1)."
         )
-        parser.add_argument("--queues", nargs="+", default=[], metavar="QUEUE", help="Only these queues, in order.")
+        parser.add_argument("--queues", nargs="+", default=[], metavar="QUEUE", help="Only these, in order.")
         parser.add_argument("--burst", action="store_true", help="Leave when there is nothing to do.")
         parser.add_argument("--no-scheduler", action="store_true", help="Do not run the scheduler here.")
         parser.add_argument("--max-jobs", type=int, metavar="N", help="Replace a child after N jobs.")
         parser.add_argument("--reload", action="store_true", help="Start anew when source files change.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in ("processes", "threads", "max_jobs"):
-            if options[name] is not None and options[name] < 1:
-                raise CommandError(f"--{name.replace('_', '-')} must be at least 1.")
+        wanted = WorkerOptions(
+            processes=between("--processes", options["processes"], MAX_PROCESSES),
+            threads=between("--threads", options["threads"], MAX_THREADS),
+            queues=queues(options["queues"]),
+            burst=options["burst"],
+            scheduler=not options["no_scheduler"],
+            max_jobs=options["max_jobs"],
+            reload=options["reload"],
+        )
+        if wanted.max_jobs is not None and wanted.max_jobs < 1:
+            raise CommandError("--max-jobs must be at least 1.")
+        await_database(self.stderr)
         try:
-            check_broker()
+            with told_plainly():
+                check_broker()
         except ForeignBroker as error:
             raise CommandError(str(error)) from error
         except BrokerUnavailable as error:
             self.stderr.write(f"{error}; the workers go on trying.")
-        Supervisor(
-            WorkerOptions(
-                processes=options["processes"],
-                threads=options["threads"],
-                queues=tuple(options["queues"]),
-                burst=options["burst"],
-                scheduler=not options["no_scheduler"],
-                max_jobs=options["max_jobs"],
-                reload=options["reload"],
-            )
-        ).run()
+        Supervisor(wanted).run()
+
+
+def between(option: str, number: int, most: int) -> int:
+    if not 1 <= number <= most:
+        raise CommandError(f"{option} must be between 1 and {most:,}.")
+    return number
+
+
+def queues(words: list[str]) -> tuple[str, ...]:
+    try:
+        return parse_queues(words, list(jobs_settings.QUEUES.values()))
+    except ValueError as error:
+        raise CommandError(f"--queues: {error}") from error

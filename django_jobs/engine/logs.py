@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
+from typing import Final
 
 from django_jobs.engine.execution import current_job
 
+_EVENT: Final = re.compile(r"(?:^|\s)event=(\w+)")
+
 
 class JobFields(logging.Filter):
-    """Gives each record ``job_id``, ``job_type``, ``organization``, ``attempt`` and ``event``, where it has none."""
+    """Gives each record ``job_id``, ``job_type``, ``organization``, ``attempt`` and ``event``, where it has none.
+
+    ``event`` is for our own records, and in their text.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         claimed = current_job.get()
@@ -17,11 +24,17 @@ class JobFields(logging.Filter):
             "job_type": claimed.job_type if claimed else "",
             "organization": claimed.organization_name if claimed else "",
             "attempt": claimed.attempt if claimed else 0,
-            "event": "",
         }
         for name, value in values.items():
             record.__dict__.setdefault(name, value)
+        if "event" not in record.__dict__:
+            record.__dict__["event"] = _event_of(record)
         return True
+
+
+def _event_of(record: logging.LogRecord) -> str:
+    found = _EVENT.search(record.getMessage()) if record.name.partition(".")[0] == "django_jobs" else None
+    return found[1] if found else ""
 
 
 def install() -> None:

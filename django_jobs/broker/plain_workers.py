@@ -1,0 +1,40 @@
+"""Plain ``rqworker`` processes, which our own table of workers does not know."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+import redis
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from django_jobs.broker import connection
+
+#: How our own children are called, which RQ lists too: host, the supervisor's process id, eight hexadecimal digits.
+_OURS: Final = re.compile(r".*-\d+-[0-9a-f]{8}\Z")
+
+
+def count_by_queue(queues: Iterable[str]) -> Counter[str]:
+    """How many plain workers RQ lists for each of these queues; none where Redis does not answer.
+
+    RQ lists one that was killed for some minutes more. Only reads: what is stale in RQ's lists is left there.
+    """
+    try:
+        return _count(list(queues))
+    except (redis.RedisError, OSError):
+        return Counter()
+
+
+def _count(queues: list[str]) -> Counter[str]:
+    client = connection.shared()
+    with client.pipeline(transaction=False) as pipeline:
+        for queue in queues:
+            pipeline.smembers(WORKERS_BY_QUEUE_KEY % queue)
+        listed = dict(zip(queues, pipeline.execute(), strict=True))
+        keys = sorted({key for found in listed.values() for key in found if not _OURS.match(key.decode())})
+        for key in keys:
+            pipeline.exists(key)
+        alive = {key for key, exists in zip(keys, pipeline.execute(), strict=True) if exists}
+    return Counter({queue: len(alive & found) for queue, found in listed.items()})

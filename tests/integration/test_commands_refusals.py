@@ -1,0 +1,147 @@
+"""What commands say when they cannot do their work: plainly, with what to do, and without a traceback."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, ProgrammingError
+
+from django_jobs.broker import connection
+from django_jobs.engine import database, logs, retention
+from django_jobs.engine.ports import use_broker
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.management import boot
+from django_jobs.management.commands import jobs_status
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.supervisor import Supervisor
+from tests.support.commands import run
+
+MISSING = ProgrammingError('relation "django_jobs_job" does not exist\nLINE 1: SELECT')
+MIGRATE = r"cannot be used \(ProgrammingError: relation .*exist\)\. Is it running, and has `manage.py migrate` been run"
+
+
+@pytest.fixture(autouse=True)
+def real_broker(redis_client: redis.Redis) -> Iterator[None]:
+    use_broker(None)
+    connection.shared.cache_clear()
+    yield
+    use_broker(None)
+    connection.shared.cache_clear()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerOptions]:
+    """What workers were started; none is."""
+    found: list[WorkerOptions] = []
+    monkeypatch.setattr(Supervisor, "run", lambda self: found.append(self.options))
+    return found
+
+
+def failing(error: BaseException) -> Callable[..., Any]:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler", "jobs_status", "jobs_prune"])
+def test_a_database_without_tables_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str
+) -> None:
+    monkeypatch.setattr(boot, "installation_id", failing(MISSING))
+    monkeypatch.setattr(jobs_status, "snapshot", failing(MISSING))
+    monkeypatch.setattr(retention.Pruner, "prune_batch", failing(MISSING))
+    with pytest.raises(CommandError, match=MIGRATE):
+        run(command)
+    assert started == []
+
+
+def test_a_worker_waits_for_its_database(monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]) -> None:
+    answers = iter([OperationalError("no route\nto host"), OperationalError("starting up"), None])
+
+    class Connection:
+        def ensure_connection(self) -> None:
+            error = next(answers)
+            if error is not None:
+                raise error
+
+    pauses: list[float] = []
+    real = database.connection()
+    monkeypatch.setattr(database, "connection", lambda: Connection() if len(pauses) < 2 else real)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    errors = io.StringIO()
+    call_command("jobs_worker", stderr=errors, no_color=True)
+    assert len(pauses) == 2
+    assert len(started) == 1
+    assert errors.getvalue().splitlines()[0] == (
+        "The database cannot be used (OperationalError: no route); waiting for it."
+    )
+
+
+def test_waiting_for_the_database_can_be_interrupted(
+    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
+) -> None:
+    monkeypatch.setattr(database.connection(), "ensure_connection", failing(OperationalError("away")))
+    monkeypatch.setattr("time.sleep", failing(KeyboardInterrupt()))
+    with pytest.raises(CommandError, match="Stopped while it waited"):
+        call_command("jobs_worker", stderr=io.StringIO())
+    assert started == []
+
+
+def test_a_scheduler_puts_the_jobs_into_the_log_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(logs, "install", lambda: done.append("logs"))
+    monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    run("jobs_scheduler")
+    assert done == ["logs", "run"]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "redis://:sec/ret@host:6379/0"])
+def test_a_redis_url_that_is_none_is_told(settings: Any, started: list[WorkerOptions], url: str) -> None:
+    settings.RQ_QUEUES = {name: {"URL": url} for name in settings.RQ_QUEUES}
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="Problems found"):
+        call_command("jobs_check", stdout=out, no_color=True)
+    assert "PROBLEM  broker: RQ_QUEUES['jobs-normal'] leads to no Redis" in out.getvalue()
+    for command in ("jobs_worker", "jobs_status"):
+        with pytest.raises(CommandError, match=r"RQ_QUEUES\['jobs-normal'\] leads to no Redis") as caught:
+            run(command)
+        assert "sec" not in str(caught.value)
+    assert started == []
+
+
+@pytest.mark.parametrize("arguments", [["--watch"], []])
+def test_a_reader_of_the_status_who_leaves_ends_it_quietly(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stream:  # noqa: PTH123  (a descriptor; leaving flushes, as the interpreter's end does)
+        call_command("jobs_status", *arguments, stdout=stream)
+        stream.write("more")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--queues", "nonsense"], "no queue 'nonsense'.* jobs-critical, jobs-high, jobs-normal, jobs-low"),
+        (["--threads", "99999999"], "--threads must be between 1 and 1,000"),
+        (["--threads", "0"], "--threads must be between 1 and 1,000"),
+        (["--processes", "5000"], "--processes must be between 1 and 1,000"),
+        (["--max-jobs", "0"], "--max-jobs must be at least 1"),
+    ],
+)
+def test_a_worker_refuses_what_makes_no_sense(started: list[WorkerOptions], arguments: list[str], reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        run("jobs_worker", *arguments)
+    assert started == []
+
+
+def test_a_worker_takes_queues_with_commas(started: list[WorkerOptions]) -> None:
+    run("jobs_worker", "--queues", "jobs-low,jobs-high")
+    assert [options.queues for options in started] == [("jobs-low", "jobs-high")]

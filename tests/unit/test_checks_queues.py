@@ -1,0 +1,59 @@
+"""The system check that one Redis database serves all four queues, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.checks import check_one_redis
+
+URL = "redis://:secret@127.0.0.1:6379/1"
+
+
+def told(settings: Any, *configs: dict[str, Any]) -> list[str]:
+    """The names of the queues that are said to be elsewhere, when the others are as the first."""
+    names = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
+    last = configs[-1]
+    settings.RQ_QUEUES = dict(zip(names, [configs[0]] * 3 + [last], strict=True))
+    messages = check_one_redis()
+    assert all("secret" not in str(message) for message in messages)
+    assert all(message.id == "django_jobs.W012" for message in messages)
+    return [name for name in names for message in messages if f"'{name}'" in message.msg]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"URL": URL},
+        {"URL": "redis://127.0.0.1/1"},
+        {"URL": "redis://localhost:6379/?db=1"},
+        {"URL": "redis://127.0.0.1:6379", "DB": 1},
+        {"HOST": "127.0.0.1", "PORT": 6379, "DB": 1},
+        {"HOST": "localhost", "PORT": "6379", "DB": "1", "DEFAULT_TIMEOUT": 60},
+    ],
+)
+def test_one_redis_database_is_fine_however_it_is_written(settings: Any, other: dict[str, Any]) -> None:
+    assert told(settings, {"URL": URL}, other) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"URL": "redis://127.0.0.1:6379/2"},
+        {"URL": "redis://127.0.0.1:6380/1"},
+        {"URL": "redis://cache/1"},
+        {"URL": "unix:///run/redis.sock?db=1"},
+        {"HOST": "127.0.0.1", "PORT": 6379},
+        {"UNIX_SOCKET_PATH": "/run/redis.sock", "DB": 1},
+        {"SENTINELS": [("a", 26379)], "MASTER_NAME": "m", "DB": 1},
+        {"URL": "redis://127.0.0.1:none/1"},
+    ],
+)
+def test_a_queue_in_another_redis_database_is_told(settings: Any, other: dict[str, Any]) -> None:
+    assert told(settings, {"URL": URL}, other) == ["jobs-normal", "jobs-low"]
+
+
+def test_a_queue_that_is_missing_is_another_checks_affair(settings: Any) -> None:
+    settings.RQ_QUEUES = {"jobs-normal": {"URL": URL}}
+    assert check_one_redis() == []
