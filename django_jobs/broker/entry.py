@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rq import get_current_job
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import courier, dispatch, leases, progress
+from django_jobs.engine import courier, database, dispatch, leases, logs, progress
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.execution import context_for, run
 from django_jobs.engine.ports import Ticket, drain_broadcasts
-from django_jobs.engine.settle import settle
+from django_jobs.engine.settle import settle_all
 from django_jobs.exceptions import JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
+
+logger = logging.getLogger("django_jobs")
 
 
 class CheckpointRunner:
@@ -30,6 +33,8 @@ class CheckpointRunner:
         self.stopped = threading.Event()
         self.done = threading.Event()
         self._shields = 0
+        self._renewal_due = 0.0
+        self._has_complained = False
 
     def report(self, percent: int, message: str | None) -> None:
         self.board.report(self.key, percent, message)
@@ -61,19 +66,32 @@ class CheckpointRunner:
 
     def attend(self) -> None:
         """Renew the lease, write progress and look for a cancel, until the handler is done; in a thread."""
-        from django.db import connections
-
-        renewal = 0.0
         while not self.done.wait(float(jobs_settings.PROGRESS_INTERVAL)):
-            if self.board.flush():
-                self.stopped.set()
-            if time.monotonic() > renewal:
-                renewal = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
-                held = {(item.pk, item.attempt): item for item in leases.renew([self.worker_name])}
-                if self.key in held and held[self.key].cancel_seconds is not None:
-                    self.stopped.set()
-        self.board.flush()
-        connections.close_all()
+            self._persistently(self._write_progress)
+            if time.monotonic() > self._renewal_due:
+                self._persistently(self._renew)
+        self._persistently(self._write_progress)
+        database.drop_connections()
+
+    def _persistently(self, duty: Callable[[], None]) -> None:
+        """Do it, or try again the next time: while the handler runs, nobody else renews its lease."""
+        try:
+            duty()
+        except Exception as error:  # noqa: BLE001  (whatever it is, the lease must be renewed)
+            if not self._has_complained:
+                logger.warning("event=attend_failed worker=%s error=%r", self.worker_name, error)
+            self._has_complained = True
+            database.drop_connections()
+
+    def _write_progress(self) -> None:
+        if self.board.flush():
+            self.stopped.set()
+
+    def _renew(self) -> None:
+        held = {(item.pk, item.attempt): item for item in leases.renew([self.worker_name])}
+        self._renewal_due = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
+        if self.key in held and held[self.key].cancel_seconds is not None:
+            self.stopped.set()
 
     @contextlib.contextmanager
     def attended(self) -> Iterator[None]:
@@ -93,12 +111,13 @@ def run_ticket() -> None:
     if rq_job is None or ticket is None:
         return
     worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
+    logs.install()
     courier.work_in_background()  # between claim and run nobody renews the lease
     for claimed in claim([ticket], worker_name):
         runner = CheckpointRunner(claimed, worker_name)
         with runner.attended():
             ended = run(claimed, context_for(claimed, runner))
-        settle([ended], worker_name)
+        settle_all([ended], worker_name)
     dispatch.tend()
     courier.stop()
     drain_broadcasts()

@@ -78,6 +78,7 @@ class TicketWorker(SimpleWorker):
 
     def announce(self) -> None:
         """Appear in RQ's list of workers."""
+        self.calls.delete(self.key)  # the name is ours alone: an earlier try may have got there without our knowing
         self.register_birth()  # type: ignore[no-untyped-call]
         self.set_state(WorkerStatus.IDLE)
 
@@ -215,8 +216,11 @@ class TicketWorker(SimpleWorker):
 
     def put_back(self, found: Sequence[tuple[str, str]]) -> None:
         """Tickets that this worker does not want after all, to the front of their queues."""
-        for name in dict.fromkeys(queue for queue, _ in found):
-            tickets.push(self.calls, name, [ticket_id for queue, ticket_id in found if queue == name], front=True)
+        try:
+            for name in dict.fromkeys(queue for queue, _ in found):
+                tickets.push(self.calls, name, [ticket_id for queue, ticket_id in found if queue == name], front=True)
+        except (redis.RedisError, OSError) as error:  # the scheduler misses them and issues them again
+            logger.debug("event=put_back_failed error=%r", error)
 
     def run_foreign(self, queue: str, rq_job_id: str) -> None:
         """Run an RQ job that is not ours, by RQ's own means."""

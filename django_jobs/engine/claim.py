@@ -16,7 +16,7 @@ from django_jobs.engine import access, database, handlers
 from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
+from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
@@ -27,6 +27,8 @@ POLICY_FAILED_DELAY = 5.0
 MAX_VERDICTS = 10_000
 NOT_LOADABLE_SECONDS = 600
 NOT_LOADABLE_DELAY = 5.0
+#: A pause for one who met only rows in use: their tickets may be all that the broker has.
+ALL_IN_USE_SECONDS = 0.02
 _NOT_LOADABLE = "Handler not loadable"
 
 
@@ -62,24 +64,30 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
-    void. One whose row another transaction holds is pushed back too.
+    void. One whose row another transaction holds goes to the back of its queue, so that nobody waits behind it; a
+    claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer.
     """
     wanted = {ticket.pk: ticket for ticket in tickets}
     queued = _read_queued(wanted)
     count = max(1, fits([job.job_type_id for job in queued]))
     accepted, refused = _judge(queued[:count], wanted)
-    move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name)
+    turned_away = move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
-    left = [wanted[job.pk] for job in queued[count:]]
-    left += _still_queued([item for item in accepted if item.pk not in started])
-    if left:
-        _put_back(left)
-    return [item for item in accepted if item.pk in started]
+    moved = {item.pk for item in [*turned_away, *started]}
+    held = _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved])
+    _put_back(held, unwanted=[wanted[job.pk] for job in queued[count:]])
+    if held and not moved:
+        time.sleep(ALL_IN_USE_SECONDS)
+    running = {item.pk for item in started}
+    return [item for item in accepted if item.pk in running]
 
 
-def _put_back(tickets: Sequence[Ticket]) -> None:
+def _put_back(held: Sequence[Ticket], unwanted: Sequence[Ticket]) -> None:
     try:
-        get_broker().push(tickets, front=True)
+        if unwanted:
+            get_broker().push(unwanted, front=True)
+        if held:
+            get_broker().push(held)
     except BrokerUnavailable:
         return  # what was claimed beside them runs; the scheduler misses these tickets and issues them again
 
@@ -110,23 +118,22 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed
     return accepted, refused
 
 
-def _start(accepted: Sequence[Claimed], worker_name: str) -> set[int]:
-    """Move them to Running under a lease; which of them moved. Rows that another transaction holds do not."""
+def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
+    """Move them to Running under a lease. Rows that another transaction holds do not move."""
     lease = After(float(jobs_settings.LEASE_SECONDS))
     values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
     values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
     moves = [Move(pk=item.pk, to_status=Status.RUNNING, attempt=item.attempt - 1, values=values) for item in accepted]
-    moved = move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name, skip_locked=True)
-    return {item.pk for item in moved}
+    return move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name, skip_locked=True)
 
 
-def _still_queued(items: Sequence[Claimed]) -> list[Ticket]:
-    """Tickets of jobs that did not move only because somebody holds their rows."""
-    if not items:
+def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Those of the tickets whose jobs did not move only because somebody holds their rows."""
+    if not tickets:
         return []
-    rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in items], status=Status.QUEUED)
+    rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in tickets], status=Status.QUEUED)
     attempts = dict(rows.values_list("pk", "attempt"))
-    return [item.ticket for item in items if attempts.get(item.pk) == item.attempt - 1]
+    return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
 
 
 def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:

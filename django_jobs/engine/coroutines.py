@@ -10,6 +10,7 @@ from typing import Any, Final
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import connections
 
+from django_jobs.engine import database
 from django_jobs.exceptions import Interruption
 
 WATCH_SECONDS: Final = 0.25
@@ -41,7 +42,7 @@ async def _run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any
         finally:
             # The thread of its sync_to_async calls ends with the handler, and with it must its connections.
             if its_thread in SyncToAsync.context_to_thread_executor:
-                await sync_to_async(connections.close_all)()
+                await sync_to_async(database.drop_connections)()
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import datetime as dt
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import Error, InterfaceError, InternalError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
@@ -16,7 +16,14 @@ from django_jobs.conf import jobs_settings
 
 T = TypeVar("T")
 
-_LOCK_MESSAGES = ("deadlock", "database is locked", "lock wait timeout", "could not serialize", "record has changed")
+#: Deadlock, no serialization, lock timeout: PostgreSQL's states, and the numbers of MariaDB and MySQL.
+_LOST_RACES: Final = frozenset({"40P01", "40001", "55P03", 1205, 1213, 1020})
+#: PostgreSQL ended the transaction because it heard nothing of it (see :func:`in_transaction`).
+_IDLE_TOO_LONG: Final = "25P03"
+#: The server takes no writes (any more), as the old one after a switch-over.
+_READ_ONLY: Final = "25006"
+#: The host's limit for one statement was reached, on PostgreSQL, MariaDB and MySQL.
+_TOO_SLOW: Final = frozenset({"57014", 1969, 3024})
 #: MariaDB's answer to a statement that is larger than it takes; it hangs up then, but the next try would be no better.
 _TOO_LARGE = "max_allowed_packet"
 MAX_TRIES = 8
@@ -66,20 +73,33 @@ def locked(queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
 
 def is_lost_connection(error: BaseException) -> bool:
     """Whether the database went away, so that the same call may succeed later."""
-    if isinstance(error, InterfaceError) or _was_idle_too_long(error):
-        return True
-    return isinstance(error, OperationalError) and not is_lost_race(error) and _TOO_LARGE not in str(error)
+    if isinstance(error, InternalError):
+        return _code(error) in {_IDLE_TOO_LONG, _READ_ONLY}
+    if isinstance(error, OperationalError):
+        return not is_lost_race(error) and _TOO_LARGE not in str(error)
+    return isinstance(error, InterfaceError)
 
 
 def is_lost_race(error: BaseException) -> bool:
     """Whether another transaction was in the way (deadlock, lock timeout), so that a new try is right."""
-    text = str(error).lower()
-    return isinstance(error, OperationalError) and any(part in text for part in _LOCK_MESSAGES)
+    if not isinstance(error, OperationalError):
+        return False
+    # SQLite gives one code for every table and database that is locked, and only in newer Pythons.
+    return _code(error) in _LOST_RACES or "database is locked" in str(error)
 
 
-def _was_idle_too_long(error: BaseException) -> bool:
-    """Whether PostgreSQL ended the transaction because it heard nothing of it (see :func:`in_transaction`)."""
-    return isinstance(error, InternalError) and getattr(error.__cause__, "sqlstate", None) == "25P03"
+def was_too_slow(error: BaseException) -> bool:
+    """Whether the database ended a statement that took too long: it answers, and only this call has to wait."""
+    return _code(error) in _TOO_SLOW
+
+
+def _code(error: BaseException) -> str | int | None:
+    """What the database calls the error in whatever language it speaks: PostgreSQL's state, or MariaDB's number."""
+    cause = error.__cause__
+    state: str | None = getattr(cause, "sqlstate", None)
+    if state is None and cause is not None and cause.args and isinstance(cause.args[0], int):
+        return cause.args[0]
+    return state
 
 
 def in_transaction(function: Callable[[], T]) -> T:
@@ -168,16 +188,12 @@ def on_commit(function: Callable[[], object]) -> None:
 def mend_connections() -> None:
     """Close what broke in this thread, so that its next use connects anew.
 
-    Not Django's ``close_old_connections``: with the default CONN_MAX_AGE of 0 that would connect for every set.
+    Not Django's ``close_old_connections``: with the default CONN_MAX_AGE of 0 that would connect for every set. And
+    whatever failed goes, though it may answer: behind an address that moved it reaches a server that only reads.
     """
     for item in connections.all(initialized_only=True):
-        if item.in_atomic_block or item.connection is None:
-            continue
-        if item.errors_occurred:
-            if item.is_usable():
-                item.errors_occurred = False
-            else:
-                drop(item)
+        if item.errors_occurred and item.connection is not None and not item.in_atomic_block:
+            drop(item)
 
 
 def drop_connections() -> None:

@@ -6,7 +6,6 @@ pushed, because a ticket that is popped before the commit would match no row.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import logging
 import time
@@ -14,22 +13,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import Error
-from django.db.models import Sum
 
 from django_jobs.engine import backlog, database, dispatch_lock, turns
 from django_jobs.engine.load import read_load
 from django_jobs.engine.patience import Patience
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
+from django_jobs.engine.window import read_window
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import EngineLease, Job, Worker
+from django_jobs.models import EngineLease, Job
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
-MIN_WINDOW = 8
-WINDOW_CACHE_SECONDS = 0.25
-WORKER_STALE_SECONDS = 30
 FULL_SECONDS = 0.004
 #: What a broker may cost one who submits: a call that follows may still take its whole timeout.
 PATIENCE_SECONDS = 0.3
@@ -60,7 +56,7 @@ def submitted(job: Job) -> int:
         seen = patience.spend(broker.look)
         if patience.is_over():
             return 0
-        if seen.reaching(job.priority) >= window_size():
+        if read_window().room(job.priority, seen.depths) <= 0:
             _note_full(broker, job.priority)
             return 0
         moved = _queue_alone(job)
@@ -87,7 +83,7 @@ def _was_full(broker: object, priority: int) -> bool:
     """Whether the broker had no room for this priority a moment ago. Then its tickets are still to be taken, and who
     takes the last one looks again later than that moment (:data:`FULL_SECONDS` is less than a refiller's pause).
     """
-    return _full[0] is broker and priority <= _full[1] and time.monotonic() < _full[2]
+    return _full[0] is broker and priority == _full[1] and time.monotonic() < _full[2]
 
 
 def _note_full(broker: object, priority: int) -> None:
@@ -112,13 +108,22 @@ def _dispatch_below(priority: int, share: float, patience: Patience) -> int:
         seen = patience.spend(get_broker().look)
         if (
             patience.is_over()
-            or seen.reaching(priority) >= max(1.0, share * window_size())
+            or not _has_room(seen.depths, priority, share)
             or not backlog.waiting_priorities(BY_URGENCY)
         ):
             return 0
         return _dispatch(seen.rings, patience)
 
     return _quietly(go)
+
+
+def _has_room(tickets: dict[int, int], priority: int, share: float) -> bool:
+    """Whether less than this share of the window is taken, for this priority or for a lower one, which other workers
+    may serve.
+    """
+    window = read_window()
+    below = [int(other) for other in Priority if other <= priority]
+    return any(window.taken(other, tickets) < max(1.0, share * window.sizes[other]) for other in below)
 
 
 def _quietly(go: Callable[[], int]) -> int:
@@ -178,29 +183,17 @@ def push(moved: Iterable[Moved], *, front: bool = False) -> None:
 
 
 def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
-    """Queued jobs back to Pending, not to be dispatched before ``delay`` seconds from now."""
+    """Queued jobs back to Pending, not to be dispatched before ``delay`` seconds from now.
+
+    Those whose rows are in use stay Queued: the scheduler misses their tickets and issues them again.
+    """
     values = {"ready_at": After(delay), "queued_at": None}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
-    return move(moves, sources=[Status.QUEUED], actor="system")
+    return move(moves, sources=[Status.QUEUED], actor="system", skip_locked=True)
 
 
 def _ticket(item: Moved) -> Ticket:
     return Ticket(item.pk, item.year, item.attempt + 1, item.priority)
-
-
-_window: tuple[float, int] = (0.0, MIN_WINDOW)
-
-
-def window_size() -> int:
-    """How many tickets the broker should hold: what the live workers ask for; at least 8 while none is known."""
-    global _window  # noqa: PLW0603  (a process-wide cache of one number)
-    expires, size = _window
-    if time.monotonic() >= expires:
-        since = database.now() - dt.timedelta(seconds=WORKER_STALE_SECONDS)
-        rows = Worker.objects.using(database.alias()).filter(last_seen__gte=since)
-        size = max(rows.aggregate(total=Sum("window"))["total"] or 0, MIN_WINDOW)
-        _window = (time.monotonic() + WINDOW_CACHE_SECONDS, size)
-    return size
 
 
 def _dispatch_once() -> list[Moved] | None:
@@ -211,11 +204,11 @@ def _dispatch_once() -> list[Moved] | None:
         lease = dispatch_lock.look()
     if lease is None:
         return None
-    load, window = read_load(), window_size()
+    load, window = read_load(), read_window()
     moves: list[Move] = []
     cursors = dict(lease.state)
     for priority in backlog.waiting_priorities(BY_URGENCY):
-        room = load.room(priority, window)
+        room = window.room(priority, load.queued)
         if room > 0:
             moves += [_queue(item) for item in turns.pick(priority, room, load, cursors)]
     order = {item.pk: turn for turn, item in enumerate(moves)}

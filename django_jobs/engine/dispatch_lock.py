@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.models import EngineLease
 
@@ -12,6 +13,7 @@ LEASE: Final = "dispatcher"
 STUCK_SECONDS: Final = 3.0
 
 _busy_since: float | None = None
+_last_miss: float = 0.0
 
 
 def take() -> EngineLease | None:
@@ -28,14 +30,18 @@ def take() -> EngineLease | None:
 
 
 def is_stuck() -> bool:
-    """Whether somebody has held the lock at every try for seconds, as a frozen process does.
+    """Whether somebody has held the lock at every try for seconds, as a frozen process does. Asked after each miss.
+
+    Misses that lie further apart than the scheduler's tries are chance: anybody may have had the lock in between.
 
     Then others go on without it: moves are guarded, so that the worst is more tickets than the window holds.
     """
-    global _busy_since  # noqa: PLW0603
-    if _busy_since is None:
-        _busy_since = time.monotonic()
-    return time.monotonic() - _busy_since > STUCK_SECONDS
+    global _busy_since, _last_miss  # noqa: PLW0603
+    now = time.monotonic()
+    if _busy_since is None or now - _last_miss > 1 + float(jobs_settings.SCHEDULER_INTERVAL):
+        _busy_since = now
+    _last_miss = now
+    return now - _busy_since > STUCK_SECONDS
 
 
 def look() -> EngineLease | None:

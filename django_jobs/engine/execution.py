@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import logging
 import time
 import traceback
 from typing import Any
@@ -16,6 +17,8 @@ from django_jobs.engine.claim import Claimed
 from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
+
+logger = logging.getLogger("django_jobs")
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
 
@@ -39,7 +42,7 @@ def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
             value = contextvars.copy_context().run(_call, claimed, context)
         ended = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
-        ended = _ended_by(claimed, _essence(error))
+        ended = ended_by(claimed, error)
     finally:
         current_job.reset(token)
     seconds = time.monotonic() - started
@@ -62,9 +65,10 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return [leaf for leaves in nested for leaf in leaves]
 
 
-def _ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
+def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
+    """How an attempt ended that this error ended; called while it is handled."""
     try:
-        return _judged(claimed, error)
+        return _judged(claimed, _essence(error))
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
         name = type(error).__name__
         return outcomes.Raised(claimed=claimed, kind=retry.TRANSIENT, text=name, traceback=_traceback())
@@ -139,14 +143,32 @@ def _traceback() -> str:
 def _restore_connections(*, interrupted: bool) -> None:
     """A handler may leave a transaction open or a connection broken; the next job must not inherit that.
 
-    An interruption may have come in the middle of a query, after which a connection's state is unknown.
+    An interruption may have come in the middle of a query, after which a connection's state is unknown. Nothing here
+    connects, and nothing that fails here is to cost the handler's outcome: the database may be away.
     """
     for connection in connections.all(initialized_only=True):
-        if interrupted or connection.in_atomic_block or not connection.get_autocommit():
-            # Closing inside an atomic block only marks it; forget the block first.
-            connection.in_atomic_block = False
-            connection.savepoint_ids = []
-            connection.needs_rollback = False
-            connection.run_on_commit = []
-            database.drop(connection)
-    database.mend_connections()
+        try:
+            if interrupted or not _is_fit(connection):
+                _drop(connection)
+        except Exception:
+            logger.exception("event=connection_abandoned alias=%s", connection.alias)
+            connection.connection = None
+
+
+def _is_fit(connection: Any) -> bool:
+    """Whether the next job may use it as it is, or it is closed."""
+    if connection.in_atomic_block:
+        return False
+    if connection.connection is None:
+        return True
+    if not connection.autocommit:
+        return False
+    if connection.errors_occurred:
+        connection.errors_occurred = not connection.is_usable()
+    return not connection.errors_occurred
+
+
+def _drop(connection: Any) -> None:
+    # Closing inside an atomic block only marks it; forget the block first. Connecting anew forgets the rest.
+    connection.in_atomic_block = connection.closed_in_transaction = False
+    database.drop(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,6 @@ from django.db.models import Q
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, settle
 from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.transitions.moves import Moved
 from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
@@ -21,28 +21,31 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lease that a worker holds; ``cancel_seconds`` since its cancel was requested, None if it was not."""
+    """A job that runs in a worker's hands; ``cancel_seconds`` since its cancel was requested, None if it was not.
+
+    ``is_renewed`` is false where its row was in use, so that its lease is still to be renewed.
+    """
 
     pk: int
     job_id: str
     attempt: int
     worker_name: str
     cancel_seconds: float | None
+    is_renewed: bool = True
 
 
 def renew(worker_names: Collection[str]) -> list[Held]:
-    """Renew the leases of these workers' running jobs and return them. Rows in use are renewed next time."""
+    """Renew the leases of these workers' running jobs and return all of these, rows in use included."""
     if not worker_names:
         return []
 
     def store() -> list[Held]:
         now = database.now()
         rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name__in=sorted(worker_names))
-        jobs = list(
-            database.locked(rows, skip=True).only("id", "created_at", "attempt", "worker_name", "cancel_requested_at")
-        )
+        renewed = set(database.locked(rows, skip=True).values_list("pk", flat=True))
         expires = now + dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
-        Job.objects.using(database.alias()).filter(pk__in=[job.pk for job in jobs]).update(lease_expires_at=expires)
+        Job.objects.using(database.alias()).filter(pk__in=renewed).update(lease_expires_at=expires)
+        # Read again without locks: who holds a row for a while, as a handler may its own, has taken no job away.
         return [
             Held(
                 job.pk,
@@ -50,31 +53,49 @@ def renew(worker_names: Collection[str]) -> list[Held]:
                 job.attempt,
                 job.worker_name,
                 (now - job.cancel_requested_at).total_seconds() if job.cancel_requested_at else None,
+                job.pk in renewed,
             )
-            for job in jobs
+            for job in rows.only("id", "created_at", "attempt", "worker_name", "cancel_requested_at")
         ]
 
     return database.in_transaction(store)
 
 
-def release_worker(
-    worker_name: str, started: Collection[tuple[int, int]], reason: str, how: str = "lost"
-) -> list[Moved]:
-    """A worker is gone: end the attempts it had started as ``how`` says, and hand the others back.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """A worker that is gone.
 
-    ``started`` are its (job, attempt) pairs whose handlers had begun. ``how`` is ``lost`` (it died), ``timed_out``
-    (it was killed because its handler ran too long) or ``interrupted`` (an orderly end, which costs no retry).
+    ``started`` are its (job, attempt) pairs whose handlers had begun. ``how`` is ``lost`` (it died), ``timed_out`` (it
+    was killed because a handler ran too long) or ``interrupted`` (an orderly end, which costs no retry). Where it was
+    killed for one of them that is the ``culprit``, and the others are innocent.
     """
-    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name=worker_name)
-    held = list(rows.values_list("pk", "attempt"))
-    begun = [pair for pair in held if pair in set(started)]
-    waiting = [pair for pair in held if pair not in set(started)]
-    moved = settle.return_to_queue(waiting, f"Handed back before it began: {reason}", worker_name)
-    if how == "lost":
-        return moved + settle.settle_lost(begun, reason, worker_name)
-    if how == "timed_out":
-        return moved + settle.settle_timed_out(begun, worker_name)
-    return moved + settle.return_to_queue(begun, reason, worker_name)
+
+    worker_name: str
+    started: frozenset[tuple[int, int]]
+    reason: str
+    how: str = "lost"
+    culprit: tuple[int, int] | None = None
+
+
+def release_worker(loss: Loss) -> bool:
+    """End the attempts that a worker had started as its loss says, and hand the others back.
+
+    Whether nothing is left: rows in use are, and this is to be called again for them.
+    """
+    held = sorted(held_by(loss.worker_name))
+    begun = [pair for pair in held if pair in loss.started]
+    guilty = [pair for pair in begun if loss.culprit in {None, pair}]
+    waiting = [pair for pair in held if pair not in loss.started]
+    moved = settle.return_to_queue(waiting, f"Handed back before it began: {loss.reason}", loss.worker_name)
+    if loss.how == "lost":
+        moved += settle.settle_lost(guilty, loss.reason, loss.worker_name)
+    elif loss.how == "timed_out":
+        moved += settle.settle_timed_out(guilty, loss.worker_name)
+    else:
+        moved += settle.return_to_queue(guilty, loss.reason, loss.worker_name)
+    innocent = [pair for pair in begun if pair not in guilty]
+    moved += settle.return_to_queue(innocent, f"Handed back: {loss.reason} (another job)", loss.worker_name)
+    return {item.pk for item in moved} >= {pk for pk, _ in held}
 
 
 def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:
@@ -115,9 +136,22 @@ def rescue_expired() -> int:
     """Jobs whose lease ran out: their worker is lost, whatever became of it; how many there were."""
     rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING)
     expired = rows.filter(Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True))
-    lost = list(expired.order_by("pk").values_list("pk", "attempt", "worker_name")[:BATCH])
-    count = 0
-    for name in sorted({worker_name for _, _, worker_name in lost}):
-        pairs = [(pk, attempt) for pk, attempt, worker_name in lost if worker_name == name]
-        count += len(settle.settle_lost(pairs, "its lease ran out", name, actor="scheduler"))
-    return count
+    found = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
+
+    def store() -> int:
+        now = database.now()
+        lost: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for job in database.locked(Job.objects.using(database.alias()).filter(pk__in=found), skip=True):
+            # Judged again under the lock, since somebody may have renewed it meanwhile.
+            if job.status == Status.RUNNING and (job.lease_expires_at is None or job.lease_expires_at < now):
+                lost[job.worker_name].append((job.pk, job.attempt))
+        moved = [settle.settle_lost(lost[name], "its lease ran out", name, actor="scheduler") for name in sorted(lost)]
+        return sum(map(len, moved))
+
+    return database.in_transaction(store) if found else 0
+
+
+def held_by(worker_name: str) -> set[tuple[int, int]]:
+    """The attempts (job, attempt) that run in this worker's name."""
+    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name=worker_name)
+    return set(rows.values_list("pk", "attempt"))

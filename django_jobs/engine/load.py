@@ -20,10 +20,6 @@ class Load:
     queued: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     in_flight: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
 
-    def room(self, priority: int, window: int) -> int:
-        """Only tickets of the same or a higher priority take up room."""
-        return window - sum(count for queued, count in self.queued.items() if queued >= priority)
-
     def add(self, priority: int, organization_pk: Any) -> None:
         self.queued[priority] += 1
         self.in_flight[organization_pk] += 1

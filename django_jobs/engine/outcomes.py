@@ -16,6 +16,8 @@ class Outcome:
     seconds: float = 0.0
     #: time.monotonic() at the handler's start
     started: float = 0.0
+    #: What the handler reported last, percent and message, where that was not written any more.
+    unwritten: tuple[int, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,10 +43,6 @@ class Look:
     depths: dict[int, int]
     rings: int
 
-    def reaching(self, priority: int) -> int:
-        """How many tickets of this priority or a higher one wait."""
-        return sum(count for queued, count in self.depths.items() if queued >= priority)
-
 
 class Broker(Protocol):
     """A place where tickets wait. Every method raises BrokerUnavailable when it cannot be reached in time."""

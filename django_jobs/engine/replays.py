@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from django.db import Error
+from django.db import Error, IntegrityError
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, dependencies, dispatch
+from django_jobs.engine import database
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.inspection import jobs
 from django_jobs.engine.listing import capped_count
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.retention import delete_jobs
-from django_jobs.engine.transitions import NOW, Move, move
-from django_jobs.engine.transitions.lives import NEW_LIFE
+from django_jobs.engine.mass_retry import retry_dead_letters
+from django_jobs.engine.retention import delete_in_time
 from django_jobs.exceptions import PermissionDenied
-from django_jobs.models import Job, JobDependency, Replay
+from django_jobs.models import Job, Replay
 from django_jobs.models.replay import OPEN
 from django_jobs.statuses import Status
 
@@ -38,13 +38,15 @@ BATCH: Final = 100
 MEMORY_SECONDS: Final = 5.0
 #: Replays that get a turn in one tick.
 AT_ONCE: Final = 5
+#: How long a tick of the scheduler may spend on them: deleting files takes its time.
+TICK_SECONDS: Final = 0.5
 MAX_PER_MINUTE: Final = 6_000
 DEFAULT_PER_MINUTE: Final = 60
 
 NOT_PERMITTED: Final = "you may not"
 DEAD_PARENT: Final = "a job that it waits for ended without completing; retry that one first"
 CHANGED: Final = "changed meanwhile"
-KEPT: Final = "unfinished jobs wait for it, or its files could not be deleted"
+KEPT: Final = "unfinished jobs or other data need it, or its files could not be deleted"
 USER_GONE: Final = "Whoever started it is not there any more, or was deactivated."
 
 Reasons = Mapping[str, int]
@@ -119,11 +121,17 @@ def _switch(replay: Replay, states: Any, **values: Any) -> bool:
 
 
 def work_off() -> int:
-    """The next batch of each open replay, as far as its rate allows; how many jobs changed."""
+    """The next batch of each open replay, as far as its rate and TICK_SECONDS allow; how many jobs changed."""
     rows = Replay.objects.using(database.alias()).filter(state=Replay.State.RUNNING)
     # Those that have waited longest first, so that each gets its turn.
     pks = list(rows.order_by("released_until", "pk").values_list("pk", flat=True)[:AT_ONCE])
-    return sum(_take_turn(pk) for pk in pks)
+    until = time.monotonic() + TICK_SECONDS
+    count = 0
+    for pk in pks:
+        count += _take_turn(pk, until)
+        if time.monotonic() >= until:
+            break
+    return count
 
 
 def forget_old() -> int:
@@ -132,19 +140,19 @@ def forget_old() -> int:
     return Replay.objects.using(database.alias()).filter(ended_at__lt=since).delete()[0]
 
 
-def _take_turn(pk: int) -> int:
+def _take_turn(pk: int, until: float) -> int:
     try:
-        return database.in_transaction(lambda: _work(pk))
-    except Error:
-        raise
-    except Exception as error:  # the host's policy or storage
+        return database.in_transaction(lambda: _work(pk, until))
+    except Exception as error:  # the host's policy or storage, or one of its constraints
+        if isinstance(error, Error) and not isinstance(error, IntegrityError):
+            raise
         logger.warning("event=replay_failed replay=%s error=%r", pk, error, exc_info=error)
         rows = Replay.objects.using(database.alias()).filter(pk=pk, state=Replay.State.RUNNING)
         rows.update(state=Replay.State.PAUSED, note=f"Paused by an error: {type(error).__name__}.")
         return 0
 
 
-def _work(pk: int) -> int:
+def _work(pk: int, until: float) -> int:
     rows = Replay.objects.using(database.alias()).filter(pk=pk, state=Replay.State.RUNNING)
     replay = database.locked(rows, skip=True).first()
     if replay is None:
@@ -158,9 +166,9 @@ def _work(pk: int) -> int:
         _store(replay, state=Replay.State.STOPPED, note=USER_GONE, ended_at=now)
         return 0
     batch = _next(replay, user, due)
-    changed, refused = _perform(replay, user, batch) if batch else (0, {})
-    values = _progress(replay, batch, changed, refused, now)
-    if len(batch) < due:
+    handled, changed, refused = _perform(replay, user, batch, until) if batch else (batch, 0, {})
+    values = _progress(replay, handled, changed, refused, now)
+    if len(handled) == len(batch) < due:
         values |= {"state": Replay.State.DONE, "ended_at": now, "refused": _with_lost(replay, values)}
     _store(replay, **values)
     return changed
@@ -182,43 +190,28 @@ def _next(replay: Replay, user: Any, count: int) -> list[Job]:
     return list(rows.filter(pk__gt=replay.position, pk__lte=replay.last_id).order_by("pk")[:count])
 
 
-def _perform(replay: Replay, user: Any, batch: Sequence[Job]) -> tuple[int, Reasons]:
-    """How many jobs changed, and why others did not."""
-    permitted = [job for job in batch if may(replay.verb, user, job)]
-    act: Callable[[Replay, list[int]], tuple[int, Counter[str]]]
-    act = _retry if replay.verb == Replay.Verb.RETRY else _delete
-    changed, refused = act(replay, [job.pk for job in permitted])
-    refused[NOT_PERMITTED] += len(batch) - len(permitted)
-    return changed, {reason: count for reason, count in refused.items() if count}
+def _perform(replay: Replay, user: Any, batch: list[Job], until: float) -> tuple[list[Job], int, Reasons]:
+    """Those jobs whose turn came until that moment, how many changed, and why others did not."""
+    permitted = [job.pk for job in batch if may(replay.verb, user, job)]
+    if replay.verb == Replay.Verb.RETRY:
+        changed, refused = _retry(replay, permitted)
+    else:
+        changed, refused, left = _delete(permitted, until)
+        batch = [job for job in batch if not left or job.pk < left[0]]
+    refused[NOT_PERMITTED] += len({job.pk for job in batch} - set(permitted))
+    return batch, changed, {reason: count for reason, count in refused.items() if count}
 
 
 def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
-    """As ``control.retry_job`` does it to one, for many in a few statements."""
-    links = JobDependency.objects.using(database.alias()).filter(child_id__in=pks)
-    parented = set(links.values_list("child_id", flat=True))
-    held = set(links.filter(parent__status__in=dependencies.DEAD).values_list("child_id", flat=True))
-    free = [pk for pk in pks if pk not in held]
-    moved = [
-        *_give_new_life(replay, [pk for pk in free if pk not in parented], ready_at=NOW),
-        *_give_new_life(replay, [pk for pk in free if pk in parented], ready_at=None),
-    ]
-    dependencies.remind(item.pk for item in moved if item.has_children or item.pk in parented)
-    if moved:
-        database.on_commit(dispatch.wake)
-    return len(moved), Counter({DEAD_PARENT: len(held), CHANGED: len(free) - len(moved)})
+    moved, held = retry_dead_letters(pks, message=f"Retried by hand, in replay {replay.pk}", actor=replay.user_name)
+    return moved, Counter({DEAD_PARENT: held, CHANGED: len(pks) - held - moved})
 
 
-def _give_new_life(replay: Replay, pks: list[int], *, ready_at: Any) -> list[Any]:
-    values = {**NEW_LIFE, "ready_at": ready_at}
-    message = f"Retried by hand, in replay {replay.pk}"
-    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in pks]
-    return move(moves, sources=[Status.DEAD_LETTER], actor=replay.user_name)
-
-
-def _delete(_replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
-    delete_jobs(pks)
-    left = jobs().filter(pk__in=pks).count()
-    return len(pks) - left, Counter({KEPT: left})
+def _delete(pks: list[int], until: float) -> tuple[int, Counter[str], list[int]]:
+    left = delete_in_time(pks, until).left
+    reached = pks[: len(pks) - len(left)]
+    kept = jobs().filter(pk__in=reached).count()
+    return len(reached) - kept, Counter({KEPT: kept}), left
 
 
 def _progress(replay: Replay, batch: Sequence[Job], changed: int, refused: Reasons, now: dt.datetime) -> dict[str, Any]:

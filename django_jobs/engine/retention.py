@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import Any
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
 
+from django.db import DatabaseError, ProgrammingError
 from django.db.models import Q, QuerySet
 
 from django_jobs.conf import jobs_settings
@@ -16,6 +20,19 @@ from django_jobs.statuses import TERMINAL
 logger = logging.getLogger("django_jobs")
 
 BATCH = 200
+#: How long a tick of the scheduler may spend on deleting: files in an object store take their time.
+TICK_SECONDS: Final = 0.5
+#: What the database kept is tried again after so long.
+REFUSED_SECONDS: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """How many jobs went, which ones the database keeps, and which were not reached in the time given."""
+
+    count: int
+    refused: list[int]
+    left: list[int]
 
 
 class Pruner:
@@ -24,25 +41,48 @@ class Pruner:
     def __init__(self, days: float | None = None, organization_pk: Any = None) -> None:
         self.days = days
         self.organization_pk = organization_pk
+        #: Whether the last batch came to the end of a pass, after which the next one starts.
+        self.is_through = False
         self._after = 0
+        self._refused: set[int] = set()
+        self._refused_until = 0.0
 
-    def prune_batch(self) -> int:
-        """Delete the next old jobs; how many went. 0 at the end of a pass, after which the next one starts."""
+    def prune_batch(self, seconds: float = math.inf) -> int:
+        """Delete the next old jobs; how many went. 0 at the end of a pass, or when ``seconds`` are over."""
+        until = time.monotonic() + seconds
+        self.is_through = False
         while True:
             rows = list(self._next().values_list("pk", "status", "completed_at", "canceled_at")[:BATCH])
             if not rows:
-                self._after = 0
-                if self._cutoff() is None:
-                    rollups.forget_organization(self.organization_pk)
+                self._end_pass()
                 return 0
-            self._after = rows[-1][0]
-            cutoff = self._cutoff()
-            old = [
-                pk for pk, status, done, canceled in rows if status in TERMINAL and _before(done or canceled, cutoff)
-            ]
-            count = delete_jobs(old) if old else 0
-            if count:
-                return count
+            deletion = delete_in_time(self._old(rows), until)
+            # Past those that the database refuses, too: they hold up no other.
+            self._after = deletion.left[0] - 1 if deletion.left else rows[-1][0]
+            self._note_refused(deletion.refused)
+            if deletion.count or time.monotonic() >= until:
+                return deletion.count
+
+    def _note_refused(self, pks: list[int]) -> None:
+        if not self._refused:
+            self._refused_until = time.monotonic() + REFUSED_SECONDS
+        self._refused.update(pks)
+
+    def _end_pass(self) -> None:
+        self.is_through = True
+        self._after = 0
+        if time.monotonic() >= self._refused_until:
+            self._refused.clear()
+        if self._cutoff() is None:
+            rollups.forget_organization(self.organization_pk)
+
+    def _old(self, rows: list[tuple[Any, ...]]) -> list[int]:
+        cutoff = self._cutoff()
+        return [
+            pk
+            for pk, status, done, canceled in rows
+            if status in TERMINAL and _before(done or canceled, cutoff) and pk not in self._refused
+        ]
 
     def _cutoff(self) -> dt.datetime | None:
         """Jobs that ended before this go; None: whatever ended goes."""
@@ -69,8 +109,43 @@ def delete_jobs(pks: list[int]) -> int:
 
     Files go first: of a job whose files cannot be deleted now the row stays too, and with it the way to them.
     """
-    gone = [job.pk for job in _deletable(pks) if _delete_files(job)]
-    return database.in_transaction(lambda: _delete_rows(gone)) if gone else 0
+    return delete_in_time(pks, math.inf).count
+
+
+def delete_in_time(pks: list[int], until: float) -> Deletion:
+    """As :func:`delete_jobs`, until that moment of the monotonic clock; at least one, if there are any."""
+    pks = sorted(pks)
+    deletable = {job.pk: job for job in _deletable(pks)} if pks else {}
+    ready: list[Job] = []
+    reached = 0
+    for pk in pks:
+        reached += 1
+        if pk in deletable and _delete_files(deletable[pk]):
+            ready.append(deletable[pk])
+        if time.monotonic() >= until:
+            break
+    count, refused = _halving(ready)
+    return Deletion(count, refused, pks[reached:])
+
+
+def _halving(jobs: list[Job]) -> tuple[int, list[int]]:
+    """Delete rows; if the database refuses a set, its halves, until the culprits stand alone: how many went, and those.
+
+    A culprit is, for example, a job that a foreign key of the host's refers to.
+    """
+    if not jobs:
+        return 0, []
+    try:
+        return database.in_transaction(lambda: _delete_rows([job.pk for job in jobs])), []
+    except DatabaseError as error:
+        if database.is_lost_connection(error) or database.is_lost_race(error) or isinstance(error, ProgrammingError):
+            raise
+        if len(jobs) == 1:
+            logger.warning("job_id=%s event=job_not_deleted error=%r", jobs[0].name, error)
+            return 0, [jobs[0].pk]
+    middle = len(jobs) // 2
+    (count, refused), (more, also_refused) = _halving(jobs[:middle]), _halving(jobs[middle:])
+    return count + more, refused + also_refused
 
 
 def _deletable(pks: list[int], *, lock: bool = False) -> list[Job]:
@@ -100,4 +175,7 @@ def _delete_rows(pks: list[int]) -> int:
     links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
     links._raw_delete(database.alias())  # noqa: SLF001
     Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
+    if database.is_postgresql() and database.connection().savepoint_ids:
+        # Else it refuses only at the commit of the caller's transaction, with all that this one did.
+        database.connection().check_constraints()
     return len(ids)

@@ -22,6 +22,8 @@ PERMANENT: Final = "Permanent"
 RETRYABLE_HTTP: Final = frozenset({408, 429, 500, 502, 503, 504})
 CLIENT_ERROR: Final = 4
 MAX_BACK_OFF: Final = 30 * 24 * 3600.0
+#: So many lead from a second past MAX_BACK_OFF; floats end after a thousand.
+MAX_DOUBLINGS: Final = 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,8 @@ class Verdict:
 
 
 def back_off(retry: int, delay: float, jitter: float) -> float:
-    """Seconds before the ``retry``-th retry (from 1): exponential, spread by ± ``jitter``."""
-    base = min(delay * 2.0 ** (retry - 1), MAX_BACK_OFF)
+    """Seconds before the ``retry``-th retry (from 1): exponential up to MAX_BACK_OFF, spread by ± ``jitter``."""
+    base = min(delay * 2.0 ** min(retry - 1, MAX_DOUBLINGS), MAX_BACK_OFF)
     return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 

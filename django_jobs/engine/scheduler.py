@@ -36,6 +36,9 @@ RETENTION_PAUSE = 60.0
 ROLLUP_PAUSE = 5.0
 WORKER_FORGOTTEN_SECONDS = 120
 LEADER_SECONDS = 10.0
+#: Duties that call the host's storage, which may be slow or hang. After so long a turn they rest.
+SLOWED = frozenset({"replay", "prune"})
+LONG_SECONDS = 4.0
 #: Duties that have something to do at most ticks.
 FREQUENT = frozenset({"dispatch", "replay", "roll_up"})
 
@@ -46,7 +49,9 @@ class Scheduler:
     def __init__(self, name: str) -> None:
         self.name = name
         self._steady_since: float | None = None
-        self._last_tick: float | None = None
+        self._last_sign: float | None = None
+        self._led: tuple[float, dt.datetime] | None = None
+        self._rests_until: dict[str, float] = {}
         self._pruner = retention.Pruner()
         self._next_pruning = self._next_forgetting = self._next_rolling_up = 0.0
         self._tickets = reconciliation.TicketWatch()
@@ -74,14 +79,20 @@ class Scheduler:
             self._complain("lead", error)
             return {}
         self._failing.discard("lead")
-        self._note_tick()
         done = {name: self._do(name, duty) for name, duty in self._duties().items()}
         return {name: count for name, count in done.items() if count}
 
     def lead(self) -> bool:
         """Take or keep the leader's lease; whether this scheduler leads."""
+        now, moment = database.now(), time.monotonic()
+        if not self._take_lease(now):
+            return False
+        self._note_sign(self._asleep(moment, now))
+        self._led = moment, now
+        return True
+
+    def _take_lease(self, now: dt.datetime) -> bool:
         rows = EngineLease.objects.using(database.alias()).filter(pk="scheduler")
-        now = database.now()
         values = {
             "holder": self.name,
             "ticked_at": now,
@@ -103,18 +114,28 @@ class Scheduler:
         except Error as error:
             self._complain("resign", error)
 
-    def _note_tick(self) -> None:
-        """Steady means: ticking without failure or gap, so that every living worker could renew meanwhile."""
+    def _asleep(self, moment: float, now: dt.datetime) -> float:
+        """For how long this machine was suspended since it last led: the database counts that, its own clock does not.
+
+        A leap of the database's clock counts too: leases go by that clock.
+        """
+        if self._led is None:
+            return 0.0
+        last_moment, last = self._led
+        return max(0.0, (now - last).total_seconds() - (moment - last_moment))
+
+    def _note_sign(self, asleep: float = 0.0) -> None:
+        """Steady means: at work without failure or gap, so that every living worker could renew meanwhile."""
         now = time.monotonic()
-        if self._steady_since is None or self._is_gap(now):
+        if self._steady_since is None or self._is_gap(now + asleep):
             self._steady_since = now
-        self._last_tick = now
+        self._last_sign = now
 
     def _is_gap(self, now: float) -> bool:
         """Whether leases may have run out because the database answered nobody: they last longer than this."""
         interval, lease = float(jobs_settings.SCHEDULER_INTERVAL), float(jobs_settings.LEASE_SECONDS)
         longest = min(5 + 3 * interval, interval + lease / 3)
-        return self._last_tick is not None and now - self._last_tick > longest
+        return self._last_sign is not None and now - self._last_sign > longest
 
     def is_steady(self) -> bool:
         """Also in the midst of a tick, in which this process may have been frozen."""
@@ -158,23 +179,36 @@ class Scheduler:
     def _prune(self) -> int:
         if time.monotonic() < self._next_pruning:
             return 0
-        count = self._pruner.prune_batch()
-        if not count:
+        count = self._pruner.prune_batch(retention.TICK_SECONDS)
+        if self._pruner.is_through:
             self._next_pruning = time.monotonic() + RETENTION_PAUSE
         return count
 
     def _do(self, name: str, duty: Callable[[], int]) -> int:
+        # Many duties that each take their time make a long tick, but no gap.
+        self._note_sign()
+        started = time.monotonic()
+        if started < self._rests_until.get(name, 0.0):
+            return 0
         try:
             count = duty()
         except Exception as error:  # noqa: BLE001  (a duty that fails stops no other)
-            if isinstance(error, Error):
+            if database.is_lost_connection(error) and not database.was_too_slow(error):
                 self._steady_since = None
             self._complain(name, error)
             return 0
+        finally:
+            self._let_rest(name, started)
         self._failing.discard(name)
         if count:
             logger.log(logging.DEBUG if name in FREQUENT else logging.INFO, "event=%s count=%s", name, count)
         return count
+
+    def _let_rest(self, name: str, started: float) -> None:
+        """Long enough for the scheduler to be steady, and to rescue, in between."""
+        now = time.monotonic()
+        if name in SLOWED and now - started > LONG_SECONDS:
+            self._rests_until[name] = now + max(RETENTION_PAUSE, 2 * float(jobs_settings.LEASE_SECONDS))
 
     def _complain(self, name: str, error: Exception) -> None:
         """Once when a duty starts to fail, not at every tick."""

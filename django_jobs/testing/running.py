@@ -94,7 +94,7 @@ class _Run:
             call = _Call(item.handler, self._commits)
             item.handler = call
             ended = self._attempt(item)
-            settle.settle([ended], WORKER)
+            settle.settle_all([ended], WORKER)
             self._commits.run()
             self._raise(call.error, ended)
         if (

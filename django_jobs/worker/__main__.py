@@ -17,8 +17,7 @@ def main(name: str, options: str, board: str, supervisor: str) -> None:
     """Run the child ``name``; ``board`` is an inherited descriptor, ``supervisor`` a process id."""
     django.setup()  # before the engine's modules, which need the models
 
-    from django_jobs.engine import courier
-    from django_jobs.worker import logs
+    from django_jobs.engine import courier, logs
     from django_jobs.worker.child import Child
     from django_jobs.worker.options import WorkerOptions
 
@@ -31,6 +30,12 @@ def main(name: str, options: str, board: str, supervisor: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
-    logging.shutdown()
-    os._exit(0)  # a handler's stray threads must not keep a worker from leaving
+    code = 1
+    try:
+        main(*sys.argv[1:])
+        code = 0
+    except Exception:
+        logging.getLogger("django_jobs").exception("event=worker_failed")
+    finally:
+        logging.shutdown()
+        os._exit(code)  # a handler's stray threads must not keep a worker from leaving

@@ -42,11 +42,6 @@ class Batch:
             ended, self._ended = self._ended, []
             return ended
 
-    def put_back_ended(self, ended: list[Outcome]) -> None:
-        """Ends that could not be stored yet."""
-        with self._lock:
-            self._ended[:0] = ended
-
     def take_waiting(self) -> list[Claimed]:
         with self._lock:
             waiting = list(self._waiting)
@@ -59,6 +54,11 @@ class Batch:
         if since is None or time.monotonic() - since < seconds:
             return False
         return bool(self._waiting or self._ended)
+
+    def keys(self) -> set[tuple[int, int]]:
+        """(job, attempt) of all that is in it."""
+        with self._lock:
+            return {(item.pk, item.attempt) for item in [*self._waiting, *(ended.claimed for ended in self._ended)]}
 
     def is_empty(self) -> bool:
         with self._lock:

@@ -13,11 +13,13 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-# job, attempt, wish, started (time.monotonic, the same clock in every process), timeout in seconds
-_SLOT: Final = struct.Struct("=qiidd")
+# The child writes job, attempt, started (time.monotonic, the same clock in every process) and timeout in seconds;
+# the supervisor writes a wish, and the job and attempt that it is for.
+_BEGUN: Final = struct.Struct("=qidd")
+_WISHED: Final = struct.Struct("=iqi")
+_SLOT: Final = struct.Struct("=qiddiqi")
 _JOB: Final = struct.Struct("=q")
 _WISH: Final = struct.Struct("=i")
-_WISH_OFFSET: Final = 12
 
 NO_WISH, WISH_CANCEL, WISH_LOST = 0, 1, 2
 
@@ -59,26 +61,30 @@ class Board:
 
     def begin(self, slot: int, pk: int, attempt: int, timeout: float) -> None:
         # The job goes in last: a slot without one is not read, so a half-written slot is never seen.
-        _SLOT.pack_into(self._memory, slot * _SLOT.size, 0, attempt, NO_WISH, time.monotonic(), timeout)
+        _BEGUN.pack_into(self._memory, slot * _SLOT.size, 0, attempt, time.monotonic(), timeout)
         _JOB.pack_into(self._memory, slot * _SLOT.size, pk)
 
     def end(self, slot: int) -> None:
         _JOB.pack_into(self._memory, slot * _SLOT.size, 0)
 
-    def wish(self, slot: int, wish: int) -> None:
-        """Ask the child to stop what runs in a slot; it looks when it is signaled."""
-        _WISH.pack_into(self._memory, slot * _SLOT.size + _WISH_OFFSET, wish)
+    def wish(self, item: Running, wish: int) -> None:
+        """Ask the child to stop a job; it looks when it is signaled, and ignores it once it has gone on to another."""
+        offset = item.slot * _SLOT.size + _BEGUN.size
+        # The wish goes in last, so that none is read together with the job of another.
+        _WISHED.pack_into(self._memory, offset, NO_WISH, item.pk, item.attempt)
+        _WISH.pack_into(self._memory, offset, wish)
 
     def running(self) -> list[Running]:
         return [item for slot in range(self.slots) if (item := self._read(slot)) is not None]
 
     def _read(self, slot: int) -> Running | None:
-        """A slot's job; read twice, because the child may write while the supervisor reads."""
+        """A slot's job; read twice, because the other process may write meanwhile."""
         while True:
             first = _SLOT.unpack_from(self._memory, slot * _SLOT.size)
             if first == _SLOT.unpack_from(self._memory, slot * _SLOT.size):
-                pk, attempt, wish, started, timeout = first
-                return Running(slot, pk, attempt, wish, started, timeout) if pk else None
+                pk, attempt, started, timeout, wish, *wished = first
+                is_for_it = wished == [pk, attempt]
+                return Running(slot, pk, attempt, wish if is_for_it else NO_WISH, started, timeout) if pk else None
 
     def close(self) -> None:
         self._memory.close()

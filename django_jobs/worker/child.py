@@ -104,6 +104,10 @@ class Child:
             database.mend_connections()
             self.stopping.wait(1.0)
             return True
+        except Exception:  # no worker dies of a mistake
+            logger.exception("event=round_failed worker=%s", self.name)
+            self.stopping.wait(1.0)
+            return True
         if not count:
             return False
         self.slots.run_batch()
@@ -146,15 +150,21 @@ class Child:
         if self._doubtful:
             self._doubtful = leases.give_up_claim(self._doubtful, self.name)
 
+    def known(self) -> set[tuple[int, int]]:
+        """The attempts (job, attempt) that this process has in hand, or may have claimed."""
+        claimed = {(ticket.pk, ticket.attempt) for ticket in list(self._doubtful)}
+        return claimed | self.batch.keys() | self.slots.running.interrupters().keys()
+
     @staticmethod
     def _priority_of(queue: str) -> int:
         return next((int(priority) for priority in Priority if queue_name(priority) == queue), int(Priority.NORMAL))
 
     def ended(self, outcome: Outcome) -> None:
         """A handler has ended."""
+        object.__setattr__(outcome, "unwritten", self.steward.forget(outcome.claimed))
+        self.batch.add_ended(outcome)
         self.jobs_run += 1
         self.pace.ran(outcome.claimed.job_type, outcome.seconds)
-        self.batch.add_ended(outcome)
 
     def _settle(self) -> None:
         self.steward.settle(self.batch.take_ended())

@@ -9,6 +9,8 @@ import sys
 import time
 import uuid
 
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.leases import Loss
 from django_jobs.worker.board import NO_WISH, Board, Running
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
@@ -22,8 +24,10 @@ class ChildProcess:
         self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.board = Board.create(options.threads)
         self.started = time.monotonic()
-        #: Why and how the supervisor killed it, if it did: a reason, and `lost`, `timed_out` or `interrupted`.
-        self.killed: tuple[str, str] | None = None
+        #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor killed it, if it did.
+        self.killed: tuple[str, str, tuple[int, int] | None] | None = None
+        #: When it was told to take no more jobs, because one of them is going to cost its life.
+        self.condemned_at: float | None = None
         command = [sys.executable, "-m", "django_jobs.worker", self.name, options.to_json()]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
@@ -54,25 +58,45 @@ class ChildProcess:
     def wish(self, item: Running, wish: int) -> None:
         """Ask it to stop a job, once."""
         if item.wish == NO_WISH:
-            self.board.wish(item.slot, wish)
+            self.board.wish(item, wish)
             self.send(SIGNAL)
 
     def send(self, number: int) -> None:
         if not self.has_ended():
             self.process.send_signal(number)
 
-    def kill(self, reason: str, how: str) -> None:
+    def kill(self, reason: str, how: str, culprit: tuple[int, int] | None = None) -> None:
+        """End it at once; with a ``culprit`` (job, attempt), for that one's sake."""
         if self.killed is None:
-            self.killed = (reason, how)
+            self.killed = (reason, how, culprit)
         self.send(signal.SIGKILL)
 
-    def fate(self) -> tuple[str, str]:
-        """(reason, how) it ended, for the jobs that it leaves behind."""
-        if self.killed is not None:
-            return self.killed
+    def kill_for(self, item: Running, reason: str, how: str) -> None:
+        """End it because this job does not stop. Others that run in it get the grace of an orderly end first."""
+        grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS)
+        if self.condemned_at is None:
+            self.condemned_at = time.monotonic()
+            self.send(signal.SIGTERM)
+        if len(self.running()) <= 1 or time.monotonic() - self.condemned_at > grace:
+            self.kill(reason, how, item.key)
+
+    def loss(self) -> Loss:
+        """What its end means to the jobs that it leaves behind."""
+        reason, how, culprit = self.killed or (self._own_end(), "lost", None)
+        return Loss(
+            worker_name=self.name,
+            started=frozenset(item.key for item in self.running()),
+            reason=reason,
+            how=how,
+            culprit=culprit,
+        )
+
+    def _own_end(self) -> str:
         code = self.process.returncode
-        if code is not None and code < 0:
+        if code is None or code >= 0:
+            return f"process {self.pid} exited with code {code}"
+        try:
             name = signal.Signals(-code).name
-            hint = " (perhaps out of memory)" if name == "SIGKILL" else ""
-            return f"process {self.pid} was killed by {name}{hint}", "lost"
-        return f"process {self.pid} exited with code {code}", "lost"
+        except ValueError:  # a real-time signal has no name
+            name = f"signal {-code}"
+        return f"process {self.pid} was killed by {name}{' (perhaps out of memory)' if name == 'SIGKILL' else ''}"

@@ -51,17 +51,29 @@ class Interrupter:
 
     def prod(self) -> None:
         """Raise what is due, unless that was done less than two seconds ago."""
-        kind = self._due()
-        if kind is None or self._was_raised_just_now():
-            return
-        if self._on_main_thread:
+        if not self._on_main_thread:
+            self._raise_in_thread()
+        elif self._due() is not None and not self._was_raised_just_now():
             signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+
+    def _raise_in_thread(self) -> None:
+        with self._raising:  # nobody else raises it a second time, nor does the handler end, at the same moment
+            kind = self._due()
+            if kind is not None and not self._was_raised_just_now():
+                self._raised_at = time.monotonic()
+                _set_asynchronous(self._thread_id, kind)
+
+    def close(self) -> None:
+        """The handler has ended: raise nothing any more, and take back what was raised and has not arrived yet.
+
+        To be called again by who ran the handler: what arrives on the way out may have kept it from being called.
+        """
+        if self._on_main_thread:  # no lock, since a signal may interrupt whoever holds it
+            self._open = False
             return
-        with self._raising:  # who prods at the same moment must not raise it a second time
-            if self._was_raised_just_now():
-                return
-            self._raised_at = time.monotonic()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(kind))
+        with self._raising:
+            self._open = False
+            _set_asynchronous(self._thread_id, None)
 
     def on_signal(self) -> None:
         """In the main thread, between two bytecodes of whatever runs there.
@@ -92,7 +104,7 @@ class Interrupter:
         try:
             yield
         finally:
-            self._open = False
+            self.close()
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
@@ -102,6 +114,12 @@ class Interrupter:
         finally:
             self._shields -= 1
         self.check()
+
+
+def _set_asynchronous(thread_id: int, kind: type[Interruption] | None) -> None:
+    """Have a thread raise an exception at its next bytecode; with None, not raise the one that it was to raise."""
+    exception = None if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)
 
 
 class SlotRunner:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -13,22 +13,15 @@ from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import announcements, database, leases
+from django_jobs.engine.leases import Loss
 from django_jobs.worker.board import Running
 
 logger = logging.getLogger("django_jobs")
 
 
 RENEWALS_TO_BE_LOST = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """A child that is gone, and what of its work had begun."""
-
-    worker_name: str
-    started: frozenset[tuple[int, int]]
-    reason: str
-    how: str
+#: After so long what could not be done, since a row was in use, is tried again.
+AGAIN_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class Keeper:
 
     def __init__(self, living: Callable[[], Collection[str]]) -> None:
         self._living = living
-        self._losses: queue.Queue[Loss] = queue.Queue()
+        self._losses: deque[Loss] = deque()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._next_renewal = 0.0
@@ -63,23 +56,20 @@ class Keeper:
 
     def report(self, loss: Loss) -> None:
         """A child is gone."""
-        self._losses.put(loss)
+        self._losses.append(loss)
         self._wake.set()
 
     def stop(self) -> None:
         """End, after the reported losses were seen to."""
         deadline = time.monotonic() + 10
-        while not self._losses.empty() and time.monotonic() < deadline:
+        while self._losses and time.monotonic() < deadline:
             time.sleep(0.05)
         self._stop.set()
         self._wake.set()
         self._thread.join(timeout=10)
 
     def is_lost(self, worker_name: str, item: Running) -> bool:
-        """Whether two renewals in a row missed this attempt: it belongs to somebody else now.
-
-        One is not enough, since a renewal leaves out rows that are in use.
-        """
+        """Whether two renewals in a row missed this attempt: it belongs to somebody else now."""
         return len(self.renewals) == RENEWALS_TO_BE_LOST and all(it.missed(worker_name, item) for it in self.renewals)
 
     def _run(self) -> None:
@@ -92,39 +82,45 @@ class Keeper:
         connections.close_all()
 
     def _round(self) -> None:
-        self._see_to_losses()
         if time.monotonic() >= self._next_renewal:
-            self._renew()
-            self._next_renewal = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
-        self._wake.wait(max(0.05, self._next_renewal - time.monotonic()))
+            self._next_renewal = time.monotonic() + self._renew()
+        for _ in range(len(self._losses)):
+            self._see_to(self._losses[0])
+        pause = max(0.05, self._next_renewal - time.monotonic())
+        self._wake.wait(min(pause, AGAIN_SECONDS) if self._losses else pause)
         self._wake.clear()
 
-    def _see_to_losses(self) -> None:
-        while not self._losses.empty():
-            loss = self._losses.queue[0]
-            try:
-                leases.release_worker(loss.worker_name, loss.started, loss.reason, loss.how)
-                announcements.withdraw(loss.worker_name)
-            except Error as error:
-                logger.warning("event=release_delayed worker=%s error=%r", loss.worker_name, error)
-                database.drop_connections()
-                self._wake.clear()
-                if self._stop.wait(1.0):
-                    return
-            else:
-                self._losses.get()
+    def _see_to(self, loss: Loss) -> None:
+        """See to the first loss; to be continued in a next round where the database is away, or a row in use."""
+        is_done = True
+        try:
+            is_done = leases.release_worker(loss)
+            announcements.withdraw(loss.worker_name)
+        except Error as error:
+            is_done = False
+            logger.warning("event=release_delayed worker=%s error=%r", loss.worker_name, error)
+            database.drop_connections()
+        except Exception:  # its leases will run out
+            logger.exception("event=release_failed worker=%s", loss.worker_name)
+        self._losses.popleft()
+        if not is_done:
+            self._losses.append(loss)
 
-    def _renew(self) -> None:
+    def _renew(self) -> float:
+        """Renew, and say in how many seconds to do it again."""
+        pause = float(jobs_settings.LEASE_SECONDS) / 6
         began, workers = time.monotonic(), self._living()
         try:
             held = leases.renew(workers)
         except Error as error:
             logger.warning("event=renewal_failed error=%r", error)
             database.drop_connections()
-            return
+            return pause
         now = time.monotonic()
         found = frozenset((item.pk, item.attempt) for item in held)
         self.renewals = [*self.renewals[1 - RENEWALS_TO_BE_LOST :], Renewal(began, frozenset(workers), found)]
         self.canceled = {
             (item.pk, item.attempt): now - item.cancel_seconds for item in held if item.cancel_seconds is not None
         }
+        # A row that was in use is not to lose its lease for that.
+        return pause if all(item.is_renewed for item in held) else min(pause, AGAIN_SECONDS)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import signal
 import threading
+import time
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from django.db import connections
-
+from django_jobs.engine import database
 from django_jobs.engine.claim import Claimed
-from django_jobs.engine.execution import context_for, run
+from django_jobs.engine.execution import context_for, ended_by, run
+from django_jobs.engine.outcomes import Interrupted, Outcome
 from django_jobs.exceptions import JobTimedOut
 from django_jobs.worker.board import Board
 from django_jobs.worker.interruption import Interrupter, MainThreadSignals, SlotRunner
 
 if TYPE_CHECKING:
     from django_jobs.worker.child import Child
+
+logger = logging.getLogger("django_jobs")
+
+#: After a thread could not be started.
+PAUSE_SECONDS: Final = 1.0
 
 
 class Running:
@@ -67,14 +75,22 @@ def make_slots(child: Child, board: Board) -> Slots:
 
 
 def _run_in(child: Child, board: Board, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
-    runner = SlotRunner((claimed.pk, claimed.attempt), child.steward.progress, interrupter)
-    board.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
+    """Run a job in a slot. Whatever goes wrong, the board forgets it, and the child learns how it ended."""
+    with contextlib.ExitStack() as ending:
+        outcome = _outcome_of(child, board, slot, claimed, interrupter)
+        ending.callback(child.ended, outcome)
+        ending.callback(board.end, slot)
+        ending.callback(interrupter.close)
+
+
+def _outcome_of(child: Child, board: Board, slot: int, claimed: Claimed, interrupter: Interrupter) -> Outcome:
     try:
-        outcome = run(claimed, context_for(claimed, runner))
-    finally:
-        board.end(slot)
-    child.steward.forget(claimed)
-    child.ended(outcome)
+        runner = SlotRunner((claimed.pk, claimed.attempt), child.steward.progress, interrupter)
+        board.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
+        return run(claimed, context_for(claimed, runner))
+    except BaseException as error:
+        logger.exception("event=run_failed worker=%s job_id=%s", child.name, claimed.job_id)
+        return ended_by(claimed, error)
 
 
 class MainThreadSlot:
@@ -95,8 +111,8 @@ class MainThreadSlot:
             interrupter = Interrupter(on_main_thread=True)
             self.running.add(claimed, interrupter)
             self._signals.current = interrupter
-            signal.setitimer(signal.ITIMER_REAL, claimed.timeout_seconds)
             try:
+                signal.setitimer(signal.ITIMER_REAL, claimed.timeout_seconds)
                 _run_in(self._child, self.board, 0, claimed, interrupter)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -127,32 +143,58 @@ class ThreadSlots:
             self._free.put(slot)
         self.running = Running()
         self._changed = threading.Condition()
+        self._not_before = 0.0
         MainThreadSignals()  # the supervisor's signal only says "look at the board", which the steward does anyway
 
     def room(self, wanted: int) -> int:
-        return min(wanted, self._free.qsize())
+        return 0 if self._pause() else min(wanted, self._free.qsize())
+
+    def _pause(self) -> float:
+        """For how many seconds to start nothing."""
+        return max(0.0, self._not_before - time.monotonic())
 
     def run_batch(self) -> None:
         while not self._free.empty() and (claimed := self._child.batch.next()) is not None:
-            slot = self._free.get_nowait()
-            interrupter = Interrupter(on_main_thread=False)
-            self.running.add(claimed, interrupter)
-            threading.Thread(target=self._run, args=(slot, claimed, interrupter), daemon=True).start()
+            self._start(self._free.get_nowait(), claimed)
 
-    def _run(self, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
+    def _start(self, slot: int, claimed: Claimed) -> None:
+        interrupter = Interrupter(on_main_thread=False)
         timer = threading.Timer(claimed.timeout_seconds, interrupter.request, [JobTimedOut])
         timer.daemon = True
-        timer.start()
+        thread = threading.Thread(target=self._run, args=(slot, claimed, interrupter, timer), daemon=True)
+        self.running.add(claimed, interrupter)
         try:
-            _run_in(self._child, self.board, slot, claimed, interrupter)
-            self._child.steward.settle(self._child.batch.take_ended())
-        finally:
+            timer.start()
+            thread.start()
+        except RuntimeError as error:  # the process may have no more threads
             timer.cancel()
+            self._hand_back(claimed, error)
+            self._release(slot, claimed)
+
+    def _hand_back(self, claimed: Claimed, error: RuntimeError) -> None:
+        """Others may have the means to run it; it may come back to us, but not at once."""
+        logger.error("event=thread_not_started worker=%s error=%r", self._child.name, error)
+        self._not_before = time.monotonic() + PAUSE_SECONDS
+        text = f"Handed back: its worker could not start a thread ({error})"
+        # Not by way of the child, which would take it for a handler that needs no time.
+        self._child.batch.add_ended(Interrupted(claimed=claimed, text=text))
+
+    def _run(self, slot: int, claimed: Claimed, interrupter: Interrupter, timer: threading.Timer) -> None:
+        with contextlib.ExitStack() as ending:
+            ending.callback(self._release, slot, claimed)
+            ending.callback(database.drop_connections)  # they belong to this thread, which ends
+            ending.callback(self._settle)
+            ending.callback(timer.cancel)
+            _run_in(self._child, self.board, slot, claimed, interrupter)
+
+    def _settle(self) -> None:
+        self._child.steward.settle(self._child.batch.take_ended())
+
+    def _release(self, slot: int, claimed: Claimed) -> None:
+        with self._changed:
             self.running.remove(claimed)
-            connections.close_all()  # they belong to this thread, which ends
             self._free.put(slot)
-            with self._changed:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def wait(self) -> None:
         with self._changed:
@@ -160,6 +202,9 @@ class ThreadSlots:
                 self._changed.wait(0.5)
 
     def wait_for_room(self) -> None:
+        if self._pause():
+            self._child.stopping.wait(self._pause())
+            return
         with self._changed:
             if self._free.empty():
                 self._changed.wait(0.5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -17,13 +18,13 @@ from django.db import Error, connections
 from django_jobs.broker.connection import queue_name
 from django_jobs.broker.rq_worker import Published
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import announcements, database, leases, ports, settle
+from django_jobs.engine import announcements, database, leases, ports
 from django_jobs.engine.claim import Claimed
-from django_jobs.engine.outcomes import Outcome
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, WorkerStopping
 from django_jobs.models.job import parse_job_id
 from django_jobs.worker.board import NO_WISH, WISH_LOST
+from django_jobs.worker.settler import Settler
 
 if TYPE_CHECKING:
     from django_jobs.worker.child import Child
@@ -34,8 +35,9 @@ TICK_SECONDS = 0.05
 HAND_BACK_SECONDS = 0.1
 HEARTBEAT_SECONDS = 5.0
 SHOWN_AFTER_SECONDS = 0.5
-SET_TRIES = 2
-LARGE_TRIES = 5
+UNSETTLED_SECONDS = 0.1
+#: For which an orphan waits before it ends with a handler that ignores its timeout, as a supervisor would.
+TIMEOUT_GRACE_SECONDS = 5.0
 
 
 class Steward:
@@ -55,6 +57,11 @@ class Steward:
         self._window = 0
         self._published: dict[tuple[int, int], Published] = {}
         self._ended_tickets: list[str] = []
+        self._settler = Settler(child.name)
+        #: For the main thread and the slots.
+        self.settle = self._settler.settle
+        self._strangers: set[tuple[int, int]] = set()
+        self._canceled_since: dict[tuple[int, int], float] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -62,38 +69,19 @@ class Steward:
     def stop(self) -> None:
         self._quit.set()
         self._thread.join(timeout=10)
+        self._guarded("settle", self._settler.finish)
         self._guarded("withdraw", lambda: announcements.withdraw(self._child.name))
         ports.drain_broadcasts()
 
     # -- called by other threads -----------------------------------------------------------------------------------
 
-    def settle(self, ended: list[Outcome]) -> None:
-        """Store how attempts ended, for as long as it takes: only the database can say that they are lost.
-
-        One by one after the second failure, since one of them may be what the database hangs up on.
-        """
-        pause, failures = 0.1, 0
-        while ended:
-            part = ended if failures < SET_TRIES else ended[:1]
-            try:
-                settle.settle(part, self._child.name)
-                ended = ended[len(part) :]
-                failures = min(failures, SET_TRIES)
-            except Error as error:
-                failures += 1
-                logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._child.name, len(ended), error)
-                database.drop_connections()
-                if failures >= LARGE_TRIES and settle.is_large(ended[0]):
-                    ended = [settle.refused(ended[0], error), *ended[1:]]
-                time.sleep(pause)
-                pause = min(2 * pause, 2.0)
-
-    def forget(self, claimed: Claimed) -> None:
-        """An attempt has ended: its last progress no longer matters, and RQ's pages must not show it."""
+    def forget(self, claimed: Claimed) -> tuple[int, str | None] | None:
+        """An attempt has ended: RQ's pages must not show it any more. What of its progress was not written."""
         key = (claimed.pk, claimed.attempt)
-        self.progress.drop(key)
-        if key in self._published:
-            self._ended_tickets.append(self._published.pop(key).ticket_id)
+        published = self._published.pop(key, None)
+        if published is not None:
+            self._ended_tickets.append(published.ticket_id)
+        return self.progress.drop(key)
 
     def not_shown(self, ticket_ids: list[str]) -> list[str]:
         """Those that RQ's pages do not show; the hashes of the others go together with what points to them."""
@@ -112,6 +100,10 @@ class Steward:
     def _run(self) -> None:
         while not self._quit.wait(TICK_SECONDS):
             self._guarded("hand_back", self._hand_back)
+            if self._settler.has_unsettled() and self._is_due("unsettled", UNSETTLED_SECONDS):
+                self._guarded("settle", self._settler.settle_again)
+            if self._is_due("strangers", float(jobs_settings.LEASE_SECONDS) / 3):
+                self._guarded("strangers", self._return_strangers)
             self._guarded("wishes", self._pass_wishes_on)
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
@@ -148,6 +140,18 @@ class Steward:
             self._handed_back = leases.hand_back(self._handed_back, text, self._child.name)
         if is_overdue:
             self.settle(batch.take_ended())
+
+    def _return_strangers(self) -> None:
+        """Hand back what runs in our name, and whose lease is renewed for us, but of which nobody here knows.
+
+        There should be no such job. Seen twice, since one may just be on its way from one hand to the other.
+        """
+        held = leases.held_by(self._child.name)
+        strangers = held - self._child.known() - self._settler.keys() - set(self._handed_back)
+        forgotten, self._strangers = sorted(strangers & self._strangers), strangers
+        if forgotten:
+            logger.error("event=forgotten_jobs worker=%s jobs=%s", self._child.name, forgotten)
+            self._handed_back += forgotten
 
     def _pass_wishes_on(self) -> None:
         running = self._child.slots.running.interrupters()
@@ -207,8 +211,19 @@ class Steward:
             logger.warning("event=supervisor_gone worker=%s", self._child.name)
             self._orphaned = True
             self._child.stop()
+        self._end_with_what_never_stops()
         running = self._child.slots.running.interrupters()
         for item in leases.renew([self._child.name]):
             key = (item.pk, item.attempt)
             if item.cancel_seconds is not None and key in running:
+                self._canceled_since.setdefault(key, time.monotonic())
                 running[key].request(JobCanceled)
+
+    def _end_with_what_never_stops(self) -> None:
+        """Nobody else is left to kill this process for a handler that ignores its timeout, or a cancel."""
+        now, grace = time.monotonic(), float(jobs_settings.CANCEL_GRACE_SECONDS)
+        for item in self._child.slots.board.running():
+            is_late = item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS
+            if is_late or now - self._canceled_since.get(item.key, now) > grace:
+                logger.error("event=orphan_killed worker=%s job=%s", self._child.name, item.pk)
+                os.kill(os.getpid(), signal.SIGKILL)

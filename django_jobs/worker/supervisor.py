@@ -12,12 +12,11 @@ from types import FrameType
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import courier, dispatch
+from django_jobs.engine import courier, dispatch, logs
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.worker import logs
 from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
 from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.keeper import Keeper, Loss
+from django_jobs.worker.keeper import Keeper
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.reloading import ReloadWatch
 
@@ -57,9 +56,8 @@ class Supervisor:
         threads = self._start_threads()
         logger.info("event=supervisor_started processes=%s threads=%s", self.options.processes, self.options.threads)
         self._fill()
-        while self.children or not self._is_over():
+        while self._goes_on():
             time.sleep(TICK_SECONDS)
-            self._tick()
         self._stop_scheduler.set()
         self.keeper.stop()
         for thread in threads:
@@ -69,11 +67,23 @@ class Supervisor:
         if self._reload is not None and self._reload.changed:
             self._reload.start_anew()
 
+    def _goes_on(self) -> bool:
+        """Look after the children once; whether there is more to do. Running jobs hang on this: no mistake ends it."""
+        try:
+            self._tick()
+            return bool(self.children) or not self._is_over()
+        except Exception:
+            logger.exception("event=tick_failed")
+            time.sleep(1.0)
+            return True
+
     def _is_over(self) -> bool:
         """Whether to leave, now that there is no child."""
         if self._stop_since is not None:
             return True
         if not self.options.burst:
+            return False
+        if time.monotonic() < self._not_before:
             return False
         # Tickets may have arrived after the last look of the last child; another round, but not for ever.
         self._burst_rounds += 1
@@ -105,7 +115,12 @@ class Supervisor:
         if self._stop_since is not None or time.monotonic() < self._not_before:
             return
         while len(self.children) < self.options.processes:
-            child = ChildProcess(self.host, self.options)
+            try:
+                child = ChildProcess(self.host, self.options)
+            except OSError as error:  # no memory, no process, no descriptor left: for the moment
+                logger.error("event=child_not_started error=%r", error)  # noqa: TRY400
+                self._not_before = time.monotonic() + 1.0
+                return
             self.children.append(child)
             logger.info("event=child_started worker=%s pid=%s", child.name, child.pid)
 
@@ -141,20 +156,19 @@ class Supervisor:
     def _reap(self) -> None:
         for child in [child for child in self.children if child.has_ended()]:
             self.children.remove(child)
-            reason, how = child.fate()
-            started = frozenset(item.key for item in child.running())
+            loss = child.loss()
             clean = child.process.returncode == 0
             logger.log(
                 logging.INFO if clean else logging.ERROR,
                 "event=child_ended worker=%s pid=%s running=%s reason=%s",
                 child.name,
                 child.pid,
-                len(started),
-                reason,
+                len(loss.started),
+                loss.reason,
             )
             if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
                 self._not_before = time.monotonic() + 1.0
-            self.keeper.report(Loss(child.name, started, reason, how))
+            self.keeper.report(loss)
             child.board.close()
 
     def _watch(self, child: ChildProcess, item: Running) -> None:
@@ -164,8 +178,8 @@ class Supervisor:
         if requested is not None:
             child.wish(item, WISH_CANCEL)
             if time.monotonic() - max(requested, item.started) > grace:
-                child.kill("The handler did not stop when it was canceled", "interrupted")
+                child.kill_for(item, "The handler did not stop when it was canceled", "interrupted")
         elif self.keeper.is_lost(child.name, item):
             child.wish(item, WISH_LOST)
         if item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS:
-            child.kill("The handler did not stop at its timeout", "timed_out")
+            child.kill_for(item, "The handler did not stop at its timeout", "timed_out")

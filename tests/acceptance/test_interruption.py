@@ -132,6 +132,22 @@ def test_jobs_in_other_threads_of_a_process_that_is_killed_for_a_neighbour_pay_n
     assert (status.attempt, status.retry_count) == (2, 0)
 
 
+def test_a_neighbours_timeout_costs_them_nothing_either(processes: ProcessPool, stage: Stage) -> None:
+    stubborn = stage.submit(make_job_type("swallow_everything", default_timeout=2, max_retries=0))
+    neighbour = stage.submit_recorded(make_job_type("record_and_wait", max_retries=0))
+    processes.worker("--processes", "1", "--threads", "2", settings=SWIFT)
+    wait_for_message(stubborn, "waiting")
+    neighbour.wait_for("start", attempt=1)
+
+    wait_for_status(stubborn, Status.DEAD_LETTER)
+    neighbour.wait_for("start", attempt=2)
+    neighbour.let_go()
+    status = wait_for_status(neighbour.job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count) == (2, 0)
+    assert Status.TIMED_OUT not in path_of(neighbour.job)
+    assert path_of(stubborn)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
+
+
 def test_a_worker_told_to_stop_gives_its_job_the_grace_then_hands_it_back_for_nothing(
     processes: ProcessPool, stage: Stage
 ) -> None:

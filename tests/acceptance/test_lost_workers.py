@@ -23,6 +23,7 @@ from tests.acceptance.steps import (
     path_of,
     wait_for_all,
     wait_for_idle_workers,
+    wait_for_message,
     wait_for_status,
 )
 from tests.support.factories import make_job_type
@@ -201,6 +202,21 @@ def test_children_without_a_supervisor_finish_their_job_claim_nothing_more_and_l
     assert (status.attempt, status.retry_count) == (1, 0)
     wait_until(lambda: all(map(has_ended, children)), PATIENCE, "all children to leave")
     assert path_of(waiting)[-1] in {Status.PENDING, Status.QUEUED}
+
+
+def test_a_handler_that_never_stops_does_not_outlive_its_supervisor_for_long(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    job = stage.submit(make_job_type("swallow_everything", default_timeout=1, max_retries=0))
+    settings = {"LEASE_SECONDS": 3}
+    worker = processes.worker("--processes", "1", "--no-scheduler", settings=settings)
+    wait_for_message(job, "waiting")
+    children = worker.children()
+
+    worker.popen.kill()
+    wait_until(lambda: all(map(has_ended, children)), PATIENCE, "the child to end")
+    processes.start("jobs_scheduler", settings=settings)
+    assert wait_for_status(job, Status.DEAD_LETTER).attempt == 1
 
 
 def test_the_lease_of_a_running_job_is_renewed_also_without_a_supervisor(processes: ProcessPool, stage: Stage) -> None:

@@ -26,7 +26,7 @@ from django.db import connection
 from django_jobs import submit_job, submit_jobs
 from django_jobs.broker.connection import queue_names, shared
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine import announcements, dispatch
+from django_jobs.engine import announcements, dispatch, window
 from django_jobs.engine.claim import claim
 from django_jobs.engine.execution import context_for, run
 from django_jobs.engine.ports import Ticket
@@ -62,9 +62,9 @@ def drain() -> None:
 
 def submit() -> None:
     """Jobs submitted one by one by one process, while nobody works."""
-    for words, window in (("one by one", 0), ("one by one, duplicates refused", 300)):
+    for words, seconds in (("one by one", 0), ("one by one, duplicates refused", 300)):
         organizations = setting.reset()
-        JobType.objects.update(deduplication_window=window)
+        JobType.objects.update(deduplication_window=seconds)
         started = time.perf_counter()
         for number in range(SUBMITTED_JOBS):
             submit_job("nothing", organizations[number % len(organizations)].name, {"number": number})
@@ -122,9 +122,9 @@ def statements() -> None:
     with counting("submit one, idle broker", 1):
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
-    announcements.announce("bench", ["all"], slots=1, window=SET_SIZE)
+    announcements.announce("bench", queue_names(), slots=1, window=SET_SIZE)
     worker, board = TicketWorker(queue_names(), "bench"), ProgressBoard()
-    time.sleep(dispatch.WINDOW_CACHE_SECONDS)  # until the announced window is seen
+    window.forget()
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
         dispatch.wake()
     with counting(f"take {SET_SIZE} tickets", SET_SIZE):

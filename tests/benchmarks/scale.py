@@ -25,6 +25,7 @@ django.setup()
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
+from django_jobs.broker.connection import queue_names
 from django_jobs.engine import announcements, database, dispatch, limits
 from django_jobs.engine.claim import claim
 from django_jobs.engine.listing import capped_count, created_between
@@ -215,7 +216,7 @@ def cases() -> dict[str, Case]:
 def measure(name: str = "") -> dict[str, Figures]:
     """Every case whose name holds ``name``."""
     use_broker(MemoryBroker())
-    announcements.announce("scale", ["all"], slots=1, window=SET)
+    announcements.announce("scale", queue_names(), slots=1, window=SET)
     return {what: case.measure() for what, case in cases().items() if name in what}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django_jobs import submit_jobs
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.settle import settle
+from django_jobs.engine.settle import settle_all
 from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import Status
 from tests.concurrency.crowd import assert_histories_are_chains
@@ -24,7 +24,7 @@ def submit_many(kind: JobType, organization: Organization, families: list[list[J
 def settler(claimed: list[Claimed], size: int, outcome: Callable[[Claimed], Any] = returned) -> Callable[[], None]:
     def run() -> None:
         for start in range(0, len(claimed), size):
-            settle([outcome(item) for item in claimed[start : start + size]], WORKER)
+            settle_all([outcome(item) for item in claimed[start : start + size]], WORKER)
 
     return run
 

@@ -8,7 +8,7 @@ from django_jobs import cancel_job, retry_job, submit_job, submit_jobs
 from django_jobs.engine import dispatch, leases, outcomes
 from django_jobs.engine.claim import claim
 from django_jobs.engine.ports import Ticket, use_broker
-from django_jobs.engine.settle import settle
+from django_jobs.engine.settle import settle_all
 from django_jobs.exceptions import DuplicateJob, InvalidTransition
 from django_jobs.models import Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
@@ -49,16 +49,17 @@ def submit_lists(kind: str, organization: str, numbers: list[int], seed: int) ->
 
 
 def work(name: str, rounds: int, seed: int) -> int:
-    """Claim sets of whatever is queued and settle them in every way; how many attempts this process has stored."""
+    """Claim sets of whatever is queued and settle them in every way; how many attempts this process has ended."""
     use_broker(MemoryBroker())
     chance = random.Random(seed)
-    stored = 0
+    ended = 0
     for _ in range(rounds):
         rows = Job.objects.filter(status=Status.QUEUED).values_list("pk", "created_at", "attempt", "priority")
         tickets = [Ticket(pk, made.year, attempt + 1, priority) for pk, made, attempt, priority in rows[: 3 * SET]]
         claimed = claim(chance.sample(tickets, min(SET, len(tickets))), name)
-        stored += settle([_end(item, chance) for item in claimed], name)
-    return stored
+        settle_all([_end(item, chance) for item in claimed], name)
+        ended += len(claimed)
+    return ended
 
 
 def _end(claimed: object, chance: random.Random) -> outcomes.Outcome:

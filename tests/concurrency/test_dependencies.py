@@ -12,17 +12,17 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.engine import announcements, dispatch
+from django_jobs.engine import announcements, window
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.settle import settle
+from django_jobs.engine.settle import settle_all
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition
 from django_jobs.models import ExecutionLog, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.families import assert_families_are_consistent, follow_up_all, settler, submit_many
-from tests.support.brokers import WORKER, raised, returned
+from tests.support.brokers import ALL_QUEUES, WORKER, raised, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 
@@ -46,8 +46,8 @@ def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
     parents = submit_many(kind, organization, [[]] * size)
     claimed = claim_all(parents)
     children = submit_many(kind, organization, [chance.sample(parents, chance.randint(1, 12)) for _ in range(size)])
-    announcements.announce("a-large-worker", ["jobs-normal"], slots=1, window=5_000)
-    monkeypatch.setattr(dispatch, "_window", (0.0, dispatch.MIN_WINDOW))
+    announcements.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    window.forget()
     monkeypatch.setattr("django_jobs.engine.turns.jobs_settings", _no_limit(), raising=False)
     broker.is_down = False
     chance.shuffle(claimed)
@@ -120,7 +120,7 @@ def test_parents_that_die_and_are_retried_at_once_leave_their_families_as_they_s
     def killer() -> None:
         for _ in range(4):
             for item in claim_all(list(Job.objects.filter(pk__in=[job.pk for job in roots]))):
-                settle([raised(item, "Permanent")], WORKER)
+                settle_all([raised(item, "Permanent")], WORKER)
 
     run_crowd([killer, killer, canceler(retry_job, 1), canceler(retry_job, 2), canceler(cancel_job, 3)])
     follow_up_all()
@@ -162,7 +162,7 @@ class Storm:
     def work(self, chance: random.Random) -> None:
         ready = list(Job.objects.filter(ready_at__isnull=False).order_by("pk")[:20])
         claimed = claim_all(sorted(chance.sample(ready, min(len(ready), 6)), key=lambda job: job.pk))
-        settle([self.outcome(item, chance.random()) for item in claimed], WORKER)
+        settle_all([self.outcome(item, chance.random()) for item in claimed], WORKER)
 
     def outcome(self, item: Claimed, luck: float) -> Any:
         return returned(item) if luck < 0.7 else raised(item, "Permanent" if luck < 0.9 else "Transient")

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import announcements, dispatch
+from django_jobs.engine import announcements, dispatch, window
 from django_jobs.engine.submission import submit_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_pending, run_crowd
+from tests.support.brokers import ALL_QUEUES
 from tests.support.factories import make_job_type, make_organization
 
 CROWD = 6
@@ -23,8 +24,8 @@ CROWD = 6
 def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that wants more tickets than any test makes."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    announcements.announce("a-large-worker", ["jobs-normal"], slots=1, window=5_000)
-    monkeypatch.setattr(dispatch, "_window", (0.0, dispatch.MIN_WINDOW))
+    announcements.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    window.forget()
 
 
 def assert_each_has_one_ticket(broker: CrowdedBroker, jobs: list[Job]) -> None:
@@ -81,14 +82,14 @@ def test_jobs_submitted_at_once_are_all_dispatched_with_no_scheduler_to_look_aft
 
 
 def test_more_jobs_than_the_window_holds_leave_exactly_the_window_at_the_broker(
-    broker: CrowdedBroker, monkeypatch: pytest.MonkeyPatch
+    broker: CrowdedBroker,
 ) -> None:
-    monkeypatch.setattr(dispatch, "_window", (0.0, dispatch.MIN_WINDOW))
+    window.forget()
     broker.is_full = True
     make_pending(make_job_type(), make_organization(), 30)
     broker.is_full = False
 
     run_crowd([dispatch.dispatch] * CROWD)
 
-    assert len(broker.pushed) == dispatch.MIN_WINDOW
-    assert Job.objects.filter(status=Status.QUEUED).count() == dispatch.MIN_WINDOW
+    assert len(broker.pushed) == window.MIN_WINDOW
+    assert Job.objects.filter(status=Status.QUEUED).count() == window.MIN_WINDOW

@@ -69,9 +69,9 @@ def test_processes_that_claim_settle_renew_dispatch_cancel_and_retry_leave_true_
     calls += [(look_after, {"names": NAMES, "rounds": rounds, "seed": 0})] * 2
     calls += [(interfere, {"rounds": rounds, "seed": 1})]
 
-    *stored, _, _, accepted = run_processes(calls, timeout=120)
+    *ended, _, _, accepted = run_processes(calls, timeout=120)
 
     assert_histories_are_chains()
-    assert sum(stored) > 0
+    assert sum(ended) > 0
     assert accepted > 0
     assert not Job.objects.filter(status=Status.RUNNING).exists()

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import announcements, database, dispatch
+from django_jobs.engine import announcements, database, dispatch, window
 from django_jobs.engine.claim import claim
 from django_jobs.engine.history import get_job_history
 from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority
-from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, reread, ticket_of
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread, ticket_of
 from tests.support.factories import make_organization
 
 
-def widen(window: int) -> None:
-    """A worker that wants so many tickets within reach."""
-    announcements.announce("wide", ["jobs-normal"], slots=1, window=window)
-    dispatch._window = (0.0, dispatch.MIN_WINDOW)
+def widen(size: int, *queues: str, name: str = "wide") -> None:
+    """A worker, of all queues if none is said, that wants so many tickets within reach."""
+    announcements.announce(name, queues or ALL_QUEUES, slots=1, window=size)
+    window.forget()
 
 
 def start_queued(job: Job) -> None:
@@ -185,3 +185,34 @@ def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBro
         broker.queues[1].popleft()
     assert refilled == [0, 0, 0, 0, 0]
     assert dispatch.refill(Priority.NORMAL) == 1
+
+
+def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broker: MemoryBroker, kind: JobType) -> None:
+    widen(1, "jobs-critical", name="urgent")
+    widen(1, "jobs-low", name="patient")
+    for _ in range(2 * window.MIN_WINDOW):
+        pending_job(kind, priority=Priority.CRITICAL)
+    patient = [pending_job(kind, priority=Priority.LOW) for _ in range(3)]
+
+    assert dispatch.tend() == window.MIN_WINDOW + len(patient)
+
+    assert {reread(job).status for job in patient} == {"Queued"}
+    later = pending_job(kind, priority=Priority.LOW)
+    assert dispatch.wake(Priority.LOW) == 1  # a long row of urgent ones is at the broker
+    assert reread(later).status == "Queued"
+
+
+def test_a_worker_of_several_queues_holds_room_for_what_it_takes_first(broker: MemoryBroker, kind: JobType) -> None:
+    widen(4, "jobs-high", "jobs-low")
+    for _ in range(2 * window.MIN_WINDOW):
+        pending_job(kind, priority=Priority.HIGH)
+    low = pending_job(kind, priority=Priority.LOW)
+    assert dispatch.tend() == window.MIN_WINDOW
+    assert reread(low).status == "Pending"
+
+
+def test_a_priority_that_nobody_serves_gets_a_small_window_of_its_own(broker: MemoryBroker, kind: JobType) -> None:
+    widen(100, "jobs-high")
+    for _ in range(2 * window.MIN_WINDOW):
+        pending_job(kind, priority=Priority.LOW)
+    assert dispatch.tend() == window.MIN_WINDOW

@@ -1,4 +1,4 @@
-"""Running a handler: whatever it does, an outcome, and a connection that the next job can use."""
+"""Running a handler: whatever it does, an outcome."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError
 from django.utils import translation
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine import database, declarations, outcomes, progress
+from django_jobs.engine import declarations, outcomes, progress
 from django_jobs.engine.execution import context_for, current_job, run
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.exceptions import JobCanceled
@@ -87,37 +87,6 @@ def test_a_job_knows_that_it_runs_only_while_it_runs() -> None:
     outcome = outcome_of(lambda _: seen.append(current_job.get()))
     assert seen == [outcome.claimed]
     assert current_job.get() is None
-
-
-def test_a_transaction_that_a_handler_left_open_is_undone() -> None:
-    def handler(context: Any) -> None:
-        transaction.atomic().__enter__()
-
-    outcome_of(handler)
-    assert not connection.in_atomic_block
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        assert cursor.fetchone() == (1,)
-
-
-def test_switched_off_autocommit_is_switched_on_again() -> None:
-    def handler(context: Any) -> None:
-        transaction.set_autocommit(False)
-
-    outcome_of(handler)
-    assert transaction.get_autocommit()
-
-
-def test_a_closed_connection_is_no_trouble() -> None:
-    assert isinstance(outcome_of(lambda _: connection.close()), outcomes.Returned)
-    assert running_job()
-
-
-def test_a_connection_that_was_closed_behind_djangos_back_is_dropped_and_made_anew() -> None:
-    connection.ensure_connection()
-    connection.connection.close()
-    database.drop_connections()
-    assert running_job()
 
 
 def test_a_language_that_a_handler_activates_is_not_the_next_jobs() -> None:

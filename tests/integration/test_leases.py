@@ -10,6 +10,7 @@ import pytest
 from django_jobs.engine import database, leases, settle
 from django_jobs.engine.control import cancel_job
 from django_jobs.engine.history import get_job_history
+from django_jobs.engine.leases import Loss
 from django_jobs.models import ExecutionLog, Job
 from tests.support.brokers import MemoryBroker, job_in, reread, running_job, ticket_of
 
@@ -18,6 +19,10 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def expire(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
+
+
+def loss_of(*started: tuple[int, int], how: str = "lost", culprit: tuple[int, int] | None = None) -> Loss:
+    return Loss(worker_name="worker-1", started=frozenset(started), reason="killed", how=how, culprit=culprit)
 
 
 def test_renewing_prolongs_the_leases_of_ones_own_workers_only() -> None:
@@ -128,16 +133,47 @@ def test_what_a_gone_worker_had_started_ends_as_told_and_the_rest_goes_back(
 ) -> None:
     (started, claimed), (waiting, _), (others, _) = running_job(), running_job(), running_job("worker-2")
     with django_capture_on_commit_callbacks(execute=True):
-        leases.release_worker("worker-1", [(started.pk, claimed.attempt)], "killed", how)
+        assert leases.release_worker(loss_of((started.pk, claimed.attempt), how=how))
     assert [reread(job).status for job in (started, waiting, others)] == [status, "Queued", "Running"]
     assert (reread(waiting).retry_count, waiting.pk in broker.pks()) == (0, True)
 
 
 def test_a_start_that_is_not_this_attempts_counts_as_waiting() -> None:
     job, claimed = running_job()
-    leases.release_worker("worker-1", [(job.pk, claimed.attempt - 1)], "killed")
+    leases.release_worker(loss_of((job.pk, claimed.attempt - 1)))
     assert reread(job).status == "Queued"
 
 
 def test_a_worker_without_jobs_leaves_nothing_behind() -> None:
-    assert leases.release_worker("worker-9", [], "killed") == []
+    assert leases.release_worker(Loss(worker_name="worker-9", started=frozenset(), reason="killed"))
+
+
+@pytest.mark.parametrize(("how", "status"), [("timed_out", "Timed Out"), ("interrupted", "Queued"), ("lost", "Failed")])
+def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(how: str, status: str) -> None:
+    (guilty, one), (innocent, two) = running_job(), running_job()
+    pairs = [(guilty.pk, one.attempt), (innocent.pk, two.attempt)]
+    assert leases.release_worker(loss_of(*pairs, how=how, culprit=pairs[0]))
+    assert [reread(guilty).status, reread(innocent).status] == [status, "Queued"]
+    assert reread(innocent).retry_count == 0
+    assert get_job_history(innocent)[-1]["message"] == "Handed back: killed (another job)"
+
+
+@pytest.mark.usefixtures("rows_in_use")
+def test_what_a_gone_worker_leaves_in_use_is_to_be_seen_to_again() -> None:
+    running_job()
+    assert not leases.release_worker(loss_of())
+
+
+def test_a_lease_that_is_renewed_between_the_look_and_the_lock_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = running_job()
+    expire(job)
+    original = database.in_transaction
+
+    def renew_first(store: Any) -> Any:
+        monkeypatch.setattr(database, "in_transaction", original)
+        leases.renew(["worker-1"])
+        return original(store)
+
+    monkeypatch.setattr(database, "in_transaction", renew_first)
+    assert leases.rescue_expired() == 0
+    assert reread(job).status == "Running"

@@ -10,17 +10,8 @@ import pytest
 from django_jobs.engine import announcements, database, dispatch, scheduler
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Worker
-from tests.support.brokers import MemoryBroker, pending_job, reread, running_job
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.ticks import Clock
 
 
 @pytest.fixture
@@ -29,18 +20,6 @@ def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(scheduler, "time", clock)
     return clock
-
-
-def expired_job() -> Job:
-    job, _ = running_job()
-    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
-    return job
-
-
-def tick_for(leader: Scheduler, clock: Clock, seconds: int) -> None:
-    for _ in range(seconds):
-        leader.tick()
-        clock.now += 1
 
 
 def test_a_tick_dispatches_what_waits(clock: Clock, broker: MemoryBroker) -> None:
@@ -82,43 +61,6 @@ def test_only_the_leaders_resignation_counts(clock: Clock) -> None:
     assert not Scheduler("two").lead()
 
 
-def test_expired_leases_are_not_rescued_before_everybody_could_renew(clock: Clock) -> None:
-    job, leader = expired_job(), Scheduler("one")
-    tick_for(leader, clock, 30)
-    assert reread(job).status == "Running"
-
-
-def test_expired_leases_are_rescued_after_a_steady_lease(clock: Clock) -> None:
-    job, leader = expired_job(), Scheduler("one")
-    tick_for(leader, clock, 31)
-    assert reread(job).attempt == 1
-    assert reread(job).status in {"Failed", "Queued"}
-
-
-def test_a_gap_between_ticks_starts_the_steady_time_again(clock: Clock) -> None:
-    job, leader = expired_job(), Scheduler("one")
-    tick_for(leader, clock, 29)
-    clock.now += 20
-    tick_for(leader, clock, 29)
-    assert reread(job).status == "Running"
-
-
-def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_its_rest(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job, leader = expired_job(), Scheduler("one")
-    tick_for(leader, clock, 30)
-
-    def freeze() -> int:
-        clock.now += 3_600
-        return 0
-
-    monkeypatch.setattr(dispatch, "tend", freeze)  # the duty before the rescue
-    leader.tick()
-
-    assert reread(job).status == "Running"
-
-
 def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_scheduler(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,14 +70,6 @@ def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_sched
         assert leader.tick() == {}
     monkeypatch.setattr(dispatch, "tend", lambda: 3)
     assert leader.tick() == {"dispatch": 3}
-
-
-def test_a_lost_lead_starts_the_steady_time_again(clock: Clock) -> None:
-    leader = Scheduler("one")
-    tick_for(leader, clock, 31)
-    EngineLease.objects.update(holder="two")
-    leader.tick()
-    assert not leader.is_steady()
 
 
 def test_a_failing_duty_stops_no_other(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

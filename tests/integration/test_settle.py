@@ -169,12 +169,12 @@ def test_an_interrupted_job_goes_to_the_front_with_the_ticket_of_its_next_attemp
 def test_a_set_of_all_kinds_is_settled_at_once() -> None:
     names = ["returned", "transient", "permanent", "timed out", "canceled", "postponed", "interrupted"]
     ends = [outcome(name, running_job()[1]) for name in names]
-    assert settle.settle(ends, WORKER) == 7
+    assert settle.settle(ends, WORKER) == []
     assert not Job.objects.filter(status="Running").exists()
 
 
-def test_nothing_to_settle_is_nothing_stored() -> None:
-    assert settle.settle([], WORKER) == 0
+def test_of_nothing_nothing_is_left() -> None:
+    assert settle.settle([], WORKER) == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.Mon
         return move(moves, **kwargs)
 
     monkeypatch.setattr(settle, "move", refusing)
-    assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == 5
+    assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == []
     assert [reread(job).status for job, _ in pairs] == ["Completed"] * 3 + ["Dead Letter", "Completed"]
     assert "database refused it" in reread(pairs[3][0]).error_message
 
@@ -223,3 +223,16 @@ def test_by_default_a_job_is_tried_again_after_1_2_4_8_and_16_minutes_and_then_n
     last = end(raised(start(reread(job))))
     assert (last.status, last.attempt, last.retry_count, last.next_retry_at) == ("Dead Letter", 6, 5, None)
     assert all(second > first for first, second in pairwise(delays))
+
+
+def test_the_last_progress_is_stored_with_the_end_however_soon_that_follows() -> None:
+    (done, one), (failed, two), (silent, three) = running_job(), running_job(), running_job()
+    Job.objects.filter(pk=silent.pk).update(progress_message="half")
+    ends = [
+        dataclasses.replace(returned(one), unwritten=(100, "Done!")),
+        dataclasses.replace(raised(two), unwritten=(77, "nearly")),
+        dataclasses.replace(returned(three), unwritten=(90, None)),
+    ]
+    assert settle.settle(ends, WORKER) == []
+    rows = Job.objects.filter(pk__in=[done.pk, failed.pk, silent.pk]).order_by("pk")
+    assert list(rows.values_list("progress", "progress_message")) == [(100, "Done!"), (77, "nearly"), (100, "half")]

@@ -18,16 +18,8 @@ def test_the_end_of_a_lost_attempt_is_refused() -> None:
     job, claimed = running_job()
     settle.settle_lost([(job.pk, claimed.attempt)], "lost", WORKER)
     second = start(reread(job), "worker-2")
-    assert (
-        settle.settle(
-            [
-                returned(claimed, {"stale": True}),
-            ],
-            WORKER,
-        )
-        == 0
-    )
-    assert settle.settle([raised(claimed)], WORKER) == 0
+    assert settle.settle([returned(claimed, {"stale": True})], WORKER) == []
+    assert settle.settle([raised(claimed)], WORKER) == []
     row = reread(job)
     assert (row.status, row.attempt, row.result) == ("Running", second.attempt, None)
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.test import APIClient
 
@@ -20,6 +20,10 @@ _VOLATILE = (
     re.compile(r"^https?://[^/]+"),
     re.compile(r"eyJ[\w.-]+|Ij[\w.-]{20,}"),
 )
+
+
+#: Stands on a page for the fields of an answer that it leaves out.
+MORE: Final = "…"
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class Replay:
     def differences(self, shown: Any, real: Any, where: str = "") -> list[str]:
         """Where the real answer is not what the page shows, apart from times, ids and numbers that vary."""
         if isinstance(shown, dict) and isinstance(real, dict):
-            missing = [f"{where}.{name} is on one side only" for name in sorted(shown.keys() ^ real.keys())]
+            alone = shown.keys() - real.keys() - {MORE} if MORE in shown else shown.keys() ^ real.keys()
+            missing = [f"{where}.{name} is on one side only" for name in sorted(alone)]
             common = [name for name in shown if name in real]
             return missing + [
                 text for name in common for text in self.differences(shown[name], real[name], f"{where}.{name}")

@@ -20,6 +20,7 @@ from tests.support.factories import make_job_type, make_organization
 __all__ = ["MemoryBroker"]
 
 WORKER: Final = "worker-1"
+ALL_QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 
 
 def ticket_of(job: Job) -> Ticket:

@@ -12,3 +12,17 @@ class OnlyTheFirst(AccessPolicy):
 
     def can_submit(self, user: Any, organization: Any, job_type: Any) -> bool:
         return super().can_submit(user, organization, job_type) and bool(job_type.pk == "a_first")
+
+
+class OwnJobsOnly(AccessPolicy):
+    """Who shows people of an organization's jobs only their own."""
+
+    def can_view(self, user: Any, job: Any) -> bool:
+        return super().can_view(user, job) and job.owner_id == user.pk
+
+
+class Everything(AccessPolicy):
+    """Who forgets to look at the organization."""
+
+    def can_view(self, user: Any, job: Any) -> bool:
+        return True

@@ -36,12 +36,6 @@ def test_an_end_is_taken_once(batch: Batch) -> None:
     assert batch.take_ended() == []
 
 
-def test_ends_that_could_not_be_stored_come_first_the_next_time(batch: Batch) -> None:
-    batch.add_ended(SECOND)
-    batch.put_back_ended([FIRST])
-    assert batch.take_ended() == [FIRST, SECOND]
-
-
 def test_a_batch_is_empty_only_when_nothing_waits_runs_or_is_unsettled(batch: Batch) -> None:
     seen = [batch.is_empty()]
     batch.put([FIRST])

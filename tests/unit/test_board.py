@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker.board import NO_WISH, WISH_CANCEL, Board
+from django_jobs.worker.board import NO_WISH, WISH_CANCEL, WISH_LOST, Board
 
 
 @pytest.fixture
@@ -37,16 +37,28 @@ def test_a_handler_that_ended_is_seen_no_more(board: Board) -> None:
 def test_a_wish_is_for_what_runs_in_that_slot(board: Board) -> None:
     board.begin(0, 1, 1, 1.0)
     board.begin(1, 2, 1, 1.0)
-    board.wish(1, WISH_CANCEL)
+    board.wish(board.running()[1], WISH_CANCEL)
     assert [(running.pk, running.wish) for running in board.running()] == [(1, NO_WISH), (2, WISH_CANCEL)]
 
 
 def test_the_next_job_of_a_slot_does_not_inherit_a_wish(board: Board) -> None:
     board.begin(0, 1, 1, 1.0)
-    board.wish(0, WISH_CANCEL)
+    board.wish(board.running()[0], WISH_CANCEL)
     board.end(0)
     board.begin(0, 2, 1, 1.0)
     assert board.running()[0].wish == NO_WISH
+
+
+@pytest.mark.parametrize("follower", [(2, 1), (1, 2)], ids=["another job", "its next attempt"])
+def test_a_wish_that_comes_too_late_is_not_for_what_runs_there_now(board: Board, follower: tuple[int, int]) -> None:
+    board.begin(0, 1, 1, 1.0)
+    (seen,) = board.running()
+    board.end(0)
+    board.begin(0, *follower, 1.0)
+    board.wish(seen, WISH_CANCEL)
+    assert board.running()[0].wish == NO_WISH
+    board.wish(board.running()[0], WISH_LOST)
+    assert board.running()[0].wish == WISH_LOST
 
 
 def test_the_other_process_sees_the_same_board(board: Board) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -118,38 +117,15 @@ def test_a_handler_that_swallows_it_gets_it_again_at_the_next_checkpoint(interru
                 interrupter.check()
 
 
-def test_another_thread_is_interrupted_where_it_stands() -> None:
-    interrupter = Interrupter(on_main_thread=False)
-    began, caught = threading.Event(), []
-
-    def handler() -> None:
-        try:
-            with interrupter.interruptible():
-                began.set()
-                while True:
-                    pass
-        except JobCanceled as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=handler)
-    thread.start()
-    began.wait()
-    interrupter.request(JobCanceled)
-    thread.join(10)
-    assert len(caught) == 1
-
-
-def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    raised: list[Any] = []
-    monkeypatch.setattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", lambda *arguments: raised.append(arguments))
-    interrupter = Interrupter(on_main_thread=False)
-    with interrupter.interruptible():
-        threads = [threading.Thread(target=interrupter.request, args=[JobCanceled]) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(raised) == 1
+@pytest.mark.parametrize("on_main_thread", [True, False])
+def test_after_an_interruption_that_struck_on_the_way_out_the_slot_can_close_it(on_main_thread: bool) -> None:
+    interrupter = Interrupter(on_main_thread)
+    way_in = interrupter.interruptible()
+    way_in.__enter__()
+    interrupter.want(JobCanceled)
+    interrupter.close()
+    interrupter.check()
+    interrupter.on_signal()
 
 
 class Progress:

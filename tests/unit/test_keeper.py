@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -10,15 +11,15 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from django_jobs.engine import dispatch, leases
-from django_jobs.engine.leases import Held
+from django_jobs.engine.leases import Held, Loss
 from django_jobs.worker.board import NO_WISH, Running
-from django_jobs.worker.keeper import Keeper, Loss, Renewal
+from django_jobs.worker.keeper import Keeper, Renewal
 from django_jobs.worker.refiller import Refiller
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
 HELD = Held(pk=7, job_id="JOB-2026-00007", attempt=2, worker_name="child", cancel_seconds=None)
-LOSS = Loss("child", frozenset({(7, 2)}), "process 1 was killed by SIGKILL", "lost")
+LOSS = Loss(worker_name="child", started=frozenset({(7, 2)}), reason="process 1 was killed by SIGKILL")
 
 
 class Answers:
@@ -96,16 +97,41 @@ def test_a_renewal_speaks_only_of_attempts_that_it_should_have_found(
 
 
 def test_a_loss_is_seen_to_once_the_database_is_back(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = Answers(OperationalError("gone"), InterfaceError("closed"), [])
+    release = Answers(OperationalError("gone"), InterfaceError("closed"), False, True)  # then its rows were in use
     monkeypatch.setattr(leases, "renew", Answers([]))
     monkeypatch.setattr(leases, "release_worker", release)
 
     keeper.report(LOSS)
     keeper.start()
-    wait_until(lambda: len(release.calls) == 3, PATIENCE, "the third try")
+    wait_until(lambda: len(release.calls) == 4, PATIENCE, "the fourth try")
     keeper.stop()
 
-    assert release.calls == [("child", LOSS.started, LOSS.reason, "lost")] * 3
+    assert release.calls == [(LOSS,)] * 4
+
+
+def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew = Answers([HELD])
+    monkeypatch.setattr(leases, "renew", renew)
+    monkeypatch.setattr(leases, "release_worker", Answers(RuntimeError("a mistake")))
+
+    keeper.report(LOSS)
+    keeper.start()
+
+    wait_until(lambda: len(renew.calls) >= 3, PATIENCE, "three renewals")
+
+
+def test_a_lease_whose_row_was_in_use_is_renewed_again_soon(
+    keeper: Keeper, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600}
+    renew = Answers([dataclasses.replace(HELD, is_renewed=False)], [HELD])
+    monkeypatch.setattr(leases, "renew", renew)
+
+    keeper.start()
+
+    wait_until(lambda: len(renew.calls) == 2, PATIENCE, "the second renewal")
 
 
 def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,11 @@ def test_the_back_off_is_bounded() -> None:
     assert back_off(101, 30 * 24 * 3600, 0.0) == MAX_BACK_OFF
 
 
+@pytest.mark.parametrize(("delay", "seconds"), [(0, 0.0), (1, MAX_BACK_OFF)])
+def test_no_retry_is_too_late_for_a_back_off(delay: float, seconds: float) -> None:
+    assert back_off(2_000, delay, 0.0) == seconds
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [

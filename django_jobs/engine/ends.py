@@ -1,0 +1,98 @@
+"""Where the end of its attempt takes a running job, as a move that is yet to be made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import database, outcomes, retry
+from django_jobs.engine.fingerprints import fingerprint
+from django_jobs.engine.transitions import NOW, After, Move
+from django_jobs.exceptions import RetryLater
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
+
+WORKER_LOST: Final = "Worker lost"
+_ENDED: dict[str, Any] = {"lease_expires_at": None}
+
+
+def move_for(job: Job, item: outcomes.Outcome) -> Move:
+    """Where an attempt that did not return takes its job. A requested cancel overrules all of them."""
+    match item:
+        case _ if job.cancel_requested_at is not None or isinstance(item, outcomes.Canceled):
+            return canceled(job, getattr(item, "traceback", ""))
+        case outcomes.Interrupted():
+            return back_to_queue(job, item.text)
+        case outcomes.Postponed():
+            later = After(min(item.delay, RetryLater.MAX_SECONDS))
+            values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
+            return _to(job, Status.PENDING, values, item.text)
+        case outcomes.Raised(kind=retry.PERMANENT):
+            values = {**_ENDED, **_error(retry.PERMANENT, item.text, item.traceback), "completed_at": NOW}
+            return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
+        case outcomes.Raised():
+            return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after)
+        case outcomes.TimedOut():
+            return timed_out(job, item.traceback)
+        case _:
+            raise TypeError(f"unknown outcome {item!r}")
+
+
+def begun(item: Move, ended: outcomes.Outcome) -> Move:
+    """With the moment at which the handler began, where the job's new status keeps one (the claim came before it), and
+    with the progress that it made.
+    """
+    values = dict(item.values)
+    if ended.started:
+        values.setdefault("started_at", After(ended.started - time.monotonic()))
+    if ended.unwritten is not None:
+        percent, message = ended.unwritten
+        values |= {"progress": percent} if message is None else {"progress": percent, "progress_message": message}
+    return replace(item, values=values)
+
+
+def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: str = "") -> Move:
+    return Move(pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values)
+
+
+def _error(kind: str, text: str, traceback: str = "") -> dict[str, Any]:
+    return {"error_type": kind, "error_message": text, "error_fingerprint": fingerprint(text, traceback)}
+
+
+def canceled(job: Job, traceback: str = "") -> Move:
+    return _to(job, Status.CANCELED, {**_ENDED, "canceled_at": NOW}, "Stopped on request", traceback)
+
+
+def back_to_queue(job: Job, text: str) -> Move:
+    values = {**_ENDED, "queued_at": NOW, "started_at": None, "worker_name": ""}
+    return _to(job, Status.QUEUED, values, text)
+
+
+def lost(job: Job, reason: str) -> Move:
+    # The first loss is probably the machine's fault, a second one the job's.
+    retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
+    return _retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after)
+
+
+def _was_lost_before(job: Job) -> bool:
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, to_status=Status.FAILED)
+    return logs.filter(message__startswith=WORKER_LOST).exists()
+
+
+def timed_out(job: Job, traceback: str) -> Move:
+    return _retry(job, Status.TIMED_OUT, f"Ran longer than {job.timeout_seconds} seconds", traceback, None)
+
+
+def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
+    """Failed or Timed Out, with the moment of the next try while retries remain."""
+    # Where a timeout struck tells nothing of its kind.
+    error = _error(retry.TRANSIENT, text, traceback if status == Status.FAILED else "")
+    values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
+    if job.retry_count < job.max_retries:
+        delay = retry_after
+        if delay is None:
+            delay = retry.back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
+        values |= {"next_retry_at": After(delay), "ready_at": After(delay), "retry_count": job.retry_count + 1}
+    return _to(job, status, values, text, traceback)

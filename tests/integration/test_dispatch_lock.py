@@ -1,0 +1,49 @@
+"""When a dispatcher's lock counts as held by nobody who works."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine import dispatch_lock
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(dispatch_lock, "time", clock)
+    monkeypatch.setattr(dispatch_lock, "_busy_since", None)
+    return clock
+
+
+def misses(clock: Clock, count: int, pause: float) -> list[bool]:
+    """What is said after each of so many misses in a row."""
+    said = []
+    for _ in range(count):
+        said.append(dispatch_lock.is_stuck())
+        clock.now += pause
+    return said
+
+
+def test_two_misses_that_lie_far_apart_are_chance(clock: Clock) -> None:
+    assert misses(clock, 2, pause=600) == [False, False]
+
+
+@pytest.mark.parametrize("pause", [0.5, 1.05])
+def test_a_lock_that_was_held_at_every_try_for_seconds_is_stuck(clock: Clock, pause: float) -> None:
+    assert misses(clock, 10, pause)[-1]
+
+
+def test_a_lock_that_is_had_again_is_not_stuck(clock: Clock) -> None:
+    misses(clock, 10, pause=0.5)
+    assert dispatch_lock.take() is not None
+    assert not dispatch_lock.is_stuck()

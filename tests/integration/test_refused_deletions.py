@@ -1,0 +1,112 @@
+"""Jobs that the database does not let go, since a host's rows refer to them, hold up no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection
+
+from django_jobs.engine import replays, retention
+from django_jobs.engine.retention import Pruner
+from django_jobs.models import Job, Replay
+from tests.support.brokers import MemoryBroker, job_in
+from tests.support.factories import make_job_type, make_system_admin
+from tests.support.replays import begin, dead, finish
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+Refer = Callable[[Job], None]
+
+
+def execute(sql: str, *parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+
+
+@pytest.fixture
+def refer(transactional_db: None) -> Iterator[Refer]:
+    """Writes a row of a host's table whose foreign key, as Django makes one, refers to the job."""
+    deferred = "" if connection.vendor == "mysql" else "DEFERRABLE INITIALLY DEFERRED"
+    key = f"FOREIGN KEY (job_id) REFERENCES {Job._meta.db_table} (id) {deferred}"
+    execute(f"CREATE TABLE host_note (id integer PRIMARY KEY, job_id bigint NOT NULL, {key})")
+    yield lambda job: execute("INSERT INTO host_note VALUES (%s, %s)", job.pk, job.pk)
+    execute("DROP TABLE host_note")
+
+
+def make_ended(count: int) -> list[Job]:
+    return [job_in("Completed") for _ in range(count)]
+
+
+def left() -> list[int]:
+    return list(Job.objects.order_by("pk").values_list("pk", flat=True))
+
+
+def test_the_others_of_its_batch_go_and_one_warning_names_it(
+    refer: Refer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention.logger, "propagate", True)
+    jobs = make_ended(7)
+    refer(jobs[2])
+    pruner = Pruner(days=0)
+    assert [pruner.prune_batch() for _ in range(4)] == [6, 0, 0, 0]
+    assert left() == [jobs[2].pk]
+    warnings = [record.getMessage() for record in caplog.records if "event=job_not_deleted" in record.getMessage()]
+    assert [text.split()[0] for text in warnings] == [f"job_id={jobs[2].name}"]
+
+
+def test_it_holds_up_no_later_batch(refer: Refer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    jobs = make_ended(6)
+    refer(jobs[0])
+    refer(jobs[1])
+    pruner = Pruner(days=0)
+    assert [pruner.prune_batch() for _ in range(3)] == [2, 2, 0]
+    assert left() == [jobs[0].pk, jobs[1].pk]
+
+
+def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "REFUSED_SECONDS", 0.0)
+    (job,) = make_ended(1)
+    refer(job)
+    pruner = Pruner(days=0)
+    assert pruner.prune_batch() == 0
+    execute("DELETE FROM host_note")
+    assert pruner.prune_batch() == 1
+
+
+def test_deleting_it_by_hand_says_that_it_stays(refer: Refer) -> None:
+    (job,) = make_ended(1)
+    refer(job)
+    assert retention.delete_jobs([job.pk]) == 0
+    assert left() == [job.pk]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="tells only at the commit: then the replay pauses")
+def test_a_replay_that_deletes_goes_on_with_the_others(refer: Refer) -> None:
+    jobs = dead(make_job_type(), 3)
+    refer(jobs[0])
+    replay = finish(begin(jobs[0], make_system_admin("root"), verb="delete"))
+    assert (replay.state, replay.changed, replay.refused) == ("done", 2, {replays.KEPT: 1})
+    assert left() == [jobs[0].pk]
+
+
+def test_a_replay_whose_whole_transaction_is_refused_pauses_and_holds_up_no_other(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_system_admin("root")
+    first, second = begin(dead(make_job_type(), 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
+    store = replays._store
+
+    def refuse(replay: Replay, **values: Any) -> None:
+        if replay.pk == first.pk:
+            raise IntegrityError("a constraint that is checked at the commit")
+        store(replay, **values)
+
+    monkeypatch.setattr(replays, "_store", refuse)
+    assert replays.work_off() == 1
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, first.note, first.changed) == ("paused", "Paused by an error: IntegrityError.", 0)
+    assert second.changed == 1

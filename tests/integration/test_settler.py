@@ -1,0 +1,107 @@
+"""Storing how attempts ended, whatever the database is up to."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from django_jobs.engine import settle
+from django_jobs.models import Job
+from django_jobs.worker import settler
+from tests.support.brokers import WORKER, reread, returned, running_job
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+LARGE = {"text": "x" * (settle.LARGE_BYTES + 1)}
+
+
+class Database:
+    """Hangs up on every set that holds one of these jobs, so many times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuses: dict[int, int] = {}
+        self.pauses: list[float] = []
+        self._settle_returned = settle._settle_returned
+        monkeypatch.setattr(settle, "_settle_returned", self._receive)
+        monkeypatch.setattr(settler, "time", SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
+        # What a test has open is not to be closed.
+        monkeypatch.setattr("django_jobs.engine.database.drop_connections", lambda: None)
+
+    def _receive(self, items: Any, worker_name: str) -> Any:
+        for item in items:
+            if self.refuses.get(item.claimed.pk, 0) > 0:
+                self.refuses[item.claimed.pk] -= 1
+                raise OperationalError(2006, "Server has gone away")
+        return self._settle_returned(items, worker_name)
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Database:
+    return Database(monkeypatch)
+
+
+def store(*ends: Any) -> None:
+    settler.Settler(WORKER).settle(list(ends))
+
+
+def test_an_end_is_stored_once_the_database_is_back_however_long_that_takes(database: Database) -> None:
+    job, claimed = running_job()
+    database.refuses = {job.pk: 50}
+    store(returned(claimed, {"rows": 3}))
+    assert (reread(job).status, reread(job).result) == ("Completed", {"rows": 3})
+    assert (len(database.pauses), max(database.pauses)) == (50, 2.0)
+
+
+def test_a_result_that_the_database_hangs_up_on_is_refused_and_its_neighbours_are_stored(database: Database) -> None:
+    pairs = [running_job() for _ in range(4)]
+    database.refuses = {pairs[1][0].pk: 10**6}
+    store(*(returned(claimed, LARGE if index == 1 else {"rows": 3}) for index, (_, claimed) in enumerate(pairs)))
+    assert [reread(job).status for job, _ in pairs] == ["Completed", "Dead Letter", "Completed", "Completed"]
+    assert reread(pairs[1][0]).error_message.startswith("The result cannot be stored")
+
+
+def test_a_large_result_survives_a_short_outage(database: Database) -> None:
+    job, claimed = running_job()
+    database.refuses = {job.pk: 3}
+    store(returned(claimed, LARGE))
+    assert reread(job).status == "Completed"
+
+
+def test_together_too_much_is_stored_one_by_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def receive_one(items: Any, worker_name: str) -> Any:
+        if len(items) > 1:
+            raise OperationalError(2006, "Server has gone away")
+        return database._settle_returned(items, worker_name)
+
+    monkeypatch.setattr(settle, "_settle_returned", receive_one)
+    store(*(returned(running_job()[1]) for _ in range(5)))
+    assert set(Job.objects.values_list("status", flat=True)) == {"Completed"}
+    assert len(database.pauses) == settler.SET_TRIES
+
+
+def test_a_database_that_is_away_for_long_refuses_no_large_result(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, claimed = running_job()
+    database.refuses = {job.pk: 50}
+    monkeypatch.setattr(settler, "_database_answers", lambda: False)
+    store(returned(claimed, LARGE))
+    assert reread(job).status == "Completed"
+
+
+def test_what_could_not_be_stored_because_its_row_is_in_use_is_stored_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    (held, claimed), (free, other) = running_job(), running_job()
+    mine = settler.Settler(WORKER)
+    with monkeypatch.context() as patch:
+        patch.setattr(settle, "settle", lambda ended, _: [item for item in ended if item.claimed is claimed])
+        mine.settle([returned(claimed), returned(other)])
+    assert (mine.has_unsettled(), mine.keys()) == (True, {(held.pk, claimed.attempt)})
+
+    mine.finish()
+
+    assert (mine.has_unsettled(), mine.keys(), reread(held).status) == (False, set(), "Completed")
+    assert reread(free).status == "Running"  # it was stored, as far as the settler knows

@@ -1,0 +1,150 @@
+"""When a scheduler takes a lease that ran out for a lost worker's: only after everybody could have renewed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+from django.db import IntegrityError, OperationalError
+
+from django_jobs.engine import database, dispatch, duplicates, scheduler
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import EngineLease
+from tests.support.brokers import MemoryBroker, reread
+from tests.support.ticks import Clock, expired_job, tick_for
+
+
+@pytest.fixture
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The scheduler's clock."""
+    clock = Clock()
+    monkeypatch.setattr(scheduler, "time", clock)
+    return clock
+
+
+def failing(error: Exception) -> Callable[[], int]:
+    def fail() -> int:
+        raise error
+
+    return fail
+
+
+def lasting(clock: Clock, seconds: float) -> Callable[[], int]:
+    def last() -> int:
+        clock.now += seconds
+        return 1
+
+    return last
+
+
+def test_expired_leases_are_not_rescued_before_everybody_could_renew(clock: Clock) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 30)
+    assert reread(job).status == "Running"
+
+
+def test_expired_leases_are_rescued_after_a_steady_lease(clock: Clock) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 31)
+    assert reread(job).attempt == 1
+    assert reread(job).status in {"Failed", "Queued"}
+
+
+def test_a_gap_between_ticks_starts_the_steady_time_again(clock: Clock) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 29)
+    clock.now += 20
+    tick_for(leader, clock, 29)
+    assert reread(job).status == "Running"
+
+
+def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_its_rest(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 30)
+
+    def freeze() -> int:
+        clock.now += 3_600
+        return 0
+
+    monkeypatch.setattr(dispatch, "tend", freeze)  # the duty before the rescue
+    leader.tick()
+
+    assert reread(job).status == "Running"
+
+
+def test_a_lost_lead_starts_the_steady_time_again(clock: Clock) -> None:
+    leader = Scheduler("one")
+    tick_for(leader, clock, 31)
+    EngineLease.objects.update(holder="two")
+    leader.tick()
+    assert not leader.is_steady()
+
+
+def too_slow() -> OperationalError:
+    """What MariaDB answers when a statement has reached the host's limit."""
+    error = OperationalError(1969, "Query execution was interrupted (max_statement_time exceeded)")
+    error.__cause__ = Exception(*error.args)
+    return error
+
+
+@pytest.mark.parametrize("error", [IntegrityError("a host's foreign key"), too_slow()], ids=["refused", "too slow"])
+def test_a_duty_that_fails_for_ever_keeps_nobody_from_being_rescued(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(duplicates, "forget_expired", failing(error))
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 31)
+    assert reread(job).attempt == 1
+    assert reread(job).status in {"Failed", "Queued"}
+
+
+def test_a_duty_that_lost_its_connection_starts_the_steady_time_again(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = Scheduler("one")
+    tick_for(leader, clock, 31)
+    with monkeypatch.context() as patch:
+        patch.setattr(duplicates, "forget_expired", failing(OperationalError("the server closed the connection")))
+        leader.tick()
+    assert not leader.is_steady()
+
+
+def test_a_machine_that_was_suspended_rescues_nothing_before_everybody_could_renew(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    tick_for(leader, clock, 30)
+    now = database.now
+    with monkeypatch.context() as patch:  # the monotonic clock stood still meanwhile
+        patch.setattr(database, "now", lambda: now() + dt.timedelta(hours=1))
+        leader.tick()
+        tick_for(leader, clock, 29)
+        assert reread(job).status == "Running"
+        tick_for(leader, clock, 2)
+    assert reread(job).status in {"Failed", "Queued"}
+
+
+def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    monkeypatch.setattr(dispatch, "tend", lasting(clock, 3))
+    monkeypatch.setattr(duplicates, "forget_expired", lasting(clock, 3))
+    monkeypatch.setattr(scheduler, "forget_workers", lasting(clock, 3))
+    tick_for(leader, clock, 5)
+    assert reread(job).status in {"Failed", "Queued"}
+
+
+@pytest.mark.parametrize("duty", ["_pruner.prune_batch", "replays.work_off"])
+def test_a_storage_that_hangs_at_every_turn_keeps_nobody_from_being_rescued(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, duty: str
+) -> None:
+    job, leader = expired_job(), Scheduler("one")
+    owner, _, name = duty.partition(".")
+    turn = lasting(clock, 20)
+    monkeypatch.setattr(getattr(leader, owner, None) or getattr(scheduler, owner), name, lambda *_args: turn())
+    tick_for(leader, clock, 60)
+    assert reread(job).status in {"Failed", "Queued"}

@@ -1,0 +1,34 @@
+"""A scheduler's ticks on a clock that a test moves."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django_jobs.engine import database
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import Job
+from tests.support.brokers import running_job
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def expired_job() -> Job:
+    """A job that runs by a lease that ran out."""
+    job, _ = running_job()
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
+    return job
+
+
+def tick_for(leader: Scheduler, clock: Clock, seconds: int) -> None:
+    """A tick a second."""
+    for _ in range(seconds):
+        leader.tick()
+        clock.now += 1

@@ -1,0 +1,59 @@
+"""What looks after a handler under a plain ``rqworker``, whatever the database is up to."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from django_jobs.broker import entry
+from django_jobs.engine import leases
+
+ROUNDS = 4
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, settings: Any) -> entry.CheckpointRunner:
+    """Looks after a handler that is done after some rounds; the lease is due in each of them."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0}
+    monkeypatch.setattr("django_jobs.engine.database.drop_connections", lambda: None)
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300)
+    runner = entry.CheckpointRunner(claimed, "rqworker")
+    is_done = iter([False] * ROUNDS + [True])
+    done: Any = SimpleNamespace(wait=lambda _: next(is_done))
+    runner.done = done
+    return runner
+
+
+class Duty:
+    """Fails some times, then does nothing."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls = 0
+
+    def __call__(self, *_: object) -> list[Any]:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise OperationalError("gone")
+        return []
+
+
+@pytest.mark.parametrize(("of_progress", "of_renewal"), [(2, 2), (ROUNDS + 1, 0), (0, ROUNDS)])
+def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
+    runner: entry.CheckpointRunner,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    of_progress: int,
+    of_renewal: int,
+) -> None:
+    flush, renew = Duty(of_progress), Duty(of_renewal)
+    monkeypatch.setattr(runner.board, "flush", flush)
+    monkeypatch.setattr(leases, "renew", renew)
+    with caplog.at_level(logging.WARNING, "django_jobs"):
+        runner.attend()
+    assert (flush.calls, renew.calls) == (ROUNDS + 1, ROUNDS)
+    assert [record.message.split()[0] for record in caplog.records] == ["event=attend_failed"]

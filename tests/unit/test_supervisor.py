@@ -1,0 +1,132 @@
+"""The supervisor and its picture of a child: what it makes of deaths, mistakes, and handlers that do not stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from django_jobs.engine import dispatch
+from django_jobs.worker import supervisor as module
+from django_jobs.worker.board import NO_WISH, Running
+from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.supervisor import Supervisor
+
+STUCK = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=0.0, timeout=1)
+NEIGHBOUR = Running(slot=1, pk=8, attempt=1, wish=NO_WISH, started=0.0, timeout=100)
+
+
+class FakeChild(ChildProcess):
+    """A child without a process: it notes the signals that it gets."""
+
+    def __init__(self, *running: Running, returncode: int | None = None) -> None:
+        self.name = "child"
+        self.killed = self.condemned_at = None
+        self.process = SimpleNamespace(pid=1234, returncode=returncode)  # type: ignore[assignment]
+        self.signals: list[int] = []
+        self._running = list(running)
+
+    def running(self) -> list[Running]:
+        return self._running
+
+    def send(self, number: int) -> None:
+        self.signals.append(number)
+
+
+def options(**given: Any) -> WorkerOptions:
+    return WorkerOptions(**{"processes": 1, "threads": 1, "queues": [], "scheduler": False, **given})
+
+
+@pytest.mark.parametrize(
+    ("returncode", "text"),
+    [
+        (3, "exited with code 3"),
+        (-signal.SIGSEGV, "was killed by SIGSEGV"),
+        (-signal.SIGKILL, "was killed by SIGKILL (perhaps out of memory)"),
+        (-(signal.SIGRTMIN + 5), f"was killed by signal {signal.SIGRTMIN + 5}"),
+    ],
+)
+def test_the_end_of_a_child_is_told_whatever_ended_it(returncode: int, text: str) -> None:
+    loss = FakeChild(STUCK, returncode=returncode).loss()
+    assert (loss.reason, loss.how, loss.culprit, loss.started) == (
+        f"process 1234 {text}",
+        "lost",
+        None,
+        frozenset({(7, 2)}),
+    )
+
+
+def test_a_child_is_killed_at_once_for_the_only_job_that_runs_in_it() -> None:
+    child = FakeChild(STUCK)
+    child.kill_for(STUCK, "It did not stop", "timed_out")
+    loss = child.loss()
+    assert child.signals[-1] == signal.SIGKILL
+    assert (loss.reason, loss.how, loss.culprit) == ("It did not stop", "timed_out", (7, 2))
+
+
+def test_others_that_run_in_it_get_the_grace_of_an_orderly_end_first(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 60}
+    child = FakeChild(STUCK, NEIGHBOUR)
+
+    for _ in range(3):
+        child.kill_for(STUCK, "It did not stop", "timed_out")
+    assert child.signals == [signal.SIGTERM]
+
+    child.condemned_at = time.monotonic() - 61
+    child.kill_for(STUCK, "It did not stop", "timed_out")
+    assert child.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert child.loss().culprit == (7, 2)
+
+
+def test_the_kill_comes_as_soon_as_the_others_are_done(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 60}
+    child = FakeChild(STUCK, NEIGHBOUR)
+    child.kill_for(STUCK, "It did not stop", "timed_out")
+    child._running.remove(NEIGHBOUR)
+    child.kill_for(STUCK, "It did not stop", "timed_out")
+    assert child.signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    boss = Supervisor(options())
+    monkeypatch.setattr(boss, "_tick", lambda: 1 / 0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+    assert boss._goes_on()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_child_that_cannot_be_started_is_started_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    boss = Supervisor(options())
+
+    def refuse(*args: Any) -> Any:
+        raise OSError(12, os.strerror(12))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "ChildProcess", refuse)
+        boss._fill()
+    assert (boss.children, "event=child_not_started" in caplog.text) == ([], True)
+
+    boss._not_before = 0.0
+    monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
+    boss._fill()
+    assert len(boss.children) == 1
+
+
+def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    boss = Supervisor(options(burst=True))
+    monkeypatch.setattr(dispatch, "anything_queued", lambda: True)
+    monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
+    boss._not_before = time.monotonic() + 60
+    assert [boss._is_over() for _ in range(100)] == [False] * 100
+    boss._not_before = 0.0
+    assert not boss._is_over()
+    assert len(boss.children) == 1
