@@ -21,7 +21,7 @@ from django_jobs.admin.job_relatives import read_relatives
 from django_jobs.admin.job_rerun import RunAgain
 from django_jobs.admin.texts import ALL, badge
 from django_jobs.engine import database
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import get_policy, may_view
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, WAITING, Status
@@ -61,7 +61,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
         """By its key, or by the id that people know."""
         parsed = parse_job_id(object_id)
         job = super().get_object(request, str(parsed[0]) if parsed else object_id, from_field)
-        if job is None or (parsed and job.created_at.year != parsed[1]):
+        if job is None or (parsed and job.created_at.year != parsed[1]) or not may_view(request.user, job):
             return None
         job.shows_all = ALL in request.GET
         return job

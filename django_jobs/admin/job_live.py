@@ -50,7 +50,9 @@ class JobLive(OwnPages):
             self.message_user(request, f"{job.name} has no file, or it is not there any more.", messages.WARNING)
             return self.go_to(job.pk)
         name = PurePosixPath(job.output_reference).name
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        kind, encoding = mimetypes.guess_type(name)
+        # A packed file is not of the kind that is in it.
+        kind = "application/octet-stream" if kind is None or encoding else kind
         return download(request, name, kind, parts_of(file))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,11 @@ class Child:
         self.rq.wake()
 
     def _is_worn_out(self) -> bool:
-        return self.options.max_jobs is not None and self.jobs_run >= self.options.max_jobs
+        return self._jobs_left() <= 0
+
+    def _jobs_left(self) -> int:
+        """How many more this process is to run."""
+        return sys.maxsize if self.options.max_jobs is None else self.options.max_jobs - self.jobs_run
 
     def _round(self) -> bool:
         """Take a set of tickets and see it through; whether there was any."""
@@ -116,7 +121,7 @@ class Child:
         return True
 
     def _take_and_claim(self) -> int:
-        size = self.slots.room(self.pace.set_size())
+        size = self.slots.room(min(self.pace.set_size(), self._jobs_left()))
         if not size:
             self.slots.wait_for_room()
             return 1

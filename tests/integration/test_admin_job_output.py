@@ -63,3 +63,10 @@ def test_a_file_is_streamed_by_an_asgi_server_too(mine: Organization) -> None:
         return b"".join([part async for part in response.streaming_content])  # type: ignore[attr-defined]
 
     assert async_to_sync(read)() == b"%PDF"
+
+
+def test_a_packed_file_is_not_taken_for_what_is_in_it(root: Client, mine: Organization) -> None:
+    job = finished_with_file(mine, filename="report.csv.gz", content=b"\x1f\x8b")
+    response = root.get(url("job", "output", job.pk))
+    assert b"".join(response.streaming_content) == b"\x1f\x8b"  # type: ignore[attr-defined]
+    assert response["Content-Type"] == "application/octet-stream"

@@ -190,3 +190,11 @@ def test_no_page_has_inline_scripts_styles_or_handlers(root: Client) -> None:
     pages += [text(root, url("organization", name, job.organization_id)) for name in ("change", "suspend")]
     inline = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=|javascript:")
     assert [inline.findall(page) for page in pages] == [[] for _ in pages]
+
+
+def test_a_job_that_the_policy_does_not_show_has_no_page(
+    member: Client, mine: Organization, settings: Settings
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    job = job_in("Completed", organization=mine)
+    assert member.get(url("job", "change", job.pk)).status_code == 302
