@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import codecs
+from typing import Any, Final
 
 from django.conf import settings
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
@@ -21,6 +22,8 @@ class PatientJSONParser(JSONParser):
             raise ParseError("JSON parse error - it is nested too deeply.") from error
 
 
+#: Encodings in which no body can be written; which of them fail, and when, is another matter in each Python.
+OF_HOST_NAMES: Final = frozenset({"idna", "punycode"})
 PARSERS = (PatientJSONParser, FormParser, MultiPartParser)
 
 
@@ -34,7 +37,10 @@ def check_body(request: Any) -> None:
         raise TooLarge(f"The request's body is larger than {limit} bytes.")
     encoding = request.encoding
     try:
+        is_of_text = codecs.lookup(encoding or "utf-8").name not in OF_HOST_NAMES
         b"\xff".decode(encoding or "utf-8", "replace")  # as Django reads forms
-    except (LookupError, UnicodeError) as error:
+    except (LookupError, UnicodeError):
+        is_of_text = False
+    if not is_of_text:
         request.encoding = None  # so that the answer can be made
-        raise UnsupportedMediaType(f"charset={encoding}") from error
+        raise UnsupportedMediaType(f"charset={encoding}")
