@@ -50,3 +50,12 @@ def test_the_diagram_shows_only_arrows_that_exist() -> None:
     wrong = [(a, b) for a, b in arrows if by_name[b] not in TRANSITIONS[by_name[a]]]
     assert len(arrows) > 15
     assert not wrong
+
+
+def test_the_pages_name_only_events_that_are_logged() -> None:
+    event = re.compile(r"event=([a-z_]+)")
+    package = Path(checks.__file__).parent.parent
+    logged = {found for file in package.rglob("*.py") for found in event.findall(file.read_text())}
+    logged |= {status.lower().replace(" ", "_") for status in Status.values}
+    told = {found for page in DOCS.glob("*.md") for found in event.findall(page.read_text())}
+    assert sorted(told - logged) == []
