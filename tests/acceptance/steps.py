@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+from django.db import transaction
 
 from django_jobs import JobStatus, get_job_history, get_job_status, submit_job
 from django_jobs.models import Job, JobType, Organization
@@ -111,6 +112,13 @@ def wait_for_idle_workers(process: ManagedProcess, count: int) -> list[psutil.Pr
     """The worker's child processes, once so many run."""
     wait_until(lambda: len(process.children()) >= count, PATIENCE, f"{count} children of {process}")
     return process.children()
+
+
+def freeze(*processes: psutil.Process) -> None:
+    """Stop them at a moment at which none of them holds SQLite's one lock, for ever."""
+    with transaction.atomic():
+        for process in processes:
+            process.suspend()
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import psutil
 import redis
-from django.db import transaction
 from rq.suspension import resume, suspend
 
 from django_jobs.engine import database
@@ -18,6 +17,7 @@ from tests.acceptance.steps import (
     PATIENCE,
     Stage,
     assert_stays,
+    freeze,
     has_ended,
     messages_of,
     path_of,
@@ -88,7 +88,7 @@ def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_write
     processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
     frozen = recorded.pid(attempt=1)
 
-    os.kill(frozen, signal.SIGSTOP)
+    freeze(psutil.Process(frozen))
     assert recorded.pid(attempt=2) != frozen
     recorded.let_go(attempt=1)
     os.kill(frozen, signal.SIGCONT)
@@ -110,7 +110,7 @@ def test_a_thawed_attempt_that_lost_its_job_is_stopped(processes: ProcessPool, s
     processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
     frozen = recorded.pid(attempt=1)
 
-    os.kill(frozen, signal.SIGSTOP)
+    freeze(psutil.Process(frozen))
     recorded.pid(attempt=2)
     os.kill(frozen, signal.SIGCONT)
     recorded.wait_for("stopped", attempt=1)
@@ -131,7 +131,7 @@ def test_jobs_of_a_machine_that_is_gone_run_elsewhere_once_their_leases_are_over
     for one in recorded:
         one.wait_for("start", attempt=1)
 
-    for process in freeze(gone):
+    for process in freeze_all_of(gone):
         process.kill()
     gone.wait(PATIENCE)
     EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
@@ -145,12 +145,10 @@ def test_jobs_of_a_machine_that_is_gone_run_elsewhere_once_their_leases_are_over
     assert messages_of(recorded[0].job, Status.FAILED) == ["Worker lost: its lease ran out"]
 
 
-def freeze(worker: ManagedProcess) -> list[psutil.Process]:
+def freeze_all_of(worker: ManagedProcess) -> list[psutil.Process]:
     """Stop the supervisor first, so that it sees no frozen child, and then all that it started."""
     tree = [psutil.Process(worker.pid), *worker.children()]
-    with transaction.atomic():  # so that none of them holds SQLite's one lock, for ever
-        for process in tree:
-            process.suspend()
+    freeze(*tree)
     return tree
 
 
@@ -162,7 +160,7 @@ def test_a_whole_worker_that_is_frozen_past_its_leases_and_thawed_writes_nothing
     frozen = processes.worker("--processes", "2", settings=settings)
     recorded.wait_for("start", attempt=1)
 
-    tree = freeze(frozen)
+    tree = freeze_all_of(frozen)
     EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
     other = processes.worker("--processes", "1", settings=settings)
     recorded.wait_for("start", attempt=2)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 
+import psutil
+
 from django_jobs.engine import database
 from django_jobs.models import EngineLease
 from django_jobs.statuses import Status
-from tests.acceptance.steps import PATIENCE, Stage, path_of, wait_for_all, wait_for_status
+from tests.acceptance.steps import PATIENCE, Stage, freeze, path_of, wait_for_all, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -41,7 +43,7 @@ def test_a_frozen_leader_is_followed_and_two_that_act_at_once_do_no_harm(process
     frozen = processes.start("jobs_scheduler")
     first = wait_until(leader, PATIENCE, "a leader")
 
-    frozen.popen.send_signal(signal.SIGSTOP)
+    freeze(psutil.Process(frozen.pid))
     EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
     processes.start("jobs_scheduler")
     wait_until(lambda: leader() != first, PATIENCE, "another leader")
