@@ -36,6 +36,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "MAX_BACKLOG_PER_ORGANIZATION": None,
     "MAX_PARAMETERS_BYTES": 65536,
     "MAX_RESULT_BYTES": 1048576,
+    "FOREIGN_RQ_JOBS": "set_aside",
     "OUTPUT_STORAGE": "default",
     "SENSITIVE_PARAMETERS": (),
     "SHOW_ERROR_TEXT": False,

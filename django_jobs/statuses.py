@@ -24,6 +24,30 @@ class Status(TextChoices):
     DEAD_LETTER = "Dead Letter", "Dead Letter"  # will not run again by itself
 
 
+class ActorKind(TextChoices):
+    """What kind of actor changed a job's status; tells a user called "scheduler" from the scheduler."""
+
+    USER = "user", "User"
+    SYSTEM = "system", "System"  # server code without a user, and the engine itself
+    WORKER = "worker", "Worker"
+    SCHEDULER = "scheduler", "Scheduler"
+
+
+class RunAfter(TextChoices):
+    """When a job that depends on others may run."""
+
+    COMPLETED = "completed", "Completed"  # all its parents completed
+    ENDED = "ended", "Ended"  # all its parents ended, however they did
+
+
+class SubmitBy(TextChoices):
+    """Who may submit a job type."""
+
+    MEMBERS = "members", "Members"  # whoever belongs to the organization
+    ADMINS = "admins", "Admins"  # the organization's admins and system admins
+    CODE = "code", "Code"  # only server code without a user
+
+
 class Priority(IntegerChoices):
     """Which jobs go first; stored as integers that sort."""
 

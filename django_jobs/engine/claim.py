@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import access, database, handlers
+from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.ports import Ticket, get_broker
@@ -71,7 +72,7 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     queued = _read_queued(wanted)
     count = max(1, fits([job.job_type_id for job in queued]))
     accepted, refused = _judge(queued[:count], wanted)
-    turned_away = move(refused, sources=[Status.QUEUED], actor="worker", worker_name=worker_name, skip_locked=True)
+    turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
     held = _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved])
@@ -124,7 +125,7 @@ def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
     values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
     values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
     moves = [Move(pk=item.pk, to_status=Status.RUNNING, attempt=item.attempt - 1, values=values) for item in accepted]
-    return move(moves, sources=[Status.QUEUED], actor="worker", worker_name=worker_name, skip_locked=True)
+    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
 
 
 def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:

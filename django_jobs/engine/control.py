@@ -6,6 +6,7 @@ from typing import Any
 
 from django_jobs.engine import database, dependencies, dispatch
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.actors import Actor, actor_for
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.transitions import NOW, Move, move
@@ -23,25 +24,25 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_cancel(user, job):
         raise PermissionDenied(f"You may not cancel {job.name}.")
-    actor = _actor(user)
+    actor = actor_for(user)
     worker_name = database.in_transaction(lambda: _cancel(job.pk, actor))
     if worker_name:
         database.on_commit(lambda: _hint(worker_name, job.name))
     return find_job(job.name)
 
 
-def _cancel(pk: int, actor: str) -> str:
+def _cancel(pk: int, actor: Actor) -> str:
     """The name of the worker that must be told, if the job runs."""
     job = database.locked(Job.objects.using(database.alias()).filter(pk=pk)).get()
     if job.status in WAITING:
-        values = {"canceled_at": NOW, "canceled_by": actor, "ready_at": None, "next_retry_at": None}
+        values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
         item = Move(pk=pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
         move([item], sources=WAITING, actor=actor)
         return ""
     if job.status == Status.RUNNING:
         if job.cancel_requested_at is None:
             job.cancel_requested_at = database.now()
-            job.canceled_by = actor
+            job.canceled_by = actor.name
             job.save(update_fields=["cancel_requested_at", "canceled_by"], using=database.alias())
         return str(job.worker_name)
     if job.status != Status.CANCELED:
@@ -64,13 +65,13 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_retry(user, job):
         raise PermissionDenied(f"You may not retry {job.name}.")
-    actor = _actor(user)
+    actor = actor_for(user)
     database.in_transaction(lambda: _retry(job, actor))
     database.on_commit(dispatch.wake)
     return find_job(job.name)
 
 
-def _retry(job: Job, actor: str) -> None:
+def _retry(job: Job, actor: Actor) -> None:
     parent = dependencies.dead_parent(job)
     if parent is not None and job.status in RETRYABLE_BY_HAND:
         raise InvalidTransition(job.name, job.status, "retry", f"it waits for {parent}, which must be retried first")
@@ -82,7 +83,3 @@ def _retry(job: Job, actor: str) -> None:
         raise InvalidTransition(job.name, find_job(job.name).status, "retry")
     if has_parents or moved[0].has_children:
         dependencies.remind([job.pk])
-
-
-def _actor(user: Any) -> str:
-    return str(user.get_username())[:150] if user is not None else "system"

@@ -25,6 +25,7 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest
 
 from django_jobs.engine import database, dispatch
+from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.lives import NEW_LIFE
@@ -204,7 +205,7 @@ def _bury(children: list[Job], killers: dict[int, Job]) -> None:
         values |= {"completed_at": NOW, "is_orphaned": True, "ready_at": None}
         groups[text].append(Move(pk=child.pk, to_status=Status.DEAD_LETTER, message=text, values=values))
     moves = sorted((item for group in groups.values() for item in group), key=lambda item: item.pk)
-    move(moves, sources=[Status.PENDING], actor="system")
+    move(moves, sources=[Status.PENDING], actor=SYSTEM)
 
 
 def _revive(children: list[Job]) -> None:
@@ -214,7 +215,7 @@ def _revive(children: list[Job]) -> None:
         Move(pk=job.pk, to_status=Status.PENDING, message="Its parents may complete again", values=values)
         for job in children
     ]
-    move(moves, sources=[Status.DEAD_LETTER], actor="system")
+    move(moves, sources=[Status.DEAD_LETTER], actor=SYSTEM)
     remind(job.pk for job in children if job.has_children)
 
 

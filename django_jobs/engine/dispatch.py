@@ -15,6 +15,7 @@ from typing import Any
 from django.db import Error
 
 from django_jobs.engine import backlog, database, dispatch_lock, turns
+from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.load import read_load
 from django_jobs.engine.patience import Patience
 from django_jobs.engine.ports import Ticket, get_broker
@@ -73,7 +74,7 @@ def _queue_alone(job: Job) -> list[Moved]:
     if job.job_type.is_paused:
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)]
-    return move(moves, sources=DISPATCHABLE, actor="system", only_if=backlog.alone(job))
+    return move(moves, sources=DISPATCHABLE, actor=SYSTEM, only_if=backlog.alone(job))
 
 
 _full: tuple[object, int, float] = (None, 0, 0.0)
@@ -189,7 +190,7 @@ def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved
     """
     values = {"ready_at": After(delay), "queued_at": None}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
-    return move(moves, sources=[Status.QUEUED], actor="system", skip_locked=True)
+    return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)
 
 
 def _ticket(item: Moved) -> Ticket:
@@ -212,7 +213,7 @@ def _dispatch_once() -> list[Moved] | None:
         if room > 0:
             moves += [_queue(item) for item in turns.pick(priority, room, load, cursors)]
     order = {item.pk: turn for turn, item in enumerate(moves)}
-    moved = move(moves, sources=DISPATCHABLE, actor="system", skip_locked=True)
+    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True)
     moved.sort(key=lambda item: order[item.pk])
     if alone and cursors != lease.state:
         EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)

@@ -125,7 +125,7 @@ def _log(moved: Sequence[Moved]) -> None:
             _on_one_line(item.organization_name),
             item.attempt,
             item.from_status,
-            _on_one_line(item.worker_name or item.actor),
+            _on_one_line(item.worker_name or item.actor.name),
             _on_one_line(item.message),
             extra=fields(item.job_id, item.job_type, item.organization_name, item.attempt, event),
         )

@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, settle
+from django_jobs.engine.actors import SCHEDULER
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
@@ -145,7 +146,7 @@ def rescue_expired() -> int:
             # Judged again under the lock, since somebody may have renewed it meanwhile.
             if job.status == Status.RUNNING and (job.lease_expires_at is None or job.lease_expires_at < now):
                 lost[job.worker_name].append((job.pk, job.attempt))
-        moved = [settle.settle_lost(lost[name], "its lease ran out", name, actor="scheduler") for name in sorted(lost)]
+        moved = [settle.settle_lost(lost[name], "its lease ran out", name, actor=SCHEDULER) for name in sorted(lost)]
         return sum(map(len, moved))
 
     return database.in_transaction(store) if found else 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django_jobs.engine import database, dependencies, dispatch
+from django_jobs.engine.actors import Actor
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.lives import NEW_LIFE
 from django_jobs.models import JobDependency
 from django_jobs.statuses import Status
 
 
-def retry_dead_letters(pks: list[int], *, message: str, actor: str) -> tuple[int, int]:
+def retry_dead_letters(pks: list[int], *, message: str, actor: Actor) -> tuple[int, int]:
     """How many got a new life, and how many did not since a job that they wait for is dead."""
     links = JobDependency.objects.using(database.alias()).filter(child_id__in=pks)
     parented = set(links.values_list("child_id", flat=True))

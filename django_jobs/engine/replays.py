@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.actors import user_named
 from django_jobs.engine.inspection import jobs
 from django_jobs.engine.listing import capped_count
 from django_jobs.engine.lookup import visible_organizations
@@ -203,7 +204,9 @@ def _perform(replay: Replay, user: Any, batch: list[Job], until: float) -> tuple
 
 
 def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
-    moved, held = retry_dead_letters(pks, message=f"Retried by hand, in replay {replay.pk}", actor=replay.user_name)
+    moved, held = retry_dead_letters(
+        pks, message=f"Retried by hand, in replay {replay.pk}", actor=user_named(replay.user_name)
+    )
     return moved, Counter({DEAD_PARENT: held, CHANGED: len(pks) - held - moved})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django_jobs.engine import database, dispatch, ends, outcomes, retry
+from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.models import Job
 from django_jobs.statuses import Status
@@ -101,7 +102,7 @@ def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> li
         )
         for item in items
     ]
-    return move(moves, sources=[Status.RUNNING], actor="worker", worker_name=worker_name, skip_locked=True)
+    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True)
 
 
 def _last_message(item: outcomes.Outcome) -> dict[str, str]:
@@ -116,10 +117,10 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
         moved = move(
             [ends.begun(ends.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs],
             sources=[Status.RUNNING],
-            actor="worker",
+            actor=WORKER,
             worker_name=worker_name,
         )
-        return moved + _bury_exhausted(jobs, moved, "worker", worker_name)
+        return moved + _bury_exhausted(jobs, moved, WORKER, worker_name)
 
     moved = database.in_transaction(store)
     _reissue(moved)
@@ -139,7 +140,7 @@ def _reissue(moved: Sequence[Moved]) -> None:
         database.on_commit(lambda: dispatch.push(back, front=True))
 
 
-def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: str, worker_name: str) -> list[Moved]:
+def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: Actor, worker_name: str) -> list[Moved]:
     """Those that failed with no retry left go on to Dead Letter in the same transaction."""
     failed = {item.pk for item in moved if item.to_status in {Status.FAILED, Status.TIMED_OUT}}
     spent = [job for job in jobs if job.pk in failed and job.retry_count >= job.max_retries]
@@ -155,25 +156,25 @@ def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: str, wor
     return move(moves, sources=[Status.FAILED, Status.TIMED_OUT], actor=actor, worker_name=worker_name)
 
 
-def settle_lost(lost: Sequence[tuple[int, int]], reason: str, worker_name: str, actor: str = "worker") -> list[Moved]:
+def settle_lost(lost: Sequence[tuple[int, int]], reason: str, worker_name: str, actor: Actor = WORKER) -> list[Moved]:
     """Attempts (job, attempt) whose worker died or fell silent: Failed, or Dead Letter when retries are spent."""
     return _end_unreported(lost, lambda job: ends.lost(job, reason), worker_name, actor)
 
 
 def settle_timed_out(overdue: Sequence[tuple[int, int]], worker_name: str) -> list[Moved]:
     """Attempts whose handler had to be killed because it ran too long."""
-    return _end_unreported(overdue, lambda job: ends.timed_out(job, ""), worker_name, "worker")
+    return _end_unreported(overdue, lambda job: ends.timed_out(job, ""), worker_name, WORKER)
 
 
 def return_to_queue(
-    items: Sequence[tuple[int, int]], text: str, worker_name: str, actor: str = "worker"
+    items: Sequence[tuple[int, int]], text: str, worker_name: str, actor: Actor = WORKER
 ) -> list[Moved]:
     """Running attempts (job, attempt) back to the queue's front, at no cost to their jobs."""
     return _end_unreported(items, lambda job: ends.back_to_queue(job, text), worker_name, actor)
 
 
 def _end_unreported(
-    attempts: Sequence[tuple[int, int]], move_for: Callable[[Job], Move], worker_name: str, actor: str
+    attempts: Sequence[tuple[int, int]], move_for: Callable[[Job], Move], worker_name: str, actor: Actor
 ) -> list[Moved]:
     """End attempts of which no outcome came; a requested cancel overrules where they would go."""
 

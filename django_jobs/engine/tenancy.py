@@ -14,6 +14,7 @@ from django.db.models.signals import post_save
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import backlog, database, dispatch
+from django_jobs.engine.actors import SCHEDULER
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import AbstractOrganization, Job, JobDependency, get_organization_model
@@ -94,7 +95,7 @@ def _bury(pks: list[int]) -> int:
         Move(pk=pk, to_status=Status.DEAD_LETTER, message=NOT_FOUND, values=values)
         for pk in sorted(descendants | set(pks))
     ]
-    return len(move(moves, sources=WAITING, actor="scheduler", skip_locked=True))
+    return len(move(moves, sources=WAITING, actor=SCHEDULER, skip_locked=True))
 
 
 def _waiting_descendants(pks: Iterable[int]) -> set[int]:

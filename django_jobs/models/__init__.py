@@ -17,6 +17,7 @@ from django_jobs.models.organization import (
 from django_jobs.models.pages import DeadLetter, Monitor
 from django_jobs.models.replay import Replay
 from django_jobs.models.rollup import OrganizationActivity, Span, TypeActivity
+from django_jobs.models.socket import OpenSocket, SocketTicket
 
 __all__ = [
     "AbstractOrganization",
@@ -32,9 +33,11 @@ __all__ = [
     "JobType",
     "Membership",
     "Monitor",
+    "OpenSocket",
     "Organization",
     "OrganizationActivity",
     "Replay",
+    "SocketTicket",
     "Span",
     "TypeActivity",
     "Worker",

@@ -6,7 +6,7 @@ from django.db import models
 
 from django_jobs.conf import organization_model_name
 from django_jobs.models.job import Job
-from django_jobs.statuses import Status
+from django_jobs.statuses import ActorKind, Status
 
 
 class ExecutionLog(models.Model):
@@ -18,6 +18,10 @@ class ExecutionLog(models.Model):
     to_status = models.CharField(max_length=12, choices=Status.choices)
     timestamp = models.DateTimeField()
     actor = models.CharField(max_length=150)
+    # The default in the database is for workers of the release before, which do not write it.
+    actor_kind = models.CharField(
+        max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM, db_default=ActorKind.SYSTEM
+    )
     message = models.TextField(blank=True)
     attempt = models.PositiveIntegerField(default=0)
     worker_name = models.CharField(max_length=100, blank=True)

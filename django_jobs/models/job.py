@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from django_jobs.conf import organization_model_name
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, Priority, Status
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, RunAfter, Status
 
 #: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
 _JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
@@ -110,6 +110,19 @@ class Job(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     #: Set exactly while the job waits in a status that may be dispatched; the moment from which it may.
     ready_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Not started by then, it ends as Canceled.
+    expires_at = models.DateTimeField(null=True, blank=True)
+    #: Of a job that depends on others: whether it waits for them to complete, or to end however they do.
+    run_after = models.CharField(
+        max_length=9,
+        choices=RunAfter.choices,
+        default=RunAfter.COMPLETED,
+        db_default=RunAfter.COMPLETED,
+        editable=False,
+    )
+    #: The job whose handler submitted this one, and in which attempt; that job may be deleted by now.
+    submitted_by_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    submitted_by_attempt = models.PositiveIntegerField(null=True, blank=True, editable=False)
     #: Whether another job waits, or waited, for this one: then its end is followed up.
     has_children = models.BooleanField(default=False, editable=False)
     #: Whether it is a Dead Letter only because a parent ended without completing.
@@ -182,6 +195,18 @@ class Job(models.Model):
                 fields=["job_type", "error_fingerprint", "-id"],
                 condition=Q(status=Status.DEAD_LETTER),
                 name="djobs_dead_letters",
+            ),
+            # What an earlier attempt of the same job submitted; what a job submitted.
+            models.Index(
+                fields=["submitted_by_id", "job_hash"],
+                condition=Q(submitted_by_id__isnull=False),
+                name="djobs_submitted_by",
+            ),
+            # What waits and must start by a certain time, the earliest first.
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False, status__in=sorted(WAITING)),
+                name="djobs_expiring",
             ),
             # Emptying `owner` when a user is deleted.
             models.Index(fields=["owner"], condition=Q(owner__isnull=False), name="djobs_owned"),

@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.models.fields import PriorityField
-from django_jobs.statuses import Priority
+from django_jobs.statuses import Priority, SubmitBy
 
 MAX_SECONDS = 30 * 24 * 3600
 #: A submission walks past so many entries of an index.
@@ -62,6 +62,13 @@ class JobType(models.Model):
     is_enabled = models.BooleanField(default=True, help_text="Off: submissions are refused and nothing starts.")
     is_paused = models.BooleanField(default=False, help_text="On: submissions wait and nothing starts.")
     requires_permission = models.CharField(max_length=200, blank=True, help_text="app_label.codename, or blank.")
+    submit_by = models.CharField(
+        max_length=7,
+        choices=SubmitBy.choices,
+        default=SubmitBy.MEMBERS,
+        db_default=SubmitBy.MEMBERS,
+        help_text="Who may submit it; to others it looks unknown.",
+    )
     deduplication_window = models.PositiveIntegerField(
         default=default_deduplication_window,
         validators=[MaxValueValidator(MAX_SECONDS)],

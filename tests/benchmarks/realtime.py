@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 import django
 
+from django_jobs.engine.actors import user_named
+
 django.setup()
 
 import psutil
@@ -98,7 +100,9 @@ def cancel_steadily(pks: list[int]) -> None:
     for number, pk in enumerate(pks):
         time.sleep(max(0.0, started + number / EVENTS_A_SECOND - time.monotonic()))
         values = {"canceled_at": NOW}
-        move([Move(pk=pk, to_status=Status.CANCELED, values=values)], sources=[Status.PENDING], actor="bench")
+        move(
+            [Move(pk=pk, to_status=Status.CANCELED, values=values)], sources=[Status.PENDING], actor=user_named("bench")
+        )
     drain_broadcasts(5)
 
 

@@ -20,6 +20,8 @@ from typing import Any, Final, NamedTuple
 
 import django
 
+from django_jobs.engine.actors import SYSTEM
+
 django.setup()
 
 from django.db import connection, transaction
@@ -137,7 +139,7 @@ def newest(status: str, **filters: Any) -> Job:
 def tickets() -> list[Ticket]:
     jobs = Job.objects.filter(status=Status.PENDING, ready_at__isnull=False).order_by("-pk")[:SET]
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=dispatch._QUEUED) for job in jobs]
-    moved = move(moves, sources=[Status.PENDING], actor="system")
+    moved = move(moves, sources=[Status.PENDING], actor=SYSTEM)
     return [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
 
 

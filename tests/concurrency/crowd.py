@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import connection, connections, transaction
 
+from django_jobs.engine.actors import user_named
 from django_jobs.engine.submission import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
@@ -58,7 +59,7 @@ def make_queued(kind: JobType, organization: Organization, count: int) -> list[J
     waiting = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING)
     moves = [Move(pk=pk, to_status=Status.QUEUED, values=values) for pk in waiting.values_list("pk", flat=True)]
     for start in range(0, len(moves), 200):
-        move(moves[start : start + 200], sources=DISPATCHABLE, actor="test")
+        move(moves[start : start + 200], sources=DISPATCHABLE, actor=user_named("test"))
     return jobs
 
 

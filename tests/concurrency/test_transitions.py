@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from django_jobs.engine import database, leases, settle
+from django_jobs.engine.actors import SCHEDULER, SYSTEM, WORKER, user_named
 from django_jobs.engine.control import cancel_job
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import InvalidTransition
@@ -59,7 +60,7 @@ def claim_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Move
     name = chance.choice(WORKERS)
     values = {"attempt": INCREMENT, "worker_name": name, "started_at": NOW, "lease_expires_at": After(30)}
     moves = [Move(pk=pk, to_status=Status.RUNNING, values={**values, "cancel_requested_at": None}) for pk in pks]
-    return move(moves, sources=[Status.QUEUED], actor="worker", worker_name=name, skip_locked=chance.random() < 0.5)
+    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=name, skip_locked=chance.random() < 0.5)
 
 
 def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -78,7 +79,7 @@ def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
             values = {"queued_at": NOW, "worker_name": "", "lease_expires_at": None}
             moves.append(Move(pk=pk, to_status=Status.QUEUED, attempt=attempt, values=values))
     chance.shuffle(moves)
-    return move(moves, sources=[Status.RUNNING], actor="worker", worker_name="settler")
+    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name="settler")
 
 
 def hand_back_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -91,9 +92,9 @@ def requeue_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mo
     """Failed → Queued and Dead Letter → Pending, as the dispatcher and people do."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     moves = [Move(pk=pk, to_status=Status.QUEUED, values=values) for pk in pks]
-    moved = move(moves, sources=DISPATCHABLE, actor="system", skip_locked=True)
+    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True)
     moves = [Move(pk=pk, to_status=Status.PENDING, values={"ready_at": NOW, "retry_count": 0}) for pk in pks]
-    return moved + move(moves, sources=RETRYABLE_BY_HAND, actor="somebody")
+    return moved + move(moves, sources=RETRYABLE_BY_HAND, actor=user_named("somebody"))
 
 
 def bury_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -105,7 +106,7 @@ def bury_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved
         else:
             values = {"error_message": f"job {pk}", "completed_at": NOW}
             moves.append(Move(pk=pk, to_status=Status.DEAD_LETTER, message="buried", values=values))
-    return move(moves, sources=[Status.QUEUED], actor="worker")
+    return move(moves, sources=[Status.QUEUED], actor=WORKER)
 
 
 def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -113,7 +114,7 @@ def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
     values = {"canceled_at": NOW, "ready_at": None, "next_retry_at": None}
     sources = [Status.PENDING, Status.QUEUED, Status.FAILED, Status.TIMED_OUT]
     moves = [Move(pk=pk, to_status=Status.CANCELED, values=values) for pk in pks[:2]]
-    moved = move(moves, sources=sources, actor="somebody")
+    moved = move(moves, sources=sources, actor=user_named("somebody"))
     for pk in pks[2:4]:
         try:
             cancel_job(Job.objects.get(pk=pk))
@@ -168,7 +169,7 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
     jobs = make_queued(make_job_type(), make_organization(), 100 if is_small() else 500)
     pks = [job.pk for job in jobs]
     values = {"attempt": INCREMENT, "worker_name": "worker-a", "lease_expires_at": After(-1)}
-    move([Move(pk=pk, to_status=Status.RUNNING, values=values) for pk in pks], sources=[Status.QUEUED], actor="worker")
+    move([Move(pk=pk, to_status=Status.RUNNING, values=values) for pk in pks], sources=[Status.QUEUED], actor=WORKER)
     won: dict[str, list[int]] = {"worker": [], "scheduler": []}
 
     def report() -> None:
@@ -177,12 +178,12 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
             moves = [
                 Move(pk=pk, to_status=Status.COMPLETED, attempt=1, values=values) for pk in pks[start : start + 20]
             ]
-            won["worker"] += [item.pk for item in move(moves, sources=[Status.RUNNING], actor="worker")]
+            won["worker"] += [item.pk for item in move(moves, sources=[Status.RUNNING], actor=WORKER)]
 
     def rescue() -> None:
         for start in reversed(range(0, len(pks), 20)):
             pairs = [(pk, 1) for pk in pks[start : start + 20]]
-            moved = settle.settle_lost(pairs, "killed", "worker-a", actor="scheduler")
+            moved = settle.settle_lost(pairs, "killed", "worker-a", actor=SCHEDULER)
             won["scheduler"] += [item.pk for item in moved]
 
     run_crowd([report, rescue])

@@ -64,7 +64,16 @@ def test_a_history_tells_what_happened_in_order(member: APIClient, organization:
     told = member.get(url_of(job, "history")).json()
     assert told["job_id"] == job.name
     assert [row["to_status"] for row in told["history"]] == ["Pending", "Queued", "Running", "Completed"]
-    assert set(told["history"][0]) == {"id", "from_status", "to_status", "timestamp", "actor", "message", "attempt"}
+    assert set(told["history"][0]) == {
+        "id",
+        "from_status",
+        "to_status",
+        "timestamp",
+        "actor",
+        "actor_kind",
+        "message",
+        "attempt",
+    }
     assert [row["id"] for row in told["history"]] == [row["id"] for row in get_job_history(job)]
 
 

@@ -168,7 +168,16 @@ def test_the_history_tells_every_step_in_order() -> None:
         ("Queued", "Running", 1),
         ("Running", "Completed", 1),
     ]
-    assert set(history[0]) == {"id", "from_status", "to_status", "timestamp", "actor", "message", "attempt"}
+    assert set(history[0]) == {
+        "id",
+        "from_status",
+        "to_status",
+        "timestamp",
+        "actor",
+        "actor_kind",
+        "message",
+        "attempt",
+    }
 
 
 @pytest.mark.parametrize("read", [get_job_status, get_job_history, wait_for_job])

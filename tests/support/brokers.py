@@ -6,6 +6,7 @@ import time
 from typing import Any, Final
 
 from django_jobs.engine import outcomes
+from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.control import cancel_job
 from django_jobs.engine.ports import Ticket
@@ -36,7 +37,7 @@ def pending_job(job_type: Any = None, organization: Any = None, **fields: Any) -
 def queue_up(job: Job) -> Job:
     """The job with a ticket, and no other job touched by it."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
-    move([Move(pk=job.pk, to_status=Status.QUEUED, values=values)], sources=DISPATCHABLE, actor="system")
+    move([Move(pk=job.pk, to_status=Status.QUEUED, values=values)], sources=DISPATCHABLE, actor=SYSTEM)
     return reread(job)
 
 

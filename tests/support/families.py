@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_jobs import submit_job
+from django_jobs.engine.actors import user_named
 from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.transitions import NOW, Move, move
@@ -39,7 +40,7 @@ def claim_all(jobs: list[Job]) -> list[Claimed]:
     """The next attempts of those that wait and that nobody else takes at this moment, in two sets."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=values) for job in jobs]
-    queued = move(moves, sources=DISPATCHABLE, actor="test", skip_locked=True)
+    queued = move(moves, sources=DISPATCHABLE, actor=user_named("test"), skip_locked=True)
     by_pk = {job.pk: job for job in jobs}
     return claim([ticket_of(by_pk[item.pk]) for item in queued], WORKER)
 

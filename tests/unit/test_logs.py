@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import events, logs
+from django_jobs.engine.actors import Actor
 from django_jobs.engine.execution import current_job
 from django_jobs.engine.transitions.moves import Moved
+from django_jobs.statuses import ActorKind
 
 FIELDS = ("job_id", "job_type", "organization", "attempt", "event")
 
@@ -105,7 +107,7 @@ def move(message: str, actor: str = "system") -> Moved:
         priority=2,
         year=2026,
         message=message,
-        actor=actor,
+        actor=Actor(actor, ActorKind.SYSTEM),
         worker_name="",
     )
 

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import WordField
 from django_jobs.api.serializers import JobSerializer
-from django_jobs.statuses import Status
+from django_jobs.statuses import ActorKind, Status
 
 
 class LogSerializer(serializers.Serializer[Any]):
@@ -19,6 +19,7 @@ class LogSerializer(serializers.Serializer[Any]):
     to_status = WordField(words=Status.values)
     timestamp = serializers.DateTimeField()
     actor = serializers.CharField()
+    actor_kind = WordField(words=ActorKind.values)
     message = serializers.CharField()
     attempt = serializers.IntegerField()
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from django_jobs.engine import database, dependencies, duplicates
-from django_jobs.engine.insertion.postgresql import actor_of
+from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.requests import Request
 from django_jobs.engine.transitions.postgresql import TRANSACTION_IDS
 from django_jobs.models import ExecutionLog, Job
@@ -39,7 +39,8 @@ def insert_all(requests: Sequence[Request]) -> list[Job]:
 
 
 def _log(job: Job, now: dt.datetime, transaction_ids: tuple[int | None, int | None]) -> ExecutionLog:
-    log = ExecutionLog(job_id=job.pk, to_status=Status.PENDING, timestamp=now, actor=actor_of(job))
+    name, kind = submitter_of(job)
+    log = ExecutionLog(job_id=job.pk, to_status=Status.PENDING, timestamp=now, actor=name, actor_kind=kind)
     log.organization_id = job.organization_id
     log.transaction_id, log.oldest_open_id = transaction_ids
     return log

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connections, models
 
 from django_jobs.engine import database, duplicates, statements
+from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.requests import Request
 from django_jobs.engine.targets import TargetsChanged, Versions
 from django_jobs.engine.transitions.postgresql import TRANSACTION_IDS
@@ -44,7 +45,7 @@ def insert(request: Request) -> None:
     params = [*(request.targets.versions or ())]
     if request.window:
         params += [job.job_hash, job.job_hash, request.window]
-    params += [*given, bool(request.parents), job.run_at, actor_of(job)]
+    params += [*given, bool(request.parents), job.run_at, *submitter_of(job)]
     sql = _sql(database.alias(), request.targets.versions is not None, request.window > 0)
     rows = statements.fetch(sql, params)
     if not rows:
@@ -52,10 +53,6 @@ def insert(request: Request) -> None:
     job.pk, job.created_at, job.ready_at, request.log_id = rows[0]
     job._state.adding = False
     job._state.db = database.alias()
-
-
-def actor_of(job: Job) -> str:
-    return job.owner_name or "system"
 
 
 def _tell_why(request: Request) -> None:
@@ -95,9 +92,9 @@ def _sql(alias: str, has_versions: bool, has_window: bool) -> str:
             RETURNING id, created_at, ready_at, organization_id
         ), logged AS (
             INSERT INTO "{ExecutionLog._meta.db_table}"
-                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback,
-                organization_id, transaction_id, oldest_open_id)
-            SELECT id, '', '{Status.PENDING}', created_at, %s, '', 0, '', '', organization_id, {TRANSACTION_IDS}
+                (job_id, from_status, to_status, "timestamp", actor, actor_kind, message, attempt, worker_name,
+                traceback, organization_id, transaction_id, oldest_open_id)
+            SELECT id, '', '{Status.PENDING}', created_at, %s, %s, '', 0, '', '', organization_id, {TRANSACTION_IDS}
             FROM job
             RETURNING id
         )

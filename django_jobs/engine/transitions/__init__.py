@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from django_jobs.engine import database, events
+from django_jobs.engine.actors import Actor
 from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
@@ -21,7 +22,7 @@ def move(
     moves: Sequence[Move],
     *,
     sources: Iterable[str],
-    actor: str,
+    actor: Actor,
     worker_name: str = "",
     skip_locked: bool = False,
     only_if: Condition = ALWAYS,

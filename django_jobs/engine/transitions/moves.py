@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django_jobs.engine.actors import Actor
+
 
 @dataclass(frozen=True, slots=True)
 class After:
@@ -62,7 +64,7 @@ class Moved:
     priority: int
     year: int
     message: str
-    actor: str
+    actor: Actor
     worker_name: str
     has_children: bool = False
     log_id: int = 0

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django_jobs.engine import database, statements
+from django_jobs.engine.actors import Actor
 from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -43,7 +44,7 @@ def _write(jobs: list[Job], names: tuple[str, ...]) -> None:
 def apply_moves(
     moves: Sequence[Move],
     sources: list[str],
-    actor: str,
+    actor: Actor,
     worker_name: str,
     skip_locked: bool,
     only_if: Condition = ALWAYS,
@@ -78,13 +79,14 @@ def apply_moves(
     ]
 
 
-def _log(job: Job, item: Move, from_status: str, now: dt.datetime, actor: str, worker_name: str) -> ExecutionLog:
+def _log(job: Job, item: Move, from_status: str, now: dt.datetime, actor: Actor, worker_name: str) -> ExecutionLog:
     return ExecutionLog(
         job_id=job.pk,
         from_status=from_status,
         to_status=job.status,
         timestamp=now,
-        actor=actor,
+        actor=actor.name,
+        actor_kind=actor.kind,
         message=item.message,
         attempt=job.attempt,
         worker_name=worker_name,
@@ -93,7 +95,7 @@ def _log(job: Job, item: Move, from_status: str, now: dt.datetime, actor: str, w
     )
 
 
-def _moved(job: Job, item: Move, from_status: str, actor: str, worker_name: str, log_id: int) -> Moved:
+def _moved(job: Job, item: Move, from_status: str, actor: Actor, worker_name: str, log_id: int) -> Moved:
     return Moved(
         job.pk,
         from_status,

@@ -16,6 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from django_jobs.engine import database, statements
+from django_jobs.engine.actors import Actor
 from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -69,8 +70,8 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for.
 
     Its parameters: the ids, those of ``only_if``, the ids, the arrays, the shared values of ``to_status`` and of
-    ``written``, the sources, the shared attempt twice, the actor, the shared message, the worker's name, the shared
-    traceback.
+    ``written``, the sources, the shared attempt twice, the actor's name and kind, the shared message, the
+    worker's name, the shared traceback.
     """
     job, log = Job._meta.db_table, ExecutionLog._meta.db_table
     arrays = [way for way in (*fixed, *written) if not way.is_shared]
@@ -97,9 +98,9 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
                 j.organization_id{names}
         ), logged AS (
             INSERT INTO "{log}"
-                (job_id, from_status, to_status, "timestamp", actor, message, attempt, worker_name, traceback,
-                organization_id, transaction_id, oldest_open_id)
-            SELECT id, from_status, status, statement_timestamp(), %s, {_reference(message, "moved")}, attempt, %s,
+                (job_id, from_status, to_status, "timestamp", actor, actor_kind, message, attempt, worker_name,
+                traceback, organization_id, transaction_id, oldest_open_id)
+            SELECT id, from_status, status, statement_timestamp(), %s, %s, {_reference(message, "moved")}, attempt, %s,
                 {_reference(traceback, "moved")}, organization_id, {TRANSACTION_IDS}
             FROM moved ORDER BY id
             RETURNING id, job_id
@@ -145,7 +146,7 @@ def _assignment(way: _Way) -> str:
 def _apply_shape(
     moves: Sequence[Move],
     sources: list[str],
-    actor: str,
+    actor: Actor,
     worker_name: str,
     skip_locked: bool,
     only_if: Condition = ALWAYS,
@@ -163,7 +164,7 @@ def _apply_shape(
     status, attempt, message, traceback = ([] if not way.is_shared else sent for way, sent in fixed)
     arrays = [value for way, sent in (*fixed, *written) if not way.is_shared for value in sent]
     shared = [value for way, sent in written if way.is_shared for value in sent]
-    params = [pks, *only_if.params, pks, *arrays, *status, *shared, sources, *attempt, *attempt, actor]
+    params = [pks, *only_if.params, pks, *arrays, *status, *shared, sources, *attempt, *attempt, *actor]
     params += [*message, worker_name, *traceback]
     messages = {item.pk: item.message for item in moves}
     rows = statements.fetch(sql, params, rows=len(pks), newest=max(pks))
@@ -173,7 +174,7 @@ def _apply_shape(
 def apply_moves(
     moves: Sequence[Move],
     sources: list[str],
-    actor: str,
+    actor: Actor,
     worker_name: str,
     skip_locked: bool,
     only_if: Condition = ALWAYS,

@@ -1,0 +1,49 @@
+"""What opens a websocket once, and which are open."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class SocketTicket(models.Model):
+    """A ticket that REST issued and no socket has used yet. Using it deletes the row, so it opens one socket.
+
+    Only a digest of the ticket is kept. ``credential`` tells what it was issued for and dies with: a session, a token.
+    """
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    #: Kind and digest of the credential that asked for it, e.g. ``session:<digest>``; blank: another kind.
+    credential = models.CharField(max_length=80, blank=True)
+    #: The user's session auth hash when a session asked, so that a changed password ends it.
+    session_auth_hash = models.CharField(max_length=128, blank=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        # The scheduler removes what nobody used.
+        indexes = [models.Index(fields=["expires_at"], name="djobs_ticket_expiry")]
+
+    def __str__(self) -> str:
+        return f"socket ticket of user {self.user_id}"
+
+
+class OpenSocket(models.Model):
+    """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
+
+    id = models.UUIDField(primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    #: The server process that holds it.
+    process = models.UUIDField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            # Renewing all of a process.
+            models.Index(fields=["process"], name="djobs_socket_process"),
+        ]
+
+    def __str__(self) -> str:
+        return f"socket of user {self.user_id}"
