@@ -22,6 +22,7 @@ from django_jobs.admin.job_rerun import RunAgain
 from django_jobs.admin.texts import ALL, badge
 from django_jobs.engine import database
 from django_jobs.engine.access import get_policy, may_view
+from django_jobs.engine.masking import hidden_from
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, WAITING, Status
@@ -64,6 +65,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
         if job is None or (parsed and job.created_at.year != parsed[1]) or not may_view(request.user, job):
             return None
         job.shows_all = ALL in request.GET
+        job.hidden_names = hidden_from(request.user)
         return job
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:

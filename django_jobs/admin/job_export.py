@@ -11,8 +11,8 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
-from django_jobs.admin.masking import masked
 from django_jobs.admin.streams import download
+from django_jobs.engine.masking import Names, hidden_from, masked
 from django_jobs.models import Job
 from django_jobs.statuses import Priority
 
@@ -56,10 +56,10 @@ class _Echo:
 def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> StreamingHttpResponse:
     """The newest MAX_ROWS of these jobs; batch by batch, so that neither side holds them all."""
     name = f"jobs-{dt.datetime.now(dt.UTC):%Y-%m-%d-%H%M}.csv"
-    return download(request, name, "text/csv; charset=utf-8", _parts(queryset))
+    return download(request, name, "text/csv; charset=utf-8", _parts(queryset, hidden_from(request.user)))
 
 
-def _parts(queryset: QuerySet[Any]) -> Iterator[str]:
+def _parts(queryset: QuerySet[Any], hidden: Names) -> Iterator[str]:
     echo: Any = _Echo()
     writer: Any = csv.writer(echo)
     yield writer.writerow(COLUMNS)
@@ -70,11 +70,11 @@ def _parts(queryset: QuerySet[Any]) -> Iterator[str]:
         page = list((rows if last is None else rows.filter(pk__lt=last))[: min(BATCH, left)])
         if not page:
             return
-        yield "".join(writer.writerow(map(_cell, _values(job))) for job in page)
+        yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in page)
         left, last = left - len(page), page[-1].pk
 
 
-def _values(job: Job) -> Iterator[Any]:
+def _values(job: Job, hidden: Names) -> Iterator[Any]:
     for name in COLUMNS:
         match name:
             case "job":
@@ -88,14 +88,14 @@ def _values(job: Job) -> Iterator[Any]:
             case "priority":
                 yield Priority(job.priority).label
             case "parameters":
-                yield _parameters(job)
+                yield _parameters(job, hidden)
             case _:
                 yield getattr(job, name)
 
 
-def _parameters(job: Job) -> str:
+def _parameters(job: Job, hidden: Names) -> str:
     try:
-        return json.dumps(masked(job.input_parameters), ensure_ascii=False)
+        return json.dumps(masked(job.input_parameters, hidden), ensure_ascii=False)
     except RecursionError:
         return "(nested too deeply)"
 

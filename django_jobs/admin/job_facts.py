@@ -17,6 +17,7 @@ from django_jobs.admin.job_columns import progress_bar
 from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
 from django_jobs.engine import outputs
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.masking import Names, sensitive_names
 from django_jobs.engine.retry import PERMANENT
 from django_jobs.engine.status import describe
 from django_jobs.models import Job, get_organization_model
@@ -60,7 +61,9 @@ EMPTY: Final[tuple[Any, ...]] = (None, "", 0, {})
 
 
 class JobFacts(BaseAdmin):
-    """The fields of a job's page. What the page itself was asked to show is on the job as ``shows_all``."""
+    """The fields of a job's page. The page notes on the job what it was asked to show, as ``shows_all``, and what its
+    reader may not see, as ``hidden_names``.
+    """
 
     fieldsets = (
         (
@@ -127,15 +130,15 @@ class JobFacts(BaseAdmin):
 
     @admin.display(description="input parameters")
     def parameters(self, job: Job) -> SafeString | str:
-        return as_json(job.input_parameters, whole=_shows_all(job))
+        return as_json(job.input_parameters, _hidden_names(job), whole=_shows_all(job))
 
     @admin.display(description="metadata")
     def correlation(self, job: Job) -> SafeString | str:
-        return as_json(job.metadata, whole=_shows_all(job))
+        return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
 
     @admin.display(description="result")
     def outcome(self, job: Job) -> SafeString | str:
-        return as_json(job.result, whole=_shows_all(job))
+        return as_json(job.result, _hidden_names(job), whole=_shows_all(job))
 
     @admin.display(description="output")
     def output(self, job: Job) -> SafeString | str:
@@ -200,6 +203,12 @@ def _without(fields: Iterable[Any], hidden: set[str]) -> tuple[Any, ...]:
 
 def _shows_all(job: Job) -> bool:
     return bool(getattr(job, "shows_all", False))
+
+
+def _hidden_names(job: Job) -> Names:
+    """The keys that the page's reader may not see into; all sensitive ones where nobody said who reads."""
+    names: Names | None = getattr(job, "hidden_names", None)
+    return sensitive_names() if names is None else names
 
 
 def may_read_results(request: HttpRequest, job: Job) -> bool:

@@ -11,9 +11,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
 from django_jobs.admin.base import OwnPages, View
-from django_jobs.admin.masking import MASK, MaskMoved, json_of, sensitive_names, unmasked
+from django_jobs.admin.masking import MaskMoved, json_of, unmasked
 from django_jobs.admin.submission_form import submit
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.masking import MASK, sensitive_names
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
 
@@ -29,7 +30,7 @@ class RunAgainForm(forms.Form):
     priority = forms.ChoiceField(choices=Priority.choices)
 
     def __init__(self, job: Job, data: Any = None) -> None:
-        initial = {"parameters": json_of(job.input_parameters), "priority": job.priority}
+        initial = {"parameters": json_of(job.input_parameters, sensitive_names()), "priority": job.priority}
         super().__init__(data, initial=initial)
         self.job = job
         if sensitive_names():

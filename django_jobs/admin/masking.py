@@ -1,4 +1,4 @@
-"""Values that nobody needs to read: what the setting ``SENSITIVE_PARAMETERS`` names is shown as a mask."""
+"""Masked JSON as text for people, and masks that come back from a form."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 import re
 from typing import Any, Final
 
-from django_jobs.conf import jobs_settings
+from django_jobs.engine.masking import MASK, Names, masked, sensitive_names
 
-MASK: Final = "********"
 #: Unicode's marks, embeddings, overrides and isolates of direction.
 _TURNING: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -21,21 +20,6 @@ class MaskMoved(ValueError):
         self.place = place
 
 
-def sensitive_names() -> frozenset[str]:
-    """The keys to mask, in lower case."""
-    return frozenset(str(name).casefold() for name in jobs_settings.SENSITIVE_PARAMETERS)
-
-
-def masked(value: Any, names: frozenset[str] | None = None) -> Any:
-    """A copy of a JSON value with what lies under a sensitive key, however deep, masked."""
-    names = sensitive_names() if names is None else names
-    if isinstance(value, dict):
-        return {key: MASK if str(key).casefold() in names else masked(inner, names) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [masked(item, names) for item in value]
-    return value
-
-
 def unmasked(edited: Any, original: Any, place: str = "parameters") -> Any:
     """An edited copy of ``masked(original)`` with every mask that was left where it stood replaced by what it hides.
 
@@ -44,7 +28,7 @@ def unmasked(edited: Any, original: Any, place: str = "parameters") -> Any:
     return _unmasked(edited, original, place, sensitive_names())
 
 
-def _unmasked(edited: Any, original: Any, place: str, names: frozenset[str]) -> Any:
+def _unmasked(edited: Any, original: Any, place: str, names: Names) -> Any:
     if edited == MASK and names and original != MASK:
         raise MaskMoved(place)
     if isinstance(edited, dict):
@@ -56,21 +40,24 @@ def _unmasked(edited: Any, original: Any, place: str, names: frozenset[str]) -> 
     return edited
 
 
-def _inside(key: Any, edited: Any, before: dict[str, Any], place: str, names: frozenset[str]) -> Any:
+def _inside(key: Any, edited: Any, before: dict[str, Any], place: str, names: Names) -> Any:
     if edited == MASK and key in before and str(key).casefold() in names:
         return before[key]
     return _unmasked(edited, before.get(key), place, names)
 
 
-def _item(edited: Any, original: Any, place: str, names: frozenset[str]) -> Any:
+def _item(edited: Any, original: Any, place: str, names: Names) -> Any:
     """An item of a list is the same as before only if everything readable in it is: items may have been swapped."""
     return original if edited == masked(original, names) else _unmasked(edited, None, place, names)
 
 
-def json_of(value: Any) -> str:
-    """A JSON value for people, sensitive keys masked; what would turn the text around it is written as its escape."""
+def json_of(value: Any, names: Names) -> str:
+    """A JSON value for people, with what lies under these keys masked.
+
+    What would turn the text around it is written as its escape.
+    """
     try:
-        text = json.dumps(masked(value), indent=2, ensure_ascii=False)
+        text = json.dumps(masked(value, names), indent=2, ensure_ascii=False)
     except RecursionError:
         return "(nested too deeply to be shown)"
     return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -13,7 +13,7 @@ from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextareaW
 from django.core.serializers.json import DjangoJSONEncoder
 from rest_framework import fields, relations, serializers
 
-from django_jobs.admin.masking import sensitive_names
+from django_jobs.engine.masking import sensitive_names
 
 #: Longer texts get a box instead of a line.
 LONG_TEXT: Final = 200
@@ -56,13 +56,14 @@ def accepted_fields(serializer: Any) -> dict[str, Any]:
 
 def form_field(name: str, field: Any) -> forms.Field:
     """A form field that takes what this serializer field takes."""
+    is_sensitive = name.casefold() in sensitive_names()
     options: dict[str, Any] = {
         "label": str(field.label or name),
         "help_text": str(field.help_text or ""),
         "required": field.required and not getattr(field, "allow_blank", False) and not field.allow_null,
-        "initial": _initial(field),
+        "initial": None if is_sensitive else _initial(field),
     }
-    if name.casefold() in sensitive_names() and isinstance(field, fields.CharField):
+    if is_sensitive and isinstance(field, fields.CharField):
         return forms.CharField(**options, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "off"}))
     for kind, build in _BUILDERS:
         if isinstance(field, kind):

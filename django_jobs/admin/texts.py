@@ -14,6 +14,7 @@ from django.utils.timezone import localtime
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.masking import json_of
+from django_jobs.engine.masking import Names
 from django_jobs.statuses import Status
 
 #: Characters of one text, unless all of it is asked for; then as many as a browser still shows quickly.
@@ -58,11 +59,11 @@ def block(text: str, *, whole: bool = False) -> SafeString | str:
     return format_html('{}<p><a href="?all=1">Show all {} characters</a></p>', shown, localize(len(text)))
 
 
-def as_json(value: Any, *, whole: bool = False) -> SafeString | str:
-    """A JSON value in lines, sensitive keys masked."""
+def as_json(value: Any, names: Names, *, whole: bool = False) -> SafeString | str:
+    """A JSON value in lines, with what lies under these keys masked."""
     if value in (None, {}, []):
         return NOTHING if value is None else json.dumps(value)
-    return block(json_of(value), whole=whole)
+    return block(json_of(value, names), whole=whole)
 
 
 def moment(value: dt.datetime | None) -> SafeString | str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, outcomes, retry
 from django_jobs.engine.fingerprints import fingerprint
+from django_jobs.engine.masking import without_secrets
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import ExecutionLog, Job
@@ -20,6 +21,7 @@ _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 def move_for(job: Job, item: outcomes.Outcome) -> Move:
     """Where an attempt that did not return takes its job. A requested cancel overrules all of them."""
+    item = _readable(item, job.input_parameters)
     match item:
         case _ if job.cancel_requested_at is not None or isinstance(item, outcomes.Canceled):
             return canceled(job, getattr(item, "traceback", ""))
@@ -38,6 +40,13 @@ def move_for(job: Job, item: outcomes.Outcome) -> Move:
             return timed_out(job, item.traceback)
         case _:
             raise TypeError(f"unknown outcome {item!r}")
+
+
+def _readable(item: outcomes.Outcome, parameters: Any) -> outcomes.Outcome:
+    """The same outcome, in texts that do not quote the sensitive parameters: all who see the job read them."""
+    texts = {name: getattr(item, name) for name in ("text", "traceback") if hasattr(item, name)}
+    changes: dict[str, Any] = {name: without_secrets(text, parameters) for name, text in texts.items()}
+    return replace(item, **changes) if changes != texts else item
 
 
 def begun(item: Move, ended: outcomes.Outcome) -> Move:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 from rest_framework import fields, relations, serializers
 from rest_framework.settings import api_settings
+
+from django_jobs.engine.masking import masked, sensitive_names
 
 MAX_DEPTH: Final = 10
 
@@ -41,7 +43,7 @@ def _described(field: Any, depth: int) -> Schema:
     for word, text in (("title", _given_label(field)), ("description", field.help_text)):
         if text:
             schema[word] = str(text)
-    if field.default is not fields.empty and not callable(field.default):
+    if field.default is not fields.empty and not callable(field.default) and not _is_sensitive(field):
         schema |= _default(field.default)
     return _nullable(schema) if field.allow_null else schema
 
@@ -51,9 +53,21 @@ def _given_label(field: Any) -> Any:
     return field._kwargs.get("label")  # noqa: SLF001  (kept nowhere else)
 
 
+def _is_sensitive(field: Any) -> bool:
+    """Whether the value is masked wherever it is shown; then the default is not told either."""
+    return bool({str(name).casefold() for name in _names_above(field)} & sensitive_names())
+
+
+def _names_above(field: Any) -> Iterator[Any]:
+    while field is not None:
+        yield field.field_name
+        field = field.parent
+
+
 def _default(value: Any) -> Schema:
     try:
-        return {"default": json.loads(json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False))}
+        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
+        return {"default": masked(json.loads(text), sensitive_names())}
     except (TypeError, ValueError):
         return {}
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine import declarations
+from django_jobs.engine.masking import without_secrets
 from django_jobs.engine.payloads import clean_text
 from django_jobs.exceptions import PermanentError
 
@@ -37,7 +38,7 @@ def validate(type_name: str, parameters: Mapping[str, Any]) -> Errors:
     if serializer is None:
         return {}
     try:
-        return {} if serializer.is_valid() else _flat(serializer.errors)
+        return {} if serializer.is_valid() else _flat(serializer.errors, parameters)
     except Error:
         raise
     except Exception as error:
@@ -54,7 +55,7 @@ def validated_data(type_name: str, parameters: Mapping[str, Any]) -> Any:
     if serializer is None:
         return parameters
     if not serializer.is_valid():
-        errors = _flat(serializer.errors)
+        errors = _flat(serializer.errors, parameters)
         raise PermanentError("; ".join(f"{key}: {' '.join(texts)}" for key, texts in errors.items()))
     return serializer.validated_data
 
@@ -84,14 +85,17 @@ def _serializer(type_name: str, parameters: Mapping[str, Any]) -> Any:
     return None if serializer_class is None else serializer_class(data=copy.deepcopy(parameters))
 
 
-def _flat(errors: Any) -> Errors:
-    """The REST framework's nested errors by dotted path, cut to what a person can read."""
+def _flat(errors: Any, parameters: Any) -> Errors:
+    """The REST framework's nested errors by dotted path, cut to what a person can read.
+
+    A sensitive value is masked where an error quotes it: who submits again does not know what the job before hides.
+    """
     flat: Errors = {}
     for path, text in _walk(errors, ROOT):
         key = clean_text(path, MAX_KEY)
         if key not in flat and len(flat) == MAX_FIELDS:
             break
-        flat.setdefault(key, []).append(clean_text(text, MAX_TEXT))
+        flat.setdefault(key, []).append(clean_text(without_secrets(str(text), parameters), MAX_TEXT))
     return flat
 
 

@@ -14,6 +14,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.access import may_start
 from django_jobs.engine.lookup import find_job
+from django_jobs.engine.masking import MASK, hidden_from, masked
 from django_jobs.models import Job, JobDependency, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
@@ -61,7 +62,8 @@ class JobStatus:
 def get_job_status(job_id: str | Job, *, user: Any = None) -> JobStatus:
     """What the job is doing now. JobNotFound when there is none, or none that ``user`` may know of.
 
-    A ``user`` reads no result and no output of an organization that is not active.
+    A ``user`` reads no result and no output of an organization that is not active, and a mask in the place of what
+    ``SENSITIVE_PARAMETERS`` names, unless the user holds the permission ``django_jobs.view_sensitive``.
     """
     return describe(find_job(job_id, user), user=user)
 
@@ -74,16 +76,18 @@ def describe(job: Job, *, user: Any = None) -> JobStatus:
 def describe_all(jobs: Sequence[Job], *, user: Any = None) -> list[JobStatus]:
     """The status of each of these rows, by a number of statements that does not depend on how many there are.
 
-    With a ``user``, results and outputs of organizations that are not active are withheld. Whether the user may see
+    With a ``user``, results and outputs of organizations that are not active are withheld, and what is sensitive is
+    masked. Whether the user may see
     the jobs at all is the caller's question.
     """
     parents = _parents(jobs)
-    around = _Circumstances(jobs, withhold=user is not None)
+    around = _Circumstances(jobs, user)
     return [_describe(job, parents[job.pk], around) for job in jobs]
 
 
 def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus:
     withheld = around.withhold and job.organization_id in around.inactive
+    reference = MASK if job.output_reference and "output_reference" in around.hidden else job.output_reference
     return JobStatus(
         job_id=job.name,
         job_type=job.job_type_id,
@@ -103,8 +107,8 @@ def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus
         retry_count=job.retry_count,
         max_retries=job.max_retries,
         next_retry_at=job.next_retry_at,
-        output_reference=None if withheld else job.output_reference or None,
-        result=None if withheld else job.result,
+        output_reference=None if withheld else reference or None,
+        result=None if withheld else masked(job.result, around.hidden),
         error_message=job.error_message,
         error_type=job.error_type,
         cancel_requested=job.cancel_requested_at is not None,
@@ -126,11 +130,12 @@ def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
 class _Circumstances:
     """What jobs wait for besides themselves, read for all of them at once; nothing where none waits."""
 
-    def __init__(self, jobs: Sequence[Job], *, withhold: bool) -> None:
-        self.withhold = withhold
+    def __init__(self, jobs: Sequence[Job], user: Any) -> None:
+        self.withhold = user is not None
+        self.hidden = hidden_from(user)
         waiting = [job for job in jobs if job.status in WAITING]
         self._now = database.now() if any(job.ready_at is not None for job in waiting) else None
-        self.inactive = _inactive(jobs if withhold else waiting)
+        self.inactive = _inactive(jobs if self.withhold else waiting)
         self._types = _types(waiting)
         self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
 

@@ -17,6 +17,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name="job",
+            options={
+                "ordering": ["-id"],
+                "permissions": [
+                    ("manage_all_jobs", "Can see and manage the jobs of every organization"),
+                    ("view_sensitive", "Can read the sensitive parameters and results of jobs"),
+                ],
+            },
+        ),
         migrations.CreateModel(
             name="OpenSocket",
             fields=[

@@ -132,7 +132,10 @@ class Job(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        permissions = [("manage_all_jobs", "Can see and manage the jobs of every organization")]
+        permissions = [
+            ("manage_all_jobs", "Can see and manage the jobs of every organization"),
+            ("view_sensitive", "Can read the sensitive parameters and results of jobs"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=Status.values), name="djobs_status_known"),
             models.CheckConstraint(condition=Q(progress__lte=100), name="djobs_progress_is_percent"),

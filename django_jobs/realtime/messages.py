@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django_jobs.engine import database
 from django_jobs.engine.access import may_start
+from django_jobs.engine.masking import MASK, sensitive_names
 from django_jobs.models import ExecutionLog, Job, get_organization_model
 from django_jobs.models.job import format_job_id
 from django_jobs.realtime.replay import chunks
@@ -104,11 +105,16 @@ def _status_event(row: tuple[Any, ...], hidden: Collection[Any]) -> Event:
         "from_status": from_status,
         "to_status": to_status,
         "progress": progress if is_current else 100 * (to_status == Status.COMPLETED),
-        "output_reference": (output or None) if is_current and organization_pk not in hidden else None,
+        "output_reference": _reference(output) if is_current and organization_pk not in hidden else None,
         "error_message": (error if is_current else message) if to_status in _WITH_ERROR else "",
         "updated_at": moment(timestamp),
     }
     return Event(organization_pk, pk, json.dumps(data), log_id)
+
+
+def _reference(output: str) -> str | None:
+    """The job's output reference as everybody who hears of the job may read it."""
+    return MASK if output and "output_reference" in sensitive_names() else output or None
 
 
 def progress_events(pks: Collection[int]) -> list[Event]:

@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection, transaction
 
 from django_jobs import submit_job
-from django_jobs.exceptions import PermanentError, TransientError
+from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from django_jobs.models import Organization
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ def fail_for_good(context: JobContext) -> None:
 
 def fail_unexpectedly(context: JobContext) -> None:
     raise ZeroDivisionError("secret text")
+
+
+def quote_the_password(context: JobContext) -> None:
+    """Fails with its password in the text, in the way that ``kind`` names."""
+    text = f"the password {context.parameters.pop('password')} was refused"
+    kinds = {"permanent": PermanentError(text), "later": RetryLater(60, text), "unknown": ValueError(text)}
+    raise kinds[context.parameters["kind"]]
 
 
 def fail_until_attempt(context: JobContext) -> dict[str, Any]:
