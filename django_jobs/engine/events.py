@@ -58,13 +58,13 @@ def submitted(*jobs: Job, log_ids: Sequence[int] = ()) -> None:
     _broadcast(lambda: [(job.organization_id, log_id, job.pk) for job, log_id in pairs])
 
 
-def announce(moved: Sequence[Moved]) -> None:
-    """Tell of these changes when, and only if, they are committed."""
+def announce(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
+    """Tell of these changes when, and only if, they are committed. No record's level is above ``loudest``."""
     if not moved:
         return
     targets = {item.to_status for item in moved}
-    if logger.isEnabledFor(max(_LEVELS[Status(status)] for status in targets)):
-        database.on_commit(lambda: _log(moved))
+    if logger.isEnabledFor(min(loudest, max(_LEVELS[Status(status)] for status in targets))):
+        database.on_commit(lambda: _log(moved, loudest))
     wanted = {status for status in targets if status in _SIGNALS and _SIGNALS[status].has_listeners(Job)}
     if wanted:
         heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
@@ -113,11 +113,11 @@ def _log_submitted(jobs: Sequence[Job]) -> None:
         )
 
 
-def _log(moved: Sequence[Moved]) -> None:
+def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     for item in moved:
         event = item.to_status.lower().replace(" ", "_")
         logger.log(
-            _LEVELS[Status(item.to_status)],
+            min(loudest, _LEVELS[Status(item.to_status)]),
             "job_id=%s event=%s job_type=%s organization=%s attempt=%s from=%s by=%s %s",
             item.job_id,
             event,

@@ -16,7 +16,7 @@ def retry_dead_letters(pks: list[int], *, message: str, actor: Actor) -> tuple[i
     """How many got a new life, and how many did not since a job that they wait for is dead."""
     links = JobDependency.objects.using(database.alias()).filter(child_id__in=pks)
     parented = set(links.values_list("child_id", flat=True))
-    held = set(links.filter(parent__status__in=dependencies.DEAD).values_list("child_id", flat=True))
+    held = dependencies.without_hope(pks)
     free = [pk for pk in pks if pk not in held]
 
     def give_new_life(chosen: list[int], *, ready_at: Any) -> list[Any]:

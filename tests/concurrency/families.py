@@ -10,7 +10,7 @@ from django_jobs.engine.claim import Claimed
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.settle import settle_all
 from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
-from django_jobs.statuses import Status
+from django_jobs.statuses import TERMINAL, RunAfter, Status
 from tests.concurrency.crowd import assert_histories_are_chains
 from tests.support.brokers import WORKER, returned
 
@@ -45,7 +45,10 @@ def assert_families_are_consistent() -> None:
     for job in Job.objects.all():
         around = parents[job.pk]
         waits = job.status == Status.PENDING and job.ready_at is None
-        if waits:
+        if job.run_after == RunAfter.ENDED:
+            assert not job.is_orphaned
+            assert not waits or around - TERMINAL, f"{job} waits though all its parents have ended"
+        elif waits:
             assert around - {Status.COMPLETED}, f"{job} waits though all its parents have completed"
             assert not around & DEAD, f"{job} waits though a parent ended as {around & DEAD}"
         elif job.is_orphaned:

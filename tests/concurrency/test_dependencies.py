@@ -24,7 +24,7 @@ from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.families import assert_families_are_consistent, follow_up_all, settler, submit_many
 from tests.support.brokers import ALL_QUEUES, WORKER, raised, returned
 from tests.support.factories import make_job_type, make_organization
-from tests.support.families import claim_all
+from tests.support.families import claim_all, run_after_ended
 
 
 @pytest.fixture
@@ -149,7 +149,10 @@ class Storm:
     def submit(self, chance: random.Random) -> None:
         newest = list(Job.objects.order_by("-pk")[:30])
         parents = chance.sample(newest, min(len(newest), chance.randint(0, 3)))
-        submit_job(self.kind, self.organization, depends_on=parents)
+        with transaction.atomic():
+            job = submit_job(self.kind, self.organization, depends_on=parents)
+            if chance.random() < 0.3:
+                run_after_ended(job)
 
     def submit_some(self, chance: random.Random) -> None:
         """A family in a transaction that may be rolled back."""

@@ -86,7 +86,7 @@ def test_a_child_starts_with_the_commit_of_its_parents_end(
     assert statuses(child) == ["Queued"]
 
 
-def test_a_child_dies_with_the_commit_of_its_parents_end(
+def test_a_child_is_canceled_with_the_commit_of_its_parents_cancel(
     submit: Submitter, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -95,7 +95,7 @@ def test_a_child_dies_with_the_commit_of_its_parents_end(
         grandchild = submit(child)
     with django_capture_on_commit_callbacks(execute=True):
         cancel_job(parent)
-    assert statuses(child, grandchild) == ["Dead Letter"] * 2
+    assert statuses(child, grandchild) == ["Canceled"] * 2
 
 
 def test_a_child_starts_with_the_last_of_its_parents(submit: Submitter) -> None:

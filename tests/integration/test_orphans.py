@@ -17,15 +17,14 @@ from tests.support.families import Submitter, complete, dead_family, is_ready, k
 pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
-@pytest.mark.parametrize(("ended", "word"), [(kill, "Dead Letter"), (cancel_job, "Canceled")])
-def test_a_parent_that_ends_without_completing_takes_its_child_along(submit: Submitter, ended: Any, word: str) -> None:
+def test_a_parent_that_dies_takes_its_child_along(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
     follow_up()
-    ended(parent)
+    kill(parent)
     follow_up()
     child = reread(child)
-    text = f"Parent {parent.name} ended as {word}"
+    text = f"Parent {parent.name} ended as Dead Letter"
     assert (child.status, child.error_type, child.error_message) == ("Dead Letter", "Permanent", text)
     assert (child.completed_at is not None, child.ready_at) == (True, None)
     last = get_job_history(child)[-1]
@@ -38,17 +37,9 @@ def test_a_parent_that_ends_without_completing_takes_its_child_along(submit: Sub
 
 
 def test_each_descendant_names_its_own_parent(submit: Submitter) -> None:
-    root = submit()
-    child = submit(root)
-    grandchild = submit(child)
-    last = submit(grandchild)
-    follow_up()
-    cancel_job(root)
-    follow_up()
-    assert statuses(child, grandchild, last) == ["Dead Letter"] * 3
-    assert reread(child).error_message == f"Parent {root.name} ended as Canceled"
+    root, child, grandchild = dead_family(submit)
+    assert reread(child).error_message == f"Parent {root.name} ended as Dead Letter"
     assert reread(grandchild).error_message == f"Parent {child.name} ended as Dead Letter"
-    assert reread(last).error_message == f"Parent {grandchild.name} ended as Dead Letter"
 
 
 def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
@@ -63,22 +54,12 @@ def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
     assert statuses(child) == ["Dead Letter"]
 
 
-def test_a_child_that_was_canceled_takes_its_own_children_along(submit: Submitter) -> None:
-    root = submit()
-    child = submit(root)
-    grandchild = submit(child)
-    follow_up()
-    cancel_job(child)
-    follow_up()
-    assert statuses(root, child, grandchild) == ["Pending", "Canceled", "Dead Letter"]
-
-
 def test_a_chain_of_300_descendants_dies_without_recursion(submit: Submitter) -> None:
     jobs = [submit()]
     for _ in range(300):
         jobs.append(submit(jobs[-1]))
     follow_up()
-    cancel_job(jobs[0])
+    kill(jobs[0])
     follow_up()
     assert Job.objects.filter(status="Dead Letter", is_orphaned=True).count() == 300
     assert not DependencyTask.objects.exists()
@@ -155,7 +136,7 @@ def test_a_canceled_child_stays_canceled_when_its_parent_is_retried(submit: Subm
     follow_up()
     retry_job(root)
     follow_up()
-    assert statuses(child, grandchild) == ["Canceled", "Dead Letter"]
+    assert statuses(child, grandchild) == ["Canceled", "Canceled"]
 
 
 def test_a_child_that_died_of_its_own_stays_dead_when_somebody_follows_up(submit: Submitter) -> None:
@@ -177,15 +158,6 @@ def test_retrying_a_child_of_a_dead_parent_is_refused(submit: Submitter) -> None
     assert (error.job_id, error.status, error.verb) == (child.name, "Dead Letter", "retry")
     assert root.name in str(error)
     assert statuses(child) == ["Dead Letter"]
-
-
-def test_retrying_a_child_of_a_canceled_parent_is_refused(submit: Submitter) -> None:
-    parent = submit()
-    child = submit(parent)
-    cancel_job(parent)
-    follow_up()
-    with pytest.raises(InvalidTransition, match=parent.name):
-        retry_job(child)
 
 
 @pytest.mark.parametrize("ended", [kill, lambda job: end(raised(start(job)))], ids=["died", "failed"])

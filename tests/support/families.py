@@ -10,7 +10,7 @@ from django_jobs.engine.claim import Claimed, claim
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.statuses import DISPATCHABLE, Status
+from django_jobs.statuses import DISPATCHABLE, RunAfter, Status
 from tests.support.brokers import WORKER, end, raised, reread, returned, start, ticket_of
 
 
@@ -23,6 +23,12 @@ class Submitter:
 
     def __call__(self, *parents: Job | str, **fields: Any) -> Job:
         return submit_job(self.kind, self.organization, depends_on=list(parents), **fields)
+
+
+def run_after_ended(job: Job) -> Job:
+    """The job, submitted just now, as one that needs its parents only to end."""
+    Job.objects.filter(pk=job.pk).update(run_after=RunAfter.ENDED)
+    return reread(job)
 
 
 def complete(*jobs: Job) -> None:

@@ -7,6 +7,7 @@ before they are written, so that concurrent sets neither deadlock nor log a wron
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -26,12 +27,13 @@ def move(
     worker_name: str = "",
     skip_locked: bool = False,
     only_if: Condition = ALWAYS,
+    loudest: int = logging.CRITICAL,
 ) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
     ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
-    transaction holds; ``only_if`` is asked in the same statement where the database can. Atomic: all of it or nothing.
-    ``moves`` may hold a job once.
+    transaction holds; ``only_if`` is asked in the same statement where the database can; ``loudest`` is the highest
+    level at which it is logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
     """
     if not moves:
         return []
@@ -48,7 +50,7 @@ def move(
 
     def apply() -> list[Moved]:
         moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked, only_if)
-        events.announce(moved)
+        events.announce(moved, loudest)
         if any(item.has_children and item.to_status in TERMINAL for item in moved):
             database.on_commit(_follow_up)
         return moved
