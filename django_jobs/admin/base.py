@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from django_jobs.admin.lookups import DeclaredLookups
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.listing import capped_count
 
@@ -58,8 +59,11 @@ class CappedPaginator(BasePaginator):
         return capped_count(rows)
 
 
-class SystemAdminWrites(BaseAdmin):
+class SystemAdminWrites(DeclaredLookups):
     """Written by system admins alone; seen by them and by staff with the model's view permission."""
+
+    # Facets would count every row.
+    show_facets = admin.ShowFacets.NEVER
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_system_admin(request) or super().has_view_permission(request, obj)
@@ -82,8 +86,6 @@ class NobodyWrites(SystemAdminWrites):
     show_full_result_count = False
     list_max_show_all = 0
     list_per_page = 50
-    # Facets would count every row.
-    show_facets = admin.ShowFacets.NEVER
     # Only the primary key has an index over everything.
     ordering = ("-id",)
     sortable_by = ()

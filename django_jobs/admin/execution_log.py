@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.texts import ALL, badge, block, line
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
@@ -19,7 +20,7 @@ from django_jobs.models.job import parse_job_id
 NEWEST_JOBS: Final = 500
 
 
-class LogList(ChangeList):
+class LogList(DeclaredList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
         if not self.query and not is_system_admin(request):

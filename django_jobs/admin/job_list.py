@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from django_jobs.admin.job_filters import BoundedFilter
+from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.listing import RECENT, newest_pk
 from django_jobs.models import get_organization_model
@@ -38,10 +38,9 @@ SHOWN: Final = (
     "cancel_requested_at",
 )
 FAILED: Final = (str(Status.FAILED), str(Status.TIMED_OUT), str(Status.DEAD_LETTER))
-MAX_TERM: Final = 200
 
 
-class JobList(ChangeList):
+class JobList(DeclaredList):
     """A page of the jobs that a user may see. ``looks_back`` is how many of the newest it looked at; None: all."""
 
     looks_back: int | None = None
@@ -63,7 +62,7 @@ class JobList(ChangeList):
 
 def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     """By a job id; else by an organization's id or an owner's name, exactly; else by the text of an error."""
-    term = text.strip()[:MAX_TERM].replace("\x00", "")
+    term = clean_term(text.strip())
     if not term:
         return rows.none() if text.strip() else rows
     parsed = parse_job_id(term)

@@ -32,7 +32,6 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     paginator = CappedPaginator
     show_full_result_count = False
     list_max_show_all = 0
-    show_facets = admin.ShowFacets.NEVER
     change_form_template = "admin/django_jobs/organization/change_form.html"
     fields = ("name", "title", "is_active")
 

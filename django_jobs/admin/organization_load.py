@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count
 from django.http import HttpRequest
 
+from django_jobs.admin.lookups import DeclaredList
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.inspection import jobs, waiting
 from django_jobs.engine.limits import waiting as waiting_of
@@ -47,7 +47,7 @@ def read_load(organization_pk: Any) -> Load:
     )
 
 
-class OrganizationList(ChangeList):
+class OrganizationList(DeclaredList):
     """A page of organizations with their loads, in two statements for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
