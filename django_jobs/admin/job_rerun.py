@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib.admin.models import ADDITION
@@ -11,16 +11,23 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
 from django_jobs.admin.base import OwnPages, View
-from django_jobs.admin.masking import MaskMoved, json_of, unmasked
+from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
 from django_jobs.admin.submission_form import submit
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.masking import MASK, sensitive_names
+from django_jobs.engine.masking import MASK, Names, hidden_from
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
 
+HELP: Final = (
+    f"{MASK} stands for a value that you may not read. It goes along only if you change none of the parameters; once "
+    "you change one, type the hidden ones anew."
+)
+TYPE_IT: Final = "{place}: type this value. What {job} has there is hidden from you, and goes to no job that differs."
+MAX_PLACES: Final = 20
+
 
 class RunAgainForm(forms.Form):
-    """Type and organization are the job's own, so that what is masked stays in its organization."""
+    """Type and organization are the job's own. ``hidden`` are the keys whose values the user may not read."""
 
     parameters = forms.CharField(
         required=False,
@@ -29,23 +36,25 @@ class RunAgainForm(forms.Form):
     )
     priority = forms.ChoiceField(choices=Priority.choices)
 
-    def __init__(self, job: Job, data: Any = None) -> None:
-        initial = {"parameters": json_of(job.input_parameters, sensitive_names()), "priority": job.priority}
-        super().__init__(data, initial=initial)
+    def __init__(self, job: Job, hidden: Names, data: Any = None) -> None:
+        shown = json_of(job.input_parameters, hidden)
+        super().__init__(data, initial={"parameters": shown, "priority": job.priority})
         self.job = job
-        if sensitive_names():
-            self.fields["parameters"].help_text = f"{MASK} keeps the value that it hides; type over it to change it."
+        self.hidden = hidden
+        if MASK in shown and hidden:
+            self.fields["parameters"].help_text = HELP
 
     def clean_parameters(self) -> Any:
         try:
             edited = json.loads(self.cleaned_data["parameters"] or "{}")
-            return unmasked(edited, self.job.input_parameters)
+            return parameters_to_submit(edited, self.job.input_parameters, self.hidden)
         except json.JSONDecodeError as error:
             raise forms.ValidationError(f"This is no JSON: {error}.") from error
         except RecursionError as error:
             raise forms.ValidationError("This is nested too deeply.") from error
-        except MaskMoved as error:
-            raise forms.ValidationError(str(error)) from error
+        except MasksLeft as error:
+            texts = [TYPE_IT.format(place=place, job=self.job.name) for place in error.places[:MAX_PLACES]]
+            raise forms.ValidationError(texts) from error
 
     def clean_priority(self) -> int:
         return int(self.cleaned_data["priority"])
@@ -67,7 +76,7 @@ class RunAgain(OwnPages):
             raise PermissionDenied
         if job is None:
             return self.gone(request, object_id)
-        form = RunAgainForm(job, request.POST if request.method == "POST" else None)
+        form = RunAgainForm(job, hidden_from(request.user), request.POST if request.method == "POST" else None)
         made = self._submit(request, job, form) if form.is_valid() else None
         if made is not None:
             self.remember(request, [made], f"Run again of {job.name}.", ADDITION)

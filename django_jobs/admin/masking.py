@@ -4,51 +4,59 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from django_jobs.engine.masking import MASK, Names, masked, sensitive_names
+from django_jobs.engine.masking import MASK, Names, masked
 
+ROOT: Final = "parameters"
 #: Unicode's marks, embeddings, overrides and isolates of direction.
 _TURNING: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-class MaskMoved(ValueError):
-    """A mask stands where nothing was masked before, so that nobody knows what it stands for; ``place`` says where."""
+class MasksLeft(ValueError):
+    """Masks stand in parameters that are not those of the job before; ``places`` says where, in dotted paths."""
 
-    def __init__(self, place: str) -> None:
-        super().__init__(f"{place}: what the mask stood for is not known here; type the value.")
-        self.place = place
+    def __init__(self, places: Sequence[str]) -> None:
+        super().__init__(f"The values at {', '.join(places)} have to be typed.")
+        self.places = places
 
 
-def unmasked(edited: Any, original: Any, place: str = "parameters") -> Any:
-    """An edited copy of ``masked(original)`` with every mask that was left where it stood replaced by what it hides.
+def parameters_to_submit(edited: Any, original: Any, names: Names) -> Any:
+    """Return what is submitted when somebody who may not read these keys sends an edited ``masked(original)`` back.
 
-    A value that was typed over a mask stays. Raises MaskMoved for a mask that stands anywhere else.
+    What was not edited at all is the original, hidden values included: that job asks for nothing new. Any other
+    parameters are taken as they were typed, since a hidden value must reach no job that somebody wrote without knowing
+    it. Raises MasksLeft when they hold a mask.
     """
-    return _unmasked(edited, original, place, sensitive_names())
-
-
-def _unmasked(edited: Any, original: Any, place: str, names: Names) -> Any:
-    if edited == MASK and names and original != MASK:
-        raise MaskMoved(place)
-    if isinstance(edited, dict):
-        known = original if isinstance(original, dict) else {}
-        return {key: _inside(key, inner, known, f"{place}.{key}", names) for key, inner in edited.items()}
-    if isinstance(edited, list):
-        before = original if isinstance(original, list) and len(original) == len(edited) else [None] * len(edited)
-        return [_item(item, before[number], f"{place}.{number}", names) for number, item in enumerate(edited)]
+    if not names:
+        return edited
+    if _text(edited) == _text(masked(original, names)):
+        return original
+    if places := list(_masks_in(edited, original, names, ROOT)):
+        raise MasksLeft(places)
     return edited
 
 
-def _inside(key: Any, edited: Any, before: dict[str, Any], place: str, names: Names) -> Any:
-    if edited == MASK and key in before and str(key).casefold() in names:
-        return before[key]
-    return _unmasked(edited, before.get(key), place, names)
+def _text(value: Any) -> str:
+    """The value as text that tells 1 from 1.0 and True."""
+    return json.dumps(value, sort_keys=True)
 
 
-def _item(edited: Any, original: Any, place: str, names: Names) -> Any:
-    """An item of a list is the same as before only if everything readable in it is: items may have been swapped."""
-    return original if edited == masked(original, names) else _unmasked(edited, None, place, names)
+def _masks_in(edited: Any, original: Any, names: Names, place: str) -> Iterator[str]:
+    """Yield where masks stand. A text that the original shows in the same place is no mask, whatever it looks like."""
+    if isinstance(edited, dict):
+        known = original if isinstance(original, dict) else {}
+        for key, inner in edited.items():
+            before = None if str(key).casefold() in names else known.get(key)
+            yield from _masks_in(inner, before, names, f"{place}.{key}")
+    elif isinstance(edited, list):
+        known_items = original if isinstance(original, list) else []
+        for number, inner in enumerate(edited):
+            before = known_items[number] if number < len(known_items) else None
+            yield from _masks_in(inner, before, names, f"{place}.{number}")
+    elif edited == MASK and original != MASK:
+        yield place
 
 
 def json_of(value: Any, names: Names) -> str:

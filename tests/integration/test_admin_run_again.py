@@ -24,6 +24,12 @@ def sensitive(settings: Settings) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password",)}
 
 
+@pytest.fixture
+def manager() -> Client:
+    """Somebody who manages all jobs and may not read what is sensitive in them."""
+    return admin.system_admin()
+
+
 def run_again(client: Client, job: Job, parameters: Any, priority: str = "1") -> Any:
     written = parameters if isinstance(parameters, str) else json.dumps(parameters)
     values = {"parameters": written, "priority": priority}
@@ -51,21 +57,74 @@ def test_a_copy_is_submitted_for_its_user(root: Client) -> None:
     assert remembered(job) == [("root", f"Run again as {made.name}.")]
 
 
-@pytest.mark.usefixtures("sensitive")
-def test_masked_values_stay_what_they_are(root: Client) -> None:
-    job = pending_job(parameters={"user": "ann", "Password": "hunter2"})
-    assert "hunter2" not in text(root, url("job", "run_again", job.pk))
-    run_again(root, job, {"user": "bob", "Password": MASK})
-    assert newest().input_parameters == {"user": "bob", "Password": "hunter2"}
+SECRET = {"user": "ann", "Password": "hunter2"}
 
 
 @pytest.mark.usefixtures("sensitive")
-def test_a_mask_is_never_submitted(root: Client) -> None:
-    job = pending_job(parameters={"user": "ann", "Password": "hunter2"})
-    page = run_again(root, job, {"user": MASK}).content.decode()
-    assert "what the mask stood for is not known here" in page
+def test_unchanged_parameters_go_along_with_what_is_hidden_in_them(manager: Client) -> None:
+    job = job_in("Completed", parameters=SECRET)
+    page = text(manager, url("job", "run_again", job.pk))
+    assert "hunter2" not in page
+    assert "type the hidden ones anew" in page
+    run_again(manager, job, {"Password": MASK, "user": "ann"}, priority="3")
+    assert (newest().input_parameters, newest().priority) == (SECRET, 3)
+    assert newest() != job
+
+
+@pytest.mark.usefixtures("sensitive")
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"user": "bob", "Password": MASK},
+        {"user": MASK},
+        {"user": "ann", "Password": MASK, "webhook": "https://evil.example"},
+        {"user": MASK, "Password": "x"},
+        {"user": "ann", "password": MASK},
+        {"user": "ann", "echo": {"Password": MASK}},
+        {"user": "ann", "Password": [MASK]},
+        [MASK],
+    ],
+)
+def test_a_hidden_value_goes_to_no_job_that_differs(manager: Client, edited: Any) -> None:
+    job = pending_job(parameters=SECRET)
+    page = run_again(manager, job, edited).content.decode()
+    assert "type this value. What" in page
     assert "hunter2" not in page
     assert newest() == job
+
+
+@pytest.mark.usefixtures("sensitive")
+@pytest.mark.parametrize("edited", [{"user": "bob", "Password": "typed"}, {"user": "ann"}, {}])
+def test_edited_parameters_are_submitted_as_they_were_typed(manager: Client, edited: Any) -> None:
+    job = job_in("Completed", parameters=SECRET)
+    run_again(manager, job, edited)
+    assert newest() != job
+    assert newest().input_parameters == edited
+
+
+@pytest.mark.usefixtures("sensitive")
+@pytest.mark.parametrize("field", ["job_type", "type", "organization", "kind"])
+def test_a_forged_form_changes_neither_type_nor_organization(manager: Client, theirs: Organization, field: str) -> None:
+    job, other = job_in("Completed", parameters=SECRET), make_job_type()
+    value = str(theirs.pk) if field == "organization" else other.pk
+    manager.post(
+        url("job", "run_again", job.pk),
+        {"parameters": json.dumps({"user": "ann", "Password": MASK}), "priority": "1", field: value},
+    )
+    made = newest()
+    assert (made.job_type_id, made.organization_id) == (job.job_type_id, job.organization_id)
+
+
+@pytest.mark.usefixtures("sensitive")
+def test_whoever_may_read_sensitive_values_edits_them(root: Client, mine: Organization) -> None:
+    job = job_in("Completed", parameters=SECRET, organization=mine)
+    reader = admin.staff_of(mine, permissions=["django_jobs.view_job", "django_jobs.view_sensitive"])
+    for client in (root, reader):
+        page = text(client, url("job", "run_again", job.pk))
+        assert "hunter2" in page
+        assert "type the hidden ones anew" not in page
+        run_again(client, job, {"user": "bob", "Password": "hunter2"})
+        assert newest().input_parameters == {"user": "bob", "Password": "hunter2"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is sensitive is masked, and comes back only where it was."""
+"""What is sensitive is masked, and goes along only with parameters that nobody edited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from django_jobs.admin.masking import MaskMoved, json_of, unmasked
+from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
 from django_jobs.engine.masking import MASK, masked, sensitive_names, without_secrets
 
 SECRETS: dict[str, Any] = {
@@ -37,29 +37,56 @@ def test_nothing_is_masked_where_no_name_is_sensitive(settings: Settings) -> Non
     assert masked(SECRETS, sensitive_names()) == SECRETS
 
 
-def test_masks_that_stay_where_they_are_keep_their_values() -> None:
-    edited = {**masked(SECRETS, sensitive_names()), "user": "bob"}
-    assert unmasked(edited, SECRETS) == {**SECRETS, "user": "bob"}
+def sent_back(edited: Any, original: Any = SECRETS) -> Any:
+    return parameters_to_submit(edited, original, sensitive_names())
 
 
-def test_what_is_typed_over_a_mask_counts() -> None:
-    assert unmasked({**masked(SECRETS, sensitive_names()), "Password": "new"}, SECRETS)["Password"] == "new"
+def test_parameters_that_were_not_edited_are_the_ones_before() -> None:
+    assert sent_back(masked(SECRETS, sensitive_names())) == SECRETS
 
 
 @pytest.mark.parametrize(
-    "edited",
+    ("change", "places"),
     [
-        {"user": MASK},
-        {"password": MASK},
-        {"other": {"Password": MASK}},
-        {"servers": [{"host": "b", "api_key": MASK}, {"host": "a", "api_key": MASK}]},
-        {"servers": [{"host": "a", "api_key": MASK}]},
-        [MASK],
+        ({"user": "bob"}, ["Password", "servers.0.api_key", "servers.1.api_key", "token"]),
+        ({"Password": "new"}, ["servers.0.api_key", "servers.1.api_key", "token"]),
+        ({"servers": [{"host": "b", "api_key": MASK}], "token": "t", "Password": "p"}, ["servers.0.api_key"]),
+        ({"servers": [], "token": {"deep": [MASK]}, "Password": "p"}, ["token.deep.0"]),
+        ({"servers": [], "token": "t", "Password": "p", "note": MASK}, ["note"]),
+        ({"servers": [], "token": "t", "Password": "p", "user": MASK}, ["user"]),
     ],
 )
-def test_a_mask_that_moved_is_refused(edited: Any) -> None:
-    with pytest.raises(MaskMoved, match="type the value"):
-        unmasked(edited, SECRETS)
+def test_once_anything_is_edited_each_mask_has_to_be_typed(change: dict[str, Any], places: list[str]) -> None:
+    with pytest.raises(MasksLeft, match="have to be typed") as caught:
+        sent_back({**masked(SECRETS, sensitive_names()), **change})
+    assert caught.value.places == [f"parameters.{place}" for place in places]
+
+
+@pytest.mark.parametrize("edited", [MASK, [MASK], {"password": MASK}, {"user": "ann", "x": {"y": [[MASK]]}}])
+def test_a_mask_is_refused_wherever_it_stands(edited: Any) -> None:
+    with pytest.raises(MasksLeft):
+        sent_back(edited)
+
+
+def test_what_is_left_out_or_typed_is_taken_as_it_is() -> None:
+    assert sent_back({"user": "ann"}) == {"user": "ann"}
+    assert sent_back({"user": "ann", "Password": "new"}) == {"user": "ann", "Password": "new"}
+
+
+def test_another_kind_of_number_is_an_edit() -> None:
+    assert sent_back({"n": True}, {"n": 1}) == {"n": True}
+    with pytest.raises(MasksLeft):
+        sent_back({"n": 1.0, "token": MASK}, {"n": 1, "token": "t"})
+
+
+def test_a_text_that_only_looks_like_a_mask_may_stay_where_it_was() -> None:
+    assert sent_back({"rule": MASK, "user": "bob"}, {"rule": MASK, "user": "ann"}) == {"rule": MASK, "user": "bob"}
+    with pytest.raises(MasksLeft):
+        sent_back({"token": MASK, "user": "bob"}, {"token": MASK, "user": "ann"})
+
+
+def test_whoever_may_read_everything_writes_everything() -> None:
+    assert parameters_to_submit({"token": MASK}, SECRETS, frozenset()) == {"token": MASK}
 
 
 def test_marks_that_turn_text_around_are_shown_as_escapes() -> None:
