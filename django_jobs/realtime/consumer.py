@@ -11,29 +11,36 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.realtime import messages, replay
-from django_jobs.realtime.admission import Refused, Target, admit
+from django_jobs.realtime import joins, messages
+from django_jobs.realtime.admission import Refused, admit
 from django_jobs.realtime.auth import PROTOCOL, SCOPE_KEY
+from django_jobs.realtime.frames import MAX_BYTES
 from django_jobs.realtime.hub import REVOKED, Hub
-from django_jobs.realtime.replay import Replay
 from django_jobs.realtime.rooms import MAX_NAME, Room, parse_room
 from django_jobs.realtime.sockets import Pace, Send, Socket
 
 logger = logging.getLogger("django_jobs")
 
-MAX_FRAME: Final = 4_096
+#: A frame of more bytes counts as one more for each so many, so that reading a client's frames costs little.
+USUAL_BYTES: Final = 4_096
 MAX_ROOMS: Final = 200
 FRAMES_A_SECOND: Final = 20
 #: For each frame too many, so that a flood of them leaves the others their turn.
 PENALTY_SECONDS: Final = 0.002
 #: "Try again later" (RFC 6455's registry): the database does not answer.
 TRY_AGAIN: Final = 1013
+#: "Message too big" (RFC 6455): the client sends what no frame of ours could be an answer to.
+TOO_BIG: Final = 1009
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class BadFrame(Exception):
     """What the client sent is not understood."""
+
+
+class LargeFrame(Exception):
+    """The client sent more than a frame may hold."""
 
 
 class JobsConsumer:
@@ -103,23 +110,29 @@ class JobsConsumer:
 
     async def _answer(self, message: Mapping[str, Any]) -> None:
         room: object = None
+        is_paced = True
         try:
+            size = _size(message)
+            is_paced = self._pace.allows(1 + size // USUAL_BYTES)
+            if not is_paced and size > USUAL_BYTES:
+                raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second, fewer where they are long.")
             frame = _parse(message)
             room = frame.get("room")
-            if not self._pace.allows():
-                self.socket.put_error("limit", f"At most {FRAMES_A_SECOND} frames a second.", room)
-                await asyncio.sleep(PENALTY_SECONDS)
-                return
+            if not is_paced:
+                raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second.")
             await self._act(frame)
         except BadFrame as error:
             self.socket.put_error("bad_request", str(error), room)
-            if not self._pace.allows():
-                await asyncio.sleep(PENALTY_SECONDS)
+        except LargeFrame:
+            self.socket.put_error("limit", f"A frame has at most {MAX_BYTES} bytes.")
+            self.socket.close(TOO_BIG)
         except Refused as error:
             self.socket.put_error(error.code, error.detail, room)
         except Error as error:
             logger.warning("event=socket_closed error=%r", error)
             self.socket.close(TRY_AGAIN)
+        if not is_paced:
+            await asyncio.sleep(PENALTY_SECONDS)
 
     async def _act(self, frame: Mapping[str, Any]) -> None:
         match frame.get("action"):
@@ -143,20 +156,21 @@ class JobsConsumer:
         subscription = await self.hub.subscribe(self.socket.put, target)
         self.socket.subscriptions[room.name] = subscription
         try:
-            found, events = await self.hub.doors.read(_read_replay, target, since)
+            found = await self.hub.doors.read(joins.read, target, since, self.socket.user)
         except BaseException:
             self._drop(room.name)
             raise
         if self.socket.subscriptions.get(room.name) is not subscription:
             return  # revoked meanwhile
-        self.socket.put(messages.joined(room.name, found.cursor, resync=found.needs_resync))
-        subscription.last_id = found.cursor
-        for event in events:
+        cursor = found.replay.cursor
+        self.socket.put(messages.joined(room.name, cursor, resync=found.replay.needs_resync, **found.more))
+        subscription.last_id = cursor
+        for event in found.events:
             await self.socket.ready()
             if self.socket.subscriptions.get(room.name) is not subscription:
                 return  # revoked meanwhile
             self.socket.put(event.text(room.name))
-        subscription.go_live(set(found.log_ids))
+        subscription.go_live(set(found.replay.log_ids))
 
     def _leave(self, name: object) -> None:
         room = _room(name)
@@ -169,12 +183,22 @@ class JobsConsumer:
             self.hub.unsubscribe(subscription)
 
 
+def _size(message: Mapping[str, Any]) -> int:
+    """The bytes of a frame. Raises LargeFrame for more than there may be."""
+    text = message.get("text")
+    payload = text if isinstance(text, str) else message.get("bytes") or b""
+    size = len(payload)
+    if isinstance(payload, str) and size <= MAX_BYTES:
+        size = len(payload.encode(errors="surrogatepass"))
+    if size > MAX_BYTES:
+        raise LargeFrame
+    return size
+
+
 def _parse(message: Mapping[str, Any]) -> dict[str, Any]:
     text = message.get("text")
     if not isinstance(text, str):
         raise BadFrame("Send text, not bytes.")
-    if len(text) > MAX_FRAME:
-        raise BadFrame(f"A frame has at most {MAX_FRAME} characters.")
     with contextlib.suppress(ValueError, RecursionError):
         frame = json.loads(text)
         if isinstance(frame, dict):
@@ -189,13 +213,3 @@ def _room(name: object) -> Room:
     if room is None:
         raise Refused("not_found", "There is no such room.")
     return room
-
-
-def _read_replay(target: Target, since: int | None) -> tuple[Replay, list[messages.Event]]:
-    if target.organization_pk is None:
-        found = replay.replay_all(since)
-    elif target.job_pk is None:
-        found = replay.replay_organization(target.organization_pk, since)
-    else:
-        found = replay.replay_job(target.job_pk, since)
-    return found, messages.status_events(found.log_ids)

@@ -46,7 +46,9 @@ class Hub:
         self._lines: dict[str, Line] = {}
         self._complaints = Complaints()
         self._ear = Ear(self._wanted_groups, self._complaints)
-        self._told = Told()
+        #: The ids of the events that were told already, and the attempts (job, attempt) of which 100 % was.
+        self._told: Told[int] = Told()
+        self._filled: Told[tuple[int, int] | None] = Told()
         self._bells = Bells()
         self._gather_seconds = GATHER_SECONDS
         duties = {"ear": self._listen, "read": self._read, "tick": self._tick}
@@ -176,9 +178,14 @@ class Hub:
 
     def _tell(self, event: messages.Event) -> None:
         """Tell the line of the event's own organization, whatever a bell said."""
-        if not event.id or self._told.add(event.id):
-            for line in self._lines_of(str(event.organization_pk)):
-                line.tell(event)
+        if event.id and not self._told.add(event.id):
+            return
+        if event.before is not None and event.before.filled not in self._filled:
+            self._tell(event.before)
+        if event.filled is not None:
+            self._filled.add(event.filled)
+        for line in self._lines_of(str(event.organization_pk)):
+            line.tell(event)
 
     def _resync(self, key: str, log_ids: Collection[int]) -> None:
         """There is more news than anybody wants one by one."""

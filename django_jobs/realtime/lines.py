@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from django_jobs.realtime.admission import Target
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.messages import Event
 from django_jobs.realtime.replay import Mark
 
+K = TypeVar("K", bound=Hashable)
+
 #: The line of those who hear of everybody's jobs.
 EVERYBODY: Final = ""
-#: So many ids are remembered as told; what is older may be told again, and clients drop it.
+#: So many events are remembered as told; what is older may be told again, and clients drop it.
 REMEMBERED: Final = 50_000
 
 
@@ -37,25 +39,28 @@ class Listener(Protocol):
         """End it."""
 
 
-class Told:
-    """The ids of the events that were told already."""
+class Told(Generic[K]):
+    """What was told already: the latest of it."""
 
     def __init__(self) -> None:
-        self._ids: set[int] = set()
-        self._order: deque[int] = deque()
+        self._items: set[K] = set()
+        self._order: deque[K] = deque()
 
-    def add(self, log_id: int) -> bool:
+    def __contains__(self, item: K) -> bool:
+        return item in self._items
+
+    def add(self, item: K) -> bool:
         """Whether it is news."""
-        if log_id in self._ids:
+        if item in self._items:
             return False
-        self._ids.add(log_id)
-        self._order.append(log_id)
+        self._items.add(item)
+        self._order.append(item)
         if len(self._order) > REMEMBERED:
-            self._ids.discard(self._order.popleft())
+            self._items.discard(self._order.popleft())
         return True
 
-    def news(self, log_ids: Iterable[int]) -> list[int]:
-        return [log_id for log_id in log_ids if log_id not in self._ids]
+    def news(self, items: Iterable[K]) -> list[K]:
+        return [item for item in items if item not in self._items]
 
 
 class Subscription:

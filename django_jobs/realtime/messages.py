@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from django_jobs.engine.access import may_start
 from django_jobs.engine.masking import MASK, sensitive_names
 from django_jobs.models import ExecutionLog, Job, get_organization_model
 from django_jobs.models.job import format_job_id
+from django_jobs.realtime.frames import cut_texts, dumps, moment
 from django_jobs.realtime.replay import chunks
 from django_jobs.statuses import IN_FLIGHT, Status
 
@@ -37,6 +37,9 @@ _LOG_FIELDS: Final = (
     "job__progress",
     "job__output_reference",
     "job__error_message",
+    "job__progress_message",
+    "job__started_at",
+    "job__completed_at",
 )
 _PROGRESS_FIELDS: Final = (
     "pk",
@@ -49,17 +52,27 @@ _PROGRESS_FIELDS: Final = (
     "progress",
     "progress_message",
 )
+#: The statuses that come with a ``completed_at``.
+_COMPLETED: Final = {Status.COMPLETED, Status.DEAD_LETTER}
+#: Progress in percent.
+FULL: Final = 100
 _WITH_ERROR: Final = {Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, still without the room in which it is told. ``id`` is 0 for progress."""
+    """One event, still without the room in which it is told. ``id`` is 0 for progress.
+
+    ``filled`` names the attempt (job, attempt) that is at 100 % with it. ``before`` is the progress to be told ahead of
+    a completion: that of a handler which returned without reporting 100 %, or whose report nobody had read yet.
+    """
 
     organization_pk: Any
     job_pk: int
     data: str
     id: int = 0
+    filled: tuple[int, int] | None = None
+    before: Event | None = None
 
     def text(self, room: str) -> str:
         """The frame for this room."""
@@ -68,10 +81,13 @@ class Event:
         return f'{{"event": "job_status_changed", "room": {json.dumps(room)}, "id": {self.id}, "data": {self.data}}}'
 
 
-def joined(room: str, cursor: int, *, resync: bool) -> str:
-    """The frame that says: you hear of this room from ``cursor`` on; with ``resync``, read REST first."""
+def joined(room: str, cursor: int, *, resync: bool, **more: Any) -> str:
+    """The frame that says: you hear of this room from ``cursor`` on; with ``resync``, read REST first.
+
+    ``more`` is what a job's room adds: its state.
+    """
     message: dict[str, Any] = {"event": "joined", "room": room, "cursor": cursor}
-    return json.dumps({**message, "resync": True} if resync else message)
+    return dumps({**message, **({"resync": True} if resync else {}), **more})
 
 
 def status_events(log_ids: Collection[int]) -> list[Event]:
@@ -95,8 +111,9 @@ def _inactive(organization_pks: Collection[Any]) -> set[Any]:
 def _status_event(row: tuple[Any, ...], hidden: Collection[Any]) -> Event:
     """The row's event. What the log does not hold is taken from the job only where that has not gone on since."""
     log_id, pk, from_status, to_status, timestamp, attempt, message, organization_pk, *job = row
-    kind, organization, created_at, status, job_attempt, progress, output, error = job
+    kind, organization, created_at, status, job_attempt, progress, output, error, said, started_at, completed_at = job
     is_current = (status, job_attempt) == (to_status, attempt)
+    is_completed = to_status == Status.COMPLETED
     data = {
         "job_id": format_job_id(pk, created_at.year),
         "job_type": kind,
@@ -104,12 +121,19 @@ def _status_event(row: tuple[Any, ...], hidden: Collection[Any]) -> Event:
         "attempt": attempt,
         "from_status": from_status,
         "to_status": to_status,
-        "progress": progress if is_current else 100 * (to_status == Status.COMPLETED),
+        "progress": progress if is_current else FULL * is_completed,
+        "progress_message": said if is_current else "",
         "output_reference": _reference(output) if is_current and organization_pk not in hidden else None,
         "error_message": (error if is_current else message) if to_status in _WITH_ERROR else "",
-        "updated_at": moment(timestamp),
+        "started_at": started_at if is_current else timestamp if to_status == Status.RUNNING else None,
+        "completed_at": completed_at if is_current else timestamp if to_status in _COMPLETED else None,
+        "updated_at": timestamp,
     }
-    return Event(organization_pk, pk, json.dumps(data), log_id)
+    before = None
+    if is_completed:
+        known = (pk, organization_pk, organization, kind, created_at, attempt, Status.RUNNING, FULL)
+        before = _progress_event((*known, data["progress_message"]), moment(timestamp))
+    return Event(organization_pk, pk, dumps(cut_texts(data)), log_id, before=before)
 
 
 def _reference(output: str) -> str | None:
@@ -150,9 +174,4 @@ def _progress_event(row: tuple[Any, ...], now: str) -> Event:
         "progress_message": message,
         "updated_at": now,
     }
-    return Event(organization_pk, pk, json.dumps(data))
-
-
-def moment(value: dt.datetime) -> str:
-    """In UTC, as REST writes it."""
-    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    return Event(organization_pk, pk, dumps(cut_texts(data)), filled=(pk, attempt) if progress == FULL else None)

@@ -111,11 +111,12 @@ class Pace:
         self._left = float(rate)
         self._at = time.monotonic()
 
-    def allows(self) -> bool:
+    def allows(self, count: int = 1) -> bool:
+        """Whether so many more are within the rate; they count only then."""
         now = time.monotonic()
         self._left = min(self._rate, self._left + (now - self._at) * self._rate)
         self._at = now
-        if self._left < 1:
+        if self._left < count:
             return False
-        self._left -= 1
+        self._left -= count
         return True

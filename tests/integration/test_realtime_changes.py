@@ -10,6 +10,7 @@ from django.db import transaction
 from django_jobs import cancel_job, retry_job
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.models import ExecutionLog, Organization
+from django_jobs.realtime.frames import moment
 from tests.support.brokers import end, job_in, raised, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -52,6 +53,9 @@ def test_a_change_says_all_that_the_contract_names(
         return await client.hear("job_status_changed")
 
     last = ExecutionLog.objects.filter(job=job).latest("id")
+    job.refresh_from_db()
+    assert job.started_at
+    assert job.completed_at
     assert message.pop("data") == {
         "job_id": job.name,
         "job_type": job.job_type_id,
@@ -60,9 +64,12 @@ def test_a_change_says_all_that_the_contract_names(
         "from_status": "Running",
         "to_status": "Completed",
         "progress": 100,
+        "progress_message": "",
         "output_reference": "a.pdf",
         "error_message": "",
-        "updated_at": last.timestamp.isoformat().replace("+00:00", "Z"),
+        "started_at": moment(job.started_at),
+        "completed_at": moment(job.completed_at),
+        "updated_at": moment(last.timestamp),
     }
     assert message == {"event": "job_status_changed", "room": f"job:{job.name}", "id": last.pk}
 

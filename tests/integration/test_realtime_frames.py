@@ -35,7 +35,6 @@ def member(organization: Organization) -> LiveClient:
         '{"action": ["join"]}',
         '{"action": "join"}',
         '{"action": "leave", "room": 5}',
-        '{"action": "ping", "x": "' + "x" * 5_000 + '"}',
     ],
 )
 def test_a_frame_that_is_not_understood_is_answered_and_the_socket_stays(member: LiveClient, frame: str) -> None:
@@ -47,6 +46,47 @@ def test_a_frame_that_is_not_understood_is_answered_and_the_socket_stays(member:
         return answer
 
     assert (answer["event"], answer["code"]) == ("error", "bad_request")
+
+
+@pytest.mark.parametrize("char", ["x", "é", "\ud800"])
+def test_a_frame_of_more_than_64_kb_is_refused_and_closes_the_socket(member: LiveClient, char: str) -> None:
+    @with_clients(member)
+    async def told(client: LiveClient) -> tuple[dict[str, Any], int]:
+        await client.say('{"action": "ping", "x": "' + char * (65_536 // len(char.encode(errors="replace"))) + '"}')
+        return await client.hear(), await client.close_code()
+
+    answer, code = told
+    assert (answer["event"], answer["code"], code) == ("error", "limit", 1009)
+
+
+def test_bytes_of_more_than_64_kb_are_refused_too(member: LiveClient) -> None:
+    @with_clients(member)
+    async def code(client: LiveClient) -> int:
+        await client.say_bytes(b"x" * 65_537)
+        return await client.close_code()
+
+    assert code == 1009
+
+
+def test_a_frame_of_64_kb_is_read(member: LiveClient) -> None:
+    frame = '{"action": "ping", "x": ""}'
+
+    @with_clients(member)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        await client.say(frame[:-2] + "x" * (65_536 - len(frame)) + frame[-2:])
+        return await client.hear()
+
+    assert answer["event"] == "pong"
+
+
+def test_long_frames_count_as_several(member: LiveClient) -> None:
+    @with_clients(member)
+    async def answers(client: LiveClient) -> list[dict[str, Any]]:
+        for _ in range(2):
+            await client.say('{"action": "ping", "x": "' + "x" * 60_000 + '"}')
+        return [await client.hear() for _ in range(2)]
+
+    assert [answer.get("code", answer["event"]) for answer in answers] == ["pong", "limit"]
 
 
 def test_bytes_are_not_understood(member: LiveClient) -> None:

@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 from django_jobs import submit_jobs
 from django_jobs.engine.control import cancel_job
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import consumer, replay
+from django_jobs.realtime import joins, replay
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -162,13 +162,13 @@ def test_what_happens_between_join_and_replay_is_told_once(
     later_job(organization)
     bell.forget()
     (since,) = ids_of(organization)
-    read = consumer._read_replay
+    read = joins.read
 
     def read_while_things_happen(*args: Any) -> Any:
         later_job(organization)  # visible to the replay, and its bell rings afterwards
         return read(*args)
 
-    monkeypatch.setattr(consumer, "_read_replay", read_while_things_happen)
+    monkeypatch.setattr(joins, "read", read_while_things_happen)
 
     @with_clients(member)
     async def heard(client: LiveClient) -> list[int]:

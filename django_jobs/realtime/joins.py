@@ -1,0 +1,61 @@
+"""What a client that joins a room is told: how far its log goes, what it missed, and how a job stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django_jobs.engine import database
+from django_jobs.engine.status import describe
+from django_jobs.models import Job
+from django_jobs.realtime import frames, messages, replay
+from django_jobs.realtime.admission import Refused, Target
+from django_jobs.realtime.replay import Replay
+
+#: So often a job is read again that changes while it is read.
+TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """``more`` is what the answer has besides the cursor: a job's state, and when it was read."""
+
+    replay: Replay
+    events: list[messages.Event]
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def read(target: Target, since: int | None, user: Any) -> Join:
+    """What ``user`` is told who joins now, having seen the events up to ``since``. Raises Refused."""
+    if target.job_pk is not None:
+        found, more = _read_job(target.job_pk, since, user)
+    else:
+        found, more = _read_log(target.organization_pk, since), {}
+    return Join(found, messages.status_events(found.log_ids), more)
+
+
+def _read_log(organization_pk: Any, since: int | None) -> Replay:
+    return replay.replay_all(since) if organization_pk is None else replay.replay_organization(organization_pk, since)
+
+
+def _read_job(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str, Any]]:
+    """The state as of the cursor: where the cursor moved on while the state was read, both are read again.
+
+    Should it never stand still, the state is newer than the cursor, and the client hears of some of it twice.
+    """
+    found, more = _read_state(pk, since, user)
+    for _ in range(TRIES - 1):
+        if replay.replay_job(pk, None).cursor == found.cursor:
+            break
+        found, more = _read_state(pk, since, user)
+    return found, more
+
+
+def _read_state(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str, Any]]:
+    found = replay.replay_job(pk, since)
+    now = frames.moment(database.now())  # progress that was read before this is older than the state
+    job = Job.objects.using(database.alias()).filter(pk=pk).first()
+    if job is None:
+        raise Refused("not_found", "There is no such room.")
+    data, missing = frames.state_of(describe(job, user=user))
+    return found, {"data": data, "updated_at": now, **({"cut": missing} if missing else {})}

@@ -1,0 +1,186 @@
+"""What a client that comes late is told, and how much of it fits into a frame."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from django_jobs.engine.progress import ProgressBoard
+from django_jobs.models import ExecutionLog, Job, Organization
+from django_jobs.realtime import joins, messages
+from tests.support.brokers import end, job_in, raised, returned, running_job
+from tests.support.factories import make_system_admin, make_user
+from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+MAX_BYTES = 65_536
+
+
+@pytest.fixture
+def user(organization: Organization) -> Any:
+    return make_user(member_of=[organization])
+
+
+@pytest.fixture
+def member(user: Any) -> LiveClient:
+    return by_token(user)
+
+
+def joined(client: LiveClient, room: str) -> dict[str, Any]:
+    @with_clients(client)
+    async def answer(client: LiveClient) -> dict[str, Any]:
+        return await client.join(room)
+
+    return answer
+
+
+@pytest.mark.parametrize("status", ["Pending", "Running", "Completed", "Failed", "Dead Letter", "Canceled"])
+def test_who_joins_a_job_late_is_told_what_rest_tells(
+    organization: Organization, user: Any, member: LiveClient, status: str
+) -> None:
+    job = job_in(status, organization=organization)
+    rest = APIClient()
+    rest.force_authenticate(user)
+
+    answer = joined(member, f"job:{job.name}")
+
+    assert answer["data"] == rest.get(f"/api/jobs/{job.name}/").json()
+    assert answer["cursor"] == ExecutionLog.objects.filter(job=job).latest("id").pk
+
+
+def test_a_suspended_organizations_result_is_withheld(organization: Organization) -> None:
+    job, claimed = running_job(organization=organization)
+    end(returned(claimed, {"output_reference": "a.pdf"}, "a.pdf"))
+    Organization.objects.update(is_active=False)
+
+    data = joined(by_token(make_system_admin()), f"job:{job.name}")["data"]
+
+    assert (data["status"], data["result"], data["output_reference"]) == ("Completed", None, None)
+
+
+def test_an_organizations_room_has_no_state(organization: Organization, member: LiveClient) -> None:
+    later_job(organization)
+    assert "data" not in joined(member, f"org:{organization.name}")
+
+
+def test_a_state_that_moves_on_while_it_is_read_is_read_again(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, claimed = running_job(organization=organization)
+    read = joins._read_state
+
+    def read_in_between(*args: Any) -> Any:
+        monkeypatch.setattr(joins, "_read_state", read)
+        found = read(*args)
+        end(returned(claimed))
+        return found
+
+    monkeypatch.setattr(joins, "_read_state", read_in_between)
+
+    answer = joined(member, f"job:{job.name}")
+
+    assert answer["data"]["status"] == "Completed"
+    assert answer["cursor"] == ExecutionLog.objects.filter(job=job).latest("id").pk
+
+
+def test_a_result_that_fits_into_no_frame_is_left_out_and_named(organization: Organization, member: LiveClient) -> None:
+    job, claimed = running_job(organization=organization)
+    end(returned(claimed, {"rows": ["x" * 1_000] * 100}))
+
+    answer = joined(member, f"job:{job.name}")
+
+    assert (answer["data"]["result"], answer["cut"]) == (None, ["result"])
+    assert len(json.dumps(answer)) <= MAX_BYTES
+
+
+@pytest.mark.parametrize("char", ["x", "é", "\N{PILE OF POO}"])
+def test_long_texts_are_cut_with_a_sign(organization: Organization, member: LiveClient, char: str) -> None:
+    job, claimed = running_job(organization=organization)
+    end(raised(claimed, "Permanent", text=char * 100_000))
+    Job.objects.update(output_reference=char * 60_000, progress_message=char * 255)
+
+    answer = joined(member, f"job:{job.name}")
+    (event,) = messages.status_events([answer["cursor"]])
+
+    assert len(json.dumps(answer)) <= MAX_BYTES
+    assert len(event.text(answer["room"])) <= MAX_BYTES
+    for data in (answer["data"], json.loads(event.data)):
+        assert data["error_message"].startswith(char * 1_000)
+        assert data["error_message"].endswith(f"{char}…")
+        assert data["output_reference"].endswith(f"{char}…")
+        assert data["progress_message"] == char * 255
+    assert answer["cut"] == ["output_reference", "error_message"]
+
+
+def test_a_handler_that_returns_at_once_is_told_at_100_percent_before_its_end(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    job, claimed = running_job(organization=organization)
+
+    @with_clients(member)
+    async def told(client: LiveClient) -> list[dict[str, Any]]:
+        await client.join(f"job:{job.name}")
+        await do(end, returned(claimed))
+        await bell.ring()
+        heard = [await client.hear() for _ in range(2)]
+        assert await client.has_nothing()
+        return heard
+
+    progress, change = told
+    assert (progress["event"], progress["data"]["progress"], progress["data"]["attempt"]) == ("job_progress", 100, 1)
+    assert (change["event"], change["data"]["to_status"]) == ("job_status_changed", "Completed")
+    assert set(progress["data"]) == {
+        *("job_id", "job_type", "organization", "attempt", "status", "progress", "progress_message", "updated_at")
+    }
+
+
+def test_the_last_words_of_a_handler_are_part_of_its_end(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    job, claimed = running_job(organization=organization)
+
+    @with_clients(member)
+    async def told(client: LiveClient) -> list[str]:
+        await client.join(f"job:{job.name}")
+        outcome = returned(claimed)
+        object.__setattr__(outcome, "unwritten", (90, "350 of 350"))
+        await do(end, outcome)
+        await bell.ring()
+        return [(await client.hear())["data"]["progress_message"] for _ in range(2)]
+
+    assert told == ["350 of 350", "350 of 350"]
+
+
+def test_100_percent_that_was_told_is_not_told_again(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    job, claimed = running_job(organization=organization)
+    board = ProgressBoard()
+
+    @with_clients(member)
+    async def told(client: LiveClient) -> list[str]:
+        await client.join(f"job:{job.name}")
+        board.report((claimed.pk, claimed.attempt), 100, "done")
+        await do(board.flush)
+        await bell.ring()
+        first = await client.hear()
+        await do(end, returned(claimed))
+        await bell.ring()
+        return [first["event"], (await client.hear())["event"]]
+
+    assert told == ["job_progress", "job_status_changed"]
+
+
+def test_an_end_that_is_replayed_tells_no_progress(organization: Organization, member: LiveClient) -> None:
+    job = job_in("Completed", organization=organization)
+
+    @with_clients(member)
+    async def events(client: LiveClient) -> list[str]:
+        await client.join(f"job:{job.name}", since=0)
+        return [(await client.hear())["event"] for _ in range(4)]
+
+    assert events == ["job_status_changed"] * 4
