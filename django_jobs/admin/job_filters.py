@@ -8,14 +8,15 @@ from typing import Any, Final
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.listing import created_between
-from django_jobs.models import JobType, get_organization_model
+from django_jobs.engine.submission_rights import submittable
+from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Priority, Status
 
 #: So many choices are offered; the list's search finds any.
@@ -62,12 +63,23 @@ class StatusFilter(BoundedFilter):
         return rows.filter(status__in=sorted(IN_FLIGHT)) if status in IN_FLIGHT else rows
 
 
+def _types_known_to(user: Any) -> QuerySet[JobType]:
+    """The types of jobs that the user sees, and those that the user may submit; all of them for system admins."""
+    rows = JobType.objects.using(database.alias())
+    seen = organizations_seen_by(user)
+    if seen is None:
+        return rows
+    own_jobs = Job.objects.filter(job_type=OuterRef("pk"), organization_id__in=seen.values("pk"))
+    names = [kind.pk for kind in submittable(user, rows.filter(is_enabled=True))]
+    return rows.filter(Q(pk__in=names) | Exists(own_jobs))
+
+
 class TypeFilter(BoundedFilter):
     title = "type"
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = JobType.objects.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED * 4]
+        names = _types_known_to(request.user).order_by("pk").values_list("pk", flat=True)[: MAX_LISTED * 4]
         return [(name, name) for name in names]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

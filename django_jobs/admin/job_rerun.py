@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
 from django_jobs.admin.submission_form import submit
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.masking import MASK, Names, hidden_from
+from django_jobs.engine.submission_rights import may_submit
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
 
@@ -68,7 +68,7 @@ class RunAgain(OwnPages):
 
     def may_run_again(self, request: HttpRequest, job: Job) -> bool:
         tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-        return tenant is not None and get_policy().can_submit(request.user, tenant, job.job_type)
+        return tenant is not None and may_submit(request.user, tenant, job.job_type)
 
     def _run_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         job = self.find(request, object_id) if self.has_view_permission(request) else None

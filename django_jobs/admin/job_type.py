@@ -23,6 +23,7 @@ from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.admin.texts import line
 from django_jobs.engine import database, dispatch
 from django_jobs.engine.inspection import has_jobs
+from django_jobs.engine.submission_rights import submittable
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 
@@ -45,7 +46,8 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     sortable_by = ("type_name", "max_retries")
     fieldsets = (
         (None, {"fields": ("type_name", "display_name", "description", "handler_method")}),
-        ("What its jobs get", {"fields": ("default_priority", "default_timeout", "requires_permission")}),
+        ("What its jobs get", {"fields": ("default_priority", "default_timeout")}),
+        ("Who may submit it", {"fields": ("submit_by", "requires_permission")}),
         ("Retries", {"fields": ("max_retries", "retry_delay", "schedule")}),
         ("Limits", {"fields": ("deduplication_window", ("rate_limit", "rate_limit_window"))}),
         ("State", {"fields": ("is_enabled", "is_paused")}),
@@ -130,7 +132,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
             context |= {
                 "day": read_day(kind),
                 "switches": self._buttons(kind),
-                "submit_url": self.url_of("submit", kind.pk),
+                "submit_url": self.url_of("submit", kind.pk) if submittable(request.user, [kind]) else "",
                 "state": self.state(kind),
             }
             query = f"?type={kind.pk}"
@@ -166,6 +168,9 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         kind = self.find(request, object_id)
         if kind is None:
             return self.gone(request, object_id)
+        if not submittable(request.user, [kind]):
+            self.message_user(request, f"Only code submits {kind.pk}.", messages.WARNING)
+            return self.go_to(kind.pk)
         form = SubmissionForm(request, kind, request.POST if request.method == "POST" else None)
         job = form.submit() if form.is_valid() else None
         if job is None:

@@ -8,15 +8,14 @@ from django.core.exceptions import ValidationError
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
-from django_jobs.engine.access import AccessPolicy, get_policy, organizations_seen_by
+from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.submission_rights import ASKED, submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
 
 #: So many keys are written into the statement, where the database sees how few they are; more stay a subquery.
 FEW: Final = 1_000
-#: A host's own rules are asked for the user's first so many organizations.
-ASKED: Final = 100
 
 
 def jobs_seen_by(user: Any) -> JobQuerySet:
@@ -71,16 +70,17 @@ def organization_ids(user: Any) -> list[str]:
 
 
 def job_types_for(user: Any) -> list[JobType]:
-    """The types that the user may submit in some organization, by name; all of them for system admins."""
+    """The types that the user may submit in some organization, by name.
+
+    System admins, who write them, get all of them, also those that they cannot submit.
+    """
     rows = list(JobType.objects.using(database.alias()).order_by("pk"))
-    policy = get_policy()
     if organizations_seen_by(user) is None:
         return rows
-    enabled = [kind for kind in rows if kind.is_enabled]
-    organizations = list(policy.organizations_of(user)[:ASKED])
-    if type(policy).can_submit is not AccessPolicy.can_submit:
-        return [kind for kind in enabled if any(policy.can_submit(user, tenant, kind) for tenant in organizations)]
-    # The default rule, asked once for all types instead of once for each.
-    if not any(policy.is_member(user, tenant) for tenant in organizations):
-        return []
-    return [kind for kind in enabled if not kind.requires_permission or user.has_perm(kind.requires_permission)]
+    return submittable(user, [kind for kind in rows if kind.is_enabled])
+
+
+def job_types_to_choose(user: Any) -> list[JobType]:
+    """The types that a form for submissions offers this user."""
+    rows = JobType.objects.using(database.alias()).filter(is_enabled=True).order_by("pk")
+    return submittable(user, rows)

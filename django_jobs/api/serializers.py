@@ -16,8 +16,9 @@ from django_jobs.api.fields import (
     refuse_unknown,
     serializers_html,
 )
-from django_jobs.api.scope import ASKED, job_types_for, organization_ids
+from django_jobs.api.scope import job_types_to_choose, organization_ids
 from django_jobs.engine.parameters import parameters_schema
+from django_jobs.engine.submission_rights import ASKED
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority, Status
@@ -27,7 +28,7 @@ FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
 
 
 def _type_options(user: Any) -> list[tuple[str, str]]:
-    return [(kind.pk, f"{kind} ({kind.pk})") for kind in job_types_for(user)]
+    return [(kind.pk, f"{kind} ({kind.pk})") for kind in job_types_to_choose(user)]
 
 
 def _organization_options(user: Any) -> list[tuple[str, str]]:
@@ -153,6 +154,7 @@ class JobTypeSerializer(serializers.ModelSerializer[JobType]):
             "is_enabled",
             "is_paused",
             "requires_permission",
+            "submit_by",
             "deduplication_window",
             "rate_limit",
             "rate_limit_window",

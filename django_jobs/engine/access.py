@@ -13,10 +13,12 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
-from django_jobs.models import Membership, get_organization_model
+from django_jobs.engine import database
+from django_jobs.models import JobType, Membership, get_organization_model
+from django_jobs.statuses import SubmitBy
 
 if TYPE_CHECKING:
-    from django_jobs.models import Job, JobType
+    from django_jobs.models import Job
 
 logger = logging.getLogger("django_jobs")
 
@@ -56,11 +58,17 @@ class AccessPolicy:
         return bool(organization.is_active)
 
     def can_submit(self, user: Any, organization: Any, job_type: JobType) -> bool:
-        """Members may, if they hold the permission that the type requires, and system admins."""
-        if not self._is_live(user) or self.is_system_admin(user):
-            return self._is_live(user)
-        required = job_type.requires_permission
-        return self.is_member(user, organization) and (not required or bool(user.has_perm(required)))
+        """Those whom the type's ``submit_by`` names may, if they hold the permission that it requires.
+
+        System admins may submit all but what is for code alone, which no user may.
+        """
+        if not self._is_live(user) or job_type.submit_by == SubmitBy.CODE:
+            return False
+        if self.is_system_admin(user):
+            return True
+        is_for_admins = job_type.submit_by == SubmitBy.ADMINS
+        has_role = self.is_organization_admin if is_for_admins else self.is_member
+        return has_role(user, organization) and holds(user, job_type.requires_permission)
 
     def can_view(self, user: Any, job: Job) -> bool:
         """Those who see the organization's jobs may. An override narrows that for single jobs, not for lists."""
@@ -70,22 +78,28 @@ class AccessPolicy:
 
     def can_cancel(self, user: Any, job: Job) -> bool:
         """Owners who still belong to the organization, its admins and system admins may."""
-        if self.can_retry(user, job):
+        if self._manages(user, job):
             return True
         return job.owner_id is not None and job.owner_id == getattr(user, "pk", None) and self.can_view(user, job)
 
     def can_retry(self, user: Any, job: Job) -> bool:
-        """The organization's admins and system admins may."""
-        if not self._is_live(user) or self.is_system_admin(user):
-            return self._is_live(user)
-        organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-        return organization is not None and self.is_organization_admin(user, organization)
+        """System admins may, and the organization's admins who hold the permission that the type requires."""
+        if not self._manages(user, job):
+            return False
+        return self.is_system_admin(user) or holds(user, _required_permission(job))
 
     def can_delete(self, user: Any, job: Job) -> bool:
         return self._is_live(user) and self.is_system_admin(user)
 
     def can_read_output(self, user: Any, job: Job) -> bool:
         return self.can_view(user, job)
+
+    def _manages(self, user: Any, job: Job) -> bool:
+        """Whether the user is a system admin, or an admin of the job's organization."""
+        if not self._is_live(user) or self.is_system_admin(user):
+            return self._is_live(user)
+        organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+        return organization is not None and self.is_organization_admin(user, organization)
 
     @staticmethod
     def _memberships(user: Any, organization: Any) -> QuerySet[Membership]:
@@ -95,6 +109,17 @@ class AccessPolicy:
     @staticmethod
     def _is_live(user: Any) -> bool:
         return bool(getattr(user, "is_authenticated", False) and getattr(user, "is_active", False))
+
+
+def holds(user: Any, permission: str) -> bool:
+    """Whether the user has a permission such as ``app_label.codename``; everybody has the blank one."""
+    return not permission or bool(user.has_perm(permission))
+
+
+def _required_permission(job: Job) -> str:
+    """What the job's type requires; a job of a type that is gone requires nothing."""
+    rows = JobType.objects.using(database.alias()).filter(pk=job.job_type_id)
+    return rows.values_list("requires_permission", flat=True).first() or ""
 
 
 def get_policy() -> AccessPolicy:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django_jobs.engine import insertion, limits, requests
 from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.submission_rights import Doorkeeper
 from django_jobs.engine.targets import Targets, TargetsChanged, read_all
 from django_jobs.exceptions import InvalidSubmission
 
@@ -39,9 +40,9 @@ def _examine(items: Sequence[Any], user: Any) -> list[requests.Request]:
     drafts = [_draft(item) for item in items]
     objects = [draft for draft in drafts if draft.values is not None]
     targets = [(draft.fields.get("job_type"), draft.fields.get("organization")) for draft in objects]
-    for draft, found in zip(objects, read_all(targets, [draft.errors for draft in objects]), strict=True):
+    read = read_all(targets, [draft.errors for draft in objects], Doorkeeper(user))
+    for draft, found in zip(objects, read, strict=True):
         draft.found = found
-    _check_permissions(drafts, user)
     _check_against_targets(drafts)
     _raise_errors(drafts)
     built = [requests.build(draft.found, draft.values, user) for draft in drafts if draft.found and draft.values]
@@ -61,14 +62,6 @@ def _draft(item: object) -> _Draft:
     run_at, depends_on = item.get("run_at"), item.get("depends_on")
     draft.values = requests.check_values(given, metadata, priority, run_at, depends_on, draft.errors)
     return draft
-
-
-def _check_permissions(drafts: Sequence[_Draft], user: Any) -> None:
-    asked: set[tuple[Any, Any]] = set()
-    for draft in drafts:
-        if draft.found is not None and (key := _key(draft.found)) not in asked:
-            asked.add(key)
-            requests.check_permission(user, draft.found)
 
 
 def _key(found: Targets) -> tuple[Any, Any]:

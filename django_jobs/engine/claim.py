@@ -17,6 +17,7 @@ from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.submission_rights import may_own, may_submit
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
@@ -192,7 +193,7 @@ def _not_loadable_since(job: Row) -> float:
 
 def _question(job: Row) -> tuple[Any, ...]:
     """What the answer depends on."""
-    return (job.job_type_id, job.organization_id, job.owner_id, job.owner_name)
+    return (job.job_type_id, job.organization_id, job.owner_id, job.owner_name, job.submitted_by_id is not None)
 
 
 _verdicts: dict[tuple[Any, ...], tuple[float, _Refusal | None]] = {}
@@ -207,6 +208,8 @@ def _permission_problem(job: Row) -> _Refusal | None:
         job.owner_name,
         job.job_type_id,
         job.requires_permission,
+        job.submit_by,
+        job.submitted_by_id is not None,
     )
     expires, verdict = _verdicts.get(key, (0.0, None))
     if time.monotonic() >= expires:
@@ -242,6 +245,7 @@ def _ask_policy(job: Row) -> _Refusal | None:
     if owner is None:
         return _Refusal(Status.DEAD_LETTER, "The owner no longer exists")
     kind = JobType.objects.using(database.alias()).get(pk=job.job_type_id)
-    if not policy.can_submit(owner, organization, kind):
+    may = may_submit if job.submitted_by_id is None else may_own
+    if not may(owner, organization, kind):
         return _Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
     return None

@@ -28,14 +28,16 @@ class Row(NamedTuple):
     input_parameters: Any
     metadata: Any
     timeout_seconds: int
+    submitted_by_id: int | None
     handler_method: str | None
     is_enabled: bool | None
     is_paused: bool | None
     requires_permission: str | None
+    submit_by: str | None
 
 
-_JOB_FIELDS = Row._fields[1:11]
-_TYPE_FIELDS = Row._fields[11:]
+_JOB_FIELDS = Row._fields[1:12]
+_TYPE_FIELDS = Row._fields[12:]
 
 
 @functools.cache

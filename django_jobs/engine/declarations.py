@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class JobTypeFields(TypedDict, total=False):
-    """What a declaration may say of its type; what it does not say is the model's default."""
+    """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
 
     display_name: Any  # text, or a lazy translation of one
     description: Any
@@ -31,11 +31,14 @@ class JobTypeFields(TypedDict, total=False):
     is_enabled: bool
     is_paused: bool
     requires_permission: str
+    submit_by: str
     deduplication_window: int
     rate_limit: int | None
     rate_limit_window: int
 
 
+#: Where code that says nothing means something else than a row that is made by hand.
+DEFAULTS: Final = {"submit_by": "code"}
 FIELDS: Final = tuple(JobTypeFields.__annotations__)
 
 
@@ -61,8 +64,10 @@ def job_handler(
     """Declare the job type ``type_name``, whose handler is the decorated function; that is returned as it is.
 
     ``parameters`` is a serializer class of the REST framework, which validates every submission; ``fields`` are
-    those of the Job Type. ``migrate`` makes the row and keeps it up to date, but for fields that an administrator
-    has changed. Raises TypeError for an unknown field and for what is no function; system checks judge the values.
+    those of the Job Type. Users may submit it only if ``submit_by`` says so: ``"members"`` or ``"admins"`` of the
+    organization. The default is ``"code"``: server code without a user. ``migrate`` makes the row and keeps it up to
+    date, but for fields that an administrator has changed. Raises TypeError for an unknown field and for what is no
+    function; system checks judge the values.
     """
     if not isinstance(type_name, str):
         raise TypeError('@job_handler needs the name of a job type: @job_handler("make_report").')

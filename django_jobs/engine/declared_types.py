@@ -62,7 +62,8 @@ def _stored(name: str, value: Any) -> Any:
 def _wanted(declaration: Declaration) -> dict[str, Any]:
     """Every field as the code wants it: what it says, and the defaults of what it does not say."""
     said = {name: _stored(name, value) for name, value in declaration.fields.items()}
-    return {name: _default(name) for name in declarations.FIELDS} | said | {"handler_method": declaration.path}
+    unsaid = {name: _default(name) for name in declarations.FIELDS} | declarations.DEFAULTS
+    return unsaid | said | {"handler_method": declaration.path}
 
 
 def _default(name: str) -> Any:

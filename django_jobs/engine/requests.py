@@ -14,7 +14,6 @@ from django_jobs.engine import database, parameters
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
 from django_jobs.engine.targets import Targets
-from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import Priority, Status
@@ -78,12 +77,6 @@ def check_parameters(values: Values, found: Targets, errors: Errors) -> None:
     """What the type's own serializer says of parameters that are otherwise good."""
     if "parameters" not in errors:
         errors.update(parameters.validate(found.kind.type_name, values.parameters))
-
-
-def check_permission(user: Any, found: Targets) -> None:
-    """PermissionDenied when ``user`` may not submit this; server code (None) may."""
-    if user is not None and not get_policy().can_submit(user, found.organization, found.kind):
-        raise PermissionDenied(f"You may not submit {found.kind.type_name} for this organization.")
 
 
 def build(found: Targets, values: Values, user: Any) -> Request:

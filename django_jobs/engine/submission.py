@@ -8,6 +8,7 @@ from typing import Any
 
 from django_jobs.engine import bulk, database, dispatch, duplicates, events, insertion, limits, requests, targets
 from django_jobs.engine.requests import Request
+from django_jobs.engine.submission_rights import Doorkeeper
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job, JobType
 
@@ -95,9 +96,8 @@ def _as_list(submissions: object) -> list[Any]:
 
 
 def _examine(job_type: Any, organization: Any, values: requests.Values, user: Any, errors: requests.Errors) -> Request:
-    found = targets.read(job_type, organization, errors)
+    found = targets.read(job_type, organization, errors, Doorkeeper(user))
     if found is not None:
-        requests.check_permission(user, found)
         errors.update(requests.check_open(found))
         if values.parents:
             requests.check_parents(values, found, requests.read_parents(values.parents), errors)

@@ -13,6 +13,7 @@ from django.db import models
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.submission_rights import Doorkeeper
 from django_jobs.models import JobType, get_organization_model
 
 #: (ctid, xmin) of the job type's and the organization's row: PostgreSQL's own name for one version of a row.
@@ -32,12 +33,22 @@ class Targets(NamedTuple):
     versions: Versions | None = None
 
 
-def read(job_type: object, organization: object, errors: dict[str, list[str]]) -> Targets | None:
-    """Both, or None with what is wrong in ``errors``."""
-    return _recall(job_type, organization) or read_all([(job_type, organization)], [errors])[0]
+def read(
+    job_type: object, organization: object, errors: dict[str, list[str]], doorkeeper: Doorkeeper
+) -> Targets | None:
+    """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the doorkeeper does."""
+    found = _recall(job_type, organization)
+    if found is None:
+        return read_all([(job_type, organization)], [errors], doorkeeper)[0]
+    if doorkeeper.admit(found.kind, found.organization, found.kind.type_name) is None:
+        errors["job_type"] = [_missing("job type", job_type, is_id=True)]
+        return None
+    return found
 
 
-def read_all(wanted: Sequence[tuple[object, object]], errors: Sequence[dict[str, list[str]]]) -> list[Targets | None]:
+def read_all(
+    wanted: Sequence[tuple[object, object]], errors: Sequence[dict[str, list[str]]], doorkeeper: Doorkeeper
+) -> list[Targets | None]:
     """The same for many pairs, in two statements. Instances that were passed are read too: they may be old."""
     keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
     kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
@@ -45,6 +56,7 @@ def read_all(wanted: Sequence[tuple[object, object]], errors: Sequence[dict[str,
     found: list[Targets | None] = []
     for (job_type, organization), (kind_key, tenant_key), own in zip(wanted, keys, errors, strict=True):
         kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
+        kind = doorkeeper.admit(kind, tenant, _shown(job_type))
         if kind is None:
             own["job_type"] = [_missing("job type", job_type, isinstance(job_type, str | JobType))]
         if tenant is None:
@@ -56,7 +68,11 @@ def read_all(wanted: Sequence[tuple[object, object]], errors: Sequence[dict[str,
 def _missing(what: str, named: object, is_id: bool) -> str:
     if not is_id or named == "":
         return f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
-    return f"There is no {what} {clean_text(getattr(named, 'pk', named), 140)!r}."
+    return f"There is no {what} {_shown(named)!r}."
+
+
+def _shown(named: object) -> str:
+    return clean_text(getattr(named, "pk", named), 140)
 
 
 def _is_name(value: object) -> bool:

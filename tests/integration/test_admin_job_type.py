@@ -40,6 +40,7 @@ def type_form(**changed: object) -> dict[str, object]:
         "handler_method": "tests.support.handlers.echo",
         "default_timeout": 30,
         "default_priority": 1,
+        "submit_by": "members",
         "max_retries": 5,
         "retry_delay": 60,
         "is_enabled": "on",

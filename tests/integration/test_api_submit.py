@@ -173,10 +173,10 @@ def test_a_full_backlog_says_when_to_come_back(submit: Callable[..., Any], setti
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (429, "queue_full", "10")
 
 
-def test_a_type_that_needs_a_permission_is_refused_without_it(submit: Callable[..., Any]) -> None:
+def test_a_type_that_needs_a_permission_looks_unknown_without_it(submit: Callable[..., Any]) -> None:
     kind = make_job_type(requires_permission="django_jobs.add_jobtype")
     answer = submit(job_type=kind.pk)
-    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert (answer.status_code, answer.json()) == (400, {"job_type": [f"There is no job type '{kind.pk}'."]})
 
 
 def test_an_inactive_organization_takes_nothing(submit: Callable[..., Any], organization: Organization) -> None:

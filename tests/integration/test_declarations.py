@@ -227,3 +227,25 @@ def test_a_field_that_the_table_has_not_yet_is_left_out() -> None:
     model: type[models.Model] = apps.get_model("django_jobs", "JobType")
     values = declared_types._known({"max_retries": 2, "of_the_next_release": 1}, model)
     assert values == {"max_retries": 2}
+
+
+def test_a_declared_type_is_closed_to_users_until_its_code_or_an_administrator_says_otherwise() -> None:
+    assert synced().submit_by == "code"
+    assert synced(submit_by="members").submit_by == "members"
+    assert synced().submit_by == "code"
+    JobType.objects.update(submit_by="admins")
+    assert synced(max_retries=1).submit_by == "admins"
+    assert make_job_type().submit_by == "members"
+
+
+def test_a_type_that_was_declared_before_there_was_submit_by_is_closed() -> None:
+    kind = synced()
+    before = {name: value for name, value in kind.declared.items() if name != "submit_by"}
+    JobType.objects.update(declared=before, submit_by="members")
+    assert synced().submit_by == "code"
+
+
+def test_an_unknown_submit_by_is_a_mistake_that_a_check_tells() -> None:
+    declare(submit_by="everybody")
+    (declaration,) = declarations.declared()
+    assert declared_types.problems(declaration) == ["submit_by: Value 'everybody' is not a valid choice."]

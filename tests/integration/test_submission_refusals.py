@@ -110,7 +110,7 @@ def test_an_anonymous_user_may_not_submit(job_type: JobType, organization: Organ
 
 def test_a_type_may_require_a_permission(organization: Organization) -> None:
     kind = make_job_type(requires_permission="shop.view_order")
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(InvalidSubmission, match="There is no job type"):
         submit_job(kind, organization, user=make_user(member_of=[organization]))
     holder = make_user(member_of=[organization], permissions=["shop.view_order"])
     assert submit_job(kind, organization, user=holder).owner_name == holder.username

@@ -20,6 +20,7 @@ DAY: Final = 86_400
     "csv_import",
     display_name="Import customers",
     description="Customers from an uploaded CSV file; bad rows come back as a file with their line numbers.",
+    submit_by="members",
     parameters=ImportParameters,
     default_timeout=600,
 )
@@ -61,6 +62,7 @@ def find_upload(context: JobContext) -> Upload:
     "bulk_statements",
     display_name="Statements for all customers",
     description="Submits a customer_statement for each customer with orders in a month.",
+    submit_by="members",
     parameters=MonthParameters,
 )
 def bulk_statements(context: JobContext) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from example_project.shop.parameters import FaxParameters
     "fax_send",
     display_name="Send a fax",
     description="By a pretended provider that fails now and then; the end of the number decides how.",
+    submit_by="members",
     parameters=FaxParameters,
     default_timeout=60,
     max_retries=3,

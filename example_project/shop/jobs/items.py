@@ -11,6 +11,7 @@ from example_project.shop.parameters import ItemParameters
     "process_item",
     display_name="Count a product's sales",
     description="How often a product was sold, and for how much.",
+    submit_by="members",
     parameters=ItemParameters,
     default_priority="Low",
     default_timeout=60,

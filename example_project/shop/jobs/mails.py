@@ -12,6 +12,7 @@ from example_project.shop.parameters import EmailReportParameters, NotificationP
     "email_report",
     display_name="Mail a report",
     description="Mails the PDF of the report that it depends on, or that report_job names.",
+    submit_by="members",
     parameters=EmailReportParameters,
     default_timeout=60,
     retry_delay=10,
@@ -32,6 +33,7 @@ def email_report(context: JobContext) -> dict[str, Any]:
     "email_notification",
     display_name="Mail a short notice",
     description="Tells of the end of the job that it depends on.",
+    submit_by="members",
     parameters=NotificationParameters,
     default_timeout=60,
     retry_delay=10,
@@ -51,6 +53,7 @@ def email_notification(context: JobContext) -> dict[str, Any]:
 @job_handler(
     "send_welcome_email",
     display_name="Welcome a customer",
+    submit_by="members",
     parameters=WelcomeParameters,
     default_timeout=60,
     retry_delay=10,

@@ -11,6 +11,7 @@ from example_project.shop.parameters import ReadyParameters, ReportParameters
     "generate_report",
     display_name="Sales report as PDF (by its other name)",
     description="The same as pdf_generation.",
+    submit_by="members",
     parameters=ReportParameters,
     default_timeout=120,
 )
@@ -18,6 +19,7 @@ from example_project.shop.parameters import ReadyParameters, ReportParameters
     "pdf_generation",
     display_name="Sales report as PDF",
     description="The organization's orders of a date range: totals, a chart, rankings and every order.",
+    submit_by="members",
     parameters=ReportParameters,
     default_timeout=120,
 )

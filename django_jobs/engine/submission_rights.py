@@ -1,0 +1,105 @@
+"""Who may submit which job type. A type that a user may not submit looks to that user like one that does not exist."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from django_jobs.engine.access import AccessPolicy, get_policy, holds, organizations_seen_by
+from django_jobs.exceptions import PermissionDenied
+from django_jobs.statuses import SubmitBy
+
+if TYPE_CHECKING:
+    from django_jobs.models import JobType
+
+#: A host's own rules are asked for the user's first so many organizations.
+ASKED: Final = 100
+
+
+def may_submit(user: Any, organization: Any, kind: JobType) -> bool:
+    """Return whether this user may submit the type for the organization; server code (None) may.
+
+    A host's policy decides, except that it cannot open a type which is for code alone.
+    """
+    if user is None:
+        return True
+    return kind.submit_by != SubmitBy.CODE and bool(get_policy().can_submit(user, organization, kind))
+
+
+def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
+    """Return whether code may submit the type in this owner's name.
+
+    Who may submit the type by hand does not matter then: code did it. The owner's other rights do.
+    """
+    if kind.submit_by != SubmitBy.MEMBERS:
+        kind = copy.copy(kind)
+        kind.submit_by = SubmitBy.MEMBERS
+    return bool(get_policy().can_submit(owner, organization, kind))
+
+
+class Doorkeeper:
+    """Decide for one submitter which of the types that are named may be known. Each question is asked once."""
+
+    def __init__(self, user: Any, *, is_code: bool = False) -> None:
+        """``is_code``: handler code submits in the name of ``user``."""
+        self._user = user
+        self._may = may_own if is_code else may_submit
+        self._answers: dict[tuple[Any, Any], bool] = {}
+
+    def admit(self, kind: JobType | None, organization: Any, named: str) -> JobType | None:
+        """Return the type if the user may submit it for the organization, or may know of it without one.
+
+        Return None for a type that is to look unknown. Raise PermissionDenied when the user has no part in the
+        organization; that is said of every type alike, whether or not there is one. ``named`` is for its text.
+        """
+        if self._user is None:
+            return kind
+        key = (kind and kind.pk, organization and organization.pk)
+        if key not in self._answers:
+            self._answers[key] = self._ask(kind, organization)
+        if self._answers[key]:
+            return kind
+        if organization is not None and not belongs(self._user, organization):
+            raise PermissionDenied(f"You may not submit {named} for this organization.")
+        return None
+
+    def _ask(self, kind: JobType | None, organization: Any) -> bool:
+        if kind is None:
+            return False
+        if organization is None:
+            return bool(submittable(self._user, [kind]))
+        return bool(self._user is None or self._may(self._user, organization, kind))
+
+
+def belongs(user: Any, organization: Any) -> bool:
+    """Return whether the user has any part in the organization, so that it is no secret to them what is not there."""
+    policy = get_policy()
+    return policy._is_live(user) and (  # noqa: SLF001
+        policy.is_system_admin(user)
+        or policy.is_member(user, organization)
+        or policy.is_organization_admin(user, organization)
+    )
+
+
+def submittable(user: Any, kinds: Iterable[JobType]) -> list[JobType]:
+    """Return those of the types that the user may submit for some organization."""
+    policy = get_policy()
+    wanted = [kind for kind in kinds if kind.submit_by != SubmitBy.CODE]
+    seen = organizations_seen_by(user)
+    has_own_rule = type(policy).can_submit is not AccessPolicy.can_submit
+    if seen is None and not has_own_rule:
+        return wanted
+    organizations = list((policy.organizations_of(user) if seen is None else seen)[:ASKED])
+    if has_own_rule:
+        return [kind for kind in wanted if any(policy.can_submit(user, tenant, kind) for tenant in organizations)]
+    return _by_default_rule(policy, user, wanted, organizations)
+
+
+def _by_default_rule(policy: AccessPolicy, user: Any, kinds: list[JobType], organizations: list[Any]) -> list[JobType]:
+    """The default rule, asked once for all types instead of once for each."""
+    roles: dict[str, bool] = {}
+    asked = {SubmitBy.MEMBERS: policy.is_member, SubmitBy.ADMINS: policy.is_organization_admin}
+    for role in {kind.submit_by for kind in kinds}:
+        roles[role] = any(asked[SubmitBy(role)](user, tenant) for tenant in organizations)
+    return [kind for kind in kinds if roles[kind.submit_by] and holds(user, kind.requires_permission)]
