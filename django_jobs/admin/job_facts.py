@@ -46,6 +46,7 @@ SOURCES: Final = {
     "output": "output_reference",
     "correlation": "metadata",
     "due": "run_at",
+    "expires": "expires_at",
     "queued": "queued_at",
     "started": "started_at",
     "ended_at": "completed_at",
@@ -83,7 +84,7 @@ class JobFacts(BaseAdmin):
             "Times",
             {
                 "fields": (
-                    ("created", "due", "queued", "started", "ended_at"),
+                    ("created", "due", "expires", "queued", "started", "ended_at"),
                     ("waited", "ran", "time_limit", "next_retry"),
                 )
             },
@@ -150,6 +151,10 @@ class JobFacts(BaseAdmin):
     @admin.display(description="due at")
     def due(self, job: Job) -> SafeString | str:
         return moment(job.run_at)
+
+    @admin.display(description="expires at")
+    def expires(self, job: Job) -> SafeString | str:
+        return moment(job.expires_at)
 
     @admin.display(description="queued")
     def queued(self, job: Job) -> SafeString | str:

@@ -12,7 +12,7 @@ from django.db import Error
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import access, database, handlers
+from django_jobs.engine import access, database, expirations, handlers
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.fingerprints import fingerprint
@@ -49,6 +49,8 @@ class Claimed:
     metadata: Any
     attempt: int
     timeout_seconds: int
+    #: The handler begins before this moment of the monotonic clock, or not at all.
+    starts_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,9 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed
     accepted: list[Claimed] = []
     refused: list[Move] = []
     for job in jobs:
+        if job.seconds_left is not None and job.seconds_left <= 0:
+            refused.append(expirations.move_of(job.pk, job.attempt))
+            continue
         key = _question(job)
         if key not in verdicts:
             verdicts[key] = _examine(job)
@@ -151,6 +156,7 @@ def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
         metadata=job.metadata,
         attempt=job.attempt + 1,
         timeout_seconds=job.timeout_seconds,
+        starts_before=job.starts_before,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,15 +35,25 @@ class Row(NamedTuple):
     is_paused: bool | None
     requires_permission: str | None
     submit_by: str | None
+    #: Until the job expires, None where it does not; negative once it has.
+    seconds_left: float | None
+    #: The same as a moment of the monotonic clock, a little early.
+    starts_before: float | None = None
 
 
 _JOB_FIELDS = Row._fields[1:12]
-_TYPE_FIELDS = Row._fields[12:]
+_TYPE_FIELDS = Row._fields[12:-2]
+_SECONDS_LEFT = {
+    "postgresql": "extract(epoch FROM j.expires_at - statement_timestamp())::double precision",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), j.expires_at) / 1e6",
+    "sqlite": "(julianday(j.expires_at) - julianday('now')) * 86400",
+}
 
 
 @functools.cache
 def _sql() -> str:
     columns = ["j.id", *(f"j.{name}" for name in _JOB_FIELDS), *(f"t.{name}" for name in _TYPE_FIELDS)]
+    columns.append(_SECONDS_LEFT[database.connection().vendor])
     return (
         f"SELECT {', '.join(columns)} FROM {Job._meta.db_table} j "
         f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id "
@@ -53,6 +64,7 @@ def read_rows(pks: Sequence[int]) -> list[Row]:
     """The jobs with these primary keys, in no order."""
     if not pks:
         return []
+    asked = time.monotonic()
     to_organization_pk = Job._meta.get_field("organization").target_field.to_python
     if database.is_postgresql():
         found = statements.fetch(f"{_sql()} = ANY(%s)", [list(pks)], rows=len(pks), newest=max(pks))
@@ -63,6 +75,7 @@ def read_rows(pks: Sequence[int]) -> list[Row]:
             organization_id=to_organization_pk(row.organization_id),
             input_parameters=json.loads(row.input_parameters),
             metadata=json.loads(row.metadata),
+            starts_before=None if row.seconds_left is None else asked + row.seconds_left,
         )
-        for row in map(Row._make, found)
+        for row in (Row(*columns) for columns in found)
     ]

@@ -35,6 +35,9 @@ def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
 def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     """Run the handler and return how that was. Its connections stay as it left them, for a test's transaction."""
     started = time.monotonic()
+    if claimed.starts_before is not None and started >= claimed.starts_before:
+        # It waited here behind another job, until too late; its next claim ends it.
+        return outcomes.Interrupted(claimed=claimed, text="Handed back before it began: it has expired")
     token = current_job.set(claimed)
     try:
         with context.interruptible():

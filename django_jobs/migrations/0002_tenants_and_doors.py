@@ -9,6 +9,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from django_jobs.migrations._vendor import MARIADB_EXPIRING, MARIADB_EXPIRING_UNDONE, VendorSQL
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -115,6 +117,7 @@ class Migration(migrations.Migration):
                 name="djobs_expiring",
             ),
         ),
+        VendorSQL("mysql", MARIADB_EXPIRING, MARIADB_EXPIRING_UNDONE),
         migrations.AddField(
             model_name="opensocket",
             name="user",

@@ -36,6 +36,22 @@ MARIADB_INDEXES: Final = (
     ),
 )
 
+# The same for what must start by a certain time: the full index would hold every job that ever had such a moment, and
+# those that ended would come first. The column is NULL unless the job waits.
+MARIADB_EXPIRING: Final = (
+    (
+        "ALTER TABLE django_jobs_job ADD COLUMN expiring_at datetime(6) AS "
+        "(CASE WHEN status IN ('Failed', 'Pending', 'Queued', 'Timed Out') THEN expires_at ELSE NULL END) VIRTUAL"
+    ),
+    "DROP INDEX djobs_expiring ON django_jobs_job",
+    "CREATE INDEX djobs_expiring ON django_jobs_job (expiring_at)",
+)
+MARIADB_EXPIRING_UNDONE: Final = (
+    "DROP INDEX djobs_expiring ON django_jobs_job",
+    "ALTER TABLE django_jobs_job DROP COLUMN expiring_at",
+    "CREATE INDEX djobs_expiring ON django_jobs_job (expires_at)",
+)
+
 POSTGRESQL_STORAGE: Final = (
     # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.
     (
@@ -48,14 +64,19 @@ POSTGRESQL_STORAGE: Final = (
 class VendorSQL(migrations.RunSQL):
     """RunSQL on one vendor's databases, nothing on others."""
 
-    def __init__(self, vendor: str, statements: tuple[str, ...]) -> None:
-        super().__init__(sql=list(statements), reverse_sql=migrations.RunSQL.noop)
+    def __init__(self, vendor: str, statements: tuple[str, ...], undo: tuple[str, ...] = ()) -> None:
+        super().__init__(sql=list(statements), reverse_sql=list(undo) or migrations.RunSQL.noop)
         self.vendor = vendor
         self.statements = statements
+        self.undo = undo
 
     def deconstruct(self) -> Any:
-        return self.__class__.__qualname__, [self.vendor, self.statements], {}
+        return self.__class__.__qualname__, [self.vendor, self.statements, self.undo], {}
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         if schema_editor.connection.vendor == self.vendor:
             super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if schema_editor.connection.vendor == self.vendor:
+            super().database_backwards(app_label, schema_editor, from_state, to_state)

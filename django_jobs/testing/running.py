@@ -10,7 +10,17 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.engine import claim, coroutines, database, dependencies, dispatch, execution, outcomes, settle
+from django_jobs.engine import (
+    claim,
+    coroutines,
+    database,
+    dependencies,
+    dispatch,
+    execution,
+    expirations,
+    outcomes,
+    settle,
+)
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.engine.status import JobStatus, describe_all
@@ -72,6 +82,7 @@ class _Run:
     def _next_ticket(self) -> Ticket | None:
         ticket = self.broker.take()
         if ticket is None:
+            expirations.expire()
             dependencies.follow_up()
             if self._retries:
                 self._make_retries_due()

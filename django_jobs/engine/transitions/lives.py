@@ -21,5 +21,7 @@ NEW_LIFE: Final[dict[str, Any]] = {
     "cancel_requested_at": None,
     "canceled_by": "",
     "worker_name": "",
+    # Whoever wants it again wants it now, however late that is.
+    "expires_at": None,
     "is_orphaned": False,
 }
