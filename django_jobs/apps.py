@@ -19,7 +19,15 @@ class DjangoJobsConfig(AppConfig):
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
         tenancy.listen()
+        self._guard_rq()
         self._tell_live_pages()
+
+    @staticmethod
+    def _guard_rq() -> None:
+        from django_jobs.broker import rq_guard, rq_pages
+
+        rq_guard.install()
+        rq_pages.install()
 
     @staticmethod
     def _tell_live_pages() -> None:

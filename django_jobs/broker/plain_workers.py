@@ -33,7 +33,8 @@ def _count(queues: list[str]) -> Counter[str]:
         for queue in queues:
             pipeline.smembers(WORKERS_BY_QUEUE_KEY % queue)
         listed = dict(zip(queues, pipeline.execute(), strict=True))
-        keys = sorted({key for found in listed.values() for key in found if not _OURS.match(key.decode())})
+        found_keys = {key for found in listed.values() for key in found}
+        keys = sorted(key for key in found_keys if not _OURS.match(key.decode(errors="replace")))
         for key in keys:
             pipeline.exists(key)
         alive = {key for key, exists in zip(keys, pipeline.execute(), strict=True) if exists}

@@ -12,8 +12,8 @@ import redis
 from redis import Redis
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from django_jobs.broker import connection, tickets
-from django_jobs.engine.ports import Look, Ticket
+from django_jobs.broker import connection, strangers, tickets
+from django_jobs.engine.ports import Look, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 
@@ -58,13 +58,13 @@ class RQBroker:
             with client.pipeline(transaction=False) as pipeline:
                 for name in connection.queue_names():
                     pipeline.lrange(tickets.queue_key(name), 0, -1)
-                return {ticket_id.decode() for ids in pipeline.execute() for ticket_id in ids}
+                return {tickets.as_id(ticket_id) for ids in pipeline.execute() for ticket_id in ids}
 
         return self._call(read)
 
     def installation(self) -> str | None:
         value = self._call(lambda client: client.get(tickets.MARKER))
-        return value.decode() if isinstance(value, bytes) else None
+        return value.decode(errors="backslashreplace") if isinstance(value, bytes) else None
 
     def mark(self, installation: str) -> bool:
         def claim(client: Redis) -> bool:
@@ -90,7 +90,10 @@ class RQBroker:
 
     def foreign_ids(self) -> list[str]:
         """RQ jobs in our queues that are not ours."""
-        return sorted(found for found in self.waiting_ids() if Ticket.parse(found, Priority.NORMAL) is None)
+        return sorted(filter(strangers.is_stranger, self.waiting_ids()))
+
+    def set_aside(self) -> SetAside:
+        return self._call(lambda client: strangers.look(client, connection.queue_names()))
 
     def _call(self, function: Callable[[Redis], T]) -> T:
         """Call Redis; BrokerUnavailable when it does not answer, and for a second after that without trying."""

@@ -24,7 +24,7 @@ from rq.registry import StartedJobRegistry
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import WorkerStatus
 
-from django_jobs.broker import connection, tickets
+from django_jobs.broker import connection, strangers, tickets
 from django_jobs.broker.rq_broker import CANCEL_COMMAND
 from django_jobs.exceptions import BrokerUnavailable
 
@@ -100,10 +100,11 @@ class TicketWorker(SimpleWorker):
         try:
             payload = json.loads(message["data"])
             command = payload["command"]
-        except (ValueError, KeyError, TypeError):
+            job_ids = [str(job_id) for job_id in payload.get("job_ids", [])]
+        except (ValueError, KeyError, TypeError, AttributeError):  # whoever may write to Redis says what they like
             return
         if command == CANCEL_COMMAND:
-            self._on_cancel([str(job_id) for job_id in payload.get("job_ids", [])])
+            self._on_cancel(job_ids)
         elif command == "shutdown":
             self._on_shutdown()
 
@@ -215,18 +216,32 @@ class TicketWorker(SimpleWorker):
                 return  # the wait ends by itself within two seconds
 
     def put_back(self, found: Sequence[tuple[str, str]]) -> None:
-        """Tickets that this worker does not want after all, to the front of their queues."""
+        """What this worker does not want after all, to the front of their queues."""
         try:
             for name in dict.fromkeys(queue for queue, _ in found):
-                tickets.push(self.calls, name, [ticket_id for queue, ticket_id in found if queue == name], front=True)
+                ids = [entry_id for queue, entry_id in found if queue == name]
+                ours = [entry_id for entry_id in ids if not strangers.is_stranger(entry_id)]
+                if ours:
+                    tickets.push(self.calls, name, ours, front=True)
+                if others := [tickets.as_bytes(entry_id) for entry_id in ids if strangers.is_stranger(entry_id)]:
+                    self.calls.lpush(tickets.queue_key(name), *reversed(others))
         except (redis.RedisError, OSError) as error:  # the scheduler misses them and issues them again
             logger.debug("event=put_back_failed error=%r", error)
 
-    def run_foreign(self, queue: str, rq_job_id: str) -> None:
+    def receive_strangers(self, found: Sequence[tuple[str, str]]) -> None:
+        """See to (queue, id) of entries that are no tickets: set aside, or run where the host wants that."""
+        if not strangers.are_run():
+            strangers.set_aside(self.calls, found)
+            return
+        for queue, rq_job_id in found:
+            self._run_foreign(queue, rq_job_id)
+
+    def _run_foreign(self, queue: str, rq_job_id: str) -> None:
         """Run an RQ job that is not ours, by RQ's own means."""
         try:
             job = RQJob.fetch(rq_job_id, connection=self.calls)
         except Exception as error:  # noqa: BLE001  (whatever a stranger's job does, this worker goes on)
-            logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", queue, rq_job_id, error)
+            shown = strangers.shown(rq_job_id)
+            logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", queue, shown, error)
             return
         self.execute_job(job, RQQueue(queue, connection=self.calls))

@@ -1,14 +1,13 @@
-"""How tickets lie in Redis: RQ jobs whose id is all that our workers read.
+"""How tickets lie in Redis: RQ jobs whose id is all that anybody reads.
 
-A ticket's hash holds a constant callable, which only a plain ``rqworker`` ever calls, and what RQ's and django-rq's
-pages show. It expires after a day, should it ever be left behind.
+A ticket's hash is there for RQ's tools and django-rq's pages. What it says of code is constant and no pickle: who
+runs tickets knows what to call. It expires after a day, should it ever be left behind.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
-import zlib
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +20,8 @@ from rq.utils import utcformat
 
 TICKET_SECONDS: Final = 24 * 3600
 ENTRY: Final = "django_jobs.broker.entry.run_ticket"
+#: What RQ calls the data of a job: function, instance, arguments and keywords.
+DATA: Final = json.dumps([ENTRY, None, [], {}]).encode()
 
 # One round trip for any number of tickets of one queue: their hashes, then their place in the list.
 _PUSH: Final = """
@@ -74,6 +75,15 @@ def look(connection: Redis, names: Sequence[str]) -> list[int]:
     return list(found)
 
 
+def as_id(raw: bytes) -> str:
+    """An entry of a queue as text, whatever its bytes are; :func:`as_bytes` gives them back."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def as_bytes(entry_id: str) -> bytes:
+    return entry_id.encode("utf-8", "surrogateescape")
+
+
 def job_key(ticket_id: str) -> str:
     return f"{RQJob.redis_job_namespace_prefix}{ticket_id}"
 
@@ -82,17 +92,11 @@ def queue_key(name: str) -> str:
     return f"{RQQueue.redis_queue_namespace_prefix}{name}"
 
 
-@functools.cache
-def _data(connection: Redis) -> bytes:
-    """What RQ stores of a call of ENTRY; made by RQ itself, once."""
-    return zlib.compress(RQJob.create(ENTRY, connection=connection).data)
-
-
 def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> None:
     """Put tickets at the end of a queue, or in front of it in their order."""
     now = utcformat(dt.datetime.now(dt.UTC))
     keys = [queue_key(name), RQQueue.redis_queues_keys]
-    head: list[Any] = ["1" if front else "0", RQJob.redis_job_namespace_prefix, _data(connection), now, name]
+    head: list[Any] = ["1" if front else "0", RQJob.redis_job_namespace_prefix, DATA, now, name]
     connection.eval(_PUSH, len(keys), *keys, *head, *ids)
 
 
@@ -109,7 +113,7 @@ def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str
         answer: Any = pipeline.execute()[-1]
     if answer[0]:
         return None
-    return [(names[index - 1], ticket_id.decode()) for index, ticket_id in answer[1]]
+    return [(names[index - 1], as_id(ticket_id)) for index, ticket_id in answer[1]]
 
 
 def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple[list[tuple[str, str]], bool]:
@@ -129,7 +133,7 @@ def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple
     if not answer:
         return [], bool(suspended)
     name = answer[0].decode().removeprefix(RQQueue.redis_queue_namespace_prefix)
-    return [(name, ticket_id.decode()) for ticket_id in answer[1]], bool(suspended)
+    return [(name, as_id(ticket_id)) for ticket_id in answer[1]], bool(suspended)
 
 
 BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"

@@ -6,8 +6,8 @@ from django_jobs.checks.database import check_database, check_time_zones
 from django_jobs.checks.doors import check_throttle_rates, check_websocket_origins
 from django_jobs.checks.handlers import check_declarations, check_declared_twice, check_handler_modules
 from django_jobs.checks.organizations import check_access_policy, check_organization_id_field, check_policy_class
-from django_jobs.checks.queues import check_one_redis
-from django_jobs.checks.settings import check_numbers, check_queues, check_setting_names
+from django_jobs.checks.queues import check_django_rq_pages, check_one_redis
+from django_jobs.checks.settings import check_foreign_rq_jobs, check_numbers, check_queues, check_setting_names
 from django_jobs.checks.storage import check_output_storage
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "check_database",
     "check_declarations",
     "check_declared_twice",
+    "check_django_rq_pages",
+    "check_foreign_rq_jobs",
     "check_handler_modules",
     "check_numbers",
     "check_one_redis",

@@ -1,12 +1,14 @@
-"""That the four queues are in one Redis database, since one connection serves them all."""
+"""That the four queues are in one Redis database, and that django-rq's pages are not open to all staff."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
+from django.urls import URLResolver, get_resolver
 
 from django_jobs.conf import jobs_settings
 from django_jobs.statuses import Priority
@@ -29,6 +31,35 @@ def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
         for name in ours.values()
         if name in configured and _place(configured[name]) != place
     ]
+
+
+@register("django_jobs")
+def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
+    """Every page of django-rq that the project shows is guarded."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    unguarded = sorted({name for name, view in _views(get_resolver()) if not hasattr(view, "guarded_by_django_jobs")})
+    if not unguarded:
+        return []
+    return [
+        Warning(
+            f"django-rq's pages are open to every staff user: {', '.join(unguarded[:5])}.",
+            hint=(
+                "They empty queues and stop workers. django_jobs guards the views that it finds in django-rq; these it "
+                "did not find. Unmount them, or wrap them in a check that asks the access policy's is_system_admin."
+            ),
+            id="django_jobs.W013",
+        )
+    ]
+
+
+def _views(resolver: URLResolver) -> Iterator[tuple[str, Any]]:
+    """(name, view) of each URL that shows a view of django-rq's."""
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _views(pattern)
+        elif str(getattr(pattern.callback, "__module__", "")).partition(".")[0] == "django_rq":
+            yield pattern.callback.__name__, pattern.callback
 
 
 def _place(config: dict[str, Any]) -> tuple[str, ...]:

@@ -90,6 +90,21 @@ def check_numbers(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register("django_jobs")
+def check_foreign_rq_jobs(**kwargs: Any) -> list[CheckMessage]:
+    """What becomes of entries that are not ours is said in one of two words."""
+    value = jobs_settings.FOREIGN_RQ_JOBS
+    if value in ("set_aside", "run"):
+        return []
+    return [
+        Error(
+            f"DJANGO_JOBS['FOREIGN_RQ_JOBS'] must be 'set_aside' or 'run', not {value!r}.",
+            hint="Leave it out: with 'run' whoever may write to Redis runs code in your workers.",
+            id="django_jobs.E018",
+        )
+    ]
+
+
 def _is_number(name: str, *, above: bool) -> bool:
     value = getattr(jobs_settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -82,7 +82,9 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     _put_back(held, unwanted=[wanted[job.pk] for job in queued[count:]])
     if held and not moved:
         time.sleep(ALL_IN_USE_SECONDS)
-    running = {item.pk for item in started}
+    running = {item.pk: item.job_id for item in started}
+    for item in accepted:
+        item.job_id = running.get(item.pk, item.job_id)  # the row's, since a ticket may be forged
     return [item for item in accepted if item.pk in running]
 
 

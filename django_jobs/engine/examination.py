@@ -100,11 +100,16 @@ def _eviction() -> Finding:
 
 
 def _foreign() -> Finding:
-    ids = get_broker().foreign_ids()
-    if not ids:
-        return Finding(level=OK, subject="foreign jobs", text="none in our queues.")
-    text = f"{len(ids)} RQ jobs in our queues are not ours (first: {ids[0][:80]}). Give them queues of their own."
-    return Finding(level=WARNING, subject="foreign jobs", text=text)
+    subject, waiting_ids, aside = "foreign jobs", get_broker().foreign_ids(), get_broker().set_aside()
+    if not waiting_ids and not aside.count:
+        return Finding(level=OK, subject=subject, text="none in our queues.")
+    text = f"set aside from our queues: {aside}"
+    if aside.newest:
+        text += f" (newest: {', '.join(aside.newest)})"
+    if waiting_ids:
+        text += f"; waiting there: {len(waiting_ids)} (first: {waiting_ids[0][:80]!a})"
+    text += ". They are no tickets of ours. Give RQ jobs of yours queues of their own, and see who may write to Redis."
+    return Finding(level=WARNING, subject=subject, text=text)
 
 
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.db.models import Count, Min, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.announcements import live_workers
-from django_jobs.engine.ports import get_broker
+from django_jobs.engine.ports import Broker, SetAside, get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, Worker
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, Priority, Status
+
+T = TypeVar("T")
 
 #: Ended jobs are counted among so many of the newest.
 RECENT: Final = 10_000
@@ -47,13 +50,14 @@ class Leader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The system at one moment. ``ended`` counts among the newest RECENT jobs; ``tickets`` is None without broker."""
+    """The system at one moment. ``ended`` counts among the newest RECENT; what the broker says is None without it."""
 
     moment: dt.datetime
     unfinished: dict[str, int]
     ended: dict[str, int]
     depths: list[Depth]
     tickets: dict[int, int] | None
+    set_aside: SetAside | None
     workers: list[Worker]
     oldest_waiting_seconds: float | None
     leader: Leader
@@ -82,7 +86,8 @@ def snapshot() -> Snapshot:
             Depth(priority=item, **{name: cells[item, name] for name in ("due", "later", "queued", "running")})
             for item in sorted(Priority, reverse=True)
         ],
-        tickets=_tickets(),
+        tickets=_ask(lambda broker: broker.depths()),
+        set_aside=_ask(lambda broker: broker.set_aside()),
         workers=live_workers(),
         oldest_waiting_seconds=max(0.0, (now - min(oldest)).total_seconds()) if oldest else None,
         leader=leader(now),
@@ -119,9 +124,10 @@ def _recently_ended() -> dict[str, int]:
     return {str(status): counted.get(status, 0) for status in Status if status in TERMINAL}
 
 
-def _tickets() -> dict[int, int] | None:
+def _ask(question: Callable[[Broker], T]) -> T | None:
+    """What the broker says; None where it does not answer."""
     try:
-        return get_broker().depths()
+        return question(get_broker())
     except BrokerUnavailable:
         return None
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django.utils.module_loading import import_string
 
 from django_jobs.models.job import format_job_id, parse_job_id
+
+#: Only the canonical spelling is a ticket, and no database holds a larger attempt: whoever may write to the broker
+#: may write anything there.
+_ATTEMPT: Final = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
+MAX_ATTEMPT: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,24 @@ class Ticket:
         """The ticket with this RQ job id; None for one that is not ours."""
         job_id, _, attempt = text.rpartition("-")
         parsed = parse_job_id(job_id)
-        if parsed is None or not (attempt.isascii() and attempt.isdecimal()):
+        if parsed is None or not _ATTEMPT.match(attempt) or int(attempt) > MAX_ATTEMPT:
             return None
         return cls(parsed[0], parsed[1], int(attempt), priority)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Entries that were no tickets of ours and were set aside.
+
+    ``count`` is how many are remembered; ``is_capped`` says that there were more. ``newest`` are the ids of some.
+    """
+
+    count: int = 0
+    is_capped: bool = False
+    newest: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.count:,}{'+' if self.is_capped else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,9 @@ class Broker(Protocol):
 
     def foreign_ids(self) -> list[str]:
         """The ids of what waits in our queues and is no ticket of ours."""
+
+    def set_aside(self) -> SetAside:
+        """What workers found in our queues that was no ticket of ours, and did not run."""
 
 
 _current: list[Broker] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from django_jobs.engine.ports import Look, Ticket
+from django_jobs.engine.ports import Look, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 
@@ -64,6 +64,10 @@ class MemoryBroker:
     def foreign_ids(self) -> list[str]:
         self._reach()
         return []
+
+    def set_aside(self) -> SetAside:
+        self._reach()
+        return SetAside()
 
     def _reach(self) -> None:
         if self.is_down:

@@ -133,16 +133,13 @@ class Child:
             self.rq.put_back(found)
             return 0
         database.mend_connections()
-        tickets = []
-        for queue, ticket_id in found:
-            ticket = Ticket.parse(ticket_id, Priority(self._priority_of(queue)))
-            if ticket is None:
-                self.rq.run_foreign(queue, ticket_id)
-            else:
-                tickets.append(ticket)
+        parsed = [(queue, entry, Ticket.parse(entry, self._priority_of(queue))) for queue, entry in found]
+        if strangers := [(queue, entry) for queue, entry, ticket in parsed if ticket is None]:
+            self.rq.receive_strangers(strangers)
+        tickets = [ticket for _, _, ticket in parsed if ticket is not None]
         if not tickets:
             # In a burst the backlog may hold more than the broker shows.
-            return dispatch.tend(Priority.LOW) if self.options.burst else len(found)
+            return len(found) or (dispatch.tend(Priority.LOW) if self.options.burst else 0)
         doubtful, self._doubtful = self._doubtful, [*self._doubtful, *tickets]
         self.batch.put(claim(tickets, self.name, self.pace.fits))
         self._doubtful = doubtful

@@ -60,7 +60,7 @@ def test_a_timeout_works_after_a_foreign_job_ran_in_the_same_child(
 ) -> None:
     done = stage.directory / "foreign"
     Queue("jobs-normal", connection=redis_client).enqueue("tests.support.handlers.foreign_work", str(done))
-    processes.worker("--processes", "1")
+    processes.worker("--processes", "1", settings={"FOREIGN_RQ_JOBS": "run"})
     wait_until(done.exists, 30, "the foreign job")
 
     job = stage.submit(make_job_type("wait_without_checkpoints", default_timeout=1, max_retries=0))

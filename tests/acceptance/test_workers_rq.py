@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 from django.test import Client
-from rq import Queue, Worker
+from rq import Worker
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
@@ -105,29 +105,3 @@ def test_the_suspension_of_rq_is_obeyed(processes: ProcessPool, stage: Stage, re
     resume(redis_client)
     wait_for_status(job, Status.COMPLETED)
     assert path_of(job).count(Status.RUNNING) == 1
-
-
-def test_a_foreign_job_in_our_queue_is_run_and_not_dropped(
-    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
-) -> None:
-    done = stage.directory / "foreign"
-    queue = Queue("jobs-normal", connection=redis_client)
-    foreign = queue.enqueue("tests.support.handlers.foreign_work", str(done))
-    worker = processes.worker("--processes", "1")
-
-    wait_until(lambda: foreign.get_status(refresh=True) == "finished", PATIENCE, "the foreign job")
-    assert done.read_text() == "foreign work was done\n"
-    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
-    assert "event=child_ended" not in worker.log()
-
-
-def test_a_foreign_job_that_nobody_can_run_does_not_stop_a_worker(
-    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
-) -> None:
-    queue = Queue("jobs-normal", connection=redis_client)
-    queue.enqueue("no.such.function")
-    redis_client.rpush(queue.key, "a-job-without-a-hash")
-    worker = processes.worker("--processes", "1")
-
-    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
-    assert "event=child_ended" not in worker.log()

@@ -26,3 +26,10 @@ class Everything(AccessPolicy):
 
     def can_view(self, user: Any, job: Any) -> bool:
         return True
+
+
+class Broken(AccessPolicy):
+    """Fails at every question about system admins."""
+
+    def is_system_admin(self, user: Any) -> bool:
+        raise AttributeError("no such role")

@@ -12,6 +12,7 @@ from django.core.files.storage import Storage
 
 from django_jobs.checks import (
     check_database,
+    check_foreign_rq_jobs,
     check_numbers,
     check_output_storage,
     check_queues,
@@ -206,3 +207,16 @@ def test_whole_origins_are_fine(settings: Any) -> None:
         "WEBSOCKET_ORIGINS": ("https://app.example.com", "https://*.example.com", "http://[::1]:8000")
     }
     assert check_websocket_origins() == []
+
+
+@pytest.mark.parametrize("value", ["set_aside", "run"])
+def test_what_becomes_of_foreign_entries_is_said_in_one_of_two_words(settings: Any, value: str) -> None:
+    settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
+    assert check_foreign_rq_jobs() == []
+
+
+@pytest.mark.parametrize("value", ["Run", "RUN", True, None, "", ["run"]])
+def test_any_other_word_is_an_error(settings: Any, value: Any) -> None:
+    settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
+    (message,) = check_foreign_rq_jobs()
+    assert message.id == "django_jobs.E018"

@@ -33,6 +33,13 @@ def test_a_ticket_names_the_attempt_that_its_claim_will_give() -> None:
         "JOB-2026-1-1",
         "5",
         "a-b-c",
+        "JOB-2026-00001-0",
+        "JOB-2026-00001-01",
+        "JOB-2026-00001-2147483648",
+        "JOB-2026-00001-" + "9" * 5000,
+        "JOB-2026-" + "9" * 5000 + "-1",
+        "JOB-2026-9223372036854775808-1",
+        "JOB-2026-00001-1\n",
     ],
 )
 def test_another_rq_jobs_id_is_no_ticket(text: str) -> None:

@@ -67,6 +67,8 @@ def describe(seen: Snapshot) -> Iterator[str]:
         yield f"{depth.priority.label:<12} " + " ".join(f"{number:>9}" for number in numbers)
     if seen.tickets is None:
         yield "The broker does not answer: nothing is dispatched."
+    if seen.set_aside is not None and seen.set_aside.count:
+        yield f"Set aside    {seen.set_aside} entries of our queues that were no tickets; jobs_check says more"
     yield ""
     state = "leads" if seen.leader.is_alive else "IS NOT ALIVE"
     tick = seconds(seen.leader.seconds_since_tick, "never", " ago")

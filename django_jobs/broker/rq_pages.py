@@ -1,0 +1,111 @@
+"""django-rq's pages are for system admins: they empty queues, stop workers, and show every tenant's tickets.
+
+django-rq shows them to all staff, at the URLs that a host mounts and in the admin. Each of its views is wrapped here,
+once, when the project's apps are ready: wherever it is mounted, whoever imports it later gets the wrapped one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+
+from django_jobs.broker import rq_guard
+from django_jobs.engine.access import get_policy
+
+#: The attribute of a view that tells a system check that it is guarded. `functools.wraps` hands it on.
+GUARDED: Final = "guarded_by_django_jobs"
+#: Those that also take the host's RQ_API_TOKEN, and find out by themselves who may.
+_WITH_TOKEN: Final = frozenset({"stats_json", "prometheus_metrics"})
+_MODULES: Final = ("views", "stats_views", "cron_views")
+
+
+def install() -> None:
+    """Guard the views of django-rq; what a host without Django's admin cannot import, it cannot show either."""
+    try:
+        from django_rq import cron_views, stats_views, views
+    except (ImportError, RuntimeError, ImproperlyConfigured):
+        return
+    for module in (views, stats_views, cron_views):
+        for name, view in _views_of(module):
+            setattr(module, name, _for_system_admins(view))
+    _guard_imported_urls()
+    _show_in_admin_index()
+
+
+def is_system_admin(request: Any) -> bool:
+    """Whether the access policy says so of who asks."""
+    return bool(get_policy().is_system_admin(getattr(request, "user", AnonymousUser())))
+
+
+def _views_of(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
+    """The functions of a module whose first argument is a request; the wrapped ones are left out."""
+    found = inspect.getmembers(module, inspect.isfunction)
+    return [
+        (name, function)
+        for name, function in found
+        if function.__module__ == module.__name__
+        and next(iter(inspect.signature(function).parameters), "") == "request"
+        and name not in {"each_context", "rq_viewname", "is_authorized"}
+        and not hasattr(function, GUARDED)
+    ]
+
+
+def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
+    has_token = view.__name__ in _WITH_TOKEN
+
+    @functools.wraps(view)
+    def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+        user = getattr(request, "user", None)
+        if getattr(user, "is_authenticated", False) and not is_system_admin(request):
+            if not has_token:
+                raise PermissionDenied
+            request.user = AnonymousUser()  # then it is the token that counts
+        with rq_guard.all_inert() if _shows_ours(kwargs) else contextlib.nullcontext():
+            return view(request, *args, **kwargs)
+
+    setattr(guarded, GUARDED, True)
+    return guarded
+
+
+def _shows_ours(kwargs: dict[str, Any]) -> bool:
+    """Whether the page is about one of our queues, which its URL names by a number."""
+    from django_rq.settings import get_queues_list
+
+    index, queues = kwargs.get("queue_index"), get_queues_list()
+    return isinstance(index, int) and 0 <= index < len(queues) and rq_guard.guards(queues[index]["name"])
+
+
+def _guard_imported_urls() -> None:
+    """For a host that imported them before its apps were ready."""
+    urls = sys.modules.get("django_rq.urls")
+    for pattern in getattr(urls, "urlpatterns", ()):
+        if not hasattr(pattern.callback, GUARDED):
+            pattern.callback = _for_system_admins(pattern.callback)
+
+
+def _show_in_admin_index() -> None:
+    """Show the link in the admin's index to those whom the pages behind it let in, and to nobody else."""
+    if not apps.is_installed("django.contrib.admin"):
+        return
+    from django_rq import stats_views
+    from django_rq.admin import QueueAdmin
+
+    def has_permission(_: Any, request: Any, *args: Any) -> bool:
+        return is_system_admin(request)
+
+    def changelist_view(_: Any, request: Any, **kwargs: Any) -> Any:
+        return stats_views.stats(request)
+
+    setattr(changelist_view, GUARDED, True)
+    methods = {"has_module_permission": has_permission, "has_change_permission": has_permission}
+    for name, method in {**methods, "changelist_view": changelist_view}.items():
+        setattr(QueueAdmin, name, method)
