@@ -28,7 +28,7 @@ MAX_VALUES: Final = 100
 #: Where jobs have an error to search in.
 WITH_ERRORS: Final = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
 #: Read by others than the filter set; ``format`` is the REST framework's own.
-PAGE_PARAMETERS: Final = ("limit", "offset", "format")
+PAGE_PARAMETERS: Final = ("limit", "offset", "fields", "format")
 
 
 class SeveralField(forms.Field):

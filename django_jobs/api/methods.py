@@ -9,6 +9,7 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import set_rollback
 
 from django_jobs.api import submitting
@@ -16,15 +17,14 @@ from django_jobs.api.base import JobsView
 from django_jobs.api.errors import Problem, problem_of
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.filters import JobFilter
-from django_jobs.api.pagination import read_range
+from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
 from django_jobs.api.scope import jobs_seen_by
 from django_jobs.api.serializers import FORM_EXTRAS, SubmissionSerializer
-from django_jobs.api.views import SUBMITTED, metrics_of
+from django_jobs.api.views import SUBMITTED, history_of, metrics_of, rows_of
 from django_jobs.engine.control import cancel_job, retry_job
-from django_jobs.engine.history import get_job_history
-from django_jobs.engine.listing import capped_count
+from django_jobs.engine.listing import MAX_RESULTS, capped_count, for_list
 from django_jobs.engine.lookup import find_among
-from django_jobs.engine.status import describe, describe_all
+from django_jobs.engine.status import describe
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -125,24 +125,28 @@ class GetJobHistory(ReadingView):
     """What happened to a job, in order."""
 
     throttle = "status"
+    fields = ("job_id", "after")
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         job = self.find_job(fields)
-        return {"job_id": job.name, "history": get_job_history(job)}
+        page = history_of(job, self.request, fields.get("after"))
+        # A POST has the id in its body, the address leads on by itself.
+        return {**page, "next": page["next"] and replace_query_param(page["next"], "job_id", job.name)}
 
 
 class ListJobs(ReadingView):
     """A page of jobs, newest first; takes the filters of the REST list."""
 
     throttle = "list"
-    fields = (*JobFilter.base_filters, "limit", "offset")
+    fields = (*JobFilter.base_filters, "limit", "offset", "fields")
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
-        limit, offset = read_range(fields)
+        results = asks_for_results(fields)
+        limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
         rows = JobFilter(_as_query(fields), self.get_queryset().order_by("-pk"), request=self.request).matching()
         total, _ = capped_count(rows)
-        page = describe_all(list(rows[offset : offset + limit]), user=user)
-        return {"jobs": [item.as_dict() for item in page], "total": total, "limit": limit, "offset": offset}
+        page = rows_of(list(for_list(rows, results=results)[offset : offset + limit]), user, results=results)
+        return {"jobs": page, "total": total, "limit": limit, "offset": offset}
 
 
 class GetJobMetrics(ReadingView):

@@ -10,10 +10,12 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from django_jobs.engine.listing import MAX_OFFSET, capped_count
+from django_jobs.engine.listing import MAX_OFFSET, MAX_RESULTS, capped_count
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
+RESULT: Final = "result"
+_LIMIT: Final = f"Rows a page; more than {MAX_LIMIT} are cut to {MAX_LIMIT}."
 
 
 class JobsPagination(LimitOffsetPagination):
@@ -23,9 +25,13 @@ class JobsPagination(LimitOffsetPagination):
     max_limit = MAX_LIMIT
     is_capped = False
 
+    def most(self, parameters: Any) -> int:
+        """How many rows a page of this request may have."""
+        return MAX_LIMIT
+
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
         self.request = request
-        self.limit, self.offset = limit, offset = read_range(request.query_params)
+        self.limit, self.offset = limit, offset = read_range(request.query_params, self.most(request.query_params))
         self._following = offset + limit
         self.count = self._total = self.get_count(queryset)
         self.display_page_controls = self._total > limit and self.template is not None
@@ -61,10 +67,10 @@ class JobsPagination(LimitOffsetPagination):
         return described
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        limit = {"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT}
         offset = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}
         return [
-            {"name": "limit", "in": "query", "required": False, "schema": limit, "description": "Jobs a page."},
+            {"name": "limit", "in": "query", "required": False, "schema": limit, "description": _LIMIT},
             {
                 "name": "offset",
                 "in": "query",
@@ -75,20 +81,41 @@ class JobsPagination(LimitOffsetPagination):
         ]
 
 
-def read_range(parameters: Any) -> tuple[int, int]:
-    """(limit, offset) of a request; ValidationError names what is no number or out of bounds."""
+class JobListPagination(JobsPagination):
+    """Pages of jobs, smaller where their results are asked for."""
+
+    def most(self, parameters: Any) -> int:
+        return MAX_RESULTS if asks_for_results(parameters) else MAX_LIMIT
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        text = f"`result` adds what the handlers returned; then a page has {MAX_RESULTS} jobs at most."
+        fields = {"type": "string", "enum": [RESULT]}
+        found = super().get_schema_operation_parameters(view)
+        return [*found, {"name": "fields", "in": "query", "required": False, "schema": fields, "description": text}]
+
+
+def asks_for_results(parameters: Any) -> bool:
+    """Whether ``fields=result`` is asked for; ValidationError for any other field, since lists have them all."""
+    asked = parameters.get("fields")
+    if asked not in (None, "", RESULT):
+        raise ValidationError({"fields": [f"Only {RESULT!r} may be asked for; a list has all other fields."]})
+    return bool(asked)
+
+
+def read_range(parameters: Any, most: int = MAX_LIMIT) -> tuple[int, int]:
+    """(limit, offset) of a request, the limit cut to ``most``; ValidationError names what is no number or too small."""
     errors: dict[str, list[str]] = {}
     limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
     offset = _number(parameters.get("offset"), 0)
-    if limit is None or not 1 <= limit <= MAX_LIMIT:
-        errors["limit"] = [f"Give a number from 1 to {MAX_LIMIT}."]
+    if limit is None or limit < 1:
+        errors["limit"] = [f"Give a number from 1 to {most}."]
     if offset is None or offset < 0:
         errors["offset"] = [f"Give a number from 0 to {MAX_OFFSET}."]
     elif offset > MAX_OFFSET:
         errors["offset"] = [f"At most {MAX_OFFSET}; use created_before to reach older jobs."]
     if errors or limit is None or offset is None:
         raise ValidationError(errors)
-    return limit, offset
+    return min(limit, most), offset
 
 
 def _number(given: Any, default: int) -> int | None:

@@ -13,8 +13,8 @@ from django_jobs.models import JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
 
-#: So many children are linked; the rest is found by the list.
-MAX_CHILDREN: Final = 50
+#: So many parents, and so many children, are linked.
+MAX_RELATIVES: Final = 50
 
 
 class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
@@ -69,7 +69,7 @@ def _links(view: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
     if job.get("output_reference"):
         own.append(("Output", "output"))
     groups = [("This job", [(label, _url(view, name, job_id)) for label, name in own])]
-    for title, ids in (("Waits for", job.get("depends_on", [])), ("Waited for by", _children(job_id))):
+    for title, ids in (("Waits for", job.get("depends_on", [])[:MAX_RELATIVES]), ("Waited for by", _children(job_id))):
         groups.append((title, [(other, _url(view, "detail", other)) for other in ids]))
     return [{"title": title, "links": links} for title, links in groups if links]
 
@@ -77,7 +77,7 @@ def _links(view: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
 def _children(job_id: str) -> list[str]:
     pk, _ = parse_job_id(job_id) or (0, 0)
     rows = JobDependency.objects.using(database.alias()).filter(parent_id=pk).order_by("child_id")
-    found = rows.values_list("child_id", "child__created_at")[:MAX_CHILDREN]
+    found = rows.values_list("child_id", "child__created_at")[:MAX_RELATIVES]
     return [format_job_id(child, created_at.year) for child, created_at in found]
 
 

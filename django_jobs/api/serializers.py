@@ -117,6 +117,12 @@ class JobSerializer(serializers.Serializer[Any]):
         return described
 
 
+class ListedJobSerializer(JobSerializer):
+    """A job in a list. Its error is cut after 500 characters and its parents after 100, each with an ellipsis."""
+
+    result = serializers.JSONField(required=False, help_text="Only where `fields=result` asks for it.")
+
+
 class SubmittedJobSerializer(JobSerializer):
     """A job that was just submitted."""
 

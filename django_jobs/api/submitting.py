@@ -29,12 +29,17 @@ def submit(serializer: SubmissionSerializer, user: Any) -> Job:
         raise serializer.refusal(error) from error
 
 
-def submit_all(items: Any, user: Any) -> list[Job]:
-    """Submit a list, all or nothing. ValidationError has a list as long as this one, with ``{}`` where it is good."""
+def check_list(items: Any) -> list[Any]:
+    """The list of submissions that a body is; ValidationError for anything else, and for too long a list."""
     if not isinstance(items, list):
         raise ValidationError({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
     if len(items) > MAX_BULK:
         raise ValidationError({"non_field_errors": [f"At most {MAX_BULK} submissions are taken at once."]})
+    return items
+
+
+def submit_all(items: list[Any], user: Any) -> list[Job]:
+    """Submit a list, all or nothing. ValidationError has a list as long as this one, with ``{}`` where it is good."""
     read, errors = _read_all(items)
     visible = organizations_named({fields["organization"] for fields in read if fields}, user)
     asked = [fields and {**fields, "organization": _if_visible(fields["organization"], visible)} for fields in read]

@@ -14,6 +14,7 @@ logger = logging.getLogger("django_jobs")
 
 RATES: Final = {
     "submit": "100/min",
+    "submit_items": "3000/min",
     "status": "600/min",
     "list": "60/min",
     "cancel": "30/min",
@@ -41,7 +42,54 @@ class JobsThrottle(SimpleRateThrottle):
 
     def allow_request(self, request: Any, view: Any) -> bool:
         try:
-            return bool(super().allow_request(request, view))
+            return self.counts(request, view)
         except Exception as error:  # noqa: BLE001  (whatever the host's cache raises)
             logger.warning("event=throttle_failed scope=%s error=%r", self.scope, error)
             return True
+
+    def counts(self, request: Any, view: Any) -> bool:
+        """Count the request if it is within the rate, and say whether it is."""
+        return bool(super().allow_request(request, view))
+
+
+class ItemsThrottle(JobsThrottle):
+    """A rate of things of which one request may bring many. All of them pass, or none is counted."""
+
+    num_requests: int | None
+    duration: int | None
+
+    def __init__(self, scope: str, items: int) -> None:
+        super().__init__(scope)
+        self.items = items
+        self._wait = 0.0
+
+    @property
+    def most(self) -> int | None:
+        """How many one request may bring at all; None: as many as it likes."""
+        return self.num_requests
+
+    def counts(self, request: Any, view: Any) -> bool:
+        if self.num_requests is None or self.duration is None:
+            return True
+        key, now = self.get_cache_key(request, view), self.timer()
+        taken = [(when, items) for when, items in self.cache.get(key, ()) if when > now - self.duration]
+        self._wait = self._until_room(taken, now)
+        if self._wait:
+            return False
+        if self.items:
+            self.cache.set(key, [*taken, (now, self.items)], self.duration)
+        return True
+
+    def _until_room(self, taken: list[tuple[float, int]], now: float) -> float:
+        """Seconds until so many of those taken have expired that these have room; 0: they have it now."""
+        room = int(self.num_requests or 0) - sum(items for _, items in taken)
+        seconds = 0.0
+        for when, items in taken:
+            if room >= self.items:
+                break
+            room += items
+            seconds = when + float(self.duration or 0) - now
+        return seconds if room >= self.items else float(self.duration or 0)
+
+    def wait(self) -> float:
+        return self._wait

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rest_framework import status
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api import submitting
@@ -15,13 +18,15 @@ from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.filter_form import FilterForm
 from django_jobs.api.filters import JobFilter
 from django_jobs.api.outputs import read_output
-from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
 from django_jobs.api.scope import jobs_seen_by, organizations_named, unknown_organization
 from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
+from django_jobs.api.throttles import ItemsThrottle
 from django_jobs.engine import socket_tickets
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import cancel_job, retry_job
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.history import history_page
+from django_jobs.engine.listing import for_list
 from django_jobs.engine.lookup import find_among
 from django_jobs.engine.metrics import get_job_metrics
 from django_jobs.engine.retention import delete_jobs
@@ -32,6 +37,8 @@ from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import TERMINAL, Status
 
 SUBMITTED: Final = "Job submitted successfully"
+#: An id has fewer.
+MAX_DIGITS: Final = 19
 
 
 class JobScope(JobsView, GenericViewSet[Job]):
@@ -76,10 +83,23 @@ class SubmitMixin(JobScope):
     @action(detail=False, methods=["post"], pagination_class=None)
     def bulk(self, request: Any, **kwargs: Any) -> Response:
         """Submit up to 1,000 jobs, all or nothing."""
-        jobs = submitting.submit_all(request.data, request.user)
-        now = Job.objects.in_bulk([job.pk for job in jobs])
-        described = describe_all([now.get(job.pk, job) for job in jobs], user=request.user)
-        return Response([item.as_dict() for item in described], status=status.HTTP_201_CREATED)
+        items = submitting.check_list(request.data)
+        self.count_items(request, len(items))
+        jobs = submitting.submit_all(items, request.user)
+        now = for_list(Job.objects.all()).in_bulk([job.pk for job in jobs])
+        rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
+        return Response(rows, status=status.HTTP_201_CREATED)
+
+    def count_items(self, request: Any, count: int) -> None:
+        """Count each submission against its rate, also where it is refused later: looking at it has its price.
+
+        Calls that the rates of requests refused do not come here, so that they use up nothing.
+        """
+        throttle = ItemsThrottle("submit_items", count)
+        if throttle.most is not None and count > throttle.most:
+            raise ValidationError({"non_field_errors": [f"At most {throttle.most} submissions are taken at once."]})
+        if not throttle.allow_request(request, self):
+            self.throttled(request, throttle.wait())
 
     @staticmethod
     def reread(job: Job) -> Job:
@@ -92,9 +112,10 @@ class ReadMixin(JobScope):
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The jobs that you may see, newest first."""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset().order_by("-pk"))) or []
-        described = describe_all(page, user=request.user)
-        return self.get_paginated_response([item.as_dict() for item in described])
+        rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
+        results = asks_for_results(request.query_params)
+        page = self.paginate_queryset(for_list(rows, results=results)) or []
+        return self.get_paginated_response(rows_of(page, request.user, results=results))
 
     def retrieve(self, request: Any, **kwargs: Any) -> Response:
         """What a job does now."""
@@ -103,8 +124,8 @@ class ReadMixin(JobScope):
     @action(detail=True, methods=["get"])
     def history(self, request: Any, **kwargs: Any) -> Response:
         """What happened to a job, in order."""
-        job = self.get_object()
-        return Response({"job_id": job.name, "history": get_job_history(job)})
+        refuse_unknown(request.query_params, ["after", "format"])
+        return Response(history_of(self.get_object(), request, request.query_params.get("after")))
 
     @action(detail=True, methods=["get"])
     def output(self, request: Any, **kwargs: Any) -> Any:
@@ -169,7 +190,7 @@ class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
 
     filter_backends = [FilterForm]
     filterset_class = JobFilter
-    pagination_class = JobsPagination
+    pagination_class = JobListPagination
 
     _SCOPES: Final = {
         "list": "list",
@@ -193,6 +214,22 @@ class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
 def refuse_fields(request: Any) -> None:
     """These calls take none."""
     NothingSerializer(data=request.data).is_valid(raise_exception=True)
+
+
+def rows_of(jobs: Sequence[Job], user: Any, *, results: bool = False) -> list[dict[str, Any]]:
+    """These jobs as a list tells them: small, and without results unless they were asked for."""
+    rows = [item.as_dict() for item in describe_all(jobs, user=user, listed=True)]
+    return rows if results else [{name: value for name, value in row.items() if name != RESULT} for row in rows]
+
+
+def history_of(job: Job, request: Any, after: Any) -> dict[str, Any]:
+    """A page of the job's history; ``after`` is the id of the last row of the page before, if there was one."""
+    text = str(after or 0)
+    if not (text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS):
+        raise ValidationError({"after": ["Give the id of a row of this history."]})
+    page = history_page(job, int(text))
+    address = replace_query_param(request.build_absolute_uri(), "after", page.after)
+    return {"job_id": job.name, "history": page.rows, "next": None if page.after is None else address}
 
 
 def metrics_of(organization: Any, user: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import coroutines, database, outcomes, retry
+from django_jobs.engine import coroutines, database, outcomes, outputs, retry
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
@@ -123,8 +123,11 @@ def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
         result = storable(value, "The result", int(jobs_settings.MAX_RESULT_BYTES))
     except NotStorable as error:
         return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=str(error))
-    reference = result.get("output_reference") or ""
-    return outcomes.Returned(claimed=claimed, result=result, output_reference=clean_text(reference))
+    reference = clean_text(result.get("output_reference") or "")
+    if len(reference) > outputs.MAX_REFERENCE:
+        text = f"output_reference has {len(reference)} characters; at most {outputs.MAX_REFERENCE} are accepted."
+        return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=text)
+    return outcomes.Returned(claimed=claimed, result=result, output_reference=reference)
 
 
 def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:

@@ -15,6 +15,8 @@ from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
 
 MAX_LIMIT: Final = 1_000
+#: Results that one page may hold: each may have ``MAX_RESULT_BYTES``.
+MAX_RESULTS: Final = 20
 #: What is farther away is found by a filter, not by counting rows.
 MAX_OFFSET: Final = 10_000
 #: Counting ends here.
@@ -43,6 +45,12 @@ _SLACK: Final = dt.timedelta(minutes=2)
 
 
 Jobs = TypeVar("Jobs", bound=QuerySet[Job])
+
+
+def for_list(queryset: Jobs, *, results: bool = False) -> Jobs:
+    """The same jobs, read without the columns that may be large: a page shall not cost what so many of them do."""
+    queryset = queryset.defer("input_parameters", "metadata")
+    return queryset if results else queryset.defer("result")
 
 
 def created_between(queryset: Jobs, after: dt.datetime | None = None, before: dt.datetime | None = None) -> Jobs:
@@ -105,14 +113,17 @@ def list_jobs(
     offset: int = 0,
     *,
     user: Any = None,
+    results: bool = False,
 ) -> list[JobStatus]:
     """A page of the jobs that match, newest first; with a ``user``, of those that the user may see.
 
-    ``organization`` is an id or an instance; ``status`` and ``job_type`` one or several. Raises ValueError for an
-    unknown status and for a ``limit`` outside 1 to 1,000 or an ``offset`` outside 0 to 10,000; JobNotFound for an
-    organization that does not exist, or of which the user may see nothing.
+    ``organization`` is an id or an instance; ``status`` and ``job_type`` one or several. ``result`` is None in each
+    status unless ``results`` asks for it, errors are cut after 500 characters and the names of parents after 100:
+    ``get_job_status`` has all. Raises ValueError for an unknown status, for a ``limit`` outside 1 to 1,000 (with
+    ``results`` to 20) or an ``offset`` outside 0 to 10,000; JobNotFound for an organization that does not exist, or of
+    which the user may see nothing.
     """
-    _check_range("limit", limit, 1, MAX_LIMIT)
+    _check_range("limit", limit, 1, MAX_RESULTS if results else MAX_LIMIT)
     _check_range("offset", offset, 0, MAX_OFFSET)
     statuses = None if status is None else _statuses(status)
     rows = Job.objects.using(database.alias())
@@ -123,7 +134,8 @@ def list_jobs(
         rows = rows.filter(status__in=statuses)
     if job_type is not None:
         rows = rows.filter(job_type__in=_type_names(job_type))
-    return describe_all(list(rows.order_by("-pk")[offset : offset + limit]), user=user)
+    page = for_list(rows, results=results).order_by("-pk")[offset : offset + limit]
+    return describe_all(list(page), user=user, listed=True)
 
 
 def _check_range(name: str, value: object, least: int, most: int) -> None:

@@ -16,6 +16,8 @@ from django_jobs.conf import output_storage
 ROOT = "django_jobs"
 #: In UTF-8. File systems take 255, of which a storage may need some to make a name unique.
 MAX_NAME_BYTES = 200
+#: Characters of an ``output_reference``.
+MAX_REFERENCE = 1_000
 
 
 def folder(organization_pk: object, job_id: str) -> str:

@@ -6,18 +6,25 @@ import dataclasses
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from django.db.models import Count
+from django.db.models import Count, Window
+from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.access import may_start
 from django_jobs.engine.lookup import find_job
-from django_jobs.engine.masking import MASK, hidden_from, masked
+from django_jobs.engine.masking import MASK, Names, hidden_from, masked
+from django_jobs.engine.outputs import MAX_REFERENCE
+from django_jobs.engine.payloads import clean_text
 from django_jobs.models import Job, JobDependency, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
+
+#: In lists: characters of an error, and of a reference that was stored before references had a bound; parents.
+MAX_LISTED_ERROR: Final = 500
+MAX_LISTED_PARENTS: Final = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +80,30 @@ def describe(job: Job, *, user: Any = None) -> JobStatus:
     return describe_all([job], user=user)[0]
 
 
-def describe_all(jobs: Sequence[Job], *, user: Any = None) -> list[JobStatus]:
+def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False) -> list[JobStatus]:
     """The status of each of these rows, by a number of statements that does not depend on how many there are.
 
     With a ``user``, results and outputs of organizations that are not active are withheld, and what is sensitive is
     masked. Whether the user may see
     the jobs at all is the caller's question.
+
+    ``listed`` is for lists, whose size must not be that of so many jobs: an error is cut after 500 characters and
+    names of parents after 100, each with an ellipsis, and ``result`` is None where its column was deferred.
     """
-    parents = _parents(jobs)
+    parents = _first_parents(jobs) if listed else _parents(jobs)
     around = _Circumstances(jobs, user)
-    return [_describe(job, parents[job.pk], around) for job in jobs]
+    described = [_describe(job, parents[job.pk], around) for job in jobs]
+    return [_in_list(status) for status in described] if listed else described
+
+
+def _in_list(status: JobStatus) -> JobStatus:
+    """The same with its texts cut, so that a page of many jobs stays small."""
+    reference = status.output_reference
+    return dataclasses.replace(
+        status,
+        error_message=clean_text(status.error_message, MAX_LISTED_ERROR),
+        output_reference=reference and clean_text(reference, MAX_REFERENCE),
+    )
 
 
 def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus:
@@ -108,13 +129,30 @@ def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus
         max_retries=job.max_retries,
         next_retry_at=job.next_retry_at,
         output_reference=None if withheld else reference or None,
-        result=None if withheld else masked(job.result, around.hidden),
+        result=None if withheld else _result(job, around.hidden),
         error_message=job.error_message,
         error_type=job.error_type,
         cancel_requested=job.cancel_requested_at is not None,
         depends_on=parents,
         waiting_for=around.reason(job),
     )
+
+
+def _result(job: Job, hidden: Names) -> Any:
+    """What the handler returned; None where the column was not read, as in lists."""
+    return None if "result" in job.get_deferred_fields() else masked(job.result, hidden)
+
+
+def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
+    """The ids of the first jobs that each of these depends on, and an ellipsis where there are more."""
+    links = JobDependency.objects.using(database.alias()).filter(child_id__in=[job.pk for job in jobs])
+    number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
+    first = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1).order_by("parent_id")
+    found: dict[int, list[str]] = defaultdict(list)
+    for child, parent, created_at in first.values_list("child_id", "parent_id", "parent__created_at") if jobs else ():
+        is_beyond = len(found[child]) == MAX_LISTED_PARENTS
+        found[child].append("…" if is_beyond else format_job_id(parent, created_at.year))
+    return found
 
 
 def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:

@@ -32,6 +32,7 @@ def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
             lambda: client.post("/api/jobs/bulk/", [submission], "json"),
             lambda: client.post(f"{METHOD}submit_job", submission, "json"),
         ],
+        "submit_items": [lambda: client.post("/api/jobs/bulk/", [submission], "json")],
         "status": [
             lambda: client.get(url_of(job)),
             lambda: client.get(url_of(job, "history")),
@@ -53,7 +54,11 @@ def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("scope", RATES)
-def test_each_kind_of_call_has_its_own_rate(client: APIClient, organization: Organization, scope: str) -> None:
+def test_each_kind_of_call_has_its_own_rate(
+    client: APIClient, organization: Organization, settings: Any, scope: str
+) -> None:
+    rates = dict.fromkeys(RATES) | {scope: "1/min"}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": rates}
     first, *others = asked(client, pending_job(None, organization))[scope]
     assert first().status_code < 400
     refused = [first(), *(call() for call in others)]
@@ -64,6 +69,7 @@ def test_each_kind_of_call_has_its_own_rate(client: APIClient, organization: Org
 
 def test_one_kind_does_not_count_against_another(client: APIClient, organization: Organization) -> None:
     calls = asked(client, pending_job(None, organization))
+    del calls["submit_items"]  # a bulk is a submission, too
     assert [kinds[0]().status_code for kinds in calls.values()] == [201, 200, 200, 200, 200]
 
 
@@ -83,6 +89,7 @@ def rate_of(scope: str) -> tuple[Any, Any]:
 def test_the_rates_are_those_of_the_contract(settings: Any) -> None:
     assert {scope: rate_of(scope) for scope in RATES} == {
         "submit": (100, 60),
+        "submit_items": (3000, 60),
         "status": (600, 60),
         "list": (60, 60),
         "cancel": (30, 60),

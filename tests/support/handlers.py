@@ -56,6 +56,11 @@ def fail_unexpectedly(context: JobContext) -> None:
     raise ZeroDivisionError("secret text")
 
 
+def refer(context: JobContext) -> dict[str, Any]:
+    """Returns a reference of so many characters as ``length`` says."""
+    return {"output_reference": "r" * context.parameters["length"]}
+
+
 def quote_the_password(context: JobContext) -> None:
     """Fails with its password in the text, in the way that ``kind`` names."""
     text = f"the password {context.parameters.pop('password')} was refused"

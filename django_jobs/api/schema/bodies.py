@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from django_jobs.api.fields import WordField
-from django_jobs.api.serializers import JobSerializer
+from django_jobs.api.serializers import ListedJobSerializer
 from django_jobs.statuses import ActorKind, Status
 
 
@@ -27,6 +27,7 @@ class LogSerializer(serializers.Serializer[Any]):
 class HistorySerializer(serializers.Serializer[Any]):
     job_id = serializers.CharField()
     history = LogSerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="Where the rows that follow are; null: there are none.")
 
 
 class TimesSerializer(serializers.Serializer[Any]):
@@ -62,7 +63,7 @@ class ToldSerializer(serializers.Serializer[Any]):
 
 
 class JobPageSerializer(serializers.Serializer[Any]):
-    jobs = JobSerializer(many=True)
+    jobs = ListedJobSerializer(many=True)
     total = serializers.IntegerField()
     limit = serializers.IntegerField()
     offset = serializers.IntegerField()

@@ -23,12 +23,13 @@ from django_jobs.api.schema.answers import (
     writing,
 )
 from django_jobs.api.schema.bodies import METRICS, HistorySerializer, MetricsSerializer, TicketSerializer
-from django_jobs.api.serializers import JobSerializer, SubmissionSerializer, SubmittedJobSerializer
+from django_jobs.api.serializers import JobSerializer, ListedJobSerializer, SubmissionSerializer, SubmittedJobSerializer
 from django_jobs.api.submitting import MAX_BULK
 from django_jobs.api.views import SUBMITTED
 from django_jobs.statuses import Priority, Status
 
 JOB_ID = OpenApiParameter("job_id", str, "path", description="E.g. JOB-2026-00001.")
+AFTER = OpenApiParameter("after", int, description="The id of a row: those that follow it.")
 ORGANIZATION = OpenApiParameter("organization", str, description="The id of an organization.")
 _JOB = OpenApiResponse(JobSerializer, "The job.", [OpenApiExample("job", JOB)])
 _ASKED = OpenApiResponse(JobSerializer, "The job runs, and was asked to stop.")
@@ -63,21 +64,21 @@ FILTERS = [
 ]
 
 _DESCRIPTIONS = {
-    "list": extend_schema(parameters=FILTERS, filters=False, responses=reading(JobSerializer(many=True))),
+    "list": extend_schema(parameters=FILTERS, filters=False, responses=reading(ListedJobSerializer(many=True))),
     "create": extend_schema(
         request=SubmissionSerializer,
         examples=[_SUBMISSION],
         responses=writing({201: _SUBMITTED}, {409: DUPLICATE}),
     ),
     "bulk": extend_schema(
-        description=f"All or nothing, {MAX_BULK} at most.",
+        description=f"All or nothing, {MAX_BULK} at most. Each counts against the throttle `submit_items`.",
         request={"application/json": SubmissionSerializer(many=True)},
         examples=[_BULK_SUBMISSION],
         filters=False,
-        responses=writing({201: JobSerializer(many=True)}, {400: INVALID_LIST, 409: DUPLICATE}),
+        responses=writing({201: ListedJobSerializer(many=True)}, {400: INVALID_LIST, 409: DUPLICATE}),
     ),
     "retrieve": extend_schema(parameters=[JOB_ID], responses=reading(_JOB, {404: NOT_FOUND})),
-    "history": extend_schema(parameters=[JOB_ID], responses=reading(HistorySerializer, {404: NOT_FOUND})),
+    "history": extend_schema(parameters=[JOB_ID, AFTER], responses=reading(HistorySerializer, {404: NOT_FOUND})),
     "output": extend_schema(
         parameters=[JOB_ID],
         responses={

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 
-from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.pagination import JobListPagination
 from django_jobs.api.schema.answers import SUBMISSION
 from django_jobs.api.schema.bodies import (
     METRICS,
@@ -18,7 +18,7 @@ from django_jobs.api.schema.bodies import (
     MetricsSerializer,
     ToldSerializer,
 )
-from django_jobs.api.schema.jobs import FILTERS, ORGANIZATION
+from django_jobs.api.schema.jobs import AFTER, FILTERS, ORGANIZATION
 from django_jobs.api.serializers import JobSerializer, SubmissionSerializer
 from django_jobs.api.views import SUBMITTED
 
@@ -41,7 +41,7 @@ _ERRORS = {
 _JOB_ID = [OpenApiParameter("job_id", str, description="E.g. JOB-2026-00001.")]
 _PAGE = [
     OpenApiParameter(item["name"], item["schema"], description=item["description"])
-    for item in JobsPagination().get_schema_operation_parameters(None)
+    for item in JobListPagination().get_schema_operation_parameters(None)
 ]
 _TOLD = {"job_id": "JOB-2026-00001", "status": "Queued", "message": SUBMITTED}
 
@@ -73,7 +73,7 @@ _DESCRIPTIONS: dict[str, dict[str, Any]] = {
     "CancelJob": _by_post(JobIdSerializer, _message("CancelJobMessage", ToldSerializer())),
     "RetryJob": _by_post(JobIdSerializer, _message("RetryJobMessage", ToldSerializer())),
     "GetJobStatus": _by_both(_JOB_ID, _message("GetJobStatusMessage", JobSerializer())),
-    "GetJobHistory": _by_both(_JOB_ID, _message("GetJobHistoryMessage", HistorySerializer())),
+    "GetJobHistory": _by_both([*_JOB_ID, AFTER], _message("GetJobHistoryMessage", HistorySerializer())),
     "ListJobs": _by_both([*FILTERS, *_PAGE], _message("ListJobsMessage", JobPageSerializer())),
     "GetJobMetrics": _by_both([ORGANIZATION], _message("GetJobMetricsMessage", MetricsSerializer(), METRICS)),
 }
