@@ -1,10 +1,8 @@
-"""docs/api.md and the README show answers as they really are."""
+"""docs/api.md shows answers as they really are."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,11 +16,10 @@ from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
 from tests.support.api import client_of
 from tests.support.api_page import Exchange, Replay, steps_of
+from tests.support.documents import DOCS
 from tests.support.factories import make_organization, make_system_admin, make_user
 
-CHECKOUT: Final = Path(os.environ.get("DJANGO_JOBS_CHECKOUT") or Path(__file__).resolve().parent.parent.parent)
-PAGE: Final = CHECKOUT / "docs" / "api.md"
-README: Final = CHECKOUT / "README.md"
+PAGE: Final = DOCS / "api.md"
 
 
 class Reader:
@@ -68,9 +65,8 @@ class Reader:
 
 @pytest.mark.usefixtures("broker")
 @pytest.mark.django_db(transaction=True)  # as in a web server, a job is dispatched before its submission is answered
-@pytest.mark.parametrize("page", [PAGE, README], ids=["docs/api.md", "README.md"])
-def test_every_answer_of_the_page_is_as_it_is_shown(page: Path) -> None:
-    assert Reader().follow(page.read_text()) == []
+def test_every_answer_of_the_page_is_as_it_is_shown() -> None:
+    assert Reader().follow(PAGE.read_text()) == []
 
 
 def calls_there_are() -> set[str]:
@@ -81,14 +77,13 @@ def calls_there_are() -> set[str]:
     return routes | set(METHODS)
 
 
-def calls_of(page: Path) -> set[str]:
-    """Those that a page shows, with their answers."""
-    exchanges = [step for step in steps_of(page.read_text()) if isinstance(step, Exchange)]
+def calls_shown() -> set[str]:
+    """Those that the page shows, with their answers."""
+    exchanges = [step for step in steps_of(PAGE.read_text()) if isinstance(step, Exchange)]
     named = [(exchange.method.lower(), resolve(exchange.path.partition("?")[0]).url_name) for exchange in exchanges]
     return {str(name) if name in METHODS else f"{verb} {name}" for verb, name in named}
 
 
-@pytest.mark.parametrize("page", [PAGE, README], ids=["docs/api.md", "README.md"])
-def test_the_page_shows_every_call(page: Path) -> None:
+def test_the_page_shows_every_call() -> None:
     assert {"post job-bulk", "patch jobtype-detail", "get_job_history"} <= calls_there_are()
-    assert calls_there_are() - calls_of(page) == set()
+    assert calls_there_are() - calls_shown() == set()
