@@ -19,7 +19,7 @@ OPENAPI_LINKS: Final = {"schema": "schema", "docs": "docs"}
 
 
 class Entrance(APIView):
-    """Where to find what. Links alone, so that it needs no login; what they lead to does."""
+    """Where everything is. This page needs no login; what it leads to does."""
 
     permission_classes = [AllowAny]
     schema = None

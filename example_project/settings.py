@@ -141,6 +141,9 @@ DEFAULT_FROM_EMAIL = "shop@shop.example"
 MAIL_DIR = BASE_DIR / "var" / "mail"
 globals().update(mail_to_files(MAIL_DIR))
 
+# Where the demo's processes log, so that its terminal shows what it says itself.
+DEMO_LOG_DIR = BASE_DIR / "var" / "demo"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -31,6 +31,7 @@ elif _default["ENGINE"] == "django.db.backends.mysql":
 
 MEDIA_ROOT = RUN_DIR / "media"
 STATIC_ROOT = RUN_DIR / "static"
+DEMO_LOG_DIR = RUN_DIR / "demo"
 MAIL_DIR = RUN_DIR / "mail"
 globals().update(mail_to_files(MAIL_DIR))
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from example_project.demo.services import log_file
 from example_project.shop.catalog import SHOPS, Shop
 from example_project.shop.seeding import DEMO_PASSWORD, SUPERUSER
 
 if TYPE_CHECKING:
+    from rich.status import Status as RichStatus
+
     from django_jobs import JobStatus
     from django_jobs.models import Job
 
+#: The statuses of the summary, in the order of a job's way.
+COUNTED: Final = ("Pending", "Queued", "Running", "Failed", "Timed Out", "Completed", "Canceled", "Dead Letter")
 # Plain words only: highlighting would color half of every line. Paths stay whole, to be copied.
 _console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -50,6 +55,24 @@ class JobProgress:
         self._progress.update(self._task, completed=status.progress, message=message)
 
 
+@contextmanager
+def summary() -> Iterator[Summary]:
+    """One line at the bottom that counts the jobs; where there is no terminal, nothing."""
+    with _console.status("") as status:
+        yield Summary(status)
+
+
+class Summary:
+    """The line that counts the jobs."""
+
+    def __init__(self, status: RichStatus) -> None:
+        self._status = status
+
+    def show(self, counts: Mapping[str, int]) -> None:
+        told = [f"{counts[name]:,} {name}" for name in COUNTED if counts[name]]
+        self._status.update(f"{' · '.join(told)}   (Ctrl+C stops everything)")
+
+
 def welcome(port: int, job_id: str) -> None:
     site = f"http://127.0.0.1:{port}"
     accounts = "\n".join(
@@ -60,9 +83,9 @@ def welcome(port: int, job_id: str) -> None:
     say(f"""
 The demo is running.
 
-  {site}/            start a report or an import, watch the jobs of your organization live
+  {site}/            start a report, an import or a publication, watch the jobs of your organization live
   {site}/admin/      jobs, job types, execution logs, the shop
-  {site}/api/jobs/   the REST API
+  {site}/api/        the REST API; {site}/api/docs/ describes it
   {site}/django-rq/  RQ's own view of queues and workers
 
 The password of every account is {DEMO_PASSWORD}:
@@ -73,13 +96,15 @@ The password of every account is {DEMO_PASSWORD}:
 
   - Log in as {SHOPS[0].member} here and as {SHOPS[0].admin} in a private window: each sees the other's jobs move, and
     {SHOPS[1].member} of {SHOPS[1].title} sees none of them.
+  - Cancel the publication of the catalog while it runs: it takes up to a minute. The page starts another one.
   - Open {job_id} in the admin: its status, its result, its execution log.
   - Submit a job of your own from a second terminal:
     {shell_line()}
   - Kill one of the worker's processes while a job runs, and see the job run again.
-  - Look at the mails that the jobs below send: {settings.MAIL_DIR}
+  - Look at the mails that the jobs send: {settings.MAIL_DIR}
   - Import a CSV file of customers (python manage.py customers_csv makes such a file).
 
+What worker and web server log is in {log_file("worker")} and {log_file("web").name}.
 Ctrl+C stops everything.
 """)
 

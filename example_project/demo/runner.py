@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 
-from django_jobs import Status, get_job_status, submit_job
+from django_jobs import Status, get_job_metrics, get_job_status, submit_job
+from django_jobs.conf import jobs_settings
 from django_jobs.exceptions import DuplicateJob
 from example_project.demo import services
 from example_project.demo.services import DemoError, Service
@@ -29,6 +29,7 @@ ORGANIZATION: Final = "ORG-2025-00001"
 # A whole year: more than a hundred pages, so that there is progress to see.
 PARAMETERS: Final[dict[str, Any]] = {"template": "monthly_report", "date_range": ["2025-01-01", "2025-12-31"]}
 LOOK_EVERY: Final = 0.1
+SUMMARY_EVERY: Final = 2.0
 JOB_SECONDS: Final = 300
 ENDED: Final = {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELED, Status.DEAD_LETTER}
 INTERRUPTED: Final = 130
@@ -59,7 +60,7 @@ def run_again(redis_url: str, *, once: bool, port: int) -> int:
 def run_here(*, once: bool, port: int) -> int:
     from example_project.demo.console import say
 
-    with interruptible():
+    with interruptible(), services.own_log():
         try:
             services.require_redis()
             prepare()
@@ -100,7 +101,7 @@ def run_once() -> int:
     """The main job from submission to its file; 0 when it completed."""
     from example_project.demo.console import progress_bar, say
 
-    with services.worker(log=settings.BASE_DIR / "var" / "demo" / "worker.log") as worker:
+    with services.worker() as worker:
         job_id = submit_main_job()
         with progress_bar(job_id) as bar:
             status = follow(job_id, worker, bar)
@@ -133,19 +134,27 @@ def follow(job_id: str, worker: Service, bar: JobProgress) -> JobStatus:
     raise DemoError(f"{job_id} did not end within {JOB_SECONDS} seconds. The worker's log: {worker.log}")
 
 
+def stopping() -> str:
+    seconds = jobs_settings.SHUTDOWN_GRACE_SECONDS
+    return f"Stopping. A job that runs now has {seconds} s to end; after them it goes back to the queue."
+
+
 def serve(port: int) -> int:
     """Worker and web server until Ctrl+C; raises DemoError when one of them ends by itself."""
-    from example_project.demo.console import list_samples, say, welcome
+    from example_project.demo.console import list_samples, say, summary, welcome
     from example_project.demo.samples import Samples
 
     with ExitStack() as stack:
         stack.callback(say, "All stopped.")
         running = [stack.enter_context(services.worker()), stack.enter_context(services.web_server(port))]
-        stack.callback(say, "Stopping.")
-        welcome(port, submit_main_job())
+        stack.callback(say, stopping())
+        main_job = submit_main_job()
         for shop in SHOPS:
             list_samples(shop, Samples(shop).submit_all())
+        welcome(port, main_job)  # last, so that it stays in sight
+        line = stack.enter_context(summary())
         while True:
             for service in running:
                 service.check()
-            time.sleep(0.5)
+            line.show(get_job_metrics()["job_count_by_status"])
+            time.sleep(SUMMARY_EVERY)

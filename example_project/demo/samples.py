@@ -61,6 +61,8 @@ class Samples:
             "email_notification", {"template": "fax_sent_confirmation"}, depends_on=sent
         )
         request_report(self.organization, {"template": "report"})
+        # Last, so that it stands first on the page.
+        jobs["publishes the catalog: time enough to cancel it"] = self.submit("catalog_publish", {})
         return jobs
 
     def upload(self) -> Upload:

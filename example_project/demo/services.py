@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -112,16 +113,30 @@ def embedded_valkey() -> Iterator[str]:
         yield url
 
 
+def log_file(name: str) -> Path:
+    """Where a part of the demo writes what it would else write between our lines on the terminal."""
+    path: Path = settings.DEMO_LOG_DIR / f"{name}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 @contextmanager
-def worker(log: Path | None = None) -> Iterator[Service]:
-    """A pool of two worker processes; what it logs goes to the console or to the file ``log``."""
-    command = manage("jobs_worker", "--processes", "2")
-    if log is None:
-        with service("worker", command) as started:
-            yield started
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output, service("worker", command, output=output, log=log) as started:
+def own_log() -> Iterator[None]:
+    """What this process logs goes to a file, too."""
+    handlers = [found for found in logging.getLogger().handlers if type(found) is logging.StreamHandler]
+    with log_file("demo").open("w") as file:
+        before = [(handler, handler.setStream(file)) for handler in handlers]
+        try:
+            yield
+        finally:
+            for handler, stream in before:
+                handler.setStream(stream)
+
+
+@contextmanager
+def worker() -> Iterator[Service]:
+    """A pool of worker processes: the two slow jobs of the samples leave two of them to the others."""
+    with logged_service("worker", manage("jobs_worker", "--processes", "4")) as started:
         yield started
 
 
@@ -129,10 +144,17 @@ def worker(log: Path | None = None) -> Iterator[Service]:
 def web_server(port: int) -> Iterator[Service]:
     """Pages, API and websockets in one process, once it accepts connections."""
     require_packages("uvicorn", "websockets")
-    options = ["--host", HOST, "--port", str(port), "--lifespan", "off", "--log-level", "warning"]
+    options = ["--host", HOST, "--port", str(port), "--lifespan", "off"]
     command = [sys.executable, "-m", "uvicorn", *options, "example_project.asgi:application"]
-    with service("web server", command, quiet=True) as started:
+    with logged_service("web server", command) as started:
         wait_until_listening(started, port)
+        yield started
+
+
+@contextmanager
+def logged_service(title: str, command: list[str]) -> Iterator[Service]:
+    log = log_file(title.partition(" ")[0])
+    with log.open("wb") as output, service(title, command, output=output, log=log) as started:
         yield started
 
 
@@ -143,13 +165,12 @@ def service(
     *,
     output: IO[bytes] | None = None,
     log: Path | None = None,
-    quiet: bool = False,
 ) -> Iterator[Service]:
     """The command in a session of its own: a Ctrl+C reaches the demo alone, which stops it in order."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL if quiet else output,
+        stdout=output,
         stderr=output,
         cwd=settings.BASE_DIR,
         start_new_session=True,

@@ -115,4 +115,20 @@ class ImportForm(JobForm):
         return job
 
 
-FORMS: tuple[type[JobForm], ...] = (ReportForm, ImportForm)
+class PublishForm(JobForm):
+    job_type = prefix = "catalog_publish"
+    field_of: ClassVar = {"parameters.seconds": "seconds"}
+
+    seconds = forms.IntegerField(
+        label="Seconds for each product",
+        initial=3,
+        min_value=1,
+        max_value=20,
+        help_text="So long does the pretended marketplace take: there is time to cancel.",
+    )
+
+    def parameters(self) -> dict[str, Any]:
+        return {"seconds": self.cleaned_data["seconds"]}
+
+
+FORMS: tuple[type[JobForm], ...] = (ReportForm, ImportForm, PublishForm)

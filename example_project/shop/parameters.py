@@ -116,5 +116,11 @@ class StatementParameters(MonthParameters):
     requested_by = serializers.RegexField(JOB_ID, required=False)
 
 
+class PublishParameters(Parameters):
+    seconds = serializers.IntegerField(
+        min_value=1, max_value=20, default=3, help_text="How long the pretended marketplace takes for a product."
+    )
+
+
 class ItemParameters(Parameters):
     item_id = serializers.CharField(max_length=120, help_text="A product's SKU, or its name.")

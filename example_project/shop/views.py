@@ -56,6 +56,7 @@ def jobs(request: HttpRequest, organization: str) -> HttpResponse:
         "organizations": organizations_for(request.user),
         "report_form": forms[0],
         "import_form": forms[1],
+        "publish_form": forms[2],
     }
     refused = any(form.is_bound and form.errors for form in forms)
     return render(request, "shop/jobs.html", context, status=422 if refused else 200)

@@ -5,6 +5,7 @@ Every process of the project imports these, so they import what is slow, such as
 
 from __future__ import annotations
 
+from example_project.shop.jobs.catalogs import catalog_publish
 from example_project.shop.jobs.customers import bulk_statements, csv_import, customer_statement
 from example_project.shop.jobs.faxes import fax_send
 from example_project.shop.jobs.items import process_item
@@ -13,6 +14,7 @@ from example_project.shop.jobs.reports import pdf_generation, report_ready
 
 __all__ = [
     "bulk_statements",
+    "catalog_publish",
     "csv_import",
     "customer_statement",
     "email_notification",

@@ -1,0 +1,37 @@
+"""``manage.py demo`` as a person sees it."""
+
+from __future__ import annotations
+
+import urllib.request
+
+from django.conf import settings
+
+from tests.support.server import free_port
+from tests.support.workers import ProcessPool
+
+PATIENCE = 90.0
+
+
+def test_the_demos_terminal_shows_its_welcome_and_no_log(processes: ProcessPool) -> None:
+    port = free_port()
+    demo = processes.start("demo", "--port", str(port), environ={"ALLOWED_HOSTS": "127.0.0.1"})
+    demo.wait_for_log("Ctrl+C stops everything.", PATIENCE)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/", timeout=30) as answer:
+        assert answer.status == 200
+    worker_log = settings.DEMO_LOG_DIR / "worker.log"
+    assert f"{worker_log} and web.log" in demo.log()
+    assert demo.stop() == 0
+
+    screen = demo.log().splitlines()
+    assert "event=" in worker_log.read_text()
+    assert "event=submitted" in (settings.DEMO_LOG_DIR / "demo.log").read_text()
+    assert '"GET /api/ HTTP/1.1" 200' in (settings.DEMO_LOG_DIR / "web.log").read_text()
+    assert [line for line in screen if "event=" in line or "HTTP/1.1" in line] == []
+    # The welcome is the last that was said, so that it stays in sight.
+    assert screen[screen.index("Ctrl+C stops everything.") :] == [
+        "Ctrl+C stops everything.",
+        "",
+        "Stopping. A job that runs now has 25 s to end; after them it goes back to the queue.",
+        "All stopped.",
+        "Stopped.",
+    ]
