@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from django_jobs.admin.base import NobodyWrites, View, is_system_admin
 from django_jobs.admin.job_actions import JobActions
-from django_jobs.admin.job_columns import JobColumns, note
+from django_jobs.admin.job_columns import JobColumns, note, page_state
 from django_jobs.admin.job_facts import JobFacts
 from django_jobs.admin.job_filters import FILTERS
 from django_jobs.admin.job_history import read_history
@@ -25,7 +25,10 @@ from django_jobs.engine.access import get_policy, may_view
 from django_jobs.engine.masking import hidden_from
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, WAITING, Status
+from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
+
+#: What no verb changes any more; a dead letter may be retried while its page is open.
+FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELED})
 
 
 @admin.register(Job)
@@ -82,7 +85,8 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
             "title": job.name,
             "badge": badge(job.status),
             "note": note(job),
-            "is_final": job.status in TERMINAL,
+            "state": page_state(job),
+            "is_final": job.status in FINAL,
             "history": history,
             "relatives": [found for found in read_relatives(job, whole=whole) if found.jobs],
             "shows_all": whole,

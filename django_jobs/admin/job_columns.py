@@ -130,6 +130,14 @@ def as_text(seconds: float | None) -> str:
     return NOTHING if seconds is None else brief_duration(seconds)
 
 
+def page_state(job: Job) -> str:
+    """What the rest of a job's page depends on: buttons, result, error, attempts. The page is read again once it
+    differs from what the page was made of.
+    """
+    moments = (job.cancel_requested_at, job.run_at, job.next_retry_at)
+    return " ".join([str(job.status), str(job.attempt), *("-" if at is None else at.isoformat() for at in moments)])
+
+
 def live_facts(job: Job, now: dt.datetime) -> dict[str, Any]:
     """What changes of a job while its page is open, in plain values."""
     return {
@@ -137,6 +145,7 @@ def live_facts(job: Job, now: dt.datetime) -> dict[str, Any]:
         "slug": slug(job.status),
         "note": note(job),
         "final": job.status in TERMINAL,
+        "state": page_state(job),
         "attempt": job.attempt,
         "progress": job.progress,
         "message": job.progress_message,

@@ -31,6 +31,7 @@ SHOWN: Final = (
     "attempt",
     "created_at",
     "run_at",
+    "next_retry_at",
     "queued_at",
     "started_at",
     "completed_at",

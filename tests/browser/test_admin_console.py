@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from django_jobs import submit_job
+from django_jobs import retry_job, submit_job
 from django_jobs.models import Job, JobType, Organization
 from tests.browser.conftest import Visit
 from tests.support.admin import VIEWS
+from tests.support.brokers import end, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.statements import elsewhere
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -81,6 +84,45 @@ def test_an_open_monitor_follows_what_happens(organization: Organization, visit:
     submit_job(kind, organization)
 
     expect(tile(page, "Dead letters")).to_have_text("1")
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_job_that_ends_while_its_page_is_sent_is_shown_as_ended(organization: Organization, visit: Visit) -> None:
+    job, claimed = running_job(organization=organization)
+    page = visit(operator(), "/admin/")
+
+    def end_it(route: Route) -> None:
+        sent = route.fetch()
+        elsewhere(end, returned(claimed, {"answer": "forty-two"}))
+        route.fulfill(response=sent)
+
+    page.route("**/change/", end_it, times=1)
+    page.goto(f"/admin/django_jobs/job/{job.pk}/change/")
+
+    expect(page.locator(".djobs-heading .djobs-badge")).to_have_text("Completed")
+    expect(page.get_by_text("forty-two")).to_be_visible()
+    expect(page.get_by_role("link", name="Cancel")).to_have_count(0)
+    expect(page.get_by_role("link", name="Run again")).to_be_visible()
+
+
+@pytest.mark.usefixtures("broker")
+def test_an_open_page_of_a_job_follows_its_attempts_buttons_and_second_life(
+    organization: Organization, visit: Visit
+) -> None:
+    job, claimed = running_job(organization=organization)
+    page = visit(operator(), f"/admin/django_jobs/job/{job.pk}/change/")
+    expect(page.get_by_role("link", name="Cancel")).to_be_visible()
+    page.get_by_role("link", name="History").focus()
+    end(raised(claimed, "Permanent", text="no such printer", traceback="Traceback of it"))
+    expect(page.get_by_role("link", name="Retry")).to_be_visible()
+    expect(page.get_by_role("link", name="Cancel")).to_have_count(0)
+    expect(page.get_by_text("no such printer").first).to_be_visible()
+    expect(page.get_by_role("link", name="History")).to_be_focused()
+    page.locator("summary", has_text="Traceback").click()
+
+    retry_job(reread(job))
+    expect(page.get_by_role("link", name="Retry")).to_have_count(0)
+    expect(page.get_by_text("Traceback of it")).to_be_visible()
 
 
 def test_a_chart_is_read_by_arrow_keys(organization: Organization, visit: Visit, processes: ProcessPool) -> None:

@@ -176,7 +176,7 @@ def test_an_open_page_asks_for_the_facts_of_its_jobs(root: Client) -> None:
     Job.objects.filter(pk=job.pk).update(progress=30, progress_message="<b>")
     facts = root.get(url("job", "live"), {"ids": f"{job.pk},999999,x"}).json()["jobs"]
     assert list(facts) == [str(job.pk)]
-    assert facts[str(job.pk)] | {"ran": "", "waited": ""} == {
+    assert facts[str(job.pk)] | {"ran": "", "waited": "", "state": ""} == {
         "status": "Running",
         "slug": "djobs-running",
         "note": "",
@@ -186,6 +186,7 @@ def test_an_open_page_asks_for_the_facts_of_its_jobs(root: Client) -> None:
         "message": "<b>",
         "waited": "",
         "ran": "",
+        "state": "",
     }
     assert claimed.attempt == 1
 

@@ -102,6 +102,7 @@ def test_the_page_costs_the_same_statements_however_much_there_is(
         submit_job(parent.job_type, mine, depends_on=[parent])
     end(raised(start(parent)))
     retry_job(parent)
+    page_of(client, lonely)  # content types are read once in a process
     few = statements_of(lambda: page_of(client, lonely))
     assert statements_of(lambda: page_of(client, parent)) == few
     assert few <= most
@@ -202,3 +203,25 @@ def test_a_job_that_the_policy_does_not_show_has_no_page(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
     job = job_in("Completed", organization=mine)
     assert member.get(url("job", "change", job.pk)).status_code == 302
+
+
+def test_an_open_page_is_told_once_what_it_was_made_of_is_untrue(root: Client) -> None:
+    job, claimed = running_job()
+
+    def told() -> tuple[bool, str]:
+        page = page_of(root, job)
+        state = root.get(url("job", "live"), {"ids": str(job.pk)}).json()["jobs"][str(job.pk)]["state"]
+        return f'data-djobs-state="{state}"' in page, state
+
+    states = [told()]
+    cancel_job(job)
+    states.append(told())
+    end(raised(claimed, "Permanent"))
+    states.append(told())
+    assert all(is_of_the_page for is_of_the_page, _ in states)
+    assert len({state for _, state in states}) == 3
+
+
+@pytest.mark.parametrize(("status", "is_final"), [("Completed", "yes"), ("Canceled", "yes"), ("Dead Letter", "no")])
+def test_a_page_is_followed_while_anybody_can_change_its_job(root: Client, status: str, is_final: str) -> None:
+    assert f'data-djobs-final="{is_final}" data-djobs-page' in page_of(root, job_in(status))

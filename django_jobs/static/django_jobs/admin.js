@@ -7,6 +7,7 @@
     "use strict";
 
     const PAUSE = 2000;
+    const CALM_PAUSE = 10000;
     const LONGEST_PAUSE = 60000;
     let pause = PAUSE;
     let timer = null;
@@ -28,7 +29,9 @@
             badge.className = `djobs-badge ${facts.slug}`;
             setText([badge], facts.status);
             setText(holder.querySelectorAll("small"), facts.note);
-            holder.dataset.djobsFinal = facts.final ? "yes" : "no";
+            if (!holder.dataset.djobsPage) {
+                holder.dataset.djobsFinal = facts.final ? "yes" : "no";
+            }
         }
         for (const holder of all("progress", pk)) {
             holder.hidden = !facts.progress && facts.status !== "Running";
@@ -56,11 +59,31 @@
         }
     }
 
-    // A job's own page tells more than its facts: it is read again as soon as one of those that matter differs.
+    const nameOf = (element) => element.getAttribute("href") || element.id || element.textContent;
+    const focusable = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
+
+    // What was opened stays open, and what has the focus keeps it.
+    function exchange(old, next) {
+        const open = [...old.querySelectorAll("details")].map((element) => element.open);
+        const focused = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+        old.replaceWith(document.adoptNode(next));
+        // The newest attempt comes first: those that were there are counted from the end.
+        [...next.querySelectorAll("details")].reverse().forEach((element, place) => {
+            element.open = open[open.length - 1 - place] ?? false;
+        });
+        if (focused !== null) {
+            focusable(next).find((element) => nameOf(element) === focused)?.focus({preventScroll: true});
+        }
+    }
+
+    // A job's own page tells more than its facts: buttons, result, error, attempts. It is read again as a whole.
     async function readPageAgain(holder) {
-        const response = await fetch(window.location.href, {credentials: "same-origin"});
-        if (!response.ok || response.redirected) {
-            return;
+        const response = await fetch(window.location.href, {credentials: "same-origin", cache: "no-store"});
+        if (response.redirected || response.status === 403) {
+            return false; // logged out, no longer permitted, or the job is gone
+        }
+        if (!response.ok) {
+            throw new Error(`status ${response.status}`);
         }
         const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
         const freshHolder = fresh.querySelector("[data-djobs-page]");
@@ -69,12 +92,13 @@
             const old = document.querySelector(part);
             const next = fresh.querySelector(part);
             if (old && next) {
-                old.replaceWith(document.adoptNode(next));
+                exchange(old, next);
             }
         }
         if (freshHolder && holder.isConnected) {
             holder.replaceWith(document.adoptNode(freshHolder));
         }
+        return true;
     }
 
     async function ask() {
@@ -95,23 +119,24 @@
             throw new Error(`status ${response.status}`);
         }
         const {jobs} = await response.json();
+        let goesOn = true;
         for (const key of keys) {
+            const page = document.querySelector(`[data-djobs-page][data-djobs-job="${key}"]`);
             if (!jobs[key]) {
                 showGone(key, source.dataset.djobsGone);
-                continue;
-            }
-            const page = document.querySelector(`[data-djobs-page][data-djobs-job="${key}"]`);
-            const state = `${jobs[key].status} ${jobs[key].attempt} ${jobs[key].note}`;
-            show(key, jobs[key]);
-            if (page && page.dataset.djobsState && page.dataset.djobsState !== state) {
-                await readPageAgain(page);
-            }
-            const now = document.querySelector(`[data-djobs-page][data-djobs-job="${key}"]`);
-            if (now) {
-                now.dataset.djobsState = state;
+            } else if (page && page.dataset.djobsState !== jobs[key].state) {
+                goesOn = await readPageAgain(page);
+            } else {
+                show(key, jobs[key]);
             }
         }
-        return true;
+        return goesOn;
+    }
+
+    // A dead letter comes to life only by hand.
+    function pace() {
+        const unfinished = [...document.querySelectorAll('[data-djobs-job][data-djobs-final="no"]')];
+        return unfinished.every((holder) => holder.querySelector(".djobs-dead-letter")) ? CALM_PAUSE : PAUSE;
     }
 
     async function round() {
@@ -123,7 +148,7 @@
         let goesOn = true;
         try {
             goesOn = await ask();
-            pause = PAUSE;
+            pause = pace();
         } catch {
             pause = Math.min(pause * 2, LONGEST_PAUSE);
         }
@@ -136,7 +161,10 @@
     function start() {
         document.addEventListener("visibilitychange", round);
         document.addEventListener("django-jobs:changed", round);
-        timer = window.setTimeout(round, PAUSE);
+        // Back from the browser's memory, where no timer ran.
+        window.addEventListener("pageshow", (event) => { if (event.persisted) { round(); } });
+        // What happened while a job's page was made and sent is shown at once.
+        timer = window.setTimeout(round, document.querySelector("[data-djobs-page]") ? 0 : PAUSE);
     }
 
     if (document.readyState === "loading") {
