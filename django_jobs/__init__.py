@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.history import get_job_history
     from django_jobs.engine.listing import list_jobs
     from django_jobs.engine.metrics import get_job_metrics
+    from django_jobs.engine.parent_results import ResultReference
     from django_jobs.engine.status import JobStatus, get_job_status
     from django_jobs.engine.submission import submit_job, submit_jobs
     from django_jobs.engine.waiting import wait_for_job
@@ -40,6 +41,7 @@ _HOMES = {
     "get_job_history": "django_jobs.engine.history",
     "list_jobs": "django_jobs.engine.listing",
     "get_job_metrics": "django_jobs.engine.metrics",
+    "ResultReference": "django_jobs.engine.parent_results",
     "get_job_status": "django_jobs.engine.status",
     "submit_job": "django_jobs.engine.submission",
     "submit_jobs": "django_jobs.engine.submission",
@@ -60,6 +62,7 @@ __all__ = [
     "JobStatus",
     "PermanentError",
     "Priority",
+    "ResultReference",
     "RetryLater",
     "Status",
     "TransientError",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import IO, Any, Protocol
 
-from django_jobs.engine import outputs, parameters
+from django_jobs.engine import coroutines, outputs, parameters
 from django_jobs.engine.payloads import clean_text
 from django_jobs.exceptions import JobCanceled
 
@@ -76,6 +76,43 @@ class JobContext:
         reads the database does so here: from async code, ask for it in ``sync_to_async``.
         """
         return parameters.validated_data(self.job_type, self.parameters)
+
+    @cached_property
+    def parents(self) -> dict[str, Any]:
+        """The result of each job that this one depends on, by its job id, in the order of their submission.
+
+        Read when first asked for. None stands for a parent that did not complete, or returned nothing; a parent that
+        was deleted is missing. Results of up to 1 MB in all are here; in the place of each that does not fit is a
+        ``ResultReference``, whose ``load()`` reads that one. In an async handler the event loop waits for the read.
+        """
+        self._refuse_late()
+        from django_jobs.engine import parent_results  # a host imports this class before the apps are ready
+
+        with self._runner.shielded():
+            return coroutines.outside_loop(lambda: parent_results.read(self._pk()))
+
+    def still_owned(self) -> bool:
+        """Ask the database, by one statement, whether this attempt still owns the job.
+
+        For the moment before an effect that must not happen twice: a worker that was frozen or cut off may go on with
+        an attempt whose job runs elsewhere by now. In an async handler the event loop waits for the answer. Ask outside
+        of a transaction: in one that repeats its reads the answer would be that of its beginning.
+        """
+        if self._has_ended:
+            return False
+        with self._runner.shielded():
+            return coroutines.outside_loop(self._ask_whether_owned)
+
+    def _ask_whether_owned(self) -> bool:
+        from django_jobs.engine import leases
+
+        return leases.is_owned(self._pk(), self.attempt)
+
+    def _pk(self) -> int:
+        from django_jobs.models.job import parse_job_id
+
+        parsed = parse_job_id(self.job_id)
+        return 0 if parsed is None else parsed[0]
 
     def update_progress(self, percent: float, message: str | None = None) -> None:
         """Report progress (0 to 100) and what is being done. Cheap: call it as often as you like.

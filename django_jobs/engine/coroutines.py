@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import connections
 
 from django_jobs.engine import database
 from django_jobs.exceptions import Interruption
+
+T = TypeVar("T")
 
 WATCH_SECONDS: Final = 0.25
 REPEAT_SECONDS: Final = 2.0
@@ -71,3 +75,34 @@ async def _watch(checkpoint: Callable[[], None], due: list[Interruption], task: 
             due.append(error)
             task.cancel()
             pause = REPEAT_SECONDS
+
+
+def outside_loop(function: Callable[[], T]) -> T:
+    """Return what the function returns, called where it may ask the database.
+
+    In a thread that runs an event loop Django refuses that. There another thread calls it, on a connection of its own,
+    and the loop stands still until it has returned. Any other thread calls it itself.
+    """
+    if not in_event_loop():
+        return function()
+    waiting = getattr(AsyncToSync.executors, "current", None)
+    if waiting is not None:  # the thread that waits for this loop: a test's, whose connection alone sees its rows
+        return waiting.submit(function).result()  # type: ignore[no-any-return]
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(contextvars.copy_context().run, _with_own_connections, function).result()
+
+
+def _with_own_connections(function: Callable[[], T]) -> T:
+    try:
+        return function()
+    finally:
+        database.drop_connections()
+
+
+def in_event_loop() -> bool:
+    """Return whether this thread runs an event loop at this moment."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

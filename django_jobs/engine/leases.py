@@ -156,3 +156,9 @@ def held_by(worker_name: str) -> set[tuple[int, int]]:
     """The attempts (job, attempt) that run in this worker's name."""
     rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name=worker_name)
     return set(rows.values_list("pk", "attempt"))
+
+
+def is_owned(pk: int, attempt: int) -> bool:
+    """Return whether this attempt runs the job now. Each claim counts on, so that no other has the same number."""
+    rows = Job.objects.using(database.alias()).filter(pk=pk, attempt=attempt, status=Status.RUNNING)
+    return rows.exists()

@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import outputs
 from django_jobs.engine.context import JobContext
+from django_jobs.engine.parent_results import ResultReference
 from django_jobs.engine.payloads import storable
 from django_jobs.exceptions import JobCanceled
 
@@ -29,11 +30,12 @@ class RecordingContext(JobContext):
     ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference.
     """
 
-    def __init__(self, runner: RecordingRunner, **fields: Any) -> None:
+    def __init__(self, runner: RecordingRunner, *, parents: Mapping[str, Any], **fields: Any) -> None:
         super().__init__(runner=runner, organization_pk=fields["organization"], **fields)
         self.progress = runner.progress
         self.outputs: dict[str, bytes] = {}
         self._recorder = runner
+        self.parents = dict(parents)
 
     def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
         """Keep the content in ``outputs`` and return its reference."""
@@ -48,6 +50,14 @@ class RecordingContext(JobContext):
         """As if the job were canceled now: ``is_canceled()`` is true, and ``update_progress`` raises JobCanceled."""
         self._recorder.canceled = True
 
+    def lose(self) -> None:
+        """As if another worker had the job by now: ``still_owned()`` is false."""
+        self._recorder.lost = True
+
+    def still_owned(self) -> bool:
+        """True until :meth:`lose` is called; the database is not asked."""
+        return not self._recorder.lost
+
 
 class RecordingRunner:
     """Takes the place of a worker."""
@@ -55,6 +65,7 @@ class RecordingRunner:
     def __init__(self) -> None:
         self.progress: list[tuple[int, str | None]] = []
         self.canceled = False
+        self.lost = False
 
     def report(self, percent: int, message: str | None) -> None:
         self.progress.append((percent, message))
@@ -74,13 +85,24 @@ class RecordingRunner:
     shielded = interruptible
 
 
-def make_context(parameters: Mapping[str, Any] | None = None, **fields: Any) -> RecordingContext:
+def make_context(
+    parameters: Mapping[str, Any] | None = None, *, parents: Mapping[str, Any] | None = None, **fields: Any
+) -> RecordingContext:
     """A context with these parameters, in the form in which a job stores them.
 
+    ``parents`` are the results of the jobs that it depends on, by job id; None for one that did not complete.
     ``fields`` are ``job_id``, ``job_type``, ``organization`` (its id), ``metadata``, ``attempt`` and
     ``timeout_seconds``.
     """
     stored = storable(dict(parameters or {}), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES))
+    results = {name: None if result is None else _result(name, result) for name, result in (parents or {}).items()}
     if unknown := fields.keys() - _DEFAULTS.keys():
         raise TypeError(f"A job context has no {', '.join(sorted(unknown))}.")
-    return RecordingContext(RecordingRunner(), parameters=stored, **{**_DEFAULTS, **fields})
+    return RecordingContext(RecordingRunner(), parameters=stored, parents=results, **{**_DEFAULTS, **fields})
+
+
+def _result(name: str, result: Any) -> Any:
+    """In the form in which a job stores it; a reference stays one."""
+    if isinstance(result, ResultReference):
+        return result
+    return storable(result, f"The result of {name}", int(jobs_settings.MAX_RESULT_BYTES))

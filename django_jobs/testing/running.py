@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
@@ -172,7 +171,7 @@ class _Runner:
 
     def report(self, percent: int, message: str | None) -> None:
         self._board.report(self._key, percent, message)
-        if not _in_event_loop():
+        if not coroutines.in_event_loop():
             self.write()
 
     def write(self) -> None:
@@ -181,7 +180,7 @@ class _Runner:
             self._lost = bool(self._board.flush()) or self._lost
 
     def is_canceled(self) -> bool:
-        if _in_event_loop():
+        if coroutines.in_event_loop():
             return self._lost
         rows = Job.objects.using(database.alias()).filter(pk=self._key[0], cancel_requested_at__isnull=False)
         return self._lost or rows.exists()
@@ -196,11 +195,3 @@ class _Runner:
         return contextlib.nullcontext()
 
     shielded = interruptible
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from django_jobs import cancel_job
+from django_jobs import cancel_job, submit_job
 from django_jobs.models import Organization
 from django_jobs.statuses import Status
 from tests.acceptance.steps import Stage, path_of, wait_for_message, wait_for_status
@@ -28,6 +28,18 @@ def test_an_async_handler_asks_the_database(processes: ProcessPool, stage: Stage
     processes.worker("--processes", "1", "--threads", threads)
     results = [wait_for_status(job, Status.COMPLETED).result for job in jobs]
     assert results == [{"count": Organization.objects.count()}] * 5
+
+
+@THREADS
+@pytest.mark.parametrize("handler", ["gather", "gather_async"])
+def test_a_handler_reads_what_its_parent_returned(
+    processes: ProcessPool, stage: Stage, handler: str, threads: str
+) -> None:
+    parent = stage.submit(make_job_type("echo"), a=1)
+    child = submit_job(make_job_type(handler), stage.organization, depends_on=parent)
+    processes.worker("--processes", "1", "--threads", threads)
+    result = wait_for_status(child, Status.COMPLETED).result
+    assert result == {"parents": {parent.name: {"echo": {"a": 1}}}, "still_owned": True}
 
 
 @THREADS

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from django_jobs.engine.claim import Claimed
 from django_jobs.engine.execution import context_for, run
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from tests.support.brokers import running_job
@@ -70,8 +71,12 @@ class Stage:
         self.interrupter = Interrupter(on_main_thread=True)
         self.progress = Progress()
 
+    def attempt(self, claimed: Claimed, how: Any = run) -> Any:
+        """How an attempt ends that was claimed."""
+        runner = SlotRunner((claimed.pk, claimed.attempt), self.progress, self.interrupter)
+        return how(claimed, context_for(claimed, runner))
+
     def run(self, handler: Callable[[Any], Any], how: Any = run) -> Any:
         _, claimed = running_job()
         claimed.handler = handler
-        runner = SlotRunner((claimed.pk, claimed.attempt), self.progress, self.interrupter)
-        return how(claimed, context_for(claimed, runner))
+        return self.attempt(claimed, how)

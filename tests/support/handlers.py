@@ -107,6 +107,16 @@ def kill_own_process(context: JobContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def gather(context: JobContext) -> dict[str, Any]:
+    """Returns what its parents returned, and whether it still owns its job."""
+    return {"parents": context.parents, "still_owned": context.still_owned()}
+
+
+async def gather_async(context: JobContext) -> dict[str, Any]:
+    """The same from a coroutine."""
+    return gather(context)
+
+
 async def echo_async(context: JobContext) -> dict[str, Any]:
     """Returns its parameters, from a coroutine."""
     return {"echo": context.parameters}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rest_framework import serializers
 
-from django_jobs import JobCanceled, JobContext, job_handler
+from django_jobs import JobCanceled, JobContext, ResultReference, job_handler
 from django_jobs.engine import declarations, outputs
 from django_jobs.engine.payloads import NotStorable
 from django_jobs.exceptions import PermanentError
@@ -120,3 +120,23 @@ def test_the_validated_data_are_those_of_the_types_serializer(declared: str) -> 
 def test_invalid_parameters_have_no_validated_data(declared: str) -> None:
     with pytest.raises(PermanentError, match="day"):
         _ = make_context({"day": "never"}, job_type=declared).validated_data
+
+
+def test_parents_are_given_as_they_would_be_read() -> None:
+    assert make_context().parents == {}
+    context = make_context(parents={"JOB-2026-00001": {"day": dt.date(2026, 1, 2)}, "JOB-2026-00002": None})
+    assert context.parents == {"JOB-2026-00001": {"day": "2026-01-02"}, "JOB-2026-00002": None}
+    with pytest.raises(NotStorable, match="The result of JOB-2026-00001"):
+        make_context(parents={"JOB-2026-00001": {1, 2}})
+
+
+def test_a_reference_to_a_large_result_may_be_given() -> None:
+    reference = ResultReference("JOB-2026-00001")
+    assert make_context(parents={"JOB-2026-00001": reference}).parents == {"JOB-2026-00001": reference}
+
+
+def test_the_job_is_owned_until_it_is_lost() -> None:
+    context = make_context()
+    assert context.still_owned()
+    context.lose()
+    assert not context.still_owned()
