@@ -12,6 +12,7 @@ from django_jobs.conf import DEFAULTS
 from django_jobs.statuses import TRANSITIONS, Status
 from tests.support.documents import DOCS, examples_of, run_examples
 from tests.support.factories import make_job_type, make_organization
+from tests.support.walk import README
 
 # Children follow their parents when something is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,3 +60,27 @@ def test_the_pages_name_only_events_that_are_logged() -> None:
     logged |= {status.lower().replace(" ", "_") for status in Status.values}
     told = {found for page in DOCS.glob("*.md") for found in event.findall(page.read_text())}
     assert sorted(told - logged) == []
+
+
+def test_every_link_of_the_pages_leads_to_a_heading_or_a_file_that_is_there() -> None:
+    pages = [README, *DOCS.glob("*.md")]
+    wrong = [
+        f"{page.name}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(((?!https?:)[^)\s]+)\)", page.read_text())
+        if not leads_somewhere(page, link)
+    ]
+    assert wrong == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    if not target.is_file():
+        return False
+    headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
+    return not anchor or anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    assert [page.name for page in DOCS.glob("*.md") if f"(docs/{page.name})" not in README.read_text()] == []
