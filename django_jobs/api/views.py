@@ -14,6 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api import submitting
 from django_jobs.api.base import JobsView
+from django_jobs.api.credentials import credential_of
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.filter_form import FilterForm
 from django_jobs.api.filters import JobFilter
@@ -179,9 +180,10 @@ class OverviewMixin(JobScope):
 
     @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
     def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
-        """A ticket that opens a websocket as you, for a minute."""
+        """A ticket that opens one websocket as you, within a minute, for as long as your session or token holds."""
         refuse_fields(request)
-        body = {"ticket": socket_tickets.make_ticket(request.user), "expires_in": socket_tickets.LIFETIME_SECONDS}
+        ticket = socket_tickets.make_ticket(request.user, credential_of(request))
+        body = {"ticket": ticket, "expires_in": socket_tickets.LIFETIME_SECONDS}
         return Response(body, headers={"Cache-Control": "no-store"})
 
 

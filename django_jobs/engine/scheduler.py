@@ -22,10 +22,12 @@ from django_jobs.engine import (
     duplicates,
     expirations,
     leases,
+    open_sockets,
     reconciliation,
     replays,
     retention,
     rollups,
+    socket_tickets,
     tenancy,
 )
 from django_jobs.models import EngineLease, Worker
@@ -41,7 +43,7 @@ LEADER_SECONDS = 10.0
 SLOWED = frozenset({"replay", "prune"})
 LONG_SECONDS = 4.0
 #: Duties that have something to do at most ticks.
-FREQUENT = frozenset({"dispatch", "replay", "roll_up"})
+FREQUENT = frozenset({"dispatch", "replay", "roll_up", "forget_sockets"})
 
 
 class Scheduler:
@@ -54,7 +56,7 @@ class Scheduler:
         self._led: tuple[float, dt.datetime] | None = None
         self._rests_until: dict[str, float] = {}
         self._pruner = retention.Pruner()
-        self._next_pruning = self._next_forgetting = self._next_rolling_up = 0.0
+        self._next_pruning = self._next_forgetting = self._next_rolling_up = self._next_forgetting_sockets = 0.0
         self._tickets = reconciliation.TicketWatch()
         self._orphans = tenancy.OrphanWatch()
         self._failing: set[str] = set()
@@ -157,6 +159,7 @@ class Scheduler:
             "prune": self._prune,
             "forget_duplicates": duplicates.forget_expired,
             "forget_workers": forget_workers,
+            "forget_sockets": self._forget_sockets,
         }
 
     def _rescue(self) -> int:
@@ -176,6 +179,14 @@ class Scheduler:
         count = rollups.forget_old() + replays.forget_old()
         if not count:
             self._next_forgetting = time.monotonic() + RETENTION_PAUSE
+        return count
+
+    def _forget_sockets(self) -> int:
+        if time.monotonic() < self._next_forgetting_sockets:
+            return 0
+        count = socket_tickets.forget_expired() + open_sockets.forget_dead()
+        if not count:
+            self._next_forgetting_sockets = time.monotonic() + RETENTION_PAUSE
         return count
 
     def _prune(self) -> int:

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             name="SocketTicket",
             fields=[
                 ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("credential", models.CharField(blank=True, max_length=80)),
+                ("credential", models.TextField(blank=True)),
                 ("session_auth_hash", models.CharField(blank=True, max_length=128)),
                 ("expires_at", models.DateTimeField()),
             ],
@@ -122,14 +122,20 @@ class Migration(migrations.Migration):
             model_name="opensocket",
             name="user",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                db_constraint=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
             ),
         ),
         migrations.AddField(
             model_name="socketticket",
             name="user",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                db_constraint=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
             ),
         ),
         migrations.AddIndex(

@@ -13,9 +13,11 @@ class SocketTicket(models.Model):
     """
 
     digest = models.CharField(primary_key=True, max_length=64)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    #: Kind and digest of the credential that asked for it, e.g. ``session:<digest>``; blank: another kind.
-    credential = models.CharField(max_length=80, blank=True)
+    # No constraint in the database: on MariaDB an insert would wait for whoever has changed the user's row.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    #: The kind of the credential that asked for it, and the credential itself, which only the ticket makes readable:
+    #: ``session:<text>``, ``token:<text>``; blank: another kind.
+    credential = models.TextField(blank=True)
     #: The user's session auth hash when a session asked, so that a changed password ends it.
     session_auth_hash = models.CharField(max_length=128, blank=True)
     expires_at = models.DateTimeField()
@@ -32,8 +34,9 @@ class SocketTicket(models.Model):
 class OpenSocket(models.Model):
     """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
 
+    #: One of as many as a user may have, so that there cannot be more of them (``engine.open_sockets``).
     id = models.UUIDField(primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     #: The server process that holds it.
     process = models.UUIDField()
     seen_at = models.DateTimeField()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db import Error
 
@@ -15,6 +16,8 @@ from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.models import get_organization_model
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.rooms import ADMIN, JOB, Room
+
+logger = logging.getLogger("django_jobs")
 
 
 class Refused(JobsError):
@@ -93,16 +96,41 @@ def still_admitted(user: Any, targets: Collection[Target]) -> set[Target]:
     }
 
 
-Standing = tuple[set[Target], set[Target]]
+#: Close code for an unknown, deactivated or signed-out user.
+REVOKED: Final = 4401
+#: "Try again later" (RFC 6455's registry): who this is cannot be told now.
+TRY_AGAIN: Final = 1013
 
 
-def standing(questions: Sequence[tuple[Identity, list[Target]]]) -> list[Standing | None]:
-    """Of each identity: what was asked and what of it holds; None where there is no user any more."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who listens now, what was asked, and what of it holds."""
+
+    user: Any
+    asked: set[Target]
+    held: set[Target]
+
+
+def standing(questions: Sequence[tuple[Identity, list[Target]]]) -> list[Standing | int]:
+    """Of each identity how it stands, or the code with which its socket is to be closed."""
     users: dict[Any, Any] = {}
-    answers: list[Standing | None] = []
+    answers: list[Standing | int] = []
     for identity, targets in questions:
         if identity.key not in users:
-            users[identity.key] = identity.user()
+            users[identity.key] = user_of(identity)
         user = users[identity.key]
-        answers.append(None if user is None else (set(targets), still_admitted(user, targets)))
+        is_code = isinstance(user, int)
+        answers.append(user if is_code else Standing(user, set(targets), still_admitted(user, targets)))
     return answers
+
+
+def user_of(identity: Identity) -> Any:
+    """The active user whom this stands for now, or the code with which the socket is to be closed."""
+    try:
+        user = identity.user()
+    except Error:
+        raise
+    except Exception as error:
+        logger.exception("event=socket_authentication_failed error=%s", type(error).__name__)
+        return TRY_AGAIN
+    return REVOKED if user is None else user

@@ -16,6 +16,9 @@ App = Callable[
 ]
 
 PROTOCOL: Final = "jobs.v1"
+#: Keywords of credentials for whatever stands before the application: browsers add them without being asked.
+OF_PROXIES: Final = frozenset({"basic", "digest", "negotiate", "ntlm"})
+_NOT_KEPT: Final = frozenset({"authorization", "cookie", "sec-websocket-protocol", "sec-websocket-key"})
 #: Where the consumer finds it in its scope.
 SCOPE_KEY: Final = "django_jobs_identity"
 
@@ -36,19 +39,27 @@ def JobsAuthMiddlewareStack(inner: App) -> App:  # noqa: N802  (named as Channel
 def identity_of(scope: Mapping[str, Any]) -> Identity | None:
     """How the client says who it is; whether that is true is not asked yet.
 
-    A token or ticket counts alone: a page that sends one does not mean its visitor's session.
+    A token or ticket counts alone: a page that sends one does not mean its visitor's session. Whether tokens count at
+    all is REST's matter (:mod:`~django_jobs.realtime.rest_tokens`).
     """
     headers = _headers(scope)
     offered = [str(item) for item in scope.get("subprotocols") or ()]
     if PROTOCOL in offered:
         for item in offered:
             way, _, secret = item.partition(".")
-            if way in {identity.TICKET, identity.TOKEN}:
+            if way == identity.TICKET:
                 return Identity(way, secret)
-    kind, _, secret = headers.get("authorization", "").partition(" ")
-    if kind.lower() == "token":
-        return Identity(identity.TOKEN, secret.strip())
+            if way == identity.TOKEN:
+                return Identity(way, secret, headers=_others(headers))
+    keyword, _, secret = headers.get("authorization", "").strip().partition(" ")
+    if keyword and keyword.lower() not in OF_PROXIES:
+        return Identity(identity.TOKEN, secret.strip(), keyword, _others(headers))
     return _session(scope, headers)
+
+
+def _others(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a host's token class may look at. It is kept as long as the socket is open: no cookies, no keys."""
+    return {name: value for name, value in headers.items() if name not in _NOT_KEPT}
 
 
 def _session(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Identity | None:

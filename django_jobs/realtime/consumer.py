@@ -12,10 +12,11 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.realtime import joins, messages
-from django_jobs.realtime.admission import Refused, admit
+from django_jobs.realtime.admission import REVOKED, TRY_AGAIN, Refused, admit, user_of
 from django_jobs.realtime.auth import PROTOCOL, SCOPE_KEY
 from django_jobs.realtime.frames import MAX_BYTES
-from django_jobs.realtime.hub import REVOKED, Hub
+from django_jobs.realtime.hub import Hub
+from django_jobs.realtime.places import TOO_MANY
 from django_jobs.realtime.rooms import MAX_NAME, Room, parse_room
 from django_jobs.realtime.sockets import Pace, Send, Socket
 
@@ -27,8 +28,6 @@ MAX_ROOMS: Final = 200
 FRAMES_A_SECOND: Final = 20
 #: For each frame too many, so that a flood of them leaves the others their turn.
 PENALTY_SECONDS: Final = 0.002
-#: "Try again later" (RFC 6455's registry): the database does not answer.
-TRY_AGAIN: Final = 1013
 #: "Message too big" (RFC 6455): the client sends what no frame of ours could be an answer to.
 TOO_BIG: Final = 1009
 
@@ -82,22 +81,21 @@ class JobsConsumer:
             socket.is_closed = True
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
+            if socket.place is not None:
+                await hub.places.give_back(socket.place)
             await hub.leave(socket, list(socket.subscriptions.values()))
 
     @staticmethod
     async def _greet(socket: Socket, hub: Hub) -> bool:
-        """Find out who this is; the door is shut on nobody in particular."""
+        """Find out who this is. Somebody unknown is told to leave, and so is a user with too many sockets."""
         try:
-            socket.user = await hub.doors.read(socket.identity.user)
+            code = await _identify(socket, hub)
         except Error as error:
-            logger.warning("event=socket_refused error=%r", error)
-            socket.close(TRY_AGAIN)
-            return False
-        if socket.user is None:
-            socket.close(REVOKED)
-            return False
-        socket.identity = socket.identity.lasting(socket.user)
-        return True
+            logger.warning("event=socket_refused error=%s", type(error).__name__)
+            code = TRY_AGAIN
+        if code:
+            socket.close(code)
+        return not code
 
     async def run(self, receive: Receive) -> None:
         """Answer frame after frame until the client or we hang up."""
@@ -181,6 +179,20 @@ class JobsConsumer:
         subscription = self.socket.subscriptions.pop(room, None)
         if subscription is not None:
             self.hub.unsubscribe(subscription)
+
+
+async def _identify(socket: Socket, hub: Hub) -> int:
+    """Put the user and a place into the socket; the code with which it is to be closed, or 0."""
+    identity = await hub.doors.read(socket.identity.redeemed)
+    if identity is None:
+        return REVOKED
+    socket.identity = identity
+    user = await hub.doors.read(user_of, identity)
+    if isinstance(user, int):
+        return user
+    socket.user = user
+    socket.place = await hub.places.take(user)
+    return 0 if socket.place is not None else TOO_MANY
 
 
 def _size(message: Mapping[str, Any]) -> int:

@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from django_jobs.engine.open_sockets import RENEW_SECONDS
 from django_jobs.realtime import messages, replay
 from django_jobs.realtime.admission import Target, standing
 from django_jobs.realtime.bells import Bells
 from django_jobs.realtime.ear import Complaints, Ear
 from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription, Told
+from django_jobs.realtime.places import TOO_MANY, SocketPlaces
 from django_jobs.realtime.readers import Reader
 from django_jobs.realtime.rooms import all_groups, group_of
 
 TICK_SECONDS: Final = 1.0
-#: Bells that ring within this time are read together; within as long as the last reading took, where that is more, so
-#: that a flood leaves half of the time to others.
+#: Bells that ring within this time, or within as long as the last reading took, are read together: half of the time of
+#: a flood is left to others.
 GATHER_SECONDS: Final = 0.05
 MAX_GATHER_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 20.0
@@ -42,6 +44,7 @@ class Hub:
         #: Joins and rights, and news, do not wait for each other.
         self.doors = Reader("jobs-doors")
         self.news = Reader("jobs-news")
+        self.places = SocketPlaces(self.doors)
         self._listeners: set[Listener] = set()
         self._lines: dict[str, Line] = {}
         self._complaints = Complaints()
@@ -51,7 +54,7 @@ class Hub:
         self._filled: Told[tuple[int, int] | None] = Told()
         self._bells = Bells()
         self._gather_seconds = GATHER_SECONDS
-        duties = {"ear": self._listen, "read": self._read, "tick": self._tick}
+        duties = {"ear": self._listen, "read": self._read, "tick": self._tick, "renew": self._renew}
         self._tasks = [asyncio.create_task(self._guarded(what, duty)) for what, duty in duties.items()]
 
     @classmethod
@@ -70,9 +73,10 @@ class Hub:
         for subscription in subscriptions:
             self.unsubscribe(subscription)
         self._listeners.discard(listener)
-        if self._listeners or self._hubs.get(asyncio.get_running_loop()) is not self:
+        loop = asyncio.get_running_loop()
+        if self._listeners or self._hubs.get(loop) is not self:
             return
-        del self._hubs[asyncio.get_running_loop()]
+        del self._hubs[loop]
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -172,7 +176,7 @@ class Hub:
         if not lines or not jobs:
             return
         found = await self.news.read(replay.of_jobs, jobs, min(line.floor for line in lines))
-        rung = {log_id for rung in changes.values() for log_id in rung}
+        rung = {log_id for ids in changes.values() for log_id in ids}
         for event in await self.news.read(messages.status_events, self._told.news({*found, *rung})):
             self._tell(event)
 
@@ -205,7 +209,8 @@ class Hub:
         for line in lines:
             line.look_at = now + LOOK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
             await self._look(line)
-        due = [item for item in self._listeners if item.recheck_at <= now][:SOCKETS_A_TICK]
+        # One without a user is just being asked who it is.
+        due = [item for item in self._listeners if item.recheck_at <= now and item.user is not None][:SOCKETS_A_TICK]
         for listener in due:
             listener.recheck_at = now + RECHECK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
         await self._recheck(due)
@@ -231,16 +236,19 @@ class Hub:
 
     async def _recheck(self, listeners: Sequence[Listener]) -> None:
         questions = [(listener.identity, listener.targets()) for listener in listeners]
-        if not questions:
-            return
-        for listener, answer in zip(listeners, await self.doors.read(standing, questions), strict=True):
-            if answer is None:
-                listener.close(REVOKED)
+        answers = await self.doors.read(standing, questions) if questions else []
+        for listener, answer in zip(listeners, answers, strict=True):
+            if isinstance(answer, int):
+                listener.close(answer)
                 continue
+            listener.user = answer.user  # with the rights that it has now
             for target in listener.targets():
-                if target in answer[0] and target not in answer[1]:
+                if target in answer.asked and target not in answer.held:
                     listener.revoke(target)
 
-
-#: The close code of who is nobody, or nobody any more.
-REVOKED: Final = 4401
+    async def _renew(self) -> None:
+        await asyncio.sleep(RENEW_SECONDS)
+        lost = await self.places.renew()
+        for listener in [item for item in self._listeners if item.place in lost]:
+            listener.close(TOO_MANY)
+        self._complaints.withdraw("renew")

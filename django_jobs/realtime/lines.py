@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from django_jobs.engine.open_sockets import Place
 from django_jobs.realtime.admission import Target
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.messages import Event
@@ -24,6 +25,9 @@ class Listener(Protocol):
     """A socket, as the hub knows it."""
 
     identity: Identity
+    #: As of the last check; None before the first one.
+    user: Any
+    place: Place | None
     recheck_at: float
 
     def put(self, text: str) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from django_jobs.engine.open_sockets import Place
 from django_jobs.realtime import messages
 from django_jobs.realtime.admission import Target
 from django_jobs.realtime.identity import Identity
@@ -28,6 +29,7 @@ class Socket:
     def __init__(self, send: Send, identity: Identity, user: Any) -> None:
         self.identity = identity
         self.user = user
+        self.place: Place | None = None
         self.recheck_at = 0.0
         self.subscriptions: dict[str, Subscription] = {}
         self.on_revoked: Callable[[Subscription], None] | None = None

@@ -196,7 +196,7 @@ def test_bad_frames_and_a_thousand_joins_leave_the_server_standing(
 ) -> None:
     with server.by_token(member) as rude, server.by_token(member) as client:
         client.join(room)
-        for frame in ("nonsense", "[]", "{}", "x" * 100_000):
+        for frame in ("nonsense", "[]", "{}", "x" * 50_000):
             rude.say(frame)
             assert rude.hear()["code"] == "bad_request"
         for _ in range(1_000):

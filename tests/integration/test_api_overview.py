@@ -1,15 +1,12 @@
-"""Metrics and socket tickets."""
+"""Metrics."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
-from django.core import signing
 from rest_framework.test import APIClient
 
-from django_jobs.engine.socket_tickets import make_ticket, read_ticket
 from django_jobs.models import Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
@@ -75,40 +72,3 @@ def test_metrics_take_as_many_statements_for_many_jobs(client: APIClient, organi
     for _ in range(5):
         job_in("Completed", job_type=kind, organization=organization)
     assert statements_of(lambda: client.get(METRICS)) == few <= 14
-
-
-def test_a_socket_ticket_names_its_user_for_a_minute(client: APIClient) -> None:
-    answer = client.post("/api/jobs/socket-ticket/")
-    assert (answer.json().keys(), answer.json()["expires_in"]) == ({"ticket", "expires_in"}, 60)
-    assert str(read_ticket(answer.json()["ticket"])) == "alice"
-    assert answer["Cache-Control"] == "no-store"
-
-
-def test_a_ticket_fits_into_a_subprotocol() -> None:
-    assert set(make_ticket(make_user())) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-
-
-def test_a_ticket_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticket, now = make_ticket(make_user()), time.time()
-    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 61)
-    assert read_ticket(ticket) is None
-
-
-def test_a_ticket_of_a_deactivated_user_is_none() -> None:
-    user = make_user()
-    ticket = make_ticket(user)
-    type(user).objects.update(is_active=False)
-    assert read_ticket(ticket) is None
-
-
-def test_a_ticket_of_a_deleted_user_is_none() -> None:
-    user = make_user()
-    ticket = make_ticket(user)
-    user.delete()
-    assert read_ticket(ticket) is None
-
-
-@pytest.mark.parametrize("text", ["", "nonsense", "a:b:c", "\x00", "\udfff", signing.dumps("1"), signing.dumps([1])])
-def test_any_other_text_is_no_ticket(text: str) -> None:
-    make_user()
-    assert read_ticket(text) is None

@@ -6,19 +6,21 @@ import logging
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 from rest_framework.authtoken.models import Token
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.settings import api_settings
 
-from django_jobs.engine.socket_tickets import make_ticket
 from django_jobs.realtime import hub
 from tests.support.factories import make_user
-from tests.support.live import LiveClient, by_session, by_token, do, with_clients
+from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 REVOKED = 4401
+TRY_AGAIN = 1013
 
 
 @pytest.fixture
@@ -30,22 +32,6 @@ def user() -> User:
 def quick_rechecks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
     monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
-
-
-def is_let_in(client: LiveClient) -> bool:
-    @with_clients(client)
-    async def answer(client: LiveClient) -> bool:
-        return await client.has_nothing()
-
-    return answer
-
-
-@async_to_sync
-async def close_code(client: LiveClient) -> int:
-    await client.open()
-    code = await client.close_code()
-    await client.leave()
-    return code
 
 
 def test_a_browser_comes_in_by_its_session(user: User) -> None:
@@ -109,15 +95,6 @@ def test_a_token_may_come_as_a_subprotocol(user: User) -> None:
     assert (is_let_in(client), client.protocol) == (True, "jobs.v1")
 
 
-def test_a_ticket_comes_as_a_subprotocol(user: User) -> None:
-    client = LiveClient({}, ["jobs.v1", f"ticket.{make_ticket(user)}"])
-    assert (is_let_in(client), client.protocol) == (True, "jobs.v1")
-
-
-def test_a_ticket_fits_into_a_subprotocol(user: User) -> None:
-    assert set('()<>@,;:\\"/[]?={} \t').isdisjoint(make_ticket(user))
-
-
 @pytest.mark.parametrize(
     ("headers", "subprotocols"),
     [
@@ -151,6 +128,83 @@ def test_an_inactive_user_is_nobody(user: User) -> None:
     client = by_token(user)
     User.objects.update(is_active=False)
     assert close_code(client) == REVOKED
+
+
+class BearerAuthentication(TokenAuthentication):
+    """A host's own class."""
+
+    keyword = "Bearer"
+
+
+class PickyAuthentication(TokenAuthentication):
+    """Takes tokens of its own making, and only from clients that say which app they are."""
+
+    def authenticate(self, request: Any) -> Any:
+        return super().authenticate(request) if request.headers.get("X-App") == "shop" else None
+
+    def authenticate_credentials(self, key: str) -> Any:
+        name, _, secret = key.partition("-")
+        if secret != "secret":
+            raise AuthenticationFailed
+        return User.objects.get(username=name), key
+
+
+def rest_takes(monkeypatch: pytest.MonkeyPatch, *classes: Any) -> None:
+    monkeypatch.setattr(api_settings, "DEFAULT_AUTHENTICATION_CLASSES", classes)
+
+
+@pytest.mark.parametrize("way", ["header", "subprotocol"])
+def test_where_rest_takes_no_tokens_the_socket_takes_none(
+    user: User, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest_takes(monkeypatch, SessionAuthentication)
+    client = by_session(user)
+    key = Token.objects.create(user=user).key
+    if way == "header":
+        client.scope["headers"].append((b"authorization", f"Token {key}".encode()))
+    else:
+        client.scope["subprotocols"] = ["jobs.v1", f"token.{key}"]
+    assert close_code(client) == REVOKED
+
+
+def test_the_keyword_is_the_one_of_rest(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest_takes(monkeypatch, BearerAuthentication)
+    key = Token.objects.create(user=user).key
+    assert is_let_in(LiveClient({"authorization": f"bearer {key}"}))
+    assert is_let_in(LiveClient({}, ["jobs.v1", f"token.{key}"]))
+    assert close_code(LiveClient({"authorization": f"Token {key}"})) == REVOKED
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_in"),
+    [
+        ({"authorization": "Token alice-secret", "x-app": "shop"}, True),
+        ({"authorization": "Token alice-secret"}, False),
+        ({"authorization": "Token alice-guess", "x-app": "shop"}, False),
+    ],
+)
+def test_a_hosts_own_class_decides_on_its_tokens(
+    headers: dict[str, str], is_in: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_user("alice")
+    rest_takes(monkeypatch, PickyAuthentication)
+    client = LiveClient(headers)
+    assert is_let_in(client) if is_in else close_code(client) == REVOKED
+
+
+def test_a_class_that_fails_lets_nobody_in_and_is_logged(
+    user: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(BearerAuthentication, "authenticate_credentials", lambda *args: 1 / 0)
+    rest_takes(monkeypatch, BearerAuthentication)
+    assert close_code(LiveClient({"authorization": "Bearer abc"})) == TRY_AGAIN
+    assert "event=socket_authentication_failed error=ZeroDivisionError" in caplog.text
+
+
+def test_what_a_proxy_asked_for_does_not_speak_against_a_session(user: User) -> None:
+    client = by_session(user)
+    client.scope["headers"].append((b"authorization", b"Basic YTpi"))
+    assert is_let_in(client)
 
 
 def test_a_session_from_before_a_new_password_is_over(user: User) -> None:

@@ -124,6 +124,30 @@ def by_token(user: User) -> LiveClient:
     return LiveClient({"authorization": f"Token {token.key}"})
 
 
+def by_ticket(ticket: str) -> LiveClient:
+    """The connection of a client that can set no header."""
+    return LiveClient({}, ["jobs.v1", f"ticket.{ticket}"])
+
+
+def is_let_in(client: LiveClient) -> bool:
+    """Whether the server answers the client, which leaves again."""
+
+    @with_clients(client)
+    async def answer(client: LiveClient) -> bool:
+        return await client.has_nothing()
+
+    return answer
+
+
+@async_to_sync
+async def close_code(client: LiveClient) -> int:
+    """The code with which the server hangs up on a client that says nothing."""
+    await client.open()
+    code = await client.close_code()
+    await client.leave()
+    return code
+
+
 def with_clients(*clients: LiveClient) -> Callable[[Callable[..., Awaitable[T]]], T]:
     """Run the decorated scenario with these clients connected; it is called at once."""
 

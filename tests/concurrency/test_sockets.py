@@ -1,0 +1,40 @@
+"""Tickets that many use, and places that many want, at the same moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine.open_sockets import SOCKETS_A_USER, Places
+from django_jobs.engine.socket_tickets import make_ticket, use_ticket
+from django_jobs.models import OpenSocket, SocketTicket
+from tests.concurrency.crowd import run_crowd
+from tests.support.factories import make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CROWD = 8
+
+
+def test_of_all_who_use_a_ticket_at_the_same_moment_one_is_let_in() -> None:
+    user = make_user()
+    tickets = [make_ticket(user) for _ in range(10)]
+    answers: list[bool] = []
+
+    def use_all() -> None:
+        answers.extend(use_ticket(ticket) is not None for ticket in tickets)
+
+    run_crowd([use_all] * CROWD)
+    assert answers.count(True) == len(tickets)
+    assert not SocketTicket.objects.exists()
+
+
+def test_however_many_processes_open_sockets_at_once_a_user_has_no_more_than_allowed() -> None:
+    user = make_user()
+    taken: list[bool] = []
+
+    def open_some() -> None:
+        places = Places()
+        taken.extend(places.take(user.pk) is not None for _ in range(5))
+
+    run_crowd([open_some] * CROWD)
+    assert taken.count(True) == SOCKETS_A_USER == OpenSocket.objects.count()

@@ -1,0 +1,240 @@
+"""A user has at most so many sockets, counted over all processes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+
+from django_jobs.engine import database, open_sockets
+from django_jobs.engine.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Places
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import OpenSocket
+from django_jobs.realtime import hub
+from tests.support.factories import make_user
+from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TOO_MANY = 4429
+REVOKED = 4401
+
+
+@pytest.fixture
+def user() -> User:
+    return make_user("alice")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 2)
+
+
+def age(by: dt.timedelta, **rows: Any) -> None:
+    """As if nobody had renewed these rows for so long."""
+    OpenSocket.objects.filter(**rows).update(seen_at=database.now() - by)
+
+
+def test_the_twenty_first_socket_of_a_user_is_closed(user: User) -> None:
+    late = by_token(user)
+
+    @with_clients(*(by_token(user) for _ in range(20)))
+    async def code(*clients: LiveClient) -> int:
+        for client in clients:
+            assert await client.has_nothing()
+        await late.open()
+        found = await late.close_code()
+        await late.leave()
+        assert await clients[0].has_nothing()
+        return found
+
+    assert code == TOO_MANY
+
+
+def test_of_many_who_connect_at_the_same_moment_twenty_stay(user: User) -> None:
+    @with_clients(*(by_token(user) for _ in range(30)))
+    async def codes(*clients: LiveClient) -> list[int]:
+        async def end_of(client: LiveClient) -> int:
+            await client.say({"action": "ping"})
+            frame = await client._socket.receive_output(10)
+            return 0 if frame["type"] == "websocket.send" else int(frame["code"])
+
+        return await asyncio.gather(*(end_of(client) for client in clients))
+
+    assert sorted(codes) == [0] * 20 + [TOO_MANY] * 10
+
+
+@pytest.mark.usefixtures("few")
+def test_all_ways_to_open_one_count(user: User) -> None:
+    late = by_token(user)
+
+    @with_clients(by_token(user), by_session(user))
+    async def code(*clients: LiveClient) -> int:
+        for client in clients:
+            assert await client.has_nothing()
+        await late.open()
+        found = await late.close_code()
+        await late.leave()
+        return found
+
+    assert code == TOO_MANY
+
+
+def test_a_socket_that_is_closed_makes_room(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+    assert [is_let_in(by_token(user)) for _ in range(3)] == [True, True, True]
+    assert not OpenSocket.objects.exists()
+
+
+def test_another_users_sockets_do_not_count(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+    Places().take(make_user().pk)
+    assert is_let_in(by_token(user))
+
+
+def test_nobody_in_particular_holds_nothing(user: User) -> None:
+    assert close_code(LiveClient({})) == REVOKED
+    assert close_code(LiveClient({"authorization": "Token nonsense"})) == REVOKED
+    assert not OpenSocket.objects.exists()
+
+
+@pytest.mark.usefixtures("few")
+def test_sockets_of_other_processes_count(user: User) -> None:
+    for _ in range(2):
+        assert Places().take(user.pk) is not None
+    assert Places().take(user.pk) is None
+    assert close_code(by_token(user)) == TOO_MANY
+
+
+@pytest.mark.usefixtures("few")
+def test_those_of_a_dead_process_stop_counting(user: User) -> None:
+    dead = Places()
+    dead.take(user.pk)
+    dead.take(user.pk)
+    age(FREE_AFTER - dt.timedelta(seconds=5), process=dead.process)
+    assert close_code(by_token(user)) == TOO_MANY
+    age(FREE_AFTER + dt.timedelta(seconds=5), process=dead.process)
+    assert is_let_in(by_token(user))
+
+
+def test_a_process_renews_all_of_its_sockets_at_once(user: User) -> None:
+    places = Places()
+    for person in (user, user, make_user()):
+        places.take(person.pk)
+    age(FREE_AFTER)
+    assert statements_of(places.renew) == 1 + database.connection().features.has_select_for_update
+    assert OpenSocket.objects.filter(seen_at__gt=database.now() - dt.timedelta(seconds=10)).count() == 3
+
+
+def test_many_sockets_that_close_together_cost_as_much_as_one(user: User) -> None:
+    places = Places()
+    costs = []
+    for count in (1, 5):
+        for place in [places.take(user.pk) for _ in range(count)]:
+            assert place is not None
+            places.give_back(place)
+        costs.append(statements_of(places.release))
+    assert costs[0] == costs[1]
+    assert not OpenSocket.objects.exists()
+
+
+def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
+    places = Places()
+    first = statements_of(lambda: places.take(user.pk))
+    for _ in range(15):
+        places.take(user.pk)
+    assert statements_of(lambda: places.take(user.pk)) == first <= 5
+
+
+def test_a_process_that_was_frozen_gets_other_places_for_its_sockets(user: User) -> None:
+    frozen, other = Places(), Places()
+    place = frozen.take(user.pk)
+    assert place is not None
+    age(FREE_AFTER + dt.timedelta(seconds=1))
+    taken = {other._take(user.pk) for _ in range(3)}
+    OpenSocket.objects.filter(pk=place.id).update(process=other.process)
+    before = place.id
+
+    assert frozen.renew() == []
+    assert place.id not in {before, *taken}
+    frozen.give_back(place)
+    assert frozen.release() == 1
+
+
+def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+    frozen = Places()
+    place = frozen.take(user.pk)
+    age(FREE_AFTER + dt.timedelta(seconds=1))
+    assert Places().take(user.pk) is not None
+
+    assert frozen.renew() == [place]
+    assert frozen.renew() == []
+
+
+def test_a_row_that_no_socket_has_is_given_up(user: User) -> None:
+    places = Places()
+    places._take(user.pk)  # as if its answer had got lost
+    assert places.renew() == []
+    assert not OpenSocket.objects.exists()
+
+
+def test_a_socket_whose_place_is_lost_is_closed(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+    monkeypatch.setattr(hub, "RENEW_SECONDS", 0.05)
+
+    @with_clients(by_token(user))
+    async def code(client: LiveClient) -> int:
+        await client.has_nothing()
+        await do(OpenSocket.objects.update, process=Places().process)
+        return await client.close_code()
+
+    assert code == TOO_MANY
+
+
+def test_a_renewal_that_fails_is_tried_again(
+    user: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hub, "RENEW_SECONDS", 0.02)
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.02)
+    renewed = threading.Event()
+    answers: list[Any] = [OperationalError("no database"), OperationalError("no database")]
+
+    def renew(self: Places) -> list[Any]:
+        if answers:
+            raise answers.pop()
+        renewed.set()
+        return []
+
+    monkeypatch.setattr(Places, "renew", renew)
+
+    @with_clients(by_token(user))
+    async def scenario(client: LiveClient) -> None:
+        assert await asyncio.to_thread(renewed.wait, 10)
+        assert await client.has_nothing()
+
+    assert "part=renew" in caplog.text
+
+
+@pytest.mark.usefixtures("broker")
+def test_the_scheduler_forgets_the_sockets_of_dead_processes(user: User) -> None:
+    dead, alive = Places(), Places()
+    dead.take(user.pk)
+    alive.take(user.pk)
+    age(FORGOTTEN_AFTER + dt.timedelta(seconds=1), process=dead.process)
+    assert Scheduler("one").tick()["forget_sockets"] == 1
+    assert OpenSocket.objects.get().process == alive.process
+
+
+def test_deleting_a_user_is_not_held_up_by_open_sockets(user: User) -> None:
+    Places().take(user.pk)
+    user.delete()
+    assert not OpenSocket.objects.exists()
