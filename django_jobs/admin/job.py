@@ -59,7 +59,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
         return JobList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        return search(queryset, search_term), False
+        return search(queryset, search_term, request.user), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """By its key, or by the id that people know."""

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.listing import RECENT, newest_pk
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.newest import RECENT, among_newest
 from django_jobs.models import get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import Status
@@ -49,9 +50,8 @@ class JobList(DeclaredList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
         if self._needs_bound():
-            oldest = newest_pk() - RECENT
-            self.looks_back = RECENT if oldest > 0 else None
-            rows = rows.filter(pk__gt=oldest)
+            rows, is_bounded = among_newest(rows, visible_organizations(None, request.user), RECENT)
+            self.looks_back = RECENT if is_bounded else None
         return rows.only(*SHOWN)
 
     def _needs_bound(self) -> bool:
@@ -61,7 +61,7 @@ class JobList(DeclaredList):
         return any(item.needs_bound() for item in filters)
 
 
-def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
     """By a job id; else by an organization's id or an owner's name, exactly; else by the text of an error."""
     term = clean_term(text.strip())
     if not term:
@@ -72,7 +72,8 @@ def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     for lookup in ({"organization_id__in": organization_pks_of(term)}, {"owner_name": term}):
         if all(lookup.values()) and (found := rows.filter(**lookup)).exists():
             return found
-    return rows.filter(status__in=FAILED, error_message__icontains=term, pk__gt=newest_pk() - RECENT)
+    found = rows.filter(status__in=FAILED, error_message__icontains=term)
+    return among_newest(found, visible_organizations(None, user), RECENT).rows
 
 
 def organization_pks_of(text: str) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
@@ -18,7 +18,9 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.scope import organizations_named, unknown_organization
-from django_jobs.engine.listing import RECENT, created_between, newest_pk
+from django_jobs.engine.listing import created_between
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.newest import RECENT, among_newest
 from django_jobs.engine.payloads import clean_text
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet, parse_job_id
@@ -166,7 +168,7 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         method="having",
         max_length=200,
         validators=[check_encodable],
-        help_text=f"A job id, or a part of the error of a job that failed, among the newest {RECENT:,} jobs.",
+        help_text=f"A job id, or a part of the error of a job that failed, among the newest {RECENT:,} of your jobs.",
     )
     # The order of the ids is that of the submissions, and has an index.
     ordering = django_filters.ChoiceFilter(
@@ -187,11 +189,14 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
     def created(self, rows: JobQuerySet, name: str, value: dt.datetime) -> JobQuerySet:
         return created_between(rows, **{name.removeprefix("created_"): value})
 
-    def having(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
+    def having(self, rows: JobQuerySet, name: str, value: str) -> QuerySet[Any]:
         parsed = parse_job_id(value.strip())
         if parsed is not None:
             return rows.filter(_with_ids([parsed]))
-        return rows.filter(status__in=WITH_ERRORS, error_message__icontains=value, pk__gt=newest_pk() - RECENT)
+        asked = list(self._organizations.values())
+        organizations = asked or visible_organizations(None, getattr(self.request, "user", None))
+        found = rows.filter(status__in=WITH_ERRORS, error_message__icontains=value)
+        return among_newest(found, organizations, RECENT).rows
 
     def in_order(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
         return rows.order_by("pk" if value == "created_at" else "-pk")

@@ -21,13 +21,6 @@ MAX_RESULTS: Final = 20
 MAX_OFFSET: Final = 10_000
 #: Counting ends here.
 MAX_COUNT: Final = 10_000
-#: What no index serves is looked for among so many of the newest jobs, so that a look costs the same at any size.
-RECENT: Final = 100_000
-
-
-def newest_pk() -> int:
-    """The key of the newest job of all; 0 without any."""
-    return Job.objects.using(database.alias()).order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def capped_count(queryset: QuerySet[Any]) -> tuple[int, bool]:

@@ -15,7 +15,7 @@ from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import listed, text, url
 from tests.support.brokers import job_in, pending_job, raised, running_job, start
-from tests.support.factories import make_job_type, make_user
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -216,3 +216,17 @@ def test_a_failed_attempt_waits_no_longer_in_the_list(root: Client) -> None:
     job = end(raised(start(pending_job())))
     facts = root.get(url("job", "live"), {"ids": str(job.pk)}).json()["jobs"][str(job.pk)]
     assert (facts["status"], facts["final"]) == ("Failed", False)
+
+
+def test_the_jobs_of_others_take_no_place_in_a_search(
+    member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = make_job_type()
+    failed = job_in("Dead Letter", job_type=kind, organization=mine)
+    theirs = make_organization()
+    for _ in range(3):
+        pending_job(kind, theirs)
+    monkeypatch.setattr(job_list, "RECENT", 2)
+    assert listed(member, q="failed") == [failed]
+    assert listed(member, type=kind.pk) == [failed]
+    assert "are looked at" not in text(member, url("job", "changelist"), type=kind.pk)

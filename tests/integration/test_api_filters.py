@@ -13,7 +13,7 @@ from django_jobs.api.filters import JobFilter
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, start
-from tests.support.factories import make_organization, make_user
+from tests.support.factories import make_organization, make_system_admin, make_user
 
 LIST = "/api/jobs/"
 METHOD = "/api/method/dartwing.dartwing_core.api.jobs.list_jobs"
@@ -186,9 +186,37 @@ def test_the_text_of_errors_is_looked_for_among_the_newest_jobs(
 ) -> None:
     old, new = (end(raised(start(pending_job(kind, organization)), "Permanent", text="no printer")) for _ in range(2))
     assert ids(client.get(LIST, {"search": "printer"})) == [new.name, old.name]
-    monkeypatch.setattr(filters, "RECENT", new.pk - old.pk)
+    monkeypatch.setattr(filters, "RECENT", 1)
     assert ids(client.get(LIST, {"search": "printer"})) == [new.name]
     assert ids(client.get(LIST, {"search": old.name})) == [old.name]
+
+
+def test_the_jobs_of_others_take_no_place_in_a_search(
+    client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "RECENT", 2)
+    mine = end(raised(start(pending_job(kind, organization)), "Permanent", text="no printer"))
+    tenant = make_organization()
+    for _ in range(3):
+        pending_job(kind, tenant)
+    assert ids(client.get(LIST, {"search": "printer"})) == [mine.name]
+    root = client_of(make_system_admin())
+    assert ids(root.get(LIST, {"search": "printer"})) == []
+    assert ids(root.get(LIST, {"search": "printer", "organization": organization.name})) == [mine.name]
+
+
+def test_a_search_in_several_organizations_looks_at_the_newest_of_each(
+    kind: JobType, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "RECENT", 6)
+    tenants = [make_organization() for _ in range(3)]
+    first, second, third = (
+        [end(raised(start(pending_job(kind, tenant)), "Permanent", text="no printer")) for _ in range(3)]
+        for tenant in tenants
+    )
+    pending_job(kind, tenants[0])
+    found = ids(client_of(make_user(member_of=tenants)).get(LIST, {"search": "printer"}))
+    assert found == [job.name for job in (*third[:0:-1], *second[:0:-1], first[2])]
 
 
 def test_a_search_for_an_id_finds_the_job(client: APIClient, kind: JobType, organization: Organization) -> None:
