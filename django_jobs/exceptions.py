@@ -89,6 +89,14 @@ class PermanentError(JobsError):
     """Raised by a handler: it will never work, so do not retry."""
 
 
+class OrganizationGone(PermanentError, ObjectDoesNotExist):
+    """The tenant of the running job was deleted; ``organization_pk`` is the key that it had."""
+
+    def __init__(self, organization: str, organization_pk: object) -> None:
+        super().__init__(f"The organization {organization!r} (key {organization_pk}) was deleted while this job ran.")
+        self.organization_pk = organization_pk
+
+
 class RetryLater(JobsError):
     """Raised by a handler: run me again after ``seconds`` (at most a year), without spending a retry."""
 

@@ -13,10 +13,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.replay import replays_seen_by
 from django_jobs.admin.texts import ALL, block, line, moment
-from django_jobs.engine import replays
+from django_jobs.engine import organization_ids, replays
 from django_jobs.engine.dead_letters import BOUND, Group, last_traceback, read_groups
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import DeadLetter, Job, Replay
@@ -104,7 +105,10 @@ class DeadLetterAdmin(SeesJobs):
         # Who may not read tracebacks causes none to be read.
         traceback = last_traceback(group.newest) if is_system_admin(request) else ""
         rows = replays.group_of(group.job_type, group.error_fingerprint, request.user)
-        newest = rows.order_by("-pk").only("created_at", "completed_at", "organization_name")[:MAX_LISTED]
+        newest = list(
+            rows.order_by("-pk").only("created_at", "completed_at", "organization", "organization_name")[:MAX_LISTED]
+        )
+        organization_ids.mark(newest)
         title = f"Dead letters of {group.job_type}"
         return self.page(
             request,
@@ -153,4 +157,4 @@ def _text(value: str, limit: int) -> str:
 
 def _named(job: Job) -> tuple[str, str, Any, Any]:
     address = reverse("admin:django_jobs_job_change", args=(job.pk,))
-    return job.name, address, line(job.organization_name, 40), moment(job.completed_at)
+    return job.name, address, tenant(job), moment(job.completed_at)

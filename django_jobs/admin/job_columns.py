@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.texts import NOTHING, ago, badge, line, moment, slug
+from django_jobs.engine.organization_ids import is_gone, shown_id
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Priority, Status
 
@@ -37,12 +38,12 @@ class JobColumns(BaseAdmin):
 
     @admin.display(description="organization")
     def tenant(self, job: Job) -> SafeString | str:
-        return line(job.organization_name, 40)
+        return tenant(job)
 
     @admin.display(description="organization")
     def tenant_and_owner(self, job: Job) -> SafeString:
         owner = format_html("<br><small>{}</small>", line(job.owner_name, 40)) if job.owner_name else ""
-        return format_html("{}{}", line(job.organization_name, 40), owner)
+        return format_html("{}{}", tenant(job), owner)
 
     @admin.display(description="owner")
     def owned_by(self, job: Job) -> SafeString | str:
@@ -80,6 +81,12 @@ class JobColumns(BaseAdmin):
     @admin.display(description="priority")
     def urgency(self, job: Job) -> str:
         return str(Priority(job.priority).label)
+
+
+def tenant(job: Job) -> SafeString | str:
+    """The id that the job's organization has now. A deleted one is said to be so: another may have its id by now."""
+    name = line(shown_id(job), 40)
+    return format_html("{} <small>deleted</small>", name) if is_gone(job) else name
 
 
 def progress_bar(job: Job) -> SafeString:

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from django_jobs.admin.streams import download
+from django_jobs.engine import organization_ids
 from django_jobs.engine.masking import Names, hidden_from, masked
 from django_jobs.models import Job
 from django_jobs.statuses import Priority
@@ -70,6 +71,7 @@ def _parts(queryset: QuerySet[Any], hidden: Names) -> Iterator[str]:
         page = list((rows if last is None else rows.filter(pk__lt=last))[: min(BATCH, left)])
         if not page:
             return
+        organization_ids.mark(page)
         yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in page)
         left, last = left - len(page), page[-1].pk
 
@@ -82,7 +84,7 @@ def _values(job: Job, hidden: Names) -> Iterator[Any]:
             case "type":
                 yield job.job_type_id
             case "organization":
-                yield job.organization_name
+                yield organization_ids.shown_id(job)
             case "owner":
                 yield job.owner_name
             case "priority":

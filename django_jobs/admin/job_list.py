@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import organization_ids
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.newest import RECENT, among_newest
 from django_jobs.models import get_organization_model
@@ -53,6 +54,11 @@ class JobList(DeclaredList):
             rows, is_bounded = among_newest(rows, visible_organizations(None, request.user), RECENT)
             self.looks_back = RECENT if is_bounded else None
         return rows.only(*SHOWN)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        organization_ids.mark(self.result_list)
 
     def _needs_bound(self) -> bool:
         filters = [item for item in self.filter_specs if isinstance(item, BoundedFilter)]

@@ -14,6 +14,7 @@ from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
 from django_jobs.admin.submission_form import submit
 from django_jobs.engine.masking import MASK, Names, hidden_from
+from django_jobs.engine.organization_ids import shown_id
 from django_jobs.engine.submission_rights import may_submit
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
@@ -83,7 +84,7 @@ class RunAgain(OwnPages):
             self.remember(request, [job], f"Run again as {made.name}.")
             self.message_user(request, f"{made.name} was submitted, a copy of {job.name}.")
             return self.go_to(made.pk)
-        facts = [("Type", job.job_type_id), ("Organization", job.organization_name)]
+        facts = [("Type", job.job_type_id), ("Organization", shown_id(job))]
         title = f"Run {job.name} again"
         return self.form_page(request, form, title, facts, back_url=self.url_of("change", job.pk))
 

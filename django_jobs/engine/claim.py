@@ -44,7 +44,8 @@ class Claimed:
     job_type: str
     handler: handlers.Handler
     organization_pk: Any
-    organization_name: str
+    #: The id that the tenant had when this was claimed.
+    organization: str
     parameters: Any
     metadata: Any
     attempt: int
@@ -153,7 +154,7 @@ def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
         job_type=job.job_type_id,
         handler=handler,
         organization_pk=job.organization_id,
-        organization_name=job.organization_name,
+        organization=job.organization or "",
         parameters=job.input_parameters,
         metadata=job.metadata,
         attempt=job.attempt + 1,
@@ -201,7 +202,8 @@ def _not_loadable_since(job: Row) -> float:
 
 def _question(job: Row) -> tuple[Any, ...]:
     """What the answer depends on."""
-    return (job.job_type_id, job.organization_id, job.owner_id, job.owner_name, job.submitted_by_id is not None)
+    asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
+    return (*asked, job.submitted_by_id is not None)
 
 
 _verdicts: dict[tuple[Any, ...], tuple[float, _Refusal | None]] = {}
@@ -212,6 +214,8 @@ def _permission_problem(job: Row) -> _Refusal | None:
     key = (
         database.alias(),
         job.organization_id,
+        # An answer of a moment ago is none about a tenant that was renamed or deleted since.
+        job.organization,
         job.owner_id,
         job.owner_name,
         job.job_type_id,

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django_jobs.engine import database, statements
+from django_jobs.engine.organization_ids import Column, id_column
 from django_jobs.models import Job, JobType
 
 
 class Row(NamedTuple):
-    """A job with what its type says; ``handler_method`` is None when the type is gone."""
+    """A job with what its type says; ``handler_method`` is None when the type is gone.
+
+    ``organization`` is the id that its tenant has now; None when the tenant is gone.
+    """
 
     pk: int
     status: str
@@ -37,12 +41,13 @@ class Row(NamedTuple):
     submit_by: str | None
     #: Until the job expires, None where it does not; negative once it has.
     seconds_left: float | None
-    #: The same as a moment of the monotonic clock, a little early.
+    organization: str | None
+    #: ``seconds_left`` as a moment of the monotonic clock, a little early.
     starts_before: float | None = None
 
 
 _JOB_FIELDS = Row._fields[1:12]
-_TYPE_FIELDS = Row._fields[12:-2]
+_TYPE_FIELDS = Row._fields[12:-3]
 _SECONDS_LEFT = {
     "postgresql": "extract(epoch FROM j.expires_at - statement_timestamp())::double precision",
     "mysql": "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), j.expires_at) / 1e6",
@@ -51,12 +56,13 @@ _SECONDS_LEFT = {
 
 
 @functools.cache
-def _sql() -> str:
+def _sql(tenant: Column) -> str:
     columns = ["j.id", *(f"j.{name}" for name in _JOB_FIELDS), *(f"t.{name}" for name in _TYPE_FIELDS)]
     columns.append(_SECONDS_LEFT[database.connection().vendor])
     return (
-        f"SELECT {', '.join(columns)} FROM {Job._meta.db_table} j "
-        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id "
+        f"SELECT {', '.join(columns)}, o.{tenant.column} FROM {Job._meta.db_table} j "
+        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id "
+        f"LEFT JOIN {tenant.table} o ON o.{tenant.key} = j.organization_id WHERE j.id "
     )
 
 
@@ -66,15 +72,18 @@ def read_rows(pks: Sequence[int]) -> list[Row]:
         return []
     asked = time.monotonic()
     to_organization_pk = Job._meta.get_field("organization").target_field.to_python
+    tenant = id_column()
+    sql = _sql(tenant)
     if database.is_postgresql():
-        found = statements.fetch(f"{_sql()} = ANY(%s)", [list(pks)], rows=len(pks), newest=max(pks))
+        found = statements.fetch(f"{sql} = ANY(%s)", [list(pks)], rows=len(pks), newest=max(pks))
     else:
-        found = statements.fetch(f"{_sql()} IN ({', '.join(['%s'] * len(pks))})", list(pks))
+        found = statements.fetch(f"{sql} IN ({', '.join(['%s'] * len(pks))})", list(pks))
     return [
         row._replace(
             organization_id=to_organization_pk(row.organization_id),
             input_parameters=json.loads(row.input_parameters),
             metadata=json.loads(row.metadata),
+            organization=tenant.read(row.organization),
             starts_before=None if row.seconds_left is None else asked + row.seconds_left,
         )
         for row in (Row(*columns) for columns in found)

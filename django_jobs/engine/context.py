@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 from django_jobs.engine import coroutines, outputs, parameters
 from django_jobs.engine.payloads import clean_text
-from django_jobs.exceptions import JobCanceled
+from django_jobs.exceptions import JobCanceled, OrganizationGone
 
 MAX_MESSAGE = 255
 
@@ -40,8 +40,10 @@ class JobContext:
     """One attempt of a job, for its handler.
 
     ``parameters`` is what was submitted, as stored JSON; ``metadata`` likewise; ``job_id`` such as
-    ``JOB-2026-00001``; ``organization`` the tenant's id; ``attempt`` counts from 1, and with the job id makes an
-    idempotency key, since a job may run again after its worker died; ``timeout_seconds`` is the attempt's limit.
+    ``JOB-2026-00001``; ``organization_pk`` the tenant's key, by which a handler finds the tenant's rows;
+    ``organization`` the id that the tenant had when this attempt was claimed, for texts; ``attempt`` counts from 1, and
+    with the job id makes an idempotency key, since a job may run again after its worker died; ``timeout_seconds`` is
+    the attempt's limit.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class JobContext:
         self.metadata = metadata
         self.attempt = attempt
         self.timeout_seconds = timeout_seconds
-        self._organization_pk = organization_pk
+        self.organization_pk = organization_pk
         self._runner = runner
         self._has_ended = False
 
@@ -76,6 +78,24 @@ class JobContext:
         reads the database does so here: from async code, ask for it in ``sync_to_async``.
         """
         return parameters.validated_data(self.job_type, self.parameters)
+
+    def get_organization(self) -> Any:
+        """The tenant's row as it is now, read by its key from the database that holds the jobs.
+
+        Raises OrganizationGone when the tenant was deleted; that ends the job without a retry. In an async handler the
+        event loop waits for the read.
+        """
+        self._refuse_late()
+        with self._runner.shielded():
+            tenant = coroutines.outside_loop(self._read_organization)
+        if tenant is None:
+            raise OrganizationGone(self.organization, self.organization_pk)
+        return tenant
+
+    def _read_organization(self) -> Any:
+        from django_jobs.engine.organization_ids import read_tenants  # a host imports this class before apps are ready
+
+        return next(iter(read_tenants([self.organization_pk]).values()), None)
 
     @cached_property
     def parents(self) -> dict[str, Any]:
@@ -139,7 +159,7 @@ class JobContext:
         """
         self._refuse_late()
         with self._runner.shielded():
-            return outputs.save(self._organization_pk, self.job_id, filename, content)
+            return outputs.save(self.organization_pk, self.job_id, filename, content)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs import signals
 from django_jobs.engine import courier, database, ports, status
+from django_jobs.engine.organization_ids import recent_ids
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
 
@@ -114,7 +115,9 @@ def _log_submitted(jobs: Sequence[Job]) -> None:
 
 
 def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
+    organizations = recent_ids({item.organization_id: item.organization_name for item in moved})
     for item in moved:
+        organization = organizations[item.organization_id]
         event = item.to_status.lower().replace(" ", "_")
         logger.log(
             min(loudest, _LEVELS[Status(item.to_status)]),
@@ -122,12 +125,12 @@ def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
             item.job_id,
             event,
             item.job_type,
-            _on_one_line(item.organization_name),
+            _on_one_line(organization),
             item.attempt,
             item.from_status,
             _on_one_line(item.worker_name or item.actor.name),
             _on_one_line(item.message),
-            extra=fields(item.job_id, item.job_type, item.organization_name, item.attempt, event),
+            extra=fields(item.job_id, item.job_type, organization, item.attempt, event),
         )
 
 

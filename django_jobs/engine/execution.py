@@ -97,7 +97,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
     return JobContext(
         job_id=claimed.job_id,
         job_type=claimed.job_type,
-        organization=claimed.organization_name,
+        organization=claimed.organization,
         organization_pk=claimed.organization_pk,
         parameters=claimed.parameters,
         metadata=claimed.metadata,

@@ -22,7 +22,7 @@ class JobFields(logging.Filter):
         values = {
             "job_id": claimed.job_id if claimed else "",
             "job_type": claimed.job_type if claimed else "",
-            "organization": claimed.organization_name if claimed else "",
+            "organization": claimed.organization if claimed else "",
             "attempt": claimed.attempt if claimed else 0,
         }
         for name, value in values.items():

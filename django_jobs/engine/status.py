@@ -13,12 +13,13 @@ from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
-from django_jobs.engine.access import may_start
+from django_jobs.engine.access import get_policy, may_start
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.masking import MASK, Names, hidden_from, masked
+from django_jobs.engine.organization_ids import id_of, read_tenants
 from django_jobs.engine.outputs import MAX_REFERENCE
 from django_jobs.engine.payloads import clean_text
-from django_jobs.models import Job, JobDependency, JobType, get_organization_model
+from django_jobs.models import Job, JobDependency, JobType
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
 
@@ -30,6 +31,8 @@ MAX_LISTED_PARENTS: Final = 100
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
     """What may be told of a job. Times are aware, in UTC; ``priority`` is the label; ``progress`` is a percentage.
+
+    ``organization`` is the id that the tenant has now; of a tenant that is gone, the one that it had at the submission.
 
     ``waiting_for`` says why it does not run yet: None or ``run_at``, ``dependency``, ``retry``,
     ``organization_inactive``, ``type_disabled``, ``type_paused``, ``limit``, ``window`` or ``broker``.
@@ -112,7 +115,7 @@ def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus
     return JobStatus(
         job_id=job.name,
         job_type=job.job_type_id,
-        organization=job.organization_name,
+        organization=around.organization(job),
         owner=job.owner_name,
         status=str(job.status),
         priority=str(Priority(job.priority).label),
@@ -166,16 +169,28 @@ def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
 
 
 class _Circumstances:
-    """What jobs wait for besides themselves, read for all of them at once; nothing where none waits."""
+    """What is told of jobs besides their own rows, read for all at once: their tenants, and for what they wait."""
 
     def __init__(self, jobs: Sequence[Job], user: Any) -> None:
         self.withhold = user is not None
         self.hidden = hidden_from(user)
         waiting = [job for job in jobs if job.status in WAITING]
         self._now = database.now() if any(job.ready_at is not None for job in waiting) else None
-        self.inactive = _inactive(jobs if self.withhold else waiting)
+        self._tenants = read_tenants({job.organization_id for job in jobs})
+        self.inactive = self._inactive(jobs if self.withhold else waiting)
         self._types = _types(waiting)
         self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
+
+    def organization(self, job: Job) -> str:
+        """The id that the job's tenant has now; of one that is gone the id that the job remembers."""
+        tenant = self._tenants.get(job.organization_id)
+        return job.organization_name if tenant is None else id_of(tenant)
+
+    def _inactive(self, jobs: Sequence[Job]) -> set[Any]:
+        """The organizations of these jobs that exist and are not active."""
+        is_active = get_policy().is_active if self.withhold else may_start
+        asked = {job.organization_id for job in jobs} & self._tenants.keys()
+        return {pk for pk in asked if not is_active(self._tenants[pk])}
 
     def reason(self, job: Job) -> str | None:
         """The first of the reasons that hold, in the order in which a person would mend them."""
@@ -196,18 +211,6 @@ class _Circumstances:
             return "broker"
         limit = jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION
         return "limit" if self._in_flight[job.organization_id] >= limit else "window"
-
-
-def _inactive(jobs: Sequence[Job]) -> set[Any]:
-    """The organizations of these jobs that exist and are not active."""
-    if not jobs:
-        return set()
-    rows = (
-        get_organization_model()
-        ._default_manager.using(database.alias())
-        .filter(pk__in={job.organization_id for job in jobs})
-    )
-    return {organization.pk for organization in rows if not may_start(organization)}
 
 
 def _types(jobs: Sequence[Job]) -> dict[str, JobType]:

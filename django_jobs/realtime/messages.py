@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.engine import database
 from django_jobs.engine.access import may_start
 from django_jobs.engine.masking import MASK, sensitive_names
-from django_jobs.models import ExecutionLog, Job, get_organization_model
+from django_jobs.engine.organization_ids import current_ids, id_of, read_tenants
+from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import format_job_id
 from django_jobs.realtime.frames import cut_texts, dumps, moment
 from django_jobs.realtime.replay import chunks
@@ -63,14 +64,16 @@ _WITH_ERROR: Final = {Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER}
 class Event:
     """One event, still without the room in which it is told. ``id`` is 0 for progress.
 
-    ``filled`` names the attempt (job, attempt) that is at 100 % with it. ``before`` is the progress to be told ahead of
-    a completion: that of a handler which returned without reporting 100 %, or whose report nobody had read yet.
+    ``organization`` is the id that the tenant had when this was read. ``filled`` names the attempt (job, attempt) that
+    is at 100 % with it. ``before`` is the progress to be told ahead of a completion: that of a handler which returned
+    without reporting 100 %, or whose report nobody had read yet.
     """
 
     organization_pk: Any
     job_pk: int
     data: str
     id: int = 0
+    organization: str = ""
     filled: tuple[int, int] | None = None
     before: Event | None = None
 
@@ -96,22 +99,18 @@ def status_events(log_ids: Collection[int]) -> list[Event]:
     for chunk in chunks(log_ids):
         found = ExecutionLog.objects.using(database.alias()).filter(pk__in=chunk).order_by("id")
         rows += found.values_list(*_LOG_FIELDS)
-    hidden = _inactive({row[7] for row in rows if row[14] and row[3] == Status.COMPLETED})
-    return [_status_event(row, hidden) for row in rows]
+    tenants = read_tenants({row[7] for row in rows})
+    asked = {row[7] for row in rows if row[14] and row[3] == Status.COMPLETED} & tenants.keys()
+    # Those whose outputs nobody may read now.
+    hidden = {pk for pk in asked if not may_start(tenants[pk])}
+    return [_status_event(row, tenants.get(row[7]), hidden) for row in rows]
 
 
-def _inactive(organization_pks: Collection[Any]) -> set[Any]:
-    """Those of the organizations whose outputs nobody may read now."""
-    if not organization_pks:
-        return set()
-    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=organization_pks)
-    return {organization.pk for organization in rows if not may_start(organization)}
-
-
-def _status_event(row: tuple[Any, ...], hidden: Collection[Any]) -> Event:
+def _status_event(row: tuple[Any, ...], tenant: Any, hidden: Collection[Any]) -> Event:
     """The row's event. What the log does not hold is taken from the job only where that has not gone on since."""
     log_id, pk, from_status, to_status, timestamp, attempt, message, organization_pk, *job = row
-    kind, organization, created_at, status, job_attempt, progress, output, error, said, started_at, completed_at = job
+    kind, remembered, created_at, status, job_attempt, progress, output, error, said, started_at, completed_at = job
+    organization = remembered if tenant is None else id_of(tenant)
     is_current = (status, job_attempt) == (to_status, attempt)
     is_completed = to_status == Status.COMPLETED
     data = {
@@ -132,8 +131,8 @@ def _status_event(row: tuple[Any, ...], hidden: Collection[Any]) -> Event:
     before = None
     if is_completed:
         known = (pk, organization_pk, organization, kind, created_at, attempt, Status.RUNNING, FULL)
-        before = _progress_event((*known, data["progress_message"]), moment(timestamp))
-    return Event(organization_pk, pk, dumps(cut_texts(data)), log_id, before=before)
+        before = _progress_event((*known, data["progress_message"]), {}, moment(timestamp))
+    return Event(organization_pk, pk, dumps(cut_texts(data)), log_id, organization, before=before)
 
 
 def _reference(output: str) -> str | None:
@@ -145,11 +144,9 @@ def progress_events(pks: Collection[int]) -> list[Event]:
     """The progress of these jobs as it is now; nothing of those that have ended or wait."""
     rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING)
     now = moment(database.now()) if pks else ""
-    return [
-        _progress_event(row, now)
-        for chunk in chunks(pks)
-        for row in rows.filter(pk__in=chunk).values_list(*_PROGRESS_FIELDS)
-    ]
+    found = [row for chunk in chunks(pks) for row in rows.filter(pk__in=chunk).values_list(*_PROGRESS_FIELDS)]
+    ids = current_ids({row[1] for row in found})
+    return [_progress_event(row, ids, now) for row in found]
 
 
 def running_progress(organization_pk: Any) -> Iterable[tuple[Event, tuple[Any, ...]]]:
@@ -159,11 +156,13 @@ def running_progress(organization_pk: Any) -> Iterable[tuple[Event, tuple[Any, .
     )
     now = moment(database.now())
     running = [row for row in rows.values_list(*_PROGRESS_FIELDS)[:MAX_RUNNING] if row[6] == Status.RUNNING]
-    return [(_progress_event(row, now), row[5:]) for row in running]
+    ids = current_ids({row[1] for row in running})
+    return [(_progress_event(row, ids, now), row[5:]) for row in running]
 
 
-def _progress_event(row: tuple[Any, ...], now: str) -> Event:
-    pk, organization_pk, organization, kind, created_at, attempt, status, progress, message = row
+def _progress_event(row: tuple[Any, ...], ids: Mapping[Any, str], now: str) -> Event:
+    pk, organization_pk, remembered, kind, created_at, attempt, status, progress, message = row
+    organization = ids.get(organization_pk, remembered)
     data = {
         "job_id": format_job_id(pk, created_at.year),
         "job_type": kind,
@@ -174,4 +173,5 @@ def _progress_event(row: tuple[Any, ...], now: str) -> Event:
         "progress_message": message,
         "updated_at": now,
     }
-    return Event(organization_pk, pk, dumps(cut_texts(data)), filled=(pk, attempt) if progress == FULL else None)
+    filled = (pk, attempt) if progress == FULL else None
+    return Event(organization_pk, pk, dumps(cut_texts(data)), organization=organization, filled=filled)

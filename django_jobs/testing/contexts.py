@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import outputs
 from django_jobs.engine.context import JobContext
+from django_jobs.engine.organization_ids import id_of
 from django_jobs.engine.parent_results import ResultReference
 from django_jobs.engine.payloads import storable
 from django_jobs.exceptions import JobCanceled
@@ -30,17 +31,22 @@ class RecordingContext(JobContext):
     ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference.
     """
 
-    def __init__(self, runner: RecordingRunner, *, parents: Mapping[str, Any], **fields: Any) -> None:
-        super().__init__(runner=runner, organization_pk=fields["organization"], **fields)
+    def __init__(self, runner: RecordingRunner, tenant: Any, *, parents: Mapping[str, Any], **fields: Any) -> None:
+        super().__init__(runner=runner, **fields)
+        self._tenant = tenant
         self.progress = runner.progress
         self.outputs: dict[str, bytes] = {}
         self._recorder = runner
         self.parents = dict(parents)
 
+    def get_organization(self) -> Any:
+        """The instance that the test gave; else, for a test with a database, what is there under the key."""
+        return super().get_organization() if self._tenant is None else self._tenant
+
     def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
         """Keep the content in ``outputs`` and return its reference."""
         self._refuse_late()
-        folder = outputs.folder(self.organization, self.job_id)
+        folder = outputs.folder(self.organization_pk, self.job_id)
         reference = f"{folder}/{secrets.token_urlsafe(16)}/{outputs.safe_basename(filename)}"
         data = content if isinstance(content, bytes | str) else content.read()
         self.outputs[reference] = data.encode() if isinstance(data, str) else data
@@ -91,14 +97,20 @@ def make_context(
     """A context with these parameters, in the form in which a job stores them.
 
     ``parents`` are the results of the jobs that it depends on, by job id; None for one that did not complete.
-    ``fields`` are ``job_id``, ``job_type``, ``organization`` (its id), ``metadata``, ``attempt`` and
+    ``fields`` are ``job_id``, ``job_type``, ``organization`` (an id, or an instance, which may be unsaved),
+    ``organization_pk`` (its key; by default the instance's, else the id), ``metadata``, ``attempt`` and
     ``timeout_seconds``.
     """
     stored = storable(dict(parameters or {}), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES))
     results = {name: None if result is None else _result(name, result) for name, result in (parents or {}).items()}
-    if unknown := fields.keys() - _DEFAULTS.keys():
+    if unknown := fields.keys() - {*_DEFAULTS, "organization_pk"}:
         raise TypeError(f"A job context has no {', '.join(sorted(unknown))}.")
-    return RecordingContext(RecordingRunner(), parameters=stored, parents=results, **{**_DEFAULTS, **fields})
+    values = {**_DEFAULTS, **fields}
+    tenant = None if isinstance(values["organization"], str) else values["organization"]
+    if tenant is not None:
+        values["organization"] = id_of(tenant)
+    values.setdefault("organization_pk", values["organization"] if tenant is None else tenant.pk)
+    return RecordingContext(RecordingRunner(), tenant, parameters=stored, parents=results, **values)
 
 
 def _result(name: str, result: Any) -> Any:

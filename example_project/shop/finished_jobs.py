@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from django.core.files.storage import default_storage
 
 from django_jobs import Status, get_job_status
-from django_jobs.exceptions import JobNotFound, PermanentError
+from django_jobs.exceptions import PermanentError
+from django_jobs.models import Job
 from example_project.shop.mailing import Attachment
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def reports_for(context: JobContext, job_id: str | None) -> list[JobStatus]:
 
 def named_report(context: JobContext, job_id: str) -> JobStatus:
     try:
-        report = get_job_status(job_id)
-    except JobNotFound:
-        report = None
-    # The same words for what is another organization's: that it exists is not told.
-    if report is None or report.organization != context.organization or report.job_type not in REPORT_TYPES:
-        raise PermanentError(f"{context.organization} has no report {job_id}.")
+        # By the tenant's key: ids may pass to another tenant.
+        job = Job.objects.filter(organization_id=context.organization_pk, job_type__in=REPORT_TYPES).by_id(job_id)
+    except Job.DoesNotExist:
+        # The same words for what is another organization's: that it exists is not told.
+        raise PermanentError(f"{context.organization} has no report {job_id}.") from None
+    report = get_job_status(job)
     if report.status != Status.COMPLETED:
         raise PermanentError(f"{job_id} is {report.status}. A job with depends_on={job_id!r} waits until it is done.")
     return report

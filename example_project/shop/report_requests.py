@@ -28,12 +28,12 @@ def request_report(organization: Organization, parameters: dict[str, Any] | None
     return request
 
 
-def fulfil(organization: str, name: str, report: JobStatus) -> bool:
+def fulfil(organization_pk: Any, name: str, report: JobStatus) -> bool:
     """Note the report's file; whether the organization has a request of this name."""
-    return note_file(organization, name, report.job_id, report.output_reference or "")
+    return note_file(organization_pk, name, report.job_id, report.output_reference or "")
 
 
-def note_file(organization: str, name: str, job_id: str, reference: str) -> bool:
+def note_file(organization_pk: Any, name: str, job_id: str, reference: str) -> bool:
     """One statement, which may be repeated: a job runs at least once."""
-    requests = ReportRequest.objects.filter(organization__name=organization, name=name)
+    requests = ReportRequest.objects.filter(organization_id=organization_pk, name=name)
     return bool(requests.update(job_id=job_id, pdf_file=reference))

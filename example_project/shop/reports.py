@@ -70,15 +70,14 @@ class SalesReport:
         return sum(order.items for order in self.orders)
 
 
-def build_report(organization: str, asked: Period | None) -> SalesReport:
-    """The report of one organization (its id); without a period that of its last full month with orders."""
-    tenant = Organization.objects.get(name=organization)
+def build_report(tenant: Organization, asked: Period | None) -> SalesReport:
+    """The report of one organization; without a period that of its last full month with orders."""
     sales = Order.objects.filter(organization=tenant)
     period = asked or last_full_month(sales)
     sales = sales.filter(ordered_on__range=(period.start, period.end))
     return SalesReport(
-        organization=organization,
-        title=tenant.title or organization,
+        organization=tenant.name,
+        title=tenant.title or tenant.name,
         period=period,
         orders=order_rows(sales),
         products=top_products(sales),

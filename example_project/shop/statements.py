@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from example_project.shop.models import Customer, Order
 from example_project.shop.periods import Period
 
 
-def customers_with_orders(organization: str, period: Period) -> list[int]:
+def customers_with_orders(organization_pk: Any, period: Period) -> list[int]:
     """The numbers of the customers whom a statement of this period would tell something."""
-    orders = Order.objects.filter(
-        organization__name=organization, ordered_on__range=(period.start, period.end)
-    ).order_by()
+    span = (period.start, period.end)
+    orders = Order.objects.filter(organization_id=organization_pk, ordered_on__range=span).order_by()
     return sorted(orders.values_list("customer_id", flat=True).distinct())
 
 

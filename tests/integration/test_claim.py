@@ -45,7 +45,7 @@ def test_a_claim_holds_all_that_the_run_needs() -> None:
     (claimed,) = claim([ticket_of(job)], WORKER)
     assert (claimed.job_id, claimed.attempt, claimed.timeout_seconds) == (job.name, 1, 300)
     assert (claimed.parameters, claimed.metadata) == ({"month": 3}, {"trace": "x"})
-    assert (claimed.organization_name, claimed.organization_pk) == (job.organization_name, job.organization_id)
+    assert (claimed.organization, claimed.organization_pk) == (job.organization_name, job.organization_id)
     assert claimed.handler is handlers.do_nothing
 
 

@@ -80,7 +80,7 @@ def test_another_organizations_upload_is_not_there(shop: Organization, neighbour
 def test_an_import_is_canceled_between_batches(shop: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(customer_import.batches, "__defaults__", (2,))
     upload = store_upload(shop, HEADER + "".join(f"N{n},n{n}@example.com,Kiel\n" for n in range(10)))
-    context = make_context({"upload": upload.pk}, organization="ORG-1", job_type="csv_import")
+    context = make_context({"upload": upload.pk}, organization=shop, job_type="csv_import")
     store = customer_import.store_customers
 
     def store_and_cancel(organization: Any, rows: list[GoodRow]) -> None:
@@ -97,7 +97,7 @@ def test_an_import_is_canceled_between_batches(shop: Organization, monkeypatch: 
 def test_an_import_says_how_far_it_is(shop: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(customer_import.batches, "__defaults__", (2,))
     upload = store_upload(shop, HEADER + "".join(f"N{n},n{n}@example.com,Kiel\n" for n in range(4)))
-    context = make_context({"upload": upload.pk}, organization="ORG-1", job_type="csv_import")
+    context = make_context({"upload": upload.pk}, organization=shop, job_type="csv_import")
     csv_import(context)
     assert context.progress == [(0, "Looking at the file"), (49, "2 of 4 rows"), (99, "4 of 4 rows")]
 

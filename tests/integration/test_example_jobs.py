@@ -71,7 +71,7 @@ def test_the_bulk_job_submits_a_statement_for_each_customer_with_orders(shop: Or
 def test_a_second_attempt_of_the_bulk_job_submits_nothing_twice(shop: Organization) -> None:
     for attempt in (1, 2):
         bulk_statements(
-            make_context(organization="ORG-1", job_type="bulk_statements", attempt=attempt, job_id="JOB-2026-00007")
+            make_context(organization=shop, job_type="bulk_statements", attempt=attempt, job_id="JOB-2026-00007")
         )
     assert Job.objects.filter(job_type="customer_statement").count() == 1
 
@@ -84,7 +84,7 @@ def test_the_bulk_job_submits_in_a_number_of_statements_that_does_not_grow(shop:
         Order(organization=shop, customer=one, number=f"N{one.pk}", ordered_on=date(2025, 1, 8), total=1)
         for one in customers
     )
-    context = make_context({"month": "2025-01"}, organization="ORG-1", job_type="bulk_statements")
+    context = make_context({"month": "2025-01"}, organization=shop, job_type="bulk_statements")
     with CaptureQueriesContext(connection) as queries:
         assert bulk_statements(context)["statements"] == 51
     assert len(queries) < 25

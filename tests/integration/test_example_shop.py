@@ -44,7 +44,7 @@ def test_a_report_holds_the_orders_of_its_organization_and_period_only(shop: Org
     place(shop, date(2025, 1, 31), number="last", quantity=2)
     place(shop, date(2025, 2, 1), number="after")
     place(Organization.objects.create(name="ORG-2", title="Two"), date(2025, 1, 15), number="foreign")
-    report = build_report("ORG-1", JANUARY)
+    report = build_report(shop, JANUARY)
     assert [order.number for order in report.orders] == ["first", "last"]
     assert report.total == Decimal("0.30")
     assert report.items == 3
@@ -54,7 +54,7 @@ def test_rankings_add_up_units_and_orders(shop: Organization) -> None:
     place(shop, date(2025, 1, 1), number="1", quantity=3, customer="Ana")
     place(shop, date(2025, 1, 2), number="2", quantity=1, customer="Bo")
     place(shop, date(2025, 1, 3), number="3", quantity=1, customer="Bo")
-    report = build_report("ORG-1", JANUARY)
+    report = build_report(shop, JANUARY)
     assert [(best.name, best.count, best.amount) for best in report.products] == [("Müsli", 5, Decimal("0.50"))]
     assert [(best.name, best.count, best.amount) for best in report.customers] == [
         ("Ana", 1, Decimal("0.30")),
@@ -75,7 +75,7 @@ def test_without_any_orders_the_period_is_the_last_month(shop: Organization) -> 
 def test_the_handler_stores_a_pdf_and_says_what_it_holds(shop: Organization) -> None:
     place(shop, date(2025, 1, 7), quantity=123)
     wanted = {"template": "monthly_report", "date_range": ["2025-01-01", "2025-01-31"]}
-    context = make_context(wanted, organization="ORG-1", job_type="pdf_generation")
+    context = make_context(wanted, organization=shop, job_type="pdf_generation")
     result = pdf_generation(context)
     ((reference, content),) = context.outputs.items()
     assert result == {"output_reference": reference, "pages": 3, "orders": 1, "total": "12.30"}
@@ -90,7 +90,7 @@ def test_the_handler_stores_a_pdf_and_says_what_it_holds(shop: Organization) -> 
 
 
 def test_the_handler_makes_a_pdf_for_an_organization_without_orders(shop: Organization) -> None:
-    context = make_context(organization="ORG-1", job_type="pdf_generation")
+    context = make_context(organization=shop, job_type="pdf_generation")
     assert pdf_generation(context)["orders"] == 0
     assert len(context.outputs) == 1
 

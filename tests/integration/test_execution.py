@@ -67,7 +67,7 @@ def test_the_handler_gets_its_job_in_the_context() -> None:
     (context,) = seen
     assert (context.parameters, context.metadata, context.attempt) == ({"a": 1}, {"b": 2}, 1)
     assert (context.job_id, context.job_type) == (outcome.claimed.job_id, outcome.claimed.job_type)
-    assert (context.organization, context.timeout_seconds) == (outcome.claimed.organization_name, 300)
+    assert (context.organization, context.timeout_seconds) == (outcome.claimed.organization, 300)
 
 
 def test_progress_is_kept_within_a_hundred_per_cent() -> None:

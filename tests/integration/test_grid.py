@@ -36,7 +36,7 @@ def attempt_of(job: Job) -> Claimed:
         job_type=job.job_type_id,
         handler=handlers.do_nothing,
         organization_pk=job.organization_id,
-        organization_name=job.organization_name,
+        organization=job.organization_name,
         parameters={},
         metadata={},
         attempt=job.attempt,

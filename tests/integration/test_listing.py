@@ -243,9 +243,10 @@ def test_a_page_takes_as_many_statements_however_many_jobs_it_holds(with_user: b
     assert statements(user=user, limit=100) == before
 
 
-def test_ended_jobs_ask_for_rows_and_parents_alone() -> None:
+def test_ended_jobs_ask_for_rows_parents_and_tenants_alone() -> None:
     job_in("Completed")
-    assert statements() == 2
+    job_in("Completed")
+    assert statements() == 3
 
 
 def test_an_empty_page_asks_for_rows_alone() -> None:

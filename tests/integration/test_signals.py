@@ -200,7 +200,7 @@ def test_without_receivers_signals_cost_no_statement(listen: Listen) -> None:
     listen(signals.job_progressed, lambda **kwargs: None)
     assert statements_of_a_life() == without
     listen(signals.job_finished, lambda **kwargs: None)
-    assert statements_of_a_life() == without + 2  # the rows and their parents
+    assert statements_of_a_life() == without + 3  # the rows, their parents and their tenants
 
 
 def test_receivers_that_cannot_be_told_are_logged(

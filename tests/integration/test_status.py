@@ -147,7 +147,7 @@ def statements(job: Job, user: Any = None) -> int:
     return len(queries)
 
 
-@pytest.mark.parametrize(("status", "most"), [("Completed", 2), ("Running", 2), ("Queued", 4), ("Pending", 6)])
+@pytest.mark.parametrize(("status", "most"), [("Completed", 3), ("Running", 3), ("Queued", 4), ("Pending", 6)])
 def test_a_status_takes_few_statements(status: str, most: int) -> None:
     assert statements(job_in(status)) <= most
 

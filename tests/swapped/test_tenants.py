@@ -92,7 +92,7 @@ def test_the_admin_shows_the_tenants_jobs(client: Client, job: Job, page: str) -
 def test_a_job_is_submitted_by_the_tenants_id_and_runs_to_its_end(tenant: Any, broker: MemoryBroker) -> None:
     job = submit_job(make_job_type(), "acme", {"month": 3})
     (attempt,) = claimed(broker)
-    assert (attempt.organization_pk, attempt.organization_name) == (tenant.pk, "acme")
+    assert (attempt.organization_pk, attempt.organization) == (tenant.pk, "acme")
     end(returned(attempt, {"rows": 1}))
     status = get_job_status(job)
     assert (status.status, status.organization, status.result) == ("Completed", "acme", {"rows": 1})

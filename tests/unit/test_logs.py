@@ -32,7 +32,7 @@ def handler() -> Iterator[logging.Handler]:
 @pytest.fixture
 def running_job() -> Iterator[None]:
     """As if a handler ran."""
-    claimed: Any = SimpleNamespace(job_id="JOB-1", job_type="report", organization_name="ORG-1", attempt=2)
+    claimed: Any = SimpleNamespace(job_id="JOB-1", job_type="report", organization="ORG-1", attempt=2)
     token = current_job.set(claimed)
     yield
     current_job.reset(token)

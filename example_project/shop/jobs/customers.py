@@ -52,7 +52,7 @@ def find_upload(context: JobContext) -> Upload:
     from example_project.shop.models import Upload
 
     number = context.validated_data["upload"]
-    upload = Upload.objects.filter(pk=number, organization__name=context.organization).first()
+    upload = Upload.objects.filter(pk=number, organization_id=context.organization_pk).first()
     if upload is None or not upload.file.storage.exists(str(upload.file)):
         raise PermanentError(f"{context.organization} has no upload {number}.")
     return upload
@@ -73,13 +73,14 @@ def bulk_statements(context: JobContext) -> dict[str, Any]:
 
     period = month_for(context)
     month = f"{period.start:%Y-%m}"
-    customers = customers_with_orders(context.organization, period)
+    tenant = context.get_organization()
+    customers = customers_with_orders(tenant.pk, period)
     for done, some in enumerate(batches(customers, TOGETHER)):
         context.update_progress(100 * TOGETHER * done // len(customers), f"{TOGETHER * done} submitted")
         submissions = [
             {
                 "job_type": "customer_statement",
-                "organization": context.organization,
+                "organization": tenant,
                 "parameters": {"customer": customer, "month": month, "requested_by": context.job_id},
                 "priority": "Low",
             }
@@ -105,7 +106,7 @@ def customer_statement(context: JobContext) -> dict[str, Any]:
     from example_project.shop.models import Customer
     from example_project.shop.statements import write_statement
 
-    customers = Customer.objects.filter(organization__name=context.organization).select_related("organization")
+    customers = Customer.objects.filter(organization_id=context.organization_pk).select_related("organization")
     # DoesNotExist is a permanent error: no retry finds a customer who is not there.
     customer = customers.get(pk=context.validated_data["customer"])
     period = month_for(context)
@@ -121,5 +122,5 @@ def month_for(context: JobContext) -> Period:
 
     month = context.validated_data.get("month")
     if month is None:
-        return last_full_month(Order.objects.filter(organization__name=context.organization))
+        return last_full_month(Order.objects.filter(organization_id=context.organization_pk))
     return month_of(date.fromisoformat(f"{month}-01"))

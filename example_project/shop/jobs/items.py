@@ -23,7 +23,7 @@ def process_item(context: JobContext) -> dict[str, Any]:
     from example_project.shop.reports import CENT
 
     item_id = context.validated_data["item_id"]
-    products = Product.objects.filter(organization__name=context.organization)
+    products = Product.objects.filter(organization_id=context.organization_pk)
     product = products.filter(Q(sku=item_id) | Q(name=item_id)).first()
     if product is None:
         raise PermanentError(f"{context.organization} sells no {item_id!r}.")

@@ -62,7 +62,7 @@ def send_welcome_email(context: JobContext) -> dict[str, Any]:
     from example_project.shop.mailing import send
     from example_project.shop.models import Customer
 
-    wanted = {"pk": context.validated_data["customer"], "organization__name": context.organization}
+    wanted = {"pk": context.validated_data["customer"], "organization_id": context.organization_pk}
     # DoesNotExist is a permanent error: no retry finds a customer who is not there.
     customer = Customer.objects.select_related("organization").get(**wanted)
     words = {"name": customer.name, "shop": str(customer.organization)}

@@ -30,7 +30,7 @@ def pdf_generation(context: JobContext) -> dict[str, Any]:
 
     wanted = context.validated_data
     context.update_progress(0, "Reading orders")
-    report = build_report(context.organization, wanted.get("date_range"))
+    report = build_report(context.get_organization(), wanted.get("date_range"))
 
     def page_done(page: int, pages: int) -> None:
         # The rest is for storing the file.
@@ -51,7 +51,7 @@ def pdf_generation(context: JobContext) -> dict[str, Any]:
 def call_back(context: JobContext, name: str, reference: str) -> None:
     from example_project.shop.report_requests import note_file
 
-    if not note_file(context.organization, name, context.job_id, reference):
+    if not note_file(context.organization_pk, name, context.job_id, reference):
         raise PermanentError(f"{context.organization} has no report request {name!r}.")
 
 
@@ -67,5 +67,5 @@ def report_ready(context: JobContext) -> None:
     from example_project.shop.report_requests import fulfil
 
     name = context.validated_data["request"]
-    if not fulfil(context.organization, name, reports_for(context, None)[0]):
+    if not fulfil(context.organization_pk, name, reports_for(context, None)[0]):
         raise PermanentError(f"{context.organization} has no report request {name!r}.")
