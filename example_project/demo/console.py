@@ -92,7 +92,7 @@ The password of every account is {DEMO_PASSWORD}:
 {accounts}
   {SUPERUSER:<8} superuser: the admin, and the jobs of every organization
 
-{job_id} is making a PDF right now. What to try next:
+{job_id} makes the report of a whole year. What to try next:
 
   - Log in as {SHOPS[0].member} here and as {SHOPS[0].admin} in a private window: each sees the other's jobs move, and
     {SHOPS[1].member} of {SHOPS[1].title} sees none of them.
