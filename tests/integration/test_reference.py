@@ -12,8 +12,9 @@ from django.db import models
 from django.dispatch import Signal
 
 import django_jobs
-from django_jobs import JobStatus, exceptions, signals, testing
+from django_jobs import JobContext, JobStatus, exceptions, signals, testing
 from django_jobs.models import ExecutionLog, Job, JobType
+from django_jobs.testing import make_context
 from tests.support.documents import DOCS, run_examples
 from tests.support.factories import make_job_type, make_organization
 
@@ -21,6 +22,8 @@ TEXT = (DOCS / "reference.md").read_text()
 FUNCTIONS = [name for name in django_jobs.__all__ if inspect.isroutine(getattr(django_jobs, name))]
 #: Errors that no caller sees, and the common bases.
 INTERNAL = {"RetryableRefusal", "Interruption", "AttemptLost", "WorkerStopping", "BrokerUnavailable", "ForeignBroker"}
+#: Members of a context that are kept for the engine, and what one for tests notes.
+NOT_FOR_HANDLERS = {"interruptible", "checkpoint", "progress", "outputs"}
 
 
 def signature(name: str, function: Any) -> str:
@@ -97,6 +100,15 @@ def test_every_signal_is_there_with_its_arguments() -> None:
     rows = dict(re.findall(r"^\| `(job_\w+)` \| [^|]* \| (`sender=Job`[^|]*)\|", TEXT, re.MULTILINE))
     assert rows.keys() == sent
     assert all("`status`" in arguments for arguments in rows.values())
+
+
+def test_every_member_of_a_handlers_context_is_told() -> None:
+    page = (DOCS / "handlers.md").read_text().partition("\n## The context\n")[2].partition("\n## ")[0]
+    told = {name for row in re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)", row)}
+    context = make_context()
+    for_tests = set(dir(type(context))) - set(dir(JobContext))
+    members = {name for name in dir(context) if not name.startswith("_")} - for_tests - NOT_FOR_HANDLERS
+    assert told == members
 
 
 @pytest.mark.django_db(transaction=True)

@@ -20,7 +20,7 @@ def catalog_publish(context: JobContext) -> dict[str, Any]:
     from example_project.shop.marketplace import publish
     from example_project.shop.models import Product
 
-    products = list(Product.objects.filter(organization__name=context.organization).order_by("sku"))
+    products = list(Product.objects.filter(organization_id=context.organization_pk).order_by("sku"))
     for done, product in enumerate(products):
         context.update_progress(100 * done // len(products), f"{done + 1} of {len(products)}: {product.name}")
         publish(product.sku, key=context.job_id, seconds=context.validated_data["seconds"])
