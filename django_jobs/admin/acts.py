@@ -91,7 +91,7 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
     left = set(Job.objects.filter(pk__in=[job.pk for job in wanted]).values_list("pk", flat=True))
     for job in wanted:
         if job.pk in left:
-            report.refuse(job, "unfinished jobs wait for it, or its files could not be deleted")
+            report.refuse(job, "unfinished jobs or other data need it")
         else:
             report.done.append(job)
     return report

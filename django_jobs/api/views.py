@@ -164,7 +164,7 @@ class ControlMixin(JobScope):
         if job.status not in TERMINAL:
             raise InvalidTransition(job.name, job.status, "delete")
         if not delete_jobs([job.pk]):
-            reason = "unfinished jobs depend on it, or its files cannot be deleted now"
+            reason = "unfinished jobs or other data need it"
             raise InvalidTransition(job.name, job.status, "delete", reason)
         return Response(status=status.HTTP_204_NO_CONTENT)
 

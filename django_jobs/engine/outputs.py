@@ -51,6 +51,14 @@ def belongs_to(reference: str, organization_pk: object, job_id: str) -> bool:
     return reference.startswith(prefix) and bool(re.fullmatch(r"[A-Za-z0-9_-]{22}/[^/\\]+", rest))
 
 
+def _files_in(path: str) -> list[str]:
+    """The names of the files in a folder; none where somebody else has deleted it meanwhile."""
+    try:
+        return list(output_storage().listdir(path)[1])
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def delete_all(organization_pk: object, job_id: str) -> int:
     """Delete the files of a job and return how many there were."""
     storage = output_storage()
@@ -61,7 +69,7 @@ def delete_all(organization_pk: object, job_id: str) -> int:
         return 0
     for token in tokens:
         path = f"{folder(organization_pk, job_id)}/{token}"
-        for name in storage.listdir(path)[1]:
+        for name in _files_in(path):
             storage.delete(f"{path}/{name}")
             count += 1
         storage.delete(path)

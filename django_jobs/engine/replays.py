@@ -25,7 +25,7 @@ from django_jobs.engine.inspection import jobs
 from django_jobs.engine.listing import capped_count
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.mass_retry import retry_dead_letters
-from django_jobs.engine.retention import delete_in_time
+from django_jobs.engine.retention import delete_rows
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, Replay
 from django_jobs.models.replay import OPEN
@@ -39,7 +39,7 @@ BATCH: Final = 100
 MEMORY_SECONDS: Final = 5.0
 #: Replays that get a turn in one tick.
 AT_ONCE: Final = 5
-#: How long a tick of the scheduler may spend on them: deleting files takes its time.
+#: How long a tick of the scheduler may spend on them.
 TICK_SECONDS: Final = 0.5
 MAX_PER_MINUTE: Final = 6_000
 DEFAULT_PER_MINUTE: Final = 60
@@ -47,7 +47,7 @@ DEFAULT_PER_MINUTE: Final = 60
 NOT_PERMITTED: Final = "you may not"
 DEAD_PARENT: Final = "a job that it waits for ended without completing; retry that one first"
 CHANGED: Final = "changed meanwhile"
-KEPT: Final = "unfinished jobs or other data need it, or its files could not be deleted"
+KEPT: Final = "unfinished jobs or other data need it"
 USER_GONE: Final = "Whoever started it is not there any more, or was deactivated."
 
 Reasons = Mapping[str, int]
@@ -129,7 +129,7 @@ def work_off() -> int:
     until = time.monotonic() + TICK_SECONDS
     count = 0
     for pk in pks:
-        count += _take_turn(pk, until)
+        count += _take_turn(pk)
         if time.monotonic() >= until:
             break
     return count
@@ -141,9 +141,9 @@ def forget_old() -> int:
     return Replay.objects.using(database.alias()).filter(ended_at__lt=since).delete()[0]
 
 
-def _take_turn(pk: int, until: float) -> int:
+def _take_turn(pk: int) -> int:
     try:
-        return database.in_transaction(lambda: _work(pk, until))
+        return database.in_transaction(lambda: _work(pk))
     except Exception as error:  # the host's policy or storage, or one of its constraints
         if isinstance(error, Error) and not isinstance(error, IntegrityError):
             raise
@@ -153,7 +153,7 @@ def _take_turn(pk: int, until: float) -> int:
         return 0
 
 
-def _work(pk: int, until: float) -> int:
+def _work(pk: int) -> int:
     rows = Replay.objects.using(database.alias()).filter(pk=pk, state=Replay.State.RUNNING)
     replay = database.locked(rows, skip=True).first()
     if replay is None:
@@ -167,9 +167,9 @@ def _work(pk: int, until: float) -> int:
         _store(replay, state=Replay.State.STOPPED, note=USER_GONE, ended_at=now)
         return 0
     batch = _next(replay, user, due)
-    handled, changed, refused = _perform(replay, user, batch, until) if batch else (batch, 0, {})
-    values = _progress(replay, handled, changed, refused, now)
-    if len(handled) == len(batch) < due:
+    changed, refused = _perform(replay, user, batch) if batch else (0, {})
+    values = _progress(replay, batch, changed, refused, now)
+    if len(batch) < due:
         values |= {"state": Replay.State.DONE, "ended_at": now, "refused": _with_lost(replay, values)}
     _store(replay, **values)
     return changed
@@ -191,16 +191,12 @@ def _next(replay: Replay, user: Any, count: int) -> list[Job]:
     return list(rows.filter(pk__gt=replay.position, pk__lte=replay.last_id).order_by("pk")[:count])
 
 
-def _perform(replay: Replay, user: Any, batch: list[Job], until: float) -> tuple[list[Job], int, Reasons]:
-    """Those jobs whose turn came until that moment, how many changed, and why others did not."""
+def _perform(replay: Replay, user: Any, batch: list[Job]) -> tuple[int, Reasons]:
+    """How many of these jobs changed, and why others did not."""
     permitted = [job.pk for job in batch if may(replay.verb, user, job)]
-    if replay.verb == Replay.Verb.RETRY:
-        changed, refused = _retry(replay, permitted)
-    else:
-        changed, refused, left = _delete(permitted, until)
-        batch = [job for job in batch if not left or job.pk < left[0]]
-    refused[NOT_PERMITTED] += len({job.pk for job in batch} - set(permitted))
-    return batch, changed, {reason: count for reason, count in refused.items() if count}
+    changed, refused = _retry(replay, permitted) if replay.verb == Replay.Verb.RETRY else _delete(permitted)
+    refused[NOT_PERMITTED] += len(batch) - len(permitted)
+    return changed, {reason: count for reason, count in refused.items() if count}
 
 
 def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
@@ -210,11 +206,10 @@ def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
     return moved, Counter({DEAD_PARENT: held, CHANGED: len(pks) - held - moved})
 
 
-def _delete(pks: list[int], until: float) -> tuple[int, Counter[str], list[int]]:
-    left = delete_in_time(pks, until).left
-    reached = pks[: len(pks) - len(left)]
-    kept = jobs().filter(pk__in=reached).count()
-    return len(reached) - kept, Counter({KEPT: kept}), left
+def _delete(pks: list[int]) -> tuple[int, Counter[str]]:
+    delete_rows(pks)
+    kept = jobs().filter(pk__in=pks).count()
+    return len(pks) - kept, Counter({KEPT: kept})
 
 
 def _progress(replay: Replay, batch: Sequence[Job], changed: int, refused: Reasons, now: dt.datetime) -> dict[str, Any]:

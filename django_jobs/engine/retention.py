@@ -1,4 +1,4 @@
-"""Deleting what ended long ago: jobs, their logs and files, in small batches."""
+"""Deleting what ended long ago: jobs and their logs, in small batches. Their files go after them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django.db import DatabaseError, ProgrammingError
 from django.db.models import Q, QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, duplicates, outputs, rollups
+from django_jobs.engine import database, duplicates, file_deletions, rollups
 from django_jobs.models import ExecutionLog, Job, JobDependency
 from django_jobs.statuses import TERMINAL
 
 logger = logging.getLogger("django_jobs")
 
 BATCH = 200
-#: How long a tick of the scheduler may spend on deleting: files in an object store take their time.
+#: How long a tick of the scheduler may spend on deleting.
 TICK_SECONDS: Final = 0.5
 #: What the database kept is tried again after so long.
 REFUSED_SECONDS: Final = 24 * 3600.0
@@ -28,11 +28,10 @@ REFUSED_SECONDS: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How many jobs went, which ones the database keeps, and which were not reached in the time given."""
+    """The ids of the jobs that went, and the keys of those that the database keeps."""
 
-    count: int
+    job_ids: list[str]
     refused: list[int]
-    left: list[int]
 
 
 class Pruner:
@@ -56,12 +55,12 @@ class Pruner:
             if not rows:
                 self._end_pass()
                 return 0
-            deletion = delete_in_time(self._old(rows), until)
+            deletion = delete_rows(self._old(rows))
             # Past those that the database refuses, too: they hold up no other.
-            self._after = deletion.left[0] - 1 if deletion.left else rows[-1][0]
+            self._after = rows[-1][0]
             self._note_refused(deletion.refused)
-            if deletion.count or time.monotonic() >= until:
-                return deletion.count
+            if deletion.job_ids or time.monotonic() >= until:
+                return len(deletion.job_ids)
 
     def _note_refused(self, pks: list[int]) -> None:
         if not self._refused:
@@ -107,34 +106,27 @@ def _before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
 def delete_jobs(pks: list[int]) -> int:
     """Delete ended jobs with logs and files; how many went. A parent stays while it has unfinished children.
 
-    Files go first: of a job whose files cannot be deleted now the row stays too, and with it the way to them.
+    Files go after the commit, and those of a job that stays are not touched. Where the storage cannot delete them now,
+    the scheduler tries again.
     """
-    return delete_in_time(pks, math.inf).count
+    deletion = delete_rows(pks)
+    database.on_commit(lambda: file_deletions.delete_files_of(deletion.job_ids))
+    return len(deletion.job_ids)
 
 
-def delete_in_time(pks: list[int], until: float) -> Deletion:
-    """As :func:`delete_jobs`, until that moment of the monotonic clock; at least one, if there are any."""
-    pks = sorted(pks)
-    deletable = {job.pk: job for job in _deletable(pks)} if pks else {}
-    ready: list[Job] = []
-    reached = 0
-    for pk in pks:
-        reached += 1
-        if pk in deletable and _delete_files(deletable[pk]):
-            ready.append(deletable[pk])
-        if time.monotonic() >= until:
-            break
-    count, refused = _halving(ready)
-    return Deletion(count, refused, pks[reached:])
+def delete_rows(pks: list[int]) -> Deletion:
+    """As :func:`delete_jobs`, and leave the files to the scheduler."""
+    job_ids, refused = _halving(_deletable(sorted(pks)) if pks else [])
+    return Deletion(job_ids, refused)
 
 
-def _halving(jobs: list[Job]) -> tuple[int, list[int]]:
-    """Delete rows; if the database refuses a set, its halves, until the culprits stand alone: how many went, and those.
+def _halving(jobs: list[Job]) -> tuple[list[str], list[int]]:
+    """Delete rows; if the database refuses a set, its halves, until the culprits stand alone: which went, and those.
 
     A culprit is, for example, a job that a foreign key of the host's refers to.
     """
     if not jobs:
-        return 0, []
+        return [], []
     try:
         return database.in_transaction(lambda: _delete_rows([job.pk for job in jobs])), []
     except DatabaseError as error:
@@ -142,10 +134,10 @@ def _halving(jobs: list[Job]) -> tuple[int, list[int]]:
             raise
         if len(jobs) == 1:
             logger.warning("job_id=%s event=job_not_deleted error=%r", jobs[0].name, error)
-            return 0, [jobs[0].pk]
+            return [], [jobs[0].pk]
     middle = len(jobs) // 2
-    (count, refused), (more, also_refused) = _halving(jobs[:middle]), _halving(jobs[middle:])
-    return count + more, refused + also_refused
+    (gone, refused), (more, also_refused) = _halving(jobs[:middle]), _halving(jobs[middle:])
+    return gone + more, refused + also_refused
 
 
 def _deletable(pks: list[int], *, lock: bool = False) -> list[Job]:
@@ -158,18 +150,10 @@ def _deletable(pks: list[int], *, lock: bool = False) -> list[Job]:
     return [job for job in jobs if job.pk not in needed]
 
 
-def _delete_files(job: Job) -> bool:
-    try:
-        outputs.delete_all(job.organization_id, job.name)
-    except Exception as error:  # noqa: BLE001  (the host's storage; the next pass tries again)
-        logger.warning("job_id=%s event=files_not_deleted error=%r", job.name, error)
-        return False
-    return True
-
-
-def _delete_rows(pks: list[int]) -> int:
+def _delete_rows(pks: list[int]) -> list[str]:
     jobs = _deletable(pks, lock=True)
     ids = [job.pk for job in jobs]
+    file_deletions.note(jobs)
     duplicates.release(jobs)
     ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
     links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
@@ -178,4 +162,4 @@ def _delete_rows(pks: list[int]) -> int:
     if database.is_postgresql() and database.connection().savepoint_ids:
         # Else it refuses only at the commit of the caller's transaction, with all that this one did.
         database.connection().check_constraints()
-    return len(ids)
+    return [job.name for job in jobs]

@@ -21,6 +21,7 @@ from django_jobs.engine import (
     dispatch,
     duplicates,
     expirations,
+    file_deletions,
     leases,
     open_sockets,
     reconciliation,
@@ -39,9 +40,11 @@ RETENTION_PAUSE = 60.0
 ROLLUP_PAUSE = 5.0
 WORKER_FORGOTTEN_SECONDS = 120
 LEADER_SECONDS = 10.0
-#: Duties that call the host's storage, which may be slow or hang. After so long a turn they rest.
-SLOWED = frozenset({"replay", "prune"})
+#: Duties that call the host's storage or policy, which may be slow or hang. After so long a turn they rest.
+SLOWED = frozenset({"replay", "delete_files"})
 LONG_SECONDS = 4.0
+#: How long what the storage refused waits for another try.
+FILES_PAUSE = 10.0
 #: Duties that have something to do at most ticks.
 FREQUENT = frozenset({"dispatch", "replay", "roll_up", "forget_sockets"})
 
@@ -56,7 +59,9 @@ class Scheduler:
         self._led: tuple[float, dt.datetime] | None = None
         self._rests_until: dict[str, float] = {}
         self._pruner = retention.Pruner()
+        self._files = file_deletions.Sweep()
         self._next_pruning = self._next_forgetting = self._next_rolling_up = self._next_forgetting_sockets = 0.0
+        self._next_files = 0.0
         self._tickets = reconciliation.TicketWatch()
         self._orphans = tenancy.OrphanWatch()
         self._failing: set[str] = set()
@@ -157,6 +162,7 @@ class Scheduler:
             "roll_up": self._roll_up,
             "forget_activity": self._forget_activity,
             "prune": self._prune,
+            "delete_files": self._delete_files,
             "forget_duplicates": duplicates.forget_expired,
             "forget_workers": forget_workers,
             "forget_sockets": self._forget_sockets,
@@ -195,6 +201,14 @@ class Scheduler:
         count = self._pruner.prune_batch(retention.TICK_SECONDS)
         if self._pruner.is_through:
             self._next_pruning = time.monotonic() + RETENTION_PAUSE
+        return count
+
+    def _delete_files(self) -> int:
+        if time.monotonic() < self._next_files:
+            return 0
+        count = self._files.step(file_deletions.TICK_SECONDS)
+        if self._files.is_through:
+            self._next_files = time.monotonic() + FILES_PAUSE
         return count
 
     def _do(self, name: str, duty: Callable[[], int]) -> int:

@@ -30,6 +30,16 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="FileDeletion",
+            fields=[
+                ("job_id", models.CharField(max_length=30, primary_key=True, serialize=False)),
+                ("organization_pk", models.CharField(max_length=255)),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="OpenSocket",
             fields=[
                 ("id", models.UUIDField(primary_key=True, serialize=False)),

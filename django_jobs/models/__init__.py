@@ -6,6 +6,7 @@ from django_jobs.models.coordination import EngineLease, Installation, Worker
 from django_jobs.models.dependency import DependencyTask, JobDependency
 from django_jobs.models.duplicate import DuplicateGate, DuplicateKey
 from django_jobs.models.execution_log import ExecutionLog
+from django_jobs.models.file_deletion import FileDeletion
 from django_jobs.models.job import Job
 from django_jobs.models.job_type import JobType
 from django_jobs.models.organization import (
@@ -27,6 +28,7 @@ __all__ = [
     "DuplicateKey",
     "EngineLease",
     "ExecutionLog",
+    "FileDeletion",
     "Installation",
     "Job",
     "JobDependency",

@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.core.files.storage import InMemoryStorage
 
 from django_jobs.conf import output_storage
 from django_jobs.engine import database, outputs
+from django_jobs.engine.file_deletions import Sweep
 from django_jobs.engine.retention import Pruner
 from django_jobs.engine.tenancy import organization_pks
 from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
@@ -45,6 +45,7 @@ def test_its_files_go_and_those_of_others_stay() -> None:
     old, young = aged(job_in("Completed"), 31), job_in("Completed")
     gone, kept = (outputs.save(job.organization_id, job.name, "a.txt", "a") for job in (old, young))
     Pruner().prune_batch()
+    assert Sweep().step() == 1
     assert (output_storage().exists(gone), output_storage().exists(kept)) == (False, True)
 
 
@@ -110,31 +111,12 @@ def test_the_walk_comes_to_its_end_in_batches(monkeypatch: pytest.MonkeyPatch) -
     assert [pruner.prune_batch() for _ in range(4)] == [2, 2, 1, 0]
 
 
-class StubbornStorage(InMemoryStorage):
-    """Deletes nothing whose name holds ``kept``."""
-
-    def delete(self, name: str) -> None:
-        if "kept" in name:
-            raise OSError("the store is down")
-        super().delete(name)
-
-
-def test_a_job_whose_files_cannot_be_deleted_stays_and_holds_up_no_other(settings: Any) -> None:
-    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.StubbornStorage"}}
-    kept, gone = aged(job_in("Completed"), 31), aged(job_in("Completed"), 31)
-    reference = outputs.save(kept.organization_id, kept.name, "kept.txt", "a")
-    outputs.save(gone.organization_id, gone.name, "a.txt", "a")
-    assert Pruner().prune_batch() == 1
-    assert list(Job.objects.all()) == [kept]
-    assert ExecutionLog.objects.filter(job=kept).exists()
-    assert output_storage().exists(reference)
-
-
 def test_the_files_of_a_parent_that_is_still_needed_stay() -> None:
     parent, child = aged(job_in("Completed"), 31), job_in("Pending")
     JobDependency.objects.create(parent=parent, child=child)
     reference = outputs.save(parent.organization_id, parent.name, "a.txt", "a")
     Pruner().prune_batch()
+    Sweep().step()
     assert output_storage().exists(reference)
 
 

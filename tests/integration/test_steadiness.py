@@ -138,7 +138,7 @@ def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
     assert reread(job).status in {"Failed", "Queued"}
 
 
-@pytest.mark.parametrize("duty", ["_pruner.prune_batch", "replays.work_off"])
+@pytest.mark.parametrize("duty", ["_files.step", "replays.work_off"])
 def test_a_storage_that_hangs_at_every_turn_keeps_nobody_from_being_rescued(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, duty: str
 ) -> None:

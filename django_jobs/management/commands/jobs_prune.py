@@ -4,10 +4,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from django_jobs.engine import database
+from django_jobs.engine.file_deletions import Sweep
 from django_jobs.engine.inspection import has_jobs
 from django_jobs.engine.retention import Pruner
 from django_jobs.engine.tenancy import organization_pks
 from django_jobs.management.boot import told_plainly
+from django_jobs.models import FileDeletion
 
 MAX_DAYS = 36_500
 
@@ -35,6 +38,9 @@ class Command(BaseCommand):
             raise CommandError(f"There is no organization {organization!r}, and no job that remembers it.")
         count = sum(prune(Pruner(days, pk)) for pk in pks)
         self.stdout.write(f"{count} jobs deleted.")
+        Sweep().step()
+        if left := FileDeletion.objects.using(database.alias()).count():
+            self.stdout.write(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
         if organization is not None and has_jobs(organization_id__in=pks):
             self.stdout.write("The others stay: they have not ended, are needed by such, or ended too recently.")
 
