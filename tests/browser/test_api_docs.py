@@ -22,9 +22,12 @@ def test_the_documentation_shows_every_operation_and_keeps_to_its_policy(visit: 
     assert "script-src 'self';" in page.request.get("/api/docs/").headers["content-security-policy"]
 
 
-def test_an_operation_is_tried_out_with_the_visitors_session(organization: Organization, visit: Visit) -> None:
+@pytest.mark.parametrize("operation_id", ["jobs_list", "jobs_socket_ticket_create"])
+def test_reading_and_changing_are_tried_out_with_the_visitors_session(
+    organization: Organization, visit: Visit, operation_id: str
+) -> None:
     page = visit(make_user(member_of=[organization]), "/api/docs/")
-    operation = page.locator("#operations-jobs-jobs_list")
+    operation = page.locator(f"#operations-jobs-{operation_id}")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
