@@ -15,7 +15,7 @@ from django_jobs.admin.base import BaseAdmin, is_system_admin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.job_columns import progress_bar
 from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
-from django_jobs.engine import outputs
+from django_jobs.engine import outputs, unloadable
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.masking import Names, sensitive_names
 from django_jobs.engine.retry import PERMANENT
@@ -31,6 +31,7 @@ REASONS: Final = {
     "organization_inactive": "Its organization is suspended.",
     "type_disabled": "Its job type is disabled.",
     "type_paused": "Its job type is paused.",
+    "handler": "No worker that tried could load its handler; after 10 minutes it ends as a Dead Letter.",
     "limit": "Its organization has as many jobs in flight as it may.",
     "window": "Other jobs are before it.",
     "broker": "It has a ticket; the next free worker takes it.",
@@ -110,7 +111,9 @@ class JobFacts(BaseAdmin):
 
     @admin.display(description="why it waits")
     def waits_because(self, job: Job) -> str:
-        return REASONS.get(getattr(job, "waiting_for", ""), NOTHING)
+        reason = getattr(job, "waiting_for", "")
+        said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
+        return f"{REASONS.get(reason, NOTHING)} {said}".strip()
 
     @admin.display(description="retries")
     def attempts_left(self, job: Job) -> str:

@@ -28,10 +28,8 @@ POLICY_CACHE_SECONDS = 1.0
 POLICY_FAILED_DELAY = 5.0
 MAX_VERDICTS = 10_000
 NOT_LOADABLE_SECONDS = 600
-NOT_LOADABLE_DELAY = 5.0
 #: A pause for one who met only rows in use: their tickets may be all that the broker has.
 ALL_IN_USE_SECONDS = 0.02
-_NOT_LOADABLE = "Handler not loadable"
 
 
 @dataclass(slots=True)
@@ -188,13 +186,13 @@ def _examine(job: Row) -> handlers.Handler | _Refusal:
     except handlers.HandlerNotAllowed as error:
         return _Refusal(Status.DEAD_LETTER, str(error))
     except handlers.HandlerNotLoadable as error:
-        return _Refusal(Status.PENDING, str(error), NOT_LOADABLE_DELAY, is_not_loadable=True)
+        return _Refusal(Status.PENDING, str(error), handlers.NOT_LOADABLE_DELAY, is_not_loadable=True)
 
 
 def _not_loadable_since(job: Row) -> float:
     """Seconds since the first worker in a row of them could not load the handler; a pause or a retry ends the row."""
     logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).order_by("id")
-    not_loadable = Q(to_status=Status.PENDING, message__startswith=_NOT_LOADABLE)
+    not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
     other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
     first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
     return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps as current_apps
@@ -71,26 +72,86 @@ def _default(name: str) -> Any:
     return field.get_prep_value(field.get_default())
 
 
-def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How a declared type's row differs from what the code says.
+
+    ``fields`` are those that follow the code, ``kept`` those that an administrator has changed, which stay.
+    ``is_written`` tells whether a synchronization writes the row, be it only to remember what the code says.
+    """
+
+    type_name: str
+    is_missing: bool = False
+    fields: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    is_written: bool = True
+
+
+def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[Difference]:
     """For ``post_migrate``: make the rows that are missing, update those whose declaration changed.
 
     A field that no longer holds what the code declared last was changed by an administrator and stays. A type that
-    code declared once keeps its row, since it may have jobs. Raises ImproperlyConfigured for a wrong declaration.
+    code declared once keeps its row, since it may have jobs. Return what was found, as :func:`differences` does.
+    Raises ImproperlyConfigured for a wrong declaration.
     """
-    try:
-        model = apps.get_model("django_jobs", "JobType")
-    except LookupError:
-        return
-    if not router.allow_migrate_model(using, model) or not _is_there(model, using):
-        return
+    model = _model_in(using, apps)
+    if model is None:
+        return []
     rows = {row.pk: row for row in model._default_manager.using(using).all()}
     found = declarations.declared()
     _refuse_wrong(found)
-    _create([declaration for declaration in found if declaration.type_name not in rows], model, using)
-    for declaration in found:
-        if declaration.type_name in rows:
-            _update(rows[declaration.type_name], _wanted(declaration), model, using)
+    missing = [declaration for declaration in found if declaration.type_name not in rows]
+    _create(missing, model, using)
+    done = [Difference(type_name=declaration.type_name, is_missing=True) for declaration in missing]
+    done += [
+        _update(rows[declaration.type_name], _wanted(declaration), model, using)
+        for declaration in found
+        if declaration.type_name in rows
+    ]
     _tell_undeclared(rows, {declaration.type_name for declaration in found})
+    return _notable(done)
+
+
+def differences(*, using: str) -> list[Difference]:
+    """Return what a synchronization would do, and what it would leave, by the type's name; nothing is written.
+
+    Raises ImproperlyConfigured for a wrong declaration, and where there is no table of job types.
+    """
+    model = _model_in(using, current_apps)
+    if model is None:
+        raise ImproperlyConfigured(f"The database {using!r} has no table of job types; run `manage.py migrate`.")
+    rows = {row.pk: row for row in model._default_manager.using(using).all()}
+    found = declarations.declared()
+    _refuse_wrong(found)
+    return _notable(
+        [
+            _difference(rows[item.type_name], _known(_wanted(item), model))
+            if item.type_name in rows
+            else Difference(type_name=item.type_name, is_missing=True)
+            for item in found
+        ]
+    )
+
+
+def undeclared(*, using: str) -> list[str]:
+    """Return the enabled types that code declared once and declares no more."""
+    names = {declaration.type_name for declaration in declarations.declared()}
+    rows = JobType.objects.using(using).filter(is_enabled=True, declared__isnull=False).order_by("pk")
+    return [name for name in rows.values_list("pk", flat=True) if name not in names]
+
+
+def _notable(found: list[Difference]) -> list[Difference]:
+    notable = [item for item in found if item.is_written or item.kept]
+    return sorted(notable, key=lambda item: item.type_name)
+
+
+def _model_in(using: str, apps: Any) -> Any:
+    """The model of the job types as ``apps`` has it; None where this database has no table of it."""
+    try:
+        model = apps.get_model("django_jobs", "JobType")
+    except LookupError:
+        return None
+    return model if router.allow_migrate_model(using, model) and _is_there(model, using) else None
 
 
 def _is_there(model: Any, using: str) -> bool:
@@ -123,28 +184,35 @@ def _known(values: dict[str, Any], model: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> None:
+def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Difference:
     """Change what the code has changed since, in one guarded statement: an administrator may be saving as well."""
     wanted = _known(wanted, model)
+    found = _difference(row, wanted)
     for _ in range(MAX_TRIES):
-        last = row.declared if isinstance(row.declared, dict) else {}
-        if last == wanted:
-            return
-        held = {name: getattr(row, name) for name in wanted}
-        changed = {
-            name: value
-            for name, value in wanted.items()
-            # Of a row that was there before its declaration only what nobody had chosen counts as the code's.
-            if held[name] != value and held[name] == last.get(name, _before(name))
-        }
-        guard = {name: held[name] for name in changed}
+        if not found.is_written:
+            break
+        changed = {name: wanted[name] for name in found.fields}
+        guard = {name: getattr(row, name) for name in changed}
         rows = model._default_manager.using(using).filter(pk=row.pk, **guard)
         if rows.update(**changed, declared=wanted):
-            logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(sorted(changed)))
-            return
+            logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(found.fields))
+            break
         row = model._default_manager.using(using).filter(pk=row.pk).first()
         if row is None:
-            return
+            return Difference(type_name=found.type_name, is_written=False)
+        found = _difference(row, wanted)
+    return found
+
+
+def _difference(row: Any, wanted: dict[str, Any]) -> Difference:
+    last = row.declared if isinstance(row.declared, dict) else {}
+    differing = sorted(name for name, value in wanted.items() if getattr(row, name) != value)
+    # Of a row that was there before its declaration only what nobody had chosen counts as the code's.
+    held_by_code = {name for name in wanted if getattr(row, name) == last.get(name, _before(name))}
+    is_written = last != wanted
+    fields = tuple(name for name in differing if is_written and name in held_by_code)
+    kept = tuple(name for name in differing if name not in fields)
+    return Difference(type_name=row.pk, fields=fields, kept=kept, is_written=is_written)
 
 
 def _before(name: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -16,9 +15,11 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.announcements import live_workers
+from django_jobs.engine.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.inspection import Leader, jobs, leader, waiting
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.reconciliation import installation_id
+from django_jobs.engine.type_examination import examine_types
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import JobType, Worker, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Status
@@ -26,16 +27,6 @@ from django_jobs.statuses import IN_FLIGHT, Status
 #: A due job that waits longer while workers are free is not being taken.
 STUCK_SECONDS: Final = 60
 MAX_LANES: Final = 500
-OK, WARNING, PROBLEM = "OK", "WARNING", "PROBLEM"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One examined thing. ``level`` is OK, WARNING or PROBLEM; ``text`` says what is so, and what to do."""
-
-    level: str
-    subject: str
-    text: str
 
 
 def examine() -> Iterator[Finding]:
@@ -56,6 +47,7 @@ def examine() -> Iterator[Finding]:
     yield from _examine_queues(workers)
     yield _examine_scheduler(leader(now))
     yield _examine_waiting(now, workers)
+    yield from examine_types()
 
 
 def _examine_broker(mine: str) -> Iterator[Finding]:

@@ -6,13 +6,18 @@ import functools
 import importlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 
 from django_jobs.conf import jobs_settings
 
 logger = logging.getLogger("django_jobs")
+
+#: How the message begins that says so.
+NOT_LOADABLE: Final = "Handler not loadable"
+#: Seconds after which another worker may try.
+NOT_LOADABLE_DELAY: Final = 5.0
 
 Handler = Callable[[Any], Any]
 
@@ -65,7 +70,7 @@ def _load(path: str) -> Handler:
         handler = getattr(importlib.import_module(module_name), name)
     except (Exception, SystemExit) as error:
         logger.warning("event=handler_not_loadable handler=%s error=%r", path, error)
-        raise HandlerNotLoadable(f"Handler not loadable: {path} ({type(error).__name__}).") from error
+        raise HandlerNotLoadable(f"{NOT_LOADABLE}: {path} ({type(error).__name__}).") from error
     if not callable(handler) or isinstance(handler, type):
         raise HandlerNotAllowed(f"{path} is not a function.")
     return handler  # type: ignore[no-any-return]

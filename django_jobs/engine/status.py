@@ -12,7 +12,7 @@ from django.db.models import Count, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
+from django_jobs.engine import database, unloadable
 from django_jobs.engine.access import get_policy, may_start
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.masking import MASK, Names, hidden_from, masked
@@ -35,7 +35,7 @@ class JobStatus:
     ``organization`` is the id that the tenant has now; of a tenant that is gone, the one that it had at the submission.
 
     ``waiting_for`` says why it does not run yet: None or ``run_at``, ``dependency``, ``retry``,
-    ``organization_inactive``, ``type_disabled``, ``type_paused``, ``limit``, ``window`` or ``broker``.
+    ``organization_inactive``, ``type_disabled``, ``type_paused``, ``handler``, ``limit``, ``window`` or ``broker``.
     """
 
     job_id: str
@@ -180,6 +180,7 @@ class _Circumstances:
         self.inactive = self._inactive(jobs if self.withhold else waiting)
         self._types = _types(waiting)
         self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
+        self._unloadable = unloadable.reasons(waiting)
 
     def organization(self, job: Job) -> str:
         """The id that the job's tenant has now; of one that is gone the id that the job remembers."""
@@ -198,15 +199,25 @@ class _Circumstances:
             return None
         if job.status == Status.PENDING and job.ready_at is None:
             return "dependency"
-        if job.ready_at is not None and self._now is not None and job.ready_at > self._now:
+        # One whose handler a worker could not load is ready in some seconds, to be tried again.
+        is_unloadable = job.pk in self._unloadable
+        if not is_unloadable and job.ready_at is not None and self._now is not None and job.ready_at > self._now:
             return "run_at" if job.status == Status.PENDING else "retry"
+        if held_back := self._held_back(job):
+            return held_back
+        return "handler" if is_unloadable else self._place(job)
+
+    def _held_back(self, job: Job) -> str | None:
+        """What people hold it back with."""
         if job.organization_id in self.inactive:
             return "organization_inactive"
         kind = self._types.get(job.job_type_id)
         if kind is not None and not kind.is_enabled:
             return "type_disabled"
-        if kind is not None and kind.is_paused:
-            return "type_paused"
+        return "type_paused" if kind is not None and kind.is_paused else None
+
+    def _place(self, job: Job) -> str:
+        """Where a job waits for its turn that nothing holds back."""
         if job.status == Status.QUEUED:
             return "broker"
         limit = jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION

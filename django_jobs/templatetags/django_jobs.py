@@ -49,6 +49,7 @@ WAITING_FOR: Final = {
     "organization_inactive": "The organization is suspended",
     "type_disabled": "Jobs of this type are switched off",
     "type_paused": "Jobs of this type are paused",
+    "handler": "Waits for a worker that can run it",
     "limit": "Waits for its turn",
     "window": "Waits for its turn",
     "broker": "Waits for its turn",

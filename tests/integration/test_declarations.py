@@ -133,9 +133,9 @@ def test_an_administrator_may_save_in_the_middle(monkeypatch: pytest.MonkeyPatch
     declare(max_retries=3, retry_delay=20)
     update = declared_types._update
 
-    def update_late(*args: Any) -> None:
+    def update_late(*args: Any) -> Any:
         JobType.objects.update(max_retries=9)
-        update(*args)
+        return update(*args)
 
     monkeypatch.setattr(declared_types, "_update", update_late)
     kind = sync()
@@ -147,9 +147,9 @@ def test_a_row_that_is_deleted_in_the_middle_is_no_trouble(monkeypatch: pytest.M
     declare(max_retries=3)
     update = declared_types._update
 
-    def update_late(*args: Any) -> None:
+    def update_late(*args: Any) -> Any:
         JobType.objects.all().delete()
-        update(*args)
+        return update(*args)
 
     monkeypatch.setattr(declared_types, "_update", update_late)
     declared_types.sync_declared_types(using="default")

@@ -176,4 +176,4 @@ def test_a_refused_job_waits_a_moment_before_the_next_worker_looks() -> None:
     JobType.objects.update(handler_method=GONE)
     ready_at = refuse(job).ready_at
     assert ready_at is not None
-    assert 0 < (ready_at - database.now()).total_seconds() <= claim.NOT_LOADABLE_DELAY
+    assert 0 < (ready_at - database.now()).total_seconds() <= handlers.NOT_LOADABLE_DELAY

@@ -14,13 +14,17 @@ from django.db import DatabaseError
 from django.utils import timezone
 from rq import SimpleWorker
 
-from django_jobs import submit_job
+from django_jobs import job_handler, submit_job
 from django_jobs.broker import connection
-from django_jobs.engine import announcements, examination
+from django_jobs.engine import announcements, declarations, examination, type_examination
+from django_jobs.engine.claim import claim
 from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.engine.reconciliation import check_broker, installation_id
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.models import EngineLease, Job, Organization
+from django_jobs.models import EngineLease, Job, JobType, Organization
+from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support import handlers
+from tests.support.brokers import queue_up, ticket_of
 from tests.support.commands import QUEUES, DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
 
@@ -189,3 +193,58 @@ def test_a_database_that_cannot_be_read_is_the_only_finding(monkeypatch: pytest.
 
     monkeypatch.setattr("django_jobs.engine.database.now", fail)
     assert findings() == {"database": "PROBLEM"}
+
+
+def findings_about_types() -> dict[str, str]:
+    return {finding.subject: f"{finding.level} {finding.text}" for finding in type_examination.examine_types()}
+
+
+def test_a_declared_type_without_a_row_is_a_problem(sound: None) -> None:
+    JobType.objects.filter(pk="pdf_generation").delete()
+    told = findings_about_types()["declared job types"]
+    assert told == "PROBLEM without a row: pdf_generation. Run `manage.py migrate` or `manage.py jobs_sync`."
+    with pytest.raises(CommandError, match="Problems found: 1"):
+        run("jobs_check")
+
+
+def test_a_row_that_lags_behind_its_declaration_is_a_warning(sound: None) -> None:
+    row = JobType.objects.get(pk="pdf_generation")
+    assert row.declared is not None
+    JobType.objects.filter(pk=row.pk).update(declared={**row.declared, "retry_delay": 1}, retry_delay=1)
+    assert findings_about_types()["declared job types"].startswith("WARNING their rows are not up to date: pdf_gen")
+
+
+def test_a_wrong_declaration_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declarations, "_declared", {})
+    job_handler("bake", default_priority="urgent")(handlers.do_nothing)
+    assert findings_about_types()["declared job types"].startswith("PROBLEM Wrong declarations of job types: bake")
+
+
+def test_a_handler_that_no_longer_loads_is_a_problem_with_what_waits_for_it(
+    sound: None, organization: Organization
+) -> None:
+    use_broker(DeadBroker())  # type: ignore[arg-type]
+    kind = make_job_type()
+    submit_job(kind, organization)
+    JobType.objects.filter(pk=kind.pk).update(handler_method="tests.support.handlers.of_the_past")
+    told = findings_about_types()["handlers"]
+    reason = f"{kind.pk} (Handler not loadable: tests.support.handlers.of_the_past (AttributeError))"
+    assert told.startswith(f"PROBLEM cannot run here: {reason}. Jobs that wait: 1.")
+
+
+def test_a_handler_of_a_disabled_type_may_be_gone(sound: None) -> None:
+    make_job_type()
+    JobType.objects.filter(pk__startswith="do_nothing").update(handler_method="no.such.thing", is_enabled=False)
+    assert findings_about_types()["handlers"] == "OK all that are enabled can be loaded."
+
+
+def test_jobs_that_an_older_worker_could_not_load_are_a_warning(sound: None, organization: Organization) -> None:
+    use_broker(MemoryBroker())
+    kind = make_job_type()
+    path, gone = kind.handler_method, "tests.support.handlers.of_the_next_release"
+    JobType.objects.filter(pk=kind.pk).update(handler_method=gone)
+    claim([ticket_of(queue_up(submit_job(kind, organization)))], "an-older-worker")
+    JobType.objects.filter(pk=kind.pk).update(handler_method=path)
+    told = findings_about_types()["handlers"]
+    assert told.startswith("WARNING a worker could not load that of 1 jobs")
+    assert gone in told

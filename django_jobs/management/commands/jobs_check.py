@@ -4,12 +4,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_jobs.engine.examination import OK, PROBLEM, WARNING, examine
+from django_jobs.engine.examination import examine
+from django_jobs.engine.findings import OK, PROBLEM, WARNING
 
 
 class Command(BaseCommand):
     help = (
-        "Examines the running setup: database, broker, workers, scheduler, waiting. Exits with 1 if there are problems."
+        "Examines the running setup: database, broker, workers, scheduler, waiting, job types and their handlers. "
+        "Exits with 1 if there are problems."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

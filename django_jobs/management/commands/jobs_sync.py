@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from django_jobs.engine import database, declared_types
+from django_jobs.engine.declared_types import Difference
+from django_jobs.management.boot import told_plainly
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes the rows of the job types that code declares and brings them up to date, as migrate does. What an "
+        "administrator changed stays. With --check it writes nothing and exits with 1 if it would."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--check", action="store_true", help="Only say what it would do.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with told_plainly():
+            using = database.alias()
+            found = declared_types.differences(using=using)
+            if not options["check"]:
+                found = declared_types.sync_declared_types(using=using)
+            left = declared_types.undeclared(using=using)
+        self._tell(found, left, "would be " if options["check"] else "")
+        written = [item.type_name for item in found if item.is_written]
+        if options["check"] and written:
+            names = ", ".join(written)
+            raise CommandError(f"Not up to date: {names}. Run `manage.py migrate` or `manage.py jobs_sync`.")
+
+    def _tell(self, found: Sequence[Difference], left: Sequence[str], would_be: str) -> None:
+        for item in found:
+            if item.is_missing:
+                self.stdout.write(f"{item.type_name}: {would_be}created")
+            elif item.is_written:
+                what = ", ".join(item.fields) or "what the code says is remembered"
+                self.stdout.write(f"{item.type_name}: {would_be}updated ({what})")
+            if item.kept:
+                self.stdout.write(f"{item.type_name}: left as an administrator has it ({', '.join(item.kept)})")
+        for name in left:
+            self.stdout.write(f"{name}: left, though no code declares it; disable it, or delete it without jobs")
+        if not any(item.is_written for item in found):
+            self.stdout.write("The rows of all declared job types are up to date.")
