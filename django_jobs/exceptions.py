@@ -81,6 +81,17 @@ class PermissionDenied(JobsError, DjangoPermissionDenied):
     """The user may not do this."""
 
 
+class PolicyFailed(RuntimeError):
+    """The host's access policy raised instead of answering; the error it raised is the cause (``__cause__``).
+
+    No JobsError, and nothing that Django or the REST framework take for an answer: whatever a policy raises, a missing
+    row or attribute or even PermissionDenied, is its failure and decides nothing.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"The access policy failed: {error!r}")
+
+
 class TransientError(JobsError):
     """Raised by a handler: it may work next time, so retry."""
 

@@ -19,12 +19,14 @@ from rest_framework.settings import api_settings
 from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import set_rollback
 
+from django_jobs.engine.access import report
 from django_jobs.engine.payloads import clean_text
 from django_jobs.exceptions import (
     DuplicateJob,
     InvalidSubmission,
     InvalidTransition,
     JobNotFound,
+    PolicyFailed,
     QueueFull,
     RetryableRefusal,
 )
@@ -93,6 +95,12 @@ def problem_of(error: Exception) -> Problem | None:
         if isinstance(error, kinds):
             return describe(error)
     return None
+
+
+def _policy_failed(error: Exception) -> Problem:
+    report(error)
+    detail = "Whether you may do this cannot be told: the access policy failed."
+    return Problem(status_code=500, code="access_policy_failed", detail=detail)
 
 
 def _invalid(error: Any) -> Problem:
@@ -166,11 +174,13 @@ _CODES: Final = {"parse_error": "invalid", "authentication_failed": "not_authent
 
 #: The first that fits answers.
 _KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
+    (PolicyFailed, _policy_failed),
     (InvalidSubmission, _invalid),
     (DuplicateJob, _duplicate),
     (InvalidTransition, _transition),
     (RetryableRefusal, _refusal),
-    ((JobNotFound, Http404, django_exceptions.ObjectDoesNotExist), _not_found),
+    # No other ObjectDoesNotExist: that is an error of the host's code, and no answer.
+    ((JobNotFound, Http404), _not_found),
     (exceptions.APIException, _of_framework),
     (django_exceptions.PermissionDenied, _denied),
     (django_exceptions.RequestDataTooBig, lambda _: _of_framework(TooLarge())),

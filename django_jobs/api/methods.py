@@ -35,6 +35,7 @@ EXC_TYPES: Final = {
     404: "DoesNotExistError",
     409: "InvalidTransitionError",
     429: "TooManyRequestsError",
+    500: "InternalServerError",
 }
 
 

@@ -12,7 +12,7 @@ from django.http import FileResponse
 
 from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.conf import output_storage
-from django_jobs.engine.access import get_policy, may_start
+from django_jobs.engine.access import get_policy
 from django_jobs.engine.outputs import belongs_to
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
@@ -54,7 +54,7 @@ def read_output(job: Job, user: Any) -> Download:
 
 def _is_withheld(job: Job) -> bool:
     organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-    return organization is not None and not may_start(organization)
+    return organization is not None and not get_policy().is_active(organization)
 
 
 def _open(reference: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
@@ -14,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
+from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
 from django_jobs.statuses import SubmitBy
 
@@ -25,12 +27,49 @@ logger = logging.getLogger("django_jobs")
 COMPLAINT_PAUSE = 60.0
 
 
+#: What a policy is asked.
+QUESTIONS: Final = frozenset(
+    {
+        "organizations_of",
+        "is_member",
+        "is_organization_admin",
+        "is_system_admin",
+        "is_active",
+        "can_submit",
+        "can_view",
+        "can_cancel",
+        "can_retry",
+        "can_delete",
+        "can_read_output",
+    }
+)
+
+
+def _ask(answer: Callable[[], Any]) -> Any:
+    try:
+        return answer()
+    except (Error, PolicyFailed):  # a database that is away is no fault of the policy's
+        raise
+    except Exception as error:
+        raise PolicyFailed(error) from error
+
+
 class AccessPolicy:
     """The built-in policy, by :class:`~django_jobs.models.Membership`.
 
     A host with its own tenants replaces the first five methods; the others are made of them, and refuse whoever is
     not authenticated or not active, whatever the five say.
     """
+
+    def __getattribute__(self, name: str) -> Any:
+        """Let each question raise nothing but PolicyFailed, whichever way a subclass answers it.
+
+        Else an AttributeError would be swallowed on its way, and a DoesNotExist be taken for a job that is not there.
+        """
+        if name not in QUESTIONS:
+            return super().__getattribute__(name)
+        question = _ask(lambda: super(AccessPolicy, self).__getattribute__(name))
+        return lambda *args, **kwargs: _ask(lambda: question(*args, **kwargs))
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
         """The organizations whose jobs the user may see."""
@@ -131,6 +170,8 @@ def get_policy() -> AccessPolicy:
         policy: AccessPolicy = import_string(path)()
     except (ImportError, TypeError) as error:
         raise ImproperlyConfigured(f"DJANGO_JOBS['ACCESS_POLICY'] names {path!r}: {error}") from error
+    except Exception as error:
+        raise PolicyFailed(error) from error
     return policy
 
 
@@ -142,7 +183,13 @@ def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
     policy = get_policy()
     if not policy._is_live(user):  # noqa: SLF001
         return get_organization_model()._default_manager.none()
-    return None if policy.is_system_admin(user) else policy.organizations_of(user)
+    if policy.is_system_admin(user):
+        return None
+    organizations: Any = policy.organizations_of(user)
+    if not isinstance(organizations, QuerySet):
+        kind = type(organizations).__name__
+        raise PolicyFailed(TypeError(f"organizations_of() returned {kind}; it must return a queryset."))
+    return organizations
 
 
 def may_view(user: Any, job: Job) -> bool:
@@ -173,4 +220,15 @@ def complain(error: Exception) -> None:
     global _last_complaint  # noqa: PLW0603  (a process-wide note)
     if time.monotonic() - _last_complaint >= COMPLAINT_PAUSE:
         _last_complaint = time.monotonic()
-        logger.error("event=access_policy_failed error=%r", error, exc_info=error)
+        report(error)
+
+
+def report(error: Exception) -> None:
+    """Tell of a policy that failed, with the traceback of what it raised."""
+    cause = cause_of(error)
+    logger.error("event=access_policy_failed error=%r", cause, exc_info=cause)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What the policy itself raised."""
+    return error.__cause__ if isinstance(error, PolicyFailed) and error.__cause__ is not None else error

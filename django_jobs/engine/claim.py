@@ -238,7 +238,9 @@ def _ask_quietly(job: Row) -> _Refusal | None:
         raise
     except Exception as error:  # noqa: BLE001  (the host's code)
         access.complain(error)
-        return _Refusal(Status.PENDING, f"The access policy failed ({type(error).__name__})", POLICY_FAILED_DELAY)
+        return _Refusal(
+            Status.PENDING, f"The access policy failed ({type(access.cause_of(error)).__name__})", POLICY_FAILED_DELAY
+        )
 
 
 def _ask_policy(job: Row) -> _Refusal | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,12 +62,14 @@ def _admit(user: Any, room: Room) -> Target:
             target = Target(room.name, find_organization_pk(room.key, user))
     except JobNotFound as error:
         raise Refused("not_found", "There is no such room.") from error
-    if not admitted_organizations(user, [target.organization_pk]):
+    if not admitted_organizations(user, [target.organization_pk], get_policy().is_active):
         raise Refused("forbidden", "The organization is not active.")
     return target
 
 
-def admitted_organizations(user: Any, organization_pks: Collection[Any]) -> set[Any]:
+def admitted_organizations(
+    user: Any, organization_pks: Collection[Any], is_active: Callable[[Any], bool] = may_start
+) -> set[Any]:
     """Those of the organizations whose jobs the user may hear of now; system admins hear of suspended ones too."""
     seen = organizations_seen_by(user)
     if seen is None:
@@ -75,7 +77,7 @@ def admitted_organizations(user: Any, organization_pks: Collection[Any]) -> set[
     model = get_organization_model()
     allowed = set(seen.filter(pk__in=organization_pks).values_list("pk", flat=True))
     rows = model._default_manager.using(database.alias()).filter(pk__in=allowed)
-    return {organization.pk for organization in rows if may_start(organization)}
+    return {organization.pk for organization in rows if is_active(organization)}
 
 
 def still_admitted(user: Any, targets: Collection[Target]) -> set[Target]:

@@ -14,7 +14,7 @@ from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_statu
 from django_jobs.engine import access, database, dispatch
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.claim import claim
-from django_jobs.exceptions import JobNotFound, PermissionDenied
+from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
@@ -156,7 +156,7 @@ def test_a_policy_that_fails_is_told_of_once_a_minute(
 
 @pytest.mark.usefixtures("_broken")
 def test_a_policy_that_fails_lets_nobody_in() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(PolicyFailed, match="KeyError"):
         Job.objects.visible_to(make_user())
 
 

@@ -33,3 +33,32 @@ class Broken(AccessPolicy):
 
     def is_system_admin(self, user: Any) -> bool:
         raise AttributeError("no such role")
+
+
+class Failing(AccessPolicy):
+    """Whose answer about a job or a submission is an error; which one, the test says."""
+
+    error: Exception = KeyError("plan")
+
+    @property
+    def broken(self) -> Any:
+        """Raises inside a property, where an AttributeError is easily swallowed."""
+        raise self.error
+
+    def can_view(self, user: Any, job: Any) -> bool:
+        return bool(self.broken)
+
+    can_cancel = can_view
+    can_retry = can_view
+    can_delete = can_view
+    can_read_output = can_view
+
+    def can_submit(self, user: Any, organization: Any, job_type: Any) -> bool:
+        return bool(self.broken)
+
+
+class FailingScope(AccessPolicy):
+    """Who cannot even say whose jobs somebody sees."""
+
+    def organizations_of(self, user: Any) -> Any:
+        raise Failing.error
