@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
+from django_jobs.engine import database, declarations
 from django_jobs.engine.payloads import clean_text
 from django_jobs.engine.submission_rights import Doorkeeper
 from django_jobs.models import JobType, get_organization_model
@@ -62,6 +62,7 @@ def read_all(
         if tenant is None:
             own["organization"] = [_missing("organization", organization, _is_id(organization))]
         found.append(Targets(kind, tenant) if kind is not None and tenant is not None else None)
+    _point_at_declarations(wanted, kinds, errors, doorkeeper)
     return found
 
 
@@ -73,6 +74,19 @@ def _missing(what: str, named: object, is_id: bool) -> str:
 
 def _shown(named: object) -> str:
     return clean_text(getattr(named, "pk", named), 140)
+
+
+def _point_at_declarations(
+    wanted: Sequence[tuple[object, object]],
+    kinds: Mapping[str, JobType],
+    errors: Sequence[dict[str, list[str]]],
+    doorkeeper: Doorkeeper,
+) -> None:
+    """Tell those who look after the code of a type that has no row though the code declares it."""
+    for (job_type, _), own in zip(wanted, errors, strict=True):
+        name = _kind_key(job_type)
+        if name and name not in kinds and declarations.get(name) is not None and doorkeeper.may_know_the_code():
+            own["job_type"] = [f"There is no job type {name!r} (declared in code, run migrate or jobs_sync)."]
 
 
 def _is_name(value: object) -> bool:
