@@ -30,12 +30,18 @@ class InvalidSubmission(JobsError):
 
 
 class DuplicateJob(JobsError):
-    """The same work was submitted moments ago; ``existing`` is that job, ``index`` the place among many at once."""
+    """The same work was submitted moments ago; ``existing`` is that job, ``index`` the place among many at once.
 
-    def __init__(self, existing: Job, index: int = 0) -> None:
-        super().__init__(f"The same work was submitted as {existing.name} ({existing.status}).")
+    ``is_visible`` says whether the user who submits may know of that job. If not, the text does not tell it, and
+    ``existing`` is for server code alone.
+    """
+
+    def __init__(self, existing: Job, index: int = 0, *, is_visible: bool = True) -> None:
+        told = f"as {existing.name} ({existing.status})" if is_visible else "moments ago"
+        super().__init__(f"The same work was submitted {told}.")
         self.existing = existing
         self.index = index
+        self.is_visible = is_visible
 
 
 class RetryableRefusal(JobsError):

@@ -87,11 +87,11 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
             report.refuse(job, f"it is {job.status}, and only ended jobs can be deleted")
         else:
             wanted.append(job)
-    delete_jobs([job.pk for job in wanted])
+    delete_jobs([job.pk for job in wanted], release_children=True)
     left = set(Job.objects.filter(pk__in=[job.pk for job in wanted]).values_list("pk", flat=True))
     for job in wanted:
         if job.pk in left:
-            report.refuse(job, "unfinished jobs or other data need it")
+            report.refuse(job, "other data need it, or a job that waited for it is just ending; try again")
         else:
             report.done.append(job)
     return report
@@ -117,7 +117,8 @@ DELETE: Final = Act(
     verb="delete",
     past="deleted",
     fits=TERMINAL,
-    consequence="Each goes with its Execution Log and the files that it saved. This cannot be undone.",
+    consequence="Each goes with its Execution Log and the files that it saved. Jobs that depend on it wait for it no "
+    "longer, and cannot read its result. This cannot be undone.",
     perform=_delete,
 )
 ACTS: Final = {act.verb: act for act in (CANCEL, RETRY, DELETE)}

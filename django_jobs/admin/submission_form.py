@@ -118,6 +118,9 @@ def submit(
             for text in texts:
                 form.add_error(name, f"{rest}: {text}" if rest else text)
     except DuplicateJob as refusal:
+        if not refusal.is_visible:
+            form.add_error(None, str(refusal))
+            return None
         address = reverse("admin:django_jobs_job_change", args=(refusal.existing.pk,))
         link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
         form.add_error(None, format_html("The same work was submitted as {} ({}).", link, refusal.existing.status))

@@ -108,7 +108,9 @@ def _invalid(error: Any) -> Problem:
 
 
 def _duplicate(error: Any) -> Problem:
-    facts = {"existing_job_id": error.existing.name, "status": str(error.existing.status), "index": error.index}
+    facts = {"index": error.index}
+    if error.is_visible:
+        facts |= {"existing_job_id": error.existing.name, "status": str(error.existing.status)}
     return Problem(status_code=409, code="duplicate_job", detail=str(error), facts=facts)
 
 

@@ -220,7 +220,7 @@ def _answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
     duplicate = problem.code == "duplicate_job"
     exc_type = "DuplicateError" if duplicate else EXC_TYPES.get(problem.status_code, "ValidationError")
     body = {"exc_type": exc_type, "message": _message(problem)}
-    if duplicate:
+    if "existing_job_id" in problem.facts:
         body["existing_job_id"] = problem.facts["existing_job_id"]
     return Response(body, status=problem.status_code, headers=dict(problem.headers))
 

@@ -163,7 +163,7 @@ class ControlMixin(JobScope):
             raise PermissionDenied("Only system admins may delete jobs.")
         if job.status not in TERMINAL:
             raise InvalidTransition(job.name, job.status, "delete")
-        if not delete_jobs([job.pk]):
+        if not delete_jobs([job.pk], release_children=True):
             reason = "unfinished jobs or other data need it"
             raise InvalidTransition(job.name, job.status, "delete", reason)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_jobs.engine import insertion, limits, requests
+from django_jobs.engine.duplicates import hide_unseen
 from django_jobs.engine.payloads import clean_text
 from django_jobs.engine.submission_rights import Doorkeeper
 from django_jobs.engine.targets import Targets, TargetsChanged, read_all
-from django_jobs.exceptions import InvalidSubmission
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 
 FIELDS = ("job_type", "organization", "parameters", "priority", "depends_on", "run_at", "metadata")
 
@@ -33,6 +34,9 @@ def submit(items: Sequence[Any], user: Any) -> list[requests.Request]:
         insertion.insert_all(found)
     except TargetsChanged as error:
         raise InvalidSubmission({"non_field_errors": ["Others submit the same at this moment; try again."]}) from error
+    except DuplicateJob as duplicate:
+        hide_unseen(duplicate, user)
+        raise
     return found
 
 

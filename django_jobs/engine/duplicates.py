@@ -14,7 +14,9 @@ from typing import Any
 from django.db import IntegrityError, connections, router, transaction
 
 from django_jobs.engine import database
-from django_jobs.exceptions import DuplicateJob
+from django_jobs.engine.access import AccessPolicy, get_policy
+from django_jobs.engine.lookup import find_job
+from django_jobs.exceptions import DuplicateJob, JobNotFound
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.duplicate import GATES
 from django_jobs.statuses import Status
@@ -69,6 +71,19 @@ def refuse(keys: Sequence[str]) -> None:
     for index, key in enumerate(keys):
         if key in found:
             raise DuplicateJob(found[key], index)
+
+
+def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
+    """Raise it without the earlier job's id, when the policy does not show that job to ``user``.
+
+    The built-in policy shows people the jobs of every organization for which they may submit.
+    """
+    if user is None or type(get_policy()) is AccessPolicy:
+        return
+    try:
+        find_job(duplicate.existing, user)
+    except JobNotFound:
+        raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
 
 
 def keep_out(accepted: Sequence[tuple[str, int, int]], now: dt.datetime) -> None:

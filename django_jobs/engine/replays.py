@@ -207,7 +207,7 @@ def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
 
 
 def _delete(pks: list[int]) -> tuple[int, Counter[str]]:
-    delete_rows(pks)
+    delete_rows(pks, release_children=True)
     kept = jobs().filter(pk__in=pks).count()
     return len(pks) - kept, Counter({KEPT: kept})
 

@@ -13,9 +13,9 @@ from django.db import DatabaseError, ProgrammingError
 from django.db.models import Q, QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, duplicates, file_deletions, rollups
+from django_jobs.engine import database, dependencies, duplicates, file_deletions, rollups
 from django_jobs.models import ExecutionLog, Job, JobDependency
-from django_jobs.statuses import TERMINAL
+from django_jobs.statuses import TERMINAL, RunAfter, Status
 
 logger = logging.getLogger("django_jobs")
 
@@ -24,6 +24,8 @@ BATCH = 200
 TICK_SECONDS: Final = 0.5
 #: What the database kept is tried again after so long.
 REFUSED_SECONDS: Final = 24 * 3600.0
+#: Ends of a parent that its children do not survive.
+DEAD: Final = (Status.CANCELED, Status.DEAD_LETTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +105,26 @@ def _before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
     return cutoff is None or moment is None or moment < cutoff
 
 
-def delete_jobs(pks: list[int]) -> int:
+def delete_jobs(pks: list[int], *, release_children: bool = False) -> int:
     """Delete ended jobs with logs and files; how many went. A parent stays while it has unfinished children.
 
-    Files go after the commit, and those of a job that stays are not touched. Where the storage cannot delete them now,
-    the scheduler tries again.
+    With ``release_children``, for a person who may delete, the parent goes and its children wait for it no longer:
+    else whoever submits a child could keep the parent for ever. Files go after the commit, and those of a job that
+    stays are not touched. Where the storage cannot delete them now, the scheduler tries again.
     """
-    deletion = delete_rows(pks)
+    deletion = delete_rows(pks, release_children=release_children)
     database.on_commit(lambda: file_deletions.delete_files_of(deletion.job_ids))
     return len(deletion.job_ids)
 
 
-def delete_rows(pks: list[int]) -> Deletion:
+def delete_rows(pks: list[int], *, release_children: bool = False) -> Deletion:
     """As :func:`delete_jobs`, and leave the files to the scheduler."""
-    job_ids, refused = _halving(_deletable(sorted(pks)) if pks else [])
+    jobs = _deletable(sorted(pks), release_children=release_children) if pks else []
+    job_ids, refused = _halving(jobs, release_children=release_children)
     return Deletion(job_ids, refused)
 
 
-def _halving(jobs: list[Job]) -> tuple[list[str], list[int]]:
+def _halving(jobs: list[Job], *, release_children: bool) -> tuple[list[str], list[int]]:
     """Delete rows; if the database refuses a set, its halves, until the culprits stand alone: which went, and those.
 
     A culprit is, for example, a job that a foreign key of the host's refers to.
@@ -128,7 +132,8 @@ def _halving(jobs: list[Job]) -> tuple[list[str], list[int]]:
     if not jobs:
         return [], []
     try:
-        return database.in_transaction(lambda: _delete_rows([job.pk for job in jobs])), []
+        pks = [job.pk for job in jobs]
+        return database.in_transaction(lambda: _delete_rows(pks, release_children=release_children)), []
     except DatabaseError as error:
         if database.is_lost_connection(error) or database.is_lost_race(error) or isinstance(error, ProgrammingError):
             raise
@@ -136,29 +141,42 @@ def _halving(jobs: list[Job]) -> tuple[list[str], list[int]]:
             logger.warning("job_id=%s event=job_not_deleted error=%r", jobs[0].name, error)
             return [], [jobs[0].pk]
     middle = len(jobs) // 2
-    (gone, refused), (more, also_refused) = _halving(jobs[:middle]), _halving(jobs[middle:])
+    gone, refused = _halving(jobs[:middle], release_children=release_children)
+    more, also_refused = _halving(jobs[middle:], release_children=release_children)
     return gone + more, refused + also_refused
 
 
-def _deletable(pks: list[int], *, lock: bool = False) -> list[Job]:
+def _deletable(pks: list[int], *, release_children: bool, lock: bool = False) -> list[Job]:
     rows: QuerySet[Job] = Job.objects.using(database.alias()).filter(pk__in=pks)
     if lock:
         rows = database.locked(rows, skip=True)
     jobs = [job for job in rows.defer("input_parameters", "result", "metadata") if job.status in TERMINAL]
-    links = JobDependency.objects.using(database.alias()).filter(parent_id__in=[job.pk for job in jobs])
-    needed = set(links.exclude(child__status__in=sorted(TERMINAL)).values_list("parent_id", flat=True))
+    links = _open_links([job.pk for job in jobs])
+    if release_children:
+        # Only for a moment: a child that is about to end because its parent did must see how that ended.
+        links = links.filter(parent__status__in=DEAD, child__run_after=RunAfter.COMPLETED)
+        links = links.filter(child__status=Status.PENDING, child__ready_at__isnull=True)
+    needed = set(links.values_list("parent_id", flat=True))
     return [job for job in jobs if job.pk not in needed]
 
 
-def _delete_rows(pks: list[int]) -> list[str]:
-    jobs = _deletable(pks, lock=True)
+def _open_links(parents: list[int]) -> QuerySet[JobDependency]:
+    """Those of unfinished children to these parents."""
+    links = JobDependency.objects.using(database.alias()).filter(parent_id__in=parents)
+    return links.exclude(child__status__in=sorted(TERMINAL))
+
+
+def _delete_rows(pks: list[int], *, release_children: bool) -> list[str]:
+    jobs = _deletable(pks, release_children=release_children, lock=True)
     ids = [job.pk for job in jobs]
+    released = set(_open_links(ids).values_list("child_id", flat=True)) if release_children else ()
     file_deletions.note(jobs)
     duplicates.release(jobs)
     ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
     links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
     links._raw_delete(database.alias())  # noqa: SLF001
     Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
+    dependencies.remind(released)
     if database.is_postgresql() and database.connection().savepoint_ids:
         # Else it refuses only at the commit of the caller's transaction, with all that this one did.
         database.connection().check_constraints()

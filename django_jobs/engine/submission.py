@@ -52,6 +52,7 @@ def submit_job(
         except targets.TargetsChanged:
             targets.forget()
         except DuplicateJob as duplicate:
+            duplicates.hide_unseen(duplicate, user)
             if on_duplicate == "return":
                 return duplicate.existing
             raise

@@ -45,7 +45,7 @@ class JobForm(forms.Form):
         except InvalidSubmission as refusal:
             self._show(refusal.errors)
         except DuplicateJob as refusal:
-            self.earlier = refusal.existing
+            self.earlier = refusal.existing if refusal.is_visible else None
             self.add_error(None, "The same was started a moment ago.")
         except (QueueFull, RateLimited) as refusal:
             self.add_error(None, f"{refusal} Try again in {math.ceil(refusal.retry_after)} s.")

@@ -113,12 +113,13 @@ def test_delete_takes_ended_jobs_alone(root: Client, django_capture_on_commit_ca
     assert not output_storage().exists(reference)
 
 
-def test_a_parent_of_unfinished_jobs_is_not_deleted(root: Client) -> None:
+def test_an_unfinished_child_keeps_no_parent_that_a_system_admin_deletes(root: Client) -> None:
     parent = pending_job()
-    pending_job(parent.job_type, parent.organization, depends_on=[parent])
+    child = pending_job(parent.job_type, parent.organization, depends_on=[parent])
     Job.objects.filter(pk=parent.pk).update(status="Completed", ready_at=None)
     messages = said(root.post(LIST, chosen("delete", parent, confirmed="yes"), follow=True))
-    assert messages == [f"1 job not deleted ({parent.name}): unfinished jobs or other data need it."]
+    assert messages == [f"1 job deleted ({parent.name})."]
+    assert list(Job.objects.all()) == [child]
 
 
 def test_staff_with_the_model_permission_are_still_asked_the_policy(mine: Organization) -> None:

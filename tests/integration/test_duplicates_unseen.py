@@ -1,0 +1,95 @@
+"""The same work again, of a colleague whose jobs the policy hides: refused, and nothing told of the earlier job."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from django.contrib.auth.models import User
+
+from django_jobs import submit_job, submit_jobs
+from django_jobs.exceptions import DuplicateJob
+from django_jobs.models import Job, JobType, Organization
+from tests.support import admin
+from tests.support.api import client_of
+from tests.support.factories import make_job_type, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs.submit_job"
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(deduplication_window=300)
+
+
+@pytest.fixture
+def owner(organization: Organization) -> User:
+    return make_user("owner", member_of=[organization])
+
+
+@pytest.fixture
+def colleague(organization: Organization, settings: Any) -> User:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    return make_user("colleague", member_of=[organization])
+
+
+@pytest.fixture
+def earlier(kind: JobType, organization: Organization, owner: User) -> Job:
+    return submit_job(kind, organization, user=owner)
+
+
+@pytest.mark.parametrize("on_duplicate", ["raise", "return"])
+def test_python_neither_tells_nor_returns_it(
+    on_duplicate: str, earlier: Job, kind: JobType, organization: Organization, colleague: User
+) -> None:
+    with pytest.raises(DuplicateJob) as refusal:
+        submit_job(kind, organization, user=colleague, on_duplicate=on_duplicate)
+    assert (refusal.value.is_visible, refusal.value.existing) == (False, earlier)
+    assert earlier.name not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_many_at_once_do_not_tell_it_either(
+    earlier: Job, kind: JobType, organization: Organization, colleague: User
+) -> None:
+    item = {"job_type": kind, "organization": organization}
+    with pytest.raises(DuplicateJob) as refusal:
+        submit_jobs([{**item, "parameters": {"a": 1}}, item], user=colleague)
+    assert (refusal.value.index, earlier.name in str(refusal.value)) == (1, False)
+
+
+def test_rest_leaves_out_what_the_user_may_not_know(
+    earlier: Job, kind: JobType, organization: Organization, colleague: User
+) -> None:
+    body = {"job_type": kind.pk, "organization": organization.name}
+    for address, sent in (("/api/jobs/", body), ("/api/jobs/bulk/", [body])):
+        answer = client_of(colleague).post(address, sent, format="json")
+        assert (answer.status_code, answer.json()["code"]) == (409, "duplicate_job")
+        assert answer.json().keys() - {"index"} == {"detail", "code"}
+        assert earlier.name not in answer.content.decode()
+
+
+def test_methods_leave_it_out_too(earlier: Job, kind: JobType, organization: Organization, colleague: User) -> None:
+    body = {"job_type": kind.pk, "organization": organization.name}
+    answer = client_of(colleague).post(METHOD, body, format="json")
+    assert answer.json() == {"exc_type": "DuplicateError", "message": "The same work was submitted moments ago."}
+
+
+def test_who_may_see_it_is_told(earlier: Job, kind: JobType, organization: Organization, owner: User) -> None:
+    body = {"job_type": kind.pk, "organization": organization.name}
+    answer = client_of(owner).post("/api/jobs/", body, format="json").json()
+    assert (answer["existing_job_id"], answer["status"]) == (earlier.name, earlier.status)
+    assert submit_job(kind, organization, user=owner, on_duplicate="return") == earlier
+
+
+def test_the_admins_form_does_not_tell_it(
+    earlier: Job, kind: JobType, organization: Organization, colleague: User, settings: Any
+) -> None:
+    User.objects.filter(pk=colleague.pk).update(is_staff=True, is_superuser=True)
+    client = admin.client_of(User.objects.get(pk=colleague.pk))
+    fields = {"organization": organization.name, "parameters": "{}", "priority": ""}
+    shown = client.post(admin.url("jobtype", "submit", kind.pk), fields).content.decode()
+    assert "The same work was submitted moments ago." in shown
+    assert earlier.name not in shown
