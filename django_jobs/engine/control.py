@@ -72,9 +72,9 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
 
 
 def _retry(job: Job, actor: Actor) -> None:
-    parent = dependencies.dead_parent(job)
-    if parent is not None and job.status in RETRYABLE_BY_HAND:
-        raise InvalidTransition(job.name, job.status, "retry", f"it waits for {parent}, which must be retried first")
+    hindrance = dependencies.hindrance(job)
+    if hindrance is not None and job.status in RETRYABLE_BY_HAND:
+        raise InvalidTransition(job.name, job.status, "retry", hindrance)
     has_parents = job.parent_links.exists()
     values = {**NEW_LIFE, "ready_at": None if has_parents else NOW}
     item = Move(pk=job.pk, to_status=Status.PENDING, message="Retried by hand", values=values)

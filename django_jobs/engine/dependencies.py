@@ -23,6 +23,7 @@ from django.db import Error
 from django_jobs.engine import children, database, dispatch
 from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
+from django_jobs.statuses import Status
 
 logger = logging.getLogger("django_jobs")
 
@@ -46,11 +47,16 @@ def remind(pks: Iterable[int]) -> None:
         database.on_commit(follow_up)
 
 
-def dead_parent(job: Job) -> str | None:
-    """Return the id of a parent that ended without completing, if the job needs it completed."""
-    rows = children.dead_links().filter(child_id=job.pk).order_by("parent_id")
-    parent = rows.values_list("parent_id", "parent__created_at").first()
-    return None if parent is None else format_job_id(parent[0], parent[1].year)
+def hindrance(job: Job) -> str | None:
+    """Return why a retry of the job would lead to nothing: a parent that it needs completed has ended otherwise."""
+    # A canceled one first, because it cannot be retried.
+    rows = children.dead_links().filter(child_id=job.pk).order_by("parent__status", "parent_id")
+    parent = rows.values_list("parent_id", "parent__created_at", "parent__status").first()
+    if parent is None:
+        return None
+    name = format_job_id(parent[0], parent[1].year)
+    what = "was canceled" if parent[2] == Status.CANCELED else "must be retried first"
+    return f"it waits for {name}, which {what}"
 
 
 def without_hope(pks: Iterable[int]) -> set[int]:

@@ -129,7 +129,7 @@ def test_what_died_with_one_parent_stays_dead_while_another_is_canceled(submit: 
     retry_job(dead)
     follow_up()
     assert statuses(child) == ["Dead Letter"]
-    with pytest.raises(InvalidTransition, match=canceled.name):
+    with pytest.raises(InvalidTransition, match=f"it waits for {canceled.name}, which was canceled"):
         retry_job(child)
 
 
