@@ -59,6 +59,22 @@ def _files_in(path: str) -> list[str]:
         return []
 
 
+def jobs_with_files(organization_pk: object) -> list[str]:
+    """Return the ids of the tenant's jobs that have a folder."""
+    try:
+        return list(output_storage().listdir(f"{ROOT}/{organization_pk}")[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def count_files(organization_pk: object, job_id: str) -> int:
+    """Return how many files a job has; each lies in a folder of its own."""
+    try:
+        return len(output_storage().listdir(folder(organization_pk, job_id))[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def delete_all(organization_pk: object, job_id: str) -> int:
     """Delete the files of a job and return how many there were."""
     storage = output_storage()

@@ -137,7 +137,7 @@ def test_erasing_an_organization_takes_its_ended_jobs_and_no_others(organization
     ended(submit_job(kind, organization), days=0)
     waiting = submit_job(kind, organization)
     theirs = ended(submit_job(kind, other), days=40)
-    output = run("jobs_prune", "--organization", "ORG-1")
+    output = run("jobs_prune", "--organization", "ORG-1", "--yes")
     assert "1 jobs deleted." in output
     assert "The others stay" in output
     assert set(Job.objects.all()) == {waiting, theirs}
@@ -146,7 +146,7 @@ def test_erasing_an_organization_takes_its_ended_jobs_and_no_others(organization
 def test_erasing_works_for_an_organization_that_is_gone(organization: Organization) -> None:
     ended(submit_job(make_job_type(), organization), days=0)
     organization.delete()
-    assert run("jobs_prune", "--organization", "ORG-1") == "1 jobs deleted.\n"
+    assert run("jobs_prune", "--organization", "ORG-1", "--yes").endswith("\n1 jobs deleted.\n")
 
 
 @pytest.mark.parametrize(

@@ -176,11 +176,12 @@ def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
     first_attempt, second_attempt = claimed(broker)
     end(returned(first_attempt))
     reference = outputs.save(tenant.pk, job.name, "a.txt", b"x")
-    assert run("jobs_prune", "--organization", "acme").startswith("1 jobs deleted.\n")
+    assert "\n1 jobs deleted.\n" in run("jobs_prune", "--organization", "acme", "--yes")
     assert not default_storage.exists(reference)
     end(returned(second_attempt))
+    key = str(tenant.pk)
     tenant.delete()
-    assert run("jobs_prune", "--organization", "acme") == "1 jobs deleted.\n"
+    assert run("jobs_prune", "--organization-pk", key, "--yes").endswith("\n1 jobs deleted.\n")
     assert not Job.objects.filter(pk=second.pk).exists()
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import datetime as dt
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_jobs.engine import database
+from django_jobs.engine.erasure import Meant, meant_by_id, meant_by_key, measure
 from django_jobs.engine.file_deletions import Sweep
 from django_jobs.engine.inspection import has_jobs
 from django_jobs.engine.retention import Pruner
-from django_jobs.engine.tenancy import organization_pks
 from django_jobs.management.boot import told_plainly
 from django_jobs.models import FileDeletion
 
@@ -18,31 +20,80 @@ MAX_DAYS = 36_500
 class Command(BaseCommand):
     help = (
         "Deletes jobs that ended long ago, with their logs and files. With --organization: all ended jobs of that "
-        "organization, also of one that has been deleted."
+        "organization, also of one that has been deleted; it says what that is, and asks."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=float, metavar="N", help="Ended more than N days ago (RETENTION_DAYS).")
         parser.add_argument("--organization", metavar="ID", help="Erase the ended jobs of this organization.")
+        parser.add_argument(
+            "--organization-pk", metavar="KEY", help="The same by its primary key, where several had the id."
+        )
+        parser.add_argument("--yes", action="store_true", help="Do not ask before an organization's jobs are erased.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        days, organization = options["days"], options["organization"]
+        days = options["days"]
         if days is not None and not 0 <= days <= MAX_DAYS:
             raise CommandError(f"--days must be between 0 and {MAX_DAYS}.")
         with told_plainly():
-            self._prune(days, organization)
+            if options["organization"] is None and options["organization_pk"] is None:
+                self._prune(days, None)
+                return
+            meant = self._find(days, options["organization"], options["organization_pk"])
+            self._confirm(meant, days, is_agreed=options["yes"])
+            self._prune(days, meant.pk)
 
-    def _prune(self, days: float | None, organization: str | None) -> None:
-        pks: list[Any] = [None] if organization is None else organization_pks(organization)
-        if not pks:
+    def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
+        """The one tenant that is meant. CommandError with all that could be meant, where they are several."""
+        if key is not None:
+            return _by_key(key, organization)
+        found = meant_by_id(str(organization))
+        if not found:
             raise CommandError(f"There is no organization {organization!r}, and no job that remembers it.")
-        count = sum(prune(Pruner(days, pk)) for pk in pks)
-        self.stdout.write(f"{count} jobs deleted.")
+        if len(found) > 1:
+            lines = [f"  {item}: {measure(item.pk, _cutoff(days))}." for item in found]
+            raise CommandError(
+                f"Several organizations had the id {organization!r}; nothing was erased. Say which one by its key, "
+                f"with --organization-pk:\n" + "\n".join(lines)
+            )
+        return found[0]
+
+    def _confirm(self, meant: Meant, days: float | None, *, is_agreed: bool) -> None:
+        """Say what will go, and go on only with a yes."""
+        self.stdout.write(f"To be erased, of {meant}: {measure(meant.pk, _cutoff(days))}.")
+        if meant.is_living:
+            self.stdout.write("This organization exists: its members lose these jobs and files.")
+        if is_agreed:
+            return
+        if not sys.stdin.isatty():
+            raise CommandError("Nothing was erased: nobody is there to be asked. With --yes it is done without asking.")
+        try:
+            answer = input("This cannot be undone. Type yes to erase it: ")
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() != "yes":
+            raise CommandError("Nothing was erased.")
+
+    def _prune(self, days: float | None, organization_pk: Any) -> None:
+        self.stdout.write(f"{prune(Pruner(days, organization_pk))} jobs deleted.")
         Sweep().step()
         if left := FileDeletion.objects.using(database.alias()).count():
             self.stdout.write(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
-        if organization is not None and has_jobs(organization_id__in=pks):
+        if organization_pk is not None and has_jobs(organization_id=organization_pk):
             self.stdout.write("The others stay: they have not ended, are needed by such, or ended too recently.")
+
+
+def _by_key(key: str, organization: str | None) -> Meant:
+    found = meant_by_key(key)
+    if found is None:
+        raise CommandError(f"There is no organization with the key {key!r}, and no job of such a one.")
+    if organization is not None and organization not in found.ids:
+        raise CommandError(f"Nothing was erased: the key {key} is that of {found}, not of {organization!r}.")
+    return found
+
+
+def _cutoff(days: float | None) -> dt.datetime | None:
+    return None if days is None else database.now() - dt.timedelta(days=days)
 
 
 def prune(pruner: Pruner) -> int:
