@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import AdminForm
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.models import CHANGE
 from django.contrib.admin.utils import quote, unquote
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from django_jobs.admin.lookups import DeclaredLookups
+from django_jobs.engine import audit
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.listing import capped_count
 
@@ -76,6 +77,16 @@ class SystemAdminWrites(DeclaredLookups):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_system_admin(request)
+
+    # In the place of Django's own, which write the rows alone.
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
+        audit.record(request.user, [obj], audit.Act.ADDED, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
+        audit.record(request.user, [obj], audit.Act.CHANGED, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:  # type: ignore[override]
+        audit.record(request.user, list(queryset), audit.Act.DELETED)
 
 
 class NobodyWrites(SystemAdminWrites):
@@ -163,6 +174,5 @@ class OwnPages(BaseAdmin):
         return self.page(request, "submit.html", title, title, **context)
 
     def remember(self, request: HttpRequest, objects: list[Any], message: str, flag: int = CHANGE) -> None:
-        """Write what this user did to these objects into the admin's own history."""
-        if objects:
-            LogEntry.objects.log_actions(request.user.pk, objects, flag, message)  # type: ignore[arg-type]
+        """Write what this user did to these objects into the admin's own history and the log."""
+        audit.record(request.user, objects, audit.Act(flag), message)

@@ -146,7 +146,8 @@ class DeadLetterAdmin(SeesJobs):
         if replay is None:
             self.message_user(request, "This group is empty by now.", messages.WARNING)
             return HttpResponseRedirect(self.url_of("changelist"))
-        self.remember(request, [replay], f"Started, {replay.per_minute} jobs a minute.", ADDITION)
+        what = f"Started: {replay.get_verb_display()}, {replay.per_minute} jobs a minute."
+        self.remember(request, [replay], what, ADDITION)
         return HttpResponseRedirect(reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
 
 

@@ -17,6 +17,7 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.permissions import SystemAdminOrReadOnly
 from django_jobs.api.scope import job_types_for
 from django_jobs.api.serializers import JobTypeSerializer
+from django_jobs.engine import audit, database
 from django_jobs.models import JobType
 
 
@@ -53,11 +54,32 @@ class JobTypeViewSet(
                 return kind
         raise Http404
 
+    def perform_create(self, serializer: Any) -> None:
+        def create() -> None:
+            audit.record(self.request.user, [serializer.save()], audit.Act.ADDED, [{"added": {}}])
+
+        database.in_transaction(create)
+
+    def perform_update(self, serializer: Any) -> None:
+        kind = serializer.instance
+        fields = [name for name, value in serializer.validated_data.items() if getattr(kind, name) != value]
+
+        def update() -> None:
+            serializer.save()
+            changed = [kind] if fields else []
+            audit.record(self.request.user, changed, audit.Act.CHANGED, [{"changed": {"fields": fields}}])
+
+        database.in_transaction(update)
+
     def perform_destroy(self, instance: JobType) -> None:
         # Asked first, because a refused deletion would read every job that it protects.
         if instance.jobs.exists():
             raise JobTypeInUse
         try:
-            instance.delete()
+            database.in_transaction(lambda: self._destroy(instance))
         except ProtectedError as error:
             raise JobTypeInUse from error
+
+    def _destroy(self, kind: JobType) -> None:
+        audit.record(self.request.user, [kind], audit.Act.DELETED)
+        kind.delete()

@@ -23,7 +23,7 @@ from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_resul
 from django_jobs.api.scope import jobs_seen_by, organizations_named, unknown_organization
 from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
 from django_jobs.api.throttles import ItemsThrottle
-from django_jobs.engine import socket_tickets
+from django_jobs.engine import audit, database, socket_tickets
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import cancel_job, retry_job
 from django_jobs.engine.history import history_page
@@ -38,6 +38,8 @@ from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import TERMINAL, Status
 
 SUBMITTED: Final = "Job submitted successfully"
+#: What the admin's history says of a job that REST deleted.
+DELETED: Final = "Deleted by REST."
 #: An id has fewer.
 MAX_DIGITS: Final = 19
 
@@ -163,10 +165,16 @@ class ControlMixin(JobScope):
             raise PermissionDenied("Only system admins may delete jobs.")
         if job.status not in TERMINAL:
             raise InvalidTransition(job.name, job.status, "delete")
-        if not delete_jobs([job.pk], release_children=True):
+        if not database.in_transaction(lambda: self._delete(job)):
             reason = "unfinished jobs or other data need it"
             raise InvalidTransition(job.name, job.status, "delete", reason)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _delete(self, job: Job) -> bool:
+        """Delete it and say who did; whether it went."""
+        is_gone = bool(delete_jobs([job.pk], release_children=True))
+        audit.record(self.request.user, [job] if is_gone else [], audit.Act.DELETED, DELETED)
+        return is_gone
 
 
 class OverviewMixin(JobScope):

@@ -108,8 +108,8 @@ def _log_submitted(jobs: Sequence[Job]) -> None:
             "job_id=%s event=submitted job_type=%s organization=%s owner=%s",
             job.name,
             job.job_type_id,
-            _on_one_line(job.organization_name),
-            _on_one_line(job.owner_name or "system"),
+            on_one_line(job.organization_name),
+            on_one_line(job.owner_name or "system"),
             extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
         )
 
@@ -125,16 +125,16 @@ def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
             item.job_id,
             event,
             item.job_type,
-            _on_one_line(organization),
+            on_one_line(organization),
             item.attempt,
             item.from_status,
-            _on_one_line(item.worker_name or item.actor.name),
-            _on_one_line(item.message),
+            on_one_line(item.worker_name or item.actor.name),
+            on_one_line(item.message),
             extra=fields(item.job_id, item.job_type, organization, item.attempt, event),
         )
 
 
-def _on_one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
     """The text with its line breaks escaped, so that no error's words look like another event."""
     if text.isprintable():
         return text

@@ -18,7 +18,7 @@ from django.db import Error, IntegrityError
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
+from django_jobs.engine import audit, database
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import user_named
 from django_jobs.engine.inspection import jobs
@@ -194,7 +194,7 @@ def _next(replay: Replay, user: Any, count: int) -> list[Job]:
 def _perform(replay: Replay, user: Any, batch: list[Job]) -> tuple[int, Reasons]:
     """How many of these jobs changed, and why others did not."""
     permitted = [job.pk for job in batch if may(replay.verb, user, job)]
-    changed, refused = _retry(replay, permitted) if replay.verb == Replay.Verb.RETRY else _delete(permitted)
+    changed, refused = _retry(replay, permitted) if replay.verb == Replay.Verb.RETRY else _delete(replay, permitted)
     refused[NOT_PERMITTED] += len(batch) - len(permitted)
     return changed, {reason: count for reason, count in refused.items() if count}
 
@@ -206,8 +206,11 @@ def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
     return moved, Counter({DEAD_PARENT: held, CHANGED: len(pks) - held - moved})
 
 
-def _delete(pks: list[int]) -> tuple[int, Counter[str]]:
-    delete_rows(pks, release_children=True)
+def _delete(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
+    gone = delete_rows(pks, release_children=True).job_ids
+    if gone:
+        text = f"Deleted in replay {replay.pk}."
+        database.on_commit(lambda: audit.log("job", gone, audit.Act.DELETED, replay.user_name, text))
     kept = jobs().filter(pk__in=pks).count()
     return len(pks) - kept, Counter({KEPT: kept})
 

@@ -44,7 +44,7 @@ def test_it_is_remembered_who_started_it(root: Client, kind: JobType, mine: Orga
     job = die(kind, mine)
     order(root, job, per_minute=6)
     Scheduler("one").tick()
-    assert remembered(Replay.objects.get()) == [("root", "Started, 6 jobs a minute.")]
+    assert remembered(Replay.objects.get()) == [("root", "Started: Retry, 6 jobs a minute.")]
     assert ExecutionLog.objects.get(job=job, from_status="Dead Letter").actor == "root"
 
 

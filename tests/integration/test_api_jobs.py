@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from rest_framework.test import APIClient
 
@@ -134,8 +136,11 @@ def test_fields_that_nobody_reads_are_refused(
     assert Job.objects.get().status == "Failed"
 
 
-def test_an_ended_job_is_deleted_with_all_that_is_its_own(system_admin: APIClient, with_file: Job) -> None:
-    answer = system_admin.delete(url_of(with_file))
+def test_an_ended_job_is_deleted_with_all_that_is_its_own(
+    system_admin: APIClient, with_file: Job, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = system_admin.delete(url_of(with_file))
     assert (answer.status_code, answer.content) == (204, b"")
     assert not Job.objects.exists()
     assert not ExecutionLog.objects.exists()

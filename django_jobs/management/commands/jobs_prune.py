@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import sys
 from typing import Any
 
@@ -8,11 +9,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_jobs.engine import database
 from django_jobs.engine.erasure import Meant, meant_by_id, meant_by_key, measure
+from django_jobs.engine.events import on_one_line
 from django_jobs.engine.file_deletions import Sweep
 from django_jobs.engine.inspection import has_jobs
 from django_jobs.engine.retention import Pruner
 from django_jobs.management.boot import told_plainly
 from django_jobs.models import FileDeletion
+
+logger = logging.getLogger("django_jobs")
 
 MAX_DAYS = 36_500
 
@@ -37,11 +41,11 @@ class Command(BaseCommand):
             raise CommandError(f"--days must be between 0 and {MAX_DAYS}.")
         with told_plainly():
             if options["organization"] is None and options["organization_pk"] is None:
-                self._prune(days, None)
+                self._prune(days, None, "all")
                 return
             meant = self._find(days, options["organization"], options["organization_pk"])
             self._confirm(meant, days, is_agreed=options["yes"])
-            self._prune(days, meant.pk)
+            self._prune(days, meant.pk, str(meant))
 
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
         """The one tenant that is meant. CommandError with all that could be meant, where they are several."""
@@ -74,8 +78,10 @@ class Command(BaseCommand):
         if answer.strip().lower() != "yes":
             raise CommandError("Nothing was erased.")
 
-    def _prune(self, days: float | None, organization_pk: Any) -> None:
-        self.stdout.write(f"{prune(Pruner(days, organization_pk))} jobs deleted.")
+    def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:
+        count = prune(Pruner(days, organization_pk))
+        self.stdout.write(f"{count} jobs deleted.")
+        logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         Sweep().step()
         if left := FileDeletion.objects.using(database.alias()).count():
             self.stdout.write(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
