@@ -23,6 +23,7 @@ from django_jobs.engine.lookup import find_job
 from django_jobs.engine.status import JobStatus, describe, get_job_status
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
+from django_jobs.templatetags.job_words import message_in_words, status_in_words
 
 register = template.Library()
 
@@ -33,27 +34,18 @@ STATE: Final = (
     "attempt",
     "progress",
     "progress_message",
-    "error_message",
     "output_reference",
     "waiting_for",
     "cancel_requested",
+    "run_at",
+    "next_retry_at",
+    "queued_at",
     "started_at",
     "completed_at",
     "canceled_at",
 )
-#: Why a job waits, in the words that ``job_facts.js`` has too.
-WAITING_FOR: Final = {
-    "run_at": "Scheduled for later",
-    "dependency": "Waits for another job",
-    "retry": "Will be tried again",
-    "organization_inactive": "The organization is suspended",
-    "type_disabled": "Jobs of this type are switched off",
-    "type_paused": "Jobs of this type are paused",
-    "handler": "Waits for a worker that can run it",
-    "limit": "Waits for its turn",
-    "window": "Waits for its turn",
-    "broker": "Waits for its turn",
-}
+#: Characters of an error that the page has, though it shows fewer.
+MAX_ERROR: Final = 2_000
 
 
 @register.inclusion_tag("django_jobs/job_progress.html", takes_context=True)
@@ -70,18 +62,21 @@ def job_progress(
     user = getattr(request, "user", None)
     status = _status(job, user)
     api_url = _api_url()
+    now = timezone.now()
+    rights = _rights(job, status, user) if api_url and user is not None else {}
     return {
         "job": status,
         "label": label or status.job_id,
         "room": room,
-        "state": json.dumps({name: getattr(status, name) for name in STATE}, cls=DjangoJSONEncoder),
-        "message": status.error_message or status.progress_message or WAITING_FOR.get(status.waiting_for or "", ""),
-        "time": _time(status),
+        "state": json.dumps(_state(status, now), cls=DjangoJSONEncoder),
+        "status": status_in_words(status, now),
+        "message": message_in_words(status),
+        "time": _time(status, now),
         "file": _file(status),
         "api_url": api_url,
         "ws_url": ws_url or f"{_host(request)}{get_script_prefix()}ws/jobs/",
         "csrf_token": get_token(request) if request is not None else "",
-        "can_cancel": bool(api_url) and request is not None and _can_cancel(job, status, user),
+        **rights,
     }
 
 
@@ -111,11 +106,22 @@ def _host(request: Any) -> str:
     return f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
 
 
-def _can_cancel(job: Job | JobStatus | str, status: JobStatus, user: Any) -> bool:
-    """Asked only of jobs that have not ended: each question is some queries."""
-    if status.status in TERMINAL or user is None:
-        return False
-    return get_policy().can_cancel(user, job if isinstance(job, Job) else find_job(status.job_id))
+def _state(status: JobStatus, now: dt.datetime) -> dict[str, Any]:
+    """The job as it stands, and the server's clock, by which the script counts seconds."""
+    state = {name: getattr(status, name) for name in STATE}
+    return {**state, "error_message": status.error_message[:MAX_ERROR], "rendered_at": now}
+
+
+def _rights(job: Job | JobStatus | str, status: JobStatus, user: Any) -> dict[str, bool]:
+    """What the user may do now or once it has failed; not asked of jobs with which nothing can be done any more."""
+    may_cancel, may_retry = status.status not in TERMINAL, status.status not in {Status.COMPLETED, Status.CANCELED}
+    if not may_cancel and not may_retry:
+        return {}
+    policy, row = get_policy(), job if isinstance(job, Job) else find_job(status.job_id)
+    return {
+        "can_cancel": may_cancel and policy.can_cancel(user, row),
+        "can_retry": may_retry and policy.can_retry(user, row),
+    }
 
 
 def _file(status: JobStatus) -> str:
@@ -125,9 +131,9 @@ def _file(status: JobStatus) -> str:
     return match[1] if match else ""
 
 
-def _time(status: JobStatus) -> str:
+def _time(status: JobStatus, now: dt.datetime) -> str:
     """How long the job has run, or took: ``1:05``."""
-    end = timezone.now() if status.status == Status.RUNNING else status.completed_at or status.canceled_at
+    end = now if status.status == Status.RUNNING else status.completed_at or status.canceled_at
     if status.started_at is None or end is None:
         return ""
     seconds = int(max(end - status.started_at, dt.timedelta()).total_seconds())

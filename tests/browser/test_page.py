@@ -191,8 +191,8 @@ def test_without_javascript_the_state_is_there(organization: Organization, visit
     job = submit_job("pdf_generation", organization)
     page = visit(make_user(member_of=[organization]), java_script_enabled=False)
 
-    expect(bar(page)).to_have_attribute("aria-valuetext", "Queued, 0 %")
-    expect(page.locator(f"#{job.name}")).to_contain_text("Queued")
+    expect(bar(page)).to_have_attribute("aria-valuetext", "Waiting for its turn, 0 %")
+    expect(page.locator(f"#{job.name}")).to_contain_text("Waiting for its turn")
 
 
 def test_an_element_that_a_script_adds_comes_alive(organization: Organization, visit: Visit, steps: Steps) -> None:

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import datetime as dt
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.staticfiles import finders
 from django.template import Context, Template
 from django.test import RequestFactory
+from django.utils import timezone
 
 from django_jobs import get_job_status, submit_job
 from django_jobs.exceptions import JobNotFound
-from django_jobs.models import Job, Organization
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.templatetags import job_words
 from tests.support.factories import make_job_type, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -46,7 +51,8 @@ def state_in(markup: str) -> dict[str, Any]:
 def test_it_shows_the_state_without_any_script(job: Job) -> None:
     markup = render(store(job, progress=42, progress_message="Page 3 of 7"))
 
-    assert '<span part="status">Pending</span>' in markup
+    assert 'data-status="Pending"' in markup
+    assert '<span part="status" tabindex="-1">Waiting for its turn</span>' in markup
     assert 'value="42"' in markup
     assert '<span part="message">Page 3 of 7</span>' in markup
 
@@ -55,7 +61,7 @@ def test_the_bar_is_told_to_screen_readers(job: Job) -> None:
     markup = render(store(job, progress=42))
 
     assert 'role="progressbar"' in markup
-    assert 'aria-valuenow="42" aria-valuetext="Pending, 42 %"' in markup
+    assert 'aria-valuenow="42" aria-valuetext="Waiting for its turn, 42 %"' in markup
 
 
 def test_it_takes_a_status(job: Job) -> None:
@@ -159,10 +165,102 @@ def test_any_other_reference_is_no_link(job: Job, reference: str) -> None:
     assert '<a part="output" hidden>' in render(store(job, output_reference=reference))
 
 
+FAILED: dict[str, Any] = {"status": "Failed", "error_message": "The line is busy."}
+
+
 def test_an_error_takes_the_place_of_the_message(job: Job) -> None:
-    markup = render(store(job, progress_message="Page 3", error_message="The line is busy."))
+    markup = render(store(job, progress_message="Page 3", **FAILED))
 
     assert '<span part="message">The line is busy.</span>' in markup
+
+
+def test_a_long_error_does_not_fill_the_page(job: Job) -> None:
+    markup = render(store(job, **{**FAILED, "error_message": "x" * 100_000}))
+
+    assert f'<span part="message">{"x" * 300}…</span>' in markup
+    assert len(markup) < 5_000
+
+
+def test_whoever_may_retry_is_offered_it_also_when_it_fails_later(job: Job, organization: Organization) -> None:
+    admin, member = make_user(admin_of=[organization]), make_user(member_of=[organization])
+    for found in (job, store(job, status="Dead Letter", ready_at=None)):
+        assert " can-retry" in render(found, admin)
+        assert " can-retry" not in render(found, member)
+
+
+@pytest.mark.parametrize("status", ["Completed", "Canceled"])
+def test_what_went_well_or_was_canceled_is_not_tried_again(job: Job, organization: Organization, status: str) -> None:
+    assert " can-retry" not in render(store(job, status=status, ready_at=None), make_user(admin_of=[organization]))
+
+
+def status_in(markup: str) -> str:
+    found = re.search(r'<span part="status" tabindex="-1">(.*?)</span>', markup)
+    assert found is not None
+    return html.unescape(found[1])
+
+
+def at(hours: int) -> dt.datetime:
+    """A moment of today, or of a day to come, in UTC."""
+    return timezone.now().replace(hour=12, minute=5) + dt.timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"status": "Queued", "ready_at": None}, "Waiting for its turn"),
+        ({"ready_at": None}, "Waiting for other jobs"),
+        ({"status": "Running", "ready_at": None}, "Running"),
+        ({"status": "Running", "ready_at": None, "cancel_requested_at": at(0)}, "Being canceled"),
+        ({"status": "Completed", "ready_at": None}, "Completed"),
+        ({"status": "Dead Letter", "ready_at": None}, "Did not complete"),
+        ({"status": "Failed"}, "Failed, will be tried again"),
+        ({"status": "Timed Out"}, "Took too long, will be tried again"),
+    ],
+)
+def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], words: str) -> None:
+    assert status_in(render(store(job, **values))) == words
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_a_time_is_told_with_its_zone(job: Job, zone: str) -> None:
+    due = timezone.now() + dt.timedelta(days=2)
+    with timezone.override(zone):
+        local = timezone.localtime(due)
+        retried = status_in(render(store(job, status="Failed", next_retry_at=due, ready_at=due)))
+        planned = status_in(render(store(job, status="Pending", next_retry_at=None, run_at=due, ready_at=due)))
+
+    moment = f"on {local.day} {local:%b}, {local:%H:%M} {local.tzname()}"
+    assert (retried, planned) == (f"Failed, will be tried again {moment}", f"Runs {moment}")
+
+
+def test_a_time_of_today_needs_no_date() -> None:
+    now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    assert job_words._when(now + dt.timedelta(minutes=5), now) == "at 12:05 UTC"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"is_paused": True}, "On hold: jobs of this kind are paused"),
+        ({"is_enabled": False}, "On hold: jobs of this kind are switched off"),
+    ],
+)
+def test_what_holds_a_job_is_said(job: Job, change: dict[str, Any], words: str) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(**change)
+
+    assert status_in(render(store(job))) == words
+    assert status_in(render(store(job, status="Failed"))) == f"Failed. {words}"
+
+
+def test_the_script_says_the_same() -> None:
+    path = finders.find("django_jobs/job_facts.js")
+    assert isinstance(path, str)
+    script = Path(path).read_text()
+    said = [*job_words.WORDS.values(), *job_words.HELD.values()]
+
+    for words in [*said, job_words.STOPPING, job_words.DEPENDENCY, job_words.AGAIN]:
+        assert f'"{words}"' in script
+    assert f"LONGEST = {job_words.LONGEST};" in script
 
 
 def test_the_script_tag_brings_style_and_module_and_nothing_inline() -> None:

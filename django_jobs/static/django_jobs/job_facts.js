@@ -1,57 +1,134 @@
 // What a browser knows of a job, and how it says so. No page is needed here, nor a socket.
 
-// To be translated by whoever imports them; statuses may be added.
+// To be translated by whoever imports them.
 export const words = {
+	// The statuses, for people who wait for their work.
+	Pending: "Waiting for its turn",
+	Queued: "Waiting for its turn",
+	Running: "Running",
+	Completed: "Completed",
+	Failed: "Failed",
+	"Timed Out": "Took too long",
+	Canceled: "Canceled",
+	"Dead Letter": "Did not complete",
+	gone: "Not available",
+	stopping: "Being canceled",
+	// Why a job waits, as REST has it; any other reason is "its turn".
+	run_at: "Runs {}",
+	dependency: "Waiting for other jobs",
+	organization_inactive: "On hold: the organization is suspended",
+	type_disabled: "On hold: jobs of this kind are switched off",
+	type_paused: "On hold: jobs of this kind are paused",
+	handler: "On hold: waiting for a worker that can run it",
+	breaker: "On hold: jobs of this kind fail at the moment",
+	again: "{}, will be tried again",
+	at: "at {}",
+	on: "on {}",
+	left: "about {} left",
+	// Buttons, and what went wrong.
 	cancel: "Cancel",
 	canceling: "Canceling",
+	retry: "Try again",
+	retrying: "Starting again",
 	output: "Download",
-	gone: "Not available",
-	left: "about {} left",
-	// Why a job waits, as REST has it.
-	run_at: "Scheduled for later",
-	dependency: "Waits for another job",
-	retry: "Will be tried again",
-	organization_inactive: "The organization is suspended",
-	type_disabled: "Jobs of this type are switched off",
-	type_paused: "Jobs of this type are paused",
-	handler: "Waits for a worker that can run it",
-	limit: "Waits for its turn",
-	window: "Waits for its turn",
-	broker: "Waits for its turn",
+	offline: "No connection: this may have changed since.",
+	signed_out: "You are logged out: log in to see how it goes on.",
+	no_cancel: "It could not be canceled: {}",
+	no_retry: "It could not be started again: {}",
+	unreachable: "no connection.",
+	forbidden: "you may not do that, or you are logged out.",
+	busy: "too many requests, try again in a minute.",
+	broken: "the server has a problem, try again later.",
 };
 
 export const FINAL = /Completed|Canceled|gone/;
 export const ENDED = /Completed|Canceled|gone|Dead Letter/;
+export const AMISS = /Failed|Timed Out|Dead Letter/;
+const HELD = /organization_inactive|type_|handler|breaker/;
+const LONGEST = 300;
+const DAY = { day: "numeric", month: "short" };
+const CLOCK = { hour: "2-digit", minute: "2-digit" };
 
-// The job after a message of the server; an old message changes nothing.
-export function after(job, { event, id, data }) {
+// The job after a message of the server. What is older than what is known changes nothing.
+export function after(job, message) {
+	if (message.event === "joined") return asJoined(job, message);
+	return message.event === "job_progress" ? withProgress(job, message.data) : withStatus(job, message);
+}
+
+function asJoined(job, { cursor, data, updated_at }) {
+	return cursor < job.event ? job : { ...job, ...data, event: cursor, updated_at };
+}
+
+function withProgress(job, data) {
+	const { attempt, updated_at: now } = data;
+	if (attempt > job.attempt) return { ...job, ...data, started_at: now, error_message: "", cancel_requested: false };
+	const isLate = attempt !== job.attempt || job.status !== "Running" || isBefore(now, job.updated_at);
+	return isLate ? job : { ...job, ...data };
+}
+
+function withStatus(job, { id, data }) {
 	const { attempt, to_status: status, updated_at: now } = data;
-	const isCurrent = attempt > job.attempt || (attempt === job.attempt && job.status === "Running");
-	if (event === "job_progress") return isCurrent ? { ...job, ...data } : job;
-	if (id <= job.event) return job;
-	const isEnded = ENDED.test(status);
-	const waiting_for = status === "Queued" ? "broker" : "";
-	const next = { ...job, ...data, event: id, status, waiting_for, cancel_requested: false };
-	if (status === "Running") next.started_at = now;
-	if (!isEnded) next.progress_message = "";
-	next.completed_at = isEnded && now;
+	const isLate =
+		id <= job.event ||
+		attempt < job.attempt ||
+		(attempt === job.attempt && status === "Running" && job.status !== "Running") || // it ran already
+		[job.queued_at, job.completed_at, job.canceled_at].some((moment) => isBefore(now, moment));
+	if (isLate) return job;
+	const next = { ...job, ...data, event: id, status, cancel_requested: false, next_retry_at: null, run_at: null };
+	next.waiting_for = status === "Queued" ? "broker" : null;
+	if (status === "Queued") next.queued_at = now;
+	if (status === "Running") next.started_at = data.started_at ?? now;
+	else if (ENDED.test(status) || AMISS.test(status)) next.started_at = data.started_at ?? job.started_at;
+	if (status === "Canceled") next.canceled_at = now;
 	return next;
 }
 
+const isBefore = (one, other) => Date.parse(one) < Date.parse(other);
+
+// Why it waits, or until when, is not part of an event: REST knows.
+export const isVague = ({ status }) => /Pending|Failed|Timed Out/.test(status);
+
 // What is said of a job at this moment. `file` is empty unless a handler saved one.
-export function told(job, now) {
-	const { status = "", progress = 0, output_reference: reference } = job;
+export function told(job, now = Date.now()) {
+	const { progress = 0, output_reference: reference } = job;
 	const file = reference?.match(`^django_jobs/[^/]+/${job.job_id}/[^/]+/([^/]+)$`)?.[1] ?? "";
+	const text = (AMISS.test(job.status) && job.error_message) || job.progress_message || "";
 	return {
-		status: words[status] ?? status,
+		status: statusOf(job, now),
 		progress,
 		percent: `${progress} %`,
-		message: job.error_message || job.progress_message || words[job.waiting_for] || "",
+		message: text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text,
 		time: times(job, now),
 		file,
 		output: `${words.output} ${file}`,
 		cancel: job.cancel_requested ? words.canceling : words.cancel,
+		retry: job.retry_requested ? words.retrying : words.retry,
 	};
+}
+
+const fill = (text, value) => text.replace("{}", () => value);
+
+function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_retry_at }, now) {
+	const plain = words[status] ?? status;
+	if (status === "Running") return cancel_requested ? words.stopping : plain;
+	const held = HELD.test(waiting_for) && words[waiting_for];
+	if (/Failed|Timed Out/.test(status)) {
+		if (held) return `${plain}. ${held}`;
+		const again = fill(words.again, plain);
+		return Date.parse(next_retry_at) > now ? `${again} ${when(next_retry_at, now)}` : again;
+	}
+	if (!/Pending|Queued/.test(status)) return plain;
+	if (waiting_for === "run_at") return run_at ? fill(words.run_at, when(run_at, now)) : plain;
+	return held || (waiting_for === "dependency" ? words.dependency : plain);
+}
+
+// "at 14:05", on another day "on 27 Nov, 14:05": in the zone and the manner of whoever reads it.
+function when(moment, now) {
+	const date = new Date(moment);
+	const language = globalThis.document?.documentElement?.lang || undefined;
+	const isToday = date.toDateString() === new Date(now).toDateString();
+	const text = date.toLocaleString(language, isToday ? CLOCK : { ...DAY, ...CLOCK });
+	return fill(isToday ? words.at : words.on, text);
 }
 
 // How long the job took, or has run and may still run: "1:05, about 0:40 left".
@@ -61,5 +138,5 @@ function times({ status, progress, started_at, completed_at, canceled_at }, now)
 	const spent = (end - Date.parse(started_at)) / 1000;
 	if (!(spent >= 0)) return "";
 	if (end !== now || spent < 3 || progress < 3) return clock(spent);
-	return `${clock(spent)}, ${words.left.replace("{}", clock(spent * (100 / progress - 1)))}`;
+	return `${clock(spent)}, ${fill(words.left, clock(spent * (100 / progress - 1)))}`;
 }

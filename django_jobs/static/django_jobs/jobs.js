@@ -1,6 +1,6 @@
 // JobsSocket and <job-progress>; see docs/realtime.md.
 
-import { after, ENDED, FINAL, told, words } from "./job_facts.js";
+import { AMISS, after, ENDED, FINAL, isVague, told, words } from "./job_facts.js";
 
 export { words };
 
@@ -110,27 +110,50 @@ function flush(socket, frames) {
 const elements = new Set();
 const live = new Set(); // rooms
 let shared, quietUntil;
+let trouble = ""; // why REST does not answer, as the name of a word
+let closedAt; // since when there is no socket
+let skew = Infinity; // how far this clock is ahead of the server's
 
 export function sharedSocket(url) {
 	if (shared) return shared;
 	shared = new JobsSocket({ url, getTicket: JobProgress.getTicket });
 	const on = (event, act) => shared.addEventListener(event, ({ detail }) => act(detail));
-	on("joined", ({ room }) => {
-		live.add(room);
-		for (const item of elements) if (item.room === room) item.heard = 0;
-	});
 	const hear = (message) => elements.forEach((item) => item.hear(message));
+	on("joined", (message) => {
+		live.add(message.room);
+		closedAt = null;
+		settle("");
+		if (message.data) return hear(message);
+		for (const item of elements) if (item.room === message.room) item.heard = 0;
+	});
 	on("job_progress", hear);
 	on("job_status_changed", hear);
 	for (const event of ["left", "error"]) on(event, ({ room }) => live.delete(room));
-	on("close", () => live.clear());
+	on("close", () => {
+		live.clear();
+		closedAt ??= Date.now();
+	});
 	return shared;
+}
+
+const serverTime = () => Date.now() - (Number.isFinite(skew) ? skew : 0);
+const isOffline = () => globalThis.navigator?.onLine === false;
+
+// A message took its way: the least that the clocks differ by is the truest.
+function compareClocks(moment) {
+	const ahead = Date.now() - Date.parse(moment);
+	if (ahead < skew) skew = ahead;
+}
+
+function settle(word) {
+	trouble = word;
+	for (const item of elements) item.drawSoon();
 }
 
 // Asks REST about those of whom nothing was heard for too long: after a join, or without a socket.
 function tick() {
 	const now = Date.now();
-	for (const item of elements) if (item.job.status === "Running") item.draw();
+	for (const item of elements) if (!ENDED.test(item.job.status)) item.draw();
 	const silent = [...elements].filter(({ api, heard, room, job }) => {
 		const patience = ENDED.test(job.status) ? Infinity : live.has(room) ? 30_000 : 3000;
 		return api && (!heard || now - heard > patience);
@@ -141,18 +164,21 @@ function tick() {
 }
 
 async function read(api, asked) {
-	for (const item of asked) Object.assign(item, { heard: Date.now(), before: item.job.event });
+	for (const item of asked) Object.assign(item, { heard: Date.now(), before: item.version });
 	quietUntil = Infinity;
 	let pause = 0;
+	let word = "offline";
 	try {
 		const ids = asked.map(({ jobId }) => `&job_id=${jobId}`).join("");
 		const options = { headers: JobProgress.headers, signal: AbortSignal.timeout(20_000) };
 		const response = await fetch(`${api}?limit=100${ids}`, options);
 		pause = 1000 * response.headers.get("Retry-After");
+		if (response.status < 500) word = "";
+		if (response.status === 401 || response.status === 403) word = "signed_out";
 		const { results } = await response.json();
 		for (const item of asked) {
 			const job = results.find(({ job_id }) => job_id === item.jobId) ?? { status: "gone" };
-			if (item.job.event === item.before) item.show({ ...item.job, ...job });
+			if (item.version === item.before) item.show({ ...item.job, ...job });
 			else item.heard = 0;
 		}
 	} catch {
@@ -160,23 +186,42 @@ async function read(api, asked) {
 		pause ||= 10_000;
 	}
 	quietUntil = Date.now() + pause;
+	settle(word);
 }
 
-const PARTS = `<span part=status></span><span part=percent></span>
+// What REST says to a wish: nothing when it is granted, else why not.
+async function refusalOf(request) {
+	try {
+		const response = await request;
+		if (response.ok) return "";
+		if (response.status === 409) return (await response.json()).detail;
+		return words[{ 401: "forbidden", 403: "forbidden", 404: "forbidden", 429: "busy" }[response.status] ?? "broken"];
+	} catch {
+		return words.unreachable;
+	}
+}
+
+const PARTS = `<span part=status tabindex=-1></span><span part=percent></span>
 <progress part=bar max=100></progress>
 <span part=message></span><span part=time></span>
-<a part=output hidden></a><button part=cancel type=button hidden></button><span part=news role=status></span>`;
+<a part=output hidden></a><button part=retry type=button hidden></button><button part=cancel type=button hidden></button>
+<span part=news role=status></span>`;
 
 export class JobProgress extends (globalThis.HTMLElement ?? Object) {
+	version = 0;
+	news = "";
+
 	connectedCallback() {
 		const url = this.getAttribute("ws-url");
 		this.jobId = this.getAttribute("job-id");
+		this.label = this.getAttribute("label") ?? this.jobId;
 		this.api = this.getAttribute("api-url");
 		this.room = this.getAttribute("room") ?? `job:${this.jobId}`;
 		this.job ??= JSON.parse(this.getAttribute("job")) ?? {};
 		this.heard ??= this.job.status ? Date.now() : 0;
+		if (this.job.rendered_at) compareClocks(this.job.rendered_at);
 		if (!this.children.length) this.innerHTML = PARTS;
-		this.querySelector("[part=cancel]").onclick = () => this.cancel();
+		for (const verb of ["cancel", "retry"]) this.querySelector(`[part=${verb}]`).onclick = () => this.ask(verb);
 		elements.add(this);
 		if (url && !FINAL.test(this.job.status)) sharedSocket(url).join(this.room);
 		this.draw();
@@ -187,45 +232,90 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		if (![...elements].some(({ room }) => room === this.room)) shared?.leave(this.room);
 	}
 
-	async cancel() {
-		this.show({ ...this.job, cancel_requested: true });
+	// Cancel or retry: shown at once, and taken back with a reason where REST refuses.
+	async ask(verb) {
+		const wish = `${verb}_requested`;
+		if (this.job[wish]) return;
+		this.show({ ...this.job, [wish]: true });
 		const headers = { ...JobProgress.headers, "X-CSRFToken": this.getAttribute("csrf-token") };
-		await fetch(`${this.api}${this.jobId}/cancel/`, { method: "POST", headers }).catch(() => {});
+		const options = { method: "POST", headers, signal: AbortSignal.timeout(20_000) };
+		const reason = await refusalOf(fetch(`${this.api}${this.jobId}/${verb}/`, options));
+		if (reason || verb === "retry") this.show({ ...this.job, [wish]: false });
+		this.say(reason && words[`no_${verb}`].replace("{}", () => reason));
 		this.heard = 0;
 	}
 
+	// For a while in the place of the message, and read out.
+	say(text) {
+		this.said = this.news = text;
+		clearTimeout(this.saying);
+		if (text) this.saying = setTimeout(() => this.say(""), 15_000);
+		this.drawSoon();
+	}
+
 	hear(message) {
-		if (message.data.job_id !== this.jobId) return;
-		this.heard = Date.now();
-		this.show(after(this.job, message));
+		const { data, updated_at, event } = message;
+		if (data.job_id !== this.jobId) return;
+		if (event !== "job_status_changed") compareClocks(updated_at ?? data.updated_at); // those may be old
+		const job = after(this.job, message);
+		this.heard = job !== this.job && event === "job_status_changed" && isVague(job) ? 0 : Date.now();
+		this.show(job);
 	}
 
 	show(job) {
-		if (job.status !== this.job.status) this.news = `${this.jobId}: ${told(job).status}`;
+		const isNews = job.status !== this.job.status && (ENDED.test(job.status) || AMISS.test(job.status));
+		if (isNews && this.job.status) this.news = `${this.label}: ${told(job, serverTime()).status}`;
 		this.job = job;
+		this.version++;
+		this.drawSoon();
+	}
+
+	drawSoon() {
 		this.frame ??= requestAnimationFrame(() => this.draw());
 	}
 
 	draw() {
 		this.frame = null;
-		const { job, jobId } = this;
-		const { progress, file, ...texts } = { ...told(job, Date.now()), news: this.news ?? "" };
+		const { job, label, jobId } = this;
+		const isEnded = ENDED.test(job.status);
+		const { progress, file, ...texts } = told(job, serverTime());
+		const isCut = isOffline() || (!this.api && closedAt && Date.now() - closedAt > 3000);
+		const warning = isEnded ? "" : isCut ? "offline" : trouble;
+		const title = job.error_message?.length > texts.message.length ? job.error_message : "";
+		texts.message = this.said || words[warning] || texts.message;
+		texts.news = this.news;
+		const focused = globalThis.document?.activeElement;
 		const put = (part, values) => {
 			const node = this.querySelector(`[part=${part}]`);
-			for (const name in values) if (node[name] !== values[name]) node[name] = values[name];
+			for (const name in values) if (node && node[name] !== values[name]) node[name] = values[name];
 		};
-		this.dataset.status = job.status;
+		this.dataset.status = job.status ?? "";
 		for (const part in texts) put(part, { textContent: texts[part] });
-		const ariaLabel = this.getAttribute("label") ?? jobId;
-		const ariaValueText = `${texts.status}, ${texts.percent}`;
-		put("bar", { value: progress, ariaLabel, ariaValueNow: `${progress}`, ariaValueText });
+		put("message", { title });
+		put("bar", { value: progress, ariaLabel: label, ariaValueNow: `${progress}`, ariaValueText: `${texts.status}, ${texts.percent}` });
 		put("output", { hidden: !file, href: `${this.api}${jobId}/output/` });
-		const hidden = ENDED.test(job.status) || !this.hasAttribute("can-cancel");
-		put("cancel", { hidden, disabled: !!job.cancel_requested });
+		const button = (part, isOffered) =>
+			put(part, {
+				hidden: !isOffered || !this.api || !this.hasAttribute(`can-${part}`),
+				ariaLabel: `${texts[part]} ${label}`,
+				ariaDisabled: `${!!job[`${part}_requested`]}`,
+			});
+		button("cancel", !isEnded);
+		button("retry", AMISS.test(job.status));
+		// What had the focus is gone: it stays where people were reading.
+		if (focused?.hidden && this.contains(focused)) this.querySelector("[part=status]").focus({ preventScroll: true });
 	}
+}
+
+function comeBack() {
+	quietUntil = 0;
+	for (const item of elements) item.heard = ENDED.test(item.job.status) ? item.heard : 0;
+	settle("");
 }
 
 if (globalThis.customElements && !customElements.get("job-progress")) {
 	customElements.define("job-progress", JobProgress);
 	setInterval(tick, 1000);
+	globalThis.addEventListener?.("offline", () => settle(trouble));
+	globalThis.addEventListener?.("online", comeBack);
 }

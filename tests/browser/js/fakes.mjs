@@ -55,26 +55,35 @@ export class FakeElement {
 	}
 
 	querySelector(selector) {
-		return (this.parts[selector.match(/part=(\w+)/)[1]] ??= {});
+		return (this.parts[selector.match(/part=(\w+)/)[1]] ??= { focus: () => page.focused.push(selector) });
+	}
+
+	contains(node) {
+		return Object.values(this.parts).includes(node);
 	}
 }
+
+let page;
 
 // Every timer of the module, and the clock, move only by mock.timers.tick.
 export function install() {
 	FakeWebSocket.all = [];
-	const page = { document: { hidden: false }, frames: [], requests: [], answers: [] };
+	page = { document: { hidden: false }, frames: [], requests: [], answers: [], focused: [], told: {} };
+	Object.defineProperty(globalThis, "navigator", { value: { onLine: true }, configurable: true, writable: true });
 	Object.assign(globalThis, {
 		WebSocket: FakeWebSocket,
 		HTMLElement: FakeElement,
 		customElements: { get: () => undefined, define() {} },
+		addEventListener: (event, act) => (page.told[event] = act),
 		document: page.document,
 		requestAnimationFrame: (act) => page.frames.push(act),
 		fetch: async (url, options) => {
 			page.requests.push({ url, ...options });
 			const answer = page.answers.shift() ?? { results: [] };
 			if (answer instanceof Error) throw answer;
+			const { status = 200 } = answer;
 			const headers = new Headers(answer.headers);
-			return { ok: true, headers, json: async () => answer };
+			return { ok: status < 400, status, headers, json: async () => answer };
 		},
 	});
 	mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"], now: Date.parse("2026-01-01T00:00:10Z") });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { after, told } from "../../../django_jobs/static/django_jobs/job_facts.js";
+import { after, isVague, told, words } from "../../../django_jobs/static/django_jobs/job_facts.js";
 
 const START = "2026-01-01T00:00:00Z";
 const running = { job_id: "JOB-1", status: "Running", attempt: 1, progress: 10, started_at: START, event: 3 };
@@ -46,9 +46,119 @@ test("the first change is taken whatever its id", () => {
 	assert.equal(after({}, change(1, "Pending")).status, "Pending");
 });
 
-test("a new attempt starts its clock and says nothing yet", () => {
-	const job = after({ ...running, status: "Queued", progress_message: "Page 2" }, change(4, "Running"));
-	assert.deepEqual([job.started_at, job.progress_message], ["2026-01-01T00:01:05Z", ""]);
+test("a new attempt starts its clock, and says what the event says", () => {
+	const waiting = { ...running, status: "Queued", attempt: 0, started_at: null };
+	assert.equal(after(waiting, change(4, "Running")).started_at, "2026-01-01T00:01:05Z");
+	assert.equal(after(waiting, change(4, "Running", { started_at: START })).started_at, START);
+});
+
+test("an end brings the last words", () => {
+	const job = after(running, change(4, "Completed", { progress_message: "350 of 350", completed_at: START }));
+	assert.deepEqual([job.progress_message, job.completed_at], ["350 of 350", START]);
+});
+
+test("a clock that started with progress goes on with the attempt's own start", () => {
+	const job = after({ job_id: "JOB-1", status: "Queued", attempt: 0 }, progress({ updated_at: "2026-01-01T00:00:09Z" }));
+	assert.deepEqual([job.status, job.started_at], ["Running", "2026-01-01T00:00:09Z"]);
+	assert.equal(after(job, change(4, "Completed", { started_at: START })).started_at, START);
+});
+
+const joined = (cursor, data) => ({ event: "joined", cursor, updated_at: "2026-01-01T00:00:30Z", data: { job_id: "JOB-1", ...data } });
+
+test("the state of a join takes the place of what the page was rendered with", () => {
+	const job = after({ job_id: "JOB-1", status: "Queued", attempt: 0 }, joined(5, { status: "Completed", attempt: 1, progress: 100 }));
+	assert.deepEqual([job.status, job.progress, job.event], ["Completed", 100, 5]);
+});
+
+test("the state of a join that is behind an event changes nothing", () => {
+	assert.equal(after({ ...running, event: 6 }, joined(5, { status: "Queued" })).status, "Running");
+});
+
+test("progress that was read before the join's state changes nothing", () => {
+	const job = after(running, joined(5, { status: "Running", attempt: 1, progress: 60 }));
+	assert.equal(after(job, progress({ progress: 40, updated_at: "2026-01-01T00:00:29Z" })).progress, 60);
+	assert.equal(after(job, progress({ progress: 70, updated_at: "2026-01-01T00:00:31Z" })).progress, 70);
+});
+
+test("progress does not go back to what was told late", () => {
+	const job = after(running, progress({ progress: 40, updated_at: "2026-01-01T00:00:31Z" }));
+	assert.equal(after(job, progress({ progress: 30, updated_at: "2026-01-01T00:00:30Z" })).progress, 40);
+});
+
+test("a change of an earlier attempt changes nothing", () => {
+	const job = { ...running, attempt: 2, event: undefined };
+	assert.equal(after(job, change(4, "Failed")), job);
+});
+
+test("an attempt whose end is known does not start any more", () => {
+	for (const status of ["Completed", "Failed", "Queued"]) {
+		const job = { ...running, status, event: undefined };
+		assert.equal(after(job, change(4, "Running")), job);
+	}
+});
+
+test("a change from before what REST told changes nothing", () => {
+	const job = { ...running, status: "Queued", queued_at: "2026-01-01T00:01:06Z", event: undefined };
+	assert.equal(after(job, change(4, "Failed")), job);
+});
+
+test("what a change does not say is asked of REST", () => {
+	assert.deepEqual(["Pending", "Failed", "Timed Out"].map((status) => isVague({ status })), [true, true, true]);
+	assert.deepEqual(["Queued", "Running", "Completed"].map((status) => isVague({ status })), [false, false, false]);
+});
+
+const clock = (moment) => new Date(moment).toLocaleString(undefined, { hour: "2-digit", minute: "2-digit" });
+const NOW = Date.parse("2026-01-01T12:00:00Z");
+const LATER = "2026-01-01T12:05:00Z";
+const said = (job) => told(job, NOW).status;
+
+test("a job that waits says so in plain words", () => {
+	assert.equal(said({ status: "Pending", waiting_for: "window" }), "Waiting for its turn");
+	assert.equal(said({ status: "Queued", waiting_for: "broker" }), "Waiting for its turn");
+	assert.equal(said({ status: "Pending", waiting_for: "a_reason_to_come" }), "Waiting for its turn");
+	assert.equal(said({ status: "Pending", waiting_for: "dependency" }), "Waiting for other jobs");
+	assert.equal(said({ status: "Pending", waiting_for: "type_paused" }), "On hold: jobs of this kind are paused");
+	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: LATER }), `Runs at ${clock(LATER)}`);
+});
+
+test("another day is named", () => {
+	const day = new Date("2026-01-05T12:00:00Z").toLocaleString(undefined, {
+		...{ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+	});
+	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2026-01-05T12:00:00Z" }), `Runs on ${day}`);
+});
+
+test("a job that failed says when it is tried again", () => {
+	const job = { status: "Failed", waiting_for: "retry", next_retry_at: LATER };
+	assert.equal(said(job), `Failed, will be tried again at ${clock(LATER)}`);
+	assert.equal(said({ ...job, next_retry_at: "2026-01-01T11:59:00Z" }), "Failed, will be tried again");
+	assert.equal(said({ ...job, status: "Timed Out", next_retry_at: null }), "Took too long, will be tried again");
+	assert.equal(said({ ...job, waiting_for: "type_paused" }), "Failed. On hold: jobs of this kind are paused");
+});
+
+test("an end is said in plain words", () => {
+	assert.equal(said({ status: "Dead Letter" }), "Did not complete");
+	assert.equal(said({ status: "Running", cancel_requested: true }), "Being canceled");
+});
+
+test("a translation is taken", (t) => {
+	const { Running } = words;
+	t.after(() => Object.assign(words, { Running }));
+	words.Running = "Läuft";
+	assert.equal(said({ status: "Running" }), "Läuft");
+});
+
+test("a value that looks like a pattern is a value", () => {
+	assert.equal(told({ job_id: "JOB-1", status: "Running", progress_message: "$& {}" }).message, "$& {}");
+});
+
+test("a long error is clamped", () => {
+	const { message } = told({ status: "Failed", error_message: "x".repeat(10_000) });
+	assert.equal(message, `${"x".repeat(300)}…`);
+});
+
+test("an error of an earlier attempt is not shown while the job runs", () => {
+	assert.equal(told({ status: "Running", error_message: "Busy", progress_message: "Page 2" }).message, "Page 2");
 });
 
 test("a job that begins anew is no longer being canceled", () => {
@@ -56,7 +166,8 @@ test("a job that begins anew is no longer being canceled", () => {
 });
 
 test("how long a job took", () => {
-	assert.equal(told(after(running, change(4, "Completed")), at(500)).time, "1:05");
+	const end = change(4, "Completed", { completed_at: "2026-01-01T00:01:05Z" });
+	assert.equal(told(after(running, end), at(500)).time, "1:05");
 });
 
 test("how long a job has run, and may still run", () => {
@@ -77,11 +188,7 @@ test("a job that waits has no time", () => {
 });
 
 test("an error is more important than the last message", () => {
-	assert.equal(told({ error_message: "Busy", progress_message: "Page 2" }).message, "Busy");
-});
-
-test("why it waits is said in words", () => {
-	assert.equal(told({ waiting_for: "type_paused" }).message, "Jobs of this type are paused");
+	assert.equal(told({ status: "Failed", error_message: "Busy", progress_message: "Page 2" }).message, "Busy");
 });
 
 test("a saved file is known by its reference", () => {

@@ -1,0 +1,65 @@
+"""How a job stands, in words for people who wait for their work; ``job_facts.js`` has the same ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from django_jobs.engine.status import JobStatus
+from django_jobs.statuses import Status
+
+WORDS: Final[dict[str, str]] = {
+    Status.PENDING: "Waiting for its turn",
+    Status.QUEUED: "Waiting for its turn",
+    Status.TIMED_OUT: "Took too long",
+    Status.DEAD_LETTER: "Did not complete",
+}
+STOPPING: Final = "Being canceled"
+DEPENDENCY: Final = "Waiting for other jobs"
+#: Why nothing of its kind, or of its organization, runs at the moment.
+HELD: Final = {
+    "organization_inactive": "On hold: the organization is suspended",
+    "type_disabled": "On hold: jobs of this kind are switched off",
+    "type_paused": "On hold: jobs of this kind are paused",
+    "handler": "On hold: waiting for a worker that can run it",
+    "breaker": "On hold: jobs of this kind fail at the moment",
+}
+AGAIN: Final = "{}, will be tried again"
+LONGEST: Final = 300
+_RETRIED: Final = {Status.FAILED, Status.TIMED_OUT}
+_AMISS: Final = {*_RETRIED, Status.DEAD_LETTER}
+
+
+def status_in_words(status: JobStatus, now: dt.datetime) -> str:
+    """What the job does, e.g. ``Failed, will be tried again at 14:05 UTC``."""
+    plain = WORDS.get(status.status, status.status)
+    reason = status.waiting_for or ""
+    if status.status == Status.RUNNING:
+        return STOPPING if status.cancel_requested else plain
+    if status.status in _RETRIED:
+        return f"{plain}. {HELD[reason]}" if reason in HELD else _again(plain, status.next_retry_at, now)
+    if reason == "run_at" and status.run_at is not None:
+        return f"Runs {_when(status.run_at, now)}"
+    return HELD.get(reason) or (DEPENDENCY if reason == "dependency" else plain)
+
+
+def message_in_words(status: JobStatus) -> str:
+    """The error of a job that failed, as much of it as a page has room for; else what the handler said last."""
+    text = (status.status in _AMISS and status.error_message) or status.progress_message
+    return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
+
+
+def _again(plain: str, due: dt.datetime | None, now: dt.datetime) -> str:
+    again = AGAIN.format(plain)
+    return f"{again} {_when(due, now)}" if due is not None and due > now else again
+
+
+def _when(moment: dt.datetime, now: dt.datetime) -> str:
+    """In the zone that is active here, which is named: the script puts the reader's own in its place."""
+    local = timezone.localtime(moment)
+    clock = f"{local:%H:%M} {local.tzname()}"
+    is_today = local.date() == timezone.localtime(now).date()
+    return f"at {clock}" if is_today else f"on {date_format(local, 'j M')}, {clock}"
