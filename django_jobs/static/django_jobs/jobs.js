@@ -282,14 +282,15 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		const isCut = isOffline() || (!this.api && closedAt && Date.now() - closedAt > 3000);
 		const warning = isEnded ? "" : isCut ? "offline" : trouble;
 		const title = job.error_message?.length > texts.message.length ? job.error_message : "";
-		texts.message = this.said || words[warning] || texts.message;
+		const notice = this.said || words[warning];
+		texts.message = notice || texts.message;
 		texts.news = this.news;
 		const focused = globalThis.document?.activeElement;
 		const put = (part, values) => {
 			const node = this.querySelector(`[part=${part}]`);
 			for (const name in values) if (node && node[name] !== values[name]) node[name] = values[name];
 		};
-		this.dataset.status = job.status ?? "";
+		Object.assign(this.dataset, { status: job.status ?? "", notice: notice ? "yes" : "" });
 		for (const part in texts) put(part, { textContent: texts[part] });
 		put("message", { title });
 		put("bar", { value: progress, ariaLabel: label, ariaValueNow: `${progress}`, ariaValueText: `${texts.status}, ${texts.percent}` });
