@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django_jobs.engine import database
+from django_jobs.engine.access import complain
 from django_jobs.engine.status import describe
+from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
 from django_jobs.realtime import frames, messages, replay
 from django_jobs.realtime.admission import Refused, Target
@@ -28,7 +30,11 @@ class Join:
 def read(target: Target, since: int | None, user: Any) -> Join:
     """What ``user`` is told who joins now, having seen the events up to ``since``. Raises Refused."""
     if target.job_pk is not None:
-        found, more = _read_job(target.job_pk, since, user)
+        try:
+            found, more = _read_job(target.job_pk, since, user)
+        except PolicyFailed as error:
+            complain(error)
+            raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
     else:
         found, more = _read_log(target.organization_pk, since), {}
     return Join(found, messages.status_events(found.log_ids), more)

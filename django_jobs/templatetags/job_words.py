@@ -25,8 +25,9 @@ HELD: Final = {
     "type_disabled": "On hold: jobs of this kind are switched off",
     "type_paused": "On hold: jobs of this kind are paused",
     "handler": "On hold: waiting for a worker that can run it",
-    "breaker": "On hold: jobs of this kind fail at the moment",
 }
+#: All the reasons of ``waiting_for``.
+REASONS: Final = frozenset({*HELD, "run_at", "dependency", "retry", "limit", "window", "broker"})
 AGAIN: Final = "{}, will be tried again"
 LONGEST: Final = 300
 _RETRIED: Final = {Status.FAILED, Status.TIMED_OUT}

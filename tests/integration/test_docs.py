@@ -10,7 +10,7 @@ import pytest
 from django_jobs import checks
 from django_jobs.conf import DEFAULTS
 from django_jobs.statuses import TRANSITIONS, Status
-from django_jobs.templatetags.django_jobs import WAITING_FOR
+from django_jobs.templatetags.job_words import REASONS
 from tests.support.documents import DOCS, examples_of, run_examples
 from tests.support.factories import make_job_type, make_organization
 from tests.support.walk import README
@@ -57,7 +57,7 @@ def test_the_diagram_shows_only_arrows_that_exist() -> None:
 def test_every_reason_why_a_job_waits_is_told() -> None:
     table = (DOCS / "lifecycle.md").read_text().partition("## Why does it not run yet?")[2].partition("\n## ")[0]
     told = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert told == {*WAITING_FOR, "waiting_for"}
+    assert told == {*REASONS, "waiting_for"}
 
 
 def test_the_pages_name_only_events_that_are_logged() -> None:

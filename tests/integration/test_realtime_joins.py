@@ -9,6 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from django_jobs.engine.progress import ProgressBoard
+from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.realtime import joins, messages
 from tests.support.brokers import end, job_in, raised, returned, running_job
@@ -60,6 +61,19 @@ def test_a_suspended_organizations_result_is_withheld(organization: Organization
     data = joined(by_token(make_system_admin()), f"job:{job.name}")["data"]
 
     assert (data["status"], data["result"], data["output_reference"]) == ("Completed", None, None)
+
+
+def test_a_policy_that_fails_while_the_state_is_read_refuses_the_join(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in("Pending", organization=organization)
+
+    def fail(*args: Any, **options: Any) -> Any:
+        raise PolicyFailed(ZeroDivisionError())
+
+    monkeypatch.setattr(joins, "describe", fail)
+
+    assert joined(member, f"job:{job.name}")["code"] == "forbidden"
 
 
 def test_an_organizations_room_has_no_state(organization: Organization, member: LiveClient) -> None:

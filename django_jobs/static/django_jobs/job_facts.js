@@ -20,7 +20,6 @@ export const words = {
 	type_disabled: "On hold: jobs of this kind are switched off",
 	type_paused: "On hold: jobs of this kind are paused",
 	handler: "On hold: waiting for a worker that can run it",
-	breaker: "On hold: jobs of this kind fail at the moment",
 	again: "{}, will be tried again",
 	at: "at {}",
 	on: "on {}",
@@ -44,7 +43,7 @@ export const words = {
 export const FINAL = /Completed|Canceled|gone/;
 export const ENDED = /Completed|Canceled|gone|Dead Letter/;
 export const AMISS = /Failed|Timed Out|Dead Letter/;
-const HELD = /organization_inactive|type_|handler|breaker/;
+const HELD = /organization_inactive|type_|handler/;
 const LONGEST = 300;
 const DAY = { day: "numeric", month: "short" };
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
