@@ -5,7 +5,12 @@ from __future__ import annotations
 from django_jobs.checks.database import check_database, check_time_zones
 from django_jobs.checks.doors import check_throttle_rates, check_websocket_origins
 from django_jobs.checks.handlers import check_declarations, check_declared_twice, check_handler_modules
-from django_jobs.checks.organizations import check_access_policy, check_organization_id_field, check_policy_class
+from django_jobs.checks.organizations import (
+    check_access_policy,
+    check_organization_id_field,
+    check_policy_class,
+    check_swapped_late,
+)
 from django_jobs.checks.queues import check_django_rq_pages, check_one_redis
 from django_jobs.checks.settings import check_foreign_rq_jobs, check_numbers, check_queues, check_setting_names
 from django_jobs.checks.storage import check_output_storage
@@ -25,6 +30,7 @@ __all__ = [
     "check_policy_class",
     "check_queues",
     "check_setting_names",
+    "check_swapped_late",
     "check_throttle_rates",
     "check_time_zones",
     "check_websocket_origins",

@@ -8,7 +8,9 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
+from django_jobs.engine import database
 from django_jobs.engine.access import AccessPolicy
+from django_jobs.engine.tenant_tables import swapped_from
 from django_jobs.models import get_organization_model
 
 
@@ -65,6 +67,26 @@ def _unanswered(path: str, policy: type[AccessPolicy]) -> list[CheckMessage]:
             id="django_jobs.W011",
         )
         for name in inherited
+    ]
+
+
+@register("django_jobs", "database")
+def check_swapped_late(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """The organization model was not swapped after the first migrate: jobs would get other tenants."""
+    if database.alias() not in (databases or []):
+        return []
+    before = swapped_from()
+    if before is None:
+        return []
+    return [
+        Error(
+            f"DJANGO_JOBS_ORGANIZATION_MODEL is {organization_model_name()!r}, but the tables were made for the "
+            f"organizations in {before!r}. The jobs there would belong to whoever has the same key now.",
+            hint="Set it back. To change it, as with the user model: move jobs and memberships to the new keys and the "
+            "foreign key of django_jobs_membership to the new table by a migration of your own, or start with an empty "
+            "database.",
+            id="django_jobs.E019",
+        )
     ]
 
 

@@ -19,6 +19,7 @@ from django_jobs.engine.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.inspection import Leader, jobs, leader, waiting
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.reconciliation import installation_id
+from django_jobs.engine.tenant_tables import swapped_from
 from django_jobs.engine.type_examination import examine_types
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import JobType, Worker, get_organization_model
@@ -42,12 +43,20 @@ def examine() -> Iterator[Finding]:
         )
         return
     yield Finding(level=OK, subject="database", text=f"{database.connection().vendor} answers; installation {mine}.")
+    yield from _examine_tenants()
     yield from _examine_broker(mine)
     workers = live_workers()
     yield from _examine_queues(workers)
     yield _examine_scheduler(leader(now))
     yield _examine_waiting(now, workers)
     yield from examine_types()
+
+
+def _examine_tenants() -> Iterator[Finding]:
+    before = swapped_from()
+    if before is not None:
+        text = f"are those of another table than {before!r}, for which the tables were made (django_jobs.E019)."
+        yield Finding(level=PROBLEM, subject="organizations", text=f"{text} Set DJANGO_JOBS_ORGANIZATION_MODEL back.")
 
 
 def _examine_broker(mine: str) -> Iterator[Finding]:

@@ -15,14 +15,16 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import cancel_job, get_job_status, get_organization_model, list_jobs, retry_job, submit_job
-from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class
+from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class, check_swapped_late
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import claim as claim_module
 from django_jobs.engine import dispatch, outputs, rollups
 from django_jobs.engine.claim import claim
+from django_jobs.engine.execution import context_for
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Membership, Organization, OrganizationActivity, Span
+from django_jobs.testing.contexts import RecordingRunner
 from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type, make_user
@@ -183,6 +185,19 @@ def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
     tenant.delete()
     assert run("jobs_prune", "--organization-pk", key, "--yes").endswith("\n1 jobs deleted.\n")
     assert not Job.objects.filter(pk=second.pk).exists()
+
+
+def test_the_tables_are_those_of_this_model() -> None:
+    assert check_swapped_late(databases=["default"]) == []
+
+
+def test_a_handler_gets_its_tenant_by_the_key(tenant: Any, job: Job, broker: MemoryBroker) -> None:
+    setattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD, "renamed")
+    tenant.save()
+    (attempt,) = claimed(broker)
+    context = context_for(attempt, RecordingRunner())
+    assert (context.organization, context.organization_pk) == ("renamed", tenant.pk)
+    assert context.get_organization() == tenant
 
 
 def test_the_commands_know_the_tenants(tenant: Any, job: Job) -> None:

@@ -1,0 +1,59 @@
+"""The organization model is chosen before the first migrate; a later change is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_jobs.checks import check_swapped_late
+from django_jobs.engine import examination, tenant_tables
+from django_jobs.models import Membership
+
+
+@pytest.fixture
+def _swapped(settings: Any) -> None:
+    settings.DJANGO_JOBS_ORGANIZATION_MODEL = "auth.Group"
+
+
+def test_the_model_of_the_first_migrate_is_fine() -> None:
+    assert check_swapped_late(databases=["default"]) == []
+
+
+@pytest.mark.usefixtures("_swapped")
+def test_another_model_is_found_with_what_to_do() -> None:
+    (message,) = check_swapped_late(databases=["default"])
+    assert message.id == "django_jobs.E019"
+    assert "'auth.Group'" in message.msg
+    assert "'django_jobs_organization'" in message.msg
+    assert "Set it back" in str(message.hint)
+
+
+@pytest.mark.usefixtures("_swapped")
+@pytest.mark.parametrize("databases", [None, [], ["other"]])
+def test_a_check_without_the_database_does_not_ask_it(databases: Any, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert check_swapped_late(databases=databases) == []
+
+
+def test_a_database_that_was_not_migrated_yet_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Membership._meta, "db_table", "not_there_yet")
+    assert tenant_tables.swapped_from() is None
+
+
+@pytest.mark.usefixtures("_swapped")
+def test_jobs_check_tells_of_it() -> None:
+    (found,) = examination._examine_tenants()
+    assert (found.level, found.subject) == ("PROBLEM", "organizations")
+
+
+@pytest.mark.usefixtures("_swapped")
+def test_check_and_migrate_refuse_it(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.Everything"}
+    with pytest.raises(CommandError, match="E019"):
+        call_command("check", databases=["default"])
+
+
+def test_names_are_compared_without_schema_and_quotes() -> None:
+    assert tenant_tables._plain('"crm"."Company"') == "company"
