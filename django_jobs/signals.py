@@ -18,5 +18,9 @@ job_submitted: Final = Signal(use_caching=True)
 job_started: Final = Signal(use_caching=True)
 #: The job is Completed, Canceled or Dead Letter.
 job_finished: Final = Signal(use_caching=True)
+#: A handler raised, or ran too long, or what it returned cannot be stored. Sent in the worker process once the end of
+#: the attempt is stored, with ``exception``, alive: its traceback shows the handler. Not sent for a handler that was
+#: killed or lost, asked for a later run, or was canceled.
+job_attempt_failed: Final = Signal(use_caching=True)
 #: The progress of a running job was written; at most once per PROGRESS_INTERVAL.
 job_progressed: Final = Signal(use_caching=True)

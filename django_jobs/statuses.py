@@ -75,6 +75,8 @@ WAITING: Final = frozenset({Status.PENDING, Status.QUEUED, Status.FAILED, Status
 IN_FLIGHT: Final = frozenset({Status.QUEUED, Status.RUNNING})
 #: A job in one of these may be dispatched once its ``ready_at`` has come.
 DISPATCHABLE: Final = frozenset({Status.PENDING, Status.FAILED, Status.TIMED_OUT})
+#: A job comes to one of these when an attempt failed.
+WITH_ERRORS: Final = frozenset({Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER})
 RETRYABLE_BY_HAND: Final = frozenset({Status.DEAD_LETTER, Status.FAILED, Status.TIMED_OUT})
 
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {

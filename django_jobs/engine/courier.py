@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any
 
 from django.db import close_old_connections, reset_queries
 from django.dispatch import Signal
@@ -24,17 +25,17 @@ MAX_WAITING = 10_000
 DRAIN_SECONDS = 5.0
 
 
-def deliver(signal: Signal, status: JobStatus) -> None:
-    """Call the signal's receivers, now or soon."""
+def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
+    """Call the signal's receivers, now or soon; they get the ``facts`` beside the status."""
     if _background is None:
-        _send(signal, status)
+        _send(signal, status, facts)
     else:
-        _background.put(signal, status)
+        _background.put(signal, status, facts)
 
 
-def _send(signal: Signal, status: JobStatus) -> None:
+def _send(signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
     try:
-        answers = signal.send_robust(sender=Job, status=status)
+        answers = signal.send_robust(sender=Job, status=status, **facts)
     except Interruption as error:  # raised by a receiver, it must not pass for the handler's
         _complain(status, "unknown", error)
         return
@@ -54,19 +55,19 @@ class _Background:
     """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[Signal, JobStatus] | Callable[[], object]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Signal, JobStatus, dict[str, Any]] | Callable[[], object]] = SimpleQueue()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._dropping = False
 
-    def put(self, signal: Signal, status: JobStatus) -> None:
+    def put(self, signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
         if self._waiting.qsize() >= MAX_WAITING:
             if not self._dropping:
                 self._dropping = True
                 logger.warning("event=signals_dropped waiting=%s", MAX_WAITING)
             return
         self._dropping = False
-        self._waiting.put((signal, status))
+        self._waiting.put((signal, status, facts))
         if self._thread is None:
             self._start()
 
@@ -93,6 +94,7 @@ class _Background:
                 _send(*item)
             except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
                 _complain(item[1], "unknown", error)
+            del item  # with the error in it, and all that it keeps alive
             reset_queries()
             close_old_connections()
 

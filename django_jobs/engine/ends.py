@@ -16,6 +16,7 @@ from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
 WORKER_LOST: Final = "Worker lost"
+KILLED: Final = "its process was killed, because the handler did not stop"
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 
@@ -74,15 +75,22 @@ def canceled(job: Job, traceback: str = "") -> Move:
     return _to(job, Status.CANCELED, {**_ENDED, "canceled_at": NOW}, "Stopped on request", traceback)
 
 
-def back_to_queue(job: Job, text: str) -> Move:
+def canceled_unreported(job: Job, traceback: str) -> Move:
+    """Canceled, of an attempt that did not report itself; with a traceback, its process was killed."""
+    item = canceled(job, traceback)
+    return replace(item, message=f"{item.message}: {KILLED}") if traceback else item
+
+
+def back_to_queue(job: Job, text: str, traceback: str = "") -> Move:
     values = {**_ENDED, "queued_at": NOW, "started_at": None, "worker_name": ""}
-    return _to(job, Status.QUEUED, values, text)
+    return _to(job, Status.QUEUED, values, text, traceback)
 
 
-def lost(job: Job, reason: str) -> Move:
+def lost(job: Job, reason: str, traceback: str = "") -> Move:
     # The first loss is probably the machine's fault, a second one the job's.
     retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
-    return _retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after)
+    # Like losses are like errors, wherever each of them struck.
+    return replace(_retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after), traceback=traceback)
 
 
 def _was_lost_before(job: Job) -> bool:
@@ -92,6 +100,13 @@ def _was_lost_before(job: Job) -> bool:
 
 def timed_out(job: Job, traceback: str) -> Move:
     return _retry(job, Status.TIMED_OUT, f"Ran longer than {job.timeout_seconds} seconds", traceback, None)
+
+
+def killed_at_timeout(job: Job, traceback: str) -> Move:
+    """Timed Out, and like all timeouts of its type, whether they had to be killed or not."""
+    item = timed_out(job, traceback)
+    text = f"{item.message}: {KILLED}"
+    return replace(item, message=text, values={**item.values, "error_message": text})
 
 
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:

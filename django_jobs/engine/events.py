@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs import signals
@@ -19,6 +20,7 @@ from django_jobs.statuses import TERMINAL, Status
 if TYPE_CHECKING:
     from django.dispatch import Signal
 
+    from django_jobs.engine.claim import Claimed
     from django_jobs.engine.transitions.moves import Moved
 
 logger = logging.getLogger("django_jobs")
@@ -32,6 +34,17 @@ _LEVELS = {
     Status.FAILED: logging.WARNING,
     Status.TIMED_OUT: logging.WARNING,
     Status.DEAD_LETTER: logging.ERROR,
+}
+
+
+def _event(status: str) -> str:
+    return status.lower().replace(" ", "_")
+
+
+#: One constant text for each event: error trackers group records by it.
+_TEXTS: Final = {
+    str(status): f"job_id=%s event={_event(status)} job_type=%s organization=%s attempt=%s from=%s by=%s %s"
+    for status in Status
 }
 _SIGNALS: Final[dict[str, Signal]] = {
     Status.RUNNING: signals.job_started,
@@ -67,10 +80,17 @@ def announce(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     if logger.isEnabledFor(min(loudest, max(_LEVELS[Status(status)] for status in targets))):
         database.on_commit(lambda: _log(moved, loudest))
     wanted = {status for status in targets if status in _SIGNALS and _SIGNALS[status].has_listeners(Job)}
+    _tell_of_errors(moved)
     if wanted:
         heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
         database.on_commit(lambda: _send(heard))
     _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
+
+
+def _tell_of_errors(moved: Sequence[Moved]) -> None:
+    errors = {item.pk: item.error for item in moved if item.error is not None}
+    if errors and signals.job_attempt_failed.has_listeners(Job):
+        database.on_commit(lambda: _send(dict.fromkeys(errors, signals.job_attempt_failed), errors))
 
 
 def _broadcast(changes: Callable[[], list[tuple[Any, int, int]]]) -> None:
@@ -91,13 +111,14 @@ def progressed(organizations: Mapping[int, Any]) -> None:
         broadcaster.progressed(organizations)
 
 
-def _send(heard: dict[int, Signal]) -> None:
-    """Read the rows of a set at once, and have each job's signal delivered."""
+def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:
+    """Read the rows of a set at once, and have each job's signal delivered, with its error where there is one."""
     try:
         found = Job.objects.using(database.alias()).in_bulk(list(heard))
         jobs = [found[pk] for pk in heard if pk in found]
         for job, told in zip(jobs, status.describe_all(jobs), strict=True):
-            courier.deliver(heard[job.pk], told)
+            facts = {"exception": errors[job.pk]} if job.pk in errors else {}
+            courier.deliver(heard[job.pk], told, **facts)
     except Exception:
         logger.exception("event=signals_failed jobs=%s", len(heard))
 
@@ -118,20 +139,33 @@ def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     organizations = recent_ids({item.organization_id: item.organization_name for item in moved})
     for item in moved:
         organization = organizations[item.organization_id]
-        event = item.to_status.lower().replace(" ", "_")
+        event = _event(item.to_status)
         logger.log(
             min(loudest, _LEVELS[Status(item.to_status)]),
-            "job_id=%s event=%s job_type=%s organization=%s attempt=%s from=%s by=%s %s",
+            _TEXTS[item.to_status],
             item.job_id,
-            event,
             item.job_type,
             on_one_line(organization),
             item.attempt,
             item.from_status,
             on_one_line(item.worker_name or item.actor.name),
             on_one_line(item.message),
+            exc_info=item.error,
             extra=fields(item.job_id, item.job_type, organization, item.attempt, event),
         )
+
+
+def refused(claimed: Claimed, error: BaseException) -> None:
+    """Tell of an error whose attempt had been taken away meanwhile, so that it changed nothing."""
+    logger.warning(
+        "job_id=%s event=end_refused job_type=%s organization=%s attempt=%s",
+        claimed.job_id,
+        claimed.job_type,
+        on_one_line(claimed.organization),
+        claimed.attempt,
+        exc_info=error,
+        extra=fields(claimed.job_id, claimed.job_type, claimed.organization, claimed.attempt, "end_refused"),
+    )
 
 
 def on_one_line(text: str) -> str:

@@ -74,7 +74,7 @@ def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
         return _judged(claimed, _essence(error))
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
         name = type(error).__name__
-        return outcomes.Raised(claimed=claimed, kind=retry.TRANSIENT, text=name, traceback=_traceback())
+        return outcomes.Raised(claimed=claimed, kind=retry.TRANSIENT, text=name, traceback=_traceback(), error=error)
 
 
 def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
@@ -84,7 +84,7 @@ def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():
-            return outcomes.TimedOut(claimed=claimed, traceback=_traceback())
+            return outcomes.TimedOut(claimed=claimed, traceback=_traceback(), error=error)
         case WorkerStopping():
             return outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
         case RetryLater():
@@ -117,17 +117,22 @@ def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
     if value is None:
         return outcomes.Returned(claimed=claimed)
     if not isinstance(value, dict):
-        text = f"The handler returned {type(value).__name__}; it must return a dict or None."
-        return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=text)
+        return _unstorable(
+            claimed, NotStorable(f"The handler returned {type(value).__name__}; it must return a dict or None.")
+        )
     try:
         result = storable(value, "The result", int(jobs_settings.MAX_RESULT_BYTES))
     except NotStorable as error:
-        return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=str(error))
+        return _unstorable(claimed, error)
     reference = clean_text(result.get("output_reference") or "")
     if len(reference) > outputs.MAX_REFERENCE:
         text = f"output_reference has {len(reference)} characters; at most {outputs.MAX_REFERENCE} are accepted."
-        return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=text)
+        return _unstorable(claimed, NotStorable(text))
     return outcomes.Returned(claimed=claimed, result=result, output_reference=reference)
+
+
+def _unstorable(claimed: Claimed, error: NotStorable) -> outcomes.Raised:
+    return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=str(error), error=error)
 
 
 def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
@@ -138,6 +143,7 @@ def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
         text=verdict.text,
         traceback=_traceback(),
         retry_after=verdict.retry_after,
+        error=error,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from django.db.models import Q
 
@@ -13,11 +14,13 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, settle
 from django_jobs.engine.actors import SCHEDULER
 from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.transitions import Moved
 from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
 
 BATCH = 500
+UNSTORED: Final = "its handler had ended, and how was not stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,10 @@ def renew(worker_names: Collection[str]) -> list[Held]:
 class Loss:
     """A worker that is gone.
 
-    ``started`` are its (job, attempt) pairs whose handlers had begun. ``how`` is ``lost`` (it died), ``timed_out`` (it
-    was killed because a handler ran too long) or ``interrupted`` (an orderly end, which costs no retry). Where it was
-    killed for one of them that is the ``culprit``, and the others are innocent.
+    ``started`` are its (job, attempt) pairs whose handlers had begun, ``ended`` some whose handlers had ended, stored
+    or not. ``how`` is ``lost`` (it died), ``timed_out`` (it was killed because a handler ran too long) or
+    ``interrupted`` (an orderly end, which costs no retry). Where it was killed for one of them that is the ``culprit``,
+    and the others are innocent. ``tracebacks`` are what it left of its stacks, for the pairs that ran.
     """
 
     worker_name: str
@@ -76,6 +80,8 @@ class Loss:
     reason: str
     how: str = "lost"
     culprit: tuple[int, int] | None = None
+    ended: frozenset[tuple[int, int]] = frozenset()
+    tracebacks: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def release_worker(loss: Loss) -> bool:
@@ -86,17 +92,39 @@ def release_worker(loss: Loss) -> bool:
     held = sorted(held_by(loss.worker_name))
     begun = [pair for pair in held if pair in loss.started]
     guilty = [pair for pair in begun if loss.culprit in {None, pair}]
-    waiting = [pair for pair in held if pair not in loss.started]
-    moved = settle.return_to_queue(waiting, f"Handed back before it began: {loss.reason}", loss.worker_name)
-    if loss.how == "lost":
-        moved += settle.settle_lost(guilty, loss.reason, loss.worker_name)
-    elif loss.how == "timed_out":
-        moved += settle.settle_timed_out(guilty, loss.worker_name)
-    else:
-        moved += settle.return_to_queue(guilty, loss.reason, loss.worker_name)
     innocent = [pair for pair in begun if pair not in guilty]
-    moved += settle.return_to_queue(innocent, f"Handed back: {loss.reason} (another job)", loss.worker_name)
+    ended = [pair for pair in held if pair in loss.ended - loss.started]
+    waiting = [pair for pair in held if pair not in loss.started | loss.ended]
+    moved = _return(waiting, f"Handed back before it began: {loss.reason}", loss)
+    moved += _return(innocent, f"Handed back: {loss.reason} (another job)", loss)
+    moved += _end_unstored(ended, loss)
+    moved += _end_guilty(guilty, loss)
     return {item.pk for item in moved} >= {pk for pk, _ in held}
+
+
+def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
+    """Attempts whose handlers had ended, and how was not stored yet; they run again.
+
+    Where another handler ran when the process died, or it was killed, they had no part in that. Where none ran, the
+    storing of one of them may be what kills, so that it counts: else such a job would run for ever.
+    """
+    if loss.how == "lost" and not loss.started:
+        return settle.settle_lost(ended, f"{loss.reason}; {UNSTORED}", loss.worker_name)
+    return _return(ended, f"Handed back: {UNSTORED}: {loss.reason}", loss)
+
+
+def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
+    match loss.how:
+        case "lost":
+            return settle.settle_lost(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
+        case "timed_out":
+            return settle.settle_timed_out(guilty, loss.worker_name, tracebacks=loss.tracebacks)
+        case _:
+            return settle.return_to_queue(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
+
+
+def _return(pairs: list[tuple[int, int]], text: str, loss: Loss) -> list[Moved]:
+    return settle.return_to_queue(pairs, text, loss.worker_name)
 
 
 def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django_jobs.engine.claim import Claimed
@@ -18,6 +18,8 @@ class Outcome:
     started: float = 0.0
     #: What the handler reported last, percent and message, where that was not written any more.
     unwritten: tuple[int, str | None] | None = None
+    #: What ended it, alive, until the end is stored; None where nothing is to blame.
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
-from django_jobs.engine import database, dispatch, ends, outcomes, retry
+from django_jobs.engine import database, dispatch, ends, events, outcomes, retry
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.models import Job
-from django_jobs.statuses import Status
+from django_jobs.statuses import WITH_ERRORS, Status
 
 LARGE_BYTES: Final = 1_048_576
 IN_USE_SECONDS: Final = 0.02
+#: What the Execution Log tells of attempts that did not report themselves, by (job, attempt).
+Tracebacks = Mapping[tuple[int, int], str]
+NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
 
 def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
@@ -28,7 +33,18 @@ def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes
     moved = _halving(returned, lambda items: _settle_returned(items, worker_name), worker_name)
     moved += _halving(others, lambda items: _settle_others(items, worker_name), worker_name)
     stored = {(item.pk, item.attempt) for item in moved}
-    return _still_running([item for item in ended if _key(item) not in stored], worker_name)
+    unstored = _still_running([item for item in ended if _key(item) not in stored], worker_name)
+    kept = set(map(_key, unstored))
+    _let_go([item for item in others if item.error is not None and _key(item) not in kept], stored)
+    return unstored
+
+
+def _let_go(items: Sequence[outcomes.Outcome], stored: set[tuple[int, int]]) -> None:
+    """Let errors go, which keep alive whatever their handlers had in hand. Those of lost attempts are told first."""
+    for item in items:
+        if item.error is not None and _key(item) not in stored:
+            events.refused(item.claimed, item.error)
+        object.__setattr__(item, "error", None)
 
 
 def settle_all(ended: Sequence[outcomes.Outcome], worker_name: str) -> None:
@@ -71,7 +87,8 @@ def _halving(
 def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
     """What becomes of an end that the database does not take."""
     text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
-    return outcomes.Raised(claimed=item.claimed, kind=retry.PERMANENT, text=text, traceback=retry.readable(error))
+    trace = retry.readable(error)
+    return outcomes.Raised(claimed=item.claimed, kind=retry.PERMANENT, text=text, traceback=trace, error=error)
 
 
 def is_large(item: outcomes.Outcome) -> bool:
@@ -114,17 +131,25 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
     def store() -> list[Moved]:
         by_pk = {item.claimed.pk: item for item in items}
         jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()})
+        moves = [ends.begun(ends.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs]
+        errors = {pk: item.error for pk, item in by_pk.items()}
         moved = move(
-            [ends.begun(ends.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs],
+            [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],
             sources=[Status.RUNNING],
             actor=WORKER,
             worker_name=worker_name,
         )
-        return moved + _bury_exhausted(jobs, moved, WORKER, worker_name)
+        return moved + _bury_exhausted(jobs, moved, WORKER, worker_name, errors)
 
     moved = database.in_transaction(store)
     _reissue(moved)
     return moved
+
+
+def _blaming(item: Move, job: Job, error: BaseException | None) -> Move:
+    """The move with what is to blame for it, which is told once: of a last try, with the move that follows."""
+    is_followed = item.to_status != Status.DEAD_LETTER and job.retry_count >= job.max_retries
+    return item if is_followed or item.to_status not in WITH_ERRORS else replace(item, error=error)
 
 
 def _owned(attempts: dict[int, int]) -> list[Job]:
@@ -140,7 +165,13 @@ def _reissue(moved: Sequence[Moved]) -> None:
         database.on_commit(lambda: dispatch.push(back, front=True))
 
 
-def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: Actor, worker_name: str) -> list[Moved]:
+def _bury_exhausted(
+    jobs: Sequence[Job],
+    moved: Sequence[Moved],
+    actor: Actor,
+    worker_name: str,
+    errors: Mapping[int, BaseException | None] = MappingProxyType({}),
+) -> list[Moved]:
     """Those that failed with no retry left go on to Dead Letter in the same transaction."""
     failed = {item.pk for item in moved if item.to_status in {Status.FAILED, Status.TIMED_OUT}}
     spent = [job for job in jobs if job.pk in failed and job.retry_count >= job.max_retries]
@@ -150,38 +181,63 @@ def _bury_exhausted(jobs: Sequence[Job], moved: Sequence[Moved], actor: Actor, w
             to_status=Status.DEAD_LETTER,
             message=f"Retries exhausted ({job.max_retries})",
             values={"completed_at": NOW},
+            error=errors.get(job.pk),
         )
         for job in spent
     ]
     return move(moves, sources=[Status.FAILED, Status.TIMED_OUT], actor=actor, worker_name=worker_name)
 
 
-def settle_lost(lost: Sequence[tuple[int, int]], reason: str, worker_name: str, actor: Actor = WORKER) -> list[Moved]:
+def settle_lost(
+    lost: Sequence[tuple[int, int]],
+    reason: str,
+    worker_name: str,
+    actor: Actor = WORKER,
+    tracebacks: Tracebacks = NO_TRACEBACKS,
+) -> list[Moved]:
     """Attempts (job, attempt) whose worker died or fell silent: Failed, or Dead Letter when retries are spent."""
-    return _end_unreported(lost, lambda job: ends.lost(job, reason), worker_name, actor)
+    return _end_unreported(
+        lost, lambda job, trace: ends.lost(job, reason, trace), worker_name, actor, tracebacks, canceled=ends.canceled
+    )
 
 
-def settle_timed_out(overdue: Sequence[tuple[int, int]], worker_name: str) -> list[Moved]:
+def settle_timed_out(
+    overdue: Sequence[tuple[int, int]], worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS
+) -> list[Moved]:
     """Attempts whose handler had to be killed because it ran too long."""
-    return _end_unreported(overdue, lambda job: ends.timed_out(job, ""), worker_name, WORKER)
+    return _end_unreported(overdue, ends.killed_at_timeout, worker_name, WORKER, tracebacks)
 
 
 def return_to_queue(
-    items: Sequence[tuple[int, int]], text: str, worker_name: str, actor: Actor = WORKER
+    items: Sequence[tuple[int, int]],
+    text: str,
+    worker_name: str,
+    actor: Actor = WORKER,
+    tracebacks: Tracebacks = NO_TRACEBACKS,
 ) -> list[Moved]:
     """Running attempts (job, attempt) back to the queue's front, at no cost to their jobs."""
-    return _end_unreported(items, lambda job: ends.back_to_queue(job, text), worker_name, actor)
+    return _end_unreported(
+        items, lambda job, trace: ends.back_to_queue(job, text, trace), worker_name, actor, tracebacks
+    )
 
 
 def _end_unreported(
-    attempts: Sequence[tuple[int, int]], move_for: Callable[[Job], Move], worker_name: str, actor: Actor
+    attempts: Sequence[tuple[int, int]],
+    move_for: Callable[[Job, str], Move],
+    worker_name: str,
+    actor: Actor,
+    tracebacks: Tracebacks,
+    canceled: Callable[[Job, str], Move] = ends.canceled_unreported,
 ) -> list[Moved]:
     """End attempts of which no outcome came; a requested cancel overrules where they would go."""
 
+    def move_of(job: Job) -> Move:
+        trace = tracebacks.get((job.pk, job.attempt), "")
+        return canceled(job, trace) if job.cancel_requested_at is not None else move_for(job, trace)
+
     def store() -> list[Moved]:
         jobs = _owned(dict(attempts))
-        moves = [ends.canceled(job) if job.cancel_requested_at is not None else move_for(job) for job in jobs]
-        moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
+        moved = move([move_of(job) for job in jobs], sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
         return moved + _bury_exhausted(jobs, moved, actor, worker_name)
 
     moved = database.in_transaction(store) if attempts else []

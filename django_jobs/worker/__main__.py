@@ -12,9 +12,12 @@ import sys
 
 import django
 
+from django_jobs.worker.stacks import leave_stacks_in
 
-def main(name: str, options: str, board: str, supervisor: str) -> None:
-    """Run the child ``name``; ``board`` is an inherited descriptor, ``supervisor`` a process id."""
+
+def main(name: str, options: str, board: str, stacks: str, supervisor: str) -> None:
+    """Run the child ``name``; ``board`` and ``stacks`` are inherited descriptors, ``supervisor`` a process id."""
+    leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
     from django_jobs.engine import courier, logs

@@ -11,9 +11,11 @@ import uuid
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.leases import Loss
+from django_jobs.worker import stacks
 from django_jobs.worker.board import NO_WISH, Board, Running
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.stacks import StackFile
 
 
 class ChildProcess:
@@ -23,6 +25,7 @@ class ChildProcess:
         # A new name at every start: RQ refuses the name of a killed worker for minutes.
         self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.board = Board.create(options.threads)
+        self.stacks = StackFile()
         self.started = time.monotonic()
         #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor killed it, if it did.
         self.killed: tuple[str, str, tuple[int, int] | None] | None = None
@@ -31,7 +34,9 @@ class ChildProcess:
         command = [sys.executable, "-m", "django_jobs.worker", self.name, options.to_json()]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            [*command, str(self.board.descriptor), str(os.getpid())], pass_fds=[self.board.descriptor], env=environment
+            [*command, *map(str, (self.board.descriptor, self.stacks.descriptor, os.getpid()))],
+            pass_fds=[self.board.descriptor, self.stacks.descriptor],
+            env=environment,
         )
 
     @property
@@ -66,10 +71,20 @@ class ChildProcess:
             self.process.send_signal(number)
 
     def kill(self, reason: str, how: str, culprit: tuple[int, int] | None = None) -> None:
-        """End it at once; with a ``culprit`` (job, attempt), for that one's sake."""
+        """End it, once it has left its stacks; with a ``culprit`` (job, attempt), for that one's sake.
+
+        To be called again, or :meth:`go_on_killing`, until it is gone. Nobody waits here.
+        """
         if self.killed is None:
             self.killed = (reason, how, culprit)
-        self.send(signal.SIGKILL)
+            self.stacks.ask()
+            self.send(stacks.SIGNAL)
+        self.go_on_killing()
+
+    def go_on_killing(self) -> None:
+        """Kill one that was asked for its stacks, when they are there, or will not come."""
+        if self.killed is not None and (self.is_frozen() or not self.stacks.is_awaited()):
+            self.send(signal.SIGKILL)
 
     def kill_for(self, item: Running, reason: str, how: str) -> None:
         """End it because this job does not stop. Others that run in it get the grace of an orderly end first."""
@@ -83,13 +98,22 @@ class ChildProcess:
     def loss(self) -> Loss:
         """What its end means to the jobs that it leaves behind."""
         reason, how, culprit = self.killed or (self._own_end(), "lost", None)
+        running = self.running()
+        what = f"{reason}: process {self.pid} was killed" if self.killed else reason
         return Loss(
             worker_name=self.name,
-            started=frozenset(item.key for item in self.running()),
+            started=frozenset(item.key for item in running),
+            ended=self.board.ended(),
             reason=reason,
             how=how,
             culprit=culprit,
+            tracebacks=stacks.tracebacks(self.stacks.read(), running, what, was_asked=self.killed is not None),
         )
+
+    def close(self) -> None:
+        """Let go of what was shared with it, when it is gone."""
+        self.board.close()
+        self.stacks.close()
 
     def _own_end(self) -> str:
         code = self.process.returncode

@@ -6,9 +6,11 @@ passes cancellation on to the handler, and sees to it that a child without a sup
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -226,4 +228,5 @@ class Steward:
             is_late = item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS
             if is_late or now - self._canceled_since.get(item.key, now) > grace:
                 logger.error("event=orphan_killed worker=%s job=%s", self._child.name, item.pk)
+                faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)  # nobody is left to store them
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -134,6 +134,7 @@ class Supervisor:
         for child in self.children:
             for item in child.running():
                 self._watch(child, item)
+            child.go_on_killing()
         self._finish_stop()
         if not self.options.burst:
             self._fill()
@@ -169,7 +170,7 @@ class Supervisor:
             if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
                 self._not_before = time.monotonic() + 1.0
             self.keeper.report(loss)
-            child.board.close()
+            child.close()
 
     def _watch(self, child: ChildProcess, item: Running) -> None:
         """Pass a cancel on, and kill the process of a handler that will not stop."""

@@ -11,6 +11,7 @@ import redis
 from rq.suspension import resume, suspend
 
 from django_jobs.engine import database
+from django_jobs.engine.leases import UNSTORED
 from django_jobs.models import EngineLease, ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
@@ -78,7 +79,9 @@ def test_a_poison_job_costs_its_claimed_neighbours_no_retry_and_ends_as_dead_let
     assert [text[:11] for text in messages_of(poison, Status.FAILED)] == ["Worker lost"] * 2
     handed_back = [text for job in neighbours for text in messages_of(job, Status.QUEUED) if text]
     assert handed_back
-    assert all(text.startswith("Handed back before it began") for text in handed_back)
+    # What ran before it in the same set had ended; how is stored for all of a set at once.
+    assert {text.partition(": ")[0] for text in handed_back} == {"Handed back", "Handed back before it began"}
+    assert {text.split(": ")[1] for text in handed_back if text.startswith("Handed back: ")} == {UNSTORED}
 
 
 def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_writes_nothing(

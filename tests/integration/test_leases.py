@@ -21,8 +21,8 @@ def expire(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
 
 
-def loss_of(*started: tuple[int, int], how: str = "lost", culprit: tuple[int, int] | None = None) -> Loss:
-    return Loss(worker_name="worker-1", started=frozenset(started), reason="killed", how=how, culprit=culprit)
+def loss_of(*started: tuple[int, int], **fields: Any) -> Loss:
+    return Loss(worker_name="worker-1", started=frozenset(started), reason="killed", **fields)
 
 
 def test_renewing_prolongs_the_leases_of_ones_own_workers_only() -> None:
@@ -156,6 +156,24 @@ def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(how: 
     assert [reread(guilty).status, reread(innocent).status] == [status, "Queued"]
     assert reread(innocent).retry_count == 0
     assert get_job_history(innocent)[-1]["message"] == "Handed back: killed (another job)"
+
+
+@pytest.mark.parametrize("how", ["lost", "timed_out", "interrupted"])
+def test_an_attempt_that_had_ended_unstored_is_not_said_to_have_waited(how: str) -> None:
+    (running, one), (ended, two) = running_job(), running_job()
+    loss = loss_of((running.pk, one.attempt), how=how, ended=frozenset({(ended.pk, two.attempt)}))
+    assert leases.release_worker(loss)
+    assert (reread(ended).status, reread(ended).retry_count) == ("Queued", 0)
+    text = "Handed back: its handler had ended, and how was not stored: killed"
+    assert get_job_history(ended)[-1]["message"] == text
+
+
+def test_an_attempt_that_had_ended_unstored_counts_where_nothing_else_can_be_to_blame() -> None:
+    job, claimed = running_job()
+    assert leases.release_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)})))
+    assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)
+    text = "Worker lost: killed; its handler had ended, and how was not stored"
+    assert reread(job).error_message == text
 
 
 @pytest.mark.usefixtures("rows_in_use")

@@ -8,6 +8,7 @@ import pytest
 
 from django_jobs.engine import database, settle
 from django_jobs.engine.control import cancel_job
+from django_jobs.models import ExecutionLog
 from tests.support.brokers import WORKER, end, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type
 
@@ -71,8 +72,10 @@ def test_a_lost_job_whose_cancel_was_requested_is_canceled() -> None:
 
 def test_a_killed_overrun_is_timed_out() -> None:
     job, claimed = running_job()
-    settle.settle_timed_out([(job.pk, claimed.attempt)], WORKER)
-    assert (reread(job).status, reread(job).error_message) == ("Timed Out", "Ran longer than 300 seconds")
+    settle.settle_timed_out([(job.pk, claimed.attempt)], WORKER, tracebacks={(job.pk, 1): "its stacks"})
+    text = "Ran longer than 300 seconds: its process was killed, because the handler did not stop"
+    assert (reread(job).status, reread(job).error_message) == ("Timed Out", text)
+    assert ExecutionLog.objects.filter(job=job).latest("id").traceback == "its stacks"
 
 
 def test_a_job_that_is_handed_back_pays_nothing() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -289,3 +291,29 @@ def ask_for_more(context: JobContext) -> dict[str, Any]:
     """Submits, inside a job, the same work as this job's parameters describe; what it is told goes out as it came."""
     job = submit_job(**context.parameters)
     return {"job_id": job.name}
+
+
+def hold_the_interpreter(context: JobContext) -> None:
+    """Is busy in C code for ever, and lets no other thread run."""
+    sum(range(10**13))
+
+
+def crash(context: JobContext) -> None:
+    """Reads where there is no memory."""
+    ctypes.string_at(1)
+
+
+def fail_and_tell(context: JobContext) -> None:
+    """Has the signal of failed attempts noted in ``log``, and fails; with ``path`` the receiver fails too."""
+    from django_jobs.models import Job
+    from django_jobs.signals import job_attempt_failed
+
+    log = context.parameters["log"]
+
+    def receive(status: JobStatus, exception: BaseException, **kwargs: Any) -> None:
+        name = traceback.extract_tb(exception.__traceback__)[-1].name
+        note(log, status.status.replace(" ", "_"), status.attempt, os.getpid(), name, type(exception).__name__)
+        raise RuntimeError("a receiver that fails")
+
+    job_attempt_failed.connect(receive, sender=Job, dispatch_uid=log, weak=False)
+    raise ValueError("no such invoice")

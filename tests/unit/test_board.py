@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker.board import NO_WISH, WISH_CANCEL, WISH_LOST, Board
+from django_jobs.worker.board import NO_WISH, REMEMBERED, WISH_CANCEL, WISH_LOST, Board
 
 
 @pytest.fixture
@@ -65,3 +66,17 @@ def test_the_other_process_sees_the_same_board(board: Board) -> None:
     other = Board(board.descriptor, board.slots)
     board.begin(0, 1, 1, 1.0)
     assert [running.pk for running in other.running()] == [1]
+
+
+def test_handlers_that_ended_are_remembered_and_the_oldest_forgotten(board: Board) -> None:
+    for pk in range(1, REMEMBERED + 10):
+        board.begin(pk % 3, pk, 2, 1.0)
+        board.end(pk % 3)
+    ended = board.ended()
+    assert len(ended) == REMEMBERED + board.slots
+    assert ((REMEMBERED + 9, 2) in ended, (1, 2) in ended, (0, 0) in ended) == (True, False, False)
+
+
+def test_the_thread_of_a_handler_is_seen(board: Board) -> None:
+    board.begin(0, 1, 1, 1.0)
+    assert board.running()[0].thread == threading.get_ident()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import dispatch
+from django_jobs.worker import stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.board import NO_WISH, Running
 from django_jobs.worker.children import ChildProcess
@@ -21,6 +22,22 @@ STUCK = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=0.0, timeout=1)
 NEIGHBOUR = Running(slot=1, pk=8, attempt=1, wish=NO_WISH, started=0.0, timeout=100)
 
 
+class FakeStacks:
+    """Has what a child was asked for, once it ``has_answered``."""
+
+    def __init__(self) -> None:
+        self.has_answered = False
+
+    def ask(self) -> None:
+        """The child is asked."""
+
+    def is_awaited(self) -> bool:
+        return not self.has_answered
+
+    def read(self) -> str:
+        return "Thread 0x0000000000000001 (most recent call first):\n" if self.has_answered else ""
+
+
 class FakeChild(ChildProcess):
     """A child without a process: it notes the signals that it gets."""
 
@@ -28,11 +45,16 @@ class FakeChild(ChildProcess):
         self.name = "child"
         self.killed = self.condemned_at = None
         self.process = SimpleNamespace(pid=1234, returncode=returncode)  # type: ignore[assignment]
+        self.board = SimpleNamespace(ended=lambda: frozenset({(9, 1)}))  # type: ignore[assignment]
+        self.stacks = FakeStacks()  # type: ignore[assignment]
         self.signals: list[int] = []
         self._running = list(running)
 
     def running(self) -> list[Running]:
         return self._running
+
+    def is_frozen(self) -> bool:
+        return False
 
     def send(self, number: int) -> None:
         self.signals.append(number)
@@ -53,19 +75,22 @@ def options(**given: Any) -> WorkerOptions:
 )
 def test_the_end_of_a_child_is_told_whatever_ended_it(returncode: int, text: str) -> None:
     loss = FakeChild(STUCK, returncode=returncode).loss()
-    assert (loss.reason, loss.how, loss.culprit, loss.started) == (
-        f"process 1234 {text}",
-        "lost",
-        None,
-        frozenset({(7, 2)}),
-    )
+    assert (loss.reason, loss.how, loss.culprit) == (f"process 1234 {text}", "lost", None)
+    assert (set(loss.started), set(loss.ended), dict(loss.tracebacks)) == ({(7, 2)}, {(9, 1)}, {})
 
 
-def test_a_child_is_killed_at_once_for_the_only_job_that_runs_in_it() -> None:
+def test_a_child_is_killed_for_the_only_job_that_runs_in_it_once_it_has_left_its_stacks() -> None:
     child = FakeChild(STUCK)
     child.kill_for(STUCK, "It did not stop", "timed_out")
+    assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
+    child.go_on_killing()
+    assert child.signals[-1] == stacks.SIGNAL
+
+    child.stacks.has_answered = True  # type: ignore[attr-defined]
+    child.go_on_killing()
     loss = child.loss()
     assert child.signals[-1] == signal.SIGKILL
+    assert loss.tracebacks[7, 2].startswith("It did not stop: process 1234 was killed. The stacks")
     assert (loss.reason, loss.how, loss.culprit) == ("It did not stop", "timed_out", (7, 2))
 
 
@@ -79,7 +104,7 @@ def test_others_that_run_in_it_get_the_grace_of_an_orderly_end_first(settings: A
 
     child.condemned_at = time.monotonic() - 61
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
     assert child.loss().culprit == (7, 2)
 
 
@@ -89,7 +114,15 @@ def test_the_kill_comes_as_soon_as_the_others_are_done(settings: Any) -> None:
     child.kill_for(STUCK, "It did not stop", "timed_out")
     child._running.remove(NEIGHBOUR)
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
+
+
+def test_a_frozen_child_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = FakeChild(STUCK)
+    monkeypatch.setattr(child, "is_frozen", lambda: True)
+    child.kill("The worker was shut down", "interrupted")
+    assert child.signals == [stacks.SIGNAL, signal.SIGKILL]
+    assert "There are no stacks: the process did not answer." in child.loss().tracebacks[7, 2]
 
 
 def test_a_mistake_in_a_tick_does_not_end_the_supervisor(

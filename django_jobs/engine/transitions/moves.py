@@ -29,7 +29,8 @@ class Move:
     """One job on its way to a status.
 
     ``attempt`` guards: the job moves only while that attempt owns it. ``values`` are further fields of the row;
-    :data:`NOW`, :class:`After` and :data:`INCREMENT` are computed by the database.
+    :data:`NOW`, :class:`After` and :data:`INCREMENT` are computed by the database. ``error`` is what the
+    handler raised, if that is why: it is not stored, but told.
     """
 
     pk: int
@@ -38,6 +39,7 @@ class Move:
     message: str = ""
     traceback: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Moved:
     has_children: bool = False
     log_id: int = 0
     organization_id: Any = None
+    error: BaseException | None = None
 
     @property
     def job_id(self) -> str:

@@ -111,4 +111,5 @@ def _moved(job: Job, item: Move, from_status: str, actor: Actor, worker_name: st
         job.has_children,
         log_id,
         job.organization_id,
+        item.error,
     )

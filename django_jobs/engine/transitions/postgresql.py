@@ -166,9 +166,12 @@ def _apply_shape(
     shared = [value for way, sent in written if way.is_shared for value in sent]
     params = [pks, *only_if.params, pks, *arrays, *status, *shared, sources, *attempt, *attempt, *actor]
     params += [*message, worker_name, *traceback]
-    messages = {item.pk: item.message for item in moves}
+    told = {item.pk: item for item in moves}
     rows = statements.fetch(sql, params, rows=len(pks), newest=max(pks))
-    return [Moved(*row[:8], messages[row[0]], actor, worker_name, *row[8:]) for row in rows]  # type: ignore[call-arg]
+    return [
+        Moved(*row[:8], told[row[0]].message, actor, worker_name, *row[8:], told[row[0]].error)  # type: ignore[call-arg]
+        for row in rows
+    ]
 
 
 def apply_moves(

@@ -1,0 +1,99 @@
+"""What a process that is to be killed leaves of its stacks, and how a job's log tells it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from django_jobs.worker import stacks
+from django_jobs.worker.board import NO_WISH, Running
+from django_jobs.worker.stacks import StackFile, tracebacks
+from tests.support.waiting import wait_until
+
+ITEM = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=0.0, timeout=1, thread=0x7F02)
+OTHER = Running(slot=1, pk=8, attempt=1, wish=NO_WISH, started=0.0, timeout=1, thread=0x7F03)
+RAW = """Thread 0x0000000000007f03 (most recent call first):
+  File "b.py", line 2 in other
+
+Thread 0x0000000000007f02 (most recent call first):
+  File "a.py", line 1 in stuck
+
+Current thread 0x0000000000007f01 (most recent call first):
+  File "main.py", line 3 in main
+"""
+
+#: Holds the interpreter's lock for ever, in C: no Python code runs beside it.
+STUCK_IN_C = "print(flush=True); sum(range(10**13))"
+FROZEN = "import time; print(flush=True); time.sleep(60)"
+CRASHED = "import ctypes; print(flush=True); ctypes.string_at(1)"
+
+
+@pytest.fixture
+def file() -> Iterator[StackFile]:
+    made = StackFile()
+    yield made
+    made.close()
+
+
+def start(code: str, file: StackFile) -> subprocess.Popen[bytes]:
+    command = f"from django_jobs.worker.stacks import leave_stacks_in; leave_stacks_in({file.descriptor}); {code}"
+    process = subprocess.Popen([sys.executable, "-c", command], pass_fds=[file.descriptor], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(file: StackFile) -> None:
+    with start(STUCK_IN_C, file) as process:
+        file.ask()
+        process.send_signal(stacks.SIGNAL)
+        wait_until(lambda: not file.is_awaited(), 5, "the stacks")
+        process.kill()
+    assert 'File "<string>", line 1 in <module>' in file.read()
+
+
+def test_a_frozen_process_is_waited_for_a_moment(file: StackFile) -> None:
+    with start(FROZEN, file) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        file.ask()
+        process.send_signal(stacks.SIGNAL)
+        began = time.monotonic()
+        wait_until(lambda: not file.is_awaited(), 5, "the end of waiting")
+        process.kill()
+    assert stacks.ANSWER_SECONDS <= time.monotonic() - began < 4
+    assert file.read() == ""
+
+
+def test_a_process_that_crashes_leaves_its_stacks_unasked(file: StackFile) -> None:
+    with start(CRASHED, file) as process:
+        assert process.wait() == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in file.read()
+    assert not tracebacks("", [ITEM], "process 1 was killed by SIGSEGV", was_asked=False)
+
+
+def test_the_handlers_own_thread_comes_first_and_is_named() -> None:
+    told = tracebacks(RAW, [ITEM, OTHER], "It did not stop: process 1 was killed", was_asked=True)
+    text = told[7, 2]
+    assert text.startswith("It did not stop: process 1 was killed. The stacks of its threads at that time:\n\n")
+    places = [text.index(part) for part in ("The handler's thread:", "in stuck", "in other", "in main")]
+    assert places == sorted(places)
+    assert told[8, 1].index("in other") < told[8, 1].index("in stuck")
+
+
+def test_what_the_interpreter_says_of_a_crash_stays_on_top() -> None:
+    told = tracebacks(f"Fatal Python error: Aborted\n\n{RAW}", [ITEM], "process 1 was killed", was_asked=False)
+    assert told[7, 2].index("Aborted") < told[7, 2].index("The handler's thread:")
+
+
+@pytest.mark.parametrize("raw", ["", "rubbish", RAW * 2_000], ids=["none", "rubbish", "very much"])
+def test_whatever_came_makes_a_text_of_bounded_size(raw: str) -> None:
+    text = tracebacks(raw, [ITEM], "It was killed", was_asked=True)[7, 2]
+    assert text.startswith("It was killed.")
+    assert len(text) < stacks.MAX_TEXT + 200
