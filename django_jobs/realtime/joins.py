@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.db.models import TextField
+from django.db.models.functions import Cast, Length
+
 from django_jobs.engine import database
 from django_jobs.engine.access import complain
 from django_jobs.engine.status import describe
@@ -60,8 +63,21 @@ def _read_job(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str, 
 def _read_state(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str, Any]]:
     found = replay.replay_job(pk, since)
     now = frames.moment(database.now())  # progress that was read before this is older than the state
-    job = Job.objects.using(database.alias()).filter(pk=pk).first()
+    job = _find(pk)
     if job is None:
         raise Refused("not_found", "There is no such room.")
     data, missing = frames.state_of(describe(job, user=user))
+    if "result" in job.get_deferred_fields():
+        missing.append("result")
     return found, {"data": data, "updated_at": now, **({"cut": missing} if missing else {})}
+
+
+def _find(pk: int) -> Job | None:
+    """The job. A result that fits into no frame is not read: it would keep all others waiting who join."""
+    rows = Job.objects.using(database.alias()).filter(pk=pk)
+    length = Length(Cast("result", TextField()))
+    job = rows.defer("result").annotate(result_length=length).first()
+    if job is None or (job.result_length or 0) > frames.MAX_BYTES:
+        return job
+    job.result = rows.values_list("result", flat=True).first() if job.result_length else None
+    return job

@@ -6,12 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.realtime import joins, messages
+from django_jobs.realtime.admission import Target
 from tests.support.brokers import end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -109,6 +112,30 @@ def test_a_result_that_fits_into_no_frame_is_left_out_and_named(organization: Or
 
     assert (answer["data"]["result"], answer["cut"]) == (None, ["result"])
     assert len(json.dumps(answer)) <= MAX_BYTES
+
+
+def test_a_result_is_told_as_it_was_returned(organization: Organization, member: LiveClient) -> None:
+    job, claimed = running_job(organization=organization)
+    result = {"rows": [1, None, "é"], "text": "x" * 50_000}
+    end(returned(claimed, result))
+
+    answer = joined(member, f"job:{job.name}")
+
+    assert (answer["data"]["result"], "cut" in answer) == (result, False)
+
+
+def test_a_result_that_fits_into_no_frame_is_not_even_read(organization: Organization) -> None:
+    user = make_user(member_of=[organization])
+    job, claimed = running_job(organization=organization)
+    end(returned(claimed, {"text": "x" * 100_000}))
+    target = Target(job.name, job.organization_id, job.pk)
+
+    with CaptureQueriesContext(connection) as queries:
+        joins.read(target, None, user)
+
+    reading = [query["sql"] for query in queries if '"result"' in query["sql"].replace("`", '"')]
+    assert len(reading) == 1
+    assert "LENGTH" in reading[0]
 
 
 @pytest.mark.parametrize("char", ["x", "é", "\N{PILE OF POO}"])
