@@ -76,8 +76,8 @@ def _find(pk: int) -> Job | None:
     """The job. A result that fits into no frame is not read: it would keep all others waiting who join."""
     rows = Job.objects.using(database.alias()).filter(pk=pk)
     length = Length(Cast("result", TextField()))
-    job = rows.defer("result").annotate(result_length=length).first()
-    if job is None or (job.result_length or 0) > frames.MAX_BYTES:
-        return job
-    job.result = rows.values_list("result", flat=True).first() if job.result_length else None
-    return job
+    job: Any = rows.defer("result").annotate(result_length=length).first()
+    if job is not None and (job.result_length or 0) <= frames.MAX_BYTES:
+        job.result = rows.values_list("result", flat=True).first() if job.result_length else None
+    found: Job | None = job
+    return found
