@@ -15,7 +15,8 @@ from django_jobs.engine.lookup import find_job, find_organization_pk
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.models import get_organization_model
 from django_jobs.realtime.identity import Identity
-from django_jobs.realtime.rooms import ADMIN, JOB, Room
+from django_jobs.realtime.rooms import ADMIN, JOB, ORGANIZATION, Room
+from django_jobs.realtime.sight import hidden_jobs
 
 logger = logging.getLogger("django_jobs")
 
@@ -36,6 +37,12 @@ class Target:
     room: str
     organization_pk: Any
     job_pk: int | None = None
+
+    @property
+    def organization(self) -> str | None:
+        """The id by which the room of a whole organization was joined; None of other rooms."""
+        kind, _, key = self.room.partition(":")
+        return key if kind == ORGANIZATION else None
 
 
 def admit(user: Any, room: Room) -> Target:
@@ -85,6 +92,7 @@ def still_admitted(user: Any, targets: Collection[Target]) -> set[Target]:
     try:
         organizations = {target.organization_pk for target in targets} - {None}
         admitted = admitted_organizations(user, organizations) if organizations else set()
+        hidden = hidden_jobs({target.job_pk for target in targets if target.job_pk is not None}, user)
         everybody = None in {target.organization_pk for target in targets} and get_policy().is_system_admin(user)
     except Error:
         raise
@@ -94,8 +102,22 @@ def still_admitted(user: Any, targets: Collection[Target]) -> set[Target]:
     return {
         target
         for target in targets
-        if (everybody if target.organization_pk is None else target.organization_pk in admitted)
+        if target.job_pk not in hidden
+        and (everybody if target.organization_pk is None else target.organization_pk in admitted)
     }
+
+
+def passed_on(targets: Collection[Target]) -> list[Target]:
+    """Return those rooms of whole organizations whose id another organization has by now."""
+    found = []
+    for target in targets:
+        try:
+            holder = find_organization_pk(target.organization)
+        except JobNotFound:
+            continue  # nobody's now
+        if holder != target.organization_pk:
+            found.append(target)
+    return found
 
 
 #: Close code for an unknown, deactivated or signed-out user.

@@ -151,7 +151,7 @@ class JobsConsumer:
             raise Refused("limit", f"At most {MAX_ROOMS} rooms a connection.")
         self._drop(room.name)  # joined once more: it starts from the beginning
         target = await self.hub.doors.read(admit, self.socket.user, room)
-        subscription = await self.hub.subscribe(self.socket.put, target)
+        subscription = await self.hub.subscribe(self.socket, target)
         self.socket.subscriptions[room.name] = subscription
         try:
             found = await self.hub.doors.read(joins.read, target, since, self.socket.user)

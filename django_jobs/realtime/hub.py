@@ -14,10 +14,11 @@ from django_jobs.realtime import messages, replay
 from django_jobs.realtime.admission import Target, standing
 from django_jobs.realtime.bells import Bells
 from django_jobs.realtime.ear import Complaints, Ear
-from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription, Told
+from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription
 from django_jobs.realtime.places import TOO_MANY, SocketPlaces
 from django_jobs.realtime.readers import Reader
 from django_jobs.realtime.rooms import all_groups, group_of
+from django_jobs.realtime.teller import Teller
 
 TICK_SECONDS: Final = 1.0
 #: Bells that ring within this time, or within as long as the last reading took, are read together: half of the time of
@@ -49,9 +50,7 @@ class Hub:
         self._lines: dict[str, Line] = {}
         self._complaints = Complaints()
         self._ear = Ear(self._wanted_groups, self._complaints)
-        #: The ids of the events that were told already, and the attempts (job, attempt) of which 100 % was.
-        self._told: Told[int] = Told()
-        self._filled: Told[tuple[int, int] | None] = Told()
+        self._teller = Teller(self._lines, self.doors)
         self._bells = Bells()
         self._gather_seconds = GATHER_SECONDS
         duties = {"ear": self._listen, "read": self._read, "tick": self._tick, "renew": self._renew}
@@ -86,9 +85,9 @@ class Hub:
 
     # -- rooms -----------------------------------------------------------------------------------------------------
 
-    async def subscribe(self, put: Callable[[str], None], target: Target) -> Subscription:
+    async def subscribe(self, listener: Listener, target: Target) -> Subscription:
         """Listen from now on; the subscription keeps what happens until it goes live."""
-        subscription = Subscription(put, target)
+        subscription = Subscription(listener, target)
         key = EVERYBODY if target.organization_pk is None else str(target.organization_pk)
         line = self._lines.get(key)
         if line is None:
@@ -140,17 +139,14 @@ class Hub:
             self._look_soon()
         bell = await self._ear.hear()
         for key in bell.get("floods", {}):
-            for line in self._lines_of(key):
+            for line in self._teller.lines_of(key):
                 line.look_at = min(line.look_at, time.monotonic() + FLOOD_SECONDS)
-        self._bells.add(bell, self._lines_of)
+        self._bells.add(bell, self._teller.lines_of)
 
     def _look_soon(self) -> None:
         """Something may have been missed."""
         for line in self._lines.values():
             line.look_at = min(line.look_at, time.monotonic() + 2 * random.random())  # noqa: S311
-
-    def _lines_of(self, key: str) -> list[Line]:
-        return [self._lines[item] for item in (key, EVERYBODY) if item in self._lines]
 
     async def _read(self) -> None:
         """Read what bells told of, once for all lines, and tell it."""
@@ -162,8 +158,7 @@ class Hub:
             self._resync(key, changes.pop(key))
         try:
             await self._tell_changes(changes)
-            for event in await self.news.read(messages.progress_events, set().union(*progress.values())):
-                self._tell(event)
+            await self._teller.tell(await self.news.read(messages.progress_events, set().union(*progress.values())))
         except Exception:
             self._look_soon()
             raise
@@ -177,19 +172,7 @@ class Hub:
             return
         found = await self.news.read(replay.of_jobs, jobs, min(line.floor for line in lines))
         rung = {log_id for ids in changes.values() for log_id in ids}
-        for event in await self.news.read(messages.status_events, self._told.news({*found, *rung})):
-            self._tell(event)
-
-    def _tell(self, event: messages.Event) -> None:
-        """Tell the line of the event's own organization, whatever a bell said."""
-        if event.id and not self._told.add(event.id):
-            return
-        if event.before is not None and event.before.filled not in self._filled:
-            self._tell(event.before)
-        if event.filled is not None:
-            self._filled.add(event.filled)
-        for line in self._lines_of(str(event.organization_pk)):
-            line.tell(event)
+        await self._teller.tell(await self.news.read(messages.status_events, self._teller.told.news({*found, *rung})))
 
     def _resync(self, key: str, log_ids: Collection[int]) -> None:
         """There is more news than anybody wants one by one."""
@@ -197,7 +180,7 @@ class Hub:
         if line is not None:
             cursor = max(log_ids, default=0)
             for log_id in log_ids:
-                self._told.add(log_id)
+                self._teller.told.add(log_id)
             for subscription in line.subscriptions():
                 subscription.take(0, messages.joined(subscription.room, cursor, resync=True))
 
@@ -220,19 +203,17 @@ class Hub:
         """Tell what bells did not: those that a layer lost, and those that it never got."""
         mark = line.mark or await self._mark(line)
         found, line.mark = await self.news.read(replay.look, line.organization_pk, mark)
-        news = self._told.news(found)
+        news = self._teller.told.news(found)
         if len(news) > MAX_NEWS:
             self._resync(line.key, news)
             return
-        for event in await self.news.read(messages.status_events, news):
-            self._tell(event)
+        await self._teller.tell(await self.news.read(messages.status_events, news))
         if line.organization_pk is None:
             return
-        before, line.progress = line.progress, {}
-        for event, state in await self.news.read(messages.running_progress, line.organization_pk):
-            line.progress[event.job_pk] = state
-            if before.get(event.job_pk) != state:
-                self._tell(event)
+        before = line.progress
+        running = await self.news.read(messages.running_progress, line.organization_pk)
+        line.progress = {event.job_pk: state for event, state in running}
+        await self._teller.tell([event for event, state in running if before.get(event.job_pk) != state])
 
     async def _recheck(self, listeners: Sequence[Listener]) -> None:
         questions = [(listener.identity, listener.targets()) for listener in listeners]

@@ -13,7 +13,7 @@ from django_jobs.engine.access import complain
 from django_jobs.engine.status import describe
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
-from django_jobs.realtime import frames, messages, replay
+from django_jobs.realtime import frames, messages, replay, sight
 from django_jobs.realtime.admission import Refused, Target
 from django_jobs.realtime.replay import Replay
 
@@ -40,7 +40,7 @@ def read(target: Target, since: int | None, user: Any) -> Join:
             raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
     else:
         found, more = _read_log(target.organization_pk, since), {}
-    return Join(found, messages.status_events(found.log_ids), more)
+    return Join(found, sight.visible(messages.status_events(found.log_ids), user), more)
 
 
 def _read_log(organization_pk: Any, since: int | None) -> Replay:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -36,7 +36,7 @@ class Listener(Protocol):
     def targets(self) -> list[Target]:
         """What it listens to."""
 
-    def revoke(self, target: Target) -> None:
+    def revoke(self, target: Target, reason: str = "forbidden") -> None:
         """It may not listen to this any longer."""
 
     def close(self, code: int) -> None:
@@ -70,11 +70,11 @@ class Told(Generic[K]):
 class Subscription:
     """One socket in one room. Until its replay is sent, what happens meanwhile waits here."""
 
-    def __init__(self, put: Callable[[str], None], target: Target) -> None:
+    def __init__(self, listener: Listener, target: Target) -> None:
+        self.listener = listener
         self.target = target
         #: The highest id that the client was told of.
         self.last_id = 0
-        self._put = put
         self._waiting: list[tuple[int, str]] | None = []
 
     @property
@@ -90,7 +90,7 @@ class Subscription:
             if self.target.job_pk is not None and 0 < event_id <= self.last_id:
                 return  # ids of one job increase
             self.last_id = max(self.last_id, event_id)
-            self._put(text)
+            self.listener.put(text)
         else:
             self._waiting.append((event_id, text))
 
@@ -109,10 +109,11 @@ class Feed:
         self.target = target
         self.subscriptions: set[Subscription] = set()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event, hidden: Collection[tuple[Any, int]]) -> None:
         text = event.text(self.target.room)
         for subscription in self.subscriptions:
-            subscription.take(event.id, text)
+            if not hidden or (subscription.listener.user.pk, event.job_pk) not in hidden:
+                subscription.take(event.id, text)
 
 
 @dataclass(slots=True)
@@ -151,10 +152,20 @@ class Line:
     def hears_of(self, job_pk: int) -> bool:
         return job_pk in self.jobs or self._has_whole()
 
-    def tell(self, event: Event) -> None:
-        """Tell an event to whoever listens to its job or to all of them."""
+    def tell(self, event: Event, hidden: Collection[tuple[Any, int]]) -> None:
+        """Tell an event to whoever listens to its job or to all of them, but for the hidden (user, job)."""
         for feed in self._feeds_of(event.job_pk):
-            feed.tell(event)
+            feed.tell(event, hidden)
+
+    def audience(self, job_pk: int) -> dict[tuple[Any, int], Any]:
+        """Who would be told of the job: (user's key, job's key) -> user."""
+        heard = [subscription for feed in self._feeds_of(job_pk) for subscription in feed.subscriptions]
+        return {(item.listener.user.pk, job_pk): item.listener.user for item in heard}
+
+    def not_named(self, organization: str) -> list[Target]:
+        """The rooms of the whole organization by another id than this one, which it has now ("" when it is gone)."""
+        named = [feed.target for feed in self.feeds.values() if feed.target.organization is not None]
+        return [target for target in named if target.organization != organization]
 
     def subscriptions(self) -> Iterator[Subscription]:
         for feed in self.feeds.values():

@@ -64,9 +64,9 @@ _WITH_ERROR: Final = {Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER}
 class Event:
     """One event, still without the room in which it is told. ``id`` is 0 for progress.
 
-    ``organization`` is the id that the tenant had when this was read. ``filled`` names the attempt (job, attempt) that
-    is at 100 % with it. ``before`` is the progress to be told ahead of a completion: that of a handler which returned
-    without reporting 100 %, or whose report nobody had read yet.
+    ``organization`` is the id that the tenant had when this was read, "" when it was gone. ``filled`` names the attempt
+    (job, attempt) that is at 100 % with it. ``before`` is the progress to be told ahead of a completion: that of a
+    handler which returned without reporting 100 %, or whose report nobody had read yet.
     """
 
     organization_pk: Any
@@ -110,7 +110,8 @@ def _status_event(row: tuple[Any, ...], tenant: Any, hidden: Collection[Any]) ->
     """The row's event. What the log does not hold is taken from the job only where that has not gone on since."""
     log_id, pk, from_status, to_status, timestamp, attempt, message, organization_pk, *job = row
     kind, remembered, created_at, status, job_attempt, progress, output, error, said, started_at, completed_at = job
-    organization = remembered if tenant is None else id_of(tenant)
+    now = "" if tenant is None else id_of(tenant)
+    organization = now or remembered
     is_current = (status, job_attempt) == (to_status, attempt)
     is_completed = to_status == Status.COMPLETED
     data = {
@@ -132,7 +133,7 @@ def _status_event(row: tuple[Any, ...], tenant: Any, hidden: Collection[Any]) ->
     if is_completed:
         known = (pk, organization_pk, organization, kind, created_at, attempt, Status.RUNNING, FULL)
         before = _progress_event((*known, data["progress_message"]), {}, moment(timestamp))
-    return Event(organization_pk, pk, dumps(cut_texts(data)), log_id, organization, before=before)
+    return Event(organization_pk, pk, dumps(cut_texts(data)), log_id, now, before=before)
 
 
 def _reference(output: str) -> str | None:
@@ -162,11 +163,11 @@ def running_progress(organization_pk: Any) -> Iterable[tuple[Event, tuple[Any, .
 
 def _progress_event(row: tuple[Any, ...], ids: Mapping[Any, str], now: str) -> Event:
     pk, organization_pk, remembered, kind, created_at, attempt, status, progress, message = row
-    organization = ids.get(organization_pk, remembered)
+    organization = ids.get(organization_pk, "")
     data = {
         "job_id": format_job_id(pk, created_at.year),
         "job_type": kind,
-        "organization": organization,
+        "organization": organization or remembered,
         "attempt": attempt,
         "status": status,
         "progress": progress,

@@ -53,12 +53,12 @@ class Socket:
     def targets(self) -> list[Target]:
         return [subscription.target for subscription in self.subscriptions.values()]
 
-    def revoke(self, target: Target) -> None:
+    def revoke(self, target: Target, reason: str = "forbidden") -> None:
         subscription = self.subscriptions.pop(target.room, None)
         if subscription is not None:
             if self.on_revoked is not None:
                 self.on_revoked(subscription)
-            self.put_message({"event": "left", "room": target.room, "reason": "forbidden"})
+            self.put_message({"event": "left", "room": target.room, "reason": reason})
 
     def close(self, code: int) -> None:
         """Send what waits, then close."""
