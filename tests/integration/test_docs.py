@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management import BaseCommand, get_commands, load_command_class
 
 from django_jobs import checks
 from django_jobs.conf import DEFAULTS
@@ -67,6 +68,23 @@ def test_the_pages_name_only_events_that_are_logged() -> None:
     logged |= {status.lower().replace(" ", "_") for status in Status.values}
     told = {found for page in DOCS.glob("*.md") for found in event.findall(page.read_text())}
     assert sorted(told - logged) == []
+
+
+def test_every_option_of_every_command_is_told() -> None:
+    pages = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    plain = {option for action in BaseCommand().create_parser("", "")._actions for option in action.option_strings}
+    found = [name for name, app in get_commands().items() if app == "django_jobs"]
+    parsers = {name: load_command_class("django_jobs", name).create_parser("", name) for name in found}
+    options = [
+        f"{name} {option}"
+        for name, parser in parsers.items()
+        for action in parser._actions
+        for option in action.option_strings
+        if option not in plain
+    ]
+    assert len(options) > 8
+    assert [option for option in options if f"`{option.split()[1]}" not in pages and option not in pages] == []
+    assert [name for name in parsers if f"`manage.py {name}" not in pages] == []
 
 
 def test_every_link_of_the_pages_leads_to_a_heading_or_a_file_that_is_there() -> None:
