@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+import django
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.models import CHANGE
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from django_jobs.admin.amounts import Amount
 from django_jobs.admin.lookups import DeclaredLookups
 from django_jobs.engine import audit
 from django_jobs.engine.access import get_policy
@@ -53,6 +55,11 @@ class CappedPaginator(BasePaginator):
     def is_cut(self) -> bool:
         """Whether there are more rows than were counted."""
         return self._counted[1]
+
+    @property
+    def amount(self) -> Amount:
+        """How many rows there are, for people."""
+        return Amount(count=self.count, is_cut=self.is_cut)
 
     @cached_property
     def _counted(self) -> tuple[int, bool]:
@@ -156,6 +163,8 @@ class OwnPages(BaseAdmin):
             "opts": self.opts,
             "title": title,
             "original": place,
+            # The style sheets of either release know only its own.
+            "crumbs_are_a_list": django.VERSION >= (6, 1),
             "media": self.media,
             "has_view_permission": self.has_view_permission(request),
             "back_url": self.url_of("changelist"),

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
+from django_jobs.admin.amounts import Amount
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor import SeesJobs
@@ -57,7 +58,7 @@ class DeadLetterAdmin(SeesJobs):
             "dead_letters/list.html",
             "Dead letters",
             "Dead letters",
-            rows=[self._row(group) for group in found.groups],
+            rows=[self._row(group, is_cut=found.is_cut) for group in found.groups],
             has_more=found.has_more,
             is_cut=found.is_cut,
             bound=BOUND,
@@ -68,13 +69,13 @@ class DeadLetterAdmin(SeesJobs):
             ],
         )
 
-    def _row(self, group: Group) -> dict[str, Any]:
+    def _row(self, group: Group, *, is_cut: bool) -> dict[str, Any]:
         return {
             "kind": line(group.job_type, 60),
             "error": line(group.newest.error_message, ERROR) if group.newest.error_message else "(without a text)",
             "url": self._address(group.job_type, group.error_fingerprint),
-            "count": group.count,
-            "organizations": group.organizations,
+            "count": Amount(count=group.count, is_cut=is_cut),
+            "organizations": Amount(count=group.organizations, is_cut=is_cut),
             "first": moment(group.first_seen),
             "last": moment(group.last_seen),
         }
@@ -115,7 +116,8 @@ class DeadLetterAdmin(SeesJobs):
             "dead_letters/group.html",
             title,
             group.job_type,
-            row=self._row(group),
+            parent="Dead letters",
+            row=self._row(group, is_cut=is_cut),
             error=block(group.newest.error_message, whole=whole),
             traceback=block(traceback, whole=whole) if traceback else "",
             all_url=f"{self._address(group.job_type, group.error_fingerprint)}&all=1",

@@ -6,37 +6,66 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.job_filters import BoundedFilter
+from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
-from django_jobs.admin.texts import ALL, badge, block, line
+from django_jobs.admin.texts import ALL, actor, badge, block, line, moment
+from django_jobs.engine import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
 #: The log has no index by organization: members see the history of so many of their newest jobs, or of the job that
 #: they search for.
 NEWEST_JOBS: Final = 500
+#: Nor has it one by what filters ask for: with a filter, so many of the newest rows are looked at.
+RECENT: Final = 100_000
 
 
 class LogList(DeclaredList):
+    """A page of the log. ``looks_back`` is how many of the newest rows it looked at, ``newest_jobs`` of how many of the
+    newest jobs; None: all.
+    """
+
+    looks_back: int | None = None
+    newest_jobs: int | None = None
+
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
-        if not self.query and not is_system_admin(request):
-            newest = Job.objects.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)[:NEWEST_JOBS]
-            rows = rows.filter(job__in=list(newest))
-        shown = ("from_status", "to_status", "timestamp", "actor", "message", "attempt", "worker_name")
+        if not self.query:
+            rows = self._of_newest_jobs(rows, request) if not is_system_admin(request) else rows
+            rows = self._newest(rows) if any(item.chosen() for item in self._bounded_filters()) else rows
+        shown = ("from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt", "worker_name")
         return rows.select_related("job").only(*shown, "job__created_at")
+
+    def _bounded_filters(self) -> list[BoundedFilter]:
+        return [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
+
+    def _of_newest_jobs(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+        jobs = Job.objects.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)
+        newest = list(jobs[: NEWEST_JOBS + 1])
+        self.newest_jobs = NEWEST_JOBS if len(newest) > NEWEST_JOBS else None
+        return rows.filter(job__in=newest[:NEWEST_JOBS])
+
+    def _newest(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        newest = ExecutionLog.objects.using(database.alias()).order_by("-pk").values_list("pk", flat=True).first() or 0
+        self.looks_back = RECENT if newest > RECENT else None
+        return rows.filter(pk__gt=newest - RECENT)
 
 
 @admin.register(ExecutionLog)
 class ExecutionLogAdmin(OwnPages, NobodyWrites):
-    list_display = ("id", "job_id", "change", "timestamp", "actor", "what", "attempt", "worker_name")
+    list_display = ("id", "job_id", "change", "when", "who", "what", "attempt", "worker_name")
     list_display_links = ("id", "job_id")
+    list_filter = LOG_FILTERS
     search_fields = ("job",)
     search_help_text = "A job id, such as JOB-2026-00001."
-    fields = ("job_id", "change", "timestamp", "actor", "full_message", "attempt", "worker_name")
+    fields = ("job_link", "change", "when", "who", "full_message", "attempt", "worker_name")
+    change_list_template = "admin/django_jobs/executionlog/change_list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
@@ -69,6 +98,19 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
     @admin.display(description="job")
     def job_id(self, log: ExecutionLog) -> str:
         return log.job.name
+
+    @admin.display(description="job")
+    def job_link(self, log: ExecutionLog) -> SafeString:
+        address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(log.job_id,))
+        return format_html('<a href="{}">{}</a>', address, log.job.name)
+
+    @admin.display(description="timestamp")
+    def when(self, log: ExecutionLog) -> SafeString | str:
+        return moment(log.timestamp)
+
+    @admin.display(description="actor")
+    def who(self, log: ExecutionLog) -> SafeString:
+        return actor(log)
 
     @admin.display(description="change")
     def change(self, log: ExecutionLog) -> SafeString:

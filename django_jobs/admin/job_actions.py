@@ -93,10 +93,13 @@ class JobActions(OwnPages):
             back_url=request.get_full_path(),
         )
 
-    def _confirm(self, request: HttpRequest, act: Act, jobs: list[Job], **context: Any) -> HttpResponse:
+    def _confirm(
+        self, request: HttpRequest, act: Act, jobs: list[Job], *, is_cut: bool = False, **context: Any
+    ) -> HttpResponse:
         """The page that says what would happen."""
         counted = Counter(job.status for job in jobs)
-        what = jobs[0].name if len(jobs) == 1 else f"{len(jobs):,} jobs"
+        many = f"the newest {len(jobs):,} of these jobs" if is_cut else f"{len(jobs):,} jobs"
+        what = jobs[0].name if len(jobs) == 1 else many
         return self.page(
             request,
             "job/confirm.html",
@@ -114,6 +117,7 @@ class JobActions(OwnPages):
             most=MAX_AT_ONCE,
             checkbox=ACTION_CHECKBOX_NAME,
             confirmed=CONFIRMED,
+            is_cut=is_cut,
             **context,
         )
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -15,13 +16,13 @@ from django_jobs.admin.base import BaseAdmin, is_system_admin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.job_columns import progress_bar
 from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
-from django_jobs.engine import outputs, unloadable
+from django_jobs.engine import database, outputs, unloadable
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.masking import Names, sensitive_names
 from django_jobs.engine.retry import PERMANENT
 from django_jobs.engine.status import describe
 from django_jobs.models import Job, get_organization_model
-from django_jobs.statuses import Status
+from django_jobs.statuses import RunAfter, Status
 
 #: Why a job waits, for people; the words of ``JobStatus.waiting_for``.
 REASONS: Final = {
@@ -48,6 +49,7 @@ SOURCES: Final = {
     "correlation": "metadata",
     "due": "run_at",
     "expires": "expires_at",
+    "submitter": "submitted_by_id",
     "queued": "queued_at",
     "started": "started_at",
     "ended_at": "completed_at",
@@ -75,6 +77,8 @@ class JobFacts(BaseAdmin):
                     ("type_name", "tenant", "owned_by"),
                     ("urgency", "attempts_left"),
                     "waits_because",
+                    "starts_after",
+                    "submitter",
                     "progress_now",
                 )
             },
@@ -101,6 +105,7 @@ class JobFacts(BaseAdmin):
         if not hasattr(obj, "waiting_for"):
             obj.waiting_for = describe(obj).waiting_for
         hidden = {name for name, attribute in SOURCES.items() if getattr(obj, attribute) in EMPTY}
+        hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
         hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
         return [
@@ -158,6 +163,21 @@ class JobFacts(BaseAdmin):
     @admin.display(description="expires at")
     def expires(self, job: Job) -> SafeString | str:
         return moment(job.expires_at)
+
+    @admin.display(description="starts after")
+    def starts_after(self, job: Job) -> str:
+        return "The jobs that it waits for have ended, whatever became of them."
+
+    @admin.display(description="submitted by")
+    def submitter(self, job: Job) -> SafeString | str:
+        """The job whose handler submitted this one; it may be deleted by now."""
+        attempt = f", attempt {job.submitted_by_attempt}" if job.submitted_by_attempt else ""
+        rows = Job.objects.using(database.alias()).filter(pk=job.submitted_by_id or 0)
+        found = rows.only("created_at").first()
+        if found is None:
+            return f"a job that is deleted{attempt}"
+        address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(found.pk,))
+        return format_html('<a href="{}">{}</a>{}', address, found.name, attempt)
 
     @admin.display(description="queued")
     def queued(self, job: Job) -> SafeString | str:

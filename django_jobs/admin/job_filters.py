@@ -21,6 +21,7 @@ from django_jobs.statuses import IN_FLIGHT, Priority, Status
 
 #: So many choices are offered; the list's search finds any.
 MAX_LISTED: Final = 50
+MAX_TYPES: Final = 200
 
 
 class BoundedFilter(admin.SimpleListFilter):
@@ -40,12 +41,18 @@ class BoundedFilter(admin.SimpleListFilter):
         return False
 
 
+#: A choice beside the single statuses: what failed and will be tried again by itself.
+RETRYING: Final = "retrying"
+RETRIED: Final = (Status.FAILED, Status.TIMED_OUT)
+
+
 class StatusFilter(BoundedFilter):
     title = "status"
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(status.value, str(status.label)) for status in Status]
+        single = [(status.value, str(status.label)) for status in Status]
+        return [*single, (RETRYING, "Failed or Timed Out, to be retried")]
 
     def needs_bound(self) -> bool:
         return False
@@ -58,9 +65,18 @@ class StatusFilter(BoundedFilter):
         status = self.chosen()
         if status is None:
             return queryset
+        if status == RETRYING:
+            return _retrying(queryset)
         rows = queryset.filter(status=status)
         # In words that its partial index answers.
         return rows.filter(status__in=sorted(IN_FLIGHT)) if status in IN_FLIGHT else rows
+
+
+def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """From the newest of them on, so that no walk from the newest job of all passes a million others first."""
+    newest = (rows.filter(status=status).order_by("-pk").values_list("pk", flat=True)[:1] for status in RETRIED)
+    found = [pk for pks in newest for pk in pks]
+    return rows.filter(status__in=RETRIED, pk__lte=max(found)) if found else rows.none()
 
 
 def _types_known_to(user: Any) -> QuerySet[JobType]:
@@ -78,13 +94,22 @@ class TypeFilter(BoundedFilter):
     title = "type"
     parameter_name = "type"
 
+    #: From the list's rows to the name of the type.
+    path = "job_type_id"
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = _types_known_to(request.user).order_by("pk").values_list("pk", flat=True)[: MAX_LISTED * 4]
+        rows = _types_known_to(request.user).order_by("pk").values_list("pk", flat=True)
+        names = list(rows[: MAX_TYPES + 1])
+        if len(names) > MAX_TYPES:
+            self.title = f"type (the first {MAX_TYPES})"
+        names = names[:MAX_TYPES]
+        if (asked := self.value()) not in {None, *names}:
+            names += rows.filter(pk=asked)[:1]
         return [(name, name) for name in names]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.chosen()
-        return queryset if chosen is None else queryset.filter(job_type_id=chosen)
+        return queryset if chosen is None else queryset.filter(**{self.path: chosen})
 
 
 class OrganizationFilter(BoundedFilter):

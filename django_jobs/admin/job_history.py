@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.texts import badge, block, line, moment
+from django_jobs.admin.texts import actor, badge, block, line, moment
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TERMINAL, Status
 
@@ -23,7 +23,7 @@ class Step:
 
     badge: Any
     moment: Any
-    actor: str
+    actor: Any
     message: Any
     attempt: int
     lasted: str
@@ -74,7 +74,7 @@ def _step(log: ExecutionLog, end: dt.datetime | None, whole: bool) -> Step:
     return Step(
         badge=badge(log.to_status),
         moment=moment(log.timestamp),
-        actor=log.actor,
+        actor=actor(log),
         message=_message(log, whole) if log.message else "",
         attempt=log.attempt,
         lasted="" if end is None else brief_duration((end - log.timestamp).total_seconds()),

@@ -136,6 +136,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
                 "state": self.state(kind),
             }
             query = f"?type={kind.pk}"
+            context["dead_letters_url"] = reverse(f"{self.admin_site.name}:django_jobs_deadletter_changelist") + query
             context["jobs_url"] = reverse(f"{self.admin_site.name}:django_jobs_job_changelist") + query
         return super().render_change_form(request, context, *args, **kwargs)
 

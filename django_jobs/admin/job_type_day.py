@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
 
+from django_jobs.admin.amounts import Amount
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.texts import NOTHING, badge
 from django_jobs.engine import database
@@ -25,14 +26,14 @@ DAY: Final = dt.timedelta(hours=24)
 class Day:
     """``is_cut``: more jobs than the newest RECENT came in that time, and older ones are not counted."""
 
-    counts: list[tuple[Any, int]]
-    total: int
+    counts: list[tuple[Any, Amount]]
+    total: Amount
     failure_rate: str
     average: str
-    waiting: int
-    has_more_waiting: bool
+    waiting: Amount
     in_flight: int
     is_cut: bool
+    looked_at: int = RECENT
 
 
 def read_day(kind: JobType) -> Day:
@@ -46,15 +47,15 @@ def read_day(kind: JobType) -> Day:
     counts = {status: found[status][0] for status in Status.values if status in found}
     backlog, has_more = capped_count(waiting().filter(job_type=kind))
     first = jobs().filter(pk__gt=oldest).order_by("pk").values_list("created_at", flat=True).first()
+    is_cut = oldest > 0 and first is not None and first > now - DAY
     return Day(
-        counts=[(badge(status), count) for status, count in counts.items()],
-        total=sum(counts.values()),
+        counts=[(badge(status), Amount(count=count, is_cut=is_cut)) for status, count in counts.items()],
+        total=Amount(count=sum(counts.values()), is_cut=is_cut),
         failure_rate=_rate(counts),
         average=_average(found),
-        waiting=backlog,
-        has_more_waiting=has_more,
+        waiting=Amount(count=backlog, is_cut=has_more),
         in_flight=jobs().filter(status__in=sorted(IN_FLIGHT), job_type=kind).count(),
-        is_cut=oldest > 0 and first is not None and first > now - DAY,
+        is_cut=is_cut,
     )
 
 

@@ -28,10 +28,16 @@ NUL: Final = "\x00"
 
 
 class DeclaredList(ChangeList):
-    """A page of rows that is sorted by the columns of ``sortable_by`` alone."""
+    """A page of rows, sorted by the columns of ``sortable_by`` alone, that calls a bound of counting no number."""
 
     def get_ordering_field(self, field_name: Any) -> Any:
         return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if getattr(self.paginator, "is_cut", False):
+            # Beside the search Django would call the bound the number of results; so it says no number.
+            self.full_result_count = self.result_count
 
     def get_filters(self, request: HttpRequest) -> Any:
         # No row holds one, and some databases complain of it only when the list is read.

@@ -11,14 +11,16 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path
 
+from django_jobs.admin.amounts import Amount
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
 from django_jobs.admin.charts import as_table, draw
 from django_jobs.admin.charts_small import draw_bars
-from django_jobs.admin.monitor_health import Health, read_health, scheduler_words
+from django_jobs.admin.monitor_health import WORKERS_SHOWN, read_health, scheduler_words
 from django_jobs.admin.monitor_now import Now, read_now
 from django_jobs.admin.monitor_range import RANGES, Range
-from django_jobs.admin.monitor_tables import duration, percent, tenant_rows, time_rows, type_rows, worker_rows
-from django_jobs.admin.monitor_traffic import Traffic, read_traffic
+from django_jobs.admin.monitor_tables import tenant_rows, time_rows, type_rows, worker_rows
+from django_jobs.admin.monitor_tiles import make_tiles
+from django_jobs.admin.monitor_traffic import read_traffic
 from django_jobs.engine import database
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.models import Monitor
@@ -82,44 +84,30 @@ class MonitorAdmin(SeesJobs):
         now = read_now(organizations, moment)
         traffic = read_traffic(organizations, chosen, moment)
         known = None if is_system_admin(request) else [item.name for item in traffic.types]
-        health = read_health(moment, is_empty=now.is_empty, waiting=now.waiting.count, types=known)
+        health = read_health(
+            moment, is_empty=now.is_empty, waiting=now.waiting.count, running_by=now.running_by, types=known
+        )
         return {
             "now": now,
             "traffic": traffic,
             "ranges": [(item.key, item.label, item is chosen) for item in RANGES.values()],
-            "tiles": _tiles(now, traffic, health),
+            "tiles": make_tiles(now, traffic, health),
             "charts": [
                 (chart.title, draw(chart), as_table(chart), chart.series, chart.is_empty) for chart in traffic.charts
             ],
             "depths": _depths(now),
             "times": time_rows(traffic),
-            "types": type_rows(request, traffic.types),
+            "types": type_rows(request, traffic),
             "tenants": tenant_rows(request, now.tenants),
             # Hosts and processes are shared by all tenants: they are for those who run the system.
             "is_system_admin": is_system_admin(request),
-            "workers": worker_rows(health.workers) if is_system_admin(request) else [],
+            "workers": worker_rows(health.workers[:WORKERS_SHOWN]) if is_system_admin(request) else [],
+            "more_workers": Amount(count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers),
             "notices": health.notices,
             "scheduler": scheduler_words(health.leader),
             "scheduler_is_alive": health.leader.is_alive,
             "tickets": health.tickets,
         }
-
-
-def _tiles(now: Now, traffic: Traffic, health: Health) -> list[dict[str, Any]]:
-    """The numbers that tell at a glance whether jobs flow."""
-    minutes = traffic.range.length.total_seconds() / 60
-    completed = traffic.totals["completed"]
-    oldest = duration(now.oldest_seconds)
-    return [
-        {"name": "Running", "value": f"{now.running:,}", "note": f"of {health.slots:,} places", "link": "Running"},
-        {"name": "Waiting", "value": now.waiting, "note": f"the oldest for {oldest}" if now.waiting.count else "none"},
-        {"name": "Retrying", "value": now.retrying, "note": "after a failure", "link": "Failed"},
-        {"name": "Blocked", "value": now.blocked, "note": "by other jobs"},
-        {"name": "Dead letters", "value": now.dead, "note": "grouped by error", "is_dead": True},
-        {"name": "Completed", "value": f"{completed:,}", "note": f"{completed / minutes:.1f} a minute"},
-        {"name": "Failure rate", "value": percent(traffic.failure_rate), "note": traffic.range.label.lower()},
-        {"name": "Workers", "value": f"{len(health.alive):,}", "note": "alive"},
-    ]
 
 
 def _depths(now: Now) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType, Worker
 from django_jobs.statuses import Status
 
-MAX_WORKERS: Final = 100
+#: Worker processes that are counted, and those of them that are shown.
+MAX_WORKERS: Final = 1_000
+WORKERS_SHOWN: Final = 100
 MAX_RUNNING: Final = 300
 RUNNING_SHOWN: Final = 5
 #: Events that are still to be counted before the charts are called late.
@@ -47,7 +49,10 @@ class WorkerLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
+    """``workers`` are the first MAX_WORKERS; ``has_more_workers``: there are others, of which nothing is known here."""
+
     workers: list[WorkerLoad]
+    has_more_workers: bool
     leader: Leader
     tickets: int | None
     notices: list[Notice]
@@ -60,11 +65,18 @@ class Health:
     def slots(self) -> int:
         return sum(item.worker.slots for item in self.alive)
 
+    def running_elsewhere(self, running_by: Mapping[str, int]) -> int:
+        """How many of these jobs, counted by worker, are with workers that are silent or were never announced."""
+        known = {item.worker.name for item in self.alive}
+        return sum(count for name, count in running_by.items() if name not in known)
 
-def read_health(now: dt.datetime, *, is_empty: bool, waiting: int, types: Collection[str] | None = None) -> Health:
+
+def read_health(
+    moment: dt.datetime, *, is_empty: bool, waiting: int, running_by: Mapping[str, int], types: Collection[str] | None
+) -> Health:
     """In a constant number of statements and one call of the broker. ``types``: only of these job types is told."""
-    workers = _read_workers(now)
-    found = leader(now)
+    workers, has_more = _read_workers(moment, running_by)
+    found = leader(moment)
     tickets = _read_tickets()
     notices = [
         *_about_broker(tickets),
@@ -73,27 +85,29 @@ def read_health(now: dt.datetime, *, is_empty: bool, waiting: int, types: Collec
         *_about_charts(is_empty=is_empty),
         *_about_types(types),
     ]
-    return Health(workers=workers, leader=found, tickets=tickets, notices=notices)
+    return Health(workers=workers, has_more_workers=has_more, leader=found, tickets=tickets, notices=notices)
 
 
-def _read_workers(now: dt.datetime) -> list[WorkerLoad]:
-    workers = list(Worker.objects.using(database.alias()).order_by("name")[:MAX_WORKERS])
+def _read_workers(now: dt.datetime, running_by: Mapping[str, int]) -> tuple[list[WorkerLoad], bool]:
+    workers = list(Worker.objects.using(database.alias()).order_by("name")[: MAX_WORKERS + 1])
     running: dict[str, list[Job]] = defaultdict(list)
-    rows = jobs().filter(status=Status.RUNNING, worker_name__in=[worker.name for worker in workers])
+    shown_names = [worker.name for worker in workers[:WORKERS_SHOWN]]
+    rows = jobs().filter(status=Status.RUNNING, worker_name__in=shown_names)
     shown = ("created_at", "started_at", "job_type_id", "worker_name", "organization_name")
     for job in rows.order_by("-pk").only(*shown)[:MAX_RUNNING]:
         running[job.worker_name].append(job)
-    return [_load(worker, running[worker.name], now) for worker in workers]
+    loads = [_load(item, running[item.name], running_by.get(item.name, 0), now) for item in workers[:MAX_WORKERS]]
+    return loads, len(workers) > MAX_WORKERS
 
 
-def _load(worker: Worker, running: list[Job], now: dt.datetime) -> WorkerLoad:
+def _load(worker: Worker, running: list[Job], count: int, now: dt.datetime) -> WorkerLoad:
     seconds = max(0.0, (now - worker.last_seen).total_seconds())
     return WorkerLoad(
         worker=worker,
         is_alive=seconds <= FRESH_SECONDS,
         seconds_since_beat=seconds,
         jobs=running[:RUNNING_SHOWN],
-        more=max(0, len(running) - RUNNING_SHOWN),
+        more=max(0, max(count, len(running)) - min(len(running), RUNNING_SHOWN)),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Count, Min, Q, QuerySet
 
+from django_jobs.admin.amounts import Amount
 from django_jobs.engine.access import may_start
 from django_jobs.engine.inspection import jobs, waiting
 from django_jobs.models import Job, get_organization_model
@@ -19,17 +20,6 @@ from django_jobs.statuses import IN_FLIGHT, Priority, Status
 BOUND: Final = 10_000
 MAX_ORGANIZATIONS: Final = 20
 RETRYING: Final = (Status.FAILED, Status.TIMED_OUT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
-    """A number of jobs, or at least so many."""
-
-    count: int
-    is_cut: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.count:,}{'+' if self.is_cut else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +36,17 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """``blocked`` waits for other jobs and is in no queue. ``depths`` are by priority, the most urgent first."""
+    """``blocked`` waits for other jobs and is in no queue. ``depths`` are by priority, the most urgent first.
+
+    ``running_by`` counts what runs by worker. ``oldest_seconds`` is at least that where ``waiting`` was cut.
+    """
 
     moment: dt.datetime
     waiting: Amount
     retrying: Amount
     blocked: Amount
     running: int
+    running_by: Counter[str]
     dead: Amount
     oldest_seconds: float | None
     depths: list[tuple[Priority, Amount]]
@@ -64,49 +58,63 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
     """In a constant number of statements."""
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
     backlog = {priority: _read_backlog(scope, priority, moment) for priority in sorted(Priority, reverse=True)}
-    in_flight = list(_read_in_flight(scope))
-    queued: Counter[int] = Counter()
-    running: Counter[Any] = Counter()
-    for status, priority, organization, count, _ in in_flight:
-        if status == Status.QUEUED:
-            queued[priority] += count
-        else:
-            running[organization] += count
+    flight = _Flight(_read_in_flight(scope))
     depths = [
-        (priority, Amount(count=row["total"] + queued[priority], is_cut=row["total"] >= BOUND))
-        for priority, row in backlog.items()
+        (priority, Amount(count=min(total, BOUND) + flight.queued_by_priority[priority], is_cut=total > BOUND))
+        for priority, (total, _) in backlog.items()
     ]
-    since = [row["since"] for row in backlog.values()] + [row[4] for row in in_flight if row[0] == Status.QUEUED]
+    since = [first for _, first in backlog.values()] + flight.queued_since
     oldest = min((item for item in since if item is not None), default=None)
-    is_cut = any(row["total"] >= BOUND for row in backlog.values())
+    retrying = _bounded(scope.filter(status__in=RETRYING))
+    blocked = _bounded(scope.filter(status=Status.PENDING, ready_at__isnull=True))
+    dead = _bounded(scope.filter(status=Status.DEAD_LETTER))
+    waiting_count = sum(amount.count for _, amount in depths)
     return Now(
         moment=moment,
-        waiting=Amount(count=sum(amount.count for _, amount in depths), is_cut=is_cut),
-        retrying=Amount(count=sum(row["retrying"] for row in backlog.values()), is_cut=is_cut),
-        blocked=_bounded(scope.filter(status=Status.PENDING, ready_at__isnull=True)),
-        running=running.total(),
-        dead=_bounded(scope.filter(status=Status.DEAD_LETTER)),
+        waiting=Amount(count=waiting_count, is_cut=any(amount.is_cut for _, amount in depths)),
+        retrying=retrying,
+        blocked=blocked,
+        running=flight.running.total(),
+        running_by=flight.running_by,
+        dead=dead,
         oldest_seconds=None if oldest is None else max(0.0, (moment - oldest).total_seconds()),
         depths=depths,
-        tenants=_read_tenants(scope, in_flight, running),
-        is_empty=not scope.exists(),
+        tenants=_read_tenants(scope, flight),
+        is_empty=not (waiting_count or flight.running or blocked.count or dead.count or scope.exists()),
     )
 
 
-def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> dict[str, Any]:
+def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> tuple[int, dt.datetime | None]:
+    """How many wait, up to one more than BOUND, and since when the longest of these could run."""
     # Written as `&` and not as a filter on the slice, which the database would apply too late.
-    rows = (waiting() & scope).filter(priority=priority)[:BOUND]
-    return rows.aggregate(
-        total=Count("pk"),
-        retrying=Count("pk", filter=Q(status__in=RETRYING)),
-        since=Min("ready_at", filter=Q(ready_at__lte=moment)),
-    )
+    rows = (waiting() & scope).filter(priority=priority)[: BOUND + 1]
+    found = rows.aggregate(total=Count("pk"), since=Min("ready_at", filter=Q(ready_at__lte=moment)))
+    return found["total"], found["since"]
 
 
-def _read_in_flight(scope: QuerySet[Job]) -> QuerySet[Job, tuple[Any, ...]]:
-    rows = scope.filter(status__in=sorted(IN_FLIGHT)).values("status", "priority", "organization_id")
-    counted = rows.annotate(count=Count("pk"), since=Min("queued_at"))
-    return counted.values_list("status", "priority", "organization_id", "count", "since")
+class _Flight:
+    """What is queued or running, added up by what is asked of it."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.queued_by_priority: Counter[int] = Counter()
+        self.queued: Counter[Any] = Counter()
+        self.queued_since: list[dt.datetime | None] = []
+        self.running: Counter[Any] = Counter()
+        self.running_by: Counter[str] = Counter()
+        for status, priority, organization, worker, count, since in rows:
+            if status == Status.QUEUED:
+                self.queued_by_priority[priority] += count
+                self.queued[organization] += count
+                self.queued_since.append(since)
+            else:
+                self.running[organization] += count
+                self.running_by[worker] += count
+
+
+def _read_in_flight(scope: QuerySet[Job]) -> Iterable[tuple[Any, ...]]:
+    names = ("status", "priority", "organization_id", "worker_name")
+    rows = scope.filter(status__in=sorted(IN_FLIGHT)).values(*names)
+    yield from rows.annotate(count=Count("pk"), since=Min("queued_at")).values_list(*names, "count", "since")
 
 
 def _bounded(rows: QuerySet[Job]) -> Amount:
@@ -114,20 +122,15 @@ def _bounded(rows: QuerySet[Job]) -> Amount:
     return Amount(count=min(count, BOUND), is_cut=count > BOUND)
 
 
-def _read_tenants(scope: QuerySet[Job], in_flight: list[Any], running: Counter[Any]) -> list[Tenant]:
+def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
     """Those with the most running and waiting."""
     found = list((waiting() & scope).values_list("organization_id", flat=True)[: BOUND + 1])
-    backlog = Counter(found)
-    for status, _, organization, count, _ in in_flight:
-        backlog[organization] += count if status == Status.QUEUED else 0
-    load: dict[Any, int] = defaultdict(int)
-    for counts in (backlog, running):
-        for pk, count in counts.items():
-            load[pk] += count
+    backlog = Counter(found) + flight.queued
+    load = backlog + flight.running
     busiest = sorted(load, key=lambda pk: (-load[pk], str(pk)))[:MAX_ORGANIZATIONS]
     rows = get_organization_model()._default_manager.using(scope.db).in_bulk(busiest)
     is_cut = len(found) > BOUND
-    return [_tenant(pk, rows.get(pk), backlog[pk], running, is_cut=is_cut) for pk in busiest]
+    return [_tenant(pk, rows.get(pk), backlog[pk], flight.running, is_cut=is_cut) for pk in busiest]
 
 
 def _tenant(pk: Any, row: Any, waiting_count: int, running: Counter[Any], *, is_cut: bool) -> Tenant:

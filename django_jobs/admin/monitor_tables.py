@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,7 +16,9 @@ from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.charts_small import draw_spark
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.monitor_health import WorkerLoad
+from django_jobs.admin.monitor_links import failures_url, jobs_of_type_url
 from django_jobs.admin.monitor_now import Tenant
+from django_jobs.admin.monitor_range import Range
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.admin.texts import NOTHING, ago, line
 from django_jobs.engine import database
@@ -31,7 +33,7 @@ class TypeRow:
     name: Any
     url: str
     jobs_url: str
-    dead_url: str
+    failures_url: str
     ended: str
     failures: str
     rate: str
@@ -83,20 +85,19 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def type_rows(request: HttpRequest, types: Sequence[TypeTraffic]) -> list[TypeRow]:
-    names = [item.name for item in types]
+def type_rows(request: HttpRequest, traffic: Traffic) -> list[TypeRow]:
+    names = [item.name for item in traffic.types]
     kinds = JobType.objects.using(database.alias()).in_bulk(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
-    return [_type_row(item, kinds.get(item.name), may_open=may_open) for item in types]
+    return [_type_row(item, kinds.get(item.name), traffic.range, may_open=may_open) for item in traffic.types]
 
 
-def _type_row(item: TypeTraffic, kind: JobType | None, *, may_open: bool) -> TypeRow:
-    query = urlencode({"type": item.name})
+def _type_row(item: TypeTraffic, kind: JobType | None, chosen: Range, *, may_open: bool) -> TypeRow:
     return TypeRow(
         name=line(item.name, 60),
         url=reverse("admin:django_jobs_jobtype_change", args=(item.name,)) if kind is not None and may_open else "",
-        jobs_url=f"{reverse('admin:django_jobs_job_changelist')}?{query}",
-        dead_url=f"{reverse('admin:django_jobs_deadletter_changelist')}?{query}" if item.failures else "",
+        jobs_url=jobs_of_type_url(item.name),
+        failures_url=failures_url(chosen, item.name) if item.failures and kind is not None else "",
         ended=f"{item.ended:,}",
         failures=f"{item.failures:,}",
         rate=percent(item.failure_rate),

@@ -71,8 +71,12 @@ class Traffic:
     is_sampled: bool
 
     @property
+    def failures(self) -> int:
+        return self.totals["failed"] + self.totals["died"]
+
+    @property
     def failure_rate(self) -> float | None:
-        return rate_of(self.totals["completed"], self.totals["failed"] + self.totals["died"])
+        return rate_of(self.totals["completed"], self.failures)
 
 
 def rate_of(completed: int, failures: int) -> float | None:

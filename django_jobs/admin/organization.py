@@ -126,6 +126,7 @@ class MembershipAdmin(SystemAdminWrites):
     ordering = ("organization", "user")
     # Not autocompletion: that needs the host's user model in the admin.
     raw_id_fields = ("user", "organization")
+    paginator = CappedPaginator
     show_full_result_count = False
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:

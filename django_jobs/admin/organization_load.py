@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db.models import Count
 from django.http import HttpRequest
 
+from django_jobs.admin.amounts import Amount
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.inspection import jobs, waiting
@@ -22,10 +23,9 @@ MAX_LOOKED_AT: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """``waiting`` is counted up to a bound, ``has_more`` when that was reached. A limit of None is none."""
+    """``waiting`` is counted up to a bound. A limit of None is none."""
 
-    waiting: int
-    has_more: bool
+    waiting: Amount
     queued: int
     running: int
     most_in_flight: int
@@ -38,8 +38,7 @@ def read_load(organization_pk: Any) -> Load:
     rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
     counted = dict(rows.values_list("status").annotate(count=Count("pk")))
     return Load(
-        waiting=min(count, MAX_COUNT),
-        has_more=count > MAX_COUNT,
+        waiting=Amount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT),
         queued=counted.get(str(Status.QUEUED), 0),
         running=counted.get(str(Status.RUNNING), 0),
         most_in_flight=int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION),
@@ -64,5 +63,5 @@ class OrganizationList(DeclaredList):
         for organization in self.result_list:
             count = backlogs[organization.pk]
             # Of those behind the bound only that there may be more is known.
-            organization.shown_backlog = f"{count:,} or more" if is_cut else f"{count:,}"
+            organization.shown_backlog = Amount(count=count, is_cut=is_cut)
             organization.shown_in_flight = f"{in_flight.get(organization.pk, 0):,}"

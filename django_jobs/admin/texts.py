@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.utils import timezone
 from django.utils.formats import date_format, localize
@@ -15,7 +15,10 @@ from django.utils.timezone import localtime
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.masking import json_of
 from django_jobs.engine.masking import Names
-from django_jobs.statuses import Status
+from django_jobs.statuses import ActorKind, Status
+
+if TYPE_CHECKING:
+    from django_jobs.models import ExecutionLog
 
 #: Characters of one text, unless all of it is asked for; then as many as a browser still shows quickly.
 CUT: Final = 5_000
@@ -67,12 +70,21 @@ def as_json(value: Any, names: Names, *, whole: bool = False) -> SafeString | st
 
 
 def moment(value: dt.datetime | None) -> SafeString | str:
-    """A moment in the current time zone, with the exact one for programs and pointers."""
+    """A moment in the current time zone, to the second and with the zone's name; the exact one is for programs and
+    pointers.
+    """
     if value is None:
         return NOTHING
     local = localtime(value)
-    text = f"{date_format(local, 'DATE_FORMAT')}, {date_format(local, 'H:i:s')}"
+    text = f"{date_format(local, 'DATE_FORMAT')}, {date_format(local, 'H:i:s')} {local:%Z}"
     return format_html('<time datetime="{0}" title="{0}">{1}</time>', value.isoformat(), text)
+
+
+def actor(log: ExecutionLog) -> SafeString:
+    """Who changed a status; with the kind where the name alone would name another one, such as a user "scheduler"."""
+    name = line(log.actor, 60)
+    is_misleading = log.actor_kind == ActorKind.USER and log.actor.casefold() in ActorKind.values
+    return format_html("{} <small>(a user)</small>", name) if is_misleading else format_html("{}", name)
 
 
 def ago(value: dt.datetime) -> SafeString:

@@ -45,7 +45,7 @@ def member(mine: Organization) -> Client:
 def rows(client: Client, **query: str) -> list[tuple[str, int]]:
     """The listed groups: their errors, and how many jobs they have."""
     context = client.get(url("deadletter", "changelist"), query).context
-    return [(str(row["error"]), row["count"]) for row in context["rows"]]
+    return [(str(row["error"]), row["count"].count) for row in context["rows"]]
 
 
 def test_like_errors_are_one_group_the_largest_first(root: Client, kind: JobType, mine: Organization) -> None:
@@ -83,7 +83,7 @@ def test_more_dead_letters_than_are_looked_at_are_told(
     for _ in range(3):
         die(kind, mine)
     context = root.get(url("deadletter", "changelist")).context
-    assert (context["is_cut"], [row["count"] for row in context["rows"]]) == (True, [2])
+    assert (context["is_cut"], [str(row["count"]) for row in context["rows"]]) == (True, ["2+"])
 
 
 def test_without_dead_letters_it_says_so(root: Client) -> None:

@@ -27,7 +27,7 @@ def page(client: Client, **query: str) -> str:
 
 
 def tiles(client: Client, **query: str) -> dict[str, str]:
-    return {tile["name"]: str(tile["value"]) for tile in monitor(client, **query)["tiles"]}
+    return {tile.name: str(tile.value) for tile in monitor(client, **query)["tiles"]}
 
 
 def notices(client: Client) -> str:

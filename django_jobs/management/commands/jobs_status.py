@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error
 
 from django_jobs.engine import database
-from django_jobs.engine.inspection import RECENT, Snapshot, snapshot
+from django_jobs.engine.inspection import MAX_ENDED, Snapshot, snapshot
 from django_jobs.management.boot import told_plainly
 
 PAUSE_SECONDS = 2.0
@@ -57,7 +57,7 @@ def describe(seen: Snapshot) -> Iterator[str]:
     yield f"{seen.moment:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
     yield "Unfinished   " + counts(seen.unfinished)
-    yield "Ended        " + counts(seen.ended) + f"   (of the newest {RECENT:,} jobs)"
+    yield "Ended        " + counts(seen.ended, most=MAX_ENDED)
     yield "Oldest wait  " + seconds(seen.oldest_waiting_seconds, "nothing waits")
     yield ""
     yield f"{'':<12} {'due':>9} {'later':>9} {'queued':>9} {'running':>9} {'tickets':>9}"
@@ -78,8 +78,12 @@ def describe(seen: Snapshot) -> Iterator[str]:
         yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}"
 
 
-def counts(numbers: dict[str, int]) -> str:
-    return "   ".join(f"{name} {number:,}" for name, number in numbers.items())
+def counts(numbers: dict[str, int], most: int | None = None) -> str:
+    """The numbers by name; of those above ``most`` it says that there are more."""
+    return "   ".join(
+        f"{name} {number:,}" if most is None or number <= most else f"{name} {most:,}+"
+        for name, number in numbers.items()
+    )
 
 
 def seconds(value: float | None, absent: str, suffix: str = "") -> str:

@@ -1,0 +1,53 @@
+"""By what the Execution Log is narrowed. It has no index for these: a list of them looks at the newest rows alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from django_jobs.admin.job_filters import BoundedFilter, TypeFilter
+from django_jobs.admin.monitor_range import RANGES
+from django_jobs.engine import database
+from django_jobs.statuses import Status
+
+#: A choice beside the single statuses: what the monitor and the failure rates count.
+FAILURES: Final = "failures"
+FAILED: Final = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
+
+
+class BecameFilter(BoundedFilter):
+    title = "what it became"
+    parameter_name = "became"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(FAILURES, "Any failure"), *((status.value, str(status.label)) for status in Status)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        if chosen is None:
+            return queryset
+        # A job that was submitted became Pending, and no failure.
+        return queryset.filter(to_status__in=FAILED) if chosen == FAILURES else queryset.filter(to_status=chosen)
+
+
+class LogTypeFilter(TypeFilter):
+    path = "job__job_type_id"
+
+
+class SinceFilter(BoundedFilter):
+    """The monitor's times, from the same moments on."""
+
+    title = "when"
+    parameter_name = "since"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(item.key, item.label) for item in RANGES.values()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(timestamp__gte=RANGES[chosen].begins(database.now()))
+
+
+LOG_FILTERS: Final = (BecameFilter, LogTypeFilter, SinceFilter)

@@ -1,0 +1,307 @@
+"""Numbers in the admin are true: what was counted to a bound says so, and a number leads to just what it counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from django_jobs.admin import execution_log, job_type_day, monitor_health, monitor_now, organization_load
+from django_jobs.engine import announcements, dead_letters, inspection, rollups
+from django_jobs.management.commands.jobs_status import look
+from django_jobs.models import Job, Organization, Worker
+from tests.support import admin
+from tests.support.admin import chosen, listed, text, url
+from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
+from tests.support.dead_letters import die, group
+from tests.support.factories import make_job_type, make_organization
+from tests.support.monitor import monitor, page, tiles
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def tile(client: Client, name: str) -> Any:
+    (found,) = (item for item in monitor(client)["tiles"] if item.name == name)
+    return found
+
+
+def shown_at(client: Client, address: str) -> int:
+    """How many rows the list at this address has."""
+    return int(client.get(address).context["cl"].result_count)
+
+
+@pytest.fixture
+def counted_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.engine.listing.MAX_COUNT", 1)
+
+
+@pytest.mark.usefixtures("counted_to_one")
+def test_a_list_that_was_counted_to_a_bound_says_at_least(root: Client, mine: Organization) -> None:
+    kind = make_job_type()
+    for _ in range(2):
+        pending_job(kind, mine)
+    for model, words in (("job", "1+ jobs"), ("executionlog", "1+ execution logs")):
+        shown = text(root, url(model, "changelist"))
+        assert words in shown
+        assert not re.search(r"\b1 (results?|jobs?\b|execution log)", shown)
+
+
+def test_a_list_that_was_counted_whole_says_the_number(root: Client) -> None:
+    pending_job()
+    assert re.search(r"\b1 job\b", text(root, url("job", "changelist")))
+
+
+@pytest.mark.usefixtures("counted_to_one")
+def test_to_choose_all_is_offered_for_at_least_so_many(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 1)
+    pending_job()
+    pending_job()
+    shown = text(root, url("job", "changelist"))
+    assert "Select all 1+ jobs" in shown
+    assert "All 1+ selected" in shown
+    assert "All 1 selected" not in shown
+
+
+def test_a_confirmation_says_when_only_the_newest_are_meant(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.job_actions.MAX_AT_ONCE", 2)
+    kind = make_job_type()
+    jobs = [pending_job(kind) for _ in range(3)]
+    response = root.post(url("job", "changelist"), chosen("cancel", *jobs))
+    assert "Cancel the newest 2 of these jobs?" in response.content.decode()
+
+
+def test_what_is_retried_is_counted_whatever_else_waits(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_now, "BOUND", 2)
+    kind, tenant = make_job_type(), make_organization()
+    for _ in range(4):
+        pending_job(kind, tenant)
+    job_in("Failed", job_type=kind, organization=tenant)
+    assert (tiles(root)["Waiting"], tiles(root)["Retrying"]) == ("2+", "1")
+
+
+def test_as_many_as_the_bound_are_no_more_than_that(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_now, "BOUND", 2)
+    job = pending_job()
+    pending_job(job.job_type, job.organization)
+    assert tiles(root)["Waiting"] == "2"
+    assert "or more" not in tile(root, "Waiting").note
+    pending_job(job.job_type, job.organization)
+    assert "or more" in tile(root, "Waiting").note
+
+
+def test_an_organization_of_whose_backlog_nothing_is_known_is_not_said_to_have_none(
+    root: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_now, "BOUND", 1)
+    monkeypatch.setattr(organization_load, "MAX_LOOKED_AT", 0)
+    for _ in range(3):
+        pending_job(organization=mine)
+    running_job(organization=theirs)
+    rows = {str(row.name): str(row.waiting) for row in monitor(root)["tenants"]}
+    assert rows["<bdi>ORG-THEIRS</bdi>"] == "not counted"
+    page_of_all = root.get(url("organization", "changelist")).context["cl"].result_list
+    assert {row.name: str(row.shown_backlog) for row in page_of_all}["ORG-THEIRS"] == "not counted"
+
+
+def test_a_day_that_was_not_counted_whole_says_at_least(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_type_day, "RECENT", 1)
+    quiet, busy = make_job_type(), make_job_type()
+    pending_job(quiet)
+    for _ in range(3):
+        pending_job(busy)
+    days = [root.get(url("jobtype", "change", kind.pk)).context["day"] for kind in (quiet, busy)]
+    assert [str(day.total) for day in days] == ["not counted", "1+"]
+
+
+def test_a_group_that_was_not_counted_whole_says_at_least(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "BOUND", 2)
+    kind = make_job_type()
+    job = [die(kind, mine) for _ in range(3)][-1]
+    assert "2+, of 1+ organization" in text(root, group(job))
+    assert "<td>2+</td><td>1+</td>" in text(root, url("deadletter", "changelist"))
+
+
+def test_jobs_status_counts_each_status_for_itself(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "MAX_ENDED", 2)
+    monkeypatch.setattr("django_jobs.management.commands.jobs_status.MAX_ENDED", 2)
+    kind = make_job_type()
+    die(kind, mine)
+    for _ in range(4):
+        job_in("Completed", job_type=kind, organization=mine)
+    assert "Ended        Completed 2+   Canceled 0   Dead Letter 1\n" in look()
+
+
+@pytest.mark.parametrize(
+    ("alive", "slots", "note"),
+    [
+        (["worker-1"], 4, "of 4 worker slots"),
+        (["worker-1"], 1, "with 1 worker slot: some are next in line"),
+        (["worker-2"], 1, "2 of them with workers that are silent or unknown"),
+        ([], 0, "2 of them with workers that are silent or unknown"),
+    ],
+)
+def test_who_runs_what_is_running_is_said(root: Client, alive: list[str], slots: int, note: str) -> None:
+    for _ in range(2):
+        running_job("worker-1")
+    for name in alive:
+        announcements.announce(name, ["jobs-normal"], slots=slots, window=8)
+    assert (tile(root, "Running").value, tile(root, "Running").note) == ("2", note)
+
+
+def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
+    running_job("worker-1")
+    running_job("worker-2")
+    for name in ("worker-1", "worker-2"):
+        announcements.announce(name, ["jobs-normal"], slots=4, window=8)
+    Worker.objects.filter(pk="worker-2").update(last_seen=timezone.now() - dt.timedelta(minutes=2))
+    assert tile(root, "Running").note == "1 of them with workers that are silent or unknown"
+
+
+def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_health, "MAX_RUNNING", 1)
+    for name in ("worker-1", "worker-2"):
+        announcements.announce(name, ["jobs-normal"], slots=4, window=8)
+        running_job(name)
+    assert [row.more for row in monitor(root)["workers"]] == [1, 0]
+    assert "<div>1 job</div>" in page(root)
+
+
+def test_all_workers_are_counted_and_the_first_are_shown(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.monitor.WORKERS_SHOWN", 1)
+    for name in ("worker-1", "worker-2", "worker-3"):
+        announcements.announce(name, ["jobs-normal"], slots=4, window=8)
+    assert (tiles(root)["Workers"], len(monitor(root)["workers"])) == ("3", 1)
+    assert "And 2 more." in page(root)
+    monkeypatch.setattr(monitor_health, "MAX_WORKERS", 2)
+    assert tiles(root)["Workers"] == "2+"
+
+
+def test_retrying_leads_to_the_jobs_that_were_counted(root: Client, mine: Organization) -> None:
+    found = [job_in("Failed", organization=mine), job_in("Timed Out"), job_in("Failed")]
+    for status in ("Completed", "Dead Letter", "Running", "Pending"):
+        job_in(status)
+    assert tile(root, "Retrying").value.count == 3
+    assert shown_at(root, tile(root, "Retrying").url) == 3
+    assert listed(root, status="retrying") == found[::-1]
+    member = admin.staff_of(mine, permissions=["django_jobs.view_job"])
+    assert listed(member, status="retrying") == found[:1]
+
+
+def test_without_anything_to_retry_the_list_is_empty(root: Client) -> None:
+    pending_job()
+    assert listed(root, status="retrying") == []
+
+
+@pytest.fixture
+def failures(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """A failure of each kind, one of them on the way of a job that is a dead letter by now; and others' ends."""
+    kind = make_job_type(type_name="mails", max_retries=1)
+    retried = end(raised(start(pending_job(kind, mine))))
+    end(raised(start(retried), "Permanent"))
+    jobs = [retried, job_in("Timed Out", job_type=kind, organization=mine), job_in("Completed", job_type=kind)]
+    job_in("Canceled", job_type=kind)
+    job_in("Dead Letter", job_type=make_job_type(type_name="other"))
+    monkeypatch.setattr(rollups, "OPEN_SECONDS", 0)  # no transaction but this one can be open
+    rollups.catch_up()
+    return jobs
+
+
+@pytest.mark.usefixtures("failures")
+@pytest.mark.parametrize("key", ["hour", "day", "month"])
+def test_failed_attempts_lead_to_the_failures_that_were_counted(root: Client, key: str) -> None:
+    rows = {row.failures: row for row in monitor(root, range=key)["types"]}
+    mails, other = rows["3"], rows["1"]
+    assert [shown_at(root, row.failures_url) for row in (mails, other)] == [3, 1]
+    assert tile(root, "Failure rate").url
+    assert shown_at(root, tile(root, "Failure rate").url) == 4
+
+
+@pytest.mark.usefixtures("failures")
+def test_a_member_is_led_to_own_failures(mine: Organization) -> None:
+    member = admin.staff_of(mine)
+    (row,) = monitor(member)["types"]
+    assert shown_at(member, row.failures_url) == int(row.failures) == 3
+
+
+@pytest.mark.usefixtures("failures")
+def test_failures_are_shown_with_their_errors(root: Client) -> None:
+    shown = text(root, url("executionlog", "changelist"), became="failures", type="mails", since="hour")
+    assert "it failed" in shown
+    assert "Completed</span></td>" not in shown
+
+
+@pytest.mark.usefixtures("failures")
+def test_a_filtered_log_says_how_far_it_looks(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = url("executionlog", "changelist")
+    assert "are looked at" not in text(root, address, became="failures")
+    monkeypatch.setattr(execution_log, "RECENT", 3)
+    assert "Only the newest 3 changes of all jobs are looked at" in text(root, address, became="failures")
+    assert "are looked at" not in text(root, address)
+    member = admin.staff_of(mine)
+    assert "newest" not in text(member, address)
+    monkeypatch.setattr(execution_log, "NEWEST_JOBS", 1)
+    assert "your organizations' newest 1 jobs" in text(member, address).replace("&#x27;", "'")
+
+
+STRANGE = [{"became": "x"}, {"since": "year"}, {"type": "\x00"}, {"became": "Failed", "q": "x"}]
+
+
+@pytest.mark.parametrize("query", STRANGE)
+def test_strange_filters_of_the_log_do_no_harm(root: Client, query: dict[str, str]) -> None:
+    job_in("Failed")
+    assert root.get(url("executionlog", "changelist"), query, follow=True).status_code == 200
+
+
+def test_the_dead_letters_of_a_type_are_found_from_its_page(root: Client, mine: Organization) -> None:
+    kind = make_job_type(type_name="mails")
+    die(kind, mine)
+    shown = text(root, url("jobtype", "change", kind.pk))
+    assert f'href="{url("deadletter", "changelist")}?type=mails"' in shown
+
+
+PLACES: list[tuple[str, dict[str, str], list[str]]] = [
+    ("django_jobs_monitor", {}, ["Home", "Background jobs", "Monitor"]),
+    ("django_jobs_deadletter_changelist", {}, ["Home", "Background jobs", "Dead letters"]),
+]
+
+
+def crumbs(shown: str) -> tuple[str, list[str]]:
+    """The element that holds a page's breadcrumbs, and their words."""
+    match = re.search(r'<(\w+) class="breadcrumbs">(.*?)</\1>', shown, re.DOTALL)
+    assert match is not None
+    words = re.split(r"</li>|&rsaquo;", match[2])
+    return match[1], [word for text in words if (word := re.sub("<.*?>", "", text).strip())]
+
+
+@pytest.mark.parametrize(("name", "query", "words"), PLACES)
+def test_breadcrumbs_are_those_of_the_release_of_django(
+    root: Client, name: str, query: dict[str, str], words: list[str]
+) -> None:
+    of_django, _ = crumbs(text(root, url("job", "changelist")))
+    assert crumbs(text(root, reverse(f"admin:{name}"), **query)) == (of_django, words)
+
+
+def test_each_page_of_ours_tells_where_it_is(root: Client, mine: Organization) -> None:
+    job = die(make_job_type(type_name="mails"), mine)
+    of_django, _ = crumbs(text(root, url("job", "changelist")))
+    pages = [url("job", name, job.pk) for name in ("change", "retry", "run_again", "history")]
+    pages += [url("jobtype", name, "mails") for name in ("change", "submit", "history")]
+    pages += [url("organization", name, mine.pk) for name in ("change", "suspend")]
+    for address in [*pages, group(job), url("executionlog", "changelist"), url("replay", "changelist")]:
+        element, words = crumbs(text(root, address))
+        assert (element, words[:2]) == (of_django, ["Home", "Background jobs"])
+        assert len(words) >= 3
+    assert crumbs(text(root, group(job)))[1] == ["Home", "Background jobs", "Dead letters", "mails"]
+    assert not LogEntry.objects.exists()
