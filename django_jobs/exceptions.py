@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import IntegrityError
 
 if TYPE_CHECKING:
     from django_jobs.engine.status import JobStatus
@@ -112,6 +113,10 @@ class OrganizationGone(PermanentError, ObjectDoesNotExist):
     def __init__(self, organization: str, organization_pk: object) -> None:
         super().__init__(f"The organization {organization!r} (key {organization_pk}) was deleted while this job ran.")
         self.organization_pk = organization_pk
+
+
+class KeyInUse(JobsError, IntegrityError):
+    """A new tenant would take the primary key of a deleted one whose jobs are still there, and get them with it."""
 
 
 class RetryLater(JobsError):

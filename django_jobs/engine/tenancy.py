@@ -10,14 +10,22 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models.signals import post_save
+from django.db.models import AutoField, Model
+from django.db.models.signals import post_save, pre_save
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import backlog, database, dispatch
 from django_jobs.engine.actors import SCHEDULER
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.transitions import NOW, Move, move
-from django_jobs.models import AbstractOrganization, Job, JobDependency, get_organization_model
+from django_jobs.exceptions import KeyInUse
+from django_jobs.models import (
+    AbstractOrganization,
+    Job,
+    JobDependency,
+    OrganizationActivity,
+    get_organization_model,
+)
 from django_jobs.statuses import WAITING, Status
 
 PAGES: Final = 4
@@ -127,8 +135,35 @@ def listen() -> None:
     Of a host's own model the scheduler notices at its next tick.
     """
     model = get_organization_model()
+    if may_reuse_keys(model):
+        pre_save.connect(_saving, sender=model, dispatch_uid="django_jobs.tenancy_keys")
     if issubclass(model, AbstractOrganization):
         post_save.connect(_saved, sender=model, dispatch_uid="django_jobs.tenancy")
+
+
+def may_reuse_keys(model: type[Model]) -> bool:
+    """Return whether a key can come back after its row was deleted: it is neither counted up nor made at random."""
+    field: Any = model._meta.pk
+    while field.remote_field is not None and field.remote_field.parent_link:
+        field = field.remote_field.model._meta.pk
+    return not isinstance(field, AutoField) and not field.has_default()
+
+
+def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
+    """KeyInUse for a new tenant whose key has jobs or counts of one that was deleted."""
+    if raw or not instance._state.adding or instance.pk is None:
+        return
+    left = [
+        Job.objects.using(database.alias()).filter(organization_id=instance.pk),
+        OrganizationActivity.objects.using(database.alias()).filter(organization_id=instance.pk),
+    ]
+    is_new = not type(instance)._default_manager.using(using).filter(pk=instance.pk).exists()
+    if is_new and any(rows.exists() for rows in left):
+        raise KeyInUse(
+            f"The key {instance.pk!r} was that of a deleted organization whose jobs or counts are still there, and a "
+            f"new one would get them. Erase them first (manage.py jobs_prune --organization-pk {instance.pk}), or take "
+            "another key."
+        )
 
 
 def _saved(instance: AbstractOrganization, *, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
