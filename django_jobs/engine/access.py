@@ -197,8 +197,12 @@ def may_view(user: Any, job: Job) -> bool:
 
     The built-in rule says no more than they did, so only a host's own is asked.
     """
-    policy = get_policy()
-    return type(policy).can_view is AccessPolicy.can_view or bool(policy.can_view(user, job))
+    return not may_hide_jobs() or bool(get_policy().can_view(user, job))
+
+
+def may_hide_jobs() -> bool:
+    """Return whether the host's policy may hide single jobs from people who see the organization."""
+    return type(get_policy()).can_view is not AccessPolicy.can_view
 
 
 def may_start(organization: Any) -> bool:

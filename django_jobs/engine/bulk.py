@@ -47,7 +47,7 @@ def _examine(items: Sequence[Any], user: Any) -> list[requests.Request]:
     read = read_all(targets, [draft.errors for draft in objects], Doorkeeper(user))
     for draft, found in zip(objects, read, strict=True):
         draft.found = found
-    _check_against_targets(drafts)
+    _check_against_targets(drafts, user)
     _raise_errors(drafts)
     built = [requests.build(draft.found, draft.values, user) for draft in drafts if draft.found and draft.values]
     _refuse_twins(drafts, built)
@@ -72,9 +72,9 @@ def _key(found: Targets) -> tuple[Any, Any]:
     return found.kind.pk, found.organization.pk
 
 
-def _check_against_targets(drafts: Sequence[_Draft]) -> None:
+def _check_against_targets(drafts: Sequence[_Draft], user: Any) -> None:
     states: dict[tuple[Any, Any], requests.Errors] = {}
-    known = requests.read_parents(name for draft in drafts if draft.values for name in draft.values.parents)
+    known = requests.read_parents((name for draft in drafts if draft.values for name in draft.values.parents), user)
     for draft in drafts:
         if draft.found is None or draft.values is None:
             continue

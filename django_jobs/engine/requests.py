@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, parameters
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
 from django_jobs.engine.targets import Targets
 from django_jobs.models import Job
@@ -101,13 +101,16 @@ def build(found: Targets, values: Values, user: Any) -> Request:
     return Request(job, found, sorted(values.parents.values()))
 
 
-def read_parents(names: Iterable[str]) -> dict[str, Job]:
-    """The jobs of these ids that exist, by id."""
+def read_parents(names: Iterable[str], user: Any) -> dict[str, Job]:
+    """The jobs of these ids that exist, by id, without those that the policy hides from ``user``."""
     wanted = {parsed[0] for name in names if (parsed := parse_job_id(name)) is not None}
     if not wanted:
         return {}
     rows = Job.objects.using(database.alias()).filter(pk__in=wanted)
-    return {job.name: job for job in rows.only("pk", "created_at", "status", "organization_id")}
+    found = {job.name: job for job in rows.only("pk", "created_at", "status", "organization_id")}
+    if user is None or not may_hide_jobs():
+        return found
+    return {name: job for name, job in found.items() if may_view(user, job)}
 
 
 def check_parents(values: Values, found: Targets, known: Mapping[str, Job], errors: Errors) -> None:

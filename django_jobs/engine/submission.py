@@ -101,7 +101,7 @@ def _examine(job_type: Any, organization: Any, values: requests.Values, user: An
     if found is not None:
         errors.update(requests.check_open(found))
         if values.parents:
-            requests.check_parents(values, found, requests.read_parents(values.parents), errors)
+            requests.check_parents(values, found, requests.read_parents(values.parents, user), errors)
         requests.check_parameters(values, found, errors)
     if errors or found is None:
         raise InvalidSubmission(errors)

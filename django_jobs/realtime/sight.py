@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine import database
-from django_jobs.engine.access import AccessPolicy, complain, get_policy
+from django_jobs.engine.access import AccessPolicy, complain, get_policy, may_hide_jobs
 from django_jobs.models import Job
 from django_jobs.realtime.messages import Event
 from django_jobs.realtime.replay import chunks
@@ -27,11 +27,6 @@ MAX_REMEMBERED: Final = 50_000
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
 
 
-def is_narrowed() -> bool:
-    """Return whether the host's policy may hide single jobs."""
-    return type(get_policy()).can_view is not AccessPolicy.can_view
-
-
 def visible(events: list[Event], user: Any) -> list[Event]:
     """Return those of the events that this user may hear of."""
     hidden = hidden_jobs({event.job_pk for event in events}, user)
@@ -40,7 +35,7 @@ def visible(events: list[Event], user: Any) -> list[Event]:
 
 def hidden_jobs(pks: Collection[int], user: Any) -> set[int]:
     """Return those of the jobs that the policy does not show this user."""
-    if not pks or not is_narrowed():
+    if not pks or not may_hide_jobs():
         return set()
     return {pk for (_, pk), is_shown in _ask({(user.pk, pk): user for pk in pks}).items() if not is_shown}
 
@@ -76,7 +71,7 @@ class Sight:
 
         ``wanted`` is asked until every pair has its answer, since sockets come while the policy is asked.
         """
-        if not is_narrowed():
+        if not may_hide_jobs():
             return ()
         found: dict[Pair, bool] = {}
         while missing := {pair: user for pair, user in wanted().items() if pair not in found}:

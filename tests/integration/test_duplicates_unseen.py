@@ -1,4 +1,4 @@
-"""The same work again, of a colleague whose jobs the policy hides: refused, and nothing told of the earlier job."""
+"""Submissions that name, or equal, a colleague's job that the policy hides: nothing is told of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.exceptions import DuplicateJob
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.api import client_of
@@ -93,3 +93,17 @@ def test_the_admins_form_does_not_tell_it(
     shown = client.post(admin.url("jobtype", "submit", kind.pk), fields).content.decode()
     assert "The same work was submitted moments ago." in shown
     assert earlier.name not in shown
+
+
+def test_a_job_that_is_hidden_cannot_be_waited_for(
+    earlier: Job, kind: JobType, organization: Organization, colleague: User, owner: User
+) -> None:
+    item = {"job_type": kind, "organization": organization, "parameters": {"a": 1}, "depends_on": earlier}
+    unseen = f"There is no job {earlier.name} in this organization."
+    with pytest.raises(InvalidSubmission) as refusal:
+        submit_job(**item, user=colleague)  # type: ignore[arg-type]
+    assert refusal.value.errors == {"depends_on": [unseen]}
+    with pytest.raises(InvalidSubmission) as refusal:
+        submit_jobs([item], user=colleague)
+    assert refusal.value.by_index == {0: {"depends_on": [unseen]}}
+    assert submit_job(**item, user=owner)  # type: ignore[arg-type]
