@@ -106,4 +106,4 @@ def test_a_job_that_is_hidden_cannot_be_waited_for(
     with pytest.raises(InvalidSubmission) as refusal:
         submit_jobs([item], user=colleague)
     assert refusal.value.by_index == {0: {"depends_on": [unseen]}}
-    assert submit_job(**item, user=owner)  # type: ignore[arg-type]
+    assert submit_job(**item, user=owner).depends_on.get() == earlier  # type: ignore[arg-type]
