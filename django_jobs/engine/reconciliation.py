@@ -37,6 +37,9 @@ class TicketWatch:
 
     def __init__(self) -> None:
         self._missing: set[str] = set()
+        self._mine = ""
+        #: Whether the broker was another installation's at the last look: then nothing belongs there.
+        self.is_foreign = False
 
     def reissue_lost(self) -> int:
         """Push lost tickets again; how many. The jobs' status does not change."""
@@ -45,11 +48,19 @@ class TicketWatch:
         except BrokerUnavailable:
             return 0
 
+    def _was_emptied(self) -> bool:
+        """Whether the broker had no mark; it has ours then. ForeignBroker when it is another installation's."""
+        owner = get_broker().installation()
+        if owner is None or owner != self._mine:
+            self._mine = installation_id()
+        self.is_foreign = owner not in {None, self._mine}
+        if owner != self._mine:
+            check_broker()
+        return owner is None
+
     def _reissue_lost(self) -> int:
         broker = get_broker()
-        emptied = broker.installation() is None
-        if emptied:
-            check_broker()
+        emptied = self._was_emptied()
         rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by("pk")
         tickets = [
             Ticket(pk, created_at.year, attempt + 1, priority)

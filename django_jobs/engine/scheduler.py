@@ -152,9 +152,9 @@ class Scheduler:
 
     def _duties(self) -> dict[str, Callable[[], int]]:
         return {
-            "dispatch": dispatch.tend,
-            "rescue_expired": self._rescue,
             "reissue_tickets": self._tickets.reissue_lost,
+            "dispatch": self._dispatch,
+            "rescue_expired": self._rescue,
             "expire": expirations.expire,
             "follow_up": dependencies.follow_up,
             "bury_orphans": self._orphans.bury,
@@ -167,6 +167,10 @@ class Scheduler:
             "forget_workers": forget_workers,
             "forget_sockets": self._forget_sockets,
         }
+
+    def _dispatch(self) -> int:
+        """Nothing to a broker that the duty before this one found to be another installation's."""
+        return 0 if self._tickets.is_foreign else dispatch.tend()
 
     def _rescue(self) -> int:
         return leases.rescue_expired() if self.is_steady() else 0

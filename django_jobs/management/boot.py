@@ -27,23 +27,25 @@ def told_plainly() -> Iterator[None]:
         raise CommandError(str(error)) from error
 
 
-def await_database(errors: OutputWrapper) -> None:
-    """Wait until the database takes connections. CommandError when it then lacks our tables."""
+def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
+    """Wait until the database takes connections; not in a burst. CommandError when it then lacks our tables."""
     try:
-        _await_connection(errors)
+        _await_connection(errors, is_burst=is_burst)
     except KeyboardInterrupt:
         raise CommandError("Stopped while it waited for the database.") from None
     with told_plainly():
         installation_id()
 
 
-def _await_connection(errors: OutputWrapper) -> None:
+def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
     has_complained = False
     while True:
         try:
             database.connection().ensure_connection()
             return
         except (InterfaceError, OperationalError) as error:
+            if is_burst:
+                raise CommandError(f"{_unusable(error)}. A burst does not wait for it.") from error
             if not has_complained:
                 errors.write(f"{_unusable(error)}; waiting for it.")
             has_complained = True

@@ -12,6 +12,7 @@ import sys
 
 import django
 
+from django_jobs.worker.giving_up import GaveUp
 from django_jobs.worker.stacks import leave_stacks_in
 
 
@@ -37,6 +38,9 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
         code = 0
+    except GaveUp as reason:
+        code = reason.code
+        logging.getLogger("django_jobs").warning("event=worker_gave_up worker=%s reason=%s", sys.argv[1], reason)
     except Exception:
         logging.getLogger("django_jobs").exception("event=worker_failed")
     finally:

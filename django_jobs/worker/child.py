@@ -12,13 +12,14 @@ from django.db import Error, reset_queries
 
 from django_jobs.broker.connection import queue_name, queue_names
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine import database, dispatch, leases
+from django_jobs.engine import database, dispatch, leases, reconciliation
 from django_jobs.engine.claim import claim
 from django_jobs.engine.ports import Ticket
-from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.statuses import Priority
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.board import Board
+from django_jobs.worker.giving_up import Patience
 from django_jobs.worker.pace import Pace
 from django_jobs.worker.refiller import Refiller
 from django_jobs.worker.slots import make_slots
@@ -48,6 +49,9 @@ class Child:
         self.refiller = Refiller()
         self.jobs_run = 0
         self._done_tickets: list[str] = []
+        self._patience = Patience(is_burst=options.burst)
+        #: Whether the broker that answers now was found to be this installation's.
+        self._is_own_broker = False
         #: Claims of which no answer came.
         self._doubtful: list[Ticket] = []
 
@@ -73,12 +77,26 @@ class Child:
     def _announce(self) -> None:
         while not self.stopping.is_set():
             try:
+                self._look_whose_broker_it_is()
                 self.rq.announce()
                 self.rq.listen(self.steward.cancel_hint, self.stop)
                 return
             except Exception as error:  # noqa: BLE001  (whatever Redis is up to when we start, we try again)
                 logger.warning("event=announce_failed worker=%s error=%r", self.name, error)
-                self.stopping.wait(1.0)
+                self._go_on_after(error)
+
+    def _look_whose_broker_it_is(self) -> None:
+        """Once for as long as it answers: another may answer after that. ForeignBroker when it is not ours."""
+        if not self._is_own_broker:
+            database.mend_connections()
+            reconciliation.check_broker()
+            self._is_own_broker = True
+
+    def _go_on_after(self, error: Exception) -> None:
+        """Wait a moment before the next try; GaveUp when there is to be none."""
+        self._is_own_broker = False
+        self._patience.failed(error)
+        self.stopping.wait(1.0)
 
     def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopping.set()
@@ -100,19 +118,20 @@ class Child:
         """Take a set of tickets and see it through; whether there was any."""
         try:
             count = self._take_and_claim()
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, ForeignBroker) as error:
             logger.warning("event=broker_unavailable worker=%s error=%s", self.name, error)
-            self.stopping.wait(1.0)
+            self._go_on_after(error)
             return True
         except Error as error:
             logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
             database.mend_connections()
-            self.stopping.wait(1.0)
+            self._go_on_after(error)
             return True
-        except Exception:  # no worker dies of a mistake
+        except Exception as error:  # no worker dies of a mistake
             logger.exception("event=round_failed worker=%s", self.name)
-            self.stopping.wait(1.0)
+            self._go_on_after(error)
             return True
+        self._patience.works()
         if not count:
             return False
         self.slots.run_batch()
@@ -125,6 +144,7 @@ class Child:
         if not size:
             self.slots.wait_for_room()
             return 1
+        self._look_whose_broker_it_is()
         self._resolve_doubts()
         done, self._done_tickets = self.steward.not_shown(self._done_tickets), []
         take = self.rq.take_now if self.options.burst else self.rq.take

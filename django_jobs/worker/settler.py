@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -27,13 +28,15 @@ AGAIN_SECONDS = 0.05
 class Settler:
     """Several threads of a child settle; what they could not, because its row was in use, is kept for another try."""
 
-    def __init__(self, worker_name: str) -> None:
+    def __init__(self, worker_name: str, patience: float = math.inf) -> None:
         self._worker_name = worker_name
+        self._patience = patience
         self._settling: set[tuple[int, int]] = set()
         self._unsettled: deque[Outcome] = deque()
 
     def settle(self, ended: list[Outcome]) -> None:
-        """Store how attempts ended, for as long as it takes: only the database can say that they are lost.
+        """Store how attempts ended, for as long as it takes: only the database can say that they are lost. With a
+        ``patience`` of so many seconds, its Error is raised after that, and they are lost.
 
         One by one after the second failure, since one of them may be what the database hangs up on. For a row that is
         in use nobody waits.
@@ -46,7 +49,7 @@ class Settler:
             self._settling -= keys
 
     def _store(self, ended: list[Outcome]) -> None:
-        pause, failures = 0.1, 0
+        pause, failures, began = 0.1, 0, time.monotonic()
         while ended:
             part = ended if failures < SET_TRIES else ended[:1]
             try:
@@ -56,6 +59,8 @@ class Settler:
             except Error as error:
                 logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._worker_name, len(ended), error)
                 database.drop_connections()
+                if time.monotonic() - began > self._patience:
+                    raise
                 failures += _database_answers()  # one that is away says nothing of what it was sent
                 if failures >= LARGE_TRIES and settle.is_large(ended[0]):
                     ended = [settle.refused(ended[0], error), *ended[1:]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
 import signal
 import sys
@@ -59,7 +60,8 @@ class Steward:
         self._window = 0
         self._published: dict[tuple[int, int], Published] = {}
         self._ended_tickets: list[str] = []
-        self._settler = Settler(child.name)
+        # Nobody waits for the end of a burst for longer than it has a right to its jobs.
+        self._settler = Settler(child.name, float(jobs_settings.LEASE_SECONDS) if child.options.burst else math.inf)
         #: For the main thread and the slots.
         self.settle = self._settler.settle
         self._strangers: set[tuple[int, int]] = set()

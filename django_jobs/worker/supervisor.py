@@ -9,13 +9,15 @@ import threading
 import time
 from types import FrameType
 
-from django.db import connections
+from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import courier, dispatch, logs
+from django_jobs.engine.leases import Loss
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
 from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.giving_up import REASONS, code_of
 from django_jobs.worker.keeper import Keeper
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.reloading import ReloadWatch
@@ -43,8 +45,11 @@ class Supervisor:
         self._stop_scheduler = threading.Event()
         self._not_before = 0.0
         self._burst_rounds = 0
+        self._last_death = ""
         self._stop_signals = 0
         self._reload = ReloadWatch() if options.reload else None
+        #: Why it does not go on, or did not do what it was to do; empty for an orderly end.
+        self.failure = ""
 
     def run(self) -> None:
         """Work until the end. Returns normally for an orderly one."""
@@ -64,7 +69,7 @@ class Supervisor:
             thread.join(timeout=5)
         courier.stop()
         logger.info("event=supervisor_left")
-        if self._reload is not None and self._reload.changed:
+        if self._reload is not None and self._reload.changed and not self.failure:
             self._reload.start_anew()
 
     def _goes_on(self) -> bool:
@@ -87,10 +92,20 @@ class Supervisor:
             return False
         # Tickets may have arrived after the last look of the last child; another round, but not for ever.
         self._burst_rounds += 1
-        if self._burst_rounds > MAX_BURST_ROUNDS or not dispatch.anything_queued():
+        if not self._is_anything_left():
+            return True
+        if self._burst_rounds > MAX_BURST_ROUNDS:
+            self.failure = self._last_death and f"Jobs are left: {self._last_death}"
             return True
         self._fill()
         return False
+
+    def _is_anything_left(self) -> bool:
+        try:
+            return dispatch.anything_queued()
+        except Error as error:
+            self.failure = REASONS[code_of(error)]
+            return False
 
     def _start_threads(self) -> list[threading.Thread]:
         self.keeper.start()
@@ -114,6 +129,8 @@ class Supervisor:
         """Start what is missing."""
         if self._stop_since is not None or time.monotonic() < self._not_before:
             return
+        if self._reload is not None and self._reload.is_broken:
+            return  # a process that starts now would die of what is in the files
         while len(self.children) < self.options.processes:
             try:
                 child = ChildProcess(self.host, self.options)
@@ -167,10 +184,19 @@ class Supervisor:
                 len(loss.started),
                 loss.reason,
             )
+            if not clean:
+                self._note_death(child.process.returncode, loss)
             if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
                 self._not_before = time.monotonic() + 1.0
             self.keeper.report(loss)
             child.close()
+
+    def _note_death(self, code: int, loss: Loss) -> None:
+        self._last_death = loss.reason
+        if code in REASONS and not loss.started and not self.failure:
+            self.failure = REASONS[code]
+            if self._stop_since is None:
+                self._begin_stop()
 
     def _watch(self, child: ChildProcess, item: Running) -> None:
         """Pass a cancel on, and kill the process of a handler that will not stop."""

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.steps import Stage
+from tests.support.own_redis import forget_the_broker, use_redis_at
+from tests.support.valkey import EmbeddedValkey, embedded_valkey
 
 
 @pytest.fixture
 def stage(transactional_db: None, tmp_path: Path) -> Stage:
     return Stage(tmp_path)
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedValkey]:
+    """A Redis that only this test uses, also for what it submits itself."""
+    with embedded_valkey(tmp_path / "own-valkey") as server:
+        use_redis_at(server.url, monkeypatch)
+        yield server
+    monkeypatch.undo()
+    forget_the_broker()

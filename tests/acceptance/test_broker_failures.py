@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import django_rq.settings
 import pytest
 import redis
 
 from django_jobs import cancel_job, get_job_metrics, get_job_status, submit_jobs
-from django_jobs.broker import connection
 from django_jobs.broker.tickets import MARKER
-from django_jobs.engine import patience
-from django_jobs.engine.ports import get_broker, use_broker
+from django_jobs.engine.ports import get_broker
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
@@ -26,19 +23,10 @@ from tests.acceptance.steps import (
 )
 from tests.support.factories import make_job_type
 from tests.support.networks import blackhole, slow_line
+from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
-
-
-@pytest.fixture
-def own_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedValkey]:
-    """A Redis that only this test uses, also for what it submits itself."""
-    with embedded_valkey(tmp_path / "own-valkey") as server:
-        use_redis_at(server.url, monkeypatch)
-        yield server
-    monkeypatch.undo()
-    forget_the_broker()
 
 
 @pytest.fixture
@@ -49,26 +37,11 @@ def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]
     forget_the_broker()
 
 
-def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    queues = {name: {"URL": url} for name in django_rq.settings.QUEUES}
-    monkeypatch.setattr(django_rq.settings, "QUEUES", queues)
-    monkeypatch.setattr(patience, "_rests_until", 0.0)
-    forget_the_broker()
-
-
 def seconds_of(function: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
     before()
     started = time.monotonic()
     function()
     return time.monotonic() - started
-
-
-def forget_the_broker() -> None:
-    """This process connects anew, and holds no grudge against a Redis that failed."""
-    if connection.shared.cache_info().currsize:
-        connection.shared().close()
-    connection.shared.cache_clear()
-    use_broker(None)
 
 
 def test_emptying_redis_before_a_worker_comes_loses_no_waiting_job(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from django_jobs.engine import patience
 from django_jobs.engine.reconciliation import TicketWatch, check_broker, installation_id
+from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import ForeignBroker
 from django_jobs.models import Installation
-from tests.support.brokers import MemoryBroker, job_in, reread, ticket_of
+from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, ticket_of
 
 
 @pytest.fixture
@@ -77,3 +81,27 @@ def test_while_the_broker_is_down_nothing_is_done(marked: MemoryBroker) -> None:
     job_in("Queued")
     marked.is_down = True
     assert TicketWatch().reissue_lost() == 0
+
+
+def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    scheduler = Scheduler("scheduler-1")
+    broker.is_down = True
+    job = pending_job()
+    scheduler.tick()
+    broker.is_down, broker.marker = False, "somebody-else"
+    scheduler.tick()
+    assert (broker.tickets, reread(job).status) == ([], "Pending")
+    broker.marker = None
+    scheduler.tick()
+    assert broker.pks() == [job.pk]
+
+
+def test_looking_whose_the_broker_is_costs_no_statement_once_it_is_ours(broker: MemoryBroker) -> None:
+    watch = TicketWatch()
+    watch.reissue_lost()
+    with CaptureQueriesContext(connection) as captured:
+        watch.reissue_lost()
+    assert len(captured) == 1  # which jobs are queued

@@ -11,9 +11,12 @@ from django.db import OperationalError
 from django_jobs.engine import settle
 from django_jobs.worker import steward
 from django_jobs.worker.batch import Batch
+from django_jobs.worker.options import WorkerOptions
 from tests.support.brokers import WORKER, reread, running_job
 
 pytestmark = pytest.mark.usefixtures("broker")
+
+OPTIONS = WorkerOptions()
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
@@ -25,7 +28,7 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     batch.put([running_job()[1], claimed])
     batch.next()
     monkeypatch.setattr(steward, "HAND_BACK_SECONDS", 0.0)
-    child: Any = SimpleNamespace(name=WORKER, batch=batch)
+    child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, batch=batch)
     watch = steward.Steward(child, supervisor=1)
     original = settle.return_to_queue
 
@@ -47,7 +50,7 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
     (forgotten, _), (known, claimed), (others, _) = running_job(), running_job(), running_job("worker-2")
     batch = Batch()
     batch.put([claimed])
-    child: Any = SimpleNamespace(name=WORKER, batch=batch, known=lambda: {(known.pk, claimed.attempt)})
+    child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, batch=batch, known=lambda: {(known.pk, claimed.attempt)})
     watch = steward.Steward(child, supervisor=1)
 
     watch._return_strangers()

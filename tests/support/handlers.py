@@ -258,7 +258,7 @@ def misbehave(context: JobContext) -> None:
     """Does what no handler should, as ``how`` says."""
     match context.parameters["how"]:
         case "os._exit":
-            os._exit(0)
+            os._exit(context.parameters.get("code", 0))
         case "SystemExit":
             raise SystemExit(3)
         case "BaseException":

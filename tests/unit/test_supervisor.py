@@ -9,12 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from django_jobs.engine import dispatch
+from django_jobs.engine.leases import Loss
 from django_jobs.worker import stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.board import NO_WISH, Running
 from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.giving_up import FOREIGN_BROKER
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.supervisor import Supervisor
 
@@ -163,3 +166,30 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkey
     boss._not_before = 0.0
     assert not boss._is_over()
     assert len(boss.children) == 1
+
+
+def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> bool:
+        raise OperationalError("server closed the connection")
+
+    boss = Supervisor(options(burst=True))
+    monkeypatch.setattr(dispatch, "anything_queued", lose)
+    assert boss._is_over()
+    assert boss.failure.startswith("The database does not answer.")
+
+
+def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    boss = Supervisor(options(burst=True))
+    monkeypatch.setattr(dispatch, "anything_queued", lambda: True)
+    boss._burst_rounds = module.MAX_BURST_ROUNDS
+    boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
+    assert boss._is_over()
+    assert boss.failure == "Jobs are left: process 1 exited with code 1"
+
+
+@pytest.mark.parametrize(("running", "stops"), [([], True), ([(7, 1)], False)], ids=["by itself", "by a handler"])
+def test_a_child_that_gave_up_ends_the_worker(running: list[tuple[int, int]], stops: bool) -> None:
+    boss = Supervisor(options())
+    loss = Loss(worker_name="child", started=frozenset(running), reason="exited")
+    boss._note_death(FOREIGN_BROKER, loss)
+    assert (bool(boss.failure), boss._stop_since is not None) == (stops, stops)

@@ -24,7 +24,7 @@ class Command(BaseCommand):
             "--threads", type=int, default=1, metavar="N", help="Jobs at once in each, for handlers that wait (1)."
         )
         parser.add_argument("--queues", nargs="+", default=[], metavar="QUEUE", help="Only these, in order.")
-        parser.add_argument("--burst", action="store_true", help="Leave when there is nothing to do.")
+        parser.add_argument("--burst", action="store_true", help="Leave when nothing can be done.")
         parser.add_argument("--no-scheduler", action="store_true", help="Do not run the scheduler here.")
         parser.add_argument("--max-jobs", type=int, metavar="N", help="Replace a child after N jobs.")
         parser.add_argument("--reload", action="store_true", help="Start anew when source files change.")
@@ -41,15 +41,20 @@ class Command(BaseCommand):
         )
         if wanted.max_jobs is not None and wanted.max_jobs < 1:
             raise CommandError("--max-jobs must be at least 1.")
-        await_database(self.stderr)
+        await_database(self.stderr, is_burst=wanted.burst)
         try:
             with told_plainly():
                 check_broker()
         except ForeignBroker as error:
             raise CommandError(str(error)) from error
         except BrokerUnavailable as error:
+            if wanted.burst:
+                raise CommandError(f"{error}. A burst does not wait for it.") from error
             self.stderr.write(f"{error}; the workers go on trying.")
-        Supervisor(wanted).run()
+        supervisor = Supervisor(wanted)
+        supervisor.run()
+        if supervisor.failure:
+            raise CommandError(supervisor.failure)
 
 
 def between(option: str, number: int, most: int) -> int:

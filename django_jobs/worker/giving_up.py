@@ -1,0 +1,62 @@
+"""When a worker does not go on: as exit codes by which a child tells its supervisor, and as sentences for people."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final
+
+from django.db import Error
+
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
+
+#: For so long a burst tries again; whoever started it waits for its end.
+BURST_PATIENCE_SECONDS: Final = 3.0
+# No codes that other programs, or handlers that call os._exit, are likely to use.
+FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE = 113, 114, 115, 116
+REASONS: Final = {
+    FOREIGN_BROKER: "The broker belongs to another installation. Give each installation a Redis database of its own.",
+    BROKER_AWAY: "Redis does not answer. What was not run waits for the next worker.",
+    DATABASE_AWAY: "The database does not answer. What ran and could not be stored runs again.",
+    MISTAKE: "A worker process failed again and again; its log says at what.",
+}
+
+
+class GaveUp(Exception):
+    """This worker process is to leave; ``code`` says why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(REASONS[code])
+        self.code = code
+
+
+def code_of(error: Exception) -> int:
+    """The exit code for what kept a worker from working."""
+    match error:
+        case ForeignBroker():
+            return FOREIGN_BROKER
+        case BrokerUnavailable():
+            return BROKER_AWAY
+        case Error():
+            return DATABASE_AWAY
+        case _:
+            return MISTAKE
+
+
+class Patience:
+    """How long it has not worked. A burst gives up after a while, any other worker never."""
+
+    def __init__(self, *, is_burst: bool) -> None:
+        self._seconds = BURST_PATIENCE_SECONDS if is_burst else math.inf
+        self._since: float | None = None
+
+    def works(self) -> None:
+        """It worked."""
+        self._since = None
+
+    def failed(self, error: Exception) -> None:
+        """It did not. GaveUp when that has been so for too long, and at once for a broker that is another's."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if isinstance(error, ForeignBroker) or now - self._since >= self._seconds:
+            raise GaveUp(code_of(error)) from error

@@ -1,0 +1,25 @@
+"""Another Redis than the run's, for this process."""
+
+from __future__ import annotations
+
+import django_rq.settings
+import pytest
+
+from django_jobs.broker import connection
+from django_jobs.engine import patience
+from django_jobs.engine.ports import use_broker
+
+
+def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    queues = {name: {"URL": url} for name in django_rq.settings.QUEUES}
+    monkeypatch.setattr(django_rq.settings, "QUEUES", queues)
+    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    forget_the_broker()
+
+
+def forget_the_broker() -> None:
+    """This process connects anew, and holds no grudge against a Redis that failed."""
+    if connection.shared.cache_info().currsize:
+        connection.shared().close()
+    connection.shared.cache_clear()
+    use_broker(None)
