@@ -102,7 +102,7 @@ CANCEL: Final = Act(
     past="canceled",
     fits=WAITING | {Status.RUNNING},
     consequence="Waiting jobs end at once. Running ones are asked to stop and end within moments. "
-    "Jobs that wait for them end as Dead Letter.",
+    "Jobs that wait for them to complete are canceled with them.",
     perform=_one_by_one(cancel_job),
 )
 RETRY: Final = Act(
