@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.context import JobContext
     from django_jobs.engine.control import cancel_job, retry_job
     from django_jobs.engine.declarations import job_handler
+    from django_jobs.engine.for_each import submit_for_each
     from django_jobs.engine.history import get_job_history
     from django_jobs.engine.listing import list_jobs
     from django_jobs.engine.metrics import get_job_metrics
@@ -43,6 +44,7 @@ _HOMES = {
     "get_job_metrics": "django_jobs.engine.metrics",
     "ResultReference": "django_jobs.engine.parent_results",
     "get_job_status": "django_jobs.engine.status",
+    "submit_for_each": "django_jobs.engine.for_each",
     "submit_job": "django_jobs.engine.submission",
     "submit_jobs": "django_jobs.engine.submission",
     "wait_for_job": "django_jobs.engine.waiting",
@@ -78,6 +80,7 @@ __all__ = [
     "job_handler",
     "list_jobs",
     "retry_job",
+    "submit_for_each",
     "submit_job",
     "submit_jobs",
     "wait_for_job",

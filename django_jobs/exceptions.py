@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class JobsError(Exception):
-    """Base of everything that django_jobs raises on purpose."""
+    """Base of everything that django_jobs raises on purpose.
+
+    ``refused_call`` names the submission that was refused, such as ``submit_job('send_letter')``; else it is empty.
+    """
+
+    refused_call = ""
 
 
 class InvalidSubmission(JobsError):
@@ -28,6 +33,22 @@ class InvalidSubmission(JobsError):
         super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
         self.errors = errors
         self.by_index = by_index or {}
+
+
+class JobTypeNotFound(InvalidSubmission):
+    """There is no such job type, or none that this user may submit."""
+
+
+class OrganizationNotFound(InvalidSubmission):
+    """There is no such organization."""
+
+
+class JobTypeDisabled(InvalidSubmission):
+    """The job type takes no submissions now."""
+
+
+class OrganizationInactive(InvalidSubmission):
+    """The organization submits nothing until it is active again."""
 
 
 class DuplicateJob(JobsError):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_jobs.engine import insertion, limits, requests
-from django_jobs.engine.duplicates import hide_unseen
+from django_jobs.engine import duplicates, insertion, limits, requests, resubmission
 from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.requests import Request
+from django_jobs.engine.submission_errors import Errors, cause_of
+from django_jobs.engine.submission_options import FIELDS
 from django_jobs.engine.submission_rights import Doorkeeper
-from django_jobs.engine.targets import Targets, TargetsChanged, read_all
-from django_jobs.exceptions import DuplicateJob, InvalidSubmission
-
-FIELDS = ("job_type", "organization", "parameters", "priority", "depends_on", "run_at", "metadata")
+from django_jobs.engine.targets import Targets, TargetsChanged, read_all, shown
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
+from django_jobs.models import Job
 
 
 @dataclass(slots=True)
@@ -21,51 +23,128 @@ class _Draft:
     """One submission on its way to a request, with what is wrong with it so far."""
 
     fields: Mapping[str, Any]
-    errors: requests.Errors = field(default_factory=dict)
+    errors: Errors = field(default_factory=Errors)
     values: requests.Values | None = None
     found: Targets | None = None
+    #: What an earlier attempt of the running job submitted; it is given back as it is.
+    earlier: Job | None = None
+    #: Of a draft whose work stands earlier in the list, and that job will do: that draft.
+    twin: _Draft | None = None
+    request: Request | None = None
+
+    def job(self) -> Job:
+        if self.twin is not None:
+            return self.twin.job()
+        if self.earlier is not None:
+            return self.earlier
+        assert self.request is not None  # noqa: S101  (all drafts were found good)
+        return self.request.existing or self.request.job
 
 
-def submit(items: Sequence[Any], user: Any) -> list[requests.Request]:
-    """Judge and write them. Raises what ``submit_job`` raises, with the index of the culprit."""
-    found = _examine(items, user)
-    limits.check([request.targets for request in found])
+def submit(items: Sequence[Any], user: Any) -> tuple[list[Job], list[Request]]:
+    """Judge and write them; return the jobs in the items' order, and the requests that were written.
+
+    Raises what ``submit_job`` raises, with the index of the culprit.
+    """
+    drafts = [_draft(item) for item in items]
+    with _named(drafts):
+        _examine(drafts, user)
+        places = {index: draft.request for index, draft in enumerate(drafts) if draft.request is not None}
+        with _at(list(places)):
+            written = _write(list(places.values()), user)
+    return [draft.job() for draft in drafts], written
+
+
+def _write(asked: Sequence[Request], user: Any) -> list[Request]:
+    """Insert them; return those whose work was not there already."""
+    _find_existing(asked, user)
+    with _at([index for index, request in enumerate(asked) if request.existing is None]):
+        limits.check([request.targets for request in asked if request.existing is None])
     try:
-        insertion.insert_all(found)
+        insertion.insert_all(asked)
     except TargetsChanged as error:
         raise InvalidSubmission({"non_field_errors": ["Others submit the same at this moment; try again."]}) from error
     except DuplicateJob as duplicate:
-        hide_unseen(duplicate, user)
+        duplicates.hide_unseen(duplicate, user)
         raise
-    return found
+    return [request for request in asked if request.existing is None]
 
 
-def _examine(items: Sequence[Any], user: Any) -> list[requests.Request]:
-    drafts = [_draft(item) for item in items]
+def _find_existing(asked: Sequence[Request], user: Any) -> None:
+    """What is there already needs no room; whether it still is there is asked again when the others are written.
+
+    What the user may not see is refused like any duplicate, not given back.
+    """
+    optional = [request for request in asked if _may_exist(request)]
+    found = duplicates.find({request.job.job_hash for request in optional}) if optional else {}
+    for request in optional:
+        request.existing = found.get(request.job.job_hash)
+        if request.existing is not None and not duplicates.is_visible(request.existing, user):
+            request.existing, request.on_duplicate = None, "raise"
+
+
+def _may_exist(request: Request) -> bool:
+    return request.on_duplicate != "raise" and request.window > 0
+
+
+@contextlib.contextmanager
+def _at(places: Sequence[int]) -> Iterator[None]:
+    """Translate the index of a refusal from the place in a part of the list to the place in the list."""
+    try:
+        yield
+    except (DuplicateJob, RetryableRefusal) as refusal:
+        refusal.index = places[refusal.index]
+        raise
+
+
+@contextlib.contextmanager
+def _named(drafts: Sequence[_Draft]) -> Iterator[None]:
+    """Let a refusal say which submission it refused, for the error text of a handler's job."""
+    try:
+        yield
+    except JobsError as refusal:
+        index = getattr(refusal, "index", None)
+        first = next((draft for draft in drafts if draft.errors), drafts[0]) if index is None else drafts[index]
+        refusal.refused_call = f"submit_jobs([{shown(first.fields.get('job_type'))!r}, …])"
+        raise
+
+
+def _examine(drafts: Sequence[_Draft], user: Any) -> None:
+    """Give each draft its request, or what an earlier attempt submitted."""
     objects = [draft for draft in drafts if draft.values is not None]
     targets = [(draft.fields.get("job_type"), draft.fields.get("organization")) for draft in objects]
     read = read_all(targets, [draft.errors for draft in objects], Doorkeeper(user))
     for draft, found in zip(objects, read, strict=True):
         draft.found = found
+    _give_back(drafts)
     _check_against_targets(drafts, user)
     _raise_errors(drafts)
-    built = [requests.build(draft.found, draft.values, user) for draft in drafts if draft.found and draft.values]
-    _refuse_twins(drafts, built)
-    return built
+    for draft in drafts:
+        if draft.found and draft.values and draft.earlier is None:
+            draft.request = requests.build(draft.found, draft.values, user)
+    _find_twins(drafts)
 
 
 def _draft(item: object) -> _Draft:
     if not isinstance(item, Mapping):
-        return _Draft({}, {"non_field_errors": ["Give an object (a dict) with the submission's fields."]})
+        text = "Give an object (a dict) with the submission's fields."
+        return _Draft({}, Errors({"non_field_errors": [text]}))
     draft = _Draft(item)
     for name in item:
         if name not in FIELDS:
-            shown = clean_text(name, 100)
-            draft.errors[shown] = [f"There is no such field; known are {', '.join(FIELDS)}."]
-    given, metadata, priority = item.get("parameters"), item.get("metadata"), item.get("priority")
-    run_at, depends_on = item.get("run_at"), item.get("depends_on")
-    draft.values = requests.check_values(given, metadata, priority, run_at, depends_on, draft.errors)
+            shown_name = clean_text(name, 100)
+            draft.errors[shown_name] = [f"There is no such field; known are {', '.join(FIELDS)}."]
+    draft.values = requests.check_values(item, draft.errors)
+    if draft.values.options.on_duplicate == "replace":
+        draft.errors["on_duplicate"] = ["Use 'raise' or 'return'; only submit_job replaces."]
     return draft
+
+
+def _give_back(drafts: Sequence[_Draft]) -> None:
+    good = [draft for draft in drafts if draft.found and draft.values and not draft.errors]
+    work = [(d.values.hash_of(d.found), d.values.window_of(d.found)) for d in good if d.values and d.found]
+    for draft, earlier in zip(good, resubmission.given_back(work), strict=True):
+        draft.earlier = earlier
 
 
 def _key(found: Targets) -> tuple[Any, Any]:
@@ -73,25 +152,34 @@ def _key(found: Targets) -> tuple[Any, Any]:
 
 
 def _check_against_targets(drafts: Sequence[_Draft], user: Any) -> None:
-    states: dict[tuple[Any, Any], requests.Errors] = {}
-    known = requests.read_parents((name for draft in drafts if draft.values for name in draft.values.parents), user)
+    active: dict[tuple[Any, Any], bool] = {}
+    names = [name for draft in drafts if draft.values and draft.earlier is None for name in draft.values.parents]
+    known = requests.read_parents(names, user)
     for draft in drafts:
-        if draft.found is None or draft.values is None:
+        if draft.found is None or draft.values is None or draft.earlier is not None:
             continue
         key = _key(draft.found)
-        if key not in states:
-            states[key] = requests.check_open(draft.found)
-        draft.errors.update(states[key])
+        if key not in active:
+            active[key] = requests.is_active(draft.found)
+        requests.check_open(draft.found, draft.errors, is_active=active[key])
+        requests.check_window(draft.values, draft.found, draft.errors)
         requests.check_parents(draft.values, draft.found, known, draft.errors)
         requests.check_parameters(draft.values, draft.found, draft.errors)
 
 
-def _refuse_twins(drafts: Sequence[_Draft], built: Sequence[requests.Request]) -> None:
-    """The same work twice in one list is a mistake of the list's, whatever else is there."""
+def _find_twins(drafts: Sequence[_Draft]) -> None:
+    """The same work twice in one list is a mistake of the list's, whatever else is there, unless one will do."""
     first: dict[str, int] = {}
-    for index, request in enumerate(built):
-        if request.window and (earlier := first.setdefault(request.job.job_hash, index)) != index:
-            drafts[index].errors["non_field_errors"] = [f"The same work stands at position {earlier} of this list."]
+    for index, draft in enumerate(drafts):
+        if draft.request is None or not draft.request.window:
+            continue
+        earlier = first.setdefault(draft.request.job.job_hash, index)
+        if earlier == index:
+            continue
+        if draft.request.on_duplicate == "return":
+            draft.twin, draft.request = drafts[earlier], None
+        else:
+            draft.errors["non_field_errors"] = [f"The same work stands at position {earlier} of this list."]
     _raise_errors(drafts)
 
 
@@ -99,4 +187,7 @@ def _raise_errors(drafts: Sequence[_Draft]) -> None:
     bad = {index: draft.errors for index, draft in enumerate(drafts) if draft.errors}
     if bad:
         flat = {f"{index}.{name}": texts for index, errors in bad.items() for name, texts in errors.items()}
-        raise InvalidSubmission(flat, bad)
+        causes = {errors.cause for errors in bad.values()}
+        # The special class only where it says what is wrong with each of them.
+        cause = cause_of(causes) if len(causes) == 1 else InvalidSubmission
+        raise cause(flat, {index: dict(errors) for index, errors in bad.items()})

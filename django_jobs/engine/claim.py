@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -17,6 +17,7 @@ from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claim_rows import Row, read_rows
 from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.resubmission import GivenBack
 from django_jobs.engine.submission_rights import may_own, may_submit
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -48,6 +49,9 @@ class Claimed:
     metadata: Any
     attempt: int
     timeout_seconds: int
+    owner_id: Any = None
+    owner_name: str = ""
+    given_back: GivenBack = field(default_factory=GivenBack)
     #: The handler begins before this moment of the monotonic clock, or not at all.
     starts_before: float | None = None
 
@@ -81,6 +85,7 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     _put_back(held, unwanted=[wanted[job.pk] for job in queued[count:]])
     if held and not moved:
         time.sleep(ALL_IN_USE_SECONDS)
+    _read_replaced(accepted, {item.pk: item.queued_at for item in started}, queued)
     running = {item.pk: item.job_id for item in started}
     for item in accepted:
         item.job_id = running.get(item.pk, item.job_id)  # the row's, since a ticket may be forged
@@ -135,6 +140,16 @@ def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
     return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
 
 
+def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[Row]) -> None:
+    """Read those anew that were withdrawn and queued again after they had been read: they may have been replaced."""
+    queued_at = {job.pk: job.queued_at for job in queued}
+    changed = {item.pk: item for item in accepted if item.pk in started and started[item.pk] != queued_at[item.pk]}
+    for job in read_rows(list(changed)):
+        item = changed[job.pk]
+        item.parameters, item.metadata, item.timeout_seconds = job.input_parameters, job.metadata, job.timeout_seconds
+        item.owner_id, item.owner_name, item.starts_before = job.owner_id, job.owner_name, job.starts_before
+
+
 def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
     """Those of the tickets whose jobs did not move only because somebody holds their rows."""
     if not tickets:
@@ -157,6 +172,8 @@ def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
         metadata=job.metadata,
         attempt=job.attempt + 1,
         timeout_seconds=job.timeout_seconds,
+        owner_id=job.owner_id,
+        owner_name=job.owner_name,
         starts_before=job.starts_before,
     )
 

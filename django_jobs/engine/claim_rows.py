@@ -5,6 +5,7 @@ The same through the ORM took three times as long, most of it spent before the d
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import json
 import time
@@ -34,6 +35,7 @@ class Row(NamedTuple):
     metadata: Any
     timeout_seconds: int
     submitted_by_id: int | None
+    queued_at: dt.datetime
     handler_method: str | None
     is_enabled: bool | None
     is_paused: bool | None
@@ -46,8 +48,8 @@ class Row(NamedTuple):
     starts_before: float | None = None
 
 
-_JOB_FIELDS = Row._fields[1:12]
-_TYPE_FIELDS = Row._fields[12:-3]
+_JOB_FIELDS = Row._fields[1:13]
+_TYPE_FIELDS = Row._fields[13:-3]
 _SECONDS_LEFT = {
     "postgresql": "extract(epoch FROM j.expires_at - statement_timestamp())::double precision",
     "mysql": "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), j.expires_at) / 1e6",
@@ -84,7 +86,15 @@ def read_rows(pks: Sequence[int]) -> list[Row]:
             input_parameters=json.loads(row.input_parameters),
             metadata=json.loads(row.metadata),
             organization=tenant.read(row.organization),
+            queued_at=_moment(row.queued_at),
             starts_before=None if row.seconds_left is None else asked + row.seconds_left,
         )
         for row in (Row(*columns) for columns in found)
     ]
+
+
+def _moment(value: Any) -> Any:
+    """A time as models have it: SQLite gives text, MariaDB a time without its zone, which is UTC."""
+    if isinstance(value, str):
+        value = dt.datetime.fromisoformat(value)
+    return value if value is None or value.tzinfo else value.replace(tzinfo=dt.UTC)

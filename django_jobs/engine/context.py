@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, Unpack
+
+from asgiref.sync import sync_to_async
 
 from django_jobs.engine import coroutines, outputs, parameters
 from django_jobs.engine.payloads import clean_text
 from django_jobs.exceptions import JobCanceled, OrganizationGone
 
+if TYPE_CHECKING:
+    from django_jobs.engine.submission_options import ContextFields
+    from django_jobs.models import Job, JobType
+
+#: Submits a job of this type, with these parameters and keywords, from a handler.
+Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
 MAX_MESSAGE = 255
 
 
@@ -46,7 +54,7 @@ class JobContext:
     the attempt's limit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (all facts of one attempt)
         self,
         *,
         job_id: str,
@@ -58,6 +66,7 @@ class JobContext:
         attempt: int,
         timeout_seconds: int,
         runner: Runner,
+        submit: Submit | None = None,
     ) -> None:
         self.job_id = job_id
         self.job_type = job_type
@@ -68,6 +77,7 @@ class JobContext:
         self.timeout_seconds = timeout_seconds
         self.organization_pk = organization_pk
         self._runner = runner
+        self._submit = submit
         self._has_ended = False
 
     @cached_property
@@ -160,6 +170,27 @@ class JobContext:
         self._refuse_late()
         with self._runner.shielded():
             return outputs.save(self.organization_pk, self.job_id, filename, content)
+
+    def submit_job(
+        self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, **keywords: Unpack[ContextFields]
+    ) -> Job:
+        """Submit a job for this job's organization and in the name of its owner; return it.
+
+        The keywords are those of :func:`django_jobs.submit_job`; ``user`` takes the place of the owner, and
+        ``user=None`` submits without one. Handler code may submit what ``submit_by`` closes to users, in its owner's
+        name too; the owner's other rights are checked. A later attempt that submits the same work gets the job that
+        the earlier one submitted, whatever the window. Raises what ``submit_job`` raises.
+        """
+        self._refuse_late()
+        if self._submit is None:
+            raise RuntimeError("This context belongs to no running job; django_jobs.testing.make_context makes one.")
+        return self._submit(job_type, parameters, keywords)
+
+    async def asubmit_job(
+        self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, **keywords: Unpack[ContextFields]
+    ) -> Job:
+        """:meth:`submit_job` for async handlers."""
+        return await sync_to_async(self.submit_job, thread_sensitive=True)(job_type, parameters, **keywords)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

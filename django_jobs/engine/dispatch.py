@@ -74,7 +74,7 @@ def _queue_alone(job: Job) -> list[Moved]:
     if job.job_type.is_paused:
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)]
-    return move(moves, sources=DISPATCHABLE, actor=SYSTEM, only_if=backlog.alone(job))
+    return move(moves, sources=DISPATCHABLE, actor=SYSTEM, only_due=True, only_if=backlog.alone(job))
 
 
 _full: tuple[object, int, float] = (None, 0, 0.0)
@@ -213,7 +213,8 @@ def _dispatch_once() -> list[Moved] | None:
         if room > 0:
             moves += [_queue(item) for item in turns.pick(priority, room, load, cursors)]
     order = {item.pk: turn for turn, item in enumerate(moves)}
-    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True)
+    # Due still: what was picked may have been given a later moment since.
+    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
     moved.sort(key=lambda item: order[item.pk])
     if alone and cursors != lease.state:
         EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)

@@ -16,13 +16,11 @@ from django.db import IntegrityError, connections, router, transaction
 from django_jobs.engine import database
 from django_jobs.engine.access import AccessPolicy, get_policy
 from django_jobs.engine.lookup import find_job
+from django_jobs.engine.resubmission import HARMLESS
 from django_jobs.exceptions import DuplicateJob, JobNotFound
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.duplicate import GATES
-from django_jobs.statuses import Status
 
-#: An earlier job in one of these keeps nobody out.
-HARMLESS = (Status.CANCELED, Status.DEAD_LETTER)
 FORGET_BATCH = 1000
 KEYS_AT_ONCE = 500
 
@@ -65,24 +63,23 @@ def make_gates(*, using: str, **kwargs: Any) -> None:
         ensure_gates(using)
 
 
-def refuse(keys: Sequence[str]) -> None:
-    """DuplicateJob, with the place of the first of ``keys`` that is kept out, if any; "" stands for none."""
-    found = find({key for key in keys if key})
-    for index, key in enumerate(keys):
-        if key in found:
-            raise DuplicateJob(found[key], index)
-
-
-def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
-    """Raise it without the earlier job's id, when the policy does not show that job to ``user``.
+def is_visible(existing: Job, user: Any) -> bool:
+    """Whether the policy shows the earlier job to ``user``.
 
     The built-in policy shows people the jobs of every organization for which they may submit.
     """
     if user is None or type(get_policy()) is AccessPolicy:
-        return
+        return True
     try:
-        find_job(duplicate.existing, user)
+        find_job(existing, user)
     except JobNotFound:
+        return False
+    return True
+
+
+def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
+    """Raise it without the earlier job's id, when the policy does not show that job to ``user``."""
+    if not is_visible(duplicate.existing, user):
         raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
 
 
@@ -125,6 +122,11 @@ def _write_unless_live(rows: list[DuplicateKey]) -> int:
     with database.connection().cursor() as cursor:
         cursor.execute(sql, [[row.pk for row in rows], [row.job_id for row in rows], [row.expires_at for row in rows]])
         return int(cursor.rowcount)
+
+
+def prolong(key: str, pk: int, expires_at: dt.datetime) -> None:
+    """Let the job keep the same work out until that moment, if it still does."""
+    DuplicateKey.objects.using(database.alias()).filter(pk=key, job_id=pk).update(expires_at=expires_at)
 
 
 def release(jobs: Iterable[Job]) -> None:

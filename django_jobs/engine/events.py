@@ -20,6 +20,7 @@ from django_jobs.statuses import TERMINAL, Status
 if TYPE_CHECKING:
     from django.dispatch import Signal
 
+    from django_jobs.engine.actors import Actor
     from django_jobs.engine.claim import Claimed
     from django_jobs.engine.transitions.moves import Moved
 
@@ -70,6 +71,11 @@ def submitted(*jobs: Job, log_ids: Sequence[int] = ()) -> None:
         database.on_commit(lambda: _send(dict.fromkeys([job.pk for job in jobs], signals.job_submitted)))
     pairs = zip(jobs, log_ids, strict=False)
     _broadcast(lambda: [(job.organization_id, log_id, job.pk) for job, log_id in pairs])
+
+
+def replaced(job: Job, actor: Actor) -> None:
+    """Log, once it is committed, that a later submission took this one's place."""
+    database.on_commit(lambda: _log_replaced(job, actor))
 
 
 def announce(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
@@ -133,6 +139,18 @@ def _log_submitted(jobs: Sequence[Job]) -> None:
             on_one_line(job.owner_name or "system"),
             extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
         )
+
+
+def _log_replaced(job: Job, actor: Actor) -> None:
+    organization = recent_ids({job.organization_id: job.organization_name})[job.organization_id]
+    logger.info(
+        "job_id=%s event=replaced job_type=%s organization=%s by=%s",
+        job.name,
+        job.job_type_id,
+        on_one_line(organization),
+        on_one_line(actor.name),
+        extra=fields(job.name, job.job_type_id, organization, job.attempt, "replaced"),
+    )
 
 
 def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import logging
 import time
@@ -12,15 +13,14 @@ from typing import Any
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import coroutines, database, outcomes, outputs, retry
+from django_jobs.engine import coroutines, database, handler_submissions, outcomes, outputs, retry
 from django_jobs.engine.claim import Claimed
 from django_jobs.engine.context import JobContext, Runner
 from django_jobs.engine.payloads import NotStorable, clean_text, storable
+from django_jobs.engine.running_job import current_job
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 
 logger = logging.getLogger("django_jobs")
-
-current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
 
 MAX_TRACEBACK = 60_000
 
@@ -104,6 +104,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
         attempt=claimed.attempt,
         timeout_seconds=claimed.timeout_seconds,
         runner=runner,
+        submit=functools.partial(handler_submissions.submit, claimed),
     )
 
 

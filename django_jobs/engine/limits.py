@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from django.db.models import Count, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database
+from django_jobs.engine.listing import created_between
 from django_jobs.engine.targets import Targets
 from django_jobs.exceptions import QueueFull, RateLimited
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 FULL_RETRY_SECONDS = 10.0
+AT_ONCE = 2_000
 
 
 def check(asked: Iterable[Targets]) -> None:
@@ -74,6 +78,47 @@ def _check_backlogs(targets: list[Targets]) -> None:
                 FULL_RETRY_SECONDS,
                 index,
             )
+
+
+def full(targets: Sequence[Targets]) -> dict[Any, str]:
+    """Return the organizations among those of one type that may not submit one more of it now, and why.
+
+    The answers are those of :func:`check`, for many organizations in a few statements.
+    """
+    if not targets:
+        return {}
+    pks = [item.organization.pk for item in targets]
+    return _without_room(pks) | _rate_limited(targets[0].kind, pks)
+
+
+def _rate_limited(kind: JobType, pks: Sequence[Any]) -> dict[Any, str]:
+    if kind.rate_limit is None:
+        return {}
+    limit = int(kind.rate_limit)
+    since = database.now() - dt.timedelta(seconds=float(kind.rate_limit_window))
+    rows = created_between(Job.objects.using(database.alias()).filter(job_type_id=kind.pk), after=since)
+    counts = _counted(rows, pks)
+    return {pk: "rate_limited" for pk in pks if counts[pk] >= limit}
+
+
+def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
+    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
+    if limit is None:
+        return {}
+    rows = Job.objects.using(database.alias())
+    ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
+    blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
+    counts = _counted(ready, pks) + _counted(blocked, pks)
+    return {pk: "queue_full" for pk in pks if counts[pk] >= int(limit)}
+
+
+def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
+    """The rows of each organization."""
+    counts: Counter[Any] = Counter()
+    for start in range(0, len(pks), AT_ONCE):
+        some = rows.filter(organization_id__in=pks[start : start + AT_ONCE])
+        counts.update(dict(some.order_by().values_list("organization_id").annotate(Count("pk"))))
+    return counts
 
 
 def waiting(organization_pk: Any, most: int) -> int:

@@ -85,7 +85,12 @@ def clean_text(value: object, limit: int | None = None) -> str:
     return text
 
 
-def job_hash(job_type: str, organization_pk: object, parameters: Any) -> str:
-    """SHA-256 over type, organization and canonical parameters: equal work has equal hashes."""
-    canonical = json.dumps([job_type, str(organization_pk), parameters], sort_keys=True, separators=(",", ":"))
+def job_hash(job_type: str, organization_pk: object, parameters: Any, unique_key: str | None = None) -> str:
+    """SHA-256 over type, organization and canonical parameters: equal work has equal hashes.
+
+    A ``unique_key`` takes the place of the parameters, and is equal to none.
+    """
+    work: list[Any] = [job_type, str(organization_pk)]
+    work += [parameters] if unique_key is None else ["unique_key", unique_key]
+    canonical = json.dumps(work, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -7,21 +7,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.utils import timezone
-
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, parameters
+from django_jobs.engine import database, parameters, resubmission
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
+from django_jobs.engine.submission_errors import Errors
+from django_jobs.engine.submission_options import Options, check_moment, check_options
 from django_jobs.engine.targets import Targets
+from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import Priority, RunAfter, Status
 
 MAX_METADATA_BYTES = 4096
 MAX_PARENTS = 10_000
-
-Errors = dict[str, list[str]]
 
 
 @dataclass(slots=True)
@@ -31,12 +30,16 @@ class Request:
     job: Job
     targets: Targets
     parents: list[int] = field(default_factory=list)
+    #: Seconds in which the same work is refused; 0: never.
+    window: int = 0
+    on_duplicate: str = "raise"
     log_id: int = 0
+    #: The earlier job that the same work made, in whose favour this one was not inserted.
+    existing: Job | None = None
 
-    @property
-    def window(self) -> int:
-        """Seconds in which the same work is refused; 0: never."""
-        return int(self.targets.kind.deduplication_window)
+    def refuses(self, existing: Job) -> bool:
+        """Whether the same work is an error: not where the caller says otherwise, nor to a handler whose own it is."""
+        return self.on_duplicate == "raise" and not resubmission.is_own(existing)
 
 
 @dataclass(slots=True)
@@ -48,29 +51,49 @@ class Values:
     priority: int | None
     run_at: dt.datetime | None
     parents: dict[str, int]
+    options: Options
+
+    def window_of(self, found: Targets) -> int:
+        """Seconds in which the same work is refused."""
+        own = self.options.window
+        return int(found.kind.deduplication_window) if own is None else own
+
+    def hash_of(self, found: Targets) -> str:
+        """What equal work has in common."""
+        return job_hash(found.kind.type_name, found.organization.pk, self.parameters, self.options.unique_key)
 
 
-def check_values(
-    given: object, metadata: object, priority: object, run_at: object, depends_on: object, errors: Errors
-) -> Values:
-    """Judge the parameters given and the rest one by one; what is wrong goes into ``errors``."""
+def check_values(fields: Mapping[str, Any], errors: Errors) -> Values:
+    """Judge a submission's fields one by one; what is wrong goes into ``errors``."""
     return Values(
-        parameters=_check_object(given, "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES), errors),
-        metadata=_check_object(metadata, "metadata", MAX_METADATA_BYTES, errors),
-        priority=_check_priority(priority, errors),
-        run_at=_check_run_at(run_at, errors),
-        parents=_check_names(depends_on, errors),
+        parameters=_check_object(
+            fields.get("parameters"), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES), errors
+        ),
+        metadata=_check_object(fields.get("metadata"), "metadata", MAX_METADATA_BYTES, errors),
+        priority=_check_priority(fields.get("priority"), errors),
+        run_at=check_moment(fields.get("run_at"), "run_at", errors),
+        parents=_check_names(fields.get("depends_on"), errors),
+        options=check_options(fields, errors),
     )
 
 
-def check_open(found: Targets) -> Errors:
+def check_open(found: Targets, errors: Errors, *, is_active: bool) -> None:
     """What keeps this type and this organization from taking submissions at all."""
-    errors: Errors = {}
     if not found.kind.is_enabled:
-        errors["job_type"] = [f"The job type {found.kind.type_name!r} is disabled."]
-    if not get_policy().is_active(found.organization):
-        errors["organization"] = ["This organization is not active."]
-    return errors
+        errors.note("job_type", f"The job type {found.kind.type_name!r} is disabled.", JobTypeDisabled)
+    if not is_active:
+        errors.note("organization", "This organization is not active.", OrganizationInactive)
+
+
+def is_active(found: Targets) -> bool:
+    """Whether the policy lets the organization's jobs start."""
+    return bool(get_policy().is_active(found.organization))
+
+
+def check_window(values: Values, found: Targets, errors: Errors) -> None:
+    """A key that is unique in no time at all is a mistake."""
+    if values.options.unique_key is not None and not values.window_of(found):
+        errors["unique_key"] = ["It needs a deduplication_window of more than 0 seconds to be unique in."]
 
 
 def check_parameters(values: Values, found: Targets, errors: Errors) -> None:
@@ -81,7 +104,7 @@ def check_parameters(values: Values, found: Targets, errors: Errors) -> None:
 
 def build(found: Targets, values: Values, user: Any) -> Request:
     """The request of values that were found good."""
-    kind, tenant = found.kind, found.organization
+    kind, tenant, options = found.kind, found.organization, values.options
     job = Job(
         job_type=kind,
         organization_id=tenant.pk,
@@ -93,12 +116,16 @@ def build(found: Targets, values: Values, user: Any) -> Request:
         input_parameters=values.parameters,
         metadata=values.metadata,
         run_at=values.run_at,
-        max_retries=kind.max_retries,
+        max_retries=kind.max_retries if options.max_retries is None else options.max_retries,
         retry_delay=kind.retry_delay,
-        timeout_seconds=kind.default_timeout,
-        job_hash=job_hash(kind.type_name, tenant.pk, values.parameters),
+        timeout_seconds=kind.default_timeout if options.timeout is None else options.timeout,
+        expires_at=options.expires_at,
+        run_after=options.run_after,
+        job_hash=values.hash_of(found),
     )
-    return Request(job, found, sorted(values.parents.values()))
+    job.submitted_by_id, job.submitted_by_attempt = resubmission.submitter()
+    parents = sorted(values.parents.values())
+    return Request(job, found, parents, values.window_of(found), options.on_duplicate)
 
 
 def read_parents(names: Iterable[str], user: Any) -> dict[str, Job]:
@@ -115,17 +142,21 @@ def read_parents(names: Iterable[str], user: Any) -> dict[str, Job]:
 
 def check_parents(values: Values, found: Targets, known: Mapping[str, Job], errors: Errors) -> None:
     """Which of the jobs to wait for cannot be waited for; ``known`` are those that exist."""
-    organization_pk = found.organization.pk
-    problems = [problem for name in values.parents if (problem := _parent_problem(name, known, organization_pk))]
+    must_complete = values.options.run_after != RunAfter.ENDED
+    problems = [
+        problem
+        for name in values.parents
+        if (problem := _parent_problem(name, known, found.organization.pk, must_complete=must_complete))
+    ]
     if problems:
         errors["depends_on"] = [*errors.get("depends_on", ()), *problems]
 
 
-def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any) -> str | None:
+def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any, *, must_complete: bool) -> str | None:
     parent = known.get(name)
     if parent is None or parent.organization_id != organization_pk:  # not told apart: it is none of theirs
         return f"There is no job {name} in this organization."
-    if parent.status in {Status.CANCELED, Status.DEAD_LETTER}:
+    if must_complete and parent.status in {Status.CANCELED, Status.DEAD_LETTER}:
         return f"{name} has ended as {parent.status}: it will not complete unless somebody retries it."
     return None
 
@@ -184,16 +215,3 @@ def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> A
     except NotStorable as error:
         errors[name] = [str(error)]
         return {}
-
-
-def _check_run_at(run_at: object, errors: Errors) -> dt.datetime | None:
-    if run_at is None:
-        return None
-    if not isinstance(run_at, dt.datetime) or timezone.is_naive(run_at):
-        errors["run_at"] = ["Give a datetime with a time zone."]
-        return None
-    try:
-        return run_at.astimezone(dt.UTC)
-    except OverflowError:
-        errors["run_at"] = ["This moment is out of range."]
-        return None

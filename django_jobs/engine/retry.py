@@ -15,7 +15,7 @@ from django.http import Http404
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.payloads import clean_text
-from django_jobs.exceptions import JobsError, RetryableRefusal, TransientError
+from django_jobs.exceptions import BrokerUnavailable, JobsError, RetryableRefusal, TransientError
 
 TRANSIENT: Final = "Transient"
 PERMANENT: Final = "Permanent"
@@ -46,7 +46,7 @@ def classify(error: BaseException) -> Verdict:
     text = readable(error)
     if isinstance(error, RetryableRefusal):
         return Verdict(kind=TRANSIENT, text=text, retry_after=_bounded(error.retry_after, MAX_BACK_OFF))
-    if isinstance(error, TransientError):
+    if isinstance(error, TransientError | BrokerUnavailable):
         return Verdict(kind=TRANSIENT, text=text)
     if isinstance(error, JobsError | ValidationError | DjangoPermissionDenied | ObjectDoesNotExist | Http404):
         return Verdict(kind=PERMANENT, text=text)
@@ -66,6 +66,8 @@ def readable(error: BaseException) -> str:
 
 def _readable(error: BaseException) -> str:
     name = type(error).__name__
+    if isinstance(error, JobsError) and error.refused_call and not isinstance(error, RetryableRefusal):
+        return clean_text(f"{error.refused_call} was refused: {error}", 4000)
     if isinstance(error, ValidationError):
         return clean_text("; ".join(error.messages), 4000)
     if isinstance(error, JobsError) or jobs_settings.SHOW_ERROR_TEXT or _is_rest_framework_validation(error):

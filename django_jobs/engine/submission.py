@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django_jobs.engine import bulk, database, dispatch, duplicates, events, insertion, limits, requests, targets
+from django_jobs.engine import (
+    bulk,
+    database,
+    dispatch,
+    duplicates,
+    events,
+    insertion,
+    limits,
+    replacement,
+    requests,
+    resubmission,
+    targets,
+)
 from django_jobs.engine.requests import Request
+from django_jobs.engine.submission_errors import Errors
 from django_jobs.engine.submission_rights import Doorkeeper
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job, JobType
 
-ON_DUPLICATE = ("raise", "return")
 MAX_TRIES = 10
 
 
-def submit_job(
+def submit_job(  # noqa: PLR0913  (all that one submission may say)
     job_type: str | JobType,
     organization: Any,
     parameters: Mapping[str, Any] | None = None,
@@ -27,67 +40,160 @@ def submit_job(
     run_at: dt.datetime | None = None,
     metadata: Mapping[str, Any] | None = None,
     on_duplicate: str = "raise",
+    unique_key: str | None = None,
+    deduplication_window: int | None = None,
+    timeout: int | None = None,
+    max_retries: int | None = None,
+    expires_at: dt.datetime | None = None,
+    run_after: str = "completed",
 ) -> Job:
     """Submit one job and return it.
 
     ``organization`` is an id or an instance; ``priority`` a label or number, by default the type's; ``depends_on`` a
-    job or job id, or a list of them, that must complete first; ``user`` the owner, whose rights are checked (None:
-    trusted server code); ``run_at`` the moment before which it does not run; ``metadata`` a JSON object of up to 4 kB
-    for correlation ids and the like; ``on_duplicate="return"`` gives the earlier job where the same work was
-    submitted within the type's window, instead of raising DuplicateJob.
+    job or job id, or a list of them, that must complete first, or only end with ``run_after="ended"``; ``user`` the
+    owner, whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
+    ``expires_at`` the moment after which it does not start; ``metadata`` a JSON object of up to 4 kB for correlation
+    ids and the like. ``timeout`` (seconds, 1 to 30 days) and ``max_retries`` (0 to 100) take the place of the type's.
+
+    ``unique_key``, a text of up to 200 characters, takes the place of the parameters where the same work is looked
+    for; ``deduplication_window`` (seconds, 0 to 30 days) that of the type's window. ``on_duplicate`` says what happens
+    to the same work within the window: ``"raise"`` DuplicateJob; ``"return"`` the earlier job; or ``"replace"``: the
+    earlier job gets these parameters, priority and run_at while it has not started, else it is returned as it is.
+
+    Inside a handler, a later attempt that submits the same work again gets the job that the earlier attempt submitted.
 
     Inside a transaction the job is as lasting as the transaction, and reaches the broker only if that commits; a
     refusal leaves the transaction usable. Raises InvalidSubmission, whose ``errors`` name each field,
     PermissionDenied, DuplicateJob, QueueFull and RateLimited.
     """
-    errors: requests.Errors = {}
-    if on_duplicate not in ON_DUPLICATE:
-        errors["on_duplicate"] = ["Use 'raise' or 'return'."]
-    values = requests.check_values(parameters, metadata, priority, run_at, depends_on, errors)
-    for trial in range(MAX_TRIES):
-        try:
-            request = _examine(job_type, organization, values, user, {**errors})
-            _check_limits(request, is_fresh=trial > 0 or request.targets.versions is None)
-            insertion.insert(request)
-        except targets.TargetsChanged:
-            targets.forget()
-        except DuplicateJob as duplicate:
-            duplicates.hide_unseen(duplicate, user)
-            if on_duplicate == "return":
-                return duplicate.existing
-            raise
-        except JobsError:
-            if trial or not targets.forget():
-                raise  # judged by what was just read
-        else:
-            _tell_later([request])
+    fields = {
+        "parameters": parameters,
+        "priority": priority,
+        "depends_on": depends_on,
+        "run_at": run_at,
+        "metadata": metadata,
+        "on_duplicate": on_duplicate,
+        "unique_key": unique_key,
+        "deduplication_window": deduplication_window,
+        "timeout": timeout,
+        "max_retries": max_retries,
+        "expires_at": expires_at,
+        "run_after": run_after,
+    }
+    return submit(job_type, organization, fields, user, Doorkeeper(user))
+
+
+def submit(job_type: object, organization: Any, fields: Mapping[str, Any], user: Any, doorkeeper: Doorkeeper) -> Job:
+    """Submit one job with these fields for an owner; the doorkeeper judges whether the owner may."""
+    errors = Errors()
+    with named("submit_job", job_type):
+        values = requests.check_values(fields, errors)
+        for trial in range(MAX_TRIES):
+            try:
+                request = _examine(job_type, organization, values, user, errors.copy(), doorkeeper)
+                return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
+            except targets.TargetsChanged:
+                targets.forget()
+            except DuplicateJob as duplicate:
+                duplicates.hide_unseen(duplicate, user)
+                raise
+            except JobsError:
+                if trial or not targets.forget():
+                    raise  # judged by what was just read
+        raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
+
+
+@contextlib.contextmanager
+def named(call: str, job_type: object) -> Iterator[None]:
+    """Let a refusal say which submission it refused, for the error text of a handler's job."""
+    try:
+        yield
+    except JobsError as refusal:
+        refusal.refused_call = f"{call}({targets.shown(job_type)!r})"
+        raise
+
+
+def _examine(
+    job_type: object,
+    organization: Any,
+    values: requests.Values,
+    user: Any,
+    errors: Errors,
+    doorkeeper: Doorkeeper,
+) -> Request:
+    found = targets.read(job_type, organization, errors, doorkeeper)
+    earlier = None
+    if found is not None and not errors:
+        (earlier,) = resubmission.given_back([(values.hash_of(found), values.window_of(found))])
+    if found is not None and (earlier is None or values.options.on_duplicate == "replace"):
+        requests.check_open(found, errors, is_active=requests.is_active(found))
+        requests.check_window(values, found, errors)
+        if values.parents:
+            requests.check_parents(values, found, requests.read_parents(values.parents, user), errors)
+        requests.check_parameters(values, found, errors)
+    if errors or found is None:
+        raise errors.refusal()
+    request = requests.build(found, values, user)
+    request.existing = earlier
+    return request
+
+
+def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
+    """Insert the job, or give the one that is there. Raises TargetsChanged where all is to be judged anew."""
+    existing = request.existing  # what an earlier attempt submitted
+    if existing is None:
+        existing = _insert(request, is_fresh=is_fresh)
+        if existing is None:
             return request.job
-    raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
+        duplicates.hide_unseen(DuplicateJob(existing), user)
+    if request.on_duplicate != "replace":
+        return existing
+    replaced = replacement.replace(existing, request)
+    if replaced is None:
+        raise targets.TargetsChanged
+    return replaced
 
 
-def _check_limits(request: Request, *, is_fresh: bool) -> None:
+def _insert(request: Request, *, is_fresh: bool) -> Job | None:
+    """Insert the job, and return the earlier one of the same work where that keeps it out."""
+    existing = _find_room(request, is_fresh=is_fresh)
+    if existing is None:
+        insertion.insert(request)
+        existing = request.existing
+    if existing is None:
+        tell_later([request])
+    return existing
+
+
+def _find_room(request: Request, *, is_fresh: bool) -> Job | None:
     """QueueFull or RateLimited, unless the same work is there already, which needs no room."""
     try:
         limits.check([request.targets])
     except RetryableRefusal:
-        if request.window and is_fresh:
-            duplicates.refuse([request.job.job_hash])
-        raise
+        key = request.job.job_hash
+        existing = duplicates.find([key]).get(key) if request.window and is_fresh else None
+        if existing is None:
+            raise
+        if request.refuses(existing):
+            raise DuplicateJob(existing) from None
+        return existing
+    return None
 
 
 def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -> list[Job]:
     """Submit many jobs, all or nothing, in a few statements; they come back in the given order.
 
-    Each item takes :func:`submit_job`'s arguments by name, without ``user`` and ``on_duplicate``. InvalidSubmission
-    has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull tell the ``index`` of the first
-    culprit.
+    Each item takes :func:`submit_job`'s arguments by name, without ``user``; ``on_duplicate`` may be ``"raise"`` or
+    ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
+    tell the ``index`` of the first culprit.
     """
     items = _as_list(submissions)
     if not items:
         return []
-    submitted = bulk.submit(items, user)
-    _tell_later(submitted)
-    return [request.job for request in submitted]
+    jobs, submitted = bulk.submit(items, user)
+    if submitted:
+        tell_later(submitted)
+    return jobs
 
 
 def _as_list(submissions: object) -> list[Any]:
@@ -96,19 +202,7 @@ def _as_list(submissions: object) -> list[Any]:
     return list(submissions)
 
 
-def _examine(job_type: Any, organization: Any, values: requests.Values, user: Any, errors: requests.Errors) -> Request:
-    found = targets.read(job_type, organization, errors, Doorkeeper(user))
-    if found is not None:
-        errors.update(requests.check_open(found))
-        if values.parents:
-            requests.check_parents(values, found, requests.read_parents(values.parents, user), errors)
-        requests.check_parameters(values, found, errors)
-    if errors or found is None:
-        raise InvalidSubmission(errors)
-    return requests.build(found, values, user)
-
-
-def _tell_later(submitted: Sequence[Request]) -> None:
+def tell_later(submitted: Sequence[Request]) -> None:
     """What follows the commit: parents are looked at, the bell is rung, the world is told."""
     jobs = [request.job for request in submitted]
     _remember_uncommitted(jobs)

@@ -13,12 +13,15 @@ from django.db import models
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import database, declarations
 from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.submission_errors import Errors
 from django_jobs.engine.submission_rights import Doorkeeper
+from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
 
 #: (ctid, xmin) of the job type's and the organization's row: PostgreSQL's own name for one version of a row.
 Versions = tuple[str, str, str, str]
 MAX_REMEMBERED = 2_000
+READ_AT_ONCE = 2_000
 
 
 class TargetsChanged(Exception):
@@ -33,21 +36,19 @@ class Targets(NamedTuple):
     versions: Versions | None = None
 
 
-def read(
-    job_type: object, organization: object, errors: dict[str, list[str]], doorkeeper: Doorkeeper
-) -> Targets | None:
+def read(job_type: object, organization: object, errors: Errors, doorkeeper: Doorkeeper) -> Targets | None:
     """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the doorkeeper does."""
     found = _recall(job_type, organization)
     if found is None:
         return read_all([(job_type, organization)], [errors], doorkeeper)[0]
     if doorkeeper.admit(found.kind, found.organization, found.kind.type_name) is None:
-        errors["job_type"] = [_missing("job type", job_type, is_id=True)]
+        errors.note("job_type", _missing("job type", job_type, is_id=True), JobTypeNotFound)
         return None
     return found
 
 
 def read_all(
-    wanted: Sequence[tuple[object, object]], errors: Sequence[dict[str, list[str]]], doorkeeper: Doorkeeper
+    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], doorkeeper: Doorkeeper
 ) -> list[Targets | None]:
     """The same for many pairs, in two statements. Instances that were passed are read too: they may be old."""
     keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
@@ -56,23 +57,26 @@ def read_all(
     found: list[Targets | None] = []
     for (job_type, organization), (kind_key, tenant_key), own in zip(wanted, keys, errors, strict=True):
         kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
-        kind = doorkeeper.admit(kind, tenant, _shown(job_type))
+        kind = doorkeeper.admit(kind, tenant, shown(job_type))
         if kind is None:
-            own["job_type"] = [_missing("job type", job_type, isinstance(job_type, str | JobType))]
+            text = _missing("job type", job_type, is_id=isinstance(job_type, str | JobType))
+            own.note("job_type", text, JobTypeNotFound)
         if tenant is None:
-            own["organization"] = [_missing("organization", organization, _is_id(organization))]
+            text = _missing("organization", organization, is_id=_is_id(organization))
+            own.note("organization", text, OrganizationNotFound)
         found.append(Targets(kind, tenant) if kind is not None and tenant is not None else None)
     _point_at_declarations(wanted, kinds, errors, doorkeeper)
     return found
 
 
-def _missing(what: str, named: object, is_id: bool) -> str:
+def _missing(what: str, named: object, *, is_id: bool) -> str:
     if not is_id or named == "":
         return f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
-    return f"There is no {what} {_shown(named)!r}."
+    return f"There is no {what} {shown(named)!r}."
 
 
-def _shown(named: object) -> str:
+def shown(named: object) -> str:
+    """Return the name by which a type or an organization was asked for, as a message may quote it."""
     return clean_text(getattr(named, "pk", named), 140)
 
 
@@ -129,10 +133,12 @@ def _field(name: str) -> Any:
 
 def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     found: dict[tuple[str, Any], Any] = {}
+    tenants = get_organization_model()._default_manager.using(database.alias())
     for name in {name for name, _ in keys}:
         values = [value for own, value in keys if own == name]
-        rows = get_organization_model()._default_manager.using(database.alias()).filter(**{f"{name}__in": values})
-        found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
+        for start in range(0, len(values), READ_AT_ONCE):
+            rows = tenants.filter(**{f"{name}__in": values[start : start + READ_AT_ONCE]})
+            found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
     return found
 
 

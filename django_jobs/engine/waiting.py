@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from django_jobs.engine import submission
-from django_jobs.engine.execution import current_job
 from django_jobs.engine.lookup import find_job
+from django_jobs.engine.running_job import current_job
 from django_jobs.engine.status import JobStatus, describe
 from django_jobs.exceptions import JobFailed
 from django_jobs.models import Job

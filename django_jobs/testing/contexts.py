@@ -7,14 +7,22 @@ import secrets
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
+from django.utils import timezone
+
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import outputs
+from django_jobs.engine import outputs, requests
 from django_jobs.engine.context import JobContext
 from django_jobs.engine.organization_ids import id_of
 from django_jobs.engine.parent_results import ResultReference
 from django_jobs.engine.payloads import storable
+from django_jobs.engine.submission_errors import Errors
+from django_jobs.engine.submission_options import refuse_unknown
+from django_jobs.engine.targets import shown
 from django_jobs.exceptions import JobCanceled
+from django_jobs.models import Job
 
+#: The number of the first job that a recording context submits.
+FIRST_SUBMITTED: Final = 900_001
 _DEFAULTS: Final[dict[str, Any]] = {
     "job_id": "JOB-2026-00001",
     "job_type": "test",
@@ -28,14 +36,16 @@ _DEFAULTS: Final[dict[str, Any]] = {
 class RecordingContext(JobContext):
     """Keeps what the handler reports and saves, for the test to look at.
 
-    ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference.
+    ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference,
+    ``submitted`` the jobs that it submitted through the context, which are not saved.
     """
 
     def __init__(self, runner: RecordingRunner, tenant: Any, *, parents: Mapping[str, Any], **fields: Any) -> None:
-        super().__init__(runner=runner, **fields)
+        super().__init__(runner=runner, submit=self._record, **fields)
         self._tenant = tenant
         self.progress = runner.progress
         self.outputs: dict[str, bytes] = {}
+        self.submitted: list[Job] = []
         self._recorder = runner
         self.parents = dict(parents)
 
@@ -51,6 +61,29 @@ class RecordingContext(JobContext):
         data = content if isinstance(content, bytes | str) else content.read()
         self.outputs[reference] = data.encode() if isinstance(data, str) else data
         return reference
+
+    def _record(self, job_type: Any, parameters: Any, keywords: Mapping[str, Any]) -> Job:
+        """Judge the values as a submission does, but for what only the database knows, and keep the job."""
+        fields = {name: value for name, value in keywords.items() if name != "user"}
+        refuse_unknown("context.submit_job", fields)
+        errors = Errors()
+        values = requests.check_values({**fields, "parameters": parameters}, errors)
+        if errors:
+            raise errors.refusal()
+        job = Job(
+            pk=FIRST_SUBMITTED + len(self.submitted),
+            job_type_id=shown(job_type),
+            organization_name=self.organization,
+            input_parameters=values.parameters,
+            metadata=values.metadata,
+            run_at=values.run_at,
+            expires_at=values.options.expires_at,
+            created_at=timezone.now(),
+        )
+        if values.priority is not None:
+            job.priority = values.priority
+        self.submitted.append(job)
+        return job
 
     def cancel(self) -> None:
         """As if the job were canceled now: ``is_canceled()`` is true, and ``update_progress`` raises JobCanceled."""

@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs import signals
 from django_jobs.engine import courier
-from django_jobs.engine.execution import current_job
+from django_jobs.engine.running_job import current_job
 from tests.integration.conftest import Listen
 from tests.support.brokers import job_in, pending_job, running_job
 

@@ -70,7 +70,7 @@ def test_what_is_no_duplicate_is_submitted_though_an_earlier_job_was_asked_for(
 def test_a_bad_wish_for_duplicates_is_refused(kind: JobType, organization: Organization, on_duplicate: Any) -> None:
     with pytest.raises(InvalidSubmission) as caught:
         submit_job(kind, organization, on_duplicate=on_duplicate)
-    assert caught.value.errors == {"on_duplicate": ["Use 'raise' or 'return'."]}
+    assert caught.value.errors == {"on_duplicate": ["Use 'raise', 'return' or 'replace'."]}
 
 
 def test_another_type_does_other_work(kind: JobType, organization: Organization) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs import submit_job, submit_jobs
+from django_jobs import submit_for_each, submit_job, submit_jobs
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
@@ -40,7 +40,7 @@ def earlier(kind: JobType, organization: Organization, owner: User) -> Job:
     return submit_job(kind, organization, user=owner)
 
 
-@pytest.mark.parametrize("on_duplicate", ["raise", "return"])
+@pytest.mark.parametrize("on_duplicate", ["raise", "return", "replace"])
 def test_python_neither_tells_nor_returns_it(
     on_duplicate: str, earlier: Job, kind: JobType, organization: Organization, colleague: User
 ) -> None:
@@ -58,6 +58,17 @@ def test_many_at_once_do_not_tell_it_either(
     with pytest.raises(DuplicateJob) as refusal:
         submit_jobs([{**item, "parameters": {"a": 1}}, item], user=colleague)
     assert (refusal.value.index, earlier.name in str(refusal.value)) == (1, False)
+
+
+def test_many_at_once_do_not_give_it_back(
+    earlier: Job, kind: JobType, organization: Organization, colleague: User
+) -> None:
+    item = {"job_type": kind, "organization": organization, "on_duplicate": "return"}
+    with pytest.raises(DuplicateJob) as refusal:
+        submit_jobs([{**item, "parameters": {"a": 1}}, item], user=colleague)
+    assert (refusal.value.index, earlier.name in str(refusal.value)) == (1, False)
+    done = submit_for_each(kind, [organization], user=colleague, on_duplicate="replace")
+    assert (done.submitted, done.skipped) == ([], {organization.name: "duplicate_job"})
 
 
 def test_rest_leaves_out_what_the_user_may_not_know(

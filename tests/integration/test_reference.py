@@ -23,7 +23,7 @@ FUNCTIONS = [name for name in django_jobs.__all__ if inspect.isroutine(getattr(d
 #: Errors that no caller sees, and the common bases.
 INTERNAL = {"RetryableRefusal", "Interruption", "AttemptLost", "WorkerStopping", "BrokerUnavailable", "ForeignBroker"}
 #: Members of a context that are kept for the engine, and what one for tests notes.
-NOT_FOR_HANDLERS = {"interruptible", "checkpoint", "progress", "outputs"}
+NOT_FOR_HANDLERS = {"interruptible", "checkpoint", "progress", "outputs", "submitted"}
 
 
 def signature(name: str, function: Any) -> str:

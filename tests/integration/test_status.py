@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
 from django_jobs.engine import database
-from django_jobs.engine.execution import current_job
+from django_jobs.engine.running_job import current_job
 from django_jobs.engine.waiting import Wait
 from django_jobs.exceptions import JobFailed, JobNotFound
 from django_jobs.models import Job, JobType, Organization

@@ -13,7 +13,7 @@ import pytest
 
 from django_jobs.engine import events, logs
 from django_jobs.engine.actors import Actor
-from django_jobs.engine.execution import current_job
+from django_jobs.engine.running_job import current_job
 from django_jobs.engine.transitions.moves import Moved
 from django_jobs.statuses import ActorKind
 

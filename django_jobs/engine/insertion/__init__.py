@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from django_jobs.engine import database, dependencies, duplicates
 from django_jobs.engine.requests import Request
 from django_jobs.engine.targets import TargetsChanged
-from django_jobs.models import Job
 
 __all__ = ["insert", "insert_all"]
 
@@ -21,7 +20,8 @@ MAX_TRIES = 5
 def insert(request: Request) -> None:
     """Write one job, and fill in what the database gave: id, times.
 
-    Raises DuplicateJob, and TargetsChanged when type or organization are no longer what the request was made for.
+    Where the same work is there, the request gets it as ``existing`` or is refused with DuplicateJob. Raises
+    TargetsChanged when type or organization are no longer what the request was made for.
     """
     if not database.is_postgresql():
         insert_all([request])
@@ -37,15 +37,17 @@ def _insert_with_parents(request: Request) -> None:
     from django_jobs.engine.insertion import postgresql
 
     postgresql.insert(request)
-    dependencies.link([(request.job.pk, request.parents)])
+    if request.existing is None:
+        dependencies.link([(request.job.pk, request.parents)])
 
 
-def insert_all(requests: Sequence[Request]) -> list[Job]:
-    """Write many jobs, all or nothing. Raises DuplicateJob with the index of the first that is one."""
+def insert_all(requests: Sequence[Request]) -> None:
+    """Write many jobs, all or nothing. Raises DuplicateJob with the index of the first that is refused."""
     from django_jobs.engine.insertion import portable
 
     for _ in range(MAX_TRIES):
         with contextlib.suppress(duplicates.LostRace):
-            return database.in_transaction(lambda: portable.insert_all(requests))
+            database.in_transaction(lambda: portable.insert_all(requests))
+            return
         duplicates.release_missing(request.job.job_hash for request in requests if request.window)
     raise TargetsChanged

@@ -10,6 +10,7 @@ from django_jobs.engine import database, dependencies, duplicates
 from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.requests import Request
 from django_jobs.engine.transitions.postgresql import TRANSACTION_IDS
+from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
@@ -18,11 +19,12 @@ MAX_ROWS = 2_000
 MAX_BYTES = 4_000_000
 
 
-def insert_all(requests: Sequence[Request]) -> list[Job]:
-    """Insert them with all that belongs to them."""
+def insert_all(requests: Sequence[Request]) -> None:
+    """Insert them with all that belongs to them, but for those whose work is there already (``existing``)."""
+    duplicates.lock(request.job.job_hash for request in requests if request.window)
+    _find_duplicates(requests)
+    requests = [request for request in requests if request.existing is None]
     guarded = [request for request in requests if request.window]
-    duplicates.lock(request.job.job_hash for request in guarded)
-    _refuse_duplicates(requests)
     now = database.now()
     jobs = [_ready(request, now) for request in requests]
     for chunk in _chunks(jobs):
@@ -35,7 +37,6 @@ def insert_all(requests: Sequence[Request]) -> list[Job]:
     if guarded:
         duplicates.keep_out([(request.job.job_hash, request.job.pk, request.window) for request in guarded], now)
     dependencies.link([(request.job.pk, request.parents) for request in requests if request.parents])
-    return jobs
 
 
 def _log(job: Job, now: dt.datetime, transaction_ids: tuple[int | None, int | None]) -> ExecutionLog:
@@ -56,10 +57,13 @@ def _transaction_ids() -> tuple[int | None, int | None]:
     return own, oldest
 
 
-def _refuse_duplicates(requests: Sequence[Request]) -> None:
-    keys = [request.job.job_hash if request.window else "" for request in requests]
-    if any(keys):
-        duplicates.refuse(keys)
+def _find_duplicates(requests: Sequence[Request]) -> None:
+    keys = {request.job.job_hash for request in requests if request.window}
+    found = duplicates.find(keys) if keys else {}
+    for index, request in enumerate(requests):
+        request.existing = found.get(request.job.job_hash) if request.window else None
+        if request.existing is not None and request.refuses(request.existing):
+            raise DuplicateJob(request.existing, index)
 
 
 def _ready(request: Request, now: dt.datetime) -> Job:

@@ -11,6 +11,7 @@ from django.db import connections, models
 from django_jobs.engine import database, duplicates, statements
 from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.requests import Request
+from django_jobs.engine.resubmission import HARMLESS
 from django_jobs.engine.targets import TargetsChanged, Versions
 from django_jobs.engine.transitions.postgresql import TRANSACTION_IDS
 from django_jobs.exceptions import DuplicateJob
@@ -32,12 +33,16 @@ _GIVEN = (
     "retry_delay",
     "timeout_seconds",
     "job_hash",
+    "expires_at",
+    "run_after",
+    "submitted_by_id",
+    "submitted_by_attempt",
 )
 _COMPUTED = ("id", "created_at", "ready_at")
 
 
 def insert(request: Request) -> None:
-    """Insert it, or raise DuplicateJob or TargetsChanged."""
+    """Insert it, or find the earlier job of the same work. Raises DuplicateJob and TargetsChanged."""
     job = request.job
     values = job.__dict__
     given = [values[name] for name in _GIVEN]
@@ -49,19 +54,22 @@ def insert(request: Request) -> None:
     sql = _sql(database.alias(), request.targets.versions is not None, request.window > 0)
     rows = statements.fetch(sql, params)
     if not rows:
-        _tell_why(request)
+        request.existing = _existing(request)
+        return
     job.pk, job.created_at, job.ready_at, request.log_id = rows[0]
     job._state.adding = False
     job._state.db = database.alias()
 
 
-def _tell_why(request: Request) -> None:
+def _existing(request: Request) -> Job:
     """Nothing was inserted: type or organization have changed, and with them perhaps window or tenant, or the same
     work came first.
     """
     if request.window and _hold(request.targets.versions):
         for existing in duplicates.find([request.job.job_hash]).values():
-            raise DuplicateJob(existing)
+            if request.refuses(existing):
+                raise DuplicateJob(existing)
+            return existing
         duplicates.release_missing([request.job.job_hash])
     raise TargetsChanged
 
@@ -116,7 +124,7 @@ def _is_new() -> str:
 
 
 def _is_dead() -> str:
-    dead = ", ".join(f"'{status}'" for status in duplicates.HARMLESS)
+    dead = ", ".join(f"'{status}'" for status in HARMLESS)
     return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'  # noqa: S608
 
 

@@ -26,13 +26,15 @@ def move(
     actor: Actor,
     worker_name: str = "",
     skip_locked: bool = False,
+    only_due: bool = False,
     only_if: Condition = ALWAYS,
     loudest: int = logging.CRITICAL,
 ) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
     ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
-    transaction holds; ``only_if`` is asked in the same statement where the database can; ``loudest`` is the highest
+    transaction holds, ``only_due`` those whose ``ready_at`` has not come; ``only_if`` is asked in the same statement
+    where the database can; ``loudest`` is the highest
     level at which it is logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
     """
     if not moves:
@@ -49,7 +51,7 @@ def move(
         from django_jobs.engine.transitions import portable as backend  # type: ignore[no-redef]
 
     def apply() -> list[Moved]:
-        moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked, only_if)
+        moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked, only_if, only_due=only_due)
         events.announce(moved, loudest)
         if any(item.has_children and item.to_status in TERMINAL for item in moved):
             database.on_commit(_follow_up)

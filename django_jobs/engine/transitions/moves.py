@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -71,6 +72,7 @@ class Moved:
     has_children: bool = False
     log_id: int = 0
     organization_id: Any = None
+    queued_at: dt.datetime | None = None
     error: BaseException | None = None
 
     @property

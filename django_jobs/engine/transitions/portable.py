@@ -8,13 +8,16 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.engine import database, statements
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
+
+#: SQLite's own clock, by which the dispatcher finds what is due, counts in milliseconds.
+CLOCK_STEP: Final = dt.timedelta(milliseconds=1)
 
 
 def _resolve(job: Job, name: str, value: Any, now: dt.datetime) -> Any:
@@ -48,6 +51,8 @@ def apply_moves(
     worker_name: str,
     skip_locked: bool,
     only_if: Condition = ALWAYS,
+    *,
+    only_due: bool = False,
 ) -> list[Moved]:
     """Move the set inside the open transaction."""
     if only_if is not ALWAYS and not statements.fetch(f"SELECT {only_if.sql}", only_if.params)[0][0]:
@@ -61,6 +66,8 @@ def apply_moves(
     for job in database.locked(rows, skip=skip_locked):
         item = wanted[job.pk]
         if job.status not in sources or (item.attempt is not None and job.attempt != item.attempt):
+            continue
+        if only_due and (job.ready_at is None or job.ready_at > now + CLOCK_STEP):
             continue
         moved.append((job, item, job.status))
         job.status = item.to_status
@@ -111,5 +118,6 @@ def _moved(job: Job, item: Move, from_status: str, actor: Actor, worker_name: st
         job.has_children,
         log_id,
         job.organization_id,
+        job.queued_at,
         item.error,
     )

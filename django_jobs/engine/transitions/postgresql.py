@@ -66,7 +66,15 @@ def _travel(name: str, values: list[Any]) -> tuple[_Way, list[Any]]:
 
 
 @functools.cache
-def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: bool, may_end: bool, only_if: str) -> str:
+def _sql(
+    fixed: tuple[_Way, ...],
+    written: tuple[_Way, ...],
+    *,
+    skip_locked: bool,
+    may_end: bool,
+    only_due: bool,
+    only_if: str,
+) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for.
 
     Its parameters: the ids, those of ``only_if``, the ids, the arrays, the shared values of ``to_status`` and of
@@ -84,7 +92,7 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
     return f"""
         WITH locked AS (
-            SELECT id, status, attempt FROM "{job}" WHERE id = ANY(%s) AND {only_if}
+            SELECT id, status, attempt, ready_at FROM "{job}" WHERE id = ANY(%s) AND {only_if}
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
         ), old AS (
             SELECT locked.*{names}
@@ -93,9 +101,10 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
             UPDATE "{job}" j SET {sets}
             FROM old
             WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
+                {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
             RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
                 j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
-                j.organization_id{names}
+                j.organization_id, j.queued_at{names}
         ), logged AS (
             INSERT INTO "{log}"
                 (job_id, from_status, to_status, "timestamp", actor, actor_kind, message, attempt, worker_name,
@@ -106,7 +115,7 @@ def _sql(fixed: tuple[_Way, ...], written: tuple[_Way, ...], *, skip_locked: boo
             RETURNING id, job_id
         ){_tasks() if may_end else ""}
         SELECT moved.id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children,
-            logged.id, organization_id
+            logged.id, organization_id, queued_at
         FROM moved JOIN logged ON logged.job_id = moved.id
     """  # noqa: S608  (names come from the models)
 
@@ -150,6 +159,8 @@ def _apply_shape(
     worker_name: str,
     skip_locked: bool,
     only_if: Condition = ALWAYS,
+    *,
+    only_due: bool = False,
 ) -> list[Moved]:
     fixed = [_travel(name, [getattr(item, name) for item in moves]) for name in _FIXED]
     written = [_travel(name, [item.values[name] for item in moves]) for name in moves[0].values]
@@ -158,6 +169,7 @@ def _apply_shape(
         tuple(way for way, _ in written),
         skip_locked=skip_locked,
         may_end=any(item.to_status in TERMINAL for item in moves),
+        only_due=only_due,
         only_if=only_if.sql,
     )
     pks = [item.pk for item in moves]
@@ -181,6 +193,8 @@ def apply_moves(
     worker_name: str,
     skip_locked: bool,
     only_if: Condition = ALWAYS,
+    *,
+    only_due: bool = False,
 ) -> list[Moved]:
     """Move the set; one statement for each shape, that is set of fields written."""
     shapes: dict[tuple[str, ...], list[Move]] = defaultdict(list)
@@ -192,5 +206,5 @@ def apply_moves(
     return [
         moved
         for _, group in sorted(shapes.items(), key=lambda entry: entry[1][0].pk)
-        for moved in _apply_shape(group, sources, actor, worker_name, skip_locked, only_if)
+        for moved in _apply_shape(group, sources, actor, worker_name, skip_locked, only_if, only_due=only_due)
     ]

@@ -1,0 +1,45 @@
+"""What is wrong with a submission, field by field, and which exception says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django_jobs.exceptions import (
+    InvalidSubmission,
+    JobTypeDisabled,
+    JobTypeNotFound,
+    OrganizationInactive,
+    OrganizationNotFound,
+)
+
+#: Where several hold, the first is raised, so that catching the one that is meant works whatever else is wrong.
+_CAUSES = (JobTypeNotFound, OrganizationNotFound, JobTypeDisabled, OrganizationInactive)
+
+
+class Errors(dict[str, list[str]]):
+    """Messages by field; ``cause`` is the class of exception that they make."""
+
+    def __init__(self, errors: dict[str, list[str]] | None = None) -> None:
+        super().__init__(errors or {})
+        self.cause: type[InvalidSubmission] = InvalidSubmission
+
+    def note(self, field: str, text: str, cause: type[InvalidSubmission]) -> None:
+        """Set a field's message, which is one of those that have an exception of their own."""
+        self[field] = [text]
+        self.cause = cause_of([self.cause, cause])
+
+    def copy(self) -> Errors:
+        """Return errors that can be added to without changing these."""
+        twin = Errors(self)
+        twin.cause = self.cause
+        return twin
+
+    def refusal(self) -> InvalidSubmission:
+        """Return the exception to raise."""
+        return self.cause(dict(self))
+
+
+def cause_of(causes: Iterable[type[InvalidSubmission]]) -> type[InvalidSubmission]:
+    """Return the first of the special causes among these, else InvalidSubmission."""
+    found = set(causes)
+    return next((cause for cause in _CAUSES if cause in found), InvalidSubmission)

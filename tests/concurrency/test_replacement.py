@@ -1,0 +1,111 @@
+"""Many replace the same waiting job at once, while others dispatch and claim: one job, with the last one's work."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_jobs import submit_job
+from django_jobs.engine import dispatch
+from django_jobs.engine.claim import Claimed, claim
+from django_jobs.models import DuplicateKey, Job, JobType, Organization
+from tests.concurrency.conftest import CrowdedBroker
+from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
+from tests.support.factories import make_job_type, make_organization
+
+CROWD = 10
+LATER = dt.timedelta(hours=1)
+
+
+class Debounce:
+    """Threads that replace one piece of work, and workers that would run it."""
+
+    def __init__(self, broker: CrowdedBroker) -> None:
+        self.broker = broker
+        self.kind: JobType = make_job_type(deduplication_window=300)
+        self.organization: Organization = make_organization()
+        self.started: list[Claimed] = []
+        self.pks: set[int] = set()
+        self.is_over = threading.Event()
+        self._left = 0
+        self._lock = threading.Lock()
+
+    def submit(self, parameters: dict[str, Any], **fields: Any) -> Job:
+        job = submit_job(
+            self.kind.pk, self.organization.name, parameters, unique_key="k", on_duplicate="replace", **fields
+        )
+        self.pks.add(job.pk)
+        return job
+
+    def replacer(self, thread: int, rounds: int, **fields: Any) -> Callable[[], None]:
+        self._left += 1
+
+        def run() -> None:
+            for number in range(rounds):
+                self.submit({"thread": thread, "number": number, **fields.get("marks", {})}, **fields.get("values", {}))
+            with self._lock:
+                self._left -= 1
+                if not self._left:
+                    self.is_over.set()
+
+        return run
+
+    def worker(self) -> None:
+        while not self.is_over.wait(0.001):
+            dispatch.wake()
+            tickets = self.broker.take_all()
+            if tickets:
+                self.started += claim(tickets, f"worker-{threading.get_ident()}")
+
+
+@pytest.fixture
+def debounce(broker: CrowdedBroker) -> Debounce:
+    return Debounce(broker)
+
+
+def rounds() -> int:
+    return 2 if is_small() else 10
+
+
+def test_of_a_hundred_simultaneous_replacements_one_job_is_left(debounce: Debounce) -> None:
+    debounce.broker.is_full = True
+
+    run_crowd([debounce.replacer(thread, rounds()) for thread in range(CROWD)])
+
+    job = Job.objects.get()
+    assert debounce.pks == {job.pk}
+    assert job.status == "Pending"
+    assert job.input_parameters["number"] == rounds() - 1, "the last that a thread submits is never before its others"
+    assert DuplicateKey.objects.get().job_id == job.pk
+    last = debounce.submit({"thread": "last"})
+    assert (last.pk, last.input_parameters) == (job.pk, {"thread": "last"})
+
+
+def test_what_runs_is_what_the_row_says_and_it_runs_once(debounce: Debounce) -> None:
+    members = [debounce.replacer(thread, rounds()) for thread in range(4)]
+
+    run_crowd([*members, debounce.worker, debounce.worker])
+
+    job = Job.objects.get()
+    assert [item.parameters for item in debounce.started] in ([], [job.input_parameters])
+    assert_histories_are_chains()
+
+
+def test_a_job_that_was_put_off_does_not_run_early(debounce: Debounce) -> None:
+    later = timezone.now() + LATER
+    put_off = {"values": {"run_at": later}, "marks": {"is_later": True}}
+    members = [debounce.replacer(0, rounds()), *[debounce.replacer(n, rounds(), **put_off) for n in range(1, 4)]]
+
+    run_crowd([*members, debounce.worker, debounce.worker])
+
+    job = Job.objects.get()
+    assert not [item for item in debounce.started if "is_later" in item.parameters]
+    assert (job.status == "Running") == bool(debounce.started)
+    if job.run_at is not None:
+        assert job.status == "Pending"
+    assert_histories_are_chains()
