@@ -41,9 +41,10 @@ def table(heading: str) -> str:
     return TEXT.partition(f"\n### {heading}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
 
 
-def fields_told(heading: str) -> set[str]:
-    rows = re.findall(r"^\| (`[^|]*) \|", table(heading), re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+def names_in(section: str) -> set[str]:
+    """What stands in the first column of its tables."""
+    rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(\w+)", row)}
 
 
 def fields_of(model: type[models.Model]) -> set[str]:
@@ -57,6 +58,11 @@ def test_every_function_stands_there_with_its_arguments(name: str) -> None:
     assert f"\n{signature(name, getattr(django_jobs, name))}\n" in TEXT
 
 
+def test_every_argument_of_a_submission_is_explained() -> None:
+    section = TEXT.partition("\n## Submitting\n")[2].partition("\n## ")[0]
+    assert names_in(section) == set(inspect.signature(django_jobs.submit_job).parameters)
+
+
 @pytest.mark.parametrize("name", ["run_jobs", "captured_jobs", "make_context"])
 def test_what_helps_in_tests_stands_there_too(name: str) -> None:
     assert f"\n{signature(name, getattr(testing, name))}\n" in TEXT
@@ -67,7 +73,7 @@ def test_every_public_name_is_named() -> None:
 
 
 def test_the_fields_of_a_status_are_all_there_and_no_others() -> None:
-    assert fields_told("`JobStatus`") == {field.name for field in dataclasses.fields(JobStatus)}
+    assert names_in(table("`JobStatus`")) == {field.name for field in dataclasses.fields(JobStatus)}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_the_fields_of_a_status_are_all_there_and_no_others() -> None:
 def test_the_fields_of_a_model_are_all_there_and_no_others(
     heading: str, model: type[models.Model], more: set[str]
 ) -> None:
-    assert fields_told(heading) - more == fields_of(model)
+    assert names_in(table(heading)) - more == fields_of(model)
 
 
 def test_every_error_is_there_with_its_facts() -> None:
@@ -104,11 +110,10 @@ def test_every_signal_is_there_with_its_arguments() -> None:
 
 def test_every_member_of_a_handlers_context_is_told() -> None:
     page = (DOCS / "handlers.md").read_text().partition("\n## The context\n")[2].partition("\n## ")[0]
-    told = {name for row in re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)", row)}
     context = make_context()
     for_tests = set(dir(type(context))) - set(dir(JobContext))
     members = {name for name in dir(context) if not name.startswith("_")} - for_tests - NOT_FOR_HANDLERS
-    assert told == members
+    assert names_in(page) == members
 
 
 @pytest.mark.django_db(transaction=True)
