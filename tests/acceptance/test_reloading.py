@@ -77,7 +77,7 @@ def test_a_syntax_error_is_told_and_the_next_change_starts_it_anew(
     wait_until(lambda: worker.log().count("event=supervisor_started") == 2, 2 * PATIENCE, "a fresh supervisor")
 
     def runs_new_code() -> bool:
-        return wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": "new"}
+        return bool(wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": "new"})
 
     wait_until(runs_new_code, PATIENCE, "the new code")
     assert worker.stop() == 0
