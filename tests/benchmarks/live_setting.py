@@ -13,6 +13,7 @@ import psutil
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
+from django_jobs.engine.open_sockets import SOCKETS_A_USER
 from django_jobs.models import Organization
 from tests.benchmarks import setting
 from tests.support.server import free_port, listens
@@ -22,15 +23,18 @@ def make_organizations(number: int) -> list[str]:
     setting.reset()
     names = [f"LIVE-{index:04}" for index in range(number)]
     Organization.objects.bulk_create([Organization(name=name) for name in names], ignore_conflicts=True)
-    User.objects.filter(username="bench").delete()
-    User.objects.create_superuser("bench", password=None)
     return names
 
 
-async def admins_headers() -> dict[str, str]:
-    user = await User.objects.aget(username="bench")
-    token, _ = await Token.objects.aget_or_create(user=user)
-    return {"Authorization": f"Token {token.key}"}
+async def admins_headers(sockets: int) -> list[dict[str, str]]:
+    """What so many sockets authenticate with: of as many system admins as may open them."""
+    headers: list[dict[str, str]] = []
+    while len(headers) < sockets:
+        name = f"bench-{len(headers)}"
+        user, _ = await User.objects.aget_or_create(username=name, defaults={"is_superuser": True})
+        token, _ = await Token.objects.aget_or_create(user=user)
+        headers += [{"Authorization": f"Token {token.key}"}] * SOCKETS_A_USER
+    return headers[:sockets]
 
 
 @contextlib.contextmanager

@@ -60,9 +60,9 @@ def sockets() -> None:
 
 async def measure_sockets(process: psutil.Process, port: int, names: list[str], pks: list[int]) -> None:
     heard: list[float] = []
-    headers = await admins_headers()
+    url, headers = f"ws://127.0.0.1:{port}/ws/jobs/", await admins_headers(SOCKETS)
     started = time.monotonic()
-    connections = [await connect(f"ws://127.0.0.1:{port}/ws/jobs/", additional_headers=headers) for _ in range(SOCKETS)]
+    connections = [await connect(url, additional_headers=item) for item in headers]
     for number, connection in enumerate(connections):
         await connection.send(json.dumps({"action": "join", "room": f"org:{names[number % len(names)]}"}))
     for connection in connections:
@@ -145,8 +145,8 @@ def drain() -> None:
 
 async def drained_before_listeners(port: int) -> Drained:
     names = [f"BENCH-{number:02}" for number in range(setting.ORGANIZATIONS)]
-    headers = await admins_headers()
-    connections = [await connect(f"ws://127.0.0.1:{port}/ws/jobs/", additional_headers=headers) for _ in names]
+    url, headers = f"ws://127.0.0.1:{port}/ws/jobs/", await admins_headers(len(names))
+    connections = [await connect(url, additional_headers=item) for item in headers]
     for name, connection in zip(names, connections, strict=True):
         await connection.send(json.dumps({"action": "join", "room": f"org:{name}"}))
     counts = [asyncio.create_task(count(connection)) for connection in connections]
