@@ -82,7 +82,7 @@ class JobsConsumer:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
             if socket.place is not None:
-                await hub.places.give_back(socket.place)
+                await hub.attendance.places.give_back(socket.place)
             await hub.leave(socket, list(socket.subscriptions.values()))
 
     @staticmethod
@@ -191,7 +191,7 @@ async def _identify(socket: Socket, hub: Hub) -> int:
     if isinstance(user, int):
         return user
     socket.user = user
-    socket.place = await hub.places.take(user)
+    socket.place = await hub.attendance.places.take(user)
     return 0 if socket.place is not None else TOO_MANY
 
 

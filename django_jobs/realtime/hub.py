@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from django_jobs.engine.open_sockets import RENEW_SECONDS
 from django_jobs.realtime import messages, replay
-from django_jobs.realtime.admission import Target, standing
+from django_jobs.realtime.admission import Target
+from django_jobs.realtime.attendance import Attendance
 from django_jobs.realtime.bells import Bells
 from django_jobs.realtime.ear import Complaints, Ear
 from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription
-from django_jobs.realtime.places import TOO_MANY, SocketPlaces
 from django_jobs.realtime.readers import Reader
 from django_jobs.realtime.rooms import all_groups, group_of
 from django_jobs.realtime.teller import Teller
@@ -31,9 +31,8 @@ FLOOD_SECONDS: Final = 1.0
 RECHECK_SECONDS: Final = 40.0
 #: A line that has more news at once is told to read REST.
 MAX_NEWS: Final = 1_000
-#: So many lines and sockets a tick; the others follow in the next one.
+#: So many lines a tick; the others follow in the next one.
 LINES_A_TICK: Final = 50
-SOCKETS_A_TICK: Final = 250
 
 
 class Hub:
@@ -45,15 +44,20 @@ class Hub:
         #: Joins and rights, and news, do not wait for each other.
         self.doors = Reader("jobs-doors")
         self.news = Reader("jobs-news")
-        self.places = SocketPlaces(self.doors)
-        self._listeners: set[Listener] = set()
+        self.attendance = Attendance(self.doors)
         self._lines: dict[str, Line] = {}
         self._complaints = Complaints()
         self._ear = Ear(self._wanted_groups, self._complaints)
         self._teller = Teller(self._lines, self.doors)
         self._bells = Bells()
         self._gather_seconds = GATHER_SECONDS
-        duties = {"ear": self._listen, "read": self._read, "tick": self._tick, "renew": self._renew}
+        duties = {
+            "ear": self._listen,
+            "read": self._read,
+            "tick": self._tick,
+            "recheck": self._recheck,
+            "renew": self._renew,
+        }
         self._tasks = [asyncio.create_task(self._guarded(what, duty)) for what, duty in duties.items()]
 
     @classmethod
@@ -63,17 +67,16 @@ class Hub:
         hub = cls._hubs.get(loop)
         if hub is None:
             hub = cls._hubs[loop] = cls()
-        listener.recheck_at = time.monotonic() + RECHECK_SECONDS * random.uniform(0.6, 1.0)  # noqa: S311
-        hub._listeners.add(listener)
+        hub.attendance.enter(listener, RECHECK_SECONDS)
         return hub
 
     async def leave(self, listener: Listener, subscriptions: Iterable[Subscription]) -> None:
         """The socket is gone; with the last one the hub ends."""
         for subscription in subscriptions:
             self.unsubscribe(subscription)
-        self._listeners.discard(listener)
+        self.attendance.leave(listener)
         loop = asyncio.get_running_loop()
-        if self._listeners or self._hubs.get(loop) is not self:
+        if self.attendance or self._hubs.get(loop) is not self:
             return
         del self._hubs[loop]
         for task in self._tasks:
@@ -192,11 +195,6 @@ class Hub:
         for line in lines:
             line.look_at = now + LOOK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
             await self._look(line)
-        # One without a user is just being asked who it is.
-        due = [item for item in self._listeners if item.recheck_at <= now and item.user is not None][:SOCKETS_A_TICK]
-        for listener in due:
-            listener.recheck_at = now + RECHECK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
-        await self._recheck(due)
         self._complaints.withdraw("tick")
 
     async def _look(self, line: Line) -> None:
@@ -215,21 +213,12 @@ class Hub:
         line.progress = {event.job_pk: state for event, state in running}
         await self._teller.tell([event for event, state in running if before.get(event.job_pk) != state])
 
-    async def _recheck(self, listeners: Sequence[Listener]) -> None:
-        questions = [(listener.identity, listener.targets()) for listener in listeners]
-        answers = await self.doors.read(standing, questions) if questions else []
-        for listener, answer in zip(listeners, answers, strict=True):
-            if isinstance(answer, int):
-                listener.close(answer)
-                continue
-            listener.user = answer.user  # with the rights that it has now
-            for target in listener.targets():
-                if target in answer.asked and target not in answer.held:
-                    listener.revoke(target)
+    async def _recheck(self) -> None:
+        await asyncio.sleep(TICK_SECONDS)
+        await self.attendance.recheck(RECHECK_SECONDS)
+        self._complaints.withdraw("recheck")
 
     async def _renew(self) -> None:
         await asyncio.sleep(RENEW_SECONDS)
-        lost = await self.places.renew()
-        for listener in [item for item in self._listeners if item.place in lost]:
-            listener.close(TOO_MANY)
+        await self.attendance.renew()
         self._complaints.withdraw("renew")

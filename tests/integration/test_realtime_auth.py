@@ -14,6 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
 from django_jobs.realtime import hub
+from django_jobs.realtime.ear import Ear
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 
@@ -222,6 +223,22 @@ def test_a_deactivated_user_is_put_out(user: User, way: Any) -> None:
         await client.has_nothing()
         await do(User.objects.update, is_active=False)
         return await client.close_code()
+
+    assert code == REVOKED
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+def test_a_deactivated_user_is_put_out_although_the_layer_fails(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(self: Ear) -> None:
+        raise ConnectionError
+
+    @with_clients(by_token(user))
+    async def code(client: LiveClient) -> int:
+        await client.has_nothing()
+        with monkeypatch.context() as patch:
+            patch.setattr(Ear, "follow", fail)
+            await do(User.objects.update, is_active=False)
+            return await client.close_code()
 
     assert code == REVOKED
 
