@@ -9,7 +9,7 @@ import pytest
 from django_jobs.models import Membership, Organization
 from django_jobs.realtime import hub
 from tests.support.brokers import end, returned, running_job
-from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.factories import make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -128,26 +128,3 @@ def test_a_suspension_puts_members_out_of_its_jobs_rooms(organization: Organizat
         return await client.hear()
 
     assert message == {"event": "left", "room": f"job:{job.name}", "reason": "forbidden"}
-
-
-def test_a_room_goes_on_telling_of_its_tenant_when_another_one_takes_the_name(
-    bell: HandBell, organization: Organization, member: LiveClient
-) -> None:
-    name = organization.name
-
-    def hand_the_name_on() -> Organization:
-        Organization.objects.filter(pk=organization.pk).update(name="ORG-RENAMED")
-        return make_organization(name=name)
-
-    @with_clients(member)
-    async def heard(client: LiveClient) -> list[str]:
-        await client.join(f"org:{name}")
-        other = await do(hand_the_name_on)
-        await do(later_job, other)
-        await do(later_job, await do(Organization.objects.get, pk=organization.pk))
-        await bell.ring()
-        message = await client.hear()
-        assert await client.has_nothing()
-        return [message["event"], message["data"]["organization"]]
-
-    assert heard == ["job_status_changed", "ORG-RENAMED"]
