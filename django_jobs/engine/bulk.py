@@ -141,6 +141,8 @@ def _draft(item: object) -> _Draft:
 
 
 def _give_back(drafts: Sequence[_Draft]) -> None:
+    if not resubmission.is_later_attempt():
+        return
     good = [draft for draft in drafts if draft.found and draft.values and not draft.errors]
     work = [(d.values.hash_of(d.found), d.values.window_of(d.found)) for d in good if d.values and d.found]
     for draft, earlier in zip(good, resubmission.given_back(work), strict=True):

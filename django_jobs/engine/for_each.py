@@ -128,6 +128,8 @@ class _Round:
 
     def _without_earlier(self, found: Sequence[Targets]) -> list[Targets]:
         """Those for which no earlier attempt of the running job submitted it; the others get that job."""
+        if not resubmission.is_later_attempt():
+            return list(found)
         work = [(self._values.hash_of(item), self._values.window_of(item)) for item in found]
         earlier = resubmission.given_back(work)
         self._jobs |= {item.organization.pk: job for item, job in zip(found, earlier, strict=True) if job is not None}

@@ -53,6 +53,12 @@ def is_own(job: Job) -> bool:
     return attempt is not None and job.submitted_by_id == pk and (job.submitted_by_attempt or 0) < attempt
 
 
+def is_later_attempt() -> bool:
+    """Return whether a handler runs here whose job was tried before, so that there may be something to give back."""
+    claimed = current_job.get()
+    return claimed is not None and claimed.attempt > 1
+
+
 def given_back(work: Sequence[tuple[str, int]]) -> list[Job | None]:
     """Return for each piece of work (hash, window in seconds) the job that an earlier attempt submitted, or None.
 

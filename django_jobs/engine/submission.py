@@ -123,7 +123,7 @@ def _examine(
 ) -> Request:
     found = targets.read(job_type, organization, errors, doorkeeper)
     earlier = None
-    if found is not None and not errors:
+    if found is not None and not errors and resubmission.is_later_attempt():
         (earlier,) = resubmission.given_back([(values.hash_of(found), values.window_of(found))])
     if found is not None and (earlier is None or values.options.on_duplicate == "replace"):
         requests.check_open(found, errors, is_active=requests.is_active(found))

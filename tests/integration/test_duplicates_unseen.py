@@ -109,12 +109,14 @@ def test_the_admins_form_does_not_tell_it(
 def test_a_job_that_is_hidden_cannot_be_waited_for(
     earlier: Job, kind: JobType, organization: Organization, colleague: User, owner: User
 ) -> None:
-    item = {"job_type": kind, "organization": organization, "parameters": {"a": 1}, "depends_on": earlier}
+    fields: dict[str, Any] = {"parameters": {"a": 1}, "depends_on": earlier}
+    item: dict[str, Any] = {"job_type": kind, "organization": organization, **fields}
     unseen = f"There is no job {earlier.name} in this organization."
     with pytest.raises(InvalidSubmission) as refusal:
-        submit_job(**item, user=colleague)  # type: ignore[arg-type]
+        submit_job(**item, user=colleague)
     assert refusal.value.errors == {"depends_on": [unseen]}
     with pytest.raises(InvalidSubmission) as refusal:
         submit_jobs([item], user=colleague)
     assert refusal.value.by_index == {0: {"depends_on": [unseen]}}
-    assert submit_job(**item, user=owner).depends_on.get() == earlier  # type: ignore[arg-type]
+    seen = submit_job(**item, user=owner)
+    assert seen.depends_on.get() == earlier

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from django_jobs import submit_job, submit_jobs
@@ -53,6 +54,22 @@ def test_each_value_takes_the_place_of_the_types(submit: Callable[..., Job], org
     assert (stored.timeout_seconds, stored.max_retries, stored.run_after) == (7, 0, "ended")
     assert stored.expires_at == job.expires_at == moment
     assert (stored.submitted_by_id, stored.submitted_by_attempt) == (None, None)
+
+
+@both
+def test_one_submission_says_it_without_a_further_statement(
+    submit: Callable[..., Job], organization: Organization
+) -> None:
+    kind, moment = make_job_type(), timezone.now() + SOON
+    submit(kind, organization)  # type and organization are remembered from now on, where they are
+    plain = statements_of(lambda: submit(kind, organization, parameters={"n": 1}))
+    said = statements_of(
+        lambda: submit(kind, organization, timeout=7, max_retries=0, expires_at=moment, run_after="ended")
+    )
+    assert said == plain
+    if submit is one and connection.vendor == "postgresql":
+        assert plain == 1
+        assert statements_of(lambda: submit(kind, organization, unique_key="k", deduplication_window=60)) == 1
 
 
 @both
