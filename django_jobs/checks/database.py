@@ -13,6 +13,7 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """MySQL is refused: it lacks what the engine builds on. So are times that the database keeps in a local zone."""
     from django.db import connections, router
 
+    from django_jobs.engine.isolation import hides_changes
     from django_jobs.models import Job
 
     alias = router.db_for_write(Job)
@@ -25,6 +26,15 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
                 "django_jobs does not run on MySQL.",
                 hint="Use PostgreSQL 14 or later, MariaDB 10.6 or later, or SQLite.",
                 id="django_jobs.E004",
+            )
+        ]
+    if hides_changes(connection):
+        return [
+            Error(
+                f"DATABASES[{alias!r}] has an isolation level in which equal jobs may be accepted twice.",
+                hint="Leave isolation_level out of its OPTIONS (Django then takes READ COMMITTED), or set "
+                "innodb_snapshot_isolation = ON on the server.",
+                id="django_jobs.E020",
             )
         ]
     zone = connection.settings_dict.get("TIME_ZONE")

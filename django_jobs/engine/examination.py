@@ -17,6 +17,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.announcements import live_workers
 from django_jobs.engine.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.inspection import Leader, jobs, leader, waiting
+from django_jobs.engine.isolation import hides_changes
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.reconciliation import installation_id
 from django_jobs.engine.tenant_tables import swapped_from
@@ -43,6 +44,10 @@ def examine() -> Iterator[Finding]:
         )
         return
     yield Finding(level=OK, subject="database", text=f"{database.connection().vendor} answers; installation {mine}.")
+    if hides_changes(database.connection()):
+        yield Finding(
+            level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."
+        )
     yield from _examine_tenants()
     yield from _examine_broker(mine)
     workers = live_workers()
