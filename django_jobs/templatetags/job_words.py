@@ -8,6 +8,7 @@ from typing import Final
 from django.utils import timezone
 from django.utils.formats import date_format
 
+from django_jobs.engine.expirations import EXPIRED as DID_NOT_START
 from django_jobs.engine.status import JobStatus
 from django_jobs.statuses import Status
 
@@ -18,6 +19,7 @@ WORDS: Final[dict[str, str]] = {
     Status.DEAD_LETTER: "Did not complete",
 }
 STOPPING: Final = "Being canceled"
+EXPIRED: Final = "Canceled: it expired"
 DEPENDENCY: Final = "Waiting for other jobs"
 #: Why nothing of its kind, or of its organization, runs at the moment.
 HELD: Final = {
@@ -40,6 +42,8 @@ def status_in_words(status: JobStatus, now: dt.datetime) -> str:
     reason = status.waiting_for or ""
     if status.status == Status.RUNNING:
         return STOPPING if status.cancel_requested else plain
+    if status.status == Status.CANCELED and status.error_message == DID_NOT_START:
+        return EXPIRED
     if status.status in _RETRIED:
         return f"{plain}. {HELD[reason]}" if reason in HELD else _again(plain, status.next_retry_at, now)
     if reason == "run_at" and status.run_at is not None:

@@ -213,6 +213,8 @@ def at(hours: int) -> dt.datetime:
         ({"status": "Running", "ready_at": None, "cancel_requested_at": at(0)}, "Being canceled"),
         ({"status": "Completed", "ready_at": None}, "Completed"),
         ({"status": "Dead Letter", "ready_at": None}, "Did not complete"),
+        ({"status": "Canceled", "ready_at": None}, "Canceled"),
+        ({"status": "Canceled", "ready_at": None, "error_message": "Expired"}, "Canceled: it expired"),
         ({"status": "Failed"}, "Failed, will be tried again"),
         ({"status": "Timed Out"}, "Took too long, will be tried again"),
     ],
@@ -258,7 +260,7 @@ def test_the_script_says_the_same() -> None:
     script = Path(path).read_text()
     said = [*job_words.WORDS.values(), *job_words.HELD.values()]
 
-    for words in [*said, job_words.STOPPING, job_words.DEPENDENCY, job_words.AGAIN]:
+    for words in [*said, job_words.STOPPING, job_words.EXPIRED, job_words.DEPENDENCY, job_words.AGAIN]:
         assert f'"{words}"' in script
     assert f"LONGEST = {job_words.LONGEST};" in script
 

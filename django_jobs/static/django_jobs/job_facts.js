@@ -13,6 +13,7 @@ export const words = {
 	"Dead Letter": "Did not complete",
 	gone: "Not available",
 	stopping: "Being canceled",
+	expired: "Canceled: it expired",
 	// Why a job waits, as REST has it; any other reason is "its turn".
 	run_at: "Runs {}",
 	dependency: "Waiting for other jobs",
@@ -44,6 +45,7 @@ export const FINAL = /Completed|Canceled|gone/;
 export const ENDED = /Completed|Canceled|gone|Dead Letter/;
 export const AMISS = /Failed|Timed Out|Dead Letter/;
 const HELD = /organization_inactive|type_|handler/;
+const EXPIRED = "Expired"; // the error text of a job that did not start in time
 const LONGEST = 300;
 const DAY = { day: "numeric", month: "short" };
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
@@ -107,8 +109,9 @@ export function told(job, now = Date.now()) {
 
 const fill = (text, value) => text.replace("{}", () => value);
 
-function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_retry_at }, now) {
+function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_retry_at, error_message }, now) {
 	const plain = words[status] ?? status;
+	if (status === "Canceled" && error_message === EXPIRED) return words.expired;
 	if (status === "Running") return cancel_requested ? words.stopping : plain;
 	const held = HELD.test(waiting_for) && words[waiting_for];
 	if (/Failed|Timed Out/.test(status)) {

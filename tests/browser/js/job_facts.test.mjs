@@ -139,6 +139,8 @@ test("a job that failed says when it is tried again", () => {
 test("an end is said in plain words", () => {
 	assert.equal(said({ status: "Dead Letter" }), "Did not complete");
 	assert.equal(said({ status: "Running", cancel_requested: true }), "Being canceled");
+	assert.equal(said({ status: "Canceled", error_message: "Expired" }), "Canceled: it expired");
+	assert.equal(said({ status: "Canceled", error_message: "Busy" }), "Canceled");
 });
 
 test("a translation is taken", (t) => {
