@@ -17,6 +17,7 @@ from django_jobs.engine.claim import claim
 from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.statuses import Priority
+from django_jobs.worker import memory
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.board import Board
 from django_jobs.worker.giving_up import Patience
@@ -108,7 +109,15 @@ class Child:
         self.rq.wake()
 
     def _is_worn_out(self) -> bool:
-        return self._jobs_left() <= 0
+        return self._jobs_left() <= 0 or self._is_swollen()
+
+    def _is_swollen(self) -> bool:
+        """Whether it has more memory than it may. Each process runs some jobs first: else none would ever run."""
+        most = self.options.max_memory
+        if most is None or not self.jobs_run or (held := memory.megabytes()) <= most:
+            return False
+        logger.info("event=memory_limit worker=%s megabytes=%d limit=%s", self.name, held, most)
+        return True
 
     def _jobs_left(self) -> int:
         """How many more this process is to run."""

@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterable
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """``processes`` children with ``threads`` slots each on ``queues``; ``max_jobs`` recycles a child."""
+    """``processes`` children with ``threads`` slots each on ``queues``; ``max_jobs`` and ``max_memory`` (MB)
+    recycle a child.
+    """
 
     processes: int = 2
     threads: int = 1
@@ -17,6 +19,7 @@ class WorkerOptions:
     burst: bool = False
     scheduler: bool = True
     max_jobs: int | None = None
+    max_memory: int | None = None
     reload: bool = False
 
     def to_json(self) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import psutil
+import pytest
 import redis
 from rq import Queue, Worker
 from rq.suspension import resume, suspend
@@ -55,6 +56,33 @@ def test_a_child_is_replaced_after_its_number_of_jobs(processes: ProcessPool, st
     assert set(Job.objects.values_list("attempt", flat=True)) == {1}
     assert worker.is_running()
     assert "ERROR" not in worker.log()
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_child_that_holds_too_much_memory_is_replaced(processes: ProcessPool, stage: Stage, threads: str) -> None:
+    kind = make_job_type()
+    options = ("--processes", "1", "--threads", threads, "--max-memory")
+    worker = processes.worker(*options, "1")  # each holds more
+    first = stage.submit(kind)
+    wait_for_all([first])
+    second = stage.submit(kind)
+    wait_for_all([second])
+
+    assert len(set(Job.objects.values_list("worker_name", flat=True))) == 2
+    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
+    assert worker.is_running()
+    assert "event=memory_limit" in worker.log()
+    assert "ERROR" not in worker.log()
+
+
+def test_a_child_that_holds_less_memory_than_it_may_goes_on(processes: ProcessPool, stage: Stage) -> None:
+    kind = make_job_type()
+    worker = processes.worker("--processes", "1", "--max-memory", "100000")
+    for _ in range(2):
+        wait_for_all([stage.submit(kind)])
+
+    assert len(set(Job.objects.values_list("worker_name", flat=True))) == 1
+    assert "event=memory_limit" not in worker.log()
 
 
 def test_a_worker_without_a_scheduler_leaves_due_retries_to_jobs_scheduler(

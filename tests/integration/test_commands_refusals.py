@@ -134,6 +134,7 @@ def test_a_reader_of_the_status_who_leaves_ends_it_quietly(arguments: list[str])
         (["--threads", "0"], "--threads must be between 1 and 1,000"),
         (["--processes", "5000"], "--processes must be between 1 and 1,000"),
         (["--max-jobs", "0"], "--max-jobs must be at least 1"),
+        (["--max-memory", "0"], "--max-memory must be at least 1"),
     ],
 )
 def test_a_worker_refuses_what_makes_no_sense(started: list[WorkerOptions], arguments: list[str], reason: str) -> None:

@@ -18,6 +18,7 @@ from django_jobs.worker.options import WorkerOptions, parse_queues
             burst=True,
             scheduler=False,
             max_jobs=9,
+            max_memory=300,
             reload=True,
         ),
     ],

@@ -27,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--burst", action="store_true", help="Leave when nothing can be done.")
         parser.add_argument("--no-scheduler", action="store_true", help="Do not run the scheduler here.")
         parser.add_argument("--max-jobs", type=int, metavar="N", help="Replace a child after N jobs.")
+        parser.add_argument("--max-memory", type=int, metavar="MB", help="Replace a child that has more than MB.")
         parser.add_argument("--reload", action="store_true", help="Start anew when source files change.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,11 +37,10 @@ class Command(BaseCommand):
             queues=queues(options["queues"]),
             burst=options["burst"],
             scheduler=not options["no_scheduler"],
-            max_jobs=options["max_jobs"],
+            max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
+            max_memory=at_least_one("--max-memory", options["max_memory"]),
             reload=options["reload"],
         )
-        if wanted.max_jobs is not None and wanted.max_jobs < 1:
-            raise CommandError("--max-jobs must be at least 1.")
         await_database(self.stderr, is_burst=wanted.burst)
         try:
             with told_plainly():
@@ -60,6 +60,12 @@ class Command(BaseCommand):
 def between(option: str, number: int, most: int) -> int:
     if not 1 <= number <= most:
         raise CommandError(f"{option} must be between 1 and {most:,}.")
+    return number
+
+
+def at_least_one(option: str, number: int | None) -> int | None:
+    if number is not None and number < 1:
+        raise CommandError(f"{option} must be at least 1.")
     return number
 
 

@@ -1,0 +1,26 @@
+"""How much memory a process has, for ``jobs_worker --max-memory``."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Final
+
+MEGABYTE: Final = 1_048_576
+_STATM: Final = Path("/proc/self/statm")
+
+
+def megabytes() -> float:
+    """Return what this process holds in memory now; where the system does not tell (macOS), the most it ever held."""
+    try:
+        pages = int(_STATM.read_text().split()[1])
+    except OSError:
+        return _peak()
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def _peak() -> float:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / MEGABYTE if sys.platform == "darwin" else most / 1024  # kilobytes elsewhere
