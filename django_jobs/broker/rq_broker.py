@@ -48,7 +48,7 @@ class RQBroker:
         return self._call(read)
 
     def ring(self) -> None:
-        self._call(lambda client: client.incr(tickets.BELL))
+        self._call(tickets.ring)
 
     def depths(self) -> dict[int, int]:
         return self.look().depths

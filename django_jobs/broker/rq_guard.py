@@ -11,18 +11,23 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+import redis
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job as RQJob
 from rq.queue import Queue as RQQueue
 from rq.registry import BaseRegistry, ScheduledJobRegistry
+from rq.utils import now
 from rq.worker import BaseWorker
 
 from django_jobs.broker import strangers, tickets
 from django_jobs.broker.inert import InertSerializer, make_inert
 from django_jobs.conf import jobs_settings
+
+logger = logging.getLogger("django_jobs")
 
 _GUARDED: Final = "guarded_by_django_jobs"
 _inert: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("django_jobs_inert", default=False)
@@ -51,6 +56,7 @@ def install() -> None:
     _wrap(RQQueue, "__init__", _mark_by_name)
     _wrap(BaseRegistry, "__init__", _mark_by_name)
     _wrap(BaseWorker, "get_current_job", _get_current_job)
+    _wrap(BaseWorker, "run_maintenance_tasks", _run_maintenance_tasks)
     _wrap(RQQueue, "lpop", _lpop)
     _wrap(RQQueue, "lmove", _lmove)
     _wrap(ScheduledJobRegistry, "get_jobs_to_schedule", _get_jobs_to_schedule)
@@ -93,6 +99,23 @@ def _get_current_job(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self)
 
     return get_current_job
+
+
+def _run_maintenance_tasks(original: Callable[..., Any]) -> Callable[..., Any]:
+    """RQ tidies up its registries and groups; a worker must not end because of what somebody wrote there."""
+
+    def run_maintenance_tasks(self: BaseWorker) -> None:
+        try:
+            original(self)
+        except (redis.ConnectionError, redis.TimeoutError, OSError):
+            raise
+        except Exception as error:
+            if not any(guards(queue.name) for queue in self.queues):
+                raise
+            logger.warning("event=rq_maintenance_failed worker=%s error=%r", self.name, error)
+            setattr(self, "last_cleaned_at", now())  # noqa: B010  (RQ types it as None)
+
+    return run_maintenance_tasks
 
 
 def _lpop(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
-from django_jobs.broker import rq_guard
+from django_jobs.broker import rq_guard, strangers
 from django_jobs.engine.access import get_policy
 
 #: The attribute of a view that tells a system check that it is guarded. `functools.wraps` hands it on.
@@ -69,18 +69,23 @@ def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
             if not has_token:
                 raise PermissionDenied
             request.user = AnonymousUser()  # then it is the token that counts
-        with rq_guard.all_inert() if _shows_ours(kwargs) else contextlib.nullcontext():
+        with rq_guard.all_inert() if _may_show_ours(kwargs) else contextlib.nullcontext():
             return view(request, *args, **kwargs)
 
     setattr(guarded, GUARDED, True)
     return guarded
 
 
-def _shows_ours(kwargs: dict[str, Any]) -> bool:
-    """Whether the page is about one of our queues, which its URL names by a number."""
+def _may_show_ours(kwargs: dict[str, Any]) -> bool:
+    """Whether the page is about one of our queues, which its URL names by a number.
+
+    A page that names none, such as a cron job's, shows what Redis says, of whatever queue Redis says.
+    """
     from django_rq.settings import get_queues_list
 
-    index, queues = kwargs.get("queue_index"), get_queues_list()
+    index, queues = kwargs.get("queue_index", kwargs.get("scheduler_index")), get_queues_list()
+    if index is None:
+        return not strangers.are_run()
     return isinstance(index, int) and 0 <= index < len(queues) and rq_guard.guards(queues[index]["name"])
 
 

@@ -79,8 +79,11 @@ class TicketWorker(SimpleWorker):
     def announce(self) -> None:
         """Appear in RQ's list of workers."""
         self.calls.delete(self.key)  # the name is ours alone: an earlier try may have got there without our knowing
-        self.register_birth()  # type: ignore[no-untyped-call]
-        self.set_state(WorkerStatus.IDLE)
+        try:
+            self.register_birth()  # type: ignore[no-untyped-call]
+            self.set_state(WorkerStatus.IDLE)
+        except redis.ResponseError as error:  # rubbish lies over RQ's lists, which only show us
+            logger.warning("event=worker_not_listed worker=%s error=%s", self.name, error)
 
     def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
         """Take RQ's commands and our cancel hints from this worker's channel, in a thread."""

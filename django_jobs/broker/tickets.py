@@ -60,11 +60,18 @@ return {0, taken}
 """
 
 
-# The bell's count and the queues' lengths.
+# The bell's count and the queues' lengths. A bell that somebody else wrote to may be no number: it counts as 0.
 _LOOK: Final = """
-local found = {tonumber(redis.call('GET', KEYS[1]) or '0')}
+local found = {tonumber(redis.pcall('GET', KEYS[1])) or 0}
 for i = 2, #KEYS do found[i] = redis.call('LLEN', KEYS[i]) end
 return found
+"""
+
+# A bell that cannot be counted up is replaced, by a number that nobody has seen on it.
+_RING: Final = """
+if type(redis.pcall('INCR', KEYS[1])) ~= 'number' then
+  redis.call('SET', KEYS[1], redis.call('TIME')[1])
+end
 """
 
 
@@ -73,6 +80,11 @@ def look(connection: Redis, names: Sequence[str]) -> list[int]:
     keys = [BELL, *map(queue_key, names)]
     found: Any = connection.eval(_LOOK, len(keys), *keys)
     return list(found)
+
+
+def ring(connection: Redis) -> None:
+    """Count the bell up."""
+    connection.eval(_RING, 1, BELL)
 
 
 def as_id(raw: bytes) -> str:

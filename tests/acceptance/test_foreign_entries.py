@@ -101,6 +101,31 @@ def test_a_forged_ticket_runs_nothing_that_does_not_wait(
     assert path_of(later).count(Status.RUNNING) == 1
 
 
+@pytest.mark.parametrize("how", ["rqworker", "rqworker on one queue"])
+def test_rubbish_in_rqs_registries_ends_no_plain_worker(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis, how: str
+) -> None:
+    for registry in ("failed", "finished", "wip", "scheduled", "deferred"):
+        redis_client.zadd(f"rq:{registry}:jobs-normal", {b"\xff\xfe": 1, b"": 2, b"a:b:c": 3})
+    redis_client.rpush("rq:queue:jobs-normal:intermediate", b"\xff")
+    redis_client.sadd("rq:groups", b"\xff")
+    job = stage.submit(make_job_type())
+    worker = processes.start(*WORKERS[how])
+    wait_for_status(job, Status.COMPLETED)
+    assert "event=rq_maintenance_failed" in worker.log()
+    assert worker.is_running()
+
+
+@pytest.mark.parametrize("key", ["rq:workers", "rq:workers:jobs-normal", "rq:django_jobs:bell"])
+def test_rubbish_in_the_place_of_a_list_or_the_bell_holds_up_no_job(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis, key: str
+) -> None:
+    redis_client.set(key, "rubbish")
+    job = stage.submit(make_job_type())
+    processes.worker("--processes", "1")
+    wait_for_status(job, Status.COMPLETED)
+
+
 def test_the_examination_tells_of_what_was_set_aside(
     processes: ProcessPool, stage: Stage, redis_client: redis.Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:

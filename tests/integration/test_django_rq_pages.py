@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 from rq import Queue, Worker
+from rq.cron import CronJob
 from rq.job import Job as RQJob
 from rq.registry import StartedJobRegistry
+from rq.utils import now, utcformat
 
 from django_jobs.broker.inert import UNREAD
 from django_jobs.checks import check_django_rq_pages
@@ -127,6 +130,22 @@ def test_an_entry_whose_hash_is_rubbish_breaks_no_page(
     redis_client.hset(f"rq:job:{TICKET}", items=[part for item in fields.items() for part in item])
     for page in pages(TICKET):
         assert boss.get(f"/django-rq/{page}").status_code == 200, page
+
+
+def test_the_history_of_a_cron_job_executes_nothing_whatever_queue_it_names(
+    boss: Client, redis_client: redis.Redis, trace: Path
+) -> None:
+    plant(redis_client, "abc", trace, origin="gone")
+    job = {"func_name": "os.abort", "queue_name": "gone", "name": "nightly", "interval": 60}
+    moment = utcformat(now())
+    facts: dict[Any, Any] = {"name": "c", "hostname": "h", "pid": "1", "created_at": moment}
+    facts["cron_jobs"] = json.dumps([job])
+    redis_client.hset("rq:cron_scheduler:c", mapping=facts)
+    redis_client.zadd("rq:cron_schedulers", {"c": 9e9})
+    redis_client.zadd(CronJob.from_dict(job).job_history_key, {"abc": 9e8})
+    for root in ROOTS:
+        page = boss.get(f"{root}cron-schedulers/0/c/jobs/nightly/")
+        assert (page.status_code, "abc" in page.text) == (200, True)
 
 
 def test_queues_of_the_hosts_own_are_as_they_were(redis_client: redis.Redis) -> None:
