@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from django_jobs.conf import jobs_settings
 
-SCOPES = ("submit", "status", "list", "cancel", "metrics")
+SCOPES = ("submit", "submit_items", "status", "list", "cancel", "metrics")
 _RATE = re.compile(r"\d+/[smhd][a-z]*\Z")
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.files.storage import Storage
 
+from django_jobs.api.throttles import RATES
 from django_jobs.checks import (
     check_database,
     check_foreign_rq_jobs,
@@ -192,6 +193,11 @@ def test_a_throttle_rate_that_is_none_is_told(settings: Any, rates: Any) -> None
 
 def test_throttle_rates_of_the_rest_frameworks_form_are_fine(settings: Any) -> None:
     settings.DJANGO_JOBS = {"THROTTLE_RATES": {"submit": "100/min", "list": None, "metrics": "5/s"}}
+    assert check_throttle_rates() == []
+
+
+def test_each_throttle_that_there_is_may_be_set(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"THROTTLE_RATES": dict.fromkeys(RATES, "1/min")}
     assert check_throttle_rates() == []
 
 
