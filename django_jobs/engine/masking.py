@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 from django_jobs.conf import jobs_settings
 
@@ -83,6 +84,8 @@ def _secrets(value: Any, names: Names) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield the secret as it stands, and as Python and JSON write it inside quotation marks."""
+    """Yield the secret as it stands, as Python and JSON write it inside quotation marks, and as addresses have it."""
     if len(secret) >= SHORTEST:
         yield from (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])
+        yield from (quote(secret, safe, errors="replace") for safe in ("", "/"))
+        yield quote_plus(secret, errors="replace")

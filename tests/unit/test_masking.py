@@ -108,8 +108,11 @@ def test_what_is_nested_too_deeply_is_not_shown() -> None:
         ("no x-y-z for ann", f"no {MASK} for ann"),
         (r"bad: 'a\\b'", f"bad: '{MASK}'"),
         ("card 4711 refused", f"card {MASK} refused"),
+        ("401 for https://a.example/?key=p%2Fq+r%3D", f"401 for https://a.example/?key={MASK}"),
+        ("404 for https://a.example/p/q%20r%3D", f"404 for https://a.example/{MASK}"),
+        ("404 for https://a.example/p%2Fq%20r%3D", f"404 for https://a.example/{MASK}"),
     ],
 )
 def test_a_text_that_quotes_a_sensitive_value_has_a_mask_there(text: str, told: str) -> None:
-    secrets = {**SECRETS, "token": {"deep": ["x-y-z", None, 4711, True]}, "password": "a\\b"}
+    secrets = {**SECRETS, "token": {"deep": ["x-y-z", None, 4711, True, "p/q r="]}, "password": "a\\b"}
     assert without_secrets(text, secrets) == told
