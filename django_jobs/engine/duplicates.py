@@ -8,7 +8,7 @@ decides inside the inserting statement (``insertion.postgresql``). SQLite has on
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, connections, router, transaction
@@ -124,9 +124,10 @@ def _write_unless_live(rows: list[DuplicateKey]) -> int:
         return int(cursor.rowcount)
 
 
-def prolong(key: str, pk: int, expires_at: dt.datetime) -> None:
-    """Let the job keep the same work out until that moment, if it still does."""
-    DuplicateKey.objects.using(database.alias()).filter(pk=key, job_id=pk).update(expires_at=expires_at)
+def prolong(jobs: Mapping[str, int], expires_at: dt.datetime) -> None:
+    """Let these jobs, by their keys, keep the same work out until that moment, where they still do."""
+    rows = DuplicateKey.objects.using(database.alias())
+    rows.filter(pk__in=list(jobs), job_id__in=list(jobs.values())).update(expires_at=expires_at)
 
 
 def release(jobs: Iterable[Job]) -> None:

@@ -141,24 +141,28 @@ class _Round:
         there = duplicates.find({request.job.job_hash for request in guarded}) if guarded else {}
         for request in guarded:
             request.existing = there.get(request.job.job_hash)
-            self._settle(request)
+        self._settle(guarded)
 
-    def _settle(self, request: Request) -> None:
-        """Decide about one whose work is there already."""
-        if request.existing is None:
-            return
-        pk = _pk(request)
-        is_given = self._values.options.on_duplicate != "raise" and duplicates.is_visible(request.existing, self._user)
-        if not is_given and not resubmission.is_own(request.existing):
-            self._skipped[pk] = DUPLICATE
-            return
-        job: Job | None = request.existing
-        if self._values.options.on_duplicate == "replace":
-            job = replacement.replace(request.existing, request)
-        if job is not None:
-            self._jobs[pk] = job
-        else:
-            request.existing = None  # it has died or gone meanwhile, and keeps nobody out
+    def _settle(self, asked: Sequence[Request]) -> None:
+        """Decide about those whose work is there already."""
+        given: dict[int, Request] = {}
+        for request in asked:
+            if request.existing is not None and self._is_given(request.existing):
+                given[request.existing.pk] = request
+            elif request.existing is not None:
+                self._skipped[_pk(request)] = DUPLICATE
+        replaces = self._values.options.on_duplicate == "replace"
+        jobs = replacement.replace_all(given, next(iter(given.values()))) if replaces and given else {}
+        for pk, request in given.items():
+            job = jobs.get(pk) if replaces else request.existing
+            if job is not None:
+                self._jobs[_pk(request)] = job
+            else:
+                request.existing = None  # it has died or gone meanwhile, and keeps nobody out
+
+    def _is_given(self, existing: Job) -> bool:
+        is_wanted = self._values.options.on_duplicate != "raise" and duplicates.is_visible(existing, self._user)
+        return is_wanted or resubmission.is_own(existing)
 
     def _insert(self, asked: Sequence[Request]) -> None:
         for request in asked:
@@ -173,8 +177,7 @@ class _Round:
         if written:
             tell_later(written)
         late = [request for request in asked if request.existing is not None]
-        for request in late:
-            self._settle(request)
+        self._settle(late)
         again = [request for request in late if request.existing is None]
         if again:
             self._insert(again)

@@ -8,6 +8,8 @@ has a ticket is withdrawn first: whoever takes that ticket finds a job that is n
 from __future__ import annotations
 
 import datetime as dt
+import functools
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from django_jobs.engine import database, dispatch, duplicates, events
@@ -19,6 +21,8 @@ from django_jobs.models import Job
 from django_jobs.statuses import Status
 
 MESSAGE: Final = "Replaced by a later submission"
+#: So many are locked together.
+AT_ONCE: Final = 1_000
 #: What becomes that of the later submission. Id, dependencies and ``created_at`` stay the earlier one's.
 _TAKEN: Final = (
     "owner_id",
@@ -41,41 +45,54 @@ def replace(existing: Job, request: Request) -> Job | None:
 
     Return None when it has gone, died or was canceled meanwhile, and so keeps nobody out any more.
     """
-    return database.in_transaction(lambda: _replace(existing.pk, request))
+    return replace_all([existing.pk], request).get(existing.pk)
 
 
-def _replace(pk: int, request: Request) -> Job | None:
-    rows = Job.objects.using(database.alias()).filter(pk=pk)
-    job: Job | None = database.locked(rows).first()
-    if job is None or job.status in HARMLESS:
-        return None
-    if job.status not in {Status.PENDING, Status.QUEUED} or job.started_at is not None:
-        return job
+def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
+    """Do the same for many jobs, which differ in nothing but their organizations; a set at a time."""
+    ordered = sorted(pks)
+    found: dict[int, Job] = {}
+    for start in range(0, len(ordered), AT_ONCE):
+        chunk = ordered[start : start + AT_ONCE]
+        found |= database.in_transaction(functools.partial(_replace, chunk, request))
+    return found
+
+
+def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
+    rows = Job.objects.using(database.alias())
+    found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in HARMLESS}
+    waiting = [job for job in found.values() if job.status in {Status.PENDING, Status.QUEUED} and not job.started_at]
+    if not waiting:
+        return found
     now = database.now()
-    is_queued = job.status == Status.QUEUED
-    waits_for_parents = not is_queued and job.ready_at is None
     actor = submitter_of(request.job)
-    values = {name: getattr(request.job, name) for name in _TAKEN}
-    values["ready_at"] = None if waits_for_parents else max(now, request.job.run_at or now)
-    if is_queued:
-        _withdraw(pk, values, actor)
-    else:
-        rows.update(**values)
-    duplicates.prolong(job.job_hash, pk, now + dt.timedelta(seconds=request.window))
-    replaced: Job = rows.get()
-    events.replaced(replaced, actor)
-    if values["ready_at"] == now:
+    _write(waiting, request.job, max(now, request.job.run_at or now), actor)
+    duplicates.prolong({job.job_hash: job.pk for job in waiting}, now + dt.timedelta(seconds=request.window))
+    replaced = rows.in_bulk([job.pk for job in waiting])
+    for job in replaced.values():
+        events.replaced(job, actor)
+    if any(job.ready_at == now for job in replaced.values()):
         database.on_commit(dispatch.wake)
-    return replaced
+    return found | replaced
 
 
-def _withdraw(pk: int, values: dict[str, Any], actor: Actor) -> None:
+def _write(waiting: Sequence[Job], asked: Job, ready_at: dt.datetime, actor: Actor) -> None:
+    """Write what is asked for now. What waits for parents goes on waiting for them."""
+    values = {name: getattr(asked, name) for name in _TAKEN}
+    queued = [job.pk for job in waiting if job.status == Status.QUEUED]
+    ready = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is not None]
+    held = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is None]
+    if queued:
+        _withdraw(queued, {**values, "ready_at": ready_at}, actor)
+    for pks, moment in ((ready, ready_at), (held, None)):
+        if pks:
+            Job.objects.using(database.alias()).filter(pk__in=pks).update(**values, ready_at=moment)
+
+
+def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
     """Back to Pending with the new values; foreign keys are written by the fields' names."""
     written = {name.removesuffix("_id") if name == "owner_id" else name: value for name, value in values.items()}
-    moved = move(
-        [Move(pk=pk, to_status=Status.PENDING, message=MESSAGE, values={**written, "queued_at": None})],
-        sources=[Status.QUEUED],
-        actor=actor,
-    )
-    if not moved:
+    written["queued_at"] = None
+    moves = [Move(pk=pk, to_status=Status.PENDING, message=MESSAGE, values=written) for pk in pks]
+    if len(move(moves, sources=[Status.QUEUED], actor=actor)) < len(pks):
         raise AssertionError("A locked job changed its status.")

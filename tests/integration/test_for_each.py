@@ -160,5 +160,11 @@ def test_many_thousands_take_few_statements(settings: Any) -> None:
     Organization.objects.bulk_create([Organization(name=name) for name in names], batch_size=2_000)
     assert statements_of(lambda: submit_for_each(kind, names)) < 60
     assert Job.objects.count() == 4_500
+    # Pending, on their way, and begun.
+    Job.objects.filter(pk__lt=Job.objects.order_by("pk")[1_500].pk).update(status="Queued", ready_at=None)
+    Job.objects.filter(pk__gte=Job.objects.order_by("pk")[4_400].pk).update(status="Completed", ready_at=None)
+    again = lambda: submit_for_each(kind, names, on_duplicate="replace", priority="High")  # noqa: E731
+    assert statements_of(again) < 150
+    assert Job.objects.filter(priority=2, status="Pending").count() == 4_400
     done = submit_for_each(kind, names)
     assert len(done.skipped) == 4_500
