@@ -66,11 +66,11 @@ def processes(
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
     """A broker in memory in the place of Redis, and an engine that remembers nothing of earlier tests."""
-    from django_jobs.engine import claim, organization_ids, window
+    from django_jobs.engine import claim_verdicts, organization_ids, window
     from django_jobs.engine.ports import use_broker
     from tests.support.brokers import MemoryBroker
 
-    monkeypatch.setattr(claim, "_verdicts", {})
+    claim_verdicts.forget()
     organization_ids.forget()
     window.forget()
     memory = MemoryBroker()

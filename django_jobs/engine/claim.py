@@ -7,28 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.db import Error
-from django.db.models import Q
-
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import access, database, expirations, handlers
+from django_jobs.engine import claim_verdicts, database, expirations, handlers
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claim_rows import Row, read_rows
-from django_jobs.engine.fingerprints import fingerprint
+from django_jobs.engine.claim_verdicts import Refusal
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.resubmission import GivenBack
-from django_jobs.engine.submission_rights import may_own, may_submit
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
+from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
 
-POLICY_CACHE_SECONDS = 1.0
-POLICY_FAILED_DELAY = 5.0
-MAX_VERDICTS = 10_000
-NOT_LOADABLE_SECONDS = 600
 #: A pause for one who met only rows in use: their tickets may be all that the broker has.
 ALL_IN_USE_SECONDS = 0.02
 
@@ -54,16 +45,6 @@ class Claimed:
     given_back: GivenBack = field(default_factory=GivenBack)
     #: The handler begins before this moment of the monotonic clock, or not at all.
     starts_before: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why a queued job does not run now, and where it goes."""
-
-    to_status: str
-    message: str
-    delay: float = 0.0
-    is_not_loadable: bool = False
 
 
 def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len) -> list[Claimed]:
@@ -113,19 +94,19 @@ def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
 
 def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
     """Which of the jobs may run now, and where the others go. Like jobs get one answer."""
-    verdicts: dict[tuple[Any, ...], handlers.Handler | _Refusal] = {}
+    verdicts: dict[tuple[Any, ...], handlers.Handler | Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
     for job in jobs:
         if job.seconds_left is not None and job.seconds_left <= 0:
             refused.append(expirations.move_of(job.pk, job.attempt))
             continue
-        key = _question(job)
+        key = claim_verdicts.question(job)
         if key not in verdicts:
-            verdicts[key] = _examine(job)
+            verdicts[key] = claim_verdicts.examine(job)
         verdict = verdicts[key]
-        if isinstance(verdict, _Refusal):
-            refused.append(_refuse(job, verdict))
+        if isinstance(verdict, Refusal):
+            refused.append(claim_verdicts.refuse(job, verdict))
         else:
             accepted.append(_claimed(job, wanted[job.pk], verdict))
     return accepted, refused
@@ -176,105 +157,3 @@ def _claimed(job: Row, ticket: Ticket, handler: handlers.Handler) -> Claimed:
         owner_name=job.owner_name,
         starts_before=job.starts_before,
     )
-
-
-def _refuse(job: Row, refusal: _Refusal) -> Move:
-    # Not part of the answer that like jobs share: each has waited for its own time.
-    if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
-        refusal = _Refusal(Status.DEAD_LETTER, f"{refusal.message} No worker could load it for 10 minutes.")
-    values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
-    if refusal.to_status == Status.DEAD_LETTER:
-        values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
-        values["error_fingerprint"] = fingerprint(refusal.message)
-    return Move(pk=job.pk, to_status=refusal.to_status, attempt=job.attempt, message=refusal.message, values=values)
-
-
-def _examine(job: Row) -> handlers.Handler | _Refusal:
-    """The handler to run, or why not."""
-    if job.handler_method is None:
-        return _Refusal(Status.DEAD_LETTER, "Job type not found")
-    if not job.is_enabled or job.is_paused:
-        return _Refusal(Status.PENDING, f"The job type is {'paused' if job.is_enabled else 'disabled'}")
-    problem = _permission_problem(job)
-    if problem is not None:
-        return problem
-    try:
-        return handlers.resolve(job.handler_method)
-    except handlers.HandlerNotAllowed as error:
-        return _Refusal(Status.DEAD_LETTER, str(error))
-    except handlers.HandlerNotLoadable as error:
-        return _Refusal(Status.PENDING, str(error), handlers.NOT_LOADABLE_DELAY, is_not_loadable=True)
-
-
-def _not_loadable_since(job: Row) -> float:
-    """Seconds since the first worker in a row of them could not load the handler; a pause or a retry ends the row."""
-    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).order_by("id")
-    not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
-    other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
-    first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
-    return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
-
-
-def _question(job: Row) -> tuple[Any, ...]:
-    """What the answer depends on."""
-    asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
-    return (*asked, job.submitted_by_id is not None)
-
-
-_verdicts: dict[tuple[Any, ...], tuple[float, _Refusal | None]] = {}
-
-
-def _permission_problem(job: Row) -> _Refusal | None:
-    """What organization and policy say; the same question is not asked twice within a second."""
-    key = (
-        database.alias(),
-        job.organization_id,
-        # An answer of a moment ago is none about a tenant that was renamed or deleted since.
-        job.organization,
-        job.owner_id,
-        job.owner_name,
-        job.job_type_id,
-        job.requires_permission,
-        job.submit_by,
-        job.submitted_by_id is not None,
-    )
-    expires, verdict = _verdicts.get(key, (0.0, None))
-    if time.monotonic() >= expires:
-        if len(_verdicts) > MAX_VERDICTS:
-            _verdicts.clear()
-        verdict = _ask_quietly(job)
-        _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
-    return verdict
-
-
-def _ask_quietly(job: Row) -> _Refusal | None:
-    """A policy that fails decides nothing: the job waits for one that does not."""
-    try:
-        return _ask_policy(job)
-    except Error:
-        raise
-    except Exception as error:  # noqa: BLE001  (the host's code)
-        access.complain(error)
-        return _Refusal(
-            Status.PENDING, f"The access policy failed ({type(access.cause_of(error)).__name__})", POLICY_FAILED_DELAY
-        )
-
-
-def _ask_policy(job: Row) -> _Refusal | None:
-    tenants = get_organization_model()._default_manager.using(database.alias())
-    organization = tenants.filter(pk=job.organization_id).first()
-    if organization is None:
-        return _Refusal(Status.DEAD_LETTER, "Organization not found")
-    policy = access.get_policy()
-    if not policy.is_active(organization):
-        return _Refusal(Status.PENDING, "The organization is not active")
-    if not job.owner_name and job.owner_id is None:
-        return None
-    owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
-    if owner is None:
-        return _Refusal(Status.DEAD_LETTER, "The owner no longer exists")
-    kind = JobType.objects.using(database.alias()).get(pk=job.job_type_id)
-    may = may_submit if job.submitted_by_id is None else may_own
-    if not may(owner, organization, kind):
-        return _Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
-    return None

@@ -11,6 +11,7 @@ from django.db import Error
 
 from django_jobs.engine import (
     claim,
+    claim_verdicts,
     coroutines,
     database,
     dependencies,
@@ -96,7 +97,7 @@ class _Run:
         rows.filter(ready_at__gt=now).update(ready_at=now)
 
     def _run(self, ticket: Ticket) -> None:
-        claim._verdicts.clear()  # noqa: SLF001  (a test may have changed rights a moment ago)
+        claim_verdicts.forget()  # a test may have changed rights a moment ago
         claimed = claim.claim([ticket], WORKER)
         self._commits.run()
         for item in claimed:

@@ -8,8 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import database
+from django_jobs.engine import claim_verdicts, database
 from django_jobs.engine.claim import claim
 from django_jobs.engine.history import get_job_history
 from django_jobs.engine.ports import Ticket, use_broker
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def refused(job: Job) -> Job:
     """The job's row after a worker tried to claim it in vain."""
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
     assert claim([ticket_of(job)], WORKER) == []
     return reread(job)
 

@@ -9,8 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from django_jobs import get_job_history, get_job_status
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import database, dispatch
+from django_jobs.engine import claim_verdicts, database, dispatch
 from django_jobs.engine.claim import claim
 from django_jobs.models import Job, Membership, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job
@@ -32,7 +31,7 @@ def job(owner: User, organization: Organization) -> Job:
 
 
 def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
     dispatch.dispatch()
     claim(broker.take_all(), WORKER)
     return reread(job)

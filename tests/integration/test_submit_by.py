@@ -10,8 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import AccessPolicy, cancel_job, retry_job, submit_job, submit_jobs
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import dispatch
+from django_jobs.engine import claim_verdicts, dispatch
 from django_jobs.engine.claim import claim
 from django_jobs.engine.replays import may
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
@@ -221,7 +220,7 @@ def test_the_filter_by_type_names_what_one_may_submit_and_ones_jobs(
 
 
 def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
     dispatch.dispatch()
     claim(broker.take_all(), WORKER)
     return reread(job)

@@ -8,8 +8,7 @@ import pytest
 from django.test import TestCase
 
 from django_jobs import get_job_status, submit_job
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import dispatch, tenancy
+from django_jobs.engine import claim_verdicts, dispatch, tenancy
 from django_jobs.engine.claim import claim
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import InvalidSubmission
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def suspend(organization: Organization) -> None:
     Organization.objects.filter(pk=organization.pk).update(is_active=False)
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
 
 
 def reactivate(organization: Organization) -> None:
@@ -31,7 +30,7 @@ def reactivate(organization: Organization) -> None:
     row.is_active = True
     with TestCase.captureOnCommitCallbacks(execute=True):
         row.save()
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
 
 
 def test_it_submits_nothing(organization: Organization) -> None:

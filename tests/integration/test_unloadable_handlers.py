@@ -8,8 +8,7 @@ import pytest
 from django.test import Client
 
 from django_jobs import get_job_status, list_jobs, retry_job
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import database, dispatch, unloadable
+from django_jobs.engine import claim_verdicts, database, dispatch, unloadable
 from django_jobs.engine.claim import claim
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.status import describe_all
@@ -30,7 +29,7 @@ SAID = f"Handler not loadable: {GONE} (AttributeError)."
 def put_back(job: Job, path: str = GONE) -> Job:
     """The job, after a worker tried in vain to load its handler."""
     JobType.objects.filter(pk=job.job_type_id).update(handler_method=path)
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
     assert claim([ticket_of(queue_up(reread(job)))], WORKER) == []
     return reread(job)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import database, dispatch, outcomes
+from django_jobs.engine import claim_verdicts, database, dispatch, outcomes
 from django_jobs.engine.claim import claim
 from django_jobs.models import Job
 from tests.support.brokers import WORKER, end, reread, start, ticket_of
@@ -21,6 +20,6 @@ def come_due(job: Job) -> None:
 def try_to_run(job: Job) -> Job:
     """The job after dispatcher and worker had their chance, whatever the worker believed a moment ago."""
     dispatch.dispatch()
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
     claim([ticket_of(reread(job))], WORKER)
     return reread(job)

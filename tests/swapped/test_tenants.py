@@ -17,8 +17,7 @@ from django.utils import timezone
 from django_jobs import cancel_job, get_job_status, get_organization_model, list_jobs, retry_job, submit_job
 from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class, check_swapped_late
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import dispatch, outputs, rollups
+from django_jobs.engine import claim_verdicts, dispatch, outputs, rollups
 from django_jobs.engine.claim import claim
 from django_jobs.engine.execution import context_for
 from django_jobs.engine.scheduler import Scheduler
@@ -58,7 +57,7 @@ def job(tenant: Any) -> Job:
 
 def claimed(broker: MemoryBroker) -> list[Any]:
     """What a worker gets of all that may go."""
-    claim_module._verdicts.clear()
+    claim_verdicts.forget()
     dispatch.dispatch()
     return claim(broker.take_all(), WORKER)
 
