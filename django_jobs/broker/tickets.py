@@ -18,7 +18,6 @@ from rq.queue import Queue as RQQueue
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import utcformat
 
-TICKET_SECONDS: Final = 24 * 3600
 ENTRY: Final = "django_jobs.broker.entry.run_ticket"
 #: What RQ calls the data of a job: function, instance, arguments and keywords.
 DATA: Final = json.dumps([ENTRY, None, [], {}]).encode()

@@ -17,7 +17,6 @@ from django_jobs.models import JobType
 
 logger = logging.getLogger("django_jobs")
 
-SYNCED: Final = ("handler_method", *declarations.FIELDS)
 MAX_TRIES: Final = 5
 
 
