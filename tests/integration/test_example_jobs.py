@@ -63,6 +63,7 @@ def test_the_bulk_job_submits_a_statement_for_each_customer_with_orders(shop: Or
     bulk = submit_job("bulk_statements", shop, {"month": "2025-01"})
     first, second = run_jobs()
     assert (first.job_id, first.result) == (bulk.name, {"month": "2025-01", "statements": 1})
+    assert first.progress_message == "1 submitted"
     assert (second.job_type, second.priority, second.status) == ("customer_statement", "Low", "Completed")
     assert second.result["total"] == "10.00"
     assert "2025-01-07  1" in read(second.output_reference)

@@ -74,8 +74,8 @@ def bulk_statements(context: JobContext) -> dict[str, Any]:
     month = f"{period.start:%Y-%m}"
     tenant = context.get_organization()
     customers = customers_with_orders(tenant.pk, period)
-    for done, some in enumerate(batches(customers, TOGETHER)):
-        context.update_progress(100 * TOGETHER * done // len(customers), f"{TOGETHER * done} submitted")
+    submitted = 0
+    for some in batches(customers, TOGETHER):
         submissions = [
             {
                 "job_type": "customer_statement",
@@ -87,6 +87,8 @@ def bulk_statements(context: JobContext) -> dict[str, Any]:
             for customer in some
         ]
         submit_jobs(submissions)  # what was submitted for this very job before is given back
+        submitted += len(some)
+        context.update_progress(100 * submitted / len(customers), f"{submitted} submitted")
     return {"month": month, "statements": len(customers)}
 
 
