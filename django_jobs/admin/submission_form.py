@@ -25,6 +25,10 @@ logger = logging.getLogger("django_jobs")
 
 PREFIX: Final = "p-"
 MAX_OFFERED: Final = 200
+SAME_WORK: Final = (
+    "The same work was submitted as {} ({}). "
+    "Change the parameters, or wait until the deduplication window of the type is over."
+)
 
 
 class SubmissionForm(forms.Form):
@@ -123,7 +127,7 @@ def submit(
             return None
         address = reverse("admin:django_jobs_job_change", args=(refusal.existing.pk,))
         link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
-        form.add_error(None, format_html("The same work was submitted as {} ({}).", link, refusal.existing.status))
+        form.add_error(None, format_html(SAME_WORK, link, refusal.existing.status))
     except JobsError as refusal:
         form.add_error(None, str(refusal))
     return None

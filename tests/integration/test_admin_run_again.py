@@ -150,6 +150,7 @@ def test_a_duplicate_is_refused_with_a_link_to_the_earlier_job(root: Client) -> 
     job = pending_job(make_job_type(deduplication_window=300), parameters={"n": 1})
     page = run_again(root, job, {"n": 1}).content.decode()
     assert f'The same work was submitted as <a href="{url("job", "change", job.pk)}">{job.name}</a>' in page
+    assert "Change the parameters, or wait until the deduplication window of the type is over." in page
 
 
 def test_a_type_that_was_disabled_meanwhile_is_said_to_be(root: Client) -> None:
