@@ -23,22 +23,20 @@ from django_jobs.engine import (
     expirations,
     file_deletions,
     leases,
-    open_sockets,
     reconciliation,
     replays,
     retention,
     rollups,
-    socket_tickets,
     tenancy,
 )
-from django_jobs.models import EngineLease, Worker
+from django_jobs.engine.forgetting import forget_activity, forget_sockets, forget_workers
+from django_jobs.models import EngineLease
 
 logger = logging.getLogger("django_jobs")
 
 RETENTION_PAUSE = 60.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
-WORKER_FORGOTTEN_SECONDS = 120
 LEADER_SECONDS = 10.0
 #: Duties that call the host's storage or policy, which may be slow or hang. After so long a turn they rest.
 SLOWED = frozenset({"replay", "delete_files"})
@@ -60,8 +58,8 @@ class Scheduler:
         self._rests_until: dict[str, float] = {}
         self._pruner = retention.Pruner()
         self._files = file_deletions.Sweep()
-        self._next_pruning = self._next_forgetting = self._next_rolling_up = self._next_forgetting_sockets = 0.0
-        self._next_files = 0.0
+        self._next_pruning = self._next_rolling_up = self._next_files = 0.0
+        self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
         self._orphans = tenancy.OrphanWatch()
         self._failing: set[str] = set()
@@ -160,12 +158,12 @@ class Scheduler:
             "bury_orphans": self._orphans.bury,
             "replay": replays.work_off,
             "roll_up": self._roll_up,
-            "forget_activity": self._forget_activity,
+            "forget_activity": lambda: self._forget(forget_activity),
             "prune": self._prune,
             "delete_files": self._delete_files,
             "forget_duplicates": duplicates.forget_expired,
             "forget_workers": forget_workers,
-            "forget_sockets": self._forget_sockets,
+            "forget_sockets": lambda: self._forget(forget_sockets),
         }
 
     def _dispatch(self) -> int:
@@ -183,20 +181,13 @@ class Scheduler:
             self._next_rolling_up = time.monotonic() + ROLLUP_PAUSE
         return count
 
-    def _forget_activity(self) -> int:
-        if time.monotonic() < self._next_forgetting:
+    def _forget(self, duty: Callable[[], int]) -> int:
+        """Do the duty until it finds nothing to delete, and again after a pause."""
+        if time.monotonic() < self._forgets_next.get(duty, 0.0):
             return 0
-        count = rollups.forget_old() + replays.forget_old()
+        count = duty()
         if not count:
-            self._next_forgetting = time.monotonic() + RETENTION_PAUSE
-        return count
-
-    def _forget_sockets(self) -> int:
-        if time.monotonic() < self._next_forgetting_sockets:
-            return 0
-        count = socket_tickets.forget_expired() + open_sockets.forget_dead()
-        if not count:
-            self._next_forgetting_sockets = time.monotonic() + RETENTION_PAUSE
+            self._forgets_next[duty] = time.monotonic() + RETENTION_PAUSE
         return count
 
     def _prune(self) -> int:
@@ -246,9 +237,3 @@ class Scheduler:
         if name not in self._failing:
             self._failing.add(name)
             logger.warning("event=duty_failed duty=%s error=%r", name, error)
-
-
-def forget_workers() -> int:
-    """Remove the announcements of workers that were not seen for two minutes."""
-    since = database.now() - dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
-    return Worker.objects.using(database.alias()).filter(last_seen__lt=since).delete()[0]

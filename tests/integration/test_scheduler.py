@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from django_jobs.engine import announcements, database, dispatch, scheduler
+from django_jobs.engine import announcements, database, dispatch, forgetting, scheduler
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Worker
 from tests.support.brokers import MemoryBroker, pending_job
@@ -102,7 +102,7 @@ def test_a_failing_duty_is_reported_once(
 
 def test_living_workers_are_not_forgotten(clock: Clock) -> None:
     announcements.announce("young", ["jobs-low"], slots=1, window=1)
-    assert scheduler.forget_workers() == 0
+    assert forgetting.forget_workers() == 0
     assert [worker.name for worker in announcements.live_workers()] == ["young"]
 
 

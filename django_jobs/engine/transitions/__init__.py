@@ -34,8 +34,8 @@ def move(
 
     ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
     transaction holds, ``only_due`` those whose ``ready_at`` has not come; ``only_if`` is asked in the same statement
-    where the database can; ``loudest`` is the highest
-    level at which it is logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
+    where the database can; ``loudest`` is the highest level at which it is logged. Atomic: all of it or nothing.
+    ``moves`` may hold a job once.
     """
     if not moves:
         return []
