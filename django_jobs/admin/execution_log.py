@@ -16,6 +16,7 @@ from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.texts import ALL, actor, badge, block, line, moment
 from django_jobs.engine import database
+from django_jobs.engine.access import may_view
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
@@ -74,9 +75,11 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         return rows.filter(job__in=Job.objects.visible_to(request.user))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """A row tells of a single job, so the policy is asked as on the job's own page."""
         log = super().get_object(request, object_id, from_field)
-        if log is not None:
-            log.shows_all = ALL in request.GET
+        if log is None or not may_view(request.user, log.job):
+            return None
+        log.shows_all = ALL in request.GET
         return log
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -13,6 +13,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from django_jobs.admin.streams import download
 from django_jobs.engine import organization_ids
+from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.engine.masking import Names, hidden_from, masked
 from django_jobs.models import Job
 from django_jobs.statuses import Priority
@@ -55,12 +56,15 @@ class _Echo:
 
 
 def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> StreamingHttpResponse:
-    """The newest MAX_ROWS of these jobs; batch by batch, so that neither side holds them all."""
+    """The newest MAX_ROWS of these jobs; batch by batch, so that neither side holds them all.
+
+    Without those that the policy hides from the user: a row has parameters, which no list shows.
+    """
     name = f"jobs-{dt.datetime.now(dt.UTC):%Y-%m-%d-%H%M}.csv"
-    return download(request, name, "text/csv; charset=utf-8", _parts(queryset, hidden_from(request.user)))
+    return download(request, name, "text/csv; charset=utf-8", _parts(queryset, request.user, hidden_from(request.user)))
 
 
-def _parts(queryset: QuerySet[Any], hidden: Names) -> Iterator[str]:
+def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:
     echo: Any = _Echo()
     writer: Any = csv.writer(echo)
     yield writer.writerow(COLUMNS)
@@ -72,8 +76,12 @@ def _parts(queryset: QuerySet[Any], hidden: Names) -> Iterator[str]:
         if not page:
             return
         organization_ids.mark(page)
-        yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in page)
+        yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in _shown(page, user))
         left, last = left - len(page), page[-1].pk
+
+
+def _shown(jobs: list[Job], user: Any) -> list[Job]:
+    return [job for job in jobs if may_view(user, job)] if may_hide_jobs() else jobs
 
 
 def _values(job: Job, hidden: Names) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from django_jobs import submit_job
 from django_jobs.admin.job_list import LARGE
@@ -114,6 +115,13 @@ def test_staff_see_their_own_organizations_logs_alone(member: Client, job: Job, 
     assert "Showing" not in text(member, url("executionlog", "changelist"), q=foreign_job.name)
     theirs = ExecutionLog.objects.filter(job=foreign_job).values_list("pk", flat=True)[0]
     assert member.get(url("executionlog", "change", theirs)).status_code == 302
+
+
+def test_a_row_of_the_log_follows_can_view(member: Client, log: ExecutionLog, settings: Settings) -> None:
+    address = url("executionlog", "change", log.pk)
+    assert member.get(address).status_code == 200
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    assert member.get(address).status_code == 302
 
 
 def test_staff_see_their_own_organizations_alone(member: Client, job: Job, foreign_job: Job) -> None:

@@ -7,7 +7,9 @@ import io
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
+from pytest_django import Settings
 
 from django_jobs.admin import job_export
 from django_jobs.models import Job, Organization
@@ -67,6 +69,13 @@ def test_an_export_holds_nothing_of_another_organization(member: Client, mine: O
     make_user()
     job, foreign = pending_job(organization=mine), pending_job()
     assert [row["job"] for row in rows_of(member, job, foreign)] == [job.name]
+
+
+def test_an_export_leaves_out_what_the_policy_hides(member: Client, mine: Organization, settings: Settings) -> None:
+    own = pending_job(organization=mine, user=User.objects.get(pk=member.session["_auth_user_id"]))
+    other = pending_job(organization=mine, user=make_user(member_of=[mine]))
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    assert [row["job"] for row in rows_of(member, own, other)] == [own.name]
 
 
 def test_an_export_streams_to_an_asgi_server_too(mine: Organization) -> None:
