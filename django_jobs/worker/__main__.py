@@ -12,12 +12,15 @@ import sys
 
 import django
 
-from django_jobs.worker.giving_up import GaveUp
+from django_jobs.worker.giving_up import WORN_OUT, GaveUp
 from django_jobs.worker.stacks import leave_stacks_in
 
 
-def main(name: str, options: str, board: str, stacks: str, supervisor: str) -> None:
-    """Run the child ``name``; ``board`` and ``stacks`` are inherited descriptors, ``supervisor`` a process id."""
+def main(name: str, options: str, board: str, stacks: str, supervisor: str) -> int:
+    """Run the child ``name`` and return its exit code.
+
+    ``board`` and ``stacks`` are inherited descriptors, ``supervisor`` a process id.
+    """
     leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
@@ -29,15 +32,16 @@ def main(name: str, options: str, board: str, stacks: str, supervisor: str) -> N
     gc.collect()
     gc.freeze()  # what was loaded until now stays, so that no collection need look at it
     courier.work_in_background()
-    Child(name, WorkerOptions.from_json(options), int(board), int(supervisor)).run()
+    child = Child(name, WorkerOptions.from_json(options), int(board), int(supervisor))
+    child.run()
     courier.stop()
+    return WORN_OUT if child.is_worn_out else 0
 
 
 if __name__ == "__main__":
     code = 1
     try:
-        main(*sys.argv[1:])
-        code = 0
+        code = main(*sys.argv[1:])
     except GaveUp as reason:
         code = reason.code
         logging.getLogger("django_jobs").warning("event=worker_gave_up worker=%s reason=%s", sys.argv[1], reason)

@@ -49,6 +49,7 @@ class Child:
         self.steward = Steward(self, supervisor)
         self.refiller = Refiller()
         self.jobs_run = 0
+        self.is_worn_out = False
         self._done_tickets: list[str] = []
         self._patience = Patience(is_burst=options.burst)
         #: Whether the broker that answers now was found to be this installation's.
@@ -64,7 +65,7 @@ class Child:
         self.steward.start()
         self.refiller.start()
         try:
-            while not self.stopping.is_set() and not self._is_worn_out():
+            while not self.stopping.is_set() and not self._wears_out():
                 if not self._round() and self.options.burst and self.batch.is_empty():
                     break
         finally:
@@ -108,8 +109,9 @@ class Child:
         self.stopping.set()
         self.rq.wake()
 
-    def _is_worn_out(self) -> bool:
-        return self._jobs_left() <= 0 or self._is_swollen()
+    def _wears_out(self) -> bool:
+        self.is_worn_out = self._jobs_left() <= 0 or self._is_swollen()
+        return self.is_worn_out
 
     def _is_swollen(self) -> bool:
         """Whether it has more memory than it may. Each process runs some jobs first: else none would ever run."""

@@ -14,6 +14,8 @@ from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 BURST_PATIENCE_SECONDS: Final = 3.0
 # No codes that other programs, or handlers that call os._exit, are likely to use.
 FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE = 113, 114, 115, 116
+#: Of a child that is no failure: it ran what it may, and another one is to take its place.
+WORN_OUT: Final = 117
 REASONS: Final = {
     FOREIGN_BROKER: "The broker belongs to another installation. Give each installation a Redis database of its own.",
     BROKER_AWAY: "Redis does not answer. What was not run waits for the next worker.",

@@ -17,7 +17,7 @@ from django_jobs.engine.leases import Loss
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
 from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.giving_up import REASONS, code_of
+from django_jobs.worker.giving_up import REASONS, WORN_OUT, code_of
 from django_jobs.worker.keeper import Keeper
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.reloading import ReloadWatch
@@ -175,7 +175,9 @@ class Supervisor:
         for child in [child for child in self.children if child.has_ended()]:
             self.children.remove(child)
             loss = child.loss()
-            clean = child.process.returncode == 0
+            clean = child.process.returncode in {0, WORN_OUT}
+            if child.process.returncode == WORN_OUT:
+                self._burst_rounds = 0  # it ran something, so that the rounds come to an end
             logger.log(
                 logging.INFO if clean else logging.ERROR,
                 "event=child_ended worker=%s pid=%s running=%s reason=%s",

@@ -85,6 +85,15 @@ def test_a_child_that_holds_less_memory_than_it_may_goes_on(processes: ProcessPo
     assert "event=memory_limit" not in worker.log()
 
 
+def test_a_burst_goes_on_with_another_child_as_long_as_jobs_are_left(processes: ProcessPool, stage: Stage) -> None:
+    kind = make_job_type("echo")
+    jobs = [stage.submit(kind, number=number) for number in range(12)]
+
+    worker = processes.worker("--burst", "--processes", "1", "--max-jobs", "1")
+    assert worker.wait(6 * PATIENCE) == 0
+    assert {status_of(job) for job in jobs} == {Status.COMPLETED}
+
+
 def test_a_worker_without_a_scheduler_leaves_due_retries_to_jobs_scheduler(
     processes: ProcessPool, stage: Stage
 ) -> None:
