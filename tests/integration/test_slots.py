@@ -47,7 +47,7 @@ class Child:
 
     def __init__(self, threads: int) -> None:
         self.name = WORKER
-        self.options = SimpleNamespace(threads=threads)
+        self.options = SimpleNamespace(threads=threads, burst=False)
         self.batch = Batch()
         self.stopping = Pauses()
         self.steward = Steward(self, supervisor=1)  # type: ignore[arg-type]
