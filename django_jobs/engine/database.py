@@ -105,8 +105,9 @@ def _code(error: BaseException) -> str | int | None:
 def in_transaction(function: Callable[[], T]) -> T:
     """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once.
 
-    The server ends a transaction of ours of which it hears nothing for LEASE_SECONDS: a process that is frozen in its
-    midst would else hold its rows for as long as it stays frozen, and nobody could rescue its jobs. SQLite cannot.
+    The server ends a transaction of ours of which it hears nothing for half of LEASE_SECONDS: a process that is frozen
+    in its midst, or whose interpreter a handler holds, would else hold its rows for as long as that lasts. So nobody
+    could rescue its jobs, nor renew their leases in time where the process lives. SQLite cannot.
     """
     if connection().vendor == "mysql":
         with connection().execute_wrapper(_by_primary_key):
@@ -148,8 +149,8 @@ def _in_transaction(function: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def _transaction() -> Iterator[None]:
-    """A transaction that does not outlast LEASE_SECONDS of silence."""
-    seconds = max(1, round(float(jobs_settings.LEASE_SECONDS)))
+    """A transaction that does not outlast half of LEASE_SECONDS of silence."""
+    seconds = max(1, int(float(jobs_settings.LEASE_SECONDS) / 2))
     if connection().vendor == "mysql":
         with _silence_limited_on_mariadb(seconds), transaction.atomic(using=alias()):
             yield

@@ -86,6 +86,29 @@ def test_the_rows_of_a_silent_transaction_are_free_after_a_lease_and_its_writes_
     assert job.progress == (0 if is_limited else 50)
 
 
+def test_a_worker_that_lives_keeps_the_job_whose_row_a_silent_transaction_held(
+    full_broker: CrowdedBroker, settings: Any
+) -> None:
+    if is_small():
+        pytest.skip("SQLite locks no rows")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 4}
+    (job,) = make_queued(make_job_type(), make_organization(), 1)
+    claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "living")
+    holder = SilentHolder(job)
+    rescued: list[int] = []
+
+    def is_renewed() -> bool:
+        rescued.append(leases.rescue_expired())
+        return all(held.is_renewed for held in leases.renew(["living"]))
+
+    wait_until(is_renewed, PATIENCE, "the lease to be renewed")
+    holder.go_on()
+
+    assert sum(rescued) == 0
+    job.refresh_from_db()
+    assert job.status == "Running"
+
+
 def test_a_hosts_own_limit_is_the_same_after_a_transaction_of_ours() -> None:
     if connection.vendor == "mysql":
         with connection.cursor() as cursor:
