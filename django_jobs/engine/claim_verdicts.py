@@ -16,7 +16,7 @@ from django_jobs.engine.fingerprints import fingerprint
 from django_jobs.engine.submission_rights import may_own, may_submit
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.models import ExecutionLog, JobType, get_organization_model
-from django_jobs.statuses import Status
+from django_jobs.statuses import Status, SubmitBy
 
 POLICY_CACHE_SECONDS = 1.0
 POLICY_FAILED_DELAY = 5.0
@@ -135,7 +135,9 @@ def _ask_policy(job: Row) -> Refusal | None:
     if owner is None:
         return Refusal(Status.DEAD_LETTER, "The owner no longer exists")
     kind = JobType.objects.using(database.alias()).get(pk=job.job_type_id)
-    may = may_submit if job.submitted_by_id is None else may_own
+    # A type that was closed to users since then takes nothing away from what was accepted while it was open.
+    by_code = job.submitted_by_id is not None or kind.submit_by == SubmitBy.CODE
+    may = may_own if by_code else may_submit
     if not may(owner, organization, kind):
         return Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
     return None

@@ -226,15 +226,26 @@ def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
     return reread(job)
 
 
-@pytest.mark.parametrize("submit_by", ["admins", "code"])
-def test_a_job_whose_type_was_closed_to_its_owner_ends_at_the_claim(
-    submit_by: str, organization: Organization, broker: MemoryBroker
+def test_a_job_whose_type_is_for_admins_by_now_ends_at_the_claim(
+    organization: Organization, broker: MemoryBroker
 ) -> None:
     kind = make_job_type()
     job = pending_job(kind, organization, user=make_user(member_of=[organization]))
-    JobType.objects.update(submit_by=submit_by)
+    JobType.objects.update(submit_by="admins")
     row = after_a_worker_took_it(job, broker)
     assert (row.status, row.error_message) == ("Dead Letter", "The owner may no longer submit this")
+
+
+@pytest.mark.parametrize(("is_member", "status"), [(True, "Running"), (False, "Dead Letter")])
+def test_what_was_accepted_before_a_type_was_closed_to_users_runs_while_its_owner_belongs_there(
+    is_member: bool, status: str, organization: Organization, broker: MemoryBroker
+) -> None:
+    owner = make_user(member_of=[organization])
+    job = pending_job(make_job_type(), organization, user=owner)
+    JobType.objects.update(submit_by="code")
+    if not is_member:
+        owner.job_memberships.all().delete()
+    assert after_a_worker_took_it(job, broker).status == status
 
 
 def test_what_code_submitted_runs(kinds: dict[str, JobType], organization: Organization, broker: MemoryBroker) -> None:
