@@ -51,10 +51,18 @@ class Command(BaseCommand):
             if wanted.burst:
                 raise CommandError(f"{error}. A burst does not wait for it.") from error
             self.stderr.write(f"{error}; the workers go on trying.")
+        self.stdout.write(_greeting(wanted))
+        self.stdout.flush()  # the children write to the same place
         supervisor = Supervisor(wanted)
         supervisor.run()
         if supervisor.failure:
             raise CommandError(supervisor.failure)
+
+
+def _greeting(wanted: WorkerOptions) -> str:
+    """Return what tells somebody at a terminal that it works; after that only trouble is told."""
+    served = ", ".join(wanted.queues or jobs_settings.QUEUES.values())
+    return f"Running up to {wanted.processes * wanted.threads} jobs at once, of {served}. Ctrl+C ends them and stops."
 
 
 def between(option: str, number: int, most: int) -> int:
