@@ -44,8 +44,13 @@ def test_a_burst_without_redis_ends_with_the_reason(processes: ProcessPool, stag
     assert "A burst does not wait for it." in worker.log()
 
 
-def test_a_burst_without_a_database_ends_with_the_reason(processes: ProcessPool, stage: Stage) -> None:
-    worker = processes.worker("--burst", environ={"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing"})
+def test_a_burst_without_a_database_ends_with_the_reason(processes: ProcessPool, tmp_path: Path) -> None:
+    nowhere = {
+        "sqlite": f"sqlite:///{tmp_path}/no/such.sqlite3",
+        "postgresql": "postgres://nobody@127.0.0.1:1/nothing",
+        "mysql": "mysql://nobody@127.0.0.1:1/nothing",
+    }
+    worker = processes.worker("--burst", environ={"DATABASE_URL": nowhere[connection.vendor]})
     assert ends_soon(worker) == 1
     assert "The database cannot be used" in worker.log()
     assert "A burst does not wait for it." in worker.log()
