@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import random
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +29,8 @@ from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, R
 from django_jobs.models import Job, JobType
 
 MAX_TRIES = 10
+#: Seconds; between tries, at random, more of them the longer it goes on.
+PAUSE = 0.002
 
 
 def submit_job(  # noqa: PLR0913  (all that one submission may say)
@@ -94,6 +98,8 @@ def submit(job_type: object, organization: Any, fields: Mapping[str, Any], user:
                 return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
             except targets.TargetsChanged:
                 targets.forget()
+                if trial:  # many submit and cancel the same work at once: let one of them get through
+                    time.sleep(random.uniform(0, PAUSE * trial))  # noqa: S311
             except DuplicateJob as duplicate:
                 duplicates.hide_unseen(duplicate, user)
                 raise
