@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,14 +74,24 @@ def _write(asked: Sequence[Request], user: Any) -> list[Request]:
 def _find_existing(asked: Sequence[Request], user: Any) -> None:
     """What is there already needs no room; whether it still is there is asked again when the others are written.
 
-    What the user may not see is refused like any duplicate, not given back.
+    What the user may not see is refused like any duplicate, not given back; nor is what comes in between.
     """
+    seen: set[int] = set()
     optional = [request for request in asked if _may_exist(request)]
     found = duplicates.find({request.job.job_hash for request in optional}) if optional else {}
     for request in optional:
+        request.is_shown = functools.partial(_is_shown, user=user, seen=seen)
         request.existing = found.get(request.job.job_hash)
-        if request.existing is not None and not duplicates.is_visible(request.existing, user):
+        if request.existing is not None and not request.is_shown(request.existing):
             request.existing, request.on_duplicate = None, "raise"
+
+
+def _is_shown(existing: Job, *, user: Any, seen: set[int]) -> bool:
+    """Whether the user may know of the job; asked once for each that is shown."""
+    if existing.pk not in seen and not duplicates.is_visible(existing, user):
+        return False
+    seen.add(existing.pk)
+    return True
 
 
 def _may_exist(request: Request) -> bool:

@@ -110,7 +110,7 @@ class _Round:
 
     def go(self, found: Sequence[Targets]) -> ForEach:
         active = [item for item in found if self._is_active(item)]
-        asked = [requests.build(item, self._values, self._user) for item in self._without_earlier(active)]
+        asked = self._ask(active)
         self._sort_out(asked)
         fresh = [request for request in asked if request.existing is None]
         full = limits.full([request.targets for request in fresh])
@@ -126,22 +126,22 @@ class _Round:
         self._skipped[item.organization.pk] = INACTIVE
         return False
 
-    def _without_earlier(self, found: Sequence[Targets]) -> list[Targets]:
-        """Those for which no earlier attempt of the running job submitted it; the others get that job."""
-        if not resubmission.is_later_attempt():
-            return list(found)
-        work = [(self._values.hash_of(item), self._values.window_of(item)) for item in found]
-        earlier = resubmission.given_back(work)
-        self._jobs |= {item.organization.pk: job for item, job in zip(found, earlier, strict=True) if job is not None}
-        return [item for item, job in zip(found, earlier, strict=True) if job is None]
+    def _ask(self, found: Sequence[Targets]) -> list[Request]:
+        """One request for each, with the job that an earlier attempt of the running job submitted, if any."""
+        asked = [requests.build(item, self._values, self._user) for item in found]
+        if resubmission.is_later_attempt():
+            earlier = resubmission.given_back([(request.job.job_hash, request.window) for request in asked])
+            for request, job in zip(asked, earlier, strict=True):
+                request.existing = job
+        return asked
 
     def _sort_out(self, asked: Sequence[Request]) -> None:
         """What is there already needs no room."""
-        guarded = [request for request in asked if request.window]
-        there = duplicates.find({request.job.job_hash for request in guarded}) if guarded else {}
-        for request in guarded:
+        unknown = [request for request in asked if request.window and request.existing is None]
+        there = duplicates.find({request.job.job_hash for request in unknown}) if unknown else {}
+        for request in unknown:
             request.existing = there.get(request.job.job_hash)
-        self._settle(guarded)
+        self._settle(asked)
 
     def _settle(self, asked: Sequence[Request]) -> None:
         """Decide about those whose work is there already."""
@@ -161,8 +161,9 @@ class _Round:
                 request.existing = None  # it has died or gone meanwhile, and keeps nobody out
 
     def _is_given(self, existing: Job) -> bool:
-        is_wanted = self._values.options.on_duplicate != "raise" and duplicates.is_visible(existing, self._user)
-        return is_wanted or resubmission.is_own(existing)
+        if resubmission.is_own(existing):
+            return True
+        return self._values.options.on_duplicate != "raise" and duplicates.is_visible(existing, self._user)
 
     def _insert(self, asked: Sequence[Request]) -> None:
         for request in asked:

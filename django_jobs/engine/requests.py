@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +36,17 @@ class Request:
     log_id: int = 0
     #: The earlier job that the same work made, in whose favour this one was not inserted.
     existing: Job | None = None
+    #: Of one among many: whether the user may know of that job, where it is asked before anything is written.
+    is_shown: Callable[[Job], bool] | None = None
 
     def refuses(self, existing: Job) -> bool:
-        """Whether the same work is an error: not where the caller says otherwise, nor to a handler whose own it is."""
-        return self.on_duplicate == "raise" and not resubmission.is_own(existing)
+        """Whether the same work is an error: not where the caller says otherwise, nor to a handler whose own it is.
+
+        Nobody is given what the user may not see.
+        """
+        if self.on_duplicate == "raise":
+            return not resubmission.is_own(existing)
+        return self.is_shown is not None and not self.is_shown(existing)
 
 
 @dataclass(slots=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import submit_for_each, submit_job, submit_jobs
+from django_jobs.engine import bulk, duplicates
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.api import client_of
 from tests.support.factories import make_job_type, make_user
+from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -38,6 +41,17 @@ def colleague(organization: Organization, settings: Any) -> User:
 @pytest.fixture
 def earlier(kind: JobType, organization: Organization, owner: User) -> Job:
     return submit_job(kind, organization, user=owner)
+
+
+def after_nothing_was_found(look: Callable[..., None]) -> Callable[..., None]:
+    """The look at what is there, taken before any of it was."""
+
+    def find(*args: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(duplicates, "find", lambda _: {})
+            look(*args)
+
+    return find
 
 
 @pytest.mark.parametrize("on_duplicate", ["raise", "return", "replace"])
@@ -69,6 +83,39 @@ def test_many_at_once_do_not_give_it_back(
     assert (refusal.value.index, earlier.name in str(refusal.value)) == (1, False)
     done = submit_for_each(kind, [organization], user=colleague, on_duplicate="replace")
     assert (done.submitted, done.skipped) == ([], {organization.name: "duplicate_job"})
+
+
+def test_what_came_in_between_the_look_and_the_insert_is_not_given_back_either(
+    earlier: Job, kind: JobType, organization: Organization, colleague: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_find_existing", after_nothing_was_found(bulk._find_existing))
+    item = {"job_type": kind, "organization": organization, "on_duplicate": "return"}
+    with pytest.raises(DuplicateJob) as refusal:
+        submit_jobs([{**item, "parameters": {"a": 1}}, item], user=colleague)
+    assert (refusal.value.index, refusal.value.is_visible) == (1, False)
+    assert earlier.name not in str(refusal.value)
+    assert Job.objects.count() == 1
+
+
+def test_what_came_in_between_and_may_be_seen_is_given_back(
+    earlier: Job, kind: JobType, organization: Organization, owner: User, colleague: User, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(bulk, "_find_existing", after_nothing_was_found(bulk._find_existing))
+    item = {"job_type": kind, "organization": organization, "on_duplicate": "return"}
+    assert submit_jobs([{**item, "parameters": {"a": 1}}, item], user=owner)[1] == earlier
+
+
+def test_many_that_are_given_back_are_looked_at_once(
+    kind: JobType, organization: Organization, owner: User, colleague: User
+) -> None:
+    items = [
+        {"job_type": kind, "organization": organization, "on_duplicate": "return", "parameters": {"n": n}}
+        for n in range(40)
+    ]
+    jobs = submit_jobs(items, user=owner)
+    again: list[Job] = []
+    assert statements_of(lambda: again.extend(submit_jobs(items, user=owner))) < 100
+    assert again == jobs
 
 
 def test_rest_leaves_out_what_the_user_may_not_know(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from rest_framework import serializers
 
 from django_jobs import submit_for_each, submit_job
 from django_jobs.engine import declarations
+from django_jobs.engine.claim import Claimed
+from django_jobs.engine.running_job import current_job
 from django_jobs.exceptions import (
     InvalidSubmission,
     JobTypeDisabled,
@@ -17,7 +21,7 @@ from django_jobs.exceptions import (
     PermissionDenied,
 )
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
-from tests.support.brokers import MemoryBroker, job_in, reread
+from tests.support.brokers import MemoryBroker, job_in, reread, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_beside_inserts, statements_of
 
@@ -151,6 +155,49 @@ def test_a_users_rights_are_asked_for_each(kind: JobType, tenants: list[Organiza
     with pytest.raises(JobTypeNotFound):
         submit_for_each(make_job_type(submit_by="code"), tenants[:2], user=member)
     assert len(submit_for_each(kind, tenants, {"n": 3}, user=make_system_admin()).submitted) == 4
+
+
+@pytest.fixture
+def second_attempt() -> Iterator[Claimed]:
+    """A handler runs here whose job was tried before."""
+    _, claimed = running_job()
+    claimed = dataclasses.replace(claimed, attempt=2)
+    token = current_job.set(claimed)
+    yield claimed
+    current_job.reset(token)
+
+
+def made_earlier(kind: JobType, organizations: Iterable[Any]) -> list[Job]:
+    """What the first attempt of the running job submitted."""
+    done = submit_for_each(kind, organizations, {"n": 1})
+    Job.objects.filter(job_type=kind).update(submitted_by_attempt=1)
+    return done.submitted
+
+
+@pytest.mark.usefixtures("second_attempt")
+@pytest.mark.parametrize("window", [0, 300])
+def test_a_later_attempt_replaces_what_the_earlier_one_submitted(
+    window: int, kind: JobType, tenants: list[Organization]
+) -> None:
+    JobType.objects.filter(pk=kind.pk).update(deduplication_window=window)
+    waiting, begun, canceled = made_earlier(kind, tenants[:3])
+    Job.objects.filter(pk=begun.pk).update(status="Completed", ready_at=None)
+    Job.objects.filter(pk=canceled.pk).update(status="Canceled", ready_at=None)
+    done = submit_for_each(kind, tenants, {"n": 1}, on_duplicate="replace", priority="Critical")
+    assert (done.submitted[:2], done.skipped) == ([waiting, begun], {})
+    assert [reread(job).priority for job in done.submitted] == [3, begun.priority, 3, 3]
+    assert reread(waiting).submitted_by_attempt == 2
+    assert Job.objects.filter(job_type=kind).count() == 5
+
+
+@pytest.mark.usefixtures("second_attempt")
+def test_a_later_attempt_replaces_many_in_few_statements(kind: JobType) -> None:
+    names = [f"T-{number:05d}" for number in range(1_500)]
+    Organization.objects.bulk_create([Organization(name=name) for name in names])
+    JobType.objects.filter(pk=kind.pk).update(deduplication_window=0)
+    made_earlier(kind, names)
+    assert statements_of(lambda: submit_for_each(kind, names, {"n": 1}, on_duplicate="replace", priority="High")) < 60
+    assert Job.objects.filter(job_type=kind, priority=2).count() == 1_500
 
 
 def test_many_thousands_take_few_statements(settings: Any) -> None:
