@@ -194,17 +194,20 @@ class _Circumstances:
         return {pk for pk in asked if not is_active(self._tenants[pk])}
 
     def reason(self, job: Job) -> str | None:
-        """The first of the reasons that hold, in the order in which a person would mend them."""
+        """The first of the reasons that hold, in the order in which a person would mend them.
+
+        What people hold back comes before its moment: that may pass, and it would not run.
+        """
         if job.status not in WAITING:
             return None
         if job.status == Status.PENDING and job.ready_at is None:
             return "dependency"
+        if held_back := self._held_back(job):
+            return held_back
         # One whose handler a worker could not load is ready in some seconds, to be tried again.
         is_unloadable = job.pk in self._unloadable
         if not is_unloadable and job.ready_at is not None and self._now is not None and job.ready_at > self._now:
             return "run_at" if job.status == Status.PENDING else "retry"
-        if held_back := self._held_back(job):
-            return held_back
         return "handler" if is_unloadable else self._place(job)
 
     def _held_back(self, job: Job) -> str | None:

@@ -17,6 +17,7 @@ from django_jobs.engine.running_job import current_job
 from django_jobs.engine.waiting import Wait
 from django_jobs.exceptions import JobFailed, JobNotFound
 from django_jobs.models import Job, JobType, Organization
+from django_jobs.templatetags.job_words import HELD, status_in_words
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_organization, make_system_admin, make_user
 
@@ -95,6 +96,25 @@ def test_a_job_waits_for_its_type_to_be_open(fields: dict[str, bool], reason: st
     job = pending_job()
     JobType.objects.update(**fields)
     assert get_job_status(job).waiting_for == reason
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "reason"),
+    [
+        (Organization, {"is_active": False}, "organization_inactive"),
+        (JobType, {"is_enabled": False}, "type_disabled"),
+        (JobType, {"is_paused": True}, "type_paused"),
+    ],
+)
+def test_what_people_hold_back_does_not_wait_for_its_moment(model: Any, fields: Any, reason: str) -> None:
+    """Its moment may come, and it would not run."""
+    jobs = [job_in("Failed"), job_in("Timed Out"), pending_job(run_at=database.now() + dt.timedelta(hours=1))]
+    model.objects.update(**fields)
+    statuses = [get_job_status(job) for job in jobs]
+    assert [status.waiting_for for status in statuses] == [reason] * 3
+    assert all(status.next_retry_at or status.run_at for status in statuses)
+    words = [status_in_words(status, database.now()) for status in statuses]
+    assert words == [f"Failed. {HELD[reason]}", f"Took too long. {HELD[reason]}", HELD[reason]]
 
 
 def test_a_job_waits_while_its_organization_has_enough_in_flight(settings: Any) -> None:
