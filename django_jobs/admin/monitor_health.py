@@ -74,12 +74,16 @@ class Health:
 def read_health(
     moment: dt.datetime, *, is_empty: bool, waiting: int, running_by: Mapping[str, int], types: Collection[str] | None
 ) -> Health:
-    """In a constant number of statements and one call of the broker. ``types``: only of these job types is told."""
+    """In a constant number of statements and two calls of the broker.
+
+    ``types``: only of these job types is told, and nothing of what belongs to no tenant.
+    """
     workers, has_more = _read_workers(moment, running_by)
     found = leader(moment)
     tickets = _read_tickets()
     notices = [
         *_about_broker(tickets),
+        *(_about_set_aside() if types is None and tickets is not None else []),
         *_about_scheduler(found),
         *_about_workers([item for item in workers if item.is_alive], waiting),
         *_about_charts(is_empty=is_empty),
@@ -124,6 +128,21 @@ def _about_broker(tickets: int | None) -> list[Notice]:
         return []
     text = "Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back."
     return [Notice(level="error", text=text, advice="Start Redis, or correct the URL in RQ_QUEUES.")]
+
+
+def _about_set_aside() -> list[Notice]:
+    try:
+        aside = get_broker().set_aside()
+    except BrokerUnavailable:
+        return []
+    if not aside.count:
+        return []
+    text = f"Set aside from our queues, and not run: {aside} entries that are no tickets."
+    advice = (
+        "Give RQ jobs of yours queues of their own, and see who may write to Redis. “manage.py jobs_check” names the "
+        "newest; “Entries that are not ours” in docs/operations.md says how to look at them and forget them."
+    )
+    return [Notice(level="warning", text=text, advice=advice)]
 
 
 def _about_scheduler(found: Leader) -> list[Notice]:

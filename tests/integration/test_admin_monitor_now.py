@@ -12,11 +12,11 @@ from django.utils import timezone
 from django_jobs import submit_job
 from django_jobs.admin import monitor_now
 from django_jobs.engine import announcements
-from django_jobs.engine.ports import use_broker
+from django_jobs.engine.ports import SetAside, use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Organization, Worker
 from tests.support import admin
-from tests.support.brokers import job_in, pending_job, running_job
+from tests.support.brokers import MemoryBroker, job_in, pending_job, running_job
 from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import monitor, notices, page, tiles
@@ -154,6 +154,16 @@ def test_a_broker_that_is_down_is_told_and_harms_no_page(root: Client) -> None:
     broker: Any = DeadBroker()
     use_broker(broker)
     assert "Redis cannot be reached." in notices(root)
+
+
+@pytest.mark.usefixtures("sound")
+def test_entries_that_are_no_tickets_are_told_to_system_admins(
+    root: Client, member: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "set_aside", lambda: SetAside(count=1_000, is_capped=True, newest=("'<b>'",)))
+    assert notices(root) == "Set aside from our queues, and not run: 1,000+ entries that are no tickets."
+    assert "see who may write to Redis" in page(root)
+    assert "Set aside" not in page(member)
 
 
 @pytest.mark.usefixtures("sound")
