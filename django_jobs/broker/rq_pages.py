@@ -17,6 +17,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpResponse
 
 from django_jobs.broker import rq_guard, strangers
 from django_jobs.engine.access import get_policy
@@ -25,7 +26,12 @@ from django_jobs.engine.access import get_policy
 GUARDED: Final = "guarded_by_django_jobs"
 #: Those that also take the host's RQ_API_TOKEN, and find out by themselves who may.
 _WITH_TOKEN: Final = frozenset({"stats_json", "prometheus_metrics"})
-_MODULES: Final = ("views", "stats_views", "cron_views")
+#: Bytes of what is no text that are shown.
+MAX_SHOWN: Final = 100
+_UNREADABLE: Final = """Redis holds something here that is no text in UTF-8, so this page cannot be shown.
+
+Neither RQ nor django_jobs writes such a thing: see who may write to Redis. What waits in a queue of django_jobs is set
+aside by its workers, and "manage.py jobs_check" tells of it. Anywhere else, remove it with redis-cli."""
 
 
 def install() -> None:
@@ -70,10 +76,19 @@ def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
                 raise PermissionDenied
             request.user = AnonymousUser()  # then it is the token that counts
         with rq_guard.all_inert() if _may_show_ours(kwargs) else contextlib.nullcontext():
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except UnicodeDecodeError as error:
+                return _unreadable(error)
 
     setattr(guarded, GUARDED, True)
     return guarded
+
+
+def _unreadable(error: UnicodeDecodeError) -> HttpResponse:
+    """django-rq and RQ decode every id as UTF-8; whoever may write to Redis may write one that is none."""
+    found = ascii(error.object[:MAX_SHOWN])
+    return HttpResponse(f"{_UNREADABLE}\n\nIt begins with {found}.\n", content_type="text/plain", status=409)
 
 
 def _may_show_ours(kwargs: dict[str, Any]) -> bool:

@@ -132,6 +132,25 @@ def test_an_entry_whose_hash_is_rubbish_breaks_no_page(
         assert boss.get(f"/django-rq/{page}").status_code == 200, page
 
 
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("place", ["queue", "finished", "failed", "scheduled", "wip", "deferred"])
+def test_an_id_that_is_no_text_is_told_of_in_words(
+    boss: Client, redis_client: redis.Redis, place: str, root: str
+) -> None:
+    """django-rq decodes every id as UTF-8."""
+    if place == "queue":
+        redis_client.rpush("rq:queue:jobs-normal", b"\xff\xfe")
+    else:
+        redis_client.zadd(f"rq:{place}:jobs-normal", {b"\xff\xfe": 9e9})
+    answers = {page: boss.get(root + page) for page in pages("abc") if "/abc/" not in page}
+    assert {answer.status_code for answer in answers.values()} <= {200, 409}
+    told = [answer.content.decode() for answer in answers.values() if answer.status_code == 409]
+    assert told
+    for text in told:
+        assert "is no text in UTF-8" in text
+        assert "jobs_check" in text
+
+
 def test_the_history_of_a_cron_job_executes_nothing_whatever_queue_it_names(
     boss: Client, redis_client: redis.Redis, trace: Path
 ) -> None:
