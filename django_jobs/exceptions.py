@@ -110,13 +110,13 @@ class PermissionDenied(JobsError, DjangoPermissionDenied):
 
 
 class PolicyFailed(RuntimeError):
-    """The host's access policy raised instead of answering; the error it raised is the cause (``__cause__``).
+    """The host's access policy raised, or gave no answer; what it raised, or a TypeError, is the cause (``__cause__``).
 
     No JobsError, and nothing that Django or the REST framework take for an answer: whatever a policy raises, a missing
     row or attribute or even PermissionDenied, is its failure and decides nothing.
     """
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         super().__init__(f"The access policy failed: {error!r}")
 
 

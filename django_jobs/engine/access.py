@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
@@ -14,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
+from django_jobs.engine import database, policy_answers
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
 from django_jobs.statuses import SubmitBy
@@ -27,33 +26,6 @@ logger = logging.getLogger("django_jobs")
 COMPLAINT_PAUSE = 60.0
 
 
-#: What a policy is asked.
-QUESTIONS: Final = frozenset(
-    {
-        "organizations_of",
-        "is_member",
-        "is_organization_admin",
-        "is_system_admin",
-        "is_active",
-        "can_submit",
-        "can_view",
-        "can_cancel",
-        "can_retry",
-        "can_delete",
-        "can_read_output",
-    }
-)
-
-
-def _ask(answer: Callable[[], Any]) -> Any:
-    try:
-        return answer()
-    except (Error, PolicyFailed):  # a database that is away is no fault of the policy's
-        raise
-    except Exception as error:
-        raise PolicyFailed(error) from error
-
-
 class AccessPolicy:
     """The built-in policy, by :class:`~django_jobs.models.Membership`.
 
@@ -62,14 +34,12 @@ class AccessPolicy:
     """
 
     def __getattribute__(self, name: str) -> Any:
-        """Let each question raise nothing but PolicyFailed, whichever way a subclass answers it.
+        """Let each question give an answer of its kind, or raise PolicyFailed, whichever way a subclass answers it.
 
         Else an AttributeError would be swallowed on its way, and a DoesNotExist be taken for a job that is not there.
         """
-        if name not in QUESTIONS:
-            return super().__getattribute__(name)
-        question = _ask(lambda: super(AccessPolicy, self).__getattribute__(name))
-        return lambda *args, **kwargs: _ask(lambda: question(*args, **kwargs))
+        find = super().__getattribute__
+        return policy_answers.guarded(name, find) if name in policy_answers.KINDS else find(name)
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
         """The organizations whose jobs the user may see."""
@@ -170,7 +140,7 @@ def get_policy() -> AccessPolicy:
         policy: AccessPolicy = import_string(path)()
     except (ImportError, TypeError) as error:
         raise ImproperlyConfigured(f"DJANGO_JOBS['ACCESS_POLICY'] names {path!r}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PolicyFailed(error) from error
     return policy
 
@@ -185,11 +155,7 @@ def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
         return get_organization_model()._default_manager.none()
     if policy.is_system_admin(user):
         return None
-    organizations: Any = policy.organizations_of(user)
-    if not isinstance(organizations, QuerySet):
-        kind = type(organizations).__name__
-        raise PolicyFailed(TypeError(f"organizations_of() returned {kind}; it must return a queryset."))
-    return organizations
+    return policy.organizations_of(user)
 
 
 def may_view(user: Any, job: Job) -> bool:

@@ -1,0 +1,79 @@
+"""What counts as an answer of a host's access policy. Anything else is its failure, and decides nothing.
+
+A text, a coroutine or a method without its parentheses counts as true in Python, and the keys of another model's rows
+are keys of organizations, too: taken for answers they would open what the policy meant to close.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db import Error
+from django.db.models import QuerySet
+
+from django_jobs.exceptions import PolicyFailed
+from django_jobs.models import get_organization_model
+
+
+def guarded(name: str, find: Callable[[str], Any]) -> Callable[..., Any]:
+    """Return the question that ``find`` finds, so that it gives an answer of its kind or raises PolicyFailed."""
+    question = _ask(lambda: find(name))
+
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        return _ask(lambda: KINDS[name](name, question(*args, **kwargs)))
+
+    return ask
+
+
+def _ask(answer: Callable[[], Any]) -> Any:
+    try:
+        return answer()
+    except (Error, PolicyFailed):  # a database that is away is no fault of the policy's
+        raise
+    except (Exception, SystemExit) as error:  # neither a worker nor a web server ends because a policy says so
+        raise PolicyFailed(error) from error
+
+
+def _yes_or_no(name: str, answer: Any) -> bool:
+    if not isinstance(answer, int):  # databases without booleans, and counts, say 0 and 1
+        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return True or False.")
+    return bool(answer)
+
+
+def _organizations(name: str, answer: Any) -> QuerySet[Any]:
+    if not isinstance(answer, QuerySet):
+        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return a queryset.")
+    model = get_organization_model()
+    if not issubclass(answer.model, model._meta.concrete_model or model):
+        raise TypeError(f"{name}() returned a queryset of {answer.model._meta.label}, not of {model._meta.label}.")
+    return answer
+
+
+def _kind_of(answer: Any) -> str:
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody awaits it, and Python need not warn of that
+        return "a coroutine"
+    return "None" if answer is None else type(answer).__name__
+
+
+#: What a policy is asked, and what looks at the answer.
+KINDS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "organizations_of": _organizations,
+    **dict.fromkeys(
+        (
+            "is_member",
+            "is_organization_admin",
+            "is_system_admin",
+            "is_active",
+            "can_submit",
+            "can_view",
+            "can_cancel",
+            "can_retry",
+            "can_delete",
+            "can_read_output",
+        ),
+        _yes_or_no,
+    ),
+}
