@@ -39,11 +39,21 @@ class Given(access.AccessPolicy):
 
     answer: Any = None
 
-    def _given(self, *_: Any) -> Any:
+    @staticmethod
+    def _given(*_: Any) -> Any:
         return Given.answer()
 
-    is_member = is_organization_admin = is_system_admin = is_active = can_submit = _given
-    can_view = can_cancel = can_retry = can_delete = can_read_output = organizations_of = _given
+    is_member: Any = _given
+    is_organization_admin: Any = _given
+    is_system_admin: Any = _given
+    is_active: Any = _given
+    can_submit: Any = _given
+    can_view: Any = _given
+    can_cancel: Any = _given
+    can_retry: Any = _given
+    can_delete: Any = _given
+    can_read_output: Any = _given
+    organizations_of: Any = _given
 
 
 @pytest.fixture
