@@ -7,6 +7,7 @@ before they are written, so that concurrent sets neither deadlock nor log a wron
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -41,10 +42,7 @@ def move(
         return []
     moves = [_without_readiness(item) for item in moves]
     allowed = sorted(sources)
-    for source in allowed:
-        for target in {item.to_status for item in moves}:
-            if not may_move(source, target):
-                raise ValueError(f"There is no way from {source} to {target}.")
+    _refuse_unknown_ways(allowed, {item.to_status for item in moves})
     if database.is_postgresql():
         from django_jobs.engine.transitions import postgresql as backend
     else:
@@ -60,6 +58,12 @@ def move(
     if database.is_postgresql() and not _spans_shapes(moves):
         return apply()  # one statement is atomic by itself
     return database.in_transaction(apply)
+
+
+def _refuse_unknown_ways(sources: Iterable[str], targets: Iterable[str]) -> None:
+    for source, target in itertools.product(sources, targets):
+        if not may_move(source, target):
+            raise ValueError(f"There is no way from {source} to {target}.")
 
 
 def _follow_up() -> None:

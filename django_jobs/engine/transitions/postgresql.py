@@ -81,49 +81,58 @@ def _sql(
     ``written``, the sources, the shared attempt twice, the actor's name and kind, the shared message, the
     worker's name, the shared traceback.
     """
-    job, log = Job._meta.db_table, ExecutionLog._meta.db_table
     arrays = [way for way in (*fixed, *written) if not way.is_shared]
     status, attempt, message, traceback = fixed
-    sets = ", ".join([f"status = {_reference(status)}", *(_assignment(way) for way in written)])
-    guard = _reference(attempt)
     given = "".join(f", %s::{_kind(way)}[]" for way in arrays)
     names = "".join(f", v_{way.name}" for way in arrays)
+    sets = ", ".join([f"status = {_reference(status)}", *map(_assignment, written)])
+    steps = [_moved(sets, _reference(attempt), names, only_due=only_due), _logged(message, traceback)]
+    steps += [_tasks()] if may_end else []
     # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
     return f"""
         WITH locked AS (
-            SELECT id, status, attempt, ready_at FROM "{job}" WHERE id = ANY(%s) AND {only_if}
+            SELECT id, status, attempt, ready_at FROM "{Job._meta.db_table}" WHERE id = ANY(%s) AND {only_if}
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
         ), old AS (
             SELECT locked.*{names}
             FROM locked JOIN unnest(%s::bigint[]{given}) AS v(pk{names}) ON locked.id = v.pk
-        ), moved AS (
-            UPDATE "{job}" j SET {sets}
-            FROM old
-            WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
-                {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
-            RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
-                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
-                j.organization_id, j.queued_at{names}
-        ), logged AS (
-            INSERT INTO "{log}"
-                (job_id, from_status, to_status, "timestamp", actor, actor_kind, message, attempt, worker_name,
-                traceback, organization_id, transaction_id, oldest_open_id)
-            SELECT id, from_status, status, statement_timestamp(), %s, %s, {_reference(message, "moved")}, attempt, %s,
-                {_reference(traceback, "moved")}, organization_id, {TRANSACTION_IDS}
-            FROM moved ORDER BY id
-            RETURNING id, job_id
-        ){_tasks() if may_end else ""}
+        ), {", ".join(steps)}
         SELECT moved.id, from_status, status, attempt, job_type_id, organization_name, priority, year, has_children,
             logged.id, organization_id, queued_at
         FROM moved JOIN logged ON logged.job_id = moved.id
     """  # noqa: S608  (names come from the models)
 
 
+def _moved(sets: str, guard: str, names: str, *, only_due: bool) -> str:
+    """The rows that are where the caller thinks, written."""
+    return f"""moved AS (
+            UPDATE "{Job._meta.db_table}" j SET {sets}
+            FROM old
+            WHERE j.id = old.id AND old.status = ANY(%s) AND ({guard} IS NULL OR old.attempt = {guard})
+                {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
+            RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
+                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
+                j.organization_id, j.queued_at{names}
+        )"""  # noqa: S608
+
+
+def _logged(message: _Way, traceback: _Way) -> str:
+    """A log row for each that moved."""
+    return f"""logged AS (
+            INSERT INTO "{ExecutionLog._meta.db_table}"
+                (job_id, from_status, to_status, "timestamp", actor, actor_kind, message, attempt, worker_name,
+                traceback, organization_id, transaction_id, oldest_open_id)
+            SELECT id, from_status, status, statement_timestamp(), %s, %s, {_reference(message, "moved")}, attempt, %s,
+                {_reference(traceback, "moved")}, organization_id, {TRANSACTION_IDS}
+            FROM moved ORDER BY id
+            RETURNING id, job_id
+        )"""  # noqa: S608
+
+
 def _tasks() -> str:
     ended = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
-    return f"""
-        , tasks AS (
+    return f"""tasks AS (
             INSERT INTO "{DependencyTask._meta.db_table}" (job_id)
             SELECT id FROM moved WHERE has_children AND status IN ({ended})
         )"""  # noqa: S608
