@@ -44,14 +44,23 @@ def is_postgresql() -> bool:
     return bool(connection().vendor == "postgresql")
 
 
+#: The moment of a statement, in UTC. SQLite is this process, so is its clock.
+_CLOCKS: Final = {"postgresql": "statement_timestamp()", "mysql": "UTC_TIMESTAMP(6)"}
+
+
+def clock(field: Any) -> tuple[str, list[Any]]:
+    """The moment of a statement as SQL, with its parameters, to be written into ``field``."""
+    sql = _CLOCKS.get(connection().vendor)
+    return ("%s", [field.get_db_prep_save(now(), connection())]) if sql is None else (sql, [])
+
+
 def now() -> dt.datetime:
     """The database's clock, aware, in UTC."""
-    vendor = connection().vendor
-    if vendor == "sqlite":  # the database is this process, so is its clock
+    sql = _CLOCKS.get(connection().vendor)
+    if sql is None:
         return dt.datetime.now(dt.UTC)
-    sql = "SELECT statement_timestamp()" if vendor == "postgresql" else "SELECT UTC_TIMESTAMP(6)"
     with connection().cursor() as cursor:
-        cursor.execute(sql)
+        cursor.execute(f"SELECT {sql}")
         value: dt.datetime = cursor.fetchone()[0]
     return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
 

@@ -11,11 +11,10 @@ import datetime as dt
 import random
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine import database
@@ -50,36 +49,56 @@ class Places:
 
     def take(self, user_pk: Any) -> Place | None:
         """Return a place for one more socket of this user; None when the user has as many as there may be."""
-        found = self._take(user_pk)
-        if found is None:
-            return None
-        place = self._held[found] = Place(user_pk, found)
-        return place
+        return self.take_all([user_pk])[0]
 
-    def _take(self, user_pk: Any) -> uuid.UUID | None:
-        taken = dict(_rows().filter(user_id=user_pk).values_list("id", "seen_at"))
+    def take_all(self, user_pks: Sequence[Any]) -> list[Place | None]:
+        """Return for each of these a place for one more socket of this user, or None, as :meth:`take` does.
+
+        One statement asks for places that this process does not hold. Only who finds that another process has that
+        place looks for a free one.
+        """
+        keys = self._choose(user_pks)
+        taken = _insert({key: pk for key, pk in zip(keys, user_pks, strict=True) if key is not None}, self.process)
+        new = {key: Place(pk, key) for key, pk in zip(keys, user_pks, strict=True) if key in taken}
+        found: list[Place | None] = []
+        for key, pk in zip(keys, user_pks, strict=True):
+            other = key if key is None or key in taken else self._take(pk, new)
+            found.append(None if other is None else new.setdefault(other, Place(pk, other)))
+        self._held |= new  # not before all is done: who is interrupted begins anew
+        return found
+
+    def _choose(self, user_pks: Sequence[Any]) -> list[uuid.UUID | None]:
+        """Choose for each of these a key of the user's; None where this process holds them all."""
+        free: dict[Any, list[uuid.UUID]] = {pk: self._free(pk) for pk in set(user_pks)}
+        return [free[pk].pop() if free[pk] else None for pk in user_pks]
+
+    def _free(self, user_pk: Any, new: Iterable[uuid.UUID] = ()) -> list[uuid.UUID]:
+        """Return the keys that this process does not hold, in random order: who connect at the same moment seldom want
+        the same one.
+        """
+        free = list(set(_keys(user_pk)) - self._held.keys() - set(new))
+        random.shuffle(free)
+        return free
+
+    def _take(self, user_pk: Any, new: Iterable[uuid.UUID] = ()) -> uuid.UUID | None:
+        """Take a place that nobody has. ``new`` are the keys of those that this process is just taking."""
+        rows = _rows().filter(user_id=user_pk).values_list("id", "process", "seen_at")
+        taken = {key: (process, seen_at) for key, process, seen_at in rows}
         now = database.now()
-        free = [key for key in _keys(user_pk) if key not in self._held]
-        random.shuffle(free)  # those who connect at the same moment seldom want the same
-        for key in free:
-            if key not in taken:
-                is_mine = self._insert(key, user_pk, now)
-            elif taken[key] < now - FREE_AFTER:
-                stale = _rows().filter(pk=key, seen_at=taken[key])
+        for key in self._free(user_pk, new):
+            process, seen_at = taken.get(key, (None, now))
+            if process is None:
+                is_mine = bool(_insert({key: user_pk}, self.process))
+            elif process == self.process:  # taken before, and the answer was lost
+                is_mine = True
+            elif seen_at < now - FREE_AFTER:
+                stale = _rows().filter(pk=key, seen_at=seen_at)
                 is_mine = bool(stale.update(process=self.process, seen_at=now))
             else:
                 continue
             if is_mine:
                 return key
         return None
-
-    def _insert(self, key: uuid.UUID, user_pk: Any, now: dt.datetime) -> bool:
-        try:
-            with transaction.atomic(using=database.alias()):
-                _rows().create(id=key, user_id=user_pk, process=self.process, seen_at=now)
-        except IntegrityError:  # somebody else was faster
-            return False
-        return True
 
     def give_back(self, place: Place) -> None:
         """Note that the socket is closed; any thread may. :meth:`release` frees the row."""
@@ -93,10 +112,12 @@ class Places:
             if self._held.get(place.id) is place:
                 del self._held[place.id]
                 keys.append(place.id)
-        return self._mine().filter(pk__in=keys).delete()[0] if keys else 0
+        # delete() would open a transaction around the one statement.
+        return int(self._mine().filter(pk__in=keys)._raw_delete(database.alias())) if keys else 0  # noqa: SLF001
 
     def renew(self) -> list[Place]:
         """Say that this process lives. Return the places that it lost, and for which there is no other one."""
+        self.release()
         if self._mine().update(seen_at=database.now()) == len(self._held):
             return []
         mine = set(self._mine().values_list("id", flat=True))
@@ -123,10 +144,48 @@ def forget_dead() -> int:
     return _rows().filter(pk__in=list(dead)).delete()[0]
 
 
+def _insert(users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID]:
+    """Insert those of the rows whose keys are not there yet, in one statement; return their keys.
+
+    ``users`` has the user of each key. With the ORM it would be a transaction, which is two more round trips, and then
+    a statement to find out which rows were inserted.
+    """
+    if not users:
+        return set()
+    connection = database.connection()
+    given: list[Any] = [OpenSocket._meta.get_field(name) for name in ("id", "user", "process")]
+    clock, moment = database.clock(OpenSocket._meta.get_field("seen_at"))
+    params: list[Any] = []
+    for key in sorted(users):  # in order: two who insert the same rows wait for each other and do not deadlock
+        values = (key, users[key], process)
+        params += [field.get_db_prep_save(value, connection) for field, value in zip(given, values, strict=True)]
+        params += moment
+    with connection.cursor() as cursor:
+        cursor.execute(_insertion(connection, clock, len(users)), params)
+        if connection.features.can_return_columns_from_insert:
+            return {given[0].to_python(key) for (key,) in cursor.fetchall()}
+    return set(_rows().filter(pk__in=list(users), process=process).values_list("pk", flat=True))  # SQLite before 3.35
+
+
+def _insertion(connection: Any, clock: str, count: int) -> str:
+    """Return the statement that inserts ``count`` rows and passes over those that are there."""
+    quote, is_mariadb = connection.ops.quote_name, connection.vendor == "mysql"
+    fields: list[Any] = [OpenSocket._meta.get_field(name) for name in ("id", "user", "process", "seen_at")]
+    columns = [quote(field.column) for field in fields]
+    rows = ", ".join([f"(%s, %s, %s, {clock})"] * count)
+    start, end = ("INSERT IGNORE", "") if is_mariadb else ("INSERT", " ON CONFLICT DO NOTHING")
+    if connection.features.can_return_columns_from_insert:
+        end += f" RETURNING {columns[0]}"
+    table = quote(OpenSocket._meta.db_table)
+    return f"{start} INTO {table} ({', '.join(columns)}) VALUES {rows}{end}"
+
+
 def _rows() -> QuerySet[OpenSocket]:
     return OpenSocket.objects.using(database.alias())
 
 
 def _keys(user_pk: Any) -> Iterable[uuid.UUID]:
-    """The keys of a user's places."""
+    """The keys of a user's places; nobody's are none."""
+    if user_pk is None:
+        return []
     return [uuid.uuid5(_NAMESPACE, f"{user_pk}:{number}") for number in range(SOCKETS_A_USER)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from django_jobs.engine.lookup import find_job, find_organization_pk
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.models import get_organization_model
 from django_jobs.realtime.identity import Identity
+from django_jobs.realtime.readers import one_by_one
 from django_jobs.realtime.rooms import ADMIN, JOB, ORGANIZATION, Room
 from django_jobs.realtime.sight import hidden_jobs
 
@@ -45,6 +46,11 @@ class Target:
         return key if kind == ORGANIZATION else None
 
 
+def admit_all(questions: Sequence[tuple[Any, Room]]) -> list[Target | Exception]:
+    """Tell of each (user, room) what :func:`admit` says. Another user object may have other rights."""
+    return one_by_one(questions, lambda item: admit(*item), lambda item: (id(item[0]), item[1]))
+
+
 def admit(user: Any, room: Room) -> Target:
     """What the room stands for. Raises Refused; that something exists which the user may not see is not told."""
     try:
@@ -69,21 +75,23 @@ def _admit(user: Any, room: Room) -> Target:
             target = Target(room.name, find_organization_pk(room.key, user))
     except JobNotFound as error:
         raise Refused("not_found", "There is no such room.") from error
-    if not admitted_organizations(user, [target.organization_pk], get_policy().is_active):
+    # Found among what the user may see: all that is left to ask is whether it is active.
+    is_told = organizations_seen_by(user) is None or _active([target.organization_pk], get_policy().is_active)
+    if not is_told:
         raise Refused("forbidden", "The organization is not active.")
     return target
 
 
-def admitted_organizations(
-    user: Any, organization_pks: Collection[Any], is_active: Callable[[Any], bool] = may_start
-) -> set[Any]:
+def admitted_organizations(user: Any, organization_pks: Collection[Any]) -> set[Any]:
     """Those of the organizations whose jobs the user may hear of now; system admins hear of suspended ones too."""
     seen = organizations_seen_by(user)
     if seen is None:
         return set(organization_pks)
-    model = get_organization_model()
-    allowed = set(seen.filter(pk__in=organization_pks).values_list("pk", flat=True))
-    rows = model._default_manager.using(database.alias()).filter(pk__in=allowed)
+    return _active(seen.filter(pk__in=organization_pks).values_list("pk", flat=True), may_start)
+
+
+def _active(organization_pks: Iterable[Any], is_active: Callable[[Any], bool]) -> set[Any]:
+    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=set(organization_pks))
     return {organization.pk for organization in rows if is_active(organization)}
 
 

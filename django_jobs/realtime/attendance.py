@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
 from typing import Final
 
 from django_jobs.realtime.admission import standing
+from django_jobs.realtime.entrance import Visitor, let_in
 from django_jobs.realtime.lines import Listener
 from django_jobs.realtime.places import TOO_MANY, SocketPlaces
-from django_jobs.realtime.readers import Reader
+from django_jobs.realtime.readers import Reader, Together
 
 #: So many are checked at once; the others follow a moment later.
 SOCKETS_A_TICK: Final = 250
@@ -23,6 +25,7 @@ class Attendance:
         self.places = SocketPlaces(reader)
         self._reader = reader
         self._listeners: set[Listener] = set()
+        self._visitors = Together(reader, self._let_in)
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
@@ -34,6 +37,25 @@ class Attendance:
 
     def leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
+
+    async def let_in(self, listener: Listener) -> int:
+        """Give the listener its user and a place; the code with which it is to be closed, or 0."""
+        answer = self._visitors.ask(Visitor(listener.identity))
+        try:
+            visitor = await asyncio.shield(answer)
+        except asyncio.CancelledError:  # the server does not wait any longer: nobody has the place
+            answer.add_done_callback(self._give_up)
+            raise
+        listener.identity, listener.user, listener.place = visitor.identity, visitor.user, visitor.place
+        return visitor.code or 0
+
+    def _let_in(self, visitors: Sequence[Visitor]) -> Sequence[Visitor | Exception]:
+        return let_in(visitors, self.places.held)
+
+    def _give_up(self, answer: asyncio.Future[Visitor]) -> None:
+        place = None if answer.cancelled() or answer.exception() is not None else answer.result().place
+        if place is not None:
+            self.places.held.give_back(place)  # freed with the next one, or with the renewal
 
     async def recheck(self, pause: float) -> None:
         """Ask who may still listen, of those whose check is due; they are due again in ``pause`` seconds."""

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.realtime import joins, messages
-from django_jobs.realtime.admission import REVOKED, TRY_AGAIN, Refused, admit, user_of
+from django_jobs.realtime import messages
+from django_jobs.realtime.admission import REVOKED, TRY_AGAIN, Refused
 from django_jobs.realtime.auth import PROTOCOL, SCOPE_KEY
 from django_jobs.realtime.frames import MAX_BYTES
 from django_jobs.realtime.hub import Hub
-from django_jobs.realtime.places import TOO_MANY
 from django_jobs.realtime.rooms import MAX_NAME, Room, parse_room
 from django_jobs.realtime.sockets import Pace, Send, Socket
 
@@ -88,11 +87,7 @@ class JobsConsumer:
     @staticmethod
     async def _greet(socket: Socket, hub: Hub) -> bool:
         """Find out who this is. Somebody unknown is told to leave, and so is a user with too many sockets."""
-        try:
-            code = await _identify(socket, hub)
-        except Error as error:
-            logger.warning("event=socket_refused error=%s", type(error).__name__)
-            code = TRY_AGAIN
+        code = await hub.attendance.let_in(socket)
         if code:
             socket.close(code)
         return not code
@@ -150,11 +145,11 @@ class JobsConsumer:
         if room.name not in self.socket.subscriptions and len(self.socket.subscriptions) >= MAX_ROOMS:
             raise Refused("limit", f"At most {MAX_ROOMS} rooms a connection.")
         self._drop(room.name)  # joined once more: it starts from the beginning
-        target = await self.hub.doors.read(admit, self.socket.user, room)
+        target = await self.hub.admissions.ask((self.socket.user, room))
         subscription = await self.hub.subscribe(self.socket, target)
         self.socket.subscriptions[room.name] = subscription
         try:
-            found = await self.hub.doors.read(joins.read, target, since, self.socket.user)
+            found = await self.hub.joins.ask((target, since, self.socket.user))
         except BaseException:
             self._drop(room.name)
             raise
@@ -179,20 +174,6 @@ class JobsConsumer:
         subscription = self.socket.subscriptions.pop(room, None)
         if subscription is not None:
             self.hub.unsubscribe(subscription)
-
-
-async def _identify(socket: Socket, hub: Hub) -> int:
-    """Put the user and a place into the socket; the code with which it is to be closed, or 0."""
-    identity = await hub.doors.read(socket.identity.redeemed)
-    if identity is None:
-        return REVOKED
-    socket.identity = identity
-    user = await hub.doors.read(user_of, identity)
-    if isinstance(user, int):
-        return user
-    socket.user = user
-    socket.place = await hub.attendance.places.take(user)
-    return 0 if socket.place is not None else TOO_MANY
 
 
 def _size(message: Mapping[str, Any]) -> int:

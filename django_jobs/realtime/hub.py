@@ -10,13 +10,13 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from django_jobs.engine.open_sockets import RENEW_SECONDS
-from django_jobs.realtime import messages, replay
-from django_jobs.realtime.admission import Target
+from django_jobs.realtime import joins, messages, replay
+from django_jobs.realtime.admission import Target, admit_all
 from django_jobs.realtime.attendance import Attendance
 from django_jobs.realtime.bells import Bells
 from django_jobs.realtime.ear import Complaints, Ear
 from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription
-from django_jobs.realtime.readers import Reader
+from django_jobs.realtime.readers import Reader, Together
 from django_jobs.realtime.rooms import all_groups, group_of
 from django_jobs.realtime.teller import Teller
 
@@ -45,6 +45,9 @@ class Hub:
         self.doors = Reader("jobs-doors")
         self.news = Reader("jobs-news")
         self.attendance = Attendance(self.doors)
+        self.admissions = Together(self.doors, admit_all)
+        self.joins = Together(self.doors, joins.read_all)
+        self._marks = Together(self.news, replay.first_marks)
         self._lines: dict[str, Line] = {}
         self._complaints = Complaints()
         self._ear = Ear(self._wanted_groups, self._complaints)
@@ -104,7 +107,7 @@ class Hub:
 
     async def _mark(self, line: Line) -> replay.Mark:
         """From where looks begin: the moment of the first subscription."""
-        mark, floor = await self.news.read(replay.first_mark, line.organization_pk)
+        mark, floor = await self._marks.ask(line.organization_pk)
         if line.mark is None:
             line.mark, line.floor = mark, floor
         return line.mark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
 from django_jobs.realtime import frames, messages, replay, sight
 from django_jobs.realtime.admission import Refused, Target
+from django_jobs.realtime.readers import one_by_one
 from django_jobs.realtime.replay import Replay
 
 #: So often a job is read again that changes while it is read.
@@ -30,8 +32,24 @@ class Join:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def read(target: Target, since: int | None, user: Any) -> Join:
-    """What ``user`` is told who joins now, having seen the events up to ``since``. Raises Refused."""
+#: The target, the last event that was seen, and the user.
+Question = tuple[Target, int | None, Any]
+#: By organization and last event that was seen.
+Logs = dict[tuple[Any, int | None], Replay]
+
+
+def read_all(questions: Sequence[Question]) -> list[Join | Exception]:
+    """Tell of each question what :func:`read` says. The log of an organization is read once."""
+    logs: Logs = {}
+    return one_by_one(questions, lambda item: read(*item, logs), lambda item: (item[0], item[1], id(item[2])))
+
+
+def read(target: Target, since: int | None, user: Any, logs: Logs | None = None) -> Join:
+    """What ``user`` is told who joins now, having seen the events up to ``since``. Raises Refused.
+
+    ``logs`` are those that were read already since the user subscribed.
+    """
+    logs = {} if logs is None else logs
     if target.job_pk is not None:
         try:
             found, more = _read_job(target.job_pk, since, user)
@@ -39,7 +57,8 @@ def read(target: Target, since: int | None, user: Any) -> Join:
             complain(error)
             raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
     else:
-        found, more = _read_log(target.organization_pk, since), {}
+        key, more = (target.organization_pk, since), {}
+        found = logs[key] = logs[key] if key in logs else _read_log(*key)
     return Join(found, sight.visible(messages.status_events(found.log_ids), user), more)
 
 

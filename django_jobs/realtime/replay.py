@@ -100,9 +100,12 @@ def _after(rows: QuerySet[ExecutionLog], since: int) -> QuerySet[ExecutionLog]:
     return rows.filter(id__gt=before or 0)
 
 
-def first_mark(organization_pk: Any) -> tuple[Mark, int]:
-    """Now: looks tell what becomes visible from here on. With the last id."""
-    return Mark((_now_of(organization_pk),)), _now_of(None)
+def first_marks(organization_pks: Sequence[Any]) -> list[tuple[Mark, int]]:
+    """Now, for each of them: looks tell what becomes visible from here on. With the last id."""
+    tenants = [pk for pk in organization_pks if pk is not None]
+    now = _now_of(tenants[0]) if tenants else 0  # the same for all of them
+    last = _now_of(None)
+    return [(Mark((last if pk is None else now,)), last) for pk in organization_pks]
 
 
 def of_jobs(pks: Collection[int], floor: int) -> list[int]:

@@ -218,7 +218,7 @@ def test_an_event_that_commits_after_a_later_one_was_seen_is_not_missed(
 
 
 def test_a_look_finds_what_was_open_at_the_look_before(organization: Organization) -> None:
-    mark, _ = replay.first_mark(organization.pk)
+    ((mark, _),) = replay.first_marks([organization.pk])
     later_job(organization)
     found, _ = replay.look(organization.pk, mark)
     assert found == ids_of(organization)

@@ -1,0 +1,127 @@
+"""Questions that wait for a reader's thread at the same moment are asked in one call, and answered one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from django_jobs.realtime import readers
+from django_jobs.realtime.readers import Reader, Together, one_by_one
+
+
+class Oracle:
+    """Doubles numbers; refuses odd ones. Its first call lasts until it may go on."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.may_go_on = threading.Event()
+
+    def answer(self, numbers: list[int]) -> Sequence[int | Exception]:
+        self.calls.append(numbers)
+        assert self.may_go_on.wait(10)
+        return [ValueError(number) if number % 2 else 2 * number for number in numbers]
+
+
+@pytest.fixture
+def oracle() -> Oracle:
+    return Oracle()
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    reader = Reader("test")
+    yield reader
+    reader.close()
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async_to_sync(scenario)()
+
+
+async def begun(together: Together[int, int]) -> asyncio.Future[int]:
+    """A first question, with which the thread is busy."""
+    first = together.ask(0)
+    await asyncio.sleep(0)  # the others are not asked along with it
+    await asyncio.sleep(0)
+    return first
+
+
+def test_those_who_ask_meanwhile_are_answered_by_one_call(oracle: Oracle, reader: Reader) -> None:
+    async def scenario() -> None:
+        together = Together(reader, oracle.answer)
+        asked = [await begun(together), *(together.ask(number) for number in (2, 4, 6))]
+        oracle.may_go_on.set()
+        assert await asyncio.gather(*asked) == [0, 4, 8, 12]
+
+    run(scenario)
+    assert oracle.calls == [[0], [2, 4, 6]]
+
+
+def test_a_call_has_a_bound(oracle: Oracle, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "TOGETHER", 2)
+    oracle.may_go_on.set()
+
+    async def scenario() -> None:
+        together = Together(reader, oracle.answer)
+        await asyncio.gather(*(together.ask(number) for number in (2, 4, 6)))
+
+    run(scenario)
+    assert oracle.calls == [[2, 4], [6]]
+
+
+def test_what_fails_fails_for_who_asked_it_alone(oracle: Oracle, reader: Reader) -> None:
+    oracle.may_go_on.set()
+
+    async def scenario() -> None:
+        together = Together(reader, oracle.answer)
+        good, bad = together.ask(2), together.ask(3)
+        assert await good == 4
+        with pytest.raises(ValueError, match="3"):
+            await bad
+
+    run(scenario)
+
+
+def test_a_call_that_fails_fails_for_all_and_the_next_one_is_made(oracle: Oracle, reader: Reader) -> None:
+    oracle.may_go_on.set()
+    failures = [ZeroDivisionError()]
+
+    def answer(numbers: list[int]) -> Sequence[int | Exception]:
+        if failures:
+            raise failures.pop()
+        return oracle.answer(numbers)
+
+    async def scenario() -> None:
+        together = Together(reader, answer)
+        found = await asyncio.gather(together.ask(2), together.ask(4), return_exceptions=True)
+        assert [type(item) for item in found] == [ZeroDivisionError, ZeroDivisionError]
+        assert await together.ask(2) == 4
+
+    run(scenario)
+
+
+def test_who_does_not_wait_any_longer_keeps_nobody_else_from_the_answer(oracle: Oracle, reader: Reader) -> None:
+    async def scenario() -> None:
+        together = Together(reader, oracle.answer)
+        first, second, third = await begun(together), together.ask(2), together.ask(4)
+        first.cancel()
+        second.cancel()
+        oracle.may_go_on.set()
+        assert await third == 8
+
+    run(scenario)
+
+
+def test_equal_questions_are_answered_once() -> None:
+    asked: list[int] = []
+
+    def double(number: int) -> int:
+        asked.append(number)
+        return 2 * number
+
+    assert one_by_one([2, 3, 2], double, lambda number: number) == [4, 6, 4]
+    assert asked == [2, 3]
