@@ -175,5 +175,9 @@ class BrokerUnavailable(JobsError):
     """The broker could not be reached in time."""
 
 
+class WorkersSuspended(BrokerUnavailable):
+    """RQ's workers are suspended: nobody is to start anything."""
+
+
 class ForeignBroker(JobsError):
     """This broker belongs to another database's installation."""

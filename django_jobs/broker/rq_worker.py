@@ -189,10 +189,10 @@ class TicketWorker(SimpleWorker):
                 return []
             raise BrokerUnavailable(f"Redis refuses: {error}") from error
 
-    def take_now(self, count: int, done: Sequence[str] = ()) -> list[tuple[str, str]]:
-        """The same without waiting, for a burst."""
+    def take_now(self, count: int, done: Sequence[str] = ()) -> list[tuple[str, str]] | None:
+        """The same without waiting, for a burst; None while RQ is suspended."""
         try:
-            return tickets.take(self.calls, self.names, count, done) or []
+            return tickets.take(self.calls, self.names, count, done)
         except (redis.RedisError, OSError) as error:
             raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
 

@@ -15,7 +15,7 @@ from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine import database, dispatch, leases, reconciliation
 from django_jobs.engine.claim import claim
 from django_jobs.engine.ports import Ticket
-from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.statuses import Priority
 from django_jobs.worker import memory
 from django_jobs.worker.batch import Batch
@@ -160,6 +160,8 @@ class Child:
         done, self._done_tickets = self.steward.not_shown(self._done_tickets), []
         take = self.rq.take_now if self.options.burst else self.rq.take
         found = take(size, done)
+        if found is None:
+            raise WorkersSuspended("RQ's workers are suspended")
         if self.stopping.is_set():
             self.rq.put_back(found)
             return 0

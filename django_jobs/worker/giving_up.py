@@ -8,18 +8,19 @@ from typing import Final
 
 from django.db import Error
 
-from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 
 #: For so long a burst tries again; whoever started it waits for its end.
 BURST_PATIENCE_SECONDS: Final = 3.0
 # No codes that other programs, or handlers that call os._exit, are likely to use.
-FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE = 113, 114, 115, 116
+FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE, SUSPENDED = 113, 114, 115, 116, 118
 #: Of a child that is no failure: it ran what it may, and another one is to take its place.
 WORN_OUT: Final = 117
 REASONS: Final = {
     FOREIGN_BROKER: "The broker belongs to another installation. Give each installation a Redis database of its own.",
     BROKER_AWAY: "Redis does not answer. What was not run waits for the next worker.",
     DATABASE_AWAY: "The database does not answer. What ran and could not be stored runs again.",
+    SUSPENDED: "RQ's workers are suspended (`rq resume`). What was not run waits for the next worker.",
     MISTAKE: "A worker process failed again and again; its log says at what.",
 }
 
@@ -37,6 +38,8 @@ def code_of(error: Exception) -> int:
     match error:
         case ForeignBroker():
             return FOREIGN_BROKER
+        case WorkersSuspended():
+            return SUSPENDED
         case BrokerUnavailable():
             return BROKER_AWAY
         case Error():
@@ -57,8 +60,8 @@ class Patience:
         self._since = None
 
     def failed(self, error: Exception) -> None:
-        """It did not. GaveUp when that has been so for too long, and at once for a broker that is another's."""
+        """It did not. GaveUp when that has been so for too long, and at once where somebody decided it."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
-        if isinstance(error, ForeignBroker) or now - self._since >= self._seconds:
+        if isinstance(error, ForeignBroker | WorkersSuspended) or now - self._since >= self._seconds:
             raise GaveUp(code_of(error)) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from django.db import connection
+from rq.suspension import resume, suspend
 
 from django_jobs.broker.tickets import MARKER
 from django_jobs.statuses import Status
@@ -73,6 +74,18 @@ def test_a_burst_that_redis_leaves_ends_with_the_reason(
     assert ends_soon(worker, 30) == 1
     assert {status_of(recorded.job) for recorded in running} == {Status.COMPLETED}
     assert "CommandError: Redis does not answer. What was not run waits for the next worker." in worker.log()
+
+
+def test_a_burst_while_rq_is_suspended_ends_at_once_with_the_reason(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+) -> None:
+    suspend(redis_client)
+    job = stage.submit(make_job_type())
+    worker = processes.worker("--burst", "--processes", "1")
+    assert ends_soon(worker, 10) == 1
+    assert "CommandError: RQ's workers are suspended" in worker.log()
+    assert status_of(job) == Status.QUEUED
+    resume(redis_client)
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite is a file, which does not go away")

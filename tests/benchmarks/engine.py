@@ -128,7 +128,7 @@ def statements() -> None:
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
         dispatch.wake()
     with counting(f"take {SET_SIZE} tickets", SET_SIZE):
-        found = worker.take_now(SET_SIZE)
+        found = worker.take_now(SET_SIZE) or []
     tickets = [ticket for _, name in found if (ticket := Ticket.parse(name, Priority.NORMAL))]
     with counting(f"claim {len(tickets)}", len(tickets)):
         claimed = claim(tickets, "bench")
