@@ -88,7 +88,9 @@ def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
 def _unreadable(error: UnicodeDecodeError) -> HttpResponse:
     """django-rq and RQ decode every id as UTF-8; whoever may write to Redis may write one that is none."""
     found = ascii(error.object[:MAX_SHOWN])
-    return HttpResponse(f"{_UNREADABLE}\n\nIt begins with {found}.\n", content_type="text/plain", status=409)
+    response = HttpResponse(f"{_UNREADABLE}\n\nIt begins with {found}.\n", content_type="text/plain")
+    response.status_code = 409
+    return response
 
 
 def _may_show_ours(kwargs: dict[str, Any]) -> bool:
