@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import Error, InterfaceError, InternalError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
+
+if TYPE_CHECKING:
+    from django_jobs.models import Job
 
 T = TypeVar("T")
 
@@ -31,9 +35,15 @@ MAX_TRIES = 8
 
 def alias() -> str:
     """The database that holds jobs; reads go there too, since the row is the truth."""
+    return router.db_for_write(_job_model())
+
+
+@functools.cache
+def _job_model() -> type[Job]:
+    """Return the model. It cannot be imported above: a handler's context may be imported before there are models."""
     from django_jobs.models import Job
 
-    return router.db_for_write(Job)
+    return Job
 
 
 def connection() -> Any:

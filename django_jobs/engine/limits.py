@@ -33,6 +33,8 @@ def check(asked: Iterable[Targets]) -> None:
 
 def _check_rates(targets: list[Targets]) -> None:
     limited = [item for item in targets if item.kind.rate_limit is not None]
+    if not limited:
+        return
     counts = Counter(map(_pair, limited))
     kinds = {item.kind.pk: item.kind for item in limited}
     for (kind_pk, organization_pk), count in counts.items():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 #: MariaDB takes no more than 32 levels, and readers of any JSON are recursive.
 MAX_DEPTH = 30
+# Made once: ``json.dumps`` makes an encoder for each call that asks for anything of its own.
+_ENCODER: Final = DjangoJSONEncoder(allow_nan=False)
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class NotStorable(ValueError):
@@ -23,7 +26,7 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
     more than ``max_bytes`` of JSON. ``what`` names the value in the message.
     """
     try:
-        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=True)
+        text = _ENCODER.encode(value)
         plain = json.loads(text)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
@@ -92,5 +95,5 @@ def job_hash(job_type: str, organization_pk: object, parameters: Any, unique_key
     """
     work: list[Any] = [job_type, str(organization_pk)]
     work += [parameters] if unique_key is None else ["unique_key", unique_key]
-    canonical = json.dumps(work, sort_keys=True, separators=(",", ":"))
+    canonical = _CANONICAL.encode(work)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,27 +113,40 @@ def check_parameters(values: Values, found: Targets, errors: Errors) -> None:
 def build(found: Targets, values: Values, user: Any) -> Request:
     """The request of values that were found good."""
     kind, tenant, options = found.kind, found.organization, values.options
-    job = Job(
-        job_type=kind,
-        organization_id=tenant.pk,
-        organization_name=str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
-        owner_id=getattr(user, "pk", None),
-        owner_name=clean_text(user.get_username(), 150) if user is not None else "",
-        status=Status.PENDING,
-        priority=int(kind.default_priority) if values.priority is None else values.priority,
-        input_parameters=values.parameters,
-        metadata=values.metadata,
-        run_at=values.run_at,
-        max_retries=kind.max_retries if options.max_retries is None else options.max_retries,
-        retry_delay=kind.retry_delay,
-        timeout_seconds=kind.default_timeout if options.timeout is None else options.timeout,
-        expires_at=options.expires_at,
-        run_after=options.run_after,
-        job_hash=values.hash_of(found),
-    )
-    job.submitted_by_id, job.submitted_by_attempt = resubmission.submitter()
+    submitted_by_id, submitted_by_attempt = resubmission.submitter()
+    fields = _defaults() | {
+        "job_type_id": kind.pk,
+        "organization_id": tenant.pk,
+        "organization_name": str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
+        "owner_id": getattr(user, "pk", None),
+        "owner_name": clean_text(user.get_username(), 150) if user is not None else "",
+        "priority": int(kind.default_priority) if values.priority is None else values.priority,
+        "input_parameters": values.parameters,
+        "metadata": values.metadata,
+        "run_at": values.run_at,
+        "max_retries": kind.max_retries if options.max_retries is None else options.max_retries,
+        "retry_delay": kind.retry_delay,
+        "timeout_seconds": kind.default_timeout if options.timeout is None else options.timeout,
+        "expires_at": options.expires_at,
+        "run_after": options.run_after,
+        "job_hash": values.hash_of(found),
+        "submitted_by_id": submitted_by_id,
+        "submitted_by_attempt": submitted_by_attempt,
+    }
+    make: Callable[..., Job] = Job
+    job = make(*fields.values())
+    job.job_type = kind
     parents = sorted(values.parents.values())
     return Request(job, found, parents, values.window_of(found), options.on_duplicate)
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    """What each field of a new job holds until something else is said, in the order of the fields.
+
+    A model that is made of all its values in order takes a third of the time of one that is made of names.
+    """
+    return {field.attname: field.get_default() for field in Job._meta.concrete_fields}
 
 
 def read_parents(names: Iterable[str], user: Any) -> dict[str, Job]:

@@ -55,7 +55,7 @@ def _fetch_prepared(connection: Any, sql: str, params: Sequence[Any]) -> list[tu
         whole(value)
         if type(value) is int
         else [item if item is None else whole(item) for item in value]
-        if _are_whole(value)
+        if type(value) is list and _are_whole(value)
         else value
         for value in params
     ]
@@ -65,8 +65,8 @@ def _fetch_prepared(connection: Any, sql: str, params: Sequence[Any]) -> list[tu
         return list(cursor.fetchall())
 
 
-def _are_whole(value: object) -> bool:
-    return type(value) is list and bool(value) and all(item is None or type(item) is int for item in value)
+def _are_whole(items: list[object]) -> bool:
+    return bool(items) and all(item is None or type(item) is int for item in items)
 
 
 @functools.cache

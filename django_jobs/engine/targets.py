@@ -163,8 +163,8 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     if rows is None:
         return None
     kind_fields, tenant_fields = _fields(model)
-    kind = JobType.from_db(database.alias(), kind_fields, rows[0])
-    return Targets(kind, model.from_db(database.alias(), tenant_fields, rows[1]), rows[2])
+    alias = key[0]
+    return Targets(JobType.from_db(alias, kind_fields, rows[0]), model.from_db(alias, tenant_fields, rows[1]), rows[2])
 
 
 def forget() -> bool:

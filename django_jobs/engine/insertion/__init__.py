@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Sequence
 
 from django_jobs.engine import database, dependencies, duplicates
+from django_jobs.engine.insertion import portable, postgresql
 from django_jobs.engine.requests import Request
 from django_jobs.engine.targets import TargetsChanged
 
@@ -28,14 +29,10 @@ def insert(request: Request) -> None:
     elif request.parents:
         database.in_transaction(lambda: _insert_with_parents(request))
     else:
-        from django_jobs.engine.insertion import postgresql
-
         postgresql.insert(request)
 
 
 def _insert_with_parents(request: Request) -> None:
-    from django_jobs.engine.insertion import postgresql
-
     postgresql.insert(request)
     if request.existing is None:
         dependencies.link([(request.job.pk, request.parents)])
@@ -43,8 +40,6 @@ def _insert_with_parents(request: Request) -> None:
 
 def insert_all(requests: Sequence[Request]) -> None:
     """Write many jobs, all or nothing. Raises DuplicateJob with the index of the first that is refused."""
-    from django_jobs.engine.insertion import portable
-
     for _ in range(MAX_TRIES):
         with contextlib.suppress(duplicates.LostRace):
             database.in_transaction(lambda: portable.insert_all(requests))
