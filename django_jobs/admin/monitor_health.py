@@ -83,9 +83,9 @@ def read_health(
     tickets = _read_tickets()
     notices = [
         *_about_broker(tickets),
-        *(_about_set_aside() if types is None and tickets is not None else []),
         *_about_scheduler(found),
         *_about_workers([item for item in workers if item.is_alive], waiting),
+        *(_about_set_aside() if types is None and tickets is not None else []),
         *_about_charts(is_empty=is_empty),
         *_about_types(types),
     ]

@@ -128,11 +128,12 @@ def describe(replay: Replay) -> dict[str, Any]:
     """How far it has come."""
     seen = replay.changed + replay.refusals
     left = max(0, replay.total - seen)
+    goes_on = replay.state == Replay.State.RUNNING and left
     return {
         "state_badge": state_badge(replay),
         "past": PAST[Replay.Verb(replay.verb)],
         "seen": seen,
         "left": left,
-        "time_left": brief_duration(60 * left / replay.per_minute) if replay.is_open and left else "",
+        "time_left": brief_duration(60 * left / replay.per_minute) if goes_on else "",
         "refused": sorted(replay.refused.items(), key=lambda item: -item[1]),
     }

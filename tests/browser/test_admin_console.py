@@ -55,6 +55,35 @@ def test_an_operator_finds_why_a_type_fails_replays_the_group_and_watches_it_dra
     expect(page.get_by_text("No dead letters")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_killed_jobs_is_read_without_scrolling_sideways(
+    width: int, organization: Organization, visit: Visit
+) -> None:
+    kind = make_job_type(type_name="letter_of_customers")
+    text = "The printer at https://printers.example.com/" + "a-very-long-name-" * 9
+    job, claimed = running_job(job_type=kind, organization=organization)
+    end(raised(claimed, "Permanent", text=text))
+    page = visit(operator(), "/admin/django_jobs/deadletter/", viewport={"width": width, "height": 800})
+    error = page.get_by_role("link", name="The printer at")
+    assert_is_within(width, error)
+    error.click()
+    for cell in (page.locator(".djobs-table a").first, page.locator(".djobs-table time").first):
+        assert_is_within(width, cell)
+    expect(page.locator(".djobs-table a").first).to_have_text(job.name)
+    JobType.objects.filter(pk=kind.pk).update(handler_method=f"{HANDLERS}.whose_name_says_what_becomes_of_it")
+    page.goto(f"/admin/django_jobs/jobtype/{kind.pk}/change/")
+    handler = page.get_by_label("Handler method")
+    assert_is_within(width, handler)
+    assert width < 1280 or handler.evaluate("field => field.scrollWidth <= field.clientWidth")
+
+
+def assert_is_within(width: int, item: Locator) -> None:
+    box = item.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= width - 5
+    assert box["height"] > 0
+
+
 def test_an_operator_pauses_a_type_and_sees_it_hold(
     organization: Organization, visit: Visit, processes: ProcessPool
 ) -> None:

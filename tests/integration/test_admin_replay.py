@@ -94,7 +94,18 @@ def test_a_replay_tells_honestly_what_it_did_not_do(root: Client, kind: JobType,
 
 def test_a_replay_without_scheduler_says_that_it_waits(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
-    assert "The scheduler, which does this, is silent" in text(root, url("replay", "change", Replay.objects.get().pk))
+    page = text(root, url("replay", "change", Replay.objects.get().pk))
+    assert "The scheduler, which does this, is silent" in page
+    assert "looked at." in page
+
+
+def test_only_one_that_goes_on_says_how_long_it_will_take(root: Client, kind: JobType, mine: Organization) -> None:
+    Scheduler("leader-1").tick()
+    order(root, die(kind, mine), per_minute=60)
+    replay = Replay.objects.get()
+    assert "looked at; about 1.0 s left." in text(root, url("replay", "change", replay.pk))
+    replays.pause(replay)
+    assert "looked at." in text(root, url("replay", "change", replay.pk))
 
 
 def test_one_that_is_done_has_no_buttons(root: Client, kind: JobType, mine: Organization) -> None:
