@@ -10,12 +10,13 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 
 from django_jobs.admin.amounts import Amount
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor import SeesJobs
+from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.replay import replays_seen_by
 from django_jobs.admin.texts import ALL, block, line, moment
 from django_jobs.engine import organization_ids, replays
@@ -48,6 +49,10 @@ class DeadLetterAdmin(SeesJobs):
             for route, view, name in views
         ]
 
+    @property
+    def _links(self) -> Links:
+        return Links(self.admin_site.name)
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -64,7 +69,7 @@ class DeadLetterAdmin(SeesJobs):
             bound=BOUND,
             kind=line(kind, 60) if kind else "",
             open_replays=[
-                (replay, reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
+                (replay, self._links.page("django_jobs_replay_change", replay.pk))
                 for replay in replays_seen_by(request).filter(state__in=sorted(OPEN)).order_by("-pk")[:MAX_LISTED]
             ],
         )
@@ -121,14 +126,14 @@ class DeadLetterAdmin(SeesJobs):
             error=block(group.newest.error_message, whole=whole),
             traceback=block(traceback, whole=whole) if traceback else "",
             all_url=f"{self._address(group.job_type, group.error_fingerprint)}&all=1",
-            newest=(group.newest.name, reverse("admin:django_jobs_job_change", args=(group.newest.pk,))),
+            newest=(group.newest.name, self._links.page("django_jobs_job_change", group.newest.pk)),
             is_orphaned=group.newest.is_orphaned,
             is_cut=is_cut,
-            jobs=[_named(job) for job in newest],
+            jobs=[_named(self._links, job) for job in newest],
             form=form or ReplayForm(),
             verbs=[verb for verb in Replay.Verb.values if replays.may(verb, request.user, group.newest)],
             replays=[
-                (replay, reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
+                (replay, self._links.page("django_jobs_replay_change", replay.pk))
                 for replay in replays_seen_by(request).filter(
                     job_type=group.job_type, error_fingerprint=group.error_fingerprint
                 )[:MAX_LISTED]
@@ -150,7 +155,7 @@ class DeadLetterAdmin(SeesJobs):
             return HttpResponseRedirect(self.url_of("changelist"))
         what = f"Started: {replay.get_verb_display()}, {replay.per_minute} jobs a minute."
         self.remember(request, [replay], what, ADDITION)
-        return HttpResponseRedirect(reverse("admin:django_jobs_replay_change", args=(replay.pk,)))
+        return HttpResponseRedirect(self._links.page("django_jobs_replay_change", replay.pk))
 
 
 def _text(value: str, limit: int) -> str:
@@ -158,6 +163,6 @@ def _text(value: str, limit: int) -> str:
     return value[:limit].replace("\0", "")
 
 
-def _named(job: Job) -> tuple[str, str, Any, Any]:
-    address = reverse("admin:django_jobs_job_change", args=(job.pk,))
+def _named(links: Links, job: Job) -> tuple[str, str, Any, Any]:
+    address = links.page("django_jobs_job_change", job.pk)
     return job.name, address, tenant(job), moment(job.completed_at)

@@ -92,4 +92,4 @@ class RunAgain(OwnPages):
     def _submit(request: HttpRequest, job: Job, form: RunAgainForm) -> Job | None:
         values = form.cleaned_data
         tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-        return submit(form, job.job_type_id, tenant, values["parameters"], values["priority"], request.user)
+        return submit(form, job.job_type_id, tenant, values["parameters"], values["priority"], request)

@@ -16,6 +16,7 @@ from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
 from django_jobs.admin.charts import as_table, draw
 from django_jobs.admin.charts_small import draw_bars
 from django_jobs.admin.monitor_health import WORKERS_SHOWN, read_health, scheduler_words
+from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Now, read_now
 from django_jobs.admin.monitor_range import RANGES, Range
 from django_jobs.admin.monitor_tables import tenant_rows, time_rows, type_rows, worker_rows
@@ -63,6 +64,7 @@ class MonitorAdmin(SeesJobs):
     def _refresh(self, request: HttpRequest) -> TemplateResponse:
         """What changes on the page, alone."""
         context = self._read(request, self._range(request))
+        request.current_app = self.admin_site.name  # for the template's own links
         return TemplateResponse(request, "admin/django_jobs/monitor/parts.html", context)
 
     @staticmethod
@@ -81,6 +83,7 @@ class MonitorAdmin(SeesJobs):
             raise PermissionDenied
         organizations = visible_organizations(None, request.user)
         moment = database.now()
+        links = Links(self.admin_site.name)
         now = read_now(organizations, moment)
         traffic = read_traffic(organizations, chosen, moment)
         known = None if is_system_admin(request) else [item.name for item in traffic.types]
@@ -91,17 +94,17 @@ class MonitorAdmin(SeesJobs):
             "now": now,
             "traffic": traffic,
             "ranges": [(item.key, item.label, item is chosen) for item in RANGES.values()],
-            "tiles": make_tiles(now, traffic, health),
+            "tiles": make_tiles(links, now, traffic, health),
             "charts": [
                 (chart.title, draw(chart), as_table(chart), chart.series, chart.is_empty) for chart in traffic.charts
             ],
             "depths": _depths(now),
             "times": time_rows(traffic),
-            "types": type_rows(request, traffic),
-            "tenants": tenant_rows(request, now.tenants),
+            "types": type_rows(request, links, traffic),
+            "tenants": tenant_rows(request, links, now.tenants),
             # Hosts and processes are shared by all tenants: they are for those who run the system.
             "is_system_admin": is_system_admin(request),
-            "workers": worker_rows(health.workers[:WORKERS_SHOWN]) if is_system_admin(request) else [],
+            "workers": worker_rows(links, health.workers[:WORKERS_SHOWN]) if is_system_admin(request) else [],
             "more_workers": Amount(count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers),
             "notices": health.notices,
             "scheduler": scheduler_words(health.leader),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -11,27 +14,36 @@ from django_jobs.admin.monitor_range import Range
 from django_jobs.statuses import Status
 
 
-def running_url() -> str:
-    return _list("job", {"status": str(Status.RUNNING)})
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Into the admin site of this name: a host may have several, and another one may not know our pages."""
 
+    site: str
 
-def retrying_url() -> str:
-    return _list("job", {"status": RETRYING})
+    def page(self, name: str, *args: Any) -> str:
+        """The address of one of the site's pages, such as ``django_jobs_job_change``."""
+        return reverse(f"{self.site}:{name}", args=args)
 
+    def running(self) -> str:
+        return self._list("job", {"status": str(Status.RUNNING)})
 
-def jobs_of_type_url(job_type: str) -> str:
-    return _list("job", {"type": job_type})
+    def retrying(self) -> str:
+        return self._list("job", {"status": RETRYING})
 
+    def jobs_of_type(self, job_type: str) -> str:
+        return self._list("job", {"type": job_type})
 
-def dead_letters_url() -> str:
-    return _list("deadletter", {})
+    def jobs_of_organization(self, pk: Any) -> str:
+        return self._list("job", {"organization": pk})
 
+    def dead_letters(self) -> str:
+        return self._list("deadletter", {})
 
-def failures_url(chosen: Range, job_type: str = "") -> str:
-    """The changes of status that the counts of failures in this time are sums of."""
-    return _list("executionlog", {"became": FAILURES, "since": chosen.key} | ({"type": job_type} if job_type else {}))
+    def failures(self, chosen: Range, job_type: str = "") -> str:
+        """The changes of status that the counts of failures in this time are sums of."""
+        query = {"became": FAILURES, "since": chosen.key}
+        return self._list("executionlog", query | ({"type": job_type} if job_type else {}))
 
-
-def _list(model: str, query: dict[str, str]) -> str:
-    address = reverse(f"admin:django_jobs_{model}_changelist")
-    return f"{address}?{urlencode(query)}" if query else address
+    def _list(self, model: str, query: dict[str, Any]) -> str:
+        address = self.page(f"django_jobs_{model}_changelist")
+        return f"{address}?{urlencode(query)}" if query else address

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -16,7 +15,7 @@ from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.charts_small import draw_spark
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.monitor_health import WorkerLoad
-from django_jobs.admin.monitor_links import failures_url, jobs_of_type_url
+from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_range import Range
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
@@ -85,19 +84,19 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def type_rows(request: HttpRequest, traffic: Traffic) -> list[TypeRow]:
+def type_rows(request: HttpRequest, links: Links, traffic: Traffic) -> list[TypeRow]:
     names = [item.name for item in traffic.types]
     kinds = JobType.objects.using(database.alias()).in_bulk(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
-    return [_type_row(item, kinds.get(item.name), traffic.range, may_open=may_open) for item in traffic.types]
+    return [_type_row(links, item, kinds.get(item.name), traffic.range, may_open=may_open) for item in traffic.types]
 
 
-def _type_row(item: TypeTraffic, kind: JobType | None, chosen: Range, *, may_open: bool) -> TypeRow:
+def _type_row(links: Links, item: TypeTraffic, kind: JobType | None, chosen: Range, *, may_open: bool) -> TypeRow:
     return TypeRow(
         name=line(item.name, 60),
-        url=reverse("admin:django_jobs_jobtype_change", args=(item.name,)) if kind is not None and may_open else "",
-        jobs_url=jobs_of_type_url(item.name),
-        failures_url=failures_url(chosen, item.name) if item.failures and kind is not None else "",
+        url=links.page("django_jobs_jobtype_change", item.name) if kind is not None and may_open else "",
+        jobs_url=links.jobs_of_type(item.name),
+        failures_url=links.failures(chosen, item.name) if item.failures and kind is not None else "",
         ended=f"{item.ended:,}",
         failures=f"{item.failures:,}",
         rate=percent(item.failure_rate),
@@ -131,19 +130,18 @@ def _state(kind: JobType | None) -> SafeString:
     return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
 
 
-def tenant_rows(request: HttpRequest, tenants: Collection[Tenant]) -> list[TenantRow]:
+def tenant_rows(request: HttpRequest, links: Links, tenants: Collection[Tenant]) -> list[TenantRow]:
     meta = get_organization_model()._meta
     may_open = is_system_admin(request) or request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
-    return [_tenant_row(item, may_open=may_open) for item in tenants]
+    return [_tenant_row(links, item, may_open=may_open) for item in tenants]
 
 
-def _tenant_row(item: Tenant, *, may_open: bool) -> TenantRow:
-    jobs_url = reverse("admin:django_jobs_job_changelist")
+def _tenant_row(links: Links, item: Tenant, *, may_open: bool) -> TenantRow:
     is_there = item.organization is not None
     return TenantRow(
         name=line(item.name, 60),
-        url=_organization_url(item.organization.pk) if is_there and may_open else "",
-        jobs_url=f"{jobs_url}?{urlencode({'organization': item.organization.pk})}" if is_there else "",
+        url=_organization_url(links, item.organization.pk) if is_there and may_open else "",
+        jobs_url=links.jobs_of_organization(item.organization.pk) if is_there else "",
         is_active=item.is_active or not is_there,
         waiting=item.waiting,
         running=f"{item.running:,}",
@@ -152,16 +150,16 @@ def _tenant_row(item: Tenant, *, may_open: bool) -> TenantRow:
     )
 
 
-def _organization_url(pk: Any) -> str:
+def _organization_url(links: Links, pk: Any) -> str:
     """The page of a host's own organization may not be in the admin."""
     meta = get_organization_model()._meta
     try:
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=(pk,))
+        return links.page(f"{meta.app_label}_{meta.model_name}_change", pk)
     except NoReverseMatch:
         return ""
 
 
-def worker_rows(workers: Collection[WorkerLoad]) -> list[WorkerRow]:
+def worker_rows(links: Links, workers: Collection[WorkerLoad]) -> list[WorkerRow]:
     return [
         WorkerRow(
             name=line(item.worker.name, 60),
@@ -174,7 +172,7 @@ def worker_rows(workers: Collection[WorkerLoad]) -> list[WorkerRow]:
             jobs=[
                 (
                     job.name,
-                    reverse("admin:django_jobs_job_change", args=(job.pk,)),
+                    links.page("django_jobs_job_change", job.pk),
                     line(job.job_type_id, 40),
                     ago(job.started_at) if job.started_at else "",
                 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from django_jobs.admin.amounts import Amount
 from django_jobs.admin.monitor_health import Health
-from django_jobs.admin.monitor_links import dead_letters_url, failures_url, retrying_url, running_url
+from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Now
 from django_jobs.admin.monitor_tables import duration, percent
 from django_jobs.admin.monitor_traffic import Traffic
@@ -23,22 +23,22 @@ class Tile:
     url: str = ""
 
 
-def make_tiles(now: Now, traffic: Traffic, health: Health) -> list[Tile]:
+def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list[Tile]:
     minutes = traffic.range.length.total_seconds() / 60
     completed = traffic.totals["completed"]
     workers = Amount(count=len(health.alive), is_cut=health.has_more_workers)
     return [
-        Tile(name="Running", value=f"{now.running:,}", note=running_note(now, health), url=running_url()),
+        Tile(name="Running", value=f"{now.running:,}", note=running_note(now, health), url=links.running()),
         Tile(name="Waiting", value=now.waiting, note=_waiting_note(now)),
-        Tile(name="Retrying", value=now.retrying, note="after a failure", url=retrying_url()),
+        Tile(name="Retrying", value=now.retrying, note="after a failure", url=links.retrying()),
         Tile(name="Blocked", value=now.blocked, note="by other jobs"),
-        Tile(name="Dead letters", value=now.dead, note="grouped by error", url=dead_letters_url()),
+        Tile(name="Dead letters", value=now.dead, note="grouped by error", url=links.dead_letters()),
         Tile(name="Completed", value=f"{completed:,}", note=f"{completed / minutes:.1f} a minute"),
         Tile(
             name="Failure rate",
             value=percent(traffic.failure_rate),
             note=f"of attempts, {traffic.range.label.lower()}",
-            url=failures_url(traffic.range) if traffic.failures else "",
+            url=links.failures(traffic.range) if traffic.failures else "",
         ),
         Tile(name="Workers", value=workers, note="alive"),
     ]

@@ -77,7 +77,7 @@ class SubmissionForm(forms.Form):
         """The new job; None when it was refused, and the form says why."""
         values = self.cleaned_data
         priority = int(values["priority"]) if values["priority"] else None
-        return submit(self, self.kind.pk, values["organization"], self.parameters(), priority, self.request.user)
+        return submit(self, self.kind.pk, values["organization"], self.parameters(), priority, self.request)
 
 
 def organization_ids(request: HttpRequest) -> list[str]:
@@ -111,11 +111,11 @@ def _parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, for
 
 
 def submit(
-    form: forms.Form, job_type: str, tenant: Any, parameters: Any, priority: int | None, user: Any
+    form: forms.Form, job_type: str, tenant: Any, parameters: Any, priority: int | None, request: HttpRequest
 ) -> Job | None:
-    """Submit by the engine's own door, as this user. None when it refuses; then the form says why."""
+    """Submit by the engine's own door, as the request's user. None when it refuses; then the form says why."""
     try:
-        return submit_job(job_type, tenant, parameters, priority, user=user)
+        return submit_job(job_type, tenant, parameters, priority, user=request.user)
     except InvalidSubmission as refusal:
         for key, texts in refusal.errors.items():
             name, rest = _place(form, key.split("."))
@@ -125,7 +125,8 @@ def submit(
         if not refusal.is_visible:
             form.add_error(None, str(refusal))
             return None
-        address = reverse("admin:django_jobs_job_change", args=(refusal.existing.pk,))
+        site = request.resolver_match.namespace if request.resolver_match else "admin"
+        address = reverse(f"{site}:django_jobs_job_change", args=(refusal.existing.pk,))
         link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
         form.add_error(None, format_html(SAME_WORK, link, refusal.existing.status))
     except JobsError as refusal:

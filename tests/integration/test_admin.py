@@ -210,3 +210,13 @@ def test_a_log_row_is_escaped_and_cut(superuser: Client, log: ExecutionLog) -> N
     assert "<script>x" not in page
     assert "LAST" not in page
     assert "LAST" in text(superuser, address, all="1")
+
+
+@pytest.mark.parametrize("model", ["jobtype", "organization", "job"])
+def test_a_history_does_not_tell_those_without_permission_what_there_is(
+    model: str, organization: Organization, job: Job
+) -> None:
+    client = admin.staff_of(organization, permissions=[])
+    there: dict[str, str | int] = {"jobtype": job.job_type_id, "organization": organization.pk, "job": job.pk}
+    addresses = [url(model, "history", key) for key in (there[model], 999_999)]
+    assert [client.get(address).status_code for address in addresses] == [403, 403]

@@ -1,0 +1,97 @@
+"""The console on a host's own AdminSite, beside a default one that knows nothing of it: every link stays there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.test import Client
+from django.urls import include, path
+
+from django_jobs.broker.connection import queue_names
+from django_jobs.engine import announcements
+from django_jobs.models import Job, Organization
+from tests.support.brokers import WORKER, pending_job, start
+from tests.support.dead_letters import die
+from tests.support.factories import make_job_type, make_user
+
+own = admin.AdminSite(name="own")
+for model, registered in list(admin.site._registry.items()):
+    own.register(model, type(registered))
+
+urlpatterns = [
+    path("admin/", admin.AdminSite(name="admin").urls),
+    path("own/", own.urls),
+    path("api/", include("django_jobs.api.urls")),
+]
+
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.usefixtures("broker")]
+
+LINKS: Final = re.compile(r'(?:href|action|data-djobs-live|data-[a-z-]*url)="(/[^"]*)"')
+PAGES: Final = (
+    "",
+    "monitor/",
+    "monitor/live/",
+    "deadletter/",
+    "job/",
+    "job/{job}/change/",
+    "job/{job}/retry/",
+    "job/{job}/run-again/",
+    "jobtype/",
+    "jobtype/{kind}/change/",
+    "jobtype/{kind}/submit/",
+    "executionlog/",
+    "organization/",
+    "organization/{organization}/change/",
+    "replay/",
+)
+
+
+@pytest.fixture
+def root() -> Client:
+    client = Client()
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    return client
+
+
+@pytest.fixture
+def job(organization: Organization) -> Job:
+    return die(make_job_type(deduplication_window=300), organization, "Boom")
+
+
+def links_of(answer: Any) -> set[str]:
+    assert answer.status_code == 200
+    return set(LINKS.findall(answer.content.decode()))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_link_of_a_page_leaves_the_site(page: str, root: Client, job: Job) -> None:
+    address = page.format(job=job.pk, kind=quote(job.job_type_id), organization=job.organization_id)
+    found = links_of(root.get(f"/own/django_jobs/{address}"))
+    assert {link for link in found if link != "/" and not link.startswith(("/own/", "/static/"))} == set()
+
+
+def test_a_group_of_dead_letters_and_its_replay_stay_there(root: Client, job: Job) -> None:
+    found = links_of(root.get("/own/django_jobs/deadletter/"))
+    group = min(link.replace("&amp;", "&") for link in found if "/deadletter/group/" in link)
+    assert f"/own/django_jobs/job/{job.pk}/change/" in links_of(root.get(group))
+    answer = root.post(group, {"verb": "retry", "per_minute": "60"})
+    assert answer["Location"].startswith("/own/django_jobs/replay/")
+    assert any(link.startswith("/own/django_jobs/replay/") for link in links_of(root.get("/own/django_jobs/replay/")))
+
+
+def test_the_same_work_is_linked_where_one_is(root: Client, job: Job) -> None:
+    again = {"parameters": "{}", "priority": "1"}
+    address = f"/own/django_jobs/job/{job.pk}/run-again/"
+    first = root.post(address, again)["Location"]
+    assert first.startswith("/own/django_jobs/job/")
+    assert first in links_of(root.post(address, again))
+
+
+def test_what_a_worker_runs_is_linked_there(root: Client, organization: Organization) -> None:
+    announcements.announce(WORKER, queue_names(), slots=1, window=1)
+    running = start(pending_job(make_job_type(), organization))
+    assert f"/own/django_jobs/job/{running.pk}/change/" in links_of(root.get("/own/django_jobs/monitor/"))
