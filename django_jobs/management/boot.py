@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandError, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 
 from django_jobs.engine import database
@@ -27,17 +28,46 @@ def told_plainly() -> Iterator[None]:
         raise CommandError(str(error)) from error
 
 
+class JobsCommand(BaseCommand):
+    """A command that tells plainly of a database which its system checks find away.
+
+    Some of Django's ask the database, since 6.1 also those that run before every command.
+    """
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        with told_plainly():
+            super().check(*args, **kwargs)
+
+
+class WaitingCommand(JobsCommand):
+    """One that waits for its database, before its system checks too; not in a burst."""
+
+    is_burst = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.is_burst = bool(options.get("burst"))
+        return super().execute(*args, **options)
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        _await_connection(self.stderr, is_burst=self.is_burst)
+        super().check(*args, **kwargs)
+
+
 def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
     """Wait until the database takes connections; not in a burst. CommandError when it then lacks our tables."""
-    try:
-        _await_connection(errors, is_burst=is_burst)
-    except KeyboardInterrupt:
-        raise CommandError("Stopped while it waited for the database.") from None
+    _await_connection(errors, is_burst=is_burst)
     with told_plainly():
         installation_id()
 
 
 def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
+    try:
+        _try_to_connect(errors, is_burst=is_burst)
+    except KeyboardInterrupt:
+        raise CommandError("Stopped while it waited for the database.") from None
+
+
+def _try_to_connect(errors: OutputWrapper, *, is_burst: bool) -> None:
     has_complained = False
     while True:
         try:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 import redis
-from django.core.management import CommandError, call_command
+from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, ProgrammingError
 
 from django_jobs.broker import connection
 from django_jobs.engine import database, logs, retention
+from django_jobs.engine.findings import PROBLEM, Finding
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.management import boot
-from django_jobs.management.commands import jobs_status
+from django_jobs.management.commands import jobs_check, jobs_status
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.supervisor import Supervisor
 from tests.support.commands import run
@@ -82,6 +83,55 @@ def test_a_worker_waits_for_its_database(monkeypatch: pytest.MonkeyPatch, starte
     assert errors.getvalue().splitlines()[0] == (
         "The database cannot be used (OperationalError: no route); waiting for it."
     )
+
+
+@pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync"])
+def test_a_database_that_system_checks_find_away_is_told_of(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(BaseCommand, "check", failing(OperationalError("no route\nto host")))
+    with pytest.raises(CommandError, match=r"cannot be used \(OperationalError: no route\)\. Is it running"):
+        call_command(command, skip_checks=False)
+
+
+def test_a_database_that_system_checks_find_away_is_examined_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseCommand, "check", failing(OperationalError("no route")))
+    monkeypatch.setattr(jobs_check, "examine", lambda: [Finding(level=PROBLEM, subject="database", text="away")])
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="Problems found: 1"):
+        call_command("jobs_check", skip_checks=False, stdout=out, no_color=True)
+    assert out.getvalue() == "PROBLEM  database: away\n"
+
+
+@pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
+def test_system_checks_wait_for_the_database_too(
+    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str
+) -> None:
+    done: list[str] = []
+    answers = iter([OperationalError("away"), None])
+
+    def connect() -> None:
+        error = next(answers, None)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(database.connection(), "ensure_connection", connect)
+    monkeypatch.setattr("time.sleep", lambda _: done.append("slept"))
+    monkeypatch.setattr(BaseCommand, "check", lambda *_, **__: done.append("checked"))
+    monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
+    monkeypatch.setattr(logs, "install", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    call_command(command, skip_checks=False, stderr=io.StringIO(), stdout=io.StringIO())
+    assert done[:2] == ["slept", "checked"]
+    assert started or "run" in done
+
+
+def test_a_burst_waits_for_no_database_before_its_system_checks(
+    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
+) -> None:
+    monkeypatch.setattr(database.connection(), "ensure_connection", failing(OperationalError("away")))
+    monkeypatch.setattr(BaseCommand, "check", failing(AssertionError("checked")))
+    with pytest.raises(CommandError, match="A burst does not wait for it"):
+        call_command("jobs_worker", "--burst", skip_checks=False, stderr=io.StringIO())
+    assert started == []
 
 
 def test_waiting_for_the_database_can_be_interrupted(

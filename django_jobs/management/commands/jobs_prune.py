@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_jobs.engine import database
 from django_jobs.engine.erasure import Meant, meant_by_id, meant_by_key, measure
@@ -13,7 +13,7 @@ from django_jobs.engine.events import on_one_line
 from django_jobs.engine.file_deletions import Sweep
 from django_jobs.engine.inspection import has_jobs
 from django_jobs.engine.retention import Pruner
-from django_jobs.management.boot import told_plainly
+from django_jobs.management.boot import JobsCommand, told_plainly
 from django_jobs.models import FileDeletion
 
 logger = logging.getLogger("django_jobs")
@@ -21,7 +21,7 @@ logger = logging.getLogger("django_jobs")
 MAX_DAYS = 36_500
 
 
-class Command(BaseCommand):
+class Command(JobsCommand):
     help = (
         "Deletes jobs that ended long ago, with their logs and files. With --organization: all ended jobs of that "
         "organization, also of one that has been deleted; it says what that is, and asks."

@@ -6,14 +6,12 @@ import socket
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from django_jobs.engine import courier, logs
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.management.boot import await_database
+from django_jobs.management.boot import WaitingCommand, await_database
 
 
-class Command(BaseCommand):
+class Command(WaitingCommand):
     help = "Runs the scheduler alone, for setups whose workers run with --no-scheduler."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -5,18 +5,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import Error
 
 from django_jobs.engine import database
 from django_jobs.engine.inspection import MAX_ENDED, Snapshot, snapshot
-from django_jobs.management.boot import told_plainly
+from django_jobs.management.boot import JobsCommand, told_plainly
 
 PAUSE_SECONDS = 2.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
-class Command(BaseCommand):
+class Command(JobsCommand):
     help = "Shows what waits, what runs, who works and whether the scheduler ticks."
 
     def add_arguments(self, parser: CommandParser) -> None:

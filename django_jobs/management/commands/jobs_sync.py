@@ -3,14 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_jobs.engine import database, declared_types
 from django_jobs.engine.declared_types import Difference
-from django_jobs.management.boot import told_plainly
+from django_jobs.management.boot import JobsCommand, told_plainly
 
 
-class Command(BaseCommand):
+class Command(JobsCommand):
     help = (
         "Makes the rows of the job types that code declares and brings them up to date, as migrate does. What an "
         "administrator changed stays. With --check it writes nothing and exits with 1 if it would."

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.boot import await_database, told_plainly
+from django_jobs.management.boot import WaitingCommand, await_database, told_plainly
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 
@@ -15,7 +15,7 @@ from django_jobs.worker.supervisor import Supervisor
 MAX_PROCESSES = MAX_THREADS = 1_000
 
 
-class Command(BaseCommand):
+class Command(WaitingCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
 
     def add_arguments(self, parser: CommandParser) -> None:
