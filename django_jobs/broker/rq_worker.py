@@ -111,12 +111,16 @@ class TicketWorker(SimpleWorker):
         elif command == "shutdown":
             self._on_shutdown()
 
-    def beat(self, running: Sequence[Published]) -> None:
-        """Say that we live and what we run; register anew when Redis has forgotten us."""
+    def beat(self, running: Sequence[Published], ended: Sequence[str] = ()) -> None:
+        """Say that we live and what we run; register anew when Redis has forgotten us.
+
+        In one transaction with what ``ended``: a reader must not see an idle worker with a job, or a busy one without.
+        """
         try:
             if not self.calls.exists(self.key):
                 self.register_birth()  # type: ignore[no-untyped-call]
-            with self.calls.pipeline(transaction=False) as pipeline:
+            with self.calls.pipeline() as pipeline:
+                self._withdraw(ended, pipeline)
                 self.heartbeat(pipeline=pipeline)
                 self.set_state(WorkerStatus.BUSY if running else WorkerStatus.IDLE, pipeline=pipeline)
                 for item in running:
@@ -144,25 +148,20 @@ class TicketWorker(SimpleWorker):
         started = execution.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         pipeline.hset(job.key, mapping={"status": "started", "worker_name": self.name, "started_at": started})
 
-    def unpublish(self, ticket_ids: Sequence[str]) -> None:
+    def _withdraw(self, ticket_ids: Sequence[str], pipeline: Any) -> None:
         """Take ended tickets off RQ's registries, and their hashes with them: a page must find both or neither."""
-        items = [self._published.pop(ticket_id) for ticket_id in ticket_ids if ticket_id in self._published]
-        if not items:
-            return
-        try:
-            with self.calls.pipeline() as pipeline:
-                for item in items:
-                    job, execution = self._execution(item)
-                    execution.delete(job, pipeline)
-                    pipeline.unlink(job.key)
-                pipeline.execute()
-        except (redis.RedisError, OSError) as error:
-            logger.debug("event=unpublish_failed error=%r", error)
+        for ticket_id in ticket_ids:
+            if item := self._published.pop(ticket_id, None):
+                job, execution = self._execution(item)
+                execution.delete(job, pipeline)
+                pipeline.unlink(job.key)
 
     def leave(self, done: Sequence[str] = ()) -> None:
         """Disappear from RQ's lists, and take along the hashes of the tickets that are ``done``."""
         try:
-            self.unpublish(list(self._published))
+            with self.calls.pipeline() as pipeline:
+                self._withdraw(list(self._published), pipeline)
+                pipeline.execute()
             if done:
                 self.calls.unlink(*map(tickets.job_key, done))
             self.register_death()  # type: ignore[no-untyped-call]

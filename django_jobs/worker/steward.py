@@ -188,8 +188,8 @@ class Steward:
         announcements.announce(
             self._child.name, self._child.rq.names, slots=self._child.options.threads, window=self._window
         )
-        self._child.rq.unpublish([self._ended_tickets.pop() for _ in range(len(self._ended_tickets))])
-        self._child.rq.beat([*self._shown()])
+        ended = [self._ended_tickets.pop() for _ in range(len(self._ended_tickets))]
+        self._child.rq.beat(self._shown(), ended)
 
     def _shown(self) -> list[Published]:
         """What runs long enough for a person to see it."""

@@ -1,0 +1,50 @@
+"""What RQ's tools read of a worker of ours while it changes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import redis
+
+from django_jobs.broker.connection import queue_names
+from django_jobs.broker.rq_worker import Published, TicketWorker
+
+ROUNDS = 200
+LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2])}"
+
+
+class Reader(threading.Thread):
+    """Reads a worker's state and the number of its jobs, both of one moment, again and again."""
+
+    def __init__(self, client: redis.Redis, worker: TicketWorker) -> None:
+        super().__init__()
+        self.seen: set[tuple[bytes, int]] = set()
+        self._client = client
+        self._keys = worker.key, worker.executions_key
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        while not self._is_over.is_set():
+            state, jobs = self._client.eval(LOOK, 2, *self._keys)
+            self.seen.add((state, jobs))
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self.join()
+
+
+def test_nobody_sees_an_idle_worker_with_a_job_nor_a_busy_one_without(redis_client: redis.Redis) -> None:
+    worker = TicketWorker(queue_names(), "one")
+    worker.announce()
+    reader = Reader(redis_client, worker)
+    reader.start()
+    for number in range(ROUNDS):
+        ticket = f"JOB-2026-{number:05}-1"
+        worker.beat([Published(ticket, "jobs-normal", time.time())])
+        worker.beat([], [ticket])
+    reader.stop()
+    worker.leave()
+    assert reader.seen
+    assert reader.seen <= {(b"busy", 1), (b"idle", 0)}
+    assert redis_client.keys("rq:execution:*") == redis_client.keys("rq:job:*") == []
