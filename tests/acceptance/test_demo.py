@@ -6,7 +6,7 @@ import urllib.request
 
 from django.conf import settings
 
-from tests.support.server import free_port
+from tests.support.addresses import free_port
 from tests.support.workers import ProcessPool
 
 PATIENCE = 90.0

@@ -16,7 +16,8 @@ from rest_framework.authtoken.models import Token
 from django_jobs.engine.open_sockets import SOCKETS_A_USER
 from django_jobs.models import Organization
 from tests.benchmarks import setting
-from tests.support.server import free_port, listens
+from tests.support.addresses import free_port
+from tests.support.server import listens
 
 
 def make_organizations(number: int) -> list[str]:

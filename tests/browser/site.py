@@ -9,17 +9,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.support.addresses import HOST, free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import MANAGE_PY, process_environ
 
-HOST: Final = "127.0.0.1"
 START_TIMEOUT: Final = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
 
 
 class Site:

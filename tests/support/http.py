@@ -11,6 +11,7 @@ from argparse import ArgumentParser
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.addresses import HOST, free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -29,12 +30,10 @@ class Site:
     """The example project's web server, for somebody with a token."""
 
     def __init__(self, processes: ProcessPool, token: str, **environ: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
         self.token = token
-        processes.start("runserver", "--noreload", f"127.0.0.1:{self.port}", environ=environ)
+        processes.start("runserver", "--noreload", f"{HOST}:{self.port}", environ=environ)
         wait_until(self._answers, 30, f"a web server at {self.url}")
 
     def curl(self, command: str) -> Answer:
@@ -66,4 +65,4 @@ class Site:
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((HOST, self.port)) == 0

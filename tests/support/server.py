@@ -14,10 +14,10 @@ from rest_framework.authtoken.models import Token
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.addresses import HOST, free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
-HOST: Final = "127.0.0.1"
 PATIENCE: Final = 30.0
 #: What takes half a minute in production takes a moment here.
 HURRY: Final = """
@@ -113,12 +113,6 @@ class SocketClient:
                 self.connection.recv(timeout=PATIENCE)
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd is not None else 0
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
 
 
 def listens(port: int) -> bool:

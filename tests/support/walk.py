@@ -14,7 +14,8 @@ from typing import Final
 
 import psutil
 
-from tests.support.server import free_port, listens
+from tests.support.addresses import free_port
+from tests.support.server import listens
 from tests.support.valkey import embedded_valkey
 from tests.support.waiting import wait_until
 
