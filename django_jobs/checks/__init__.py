@@ -12,7 +12,13 @@ from django_jobs.checks.organizations import (
     check_swapped_late,
 )
 from django_jobs.checks.queues import check_django_rq_pages, check_one_redis
-from django_jobs.checks.settings import check_foreign_rq_jobs, check_numbers, check_queues, check_setting_names
+from django_jobs.checks.settings import (
+    check_foreign_rq_jobs,
+    check_numbers,
+    check_queues,
+    check_sensitive_parameters,
+    check_setting_names,
+)
 from django_jobs.checks.storage import check_output_storage
 
 __all__ = [
@@ -29,6 +35,7 @@ __all__ = [
     "check_output_storage",
     "check_policy_class",
     "check_queues",
+    "check_sensitive_parameters",
     "check_setting_names",
     "check_swapped_late",
     "check_throttle_rates",

@@ -105,6 +105,21 @@ def check_foreign_rq_jobs(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register("django_jobs")
+def check_sensitive_parameters(**kwargs: Any) -> list[CheckMessage]:
+    """The names are a list: a forgotten comma would leave one text."""
+    names = jobs_settings.SENSITIVE_PARAMETERS
+    if isinstance(names, list | tuple | set | frozenset) and all(isinstance(name, str) for name in names):
+        return []
+    return [
+        Error(
+            f"DJANGO_JOBS['SENSITIVE_PARAMETERS'] must be a list of names, not {names!r}.",
+            hint='For a single one write ("password",).',
+            id="django_jobs.E021",
+        )
+    ]
+
+
 def _is_number(name: str, *, above: bool) -> bool:
     value = getattr(jobs_settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float):

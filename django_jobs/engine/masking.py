@@ -24,7 +24,9 @@ NOTHING: Final[Names] = frozenset()
 
 def sensitive_names() -> Names:
     """Return the keys to mask, in a form that :func:`masked` compares without regard to case."""
-    return frozenset(str(name).casefold() for name in jobs_settings.SENSITIVE_PARAMETERS)
+    names = jobs_settings.SENSITIVE_PARAMETERS
+    # A forgotten comma makes one text of it, whose letters would name nothing.
+    return frozenset(str(name).casefold() for name in ([names] if isinstance(names, str) else names))
 
 
 def hidden_from(user: Any) -> Names:

@@ -17,6 +17,7 @@ from django_jobs.checks import (
     check_numbers,
     check_output_storage,
     check_queues,
+    check_sensitive_parameters,
     check_setting_names,
     check_throttle_rates,
     check_time_zones,
@@ -220,6 +221,20 @@ def test_whole_origins_are_fine(settings: Any) -> None:
 def test_what_becomes_of_foreign_entries_is_said_in_one_of_two_words(settings: Any, value: str) -> None:
     settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
     assert check_foreign_rq_jobs() == []
+
+
+def test_one_text_of_sensitive_parameters_is_an_error(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": "password"}
+    (message,) = check_sensitive_parameters()
+    assert message.id == "django_jobs.E021"
+    assert message.hint is not None
+    assert '("password",)' in message.hint
+
+
+@pytest.mark.parametrize("value", [(), ("password",), ["a", "b"], {"token"}])
+def test_names_of_sensitive_parameters_are_fine(settings: Any, value: Any) -> None:
+    settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": value}
+    assert check_sensitive_parameters() == []
 
 
 @pytest.mark.parametrize("value", ["Run", "RUN", True, None, "", ["run"]])

@@ -37,6 +37,11 @@ def test_nothing_is_masked_where_no_name_is_sensitive(settings: Settings) -> Non
     assert masked(SECRETS, sensitive_names()) == SECRETS
 
 
+def test_a_forgotten_comma_shows_no_secret(settings: Settings) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password")}
+    assert masked({"password": "hunter2"}, sensitive_names()) == {"password": MASK}
+
+
 def sent_back(edited: Any, original: Any = SECRETS) -> Any:
     return parameters_to_submit(edited, original, sensitive_names())
 
