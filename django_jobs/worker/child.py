@@ -84,7 +84,8 @@ class Child:
                 self.rq.listen(self.steward.cancel_hint, self.stop)
                 return
             except Exception as error:  # noqa: BLE001  (whatever Redis is up to when we start, we try again)
-                logger.warning("event=announce_failed worker=%s error=%r", self.name, error)
+                if self._patience.is_news(error):
+                    logger.warning("event=announce_failed worker=%s error=%r", self.name, error)
                 self._go_on_after(error)
 
     def _look_whose_broker_it_is(self) -> None:
@@ -130,16 +131,19 @@ class Child:
         try:
             count = self._take_and_claim()
         except (BrokerUnavailable, ForeignBroker) as error:
-            logger.warning("event=broker_unavailable worker=%s error=%s", self.name, error)
+            if self._patience.is_news(error):
+                logger.warning("event=broker_unavailable worker=%s error=%s", self.name, error)
             self._go_on_after(error)
             return True
         except Error as error:
-            logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
+            if self._patience.is_news(error):
+                logger.warning("event=database_unavailable worker=%s error=%r", self.name, error)
             database.mend_connections()
             self._go_on_after(error)
             return True
         except Exception as error:  # no worker dies of a mistake
-            logger.exception("event=round_failed worker=%s", self.name)
+            if self._patience.is_news(error):
+                logger.exception("event=round_failed worker=%s", self.name)
             self._go_on_after(error)
             return True
         self._patience.works()

@@ -12,6 +12,8 @@ from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSusp
 
 #: For so long a burst tries again; whoever started it waits for its end.
 BURST_PATIENCE_SECONDS: Final = 3.0
+#: What goes on failing is tried every second, and told of so often.
+TOLD_EVERY_SECONDS: Final = 60.0
 # No codes that other programs, or handlers that call os._exit, are likely to use.
 FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE, SUSPENDED = 113, 114, 115, 116, 118
 #: Of a child that is no failure: it ran what it may, and another one is to take its place.
@@ -54,10 +56,20 @@ class Patience:
     def __init__(self, *, is_burst: bool) -> None:
         self._seconds = BURST_PATIENCE_SECONDS if is_burst else math.inf
         self._since: float | None = None
+        self._told_next: dict[type[Exception], float] = {}
 
     def works(self) -> None:
         """It worked."""
         self._since = None
+        self._told_next.clear()
+
+    def is_news(self, error: Exception) -> bool:
+        """Whether to tell of it: of the first of its kind since it worked at once, of the others from time to time."""
+        now = time.monotonic()
+        if now < self._told_next.get(type(error), -math.inf):
+            return False
+        self._told_next[type(error)] = now + TOLD_EVERY_SECONDS
+        return True
 
     def failed(self, error: Exception) -> None:
         """It did not. GaveUp when that has been so for too long, and at once where somebody decided it."""

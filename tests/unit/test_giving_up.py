@@ -1,0 +1,75 @@
+"""How long a worker tries again, and how often it says so."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.worker import giving_up
+from django_jobs.worker.child import Child
+from django_jobs.worker.giving_up import TOLD_EVERY_SECONDS, Patience
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A monotonic clock that goes on by hand."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(giving_up, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+class Failing(Child):
+    """A child whose every round fails."""
+
+    def __init__(self) -> None:
+        self.name = "worker-1"
+        self._patience = Patience(is_burst=False)
+        self.stopping: Any = SimpleNamespace(wait=lambda _: None)
+        self.error: Exception | None = BrokerUnavailable("Redis does not answer")
+
+    def _take_and_claim(self) -> int:
+        if self.error is not None:
+            raise self.error
+        return 0
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("Redis does not answer"), ValueError("a mistake")])
+def test_an_hour_of_failures_is_told_at_once_and_then_once_a_minute(
+    error: Exception, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = Failing()
+    child.error = error
+    child._round()
+    assert len(caplog.records) == 1
+    for _ in range(3600):
+        clock.seconds += 1
+        child._round()
+    assert len(caplog.records) == 1 + 3600 / TOLD_EVERY_SECONDS
+    assert {record.levelno for record in caplog.records} <= {logging.WARNING, logging.ERROR}
+
+
+def test_a_failure_after_it_worked_is_news(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    child = Failing()
+    failure = child.error
+    for error in (failure, failure, None, failure):
+        child.error = error
+        child._round()
+        clock.seconds += 1
+    assert len(caplog.records) == 2
+
+
+def test_another_kind_of_failure_is_news_too(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    child = Failing()
+    child._round()
+    child.error = OperationalError("the database is away")
+    for _ in range(2):
+        child._round()
+    assert [record.getMessage().split()[0] for record in caplog.records] == [
+        "event=broker_unavailable",
+        "event=database_unavailable",
+    ]
