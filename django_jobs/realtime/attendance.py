@@ -61,7 +61,8 @@ class Attendance:
         """Ask who may still listen, of those whose check is due; they are due again in ``pause`` seconds."""
         now = time.monotonic()
         # One without a user is just being asked who it is.
-        due = [item for item in self._listeners if item.recheck_at <= now and item.user is not None][:SOCKETS_A_TICK]
+        due = [item for item in self._listeners if item.recheck_at <= now and item.user is not None]
+        due = sorted(due, key=lambda item: item.recheck_at)[:SOCKETS_A_TICK]  # else some might never have a turn
         for listener in due:
             listener.recheck_at = now + pause * random.uniform(0.8, 1.0)  # noqa: S311
         if due:

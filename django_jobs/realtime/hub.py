@@ -31,7 +31,7 @@ FLOOD_SECONDS: Final = 1.0
 RECHECK_SECONDS: Final = 40.0
 #: A line that has more news at once is told to read REST.
 MAX_NEWS: Final = 1_000
-#: So many lines a tick; the others follow in the next one.
+#: So many lines a tick; the others follow in the next one, which then comes sooner.
 LINES_A_TICK: Final = 50
 
 
@@ -54,6 +54,7 @@ class Hub:
         self._teller = Teller(self._lines, self.doors)
         self._bells = Bells()
         self._gather_seconds = GATHER_SECONDS
+        self._tick_seconds = TICK_SECONDS
         duties = {
             "ear": self._listen,
             "read": self._read,
@@ -191,24 +192,29 @@ class Hub:
                 subscription.take(0, messages.joined(subscription.room, cursor, resync=True))
 
     async def _tick(self) -> None:
-        await asyncio.sleep(TICK_SECONDS)
+        """Look at the lines whose look is due, the longest due first: else those at the end would never have a turn."""
+        await asyncio.sleep(self._tick_seconds)
         now = time.monotonic()
-        lines = [line for line in self._lines.values() if line.look_at <= now][:LINES_A_TICK]
+        due = sorted((line for line in self._lines.values() if line.look_at <= now), key=lambda line: line.look_at)
         await self._ear.follow()
-        for line in lines:
+        for line in due[:LINES_A_TICK]:
             line.look_at = now + LOOK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
             await self._look(line)
+        is_behind = len(due) > LINES_A_TICK  # then half of the time is left to others
+        self._tick_seconds = min(TICK_SECONDS, time.monotonic() - now) if is_behind else TICK_SECONDS
         self._complaints.withdraw("tick")
 
     async def _look(self, line: Line) -> None:
         """Tell what bells did not: those that a layer lost, and those that it never got."""
         mark = line.mark or await self._mark(line)
-        found, line.mark = await self.news.read(replay.look, line.organization_pk, mark)
+        found, seen = await self.news.read(replay.look, line.organization_pk, mark)
         news = self._teller.told.news(found)
         if len(news) > MAX_NEWS:
             self._resync(line.key, news)
+            line.mark = seen
             return
         await self._teller.tell(await self.news.read(messages.status_events, news))
+        line.mark = seen  # not before it is told: what fails is looked for again
         if line.organization_pk is None:
             return
         before = line.progress

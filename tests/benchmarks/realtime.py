@@ -44,6 +44,8 @@ from tests.benchmarks.live_setting import admins_headers, make_organizations, se
 SOCKETS = 1_000
 EVENTS_A_SECOND = 200
 SECONDS = 20
+#: A client that a broken layer left behind catches up within 30 s.
+LATE_SECONDS = 35
 DRAINED_JOBS = 40_000
 DRAINS = 3
 CALLS = 100_000
@@ -74,10 +76,13 @@ async def measure_sockets(process: psutil.Process, port: int, names: list[str], 
     await asyncio.sleep(3)
     after = process.cpu_times()
     expected = EVENTS_A_SECOND * SECONDS * SOCKETS // len(names)
+    in_time = len(heard)
+    await asyncio.to_thread(wait_for_all, heard, expected)
     heard.sort()
     print(
         f"sockets: {SOCKETS} in {len(names):,} organizations, joined in {joined:.1f} s; {EVENTS_A_SECOND} events/s: "
-        f"{len(heard):,} of {expected:,} frames, median {statistics.median(heard) * 1000:.0f} ms, "
+        f"{len(heard):,} of {expected:,} frames, {len(heard) - in_time:,} of them late, "
+        f"median {statistics.median(heard) * 1000:.0f} ms, "
         f"p99 {heard[int(0.99 * len(heard))] * 1000:.0f} ms, at most {heard[-1] * 1000:.0f} ms; "
         f"server {process.memory_info().rss / 1e6:.0f} MB, "
         f"{(after.user + after.system - before.user - before.system) / SECONDS:.0%} of a core"
@@ -85,6 +90,13 @@ async def measure_sockets(process: psutil.Process, port: int, names: list[str], 
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*(connection.close() for connection in connections))
+
+
+def wait_for_all(heard: list[float], expected: int) -> None:
+    """Wait for the frames that are late, as long as a lost bell may take to be made up for."""
+    started = time.monotonic()
+    while len(heard) < expected and time.monotonic() - started < LATE_SECONDS:
+        time.sleep(0.5)
 
 
 async def read(connection: ClientConnection, heard: list[float]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from django_jobs.engine.progress import ProgressBoard
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import hub, outbox
+from django_jobs.realtime import hub, messages, outbox
 from tests.support.brokers import running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -39,6 +40,41 @@ def test_what_a_layer_loses_is_found_by_a_look(bell: HandBell, organization: Org
         await client.join(f"org:{organization.name}")
         job = await do(later_job, organization)
         assert await client.changes(1) == [(job.name, "Pending")]
+
+
+@pytest.mark.usefixtures("quick_looks", "bell")
+def test_each_organization_has_its_turn_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "LINES_A_TICK", 1)
+    monkeypatch.setattr(hub, "LOOK_SECONDS", 0.0)
+    organizations = [Organization.objects.create() for _ in range(3)]
+
+    @with_clients(by_token(make_user(member_of=organizations)))
+    async def scenario(client: LiveClient) -> None:
+        for organization in organizations:
+            await client.join(f"org:{organization.name}")
+        job = await do(later_job, organizations[-1])
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+
+@pytest.mark.usefixtures("quick_looks", "bell")
+def test_news_that_could_not_be_read_are_told_by_the_next_look(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, read = [ZeroDivisionError()], messages.status_events
+
+    def fail_once(log_ids: Collection[int]) -> list[messages.Event]:
+        if log_ids and failures:
+            raise failures.pop()
+        return read(log_ids)
+
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        monkeypatch.setattr(messages, "status_events", fail_once)
+        job = await do(later_job, organization)
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+    assert not failures
 
 
 def test_a_flood_makes_listeners_look_at_once(
