@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 ORGANIZATION_SETTING: Final = "DJANGO_JOBS_ORGANIZATION_MODEL"
 DEFAULT_ORGANIZATION_MODEL: Final = "django_jobs.Organization"
@@ -55,11 +56,19 @@ class JobsSettings:
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
             raise AttributeError(f"DJANGO_JOBS has no setting {name!r}")
-        host: Mapping[str, Any] = getattr(settings, "DJANGO_JOBS", {})
+        host = host_settings()
         return host.get(name, DEFAULTS[name])
 
 
 jobs_settings = JobsSettings()
+
+
+def host_settings() -> Mapping[str, Any]:
+    """Return what the host has set. Raises ImproperlyConfigured when that is no dict."""
+    host: object = getattr(settings, "DJANGO_JOBS", {})
+    if isinstance(host, (dict, Mapping)):  # a dict, which is asked so often, is the quick answer
+        return host
+    raise ImproperlyConfigured(f"The setting DJANGO_JOBS must be a dict, not {host!r}.")
 
 
 def organization_model_name() -> str:

@@ -7,14 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from django_jobs.conf import DEFAULTS, jobs_settings
+from django_jobs.conf import DEFAULTS, host_settings, jobs_settings
 from django_jobs.statuses import Priority
 
 
 @register("django_jobs")
 def check_setting_names(**kwargs: Any) -> list[CheckMessage]:
     """Every key of DJANGO_JOBS is one that we read."""
-    unknown = sorted(set(getattr(settings, "DJANGO_JOBS", {})) - set(DEFAULTS))
+    unknown = sorted(set(host_settings()) - set(DEFAULTS))
     return [
         Warning(
             f"DJANGO_JOBS has an unknown setting {name!r}.",

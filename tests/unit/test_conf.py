@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from django_jobs.conf import DEFAULTS, jobs_settings, organization_model_name, output_storage
@@ -78,3 +79,9 @@ def test_outputs_go_to_the_storage_that_the_host_names(settings: Any) -> None:
     }
     settings.DJANGO_JOBS = {"OUTPUT_STORAGE": "private"}
     assert output_storage().base_url == "/private/"
+
+
+@pytest.mark.parametrize("wrong", ["MAX_RETRIES=3", None, [("MAX_RETRIES", 3)]])
+def test_settings_that_are_no_dict_are_refused_by_name(wrong: object) -> None:
+    with override_settings(DJANGO_JOBS=wrong), pytest.raises(ImproperlyConfigured, match="DJANGO_JOBS must be a dict"):
+        jobs_settings.MAX_RETRIES  # noqa: B018
