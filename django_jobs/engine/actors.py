@@ -35,6 +35,15 @@ def actor_for(user: Any) -> Actor:
     return SYSTEM if user is None else user_named(user.get_username())
 
 
+def kind_in(actor: str, stored: str) -> str:
+    """Return the kind of actor of a row of the log. The release before wrote none, and workers of it write none beside
+    this one: the column's default then says "system", which here only ever stands beside that name.
+    """
+    if stored != ActorKind.SYSTEM or actor == SYSTEM.name:
+        return stored
+    return next((str(known.kind) for known in (WORKER, SCHEDULER) if known.name == actor), str(ActorKind.USER))
+
+
 def submitter_of(job: Job) -> Actor:
     """Return who submitted the job: its owner, or server code."""
     return user_named(job.owner_name) if job.owner_name else SYSTEM
