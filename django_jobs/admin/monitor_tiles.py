@@ -58,4 +58,6 @@ def running_note(now: Now, health: Health) -> str:
 def _waiting_note(now: Now) -> str:
     if not now.waiting.count:
         return "none"
+    if now.oldest_seconds is None:
+        return "none of them due yet"
     return f"the oldest for {duration(now.oldest_seconds)}{' or more' if now.waiting.is_cut else ''}"

@@ -66,5 +66,7 @@ def _when(moment: dt.datetime, now: dt.datetime) -> str:
     """In the zone that is active here, which is named: the script puts the reader's own in its place."""
     local = timezone.localtime(moment)
     clock = f"{local:%H:%M} {local.tzname()}"
-    is_today = local.date() == timezone.localtime(now).date()
-    return f"at {clock}" if is_today else f"on {date_format(local, 'j M')}, {clock}"
+    today = timezone.localtime(now)
+    if local.date() == today.date():
+        return f"at {clock}"
+    return f"on {date_format(local, 'j M' if local.year == today.year else 'j M Y')}, {clock}"

@@ -63,6 +63,13 @@ def test_what_waits_for_other_jobs_is_told_apart(root: Client) -> None:
     assert (shown["Waiting"], shown["Blocked"]) == ("1", "1")
 
 
+def test_what_waits_for_a_moment_to_come_has_waited_for_nothing_yet(root: Client) -> None:
+    pending_job(run_at=timezone.now() + dt.timedelta(hours=1))
+    text = page(root)
+    assert "none of them due yet" in text
+    assert "the oldest for" not in text
+
+
 def test_it_tells_how_long_the_oldest_has_waited(root: Client) -> None:
     job = pending_job()
     Job.objects.filter(pk=job.pk).update(ready_at=timezone.now() - dt.timedelta(minutes=5))

@@ -231,13 +231,19 @@ def test_a_time_is_told_with_its_zone(job: Job, zone: str) -> None:
         retried = status_in(render(store(job, status="Failed", next_retry_at=due, ready_at=due)))
         planned = status_in(render(store(job, status="Pending", next_retry_at=None, run_at=due, ready_at=due)))
 
-    moment = f"on {local.day} {local:%b}, {local:%H:%M} {local.tzname()}"
+        year = "" if local.year == timezone.localtime().year else f" {local.year}"
+    moment = f"on {local.day} {local:%b}{year}, {local:%H:%M} {local.tzname()}"
     assert (retried, planned) == (f"Failed, will be tried again {moment}", f"Runs {moment}")
 
 
 def test_a_time_of_today_needs_no_date() -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
     assert job_words._when(now + dt.timedelta(minutes=5), now) == "at 12:05 UTC"
+
+
+def test_a_time_of_another_year_has_that_year() -> None:
+    now = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
+    assert job_words._when(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), now) == "on 1 Jan 2030, 00:00 UTC"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ const HELD = /organization_inactive|type_|handler/;
 const EXPIRED = "Expired"; // the error text of a job that did not start in time
 const LONGEST = 300;
 const DAY = { day: "numeric", month: "short" };
+const YEAR = { year: "numeric" };
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
 
 // The job after a message of the server. What is older than what is known changes nothing.
@@ -89,8 +90,9 @@ const isBefore = (one, other) => Date.parse(one) < Date.parse(other);
 // Why it waits, or until when, is not part of an event: REST knows.
 export const isVague = ({ status }) => /Pending|Failed|Timed Out/.test(status);
 
-// What is said of a job at this moment. `file` is empty unless a handler saved one.
-export function told(job, now = Date.now()) {
+// What is said of a job at this moment. `file` is empty unless a handler saved one. Where what is known may have
+// changed since (`isOld`), nobody can say how long it has left.
+export function told(job, now = Date.now(), isOld = false) {
 	const { progress = 0, output_reference: reference } = job;
 	const file = reference?.match(`^django_jobs/[^/]+/${job.job_id}/[^/]+/([^/]+)$`)?.[1] ?? "";
 	const text = (AMISS.test(job.status) && job.error_message) || job.progress_message || "";
@@ -99,7 +101,7 @@ export function told(job, now = Date.now()) {
 		progress,
 		percent: `${progress} %`,
 		message: text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text,
-		time: times(job, now),
+		time: times(job, now, isOld),
 		file,
 		output: `${words.output} ${file}`,
 		cancel: job.cancel_requested ? words.canceling : words.cancel,
@@ -124,21 +126,23 @@ function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_ret
 	return held || (waiting_for === "dependency" ? words.dependency : plain);
 }
 
-// "at 14:05", on another day "on 27 Nov, 14:05": in the zone and the manner of whoever reads it.
+// "at 14:05", on another day "on 27 Nov, 14:05", in another year with that: in the zone and the manner of whoever reads it.
 function when(moment, now) {
 	const date = new Date(moment);
 	const language = globalThis.document?.documentElement?.lang || undefined;
-	const isToday = date.toDateString() === new Date(now).toDateString();
-	const text = date.toLocaleString(language, isToday ? CLOCK : { ...DAY, ...CLOCK });
+	const today = new Date(now);
+	const isToday = date.toDateString() === today.toDateString();
+	const day = date.getFullYear() === today.getFullYear() ? DAY : { ...DAY, ...YEAR };
+	const text = date.toLocaleString(language, isToday ? CLOCK : { ...day, ...CLOCK });
 	return fill(isToday ? words.at : words.on, text);
 }
 
 // How long the job took, or has run and may still run: "1:05, about 0:40 left".
-function times({ status, progress, started_at, completed_at, canceled_at }, now) {
+function times({ status, progress, started_at, completed_at, canceled_at }, now, isOld) {
 	const clock = (seconds) => `${Math.floor(seconds / 60)}:${`${Math.floor(seconds % 60)}`.padStart(2, 0)}`;
 	const end = status === "Running" ? now : Date.parse(completed_at || canceled_at);
 	const spent = (end - Date.parse(started_at)) / 1000;
 	if (!(spent >= 0)) return "";
-	if (end !== now || spent < 3 || progress < 3) return clock(spent);
+	if (end !== now || spent < 3 || progress < 3 || isOld) return clock(spent);
 	return `${clock(spent)}, ${fill(words.left, clock(spent * (100 / progress - 1)))}`;
 }

@@ -177,9 +177,9 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		this.frame = null;
 		const { job, label, jobId } = this;
 		const isEnded = ENDED.test(job.status);
-		const { progress, file, ...texts } = told(job, serverTime());
 		const isCut = isOffline() || (!this.api && closedAt && Date.now() - closedAt > 3000);
 		const warning = isEnded ? "" : isCut ? "offline" : trouble;
+		const { progress, file, ...texts } = told(job, serverTime(), !!warning);
 		const title = job.error_message?.length > texts.message.length ? job.error_message : "";
 		const notice = this.said || words[warning];
 		texts.message = notice || texts.message;

@@ -128,6 +128,14 @@ test("another day is named", () => {
 	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2026-01-05T12:00:00Z" }), `Runs on ${day}`);
 });
 
+test("another year is named", () => {
+	const day = new Date("2030-01-05T12:00:00Z").toLocaleString(undefined, {
+		...{ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
+	});
+	assert.match(day, /2030/);
+	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2030-01-05T12:00:00Z" }), `Runs on ${day}`);
+});
+
 test("a job that failed says when it is tried again", () => {
 	const job = { status: "Failed", waiting_for: "retry", next_retry_at: LATER };
 	assert.equal(said(job), `Failed, will be tried again at ${clock(LATER)}`);

@@ -341,6 +341,16 @@ test("where nothing answers that is said, until it does", async () => {
 	assert.equal(element.parts.message.textContent, "Page 3");
 });
 
+test("how long a job has left is not guessed without a connection", async () => {
+	const job = state("JOB-1", { started_at: "2026-01-01T01:59:57Z", rendered_at: "2026-01-01T02:00:00Z" });
+	const element = await shown("JOB-1", { job });
+	assert.match(element.parts.time.textContent, /left$/);
+	navigator.onLine = false;
+	page.told.offline();
+	draw();
+	assert.equal(element.parts.time.textContent, "0:03");
+});
+
 test("whoever was logged out is told", async () => {
 	const element = await shown("JOB-1", { job: state("JOB-1"), "ws-url": null });
 	page.answers.push({ status: 403, detail: "Authentication credentials were not provided." });
