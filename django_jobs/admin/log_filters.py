@@ -12,7 +12,7 @@ from django_jobs.admin.monitor_range import RANGES
 from django_jobs.engine import database
 from django_jobs.statuses import Status
 
-#: A choice beside the single statuses: what the monitor and the failure rates count.
+#: A choice beside the single statuses: the ends of attempts that the monitor counts as failures.
 FAILURES: Final = "failures"
 FAILED: Final = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
 
@@ -22,14 +22,15 @@ class BecameFilter(BoundedFilter):
     parameter_name = "became"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(FAILURES, "Any failure"), *((status.value, str(status.label)) for status in Status)]
+        return [(FAILURES, "A failed attempt"), *((status.value, str(status.label)) for status in Status)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.chosen()
         if chosen is None:
             return queryset
-        # A job that was submitted became Pending, and no failure.
-        return queryset.filter(to_status__in=FAILED) if chosen == FAILURES else queryset.filter(to_status=chosen)
+        if chosen == FAILURES:
+            return queryset.filter(from_status=Status.RUNNING, to_status__in=FAILED)
+        return queryset.filter(to_status=chosen)
 
 
 class LogTypeFilter(TypeFilter):

@@ -44,7 +44,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeTraffic:
-    """A type's attempts in the range: ``failure_rate`` is the share of those that failed or died, ``earlier_rate`` the
+    """A type's attempts in the range: ``failure_rate`` is the share of those that failed, ``earlier_rate`` the
     same in the range before, and ``rates`` is it step by step.
     """
 
@@ -72,7 +72,7 @@ class Traffic:
 
     @property
     def failures(self) -> int:
-        return self.totals["failed"] + self.totals["died"]
+        return self.totals["failed"]
 
     @property
     def failure_rate(self) -> float | None:
@@ -122,13 +122,11 @@ def _read_types(
     rows = activities(organizations, chosen.span, since - chosen.length).order_by().values("job_type")
     is_now = Q(starts_at__gte=since)
     sums: dict[str, Any] = {}
-    for name in ("completed", "failed", "died"):
+    for name in ("completed", "failed"):
         sums |= {f"now_{name}": Sum(name, filter=is_now, default=0)}
         sums |= {f"then_{name}": Sum(name, filter=~is_now, default=0)}
     found = list(
-        rows.annotate(**sums).order_by((F("now_completed") + F("now_failed") + F("now_died")).desc(), "job_type")[
-            : MAX_TYPES + 1
-        ]
+        rows.annotate(**sums).order_by((F("now_completed") + F("now_failed")).desc(), "job_type")[: MAX_TYPES + 1]
     )
     return found[:MAX_TYPES], len(found) > MAX_TYPES
 
@@ -138,7 +136,6 @@ _SAMPLED: Final = (
     "job_type",
     "completed",
     "failed",
-    "died",
     "run_seconds",
     "run_histogram",
     "wait_seconds",
@@ -159,9 +156,9 @@ class _Times:
         self.run_by_step: dict[dt.datetime, Times] = defaultdict(Times)
         self.wait_by_step: dict[dt.datetime, Times] = defaultdict(Times)
         self.ends: dict[tuple[str, dt.datetime], tuple[int, int]] = {}
-        for moment, kind, completed, failed, died, run_seconds, run, wait_seconds, wait in samples:
+        for moment, kind, completed, failed, run_seconds, run, wait_seconds, wait in samples:
             earlier = self.ends.get((kind, moment), (0, 0))
-            self.ends[kind, moment] = (earlier[0] + completed, earlier[1] + failed + died)
+            self.ends[kind, moment] = (earlier[0] + completed, earlier[1] + failed)
             self.run_by_type[kind].add(run_seconds, run)
             self.run_by_step[moment].add(run_seconds, run)
             self.wait_by_step[moment].add(wait_seconds, wait)
@@ -182,13 +179,13 @@ def _total(parts: dict[dt.datetime, Times]) -> Times:
 
 def _type_traffic(row: dict[str, Any], times: _Times, moments: Sequence[dt.datetime]) -> TypeTraffic:
     name = row["job_type"]
-    failures = row["now_failed"] + row["now_died"]
+    failures = row["now_failed"]
     return TypeTraffic(
         name=name,
         ended=row["now_completed"] + failures,
         failures=failures,
         failure_rate=rate_of(row["now_completed"], failures),
-        earlier_rate=rate_of(row["then_completed"], row["then_failed"] + row["then_died"]),
+        earlier_rate=rate_of(row["then_completed"], row["then_failed"]),
         run=times.run_by_type[name],
         rates=[rate_of(*times.ends.get((name, moment), (0, 0))) for moment in moments],
     )

@@ -32,8 +32,9 @@ class Activity(models.Model):
     #: Attempts that a worker took.
     started = models.PositiveIntegerField(default=0)
     completed = models.PositiveIntegerField(default=0)
-    #: Attempts that ended as Failed or Timed Out.
+    #: Attempts that ended as Failed, Timed Out or, at once, as Dead Letter.
     failed = models.PositiveIntegerField(default=0)
+    #: Jobs that became Dead Letters: at the end of an attempt, after their last retry, or without any attempt.
     died = models.PositiveIntegerField(default=0)
     canceled = models.PositiveIntegerField(default=0)
     #: Of the jobs that completed, their last attempts alone.

@@ -13,8 +13,9 @@ from django_jobs.engine.retention import Pruner, delete_jobs
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from django_jobs.statuses import Status
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
-from tests.support.brokers import end, job_in, pending_job, reread, returned, running_job, start
+from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.families import kill
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
@@ -34,7 +35,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
         (Status.COMPLETED, {"submitted": 1, "started": 1, "completed": 1}),
         (Status.FAILED, {"submitted": 1, "started": 1, "failed": 1}),
         (Status.TIMED_OUT, {"submitted": 1, "started": 1, "failed": 1}),
-        (Status.DEAD_LETTER, {"submitted": 1, "started": 1, "died": 1}),
+        (Status.DEAD_LETTER, {"submitted": 1, "started": 1, "failed": 1, "died": 1}),
         (Status.CANCELED, {"submitted": 1, "canceled": 1}),
     ],
 )
@@ -151,6 +152,23 @@ def test_a_child_does_not_wait_before_its_parent_has_completed() -> None:
     at(MOMENT)
     roll_up()
     assert (of_type(child).wait_seconds, of_type(child).started) == (3.0, 1)
+
+
+def test_an_attempt_fails_once_also_where_no_retry_is_left() -> None:
+    job = end(raised(start(pending_job(make_job_type(max_retries=0)))))
+    at(MOMENT)
+    roll_up()
+    assert reread(job).status == Status.DEAD_LETTER
+    assert counts(of_type(job)) == {"submitted": 1, "started": 1, "failed": 1, "died": 1}
+
+
+def test_what_dies_before_it_ran_is_no_failed_attempt() -> None:
+    parent = pending_job()
+    child = pending_job(make_job_type(), parent.organization, depends_on=parent)
+    kill(parent)
+    at(MOMENT)
+    roll_up()
+    assert counts(of_type(child)) == {"submitted": 1, "died": 1}
 
 
 def test_a_later_attempt_has_not_waited_since_the_submission() -> None:

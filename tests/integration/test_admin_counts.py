@@ -227,6 +227,19 @@ def test_failed_attempts_lead_to_the_failures_that_were_counted(root: Client, ke
     assert shown_at(root, tile(root, "Failure rate").url) == 4
 
 
+def test_the_last_attempt_of_a_dead_letter_is_one_failure(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = make_job_type(max_retries=0)
+    end(raised(start(pending_job(kind, mine))))
+    job_in("Completed", job_type=kind, organization=mine)
+    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    rollups.catch_up()
+    (row,) = monitor(root)["types"]
+    assert (row.ended, row.failures, row.rate) == ("2", "1", "50.0 %")
+    assert shown_at(root, row.failures_url) == 1
+
+
 @pytest.mark.usefixtures("failures")
 def test_a_member_is_led_to_own_failures(mine: Organization) -> None:
     member = admin.staff_of(mine)

@@ -43,8 +43,8 @@ def test_times_are_averages_and_percentiles(root: Client, mine: Organization) ->
 
 def test_a_type_tells_volume_failure_rate_and_its_trend(root: Client, mine: Organization) -> None:
     kind = make_job_type(type_name="mails")
-    count(kind, mine, completed=6, failed=1, died=1)
-    count(kind, mine, ago=5400, completed=9, died=1)
+    count(kind, mine, completed=6, failed=2, died=1)
+    count(kind, mine, ago=5400, completed=9, failed=1, died=1)
     (row,) = monitor(root)["types"]
     assert (row.ended, row.failures, row.rate) == ("8", "2", "25.0 %")
     assert "from 10.0 %" in row.trend
@@ -56,7 +56,7 @@ def test_of_many_types_the_busiest_are_shown_and_failures_count(
 ) -> None:
     monkeypatch.setattr(monitor_traffic, "MAX_TYPES", 1)
     count(make_job_type(type_name="fine"), mine, completed=2)
-    count(make_job_type(type_name="failing"), mine, died=3)
+    count(make_job_type(type_name="failing"), mine, failed=3, died=3)
     context = monitor(root)
     assert [str(row.name) for row in context["types"]] == ["<bdi>failing</bdi>"]
     assert context["traffic"].has_more_types

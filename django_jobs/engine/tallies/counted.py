@@ -15,3 +15,6 @@ COUNTED_AS: Final[dict[str, str]] = {
     Status.DEAD_LETTER: "died",
     Status.CANCELED: "canceled",
 }
+#: Where an attempt ended like this for good, it counts as a failed one too. What dies otherwise had its last attempt
+#: counted before, or never had one.
+FAILED_FOR_GOOD: Final = (Status.RUNNING, Status.DEAD_LETTER)

@@ -12,7 +12,7 @@ from django.db.models import Max, Q
 from django_jobs.engine import database
 from django_jobs.engine.activity import Place, Tally, start_of
 from django_jobs.engine.histograms import class_of
-from django_jobs.engine.tallies.counted import COUNTED_AS
+from django_jobs.engine.tallies.counted import COUNTED_AS, FAILED_FOR_GOOD
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import Status
 
@@ -62,6 +62,8 @@ def tally(after: int, last: int) -> dict[Place, Tally]:
 
 def _count(found: Tally, event: _Event, job: _Facts, freed_at: dt.datetime | None) -> None:
     found.count(COUNTED_AS[event.to_status] if event.from_status else "submitted")
+    if (event.from_status, event.to_status) == FAILED_FOR_GOOD:
+        found.count("failed")
     if event.to_status == Status.COMPLETED and job.completed_at is not None:
         seconds = _seconds(job.started_at or job.completed_at, job.completed_at)
         found.ran(seconds, class_of(seconds))

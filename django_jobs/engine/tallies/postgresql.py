@@ -9,7 +9,7 @@ from collections import defaultdict
 from django_jobs.engine import database
 from django_jobs.engine.activity import Place, Tally
 from django_jobs.engine.histograms import CLASSES_PER_DECADE, LEAST, MOST
-from django_jobs.engine.tallies.counted import COUNTED_AS
+from django_jobs.engine.tallies.counted import COUNTED_AS, FAILED_FOR_GOOD
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import Status
 
@@ -21,11 +21,12 @@ def tally(after: int, last: int) -> dict[Place, Tally]:
         cursor.execute(_sql(), [after, last])
         rows = cursor.fetchall()
     organizations = ExecutionLog._meta.get_field("organization").target_field
-    for minute, job_type, organization, name, counted_as, key, number, seconds in rows:
+    for minute, job_type, organization, name, counted_as, key, number, seconds, failed in rows:
         pk = organizations.to_python(organization)
         found = tallies[Place(int(Span.MINUTE), minute.astimezone(dt.UTC), job_type, pk)]
         found.organization_name = name
         found.count(counted_as, number)
+        found.count("failed", failed)
         if key is not None and counted_as == "completed":
             found.ran(seconds, str(key), number)
         elif key is not None:
@@ -39,6 +40,7 @@ def _sql() -> str:
     cases = " ".join(f"WHEN to_status = '{status}' THEN '{name}'" for status, name in COUNTED_AS.items())
     counted = ", ".join(f"'{status}'" for status in COUNTED_AS)
     is_first_start = f"to_status = '{Status.RUNNING}' AND attempt = 1"
+    is_failed_for_good = "from_status = '{}' AND to_status = '{}'".format(*FAILED_FOR_GOOD)
     # Jobs are looked up by an array of ids: in a join the planner might rather read all jobs. A job that asked to run
     # later has another `run_at` by now, which is not what its first attempt waited for; `greatest` ignores NULL.
     return f"""
@@ -55,6 +57,7 @@ def _sql() -> str:
         ), measured AS (
             SELECT date_trunc('minute', "timestamp") AS starts_at, job_type_id, organization_id, organization_name,
                 CASE WHEN from_status = '' THEN 'submitted' {cases} END AS counted_as,
+                {is_failed_for_good} AS is_failed_for_good,
                 CASE WHEN to_status = '{Status.COMPLETED}'
                     THEN extract(epoch FROM completed_at - coalesce(started_at, completed_at))
                     WHEN {is_first_start}
@@ -68,6 +71,6 @@ def _sql() -> str:
         SELECT starts_at, job_type_id, organization_id, max(organization_name), counted_as,
             CASE WHEN seconds <= 0 THEN {LEAST} WHEN seconds IS NOT NULL
                 THEN greatest({LEAST}, least({MOST}, round({CLASSES_PER_DECADE} * log(seconds))::integer)) END AS class,
-            count(*), sum(greatest(seconds, 0))
+            count(*), sum(greatest(seconds, 0)), count(*) FILTER (WHERE is_failed_for_good)
         FROM measured GROUP BY starts_at, job_type_id, organization_id, counted_as, class
     """  # noqa: S608  (names come from the models)
