@@ -9,6 +9,7 @@ import pytest
 from django_jobs import get_job_metrics
 from django_jobs.engine import metrics, rollups
 from django_jobs.engine.control import retry_job
+from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.retention import Pruner, delete_jobs
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from django_jobs.statuses import Status
@@ -166,6 +167,7 @@ def test_what_dies_before_it_ran_is_no_failed_attempt() -> None:
     parent = pending_job()
     child = pending_job(make_job_type(), parent.organization, depends_on=parent)
     kill(parent)
+    follow_up()
     at(MOMENT)
     roll_up()
     assert counts(of_type(child)) == {"submitted": 1, "died": 1}
