@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,11 +111,14 @@ class TicketWorker(SimpleWorker):
         elif command == "shutdown":
             self._on_shutdown()
 
-    def beat(self, running: Sequence[Published], ended: Sequence[str] = ()) -> None:
+    def beat(self, running: Sequence[Published]) -> None:
         """Say that we live and what we run; register anew when Redis has forgotten us.
 
-        In one transaction with what ``ended``: a reader must not see an idle worker with a job, or a busy one without.
+        In one transaction with what has ended: a reader must not see an idle worker with a job, or a busy one without.
         """
+        shown = {item.ticket_id: item for item in running}
+        ended = [item for ticket_id, item in self._published.items() if ticket_id not in shown]
+        self._published |= shown
         try:
             if not self.calls.exists(self.key):
                 self.register_birth()  # type: ignore[no-untyped-call]
@@ -124,9 +127,9 @@ class TicketWorker(SimpleWorker):
                 self.heartbeat(pipeline=pipeline)
                 self.set_state(WorkerStatus.BUSY if running else WorkerStatus.IDLE, pipeline=pipeline)
                 for item in running:
-                    self._published[item.ticket_id] = item
                     self._publish(item, pipeline)
                 pipeline.execute()
+            self._published = shown  # not before: what has ended is withdrawn once Redis is back
         except (redis.RedisError, OSError, ValueError) as error:
             logger.debug("event=heartbeat_failed error=%r", error)
 
@@ -148,19 +151,18 @@ class TicketWorker(SimpleWorker):
         started = execution.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         pipeline.hset(job.key, mapping={"status": "started", "worker_name": self.name, "started_at": started})
 
-    def _withdraw(self, ticket_ids: Sequence[str], pipeline: Any) -> None:
+    def _withdraw(self, ended: Iterable[Published], pipeline: Any) -> None:
         """Take ended tickets off RQ's registries, and their hashes with them: a page must find both or neither."""
-        for ticket_id in ticket_ids:
-            if item := self._published.pop(ticket_id, None):
-                job, execution = self._execution(item)
-                execution.delete(job, pipeline)
-                pipeline.unlink(job.key)
+        for item in ended:
+            job, execution = self._execution(item)
+            execution.delete(job, pipeline)
+            pipeline.unlink(job.key)
 
     def leave(self, done: Sequence[str] = ()) -> None:
         """Disappear from RQ's lists, and take along the hashes of the tickets that are ``done``."""
         try:
             with self.calls.pipeline() as pipeline:
-                self._withdraw(list(self._published), pipeline)
+                self._withdraw(list(self._published.values()), pipeline)
                 pipeline.execute()
             if done:
                 self.calls.unlink(*map(tickets.job_key, done))

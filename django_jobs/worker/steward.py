@@ -188,8 +188,9 @@ class Steward:
         announcements.announce(
             self._child.name, self._child.rq.names, slots=self._child.options.threads, window=self._window
         )
-        ended = [self._ended_tickets.pop() for _ in range(len(self._ended_tickets))]
-        self._child.rq.beat(self._shown(), ended)
+        for _ in range(len(self._ended_tickets)):  # `_shown` has none of them; more may come meanwhile
+            self._ended_tickets.pop()
+        self._child.rq.beat(self._shown())
 
     def _shown(self) -> list[Published]:
         """What runs long enough for a person to see it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from unittest.mock import Mock
 
+import pytest
 import redis
 
 from django_jobs.broker.connection import queue_names
@@ -42,9 +44,26 @@ def test_nobody_sees_an_idle_worker_with_a_job_nor_a_busy_one_without(redis_clie
     for number in range(ROUNDS):
         ticket = f"JOB-2026-{number:05}-1"
         worker.beat([Published(ticket, "jobs-normal", time.time())])
-        worker.beat([], [ticket])
+        worker.beat([])
     reader.stop()
     worker.leave()
     assert reader.seen
     assert reader.seen <= {(b"busy", 1), (b"idle", 0)}
     assert redis_client.keys("rq:execution:*") == redis_client.keys("rq:job:*") == []
+
+
+def test_what_ended_while_redis_was_away_is_taken_off_its_lists_later(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = TicketWorker(queue_names(), "one")
+    worker.announce()
+    worker.beat([Published("JOB-2026-00001-1", "jobs-normal", time.time())])
+    for call in ("exists", "pipeline"):
+        with monkeypatch.context() as away:
+            away.setattr(worker.calls, call, Mock(side_effect=redis.ConnectionError("away")))
+            worker.beat([])
+    assert redis_client.scard(worker.executions_key) == 1
+    worker.beat([])
+    assert redis_client.scard(worker.executions_key) == 0
+    assert redis_client.keys("rq:execution:*") == redis_client.keys("rq:job:*") == []
+    worker.leave()
