@@ -57,6 +57,7 @@ class Places:
         One statement asks for places that this process does not hold. Only who finds that another process has that
         place looks for a free one.
         """
+        self.release()
         keys = self._choose(user_pks)
         taken = _insert({key: pk for key, pk in zip(keys, user_pks, strict=True) if key is not None}, self.process)
         new = {key: Place(pk, key) for key, pk in zip(keys, user_pks, strict=True) if key in taken}
@@ -106,14 +107,21 @@ class Places:
 
     def release(self) -> int:
         """Free the places that were given back, all at once."""
-        keys = []
-        while self._given_back:
-            place = self._given_back.popleft()
-            if self._held.get(place.id) is place:
-                del self._held[place.id]
-                keys.append(place.id)
+        places = [self._given_back[index] for index in range(len(self._given_back))]  # others add to it meanwhile
+        keys = [place.id for place in places if self._held.get(place.id) is place]
         # delete() would open a transaction around the one statement.
-        return int(self._mine().filter(pk__in=keys)._raw_delete(database.alias())) if keys else 0  # noqa: SLF001
+        freed = int(self._mine().filter(pk__in=keys)._raw_delete(database.alias())) if keys else 0  # noqa: SLF001
+        # Not before: to a renewal a row that nobody holds would stand in for one that was lost.
+        for key in keys:
+            self._held.pop(key, None)
+        for _ in places:
+            self._given_back.popleft()
+        return freed
+
+    def release_all(self) -> None:
+        """Free what is left. No socket is open, and who is given a place so late does not wait for it."""
+        self._given_back.extend(self._held.values())
+        self.release()
 
     def renew(self) -> list[Place]:
         """Say that this process lives. Return the places that it lost, and for which there is no other one."""

@@ -55,7 +55,7 @@ class Attendance:
     def _give_up(self, answer: asyncio.Future[Visitor]) -> None:
         place = None if answer.cancelled() or answer.exception() is not None else answer.result().place
         if place is not None:
-            self.places.held.give_back(place)  # freed with the next one, or with the renewal
+            self.places.held.give_back(place)  # freed with the next ones
 
     async def recheck(self, pause: float) -> None:
         """Ask who may still listen, of those whose check is due; they are due again in ``pause`` seconds."""

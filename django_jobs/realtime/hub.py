@@ -87,7 +87,7 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._ear.follow()
-        self.doors.close()
+        self.doors.close(self.attendance.places.held.release_all)
         self.news.close()
 
     # -- rooms -----------------------------------------------------------------------------------------------------

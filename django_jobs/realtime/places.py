@@ -26,9 +26,7 @@ class SocketPlaces:
     async def give_back(self, place: Place) -> None:
         """Note that the socket is closed. Many that close at the same moment are one statement."""
         self.held.give_back(place)
-        with contextlib.suppress(
-            Error
-        ):  # the row is given up with the next renewal, or forgotten like a dead process's
+        with contextlib.suppress(Error):  # tried again with the next ones, or forgotten like a dead process's
             await self._released.ask(place)
 
     async def renew(self) -> list[Place]:

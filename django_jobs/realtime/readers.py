@@ -31,8 +31,10 @@ class Reader:
         """The result of ``function``, which only reads: where the connection turns out broken it is called again."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, _read, function, args)
 
-    def close(self) -> None:
-        """Close the connection and end the thread, soon."""
+    def close(self, *last: Callable[[], object]) -> None:
+        """Close the connection and end the thread, soon: once it has done what it was asked for, and ``last``."""
+        for function in last:
+            self._pool.submit(_read, function, ())
         self._pool.submit(connections.close_all)
         self._pool.shutdown(wait=False)
 
@@ -59,6 +61,7 @@ class Together(Generic[Q, T]):
         return future
 
     async def _ask_all(self) -> None:
+        asked: list[tuple[Q, asyncio.Future[T]]] = []
         try:
             while self._waiting:
                 asked = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
@@ -71,6 +74,9 @@ class Together(Generic[Q, T]):
                         future.set_result(answer)
         finally:
             self._task = None
+            for _, future in (*asked, *self._waiting):  # nobody waits for ever where this was broken off
+                future.cancel()
+            self._waiting.clear()
 
     async def _answers(self, asked: list[tuple[Q, asyncio.Future[T]]]) -> Sequence[T | Exception]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.open_sockets import SOCKETS_A_USER, Places
+from django_jobs.engine.open_sockets import SOCKETS_A_USER, Place, Places
 from django_jobs.engine.socket_tickets import make_ticket, use_ticket
 from django_jobs.models import OpenSocket, SocketTicket
 from tests.concurrency.crowd import run_crowd
@@ -13,6 +13,7 @@ from tests.support.factories import make_user
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CROWD = 8
+ROUNDS = 20
 
 
 def test_of_all_who_use_a_ticket_at_the_same_moment_one_is_let_in() -> None:
@@ -38,3 +39,21 @@ def test_however_many_processes_open_sockets_at_once_a_user_has_no_more_than_all
 
     run_crowd([open_some] * CROWD)
     assert taken.count(True) == SOCKETS_A_USER == OpenSocket.objects.count()
+
+
+def test_sockets_that_open_together_while_others_close_are_no_more_than_allowed() -> None:
+    users = [make_user(), make_user()]
+    held: list[Place] = []
+
+    def open_and_close() -> None:
+        places, mine = Places(), []
+        for _ in range(ROUNDS):
+            mine += [place for place in places.take_all([user.pk for user in users] * 7) if place is not None]
+            while len(mine) > 2:
+                places.give_back(mine.pop())
+            assert places.renew() == []
+        held.extend(mine)
+
+    run_crowd([open_and_close] * CROWD)
+    assert len({place.id for place in held}) == len(held)
+    assert {place.id for place in held} == set(OpenSocket.objects.values_list("id", flat=True))

@@ -129,6 +129,32 @@ def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_place_back(monkey
     assert sorted(users) == sorted(user.pk for user in others)
 
 
+def test_the_last_socket_leaves_no_place_behind_that_it_was_given_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_asked, may_go_on, keys_of = threading.Event(), threading.Event(), open_sockets._keys
+
+    def keys(user_pk: Any) -> Any:
+        is_asked.set()
+        assert may_go_on.wait(10)
+        return keys_of(user_pk)
+
+    monkeypatch.setattr(open_sockets, "_keys", keys)
+    client = by_token(make_user())
+
+    @with_clients()
+    async def scenario() -> None:
+        await client.open()
+        assert await asyncio.to_thread(is_asked.wait, 10)
+        hub = Hub._hubs[asyncio.get_running_loop()]
+        client._socket.future.cancel()
+        await asyncio.wait([client._socket.future])
+        assert not Hub._hubs
+        may_go_on.set()
+        await asyncio.to_thread(hub.doors._pool.shutdown)
+
+    del scenario  # it ran
+    assert not OpenSocket.objects.exists()
+
+
 def test_a_member_who_joins_is_looked_up_in_four_statements(organization: Organization) -> None:
     user = User.objects.get(pk=make_user(member_of=[organization]).pk)
     assert statements_of(lambda: admit_all([(user, Room("org", organization.name))])) == 4

@@ -6,10 +6,12 @@ import asyncio
 import datetime as dt
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.db.models import QuerySet
 
 from django_jobs.engine import database, open_sockets
 from django_jobs.engine.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Places
@@ -160,6 +162,15 @@ def test_giving_back_is_one_statement(user: User) -> None:
     assert statements_of(places.release) == 1
 
 
+def test_a_place_that_was_given_back_is_free_at_once(user: User) -> None:
+    places = Places()
+    first, *_ = places.take_all([user.pk] * 20)
+    assert first is not None
+    places.give_back(first)
+    assert places.take(user.pk) is not None
+    assert OpenSocket.objects.count() == 20
+
+
 def test_of_those_who_come_together_as_many_stay_as_other_processes_leave_room_for(user: User) -> None:
     Places().take_all([user.pk] * 12)
     found = Places().take_all([user.pk] * 15)
@@ -220,6 +231,23 @@ def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(
 
     assert frozen.renew() == [place]
     assert frozen.renew() == []
+
+
+def test_a_place_that_could_not_be_freed_hides_no_loss(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 2)
+    frozen, other = Places(), Places()
+    kept, closed = frozen.take_all([user.pk] * 2)
+    assert kept is not None
+    assert closed is not None
+    frozen.give_back(closed)
+    with monkeypatch.context() as without_database:
+        without_database.setattr(QuerySet, "_raw_delete", Mock(side_effect=OperationalError("no database")))
+        with pytest.raises(OperationalError):
+            frozen.release()
+    OpenSocket.objects.filter(pk=kept.id).update(process=other.process)  # as if it had found it stale
+
+    assert frozen.renew() == []
+    assert OpenSocket.objects.get(pk=kept.id).process == frozen.process
 
 
 def test_a_row_that_no_socket_has_is_given_up(user: User) -> None:

@@ -116,6 +116,30 @@ def test_who_does_not_wait_any_longer_keeps_nobody_else_from_the_answer(oracle: 
     run(scenario)
 
 
+def test_nobody_waits_for_ever_where_the_asking_is_broken_off(oracle: Oracle, reader: Reader) -> None:
+    async def scenario() -> None:
+        together = Together(reader, oracle.answer)
+        asked = [await begun(together), together.ask(4)]
+        assert together._task is not None
+        together._task.cancel()
+        done, _ = await asyncio.wait(asked, timeout=5)
+        assert len(done) == 2
+        oracle.may_go_on.set()
+        assert await asyncio.wait_for(together.ask(6), 5) == 12
+
+    run(scenario)
+
+
+def test_answers_that_are_too_few_leave_nobody_waiting(reader: Reader) -> None:
+    async def scenario() -> None:
+        together: Together[int, int] = Together(reader, lambda numbers: numbers[:1])
+        asked = [together.ask(2), together.ask(4)]
+        done, _ = await asyncio.wait(asked, timeout=5)
+        assert len(done) == 2
+
+    run(scenario)
+
+
 def test_equal_questions_are_answered_once() -> None:
     asked: list[int] = []
 
