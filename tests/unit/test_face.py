@@ -52,16 +52,29 @@ settings.configure(
 LATE = {"AccessPolicy", "JobStatus", "ResultReference"}
 
 
-@pytest.mark.parametrize("name", [name for name in django_jobs.__all__ if name not in LATE])
-def test_every_function_can_be_imported_before_the_apps_are_ready(name: str) -> None:
+def test_every_function_can_be_imported_before_the_apps_are_ready() -> None:
+    names = [name for name in django_jobs.__all__ if name not in LATE]
     code = f"""{CONFIGURED}
-from django_jobs import {name} as early
+import os, django_jobs
+def is_importable(name):
+    child = os.fork()  # where no other name was imported before it
+    if not child:
+        try:
+            getattr(django_jobs, name)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+alone = {{name: is_importable(name) for name in {names}}}
+early = {{name: getattr(django_jobs, name) for name in {names}}}
 django.setup()
-from django_jobs import {name} as real
-print(early.__name__ == real.__name__, bool(early.__doc__), real.__module__.startswith("django_jobs."))
-print(inspect.iscoroutinefunction(early) == inspect.iscoroutinefunction(real))
+for name, first in early.items():
+    real = getattr(django_jobs, name)
+    is_ours, is_like_it = real.__module__.startswith("django_jobs."), first.__name__ == real.__name__
+    is_of_a_kind = inspect.iscoroutinefunction(first) == inspect.iscoroutinefunction(real)
+    print(name, alone[name], is_ours, is_like_it, is_of_a_kind, bool(first.__doc__))
 """
-    assert "False" not in python(code)
+    assert python(code).splitlines() == [f"{name} True True True True True" for name in names]
 
 
 def test_what_was_imported_before_the_apps_were_ready_does_its_work_afterwards() -> None:
@@ -78,18 +91,24 @@ print(get_organization_model() is Organization, asyncio.run(aget_job_status("JOB
     assert python(code) == "True JOB-1"
 
 
-@pytest.mark.parametrize("name", ["AccessPolicy", "JobStatus"])
-def test_a_class_that_needs_the_apps_says_where_it_can_be_had(name: str) -> None:
+def test_a_class_that_needs_the_apps_says_where_it_can_be_had() -> None:
     code = f"""{CONFIGURED}
+import django_jobs
 from django.core.exceptions import AppRegistryNotReady
-try:
-    from django_jobs import {name}
-except AppRegistryNotReady as error:
-    print(error)
+names = {sorted(LATE)}
+for name in names:
+    try:
+        getattr(django_jobs, name)
+    except AppRegistryNotReady as error:
+        print(error)
 django.setup()
-from django_jobs import {name}
+for name in names:
+    print(getattr(django_jobs, name).__name__)
 """
-    assert f"django_jobs.{name} can be imported once" in python(code)
+    said = python(code).splitlines()
+    for name, text, later in zip(sorted(LATE), said[: len(LATE)], said[len(LATE) :], strict=True):
+        assert text.startswith(f"django_jobs.{name} can be imported once")
+        assert later == name
 
 
 def test_another_name_is_no_attribute() -> None:
