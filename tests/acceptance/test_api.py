@@ -74,7 +74,8 @@ def site(processes: ProcessPool, organization: Organization) -> Site:
     return Site(processes, token_for(organization))
 
 
-def test_the_curl_of_section_2_is_answered_as_it_says(site: Site) -> None:
+def test_the_curls_of_the_quickstart_are_answered_as_it_says(site: Site) -> None:
+    # Section 2
     answer = site.curl(SUBMIT)
     job = Job.objects.get()
     assert (answer.status, answer.json()) == (
@@ -83,34 +84,27 @@ def test_the_curl_of_section_2_is_answered_as_it_says(site: Site) -> None:
     )
     assert (job.owner_name, job.input_parameters) == ("quick", {"template": "monthly_report"})
 
-
-def test_the_curl_of_section_3_tells_the_status(site: Site) -> None:
-    job_id = site.curl(SUBMIT).json()["message"]["job_id"]
-    answer = site.curl(STATUS.replace("JOB-2025-00001", job_id))
+    # Section 3
+    answer = site.curl(STATUS.replace("JOB-2025-00001", job.name))
     told = answer.json()["message"]
-    assert (answer.status, told["job_id"], told["status"], told["progress"]) == (200, job_id, "Queued", 0)
+    assert (answer.status, told["job_id"], told["status"], told["progress"]) == (200, job.name, "Queued", 0)
 
-
-def test_the_curl_of_section_7_cancels(site: Site) -> None:
-    job_id = site.curl(SUBMIT).json()["message"]["job_id"]
-    answer = site.curl(CANCEL.replace("JOB-2025-00001", job_id))
-    assert (answer.status, answer.json()["message"]["status"]) == (200, "Canceled")
-    assert get_job_status(job_id).status == "Canceled"
-
-
-def test_the_curl_of_section_8_tells_the_metrics(site: Site) -> None:
-    site.curl(SUBMIT)
+    # Section 8
     answer = site.curl(METRICS)
     told = answer.json()["message"]
     assert (answer.status, told["job_count_by_status"]["Queued"]) == (200, 1)
     assert told["queue_depth_by_priority"] == {"Critical": 0, "High": 0, "Normal": 1, "Low": 0}
     assert told["processing_time"] == {"average_seconds": None, "p95_seconds": None}
 
+    # Section 7
+    answer = site.curl(CANCEL.replace("JOB-2025-00001", job.name))
+    assert (answer.status, answer.json()["message"]["status"]) == (200, "Canceled")
+    assert get_job_status(job.name).status == "Canceled"
 
-def test_a_curl_without_a_good_credential_is_refused(site: Site) -> None:
+    # Without a good credential
     answer = site.curl(SUBMIT.replace("api_key:api_secret", "nonsense"))
     assert (answer.status, answer.json()["exc_type"]) == (401, "AuthenticationError")
-    assert not Job.objects.exists()
+    assert Job.objects.get() == job
 
 
 def test_the_same_over_rest_from_the_submission_to_the_file(site: Site, processes: ProcessPool) -> None:
@@ -132,26 +126,27 @@ def test_the_same_over_rest_from_the_submission_to_the_file(site: Site, processe
     assert site.call("GET", "/api/jobs/metrics/").json()["job_count_by_status"]["Completed"] == 1
 
 
-def test_a_running_job_is_canceled_over_rest(site: Site, processes: ProcessPool) -> None:
-    kind = make_job_type("wait_with_checkpoints")
-    job_id = site.call("POST", "/api/jobs/", {**SUBMISSION, "job_type": kind.pk, "parameters": {}}).json()["job_id"]
+def test_a_running_job_is_canceled_and_one_that_died_is_retried_over_rest(site: Site, processes: ProcessPool) -> None:
+    running, dead = submitted(site, "wait_with_checkpoints"), submitted(site, "fail_for_good")
     processes.worker()
-    job = Job.objects.by_id(job_id)
-    wait_for_status(job, Status.RUNNING)
-    answer = site.call("POST", f"/api/jobs/{job_id}/cancel/")
+    wait_for_status(running, Status.RUNNING)
+    cancel = f"/api/jobs/{running.name}/cancel/"
+    answer = site.call("POST", cancel)
     assert (answer.status, answer.json()["cancel_requested"]) == (202, True)
-    wait_for_status(job, Status.CANCELED)
-    assert site.call("POST", f"/api/jobs/{job_id}/cancel/").status == 200
+    wait_for_status(running, Status.CANCELED)
+    assert site.call("POST", cancel).status == 200
 
-
-def test_a_job_that_died_is_retried_over_rest(site: Site, processes: ProcessPool) -> None:
-    kind = make_job_type("fail_for_good")
-    job_id = site.call("POST", "/api/jobs/", {**SUBMISSION, "job_type": kind.pk, "parameters": {}}).json()["job_id"]
-    processes.worker()
-    wait_for_status(Job.objects.by_id(job_id), Status.DEAD_LETTER)
-    assert site.call("POST", f"/api/jobs/{job_id}/retry/").status == 200
-    told: Any = wait_for_status(Job.objects.by_id(job_id), Status.DEAD_LETTER)
+    wait_for_status(dead, Status.DEAD_LETTER)
+    assert site.call("POST", f"/api/jobs/{dead.name}/retry/").status == 200
+    told: Any = wait_for_status(dead, Status.DEAD_LETTER)
     assert told.attempt >= 1
+
+
+def submitted(site: Site, handler: str) -> Job:
+    """A job of a new type with this handler, submitted over REST."""
+    kind = make_job_type(handler)
+    answer = site.call("POST", "/api/jobs/", {**SUBMISSION, "job_type": kind.pk, "parameters": {}})
+    return Job.objects.by_id(answer.json()["job_id"])
 
 
 def test_a_redis_that_does_not_answer_holds_no_request(processes: ProcessPool, organization: Organization) -> None:

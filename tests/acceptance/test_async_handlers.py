@@ -16,56 +16,39 @@ from tests.support.workers import ProcessPool
 THREADS = pytest.mark.parametrize("threads", ["1", "2"])
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
 @THREADS
-def test_an_async_handler_asks_the_database(processes: ProcessPool, stage: Stage, threads: str) -> None:
+def test_async_handlers_ask_the_database_and_read_what_their_parent_returned(
+    processes: ProcessPool, stage: Stage, threads: str
+) -> None:
     kind = make_job_type("count_async")
     jobs = [stage.submit(kind) for _ in range(5)]
+    parent = stage.submit(make_job_type("echo"), a=1)
+    children = [
+        submit_job(make_job_type(handler), stage.organization, depends_on=parent)
+        for handler in ("gather", "gather_async")
+    ]
     processes.worker("--processes", "1", "--threads", threads)
     results = [wait_for_status(job, Status.COMPLETED).result for job in jobs]
     assert results == [{"count": Organization.objects.count()}] * 5
+    gathered = [wait_for_status(child, Status.COMPLETED).result for child in children]
+    assert gathered == [{"parents": {parent.name: {"echo": {"a": 1}}}, "still_owned": True}] * 2
 
 
 @THREADS
-@pytest.mark.parametrize("handler", ["gather", "gather_async"])
-def test_a_handler_reads_what_its_parent_returned(
-    processes: ProcessPool, stage: Stage, handler: str, threads: str
+def test_an_async_handler_is_stopped_by_a_cancel_and_at_its_timeout_and_cleans_up(
+    processes: ProcessPool, stage: Stage, tmp_path: Path, threads: str
 ) -> None:
-    parent = stage.submit(make_job_type("echo"), a=1)
-    child = submit_job(make_job_type(handler), stage.organization, depends_on=parent)
-    processes.worker("--processes", "1", "--threads", threads)
-    result = wait_for_status(child, Status.COMPLETED).result
-    assert result == {"parents": {parent.name: {"echo": {"a": 1}}}, "still_owned": True}
-
-
-@THREADS
-def test_canceling_stops_an_async_handler_which_cleans_up(
-    processes: ProcessPool, stage: Stage, log: Path, threads: str
-) -> None:
-    job = stage.submit(make_job_type("wait_async"), log=str(log))
+    canceled = stage.submit(make_job_type("wait_async"), log=str(tmp_path / "canceled"))
     worker = processes.worker("--processes", "1", "--threads", threads)
-    wait_for_message(job, "waiting")
+    wait_for_message(canceled, "waiting")
+    cancel_job(canceled.name)
+    wait_for_status(canceled, Status.CANCELED, timeout=15)
+    assert (tmp_path / "canceled").read_text() == "cleaned 1\n"
 
-    cancel_job(job.name)
-    wait_for_status(job, Status.CANCELED, timeout=15)
-    assert log.read_text() == "cleaned 1\n"
-    assert "event=child_ended" not in worker.log()
-
-
-@THREADS
-def test_an_async_handler_is_stopped_at_its_timeout(
-    processes: ProcessPool, stage: Stage, log: Path, threads: str
-) -> None:
-    job = stage.submit(make_job_type("wait_async", default_timeout=1, max_retries=0), log=str(log))
-    worker = processes.worker("--processes", "1", "--threads", threads)
-
-    wait_for_status(job, Status.DEAD_LETTER)
-    assert path_of(job)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
-    assert log.read_text() == "cleaned 1\n"
+    late = stage.submit(make_job_type("wait_async", default_timeout=1, max_retries=0), log=str(tmp_path / "late"))
+    wait_for_status(late, Status.DEAD_LETTER)
+    assert path_of(late)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
+    assert (tmp_path / "late").read_text() == "cleaned 1\n"
     assert "event=child_ended" not in worker.log()
 
 

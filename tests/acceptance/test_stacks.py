@@ -27,17 +27,22 @@ def traceback_of(job: Job, status: str) -> str:
     return rows.earliest("id").traceback
 
 
-@pytest.mark.parametrize("handler", ["swallow_everything", "hold_the_interpreter"])
-def test_a_handler_that_is_killed_at_its_timeout_leaves_its_stacks(
-    processes: ProcessPool, stage: Stage, handler: str
+def test_handlers_that_are_killed_at_their_timeout_leave_their_stacks_and_a_frozen_process_none(
+    processes: ProcessPool, stage: Stage
 ) -> None:
-    job = stage.submit(make_job_type(handler, default_timeout=1, max_retries=0))
-    processes.worker("--processes", "1", settings=SWIFT)
-    text = traceback_of(job, Status.TIMED_OUT)
-    assert "The handler did not stop at its timeout: process " in text
-    own = text.partition("The handler's thread:")[2].partition("\n\n")[0]
-    assert f" in {handler}" in own
-    assert messages_of(job, Status.TIMED_OUT) == [f"Ran longer than 1 seconds: {KILLED}"]
+    handlers = ("swallow_everything", "hold_the_interpreter")
+    jobs = {handler: stage.submit(make_job_type(handler, default_timeout=1, max_retries=0)) for handler in handlers}
+    recorded = stage.submit_recorded(make_job_type("record_and_wait", default_timeout=2, max_retries=0))
+    processes.worker("--processes", "3", settings={**SWIFT, "LEASE_SECONDS": 60})
+    freeze(psutil.Process(recorded.pid(attempt=1)))
+    for handler, job in jobs.items():
+        text = traceback_of(job, Status.TIMED_OUT)
+        assert "The handler did not stop at its timeout: process " in text
+        own = text.partition("The handler's thread:")[2].partition("\n\n")[0]
+        assert f" in {handler}" in own
+        assert messages_of(job, Status.TIMED_OUT) == [f"Ran longer than 1 seconds: {KILLED}"]
+    text = traceback_of(recorded.job, Status.TIMED_OUT)
+    assert "There are no stacks: the process did not answer." in text
 
 
 def test_a_handler_that_is_killed_for_a_cancel_leaves_them_with_its_thread_named(
@@ -57,14 +62,6 @@ def test_a_handler_that_is_killed_for_a_cancel_leaves_them_with_its_thread_named
     rows = ExecutionLog.objects.filter(job=neighbour.job)
     assert set(rows.values_list("traceback", flat=True)) == {""}
     neighbour.let_go()
-
-
-def test_a_frozen_process_is_said_not_to_have_answered(processes: ProcessPool, stage: Stage) -> None:
-    recorded = stage.submit_recorded(make_job_type("record_and_wait", default_timeout=2, max_retries=0))
-    processes.worker("--processes", "1", settings={**SWIFT, "LEASE_SECONDS": 60})
-    freeze(psutil.Process(recorded.pid(attempt=1)))
-    text = traceback_of(recorded.job, Status.TIMED_OUT)
-    assert "There are no stacks: the process did not answer." in text
 
 
 def test_a_handler_that_outstays_the_grace_of_a_shutdown_leaves_them(processes: ProcessPool, stage: Stage) -> None:
