@@ -102,20 +102,25 @@ def refill_if_dry() -> int:
     return _dispatch_below(Priority.LOW, 0.0, Patience())
 
 
-def _dispatch_below(priority: int, share: float, patience: Patience) -> int:
-    def go() -> int:
-        if patience.is_over():
-            return 0
-        seen = patience.spend(get_broker().look)
-        if (
-            patience.is_over()
-            or not _has_room(seen.depths, priority, share)
-            or not backlog.waiting_priorities(BY_URGENCY)
-        ):
-            return 0
-        return _dispatch(seen.rings, patience)
+def exhaust() -> int:
+    """:func:`tend` for a burst, which must not take a broker that is away for one without work.
 
-    return _quietly(go)
+    Raises BrokerUnavailable.
+    """
+    return _go_below(Priority.LOW, 1.0, Patience())
+
+
+def _dispatch_below(priority: int, share: float, patience: Patience) -> int:
+    return _quietly(lambda: _go_below(priority, share, patience))
+
+
+def _go_below(priority: int, share: float, patience: Patience) -> int:
+    if patience.is_over():
+        return 0
+    seen = patience.spend(get_broker().look)
+    if patience.is_over() or not _has_room(seen.depths, priority, share) or not backlog.waiting_priorities(BY_URGENCY):
+        return 0
+    return _dispatch(seen.rings, patience)
 
 
 def _has_room(tickets: dict[int, int], priority: int, share: float) -> bool:
@@ -169,8 +174,11 @@ def _dispatch(rings: int, patience: Patience) -> int:
 
 
 def anything_queued() -> bool:
-    """Whether something has, or is about to get, a ticket; for a burst that wants to know whether it is over."""
-    tend(Priority.LOW)
+    """Whether something has, or is about to get, a ticket; for a burst that wants to know whether it is over.
+
+    Raises BrokerUnavailable.
+    """
+    exhaust()
     return Job.objects.using(database.alias()).filter(status=Status.QUEUED).exists()
 
 

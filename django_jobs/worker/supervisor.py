@@ -15,6 +15,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import courier, dispatch, logs
 from django_jobs.engine.leases import Loss
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.giving_up import REASONS, WORN_OUT, code_of
@@ -103,6 +104,8 @@ class Supervisor:
     def _is_anything_left(self) -> bool:
         try:
             return dispatch.anything_queued()
+        except BrokerUnavailable:
+            return True  # another child finds out whether that lasts
         except Error as error:
             self.failure = REASONS[code_of(error)]
             return False

@@ -13,6 +13,7 @@ from django.db import OperationalError
 
 from django_jobs.engine import dispatch
 from django_jobs.engine.leases import Loss
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.board import NO_WISH, Running
@@ -176,6 +177,17 @@ def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: 
     monkeypatch.setattr(dispatch, "anything_queued", lose)
     assert boss._is_over()
     assert boss.failure.startswith("The database does not answer.")
+
+
+def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> bool:
+        raise BrokerUnavailable("Redis did not answer a moment ago")
+
+    boss = Supervisor(options(burst=True))
+    monkeypatch.setattr(dispatch, "anything_queued", lose)
+    monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
+    assert not boss._is_over()
+    assert (len(boss.children), boss.failure) == (1, "")
 
 
 def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""When a burst is over: not while its broker does not answer what there is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from django_jobs.engine import dispatch
+from django_jobs.engine.ports import use_broker
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.worker.child import Child
+from django_jobs.worker.giving_up import Patience
+from django_jobs.worker.options import WorkerOptions
+from tests.support.brokers import MemoryBroker, pending_job, reread
+from tests.support.commands import DeadBroker
+
+WORKER = "worker-1"
+
+
+class IdleChild(Child):
+    """A child of a burst that finds no ticket."""
+
+    def __init__(self) -> None:
+        self.name = WORKER
+        self.options = WorkerOptions(burst=True)
+        self.stopping: Any = SimpleNamespace(wait=lambda _: None, is_set=lambda: False)
+        self.slots: Any = SimpleNamespace(room=lambda count: count, run_batch=lambda: None)
+        self.pace: Any = SimpleNamespace(set_size=lambda: 1)
+        self.rq: Any = SimpleNamespace(take_now=lambda *_: [])
+        self.steward: Any = SimpleNamespace(not_shown=lambda ids: ids, settle=lambda _: None)
+        self.batch: Any = SimpleNamespace(take_ended=list)
+        self._patience = Patience(is_burst=True)
+        self._done_tickets = []
+        self._doubtful = []
+        self._is_own_broker = True
+
+
+def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker) -> None:
+    job, child = pending_job(), IdleChild()
+    use_broker(DeadBroker())  # type: ignore[arg-type]
+    assert child._round()
+    with pytest.raises(BrokerUnavailable):
+        dispatch.anything_queued()
+
+    use_broker(broker)
+    child._is_own_broker = True
+    assert child._round()
+    assert (reread(job).status, dispatch.anything_queued()) == ("Queued", True)
+
+
+def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
+    assert not IdleChild()._round()
+    assert not dispatch.anything_queued()
