@@ -21,7 +21,8 @@ from tests.support.factories import make_job_type, make_organization
 TEXT = (DOCS / "reference.md").read_text()
 FUNCTIONS = [name for name in django_jobs.__all__ if inspect.isroutine(getattr(django_jobs, name))]
 #: Errors that no caller sees, and the common bases.
-INTERNAL = {"RetryableRefusal", "Interruption", "AttemptLost", "WorkerStopping", "BrokerUnavailable", "ForeignBroker"}
+WORKERS_OWN = {"WorkerStopping", "BrokerUnavailable", "WorkersSuspended", "ForeignBroker"}
+INTERNAL = {"RetryableRefusal", "Interruption", "AttemptLost"} | WORKERS_OWN
 #: Members of a context that are kept for the engine, and what one for tests notes.
 NOT_FOR_HANDLERS = {"interruptible", "checkpoint", "progress", "outputs", "submitted"}
 
