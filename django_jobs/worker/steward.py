@@ -111,8 +111,10 @@ class Steward:
             self._guarded("wishes", self._pass_wishes_on)
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
-            if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._ended_tickets or self._window_changed():
+            if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed():
                 self._guarded("heartbeat", self._beat)
+            elif self._ended_tickets or self._is_any_unseen():
+                self._guarded("show", self._show)
             if os.getppid() != self._supervisor and self._is_due("orphan", float(jobs_settings.LEASE_SECONDS) / 6):
                 self._guarded("orphan", self._live_as_orphan)
         connections.close_all()
@@ -188,6 +190,16 @@ class Steward:
         announcements.announce(
             self._child.name, self._child.rq.names, slots=self._child.options.threads, window=self._window
         )
+        self._show()
+
+    def _is_any_unseen(self) -> bool:
+        """Whether something has run for long enough to be seen, and is not; asked twice a second."""
+        if not self._is_due("unseen", SHOWN_AFTER_SECONDS):
+            return False
+        running = self._child.slots.board.running()
+        return any(item.seconds > SHOWN_AFTER_SECONDS and item.key not in self._published for item in running)
+
+    def _show(self) -> None:
         for _ in range(len(self._ended_tickets)):  # `_shown` has none of them; more may come meanwhile
             self._ended_tickets.pop()
         self._child.rq.beat(self._shown())

@@ -61,3 +61,24 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
 
     assert [reread(job).status for job in (forgotten, known, others)] == ["Queued", "Running", "Running"]
     assert reread(forgotten).retry_count == 0
+
+
+def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat() -> None:
+    job, claimed = running_job()
+    shown: list[list[str]] = []
+    item = SimpleNamespace(key=(job.pk, claimed.attempt), seconds=0.4)
+    slots = SimpleNamespace(
+        board=SimpleNamespace(running=lambda: [item]), running=SimpleNamespace(claimed=lambda _: claimed)
+    )
+    rq = SimpleNamespace(beat=lambda items: shown.append([one.ticket_id for one in items]))
+    child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, slots=slots, rq=rq)
+    watch = steward.Steward(child, supervisor=1)
+
+    assert not watch._is_any_unseen()
+    item.seconds = 0.6
+    watch._due.clear()
+    assert watch._is_any_unseen()
+    watch._show()
+    assert shown == [[claimed.ticket.id]]
+    watch._due.clear()
+    assert not watch._is_any_unseen()
