@@ -194,7 +194,9 @@ def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Differe
         guard = {name: getattr(row, name) for name in changed}
         rows = model._default_manager.using(using).filter(pk=row.pk, **guard)
         if rows.update(**changed, declared=wanted):
-            logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(found.fields))
+            # Without any, the row only remembers what the code says by now.
+            if found.fields:
+                logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(found.fields))
             break
         row = model._default_manager.using(using).filter(pk=row.pk).first()
         if row is None:

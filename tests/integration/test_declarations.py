@@ -116,6 +116,20 @@ def test_doing_it_again_writes_nothing() -> None:
     assert [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))] == []
 
 
+def test_a_row_that_only_remembers_more_of_the_code_is_not_said_to_be_updated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    synced(description="Loaves")
+    caplog.set_level("INFO", "django_jobs")
+    JobType.objects.update(max_retries=9)
+    kind = synced(description="Loaves", max_retries=9)
+    assert kind.declared is not None
+    assert kind.declared["max_retries"] == 9
+    assert [record.getMessage() for record in caplog.records if "job_type_updated" in record.getMessage()] == []
+    synced(description="Buns", max_retries=9)
+    assert "event=job_type_updated job_type=bake fields=description" in caplog.messages
+
+
 def test_another_process_may_make_the_row_first(monkeypatch: pytest.MonkeyPatch) -> None:
     declare(max_retries=2)
     create = declared_types._create
