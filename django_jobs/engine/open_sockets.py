@@ -119,9 +119,8 @@ class Places:
         return freed
 
     def release_all(self) -> None:
-        """Free what is left. No socket is open, and who is given a place so late does not wait for it."""
-        self._given_back.extend(self._held.values())
-        self.release()
+        """Free what is left: no socket is open, and nobody waits any longer for a place."""
+        self._mine()._raw_delete(database.alias())  # noqa: SLF001
 
     def renew(self) -> list[Place]:
         """Say that this process lives. Return the places that it lost, and for which there is no other one."""

@@ -26,6 +26,7 @@ class Visitor:
     """
 
     identity: Identity
+    is_asked: bool = False
     is_redeemed: bool = False
     user: Any = None
     place: Place | None = None
@@ -65,9 +66,10 @@ def _try(visitor: Visitor, function: Callable[..., None], *args: Any) -> None:
 
 def _identify(visitor: Visitor, users: dict[Any, Any]) -> None:
     if not visitor.is_redeemed:
+        was_asked, visitor.is_asked = visitor.is_asked, True
         redeemed = visitor.identity.redeemed()
-        if redeemed is None:
-            visitor.code = REVOKED
+        if redeemed is None:  # asked twice where an answer was lost: that time the ticket may have been good
+            visitor.code = TRY_AGAIN if was_asked else REVOKED
             return
         visitor.identity, visitor.is_redeemed = redeemed, True
     key = visitor.identity.key

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from rest_framework.authtoken.models import Token
 
-from django_jobs.engine import open_sockets
+from django_jobs.engine import open_sockets, socket_tickets
 from django_jobs.engine.open_sockets import Places
 from django_jobs.engine.socket_tickets import make_ticket
 from django_jobs.models import OpenSocket, Organization
@@ -96,6 +96,18 @@ def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(monkeypatch: p
 
     monkeypatch.setattr(entrance, "user_of", fail_once)
     assert codes(Visitor(Identity("ticket", make_ticket(make_user())))) == [0]
+
+
+def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    use = socket_tickets.use_ticket
+
+    def lose_the_answer(ticket: str) -> Any:
+        if use(ticket) is not None:
+            raise OperationalError("connection lost")
+
+    monkeypatch.setattr(socket_tickets, "use_ticket", lose_the_answer)
+    good, bad = (Visitor(Identity("ticket", ticket)) for ticket in (make_ticket(make_user()), "nonsense"))
+    assert codes(good, bad) == [TRY_AGAIN, REVOKED]
 
 
 def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import threading
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -250,10 +251,11 @@ def test_a_place_that_could_not_be_freed_hides_no_loss(user: User, monkeypatch: 
     assert OpenSocket.objects.get(pk=kept.id).process == frozen.process
 
 
-def test_a_row_that_no_socket_has_is_given_up(user: User) -> None:
+@pytest.mark.parametrize("give_up", [Places.renew, Places.release_all])
+def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[Places], object]) -> None:
     places = Places()
     places._take(user.pk)  # as if its answer had got lost
-    assert places.renew() == []
+    give_up(places)
     assert not OpenSocket.objects.exists()
 
 
