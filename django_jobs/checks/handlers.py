@@ -6,22 +6,13 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from django_jobs.conf import jobs_settings
+from django_jobs.checks.names import check_list
 
 
 @register("django_jobs")
 def check_handler_modules(**kwargs: Any) -> list[CheckMessage]:
-    """The modules are a list: of one text each letter would count."""
-    modules = jobs_settings.HANDLER_MODULES
-    if isinstance(modules, list | tuple | set | frozenset) and all(isinstance(name, str) for name in modules):
-        return []
-    return [
-        Error(
-            f"DJANGO_JOBS['HANDLER_MODULES'] must be a list of module names, not {modules!r}.",
-            hint='For a single one write ("billing.tasks",).',
-            id="django_jobs.E005",
-        )
-    ]
+    """The modules are a list."""
+    return check_list("HANDLER_MODULES", "module names", "billing.tasks", "django_jobs.E005")
 
 
 @register("django_jobs")

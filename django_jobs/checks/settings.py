@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from django_jobs.checks.names import check_list
 from django_jobs.conf import DEFAULTS, host_settings, jobs_settings
 from django_jobs.statuses import Priority
 
@@ -107,17 +108,8 @@ def check_foreign_rq_jobs(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_sensitive_parameters(**kwargs: Any) -> list[CheckMessage]:
-    """The names are a list: a forgotten comma would leave one text."""
-    names = jobs_settings.SENSITIVE_PARAMETERS
-    if isinstance(names, list | tuple | set | frozenset) and all(isinstance(name, str) for name in names):
-        return []
-    return [
-        Error(
-            f"DJANGO_JOBS['SENSITIVE_PARAMETERS'] must be a list of names, not {names!r}.",
-            hint='For a single one write ("password",).',
-            id="django_jobs.E021",
-        )
-    ]
+    """The names are a list."""
+    return check_list("SENSITIVE_PARAMETERS", "names", "password", "django_jobs.E021")
 
 
 def _is_number(name: str, *, above: bool) -> bool:
