@@ -52,9 +52,15 @@ def run_again(redis_url: str, *, once: bool, port: int) -> int:
     environment = {**os.environ, "REDIS_URL": redis_url}
     process = subprocess.Popen(services.manage(*arguments), env=environment)
     # Ours is to wait: the other process stops everything, and Valkey must outlive it.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ends():
         signal.signal(number, lambda *_: process.terminate())
     return process.wait()
+
+
+def ends() -> list[signal.Signals]:
+    """The signals that end the demo; not that of a closed terminal where somebody wants it to outlive that (nohup)."""
+    everything = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in everything if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP]
 
 
 def run_here(*, once: bool, port: int) -> int:
@@ -72,15 +78,18 @@ def run_here(*, once: bool, port: int) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM counts as Ctrl+C, and only the first of either, so that nothing disturbs the clean-up."""
+    """SIGTERM, or closing the terminal, counts as Ctrl+C, and only the first of all, so that nothing disturbs the
+    clean-up.
+    """
+    numbers = ends()
 
     def interrupt(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             # Not SIG_IGN: of a signal that has arrived already Python would complain.
             signal.signal(number, lambda *_: None)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

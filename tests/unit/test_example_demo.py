@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from example_project.demo.runner import interruptible
 from example_project.demo.services import (
     DemoError,
     Service,
@@ -39,6 +41,23 @@ def test_the_embedded_valkey_answers_and_ends_with_its_block() -> None:
             assert client.recv(64) == b"+PONG\r\n"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, timeout=5)
+
+
+def test_a_terminal_that_is_closed_stops_the_demo_in_order() -> None:
+    with interruptible():
+        hang_up = signal.getsignal(signal.SIGHUP)
+        assert callable(hang_up)
+        with pytest.raises(KeyboardInterrupt):
+            hang_up(signal.SIGHUP, None)
+
+
+def test_a_demo_that_is_to_outlive_its_terminal_does() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with interruptible():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_service_that_ended_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
