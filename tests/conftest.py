@@ -45,6 +45,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    from tests.support.databases import empty_by_deleting
+
+    empty_by_deleting()
+
+
 @pytest.fixture
 def redis_client() -> Iterator[redis.Redis]:
     """The run's Redis, emptied."""

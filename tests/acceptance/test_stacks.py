@@ -16,7 +16,8 @@ from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-SWIFT: Final = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1}
+# Leases are renewed, and cancels seen, six times in their seconds.
+SWIFT: Final = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}
 KILLED: Final = "its process was killed, because the handler did not stop"
 
 
