@@ -79,10 +79,12 @@ class JobsConsumer:
         finally:
             socket.is_closed = True
             writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-            if socket.place is not None:
-                await hub.attendance.places.give_back(socket.place)
-            await hub.leave(socket, list(socket.subscriptions.values()))
+            try:
+                await asyncio.gather(writer, return_exceptions=True)
+                if socket.place is not None:
+                    await hub.attendance.places.give_back(socket.place)
+            finally:  # also where the server does not wait for that
+                await hub.leave(socket, list(socket.subscriptions.values()))
 
     @staticmethod
     async def _greet(socket: Socket, hub: Hub) -> bool:

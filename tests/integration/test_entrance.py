@@ -167,6 +167,32 @@ def test_the_last_socket_leaves_no_place_behind_that_it_was_given_too_late(monke
     assert not OpenSocket.objects.exists()
 
 
+def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_asked, may_go_on, release = threading.Event(), threading.Event(), Places.release
+    client = by_token(make_user())
+
+    def slowly(places: Places) -> int:
+        if places._given_back:
+            is_asked.set()
+            assert may_go_on.wait(10)
+        return release(places)
+
+    monkeypatch.setattr(Places, "release", slowly)
+
+    @with_clients()
+    async def has_hub() -> bool:
+        await client.open()
+        await client.has_nothing()
+        client._socket.future.cancel()
+        assert await asyncio.to_thread(is_asked.wait, 10)
+        client._socket.future.cancel()
+        may_go_on.set()
+        await asyncio.wait([client._socket.future])
+        return asyncio.get_running_loop() in Hub._hubs
+
+    assert not has_hub
+
+
 def test_a_member_who_joins_is_looked_up_in_four_statements(organization: Organization) -> None:
     user = User.objects.get(pk=make_user(member_of=[organization]).pk)
     assert statements_of(lambda: admit_all([(user, Room("org", organization.name))])) == 4
