@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -22,7 +23,7 @@ class Links:
 
     def page(self, name: str, *args: Any) -> str:
         """The address of one of the site's pages, such as ``django_jobs_job_change``."""
-        return reverse(f"{self.site}:{name}", args=args)
+        return reverse(f"{self.site}:{name}", args=[quote(arg) for arg in args])
 
     def running(self) -> str:
         return self._list("job", {"status": str(Status.RUNNING)})

@@ -51,6 +51,12 @@ def test_a_type_tells_volume_failure_rate_and_its_trend(root: Client, mine: Orga
     assert "djobs-worse" in row.trend
 
 
+def test_a_type_is_linked_whatever_its_name(root: Client, mine: Organization) -> None:
+    count(make_job_type(type_name="render_3D"), mine, completed=1)
+    (row,) = monitor(root)["types"]
+    assert root.get(row.url).status_code == 200
+
+
 def test_of_many_types_the_busiest_are_shown_and_failures_count(
     root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
