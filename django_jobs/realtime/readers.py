@@ -111,3 +111,5 @@ def insist(function: Callable[..., T], *args: Any) -> T:
         for connection in connections.all(initialized_only=True):
             connection.close()
         return function(*args)
+    except StopIteration as error:  # before Python 3.12 no future takes it, and whoever waits would wait for ever
+        raise RuntimeError("StopIteration") from error

@@ -116,6 +116,20 @@ def test_who_does_not_wait_any_longer_keeps_nobody_else_from_the_answer(oracle: 
     run(scenario)
 
 
+def test_an_error_that_no_future_takes_is_told_as_another(reader: Reader) -> None:
+    def first_of(numbers: list[int]) -> int:
+        return next(iter(numbers))
+
+    async def scenario() -> None:
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(reader.read(first_of, []), 5)
+        together: Together[list[int], int] = Together(reader, lambda questions: one_by_one(questions, first_of, id))
+        found = await asyncio.wait_for(asyncio.gather(together.ask([]), together.ask([2]), return_exceptions=True), 5)
+        assert [type(item) for item in found] == [RuntimeError, int]
+
+    run(scenario)
+
+
 def test_nobody_waits_for_ever_where_the_asking_is_broken_off(oracle: Oracle, reader: Reader) -> None:
     async def scenario() -> None:
         together = Together(reader, oracle.answer)
