@@ -155,10 +155,21 @@ def _in_transaction(function: Callable[[], T]) -> T:
     if connection().in_atomic_block:
         with transaction.atomic(using=alias()):
             return function()
+
+    def run() -> T:
+        with _transaction():
+            return function()
+
+    return retried(run)
+
+
+def retried(function: Callable[[], T]) -> T:
+    """Run what is one statement or one transaction; again when it lost a race. Inside a caller's transaction: once."""
+    if connection().in_atomic_block:
+        return function()
     for attempt in range(1, MAX_TRIES + 1):
         try:
-            with _transaction():
-                return function()
+            return function()
         except OperationalError as error:
             if attempt == MAX_TRIES or not is_lost_race(error):
                 raise

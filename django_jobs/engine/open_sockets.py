@@ -8,6 +8,7 @@ process that died are free again a good minute later.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import random
 import uuid
 from collections import deque
@@ -94,7 +95,7 @@ class Places:
                 is_mine = True
             elif seen_at < now - FREE_AFTER:
                 stale = _rows().filter(pk=key, seen_at=seen_at)
-                is_mine = bool(stale.update(process=self.process, seen_at=now))
+                is_mine = bool(database.retried(functools.partial(stale.update, process=self.process, seen_at=now)))
             else:
                 continue
             if is_mine:
@@ -109,8 +110,7 @@ class Places:
         """Free the places that were given back, all at once."""
         places = [self._given_back[index] for index in range(len(self._given_back))]  # others add to it meanwhile
         keys = [place.id for place in places if self._held.get(place.id) is place]
-        # delete() would open a transaction around the one statement.
-        freed = int(self._mine().filter(pk__in=keys)._raw_delete(database.alias())) if keys else 0  # noqa: SLF001
+        freed = _delete(self._mine().filter(pk__in=keys)) if keys else 0
         # Not before: to a renewal a row that nobody holds would stand in for one that was lost.
         for key in keys:
             self._held.pop(key, None)
@@ -120,15 +120,16 @@ class Places:
 
     def release_all(self) -> None:
         """Free what is left: no socket is open, and nobody waits any longer for a place."""
-        self._mine()._raw_delete(database.alias())  # noqa: SLF001
+        _delete(self._mine())
 
     def renew(self) -> list[Place]:
         """Say that this process lives. Return the places that it lost, and for which there is no other one."""
         self.release()
-        if self._mine().update(seen_at=database.now()) == len(self._held):
+        now = database.now()
+        if database.retried(lambda: self._mine().update(seen_at=now)) == len(self._held):
             return []
         mine = set(self._mine().values_list("id", flat=True))
-        self._mine().filter(pk__in=mine - self._held.keys()).delete()
+        _delete(self._mine().filter(pk__in=mine - self._held.keys()))
         return [place for key, place in list(self._held.items()) if key not in mine and not self._regain(key, place)]
 
     def _regain(self, key: uuid.UUID, place: Place) -> bool:
@@ -167,10 +168,16 @@ def _insert(users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID
         values = (key, users[key], process)
         params += [field.get_db_prep_save(value, connection) for field, value in zip(given, values, strict=True)]
         params += moment
-    with connection.cursor() as cursor:
-        cursor.execute(_insertion(connection, clock, len(users)), params)
-        if connection.features.can_return_columns_from_insert:
-            return {given[0].to_python(key) for (key,) in cursor.fetchall()}
+    returns = connection.features.can_return_columns_from_insert
+
+    def insert() -> Sequence[tuple[Any]]:
+        with connection.cursor() as cursor:
+            cursor.execute(_insertion(connection, clock, len(users)), params)
+            return cursor.fetchall() if returns else ()
+
+    inserted = database.retried(insert)
+    if returns:
+        return {given[0].to_python(key) for (key,) in inserted}
     return set(_rows().filter(pk__in=list(users), process=process).values_list("pk", flat=True))  # SQLite before 3.35
 
 
@@ -185,6 +192,11 @@ def _insertion(connection: Any, clock: str, count: int) -> str:
         end += f" RETURNING {columns[0]}"
     table = quote(OpenSocket._meta.db_table)
     return f"{start} INTO {table} ({', '.join(columns)}) VALUES {rows}{end}"
+
+
+def _delete(rows: QuerySet[OpenSocket]) -> int:
+    """Delete them in one statement, around which ``delete()`` would open a transaction; return how many there were."""
+    return database.retried(lambda: rows._raw_delete(database.alias())) or 0  # noqa: SLF001  (None: nothing to ask for)
 
 
 def _rows() -> QuerySet[OpenSocket]:

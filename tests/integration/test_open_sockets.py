@@ -200,6 +200,27 @@ def test_a_place_whose_answer_got_lost_is_taken_again(user: User, monkeypatch: p
     assert places.renew() == []
 
 
+@pytest.mark.parametrize("verb", ["INSERT", "UPDATE", "DELETE"])
+def test_a_statement_that_loses_a_race_is_tried_again(user: User, verb: str) -> None:
+    lost: list[str] = []
+
+    def lose_once(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if sql.startswith(verb) and not lost:
+            lost.append(sql)
+            raise OperationalError("deadlock") from Exception(1213, "deadlock")
+        return execute(sql, *args)
+
+    places = Places()
+    with database.connection().execute_wrapper(lose_once):
+        place = places.take(user.pk)
+        assert place is not None
+        assert places.renew() == []
+        places.give_back(place)
+        assert places.release() == 1
+    assert lost
+    assert not OpenSocket.objects.exists()
+
+
 def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
     places = Places()
     first = statements_of(lambda: places.take(user.pk))
