@@ -13,17 +13,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from django_jobs.engine.access import AccessPolicy
     from django_jobs.engine.asynchronous import acancel_job, aget_job_status, asubmit_job, await_job
-    from django_jobs.engine.context import JobContext
-    from django_jobs.engine.control import cancel_job, retry_job
-    from django_jobs.engine.declarations import job_handler
-    from django_jobs.engine.for_each import submit_for_each
-    from django_jobs.engine.history import get_job_history
-    from django_jobs.engine.listing import list_jobs
-    from django_jobs.engine.metrics import get_job_metrics
-    from django_jobs.engine.parent_results import ResultReference
-    from django_jobs.engine.status import JobStatus, get_job_status
-    from django_jobs.engine.submission import submit_job, submit_jobs
-    from django_jobs.engine.waiting import wait_for_job
+    from django_jobs.engine.control.cancel_and_retry import cancel_job, retry_job
+    from django_jobs.engine.execution.context import JobContext
+    from django_jobs.engine.execution.parent_results import ResultReference
+    from django_jobs.engine.insight.history import get_job_history
+    from django_jobs.engine.insight.listing import list_jobs
+    from django_jobs.engine.insight.metrics import get_job_metrics
+    from django_jobs.engine.insight.status import JobStatus, get_job_status
+    from django_jobs.engine.insight.waiting import wait_for_job
+    from django_jobs.engine.job_types.declarations import job_handler
+    from django_jobs.engine.submission.for_each import submit_for_each
+    from django_jobs.engine.submission.single import submit_job, submit_jobs
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
@@ -34,20 +34,20 @@ _HOMES = {
     "aget_job_status": "django_jobs.engine.asynchronous",
     "asubmit_job": "django_jobs.engine.asynchronous",
     "await_job": "django_jobs.engine.asynchronous",
-    "JobContext": "django_jobs.engine.context",
-    "cancel_job": "django_jobs.engine.control",
-    "retry_job": "django_jobs.engine.control",
-    "job_handler": "django_jobs.engine.declarations",
-    "JobStatus": "django_jobs.engine.status",
-    "get_job_history": "django_jobs.engine.history",
-    "list_jobs": "django_jobs.engine.listing",
-    "get_job_metrics": "django_jobs.engine.metrics",
-    "ResultReference": "django_jobs.engine.parent_results",
-    "get_job_status": "django_jobs.engine.status",
-    "submit_for_each": "django_jobs.engine.for_each",
-    "submit_job": "django_jobs.engine.submission",
-    "submit_jobs": "django_jobs.engine.submission",
-    "wait_for_job": "django_jobs.engine.waiting",
+    "JobContext": "django_jobs.engine.execution.context",
+    "cancel_job": "django_jobs.engine.control.cancel_and_retry",
+    "retry_job": "django_jobs.engine.control.cancel_and_retry",
+    "job_handler": "django_jobs.engine.job_types.declarations",
+    "JobStatus": "django_jobs.engine.insight.status",
+    "get_job_history": "django_jobs.engine.insight.history",
+    "list_jobs": "django_jobs.engine.insight.listing",
+    "get_job_metrics": "django_jobs.engine.insight.metrics",
+    "ResultReference": "django_jobs.engine.execution.parent_results",
+    "get_job_status": "django_jobs.engine.insight.status",
+    "submit_for_each": "django_jobs.engine.submission.for_each",
+    "submit_job": "django_jobs.engine.submission.single",
+    "submit_jobs": "django_jobs.engine.submission.single",
+    "wait_for_job": "django_jobs.engine.insight.waiting",
     "JobCanceled": "django_jobs.exceptions",
     "PermanentError": "django_jobs.exceptions",
     "RetryLater": "django_jobs.exceptions",

@@ -13,12 +13,18 @@ class DjangoJobsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from django_jobs import checks  # noqa: F401  (registers itself)
-        from django_jobs.engine import declarations, declared_types, duplicates, tenancy
+        from django_jobs.engine.control import tenants
+        from django_jobs.engine.dependencies import follow_up
+        from django_jobs.engine.insight import events
+        from django_jobs.engine.job_types import declarations, declared_types
+        from django_jobs.engine.submission import duplicates
+        from django_jobs.engine.transitions import hooks
 
+        hooks.connect(announcer=events, follow_up=follow_up.follow_up)
         declarations.discover()
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
-        tenancy.listen()
+        tenants.listen()
         self._guard_rq()
         self._tell_live_pages()
 

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError
 
 if TYPE_CHECKING:
-    from django_jobs.engine.status import JobStatus
+    from django_jobs.engine.insight.status import JobStatus
     from django_jobs.models import Job
 
 

@@ -19,9 +19,9 @@ from django.urls import URLPattern, path, reverse
 
 from django_jobs.admin.amounts import Amount
 from django_jobs.admin.lookups import DeclaredLookups
-from django_jobs.engine import audit
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.listing import capped_count
+from django_jobs.engine.control import audit
+from django_jobs.engine.store.counting import capped_count
 
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Any]
@@ -46,7 +46,7 @@ def keys_of(texts: Iterable[str]) -> list[int]:
 
 
 class CappedPaginator(BasePaginator):
-    """Counts and pages no further than ``engine.listing`` counts; what lies behind is found by search and filters."""
+    """Counts and pages no further than ``store.counting``; search and filters find what lies behind."""
 
     @cached_property
     def count(self) -> int:

@@ -19,8 +19,9 @@ from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.replay import replays_seen_by
 from django_jobs.admin.texts import ALL, block, line, moment
-from django_jobs.engine import organization_ids, replays
-from django_jobs.engine.dead_letters import BOUND, Group, last_traceback, read_groups
+from django_jobs.engine.control import replays
+from django_jobs.engine.insight.dead_letters import BOUND, Group, last_traceback, read_groups
+from django_jobs.engine.store import organization_ids
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import DeadLetter, Job, Replay
 from django_jobs.models.replay import OPEN

@@ -15,8 +15,8 @@ from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.texts import ALL, actor, badge, block, line, moment
-from django_jobs.engine import database
 from django_jobs.engine.access import may_view
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 

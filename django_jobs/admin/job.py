@@ -20,9 +20,9 @@ from django_jobs.admin.job_live import JobLive
 from django_jobs.admin.job_relatives import read_relatives
 from django_jobs.admin.job_rerun import RunAgain
 from django_jobs.admin.texts import ALL, badge
-from django_jobs.engine import database
 from django_jobs.engine.access import get_policy, may_view
-from django_jobs.engine.masking import hidden_from
+from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status

@@ -13,8 +13,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from django_jobs.admin.acts import ACTS, CANCEL, DELETE, MAX_AT_ONCE, RETRY, Act, tell
 from django_jobs.admin.base import OwnPages, View, is_system_admin, keys_of
+from django_jobs.admin.bulk_actions import ACTS, CANCEL, DELETE, MAX_AT_ONCE, RETRY, Act, tell
 from django_jobs.admin.job_export import MAX_ROWS, csv_of
 from django_jobs.admin.job_list import SHOWN
 from django_jobs.admin.texts import badge

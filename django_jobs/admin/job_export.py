@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from django_jobs.admin.streams import download
-from django_jobs.engine import organization_ids
 from django_jobs.engine.access import may_hide_jobs, may_view
-from django_jobs.engine.masking import Names, hidden_from, masked
+from django_jobs.engine.job_types.masking import Names, hidden_from, masked
+from django_jobs.engine.store import organization_ids
 from django_jobs.models import Job
 from django_jobs.statuses import Priority
 

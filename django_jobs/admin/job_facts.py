@@ -16,11 +16,13 @@ from django_jobs.admin.base import BaseAdmin, is_system_admin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.job_columns import progress_bar
 from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
-from django_jobs.engine import database, outputs, unloadable
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.masking import Names, sensitive_names
-from django_jobs.engine.retry import PERMANENT
-from django_jobs.engine.status import describe
+from django_jobs.engine.execution import outputs
+from django_jobs.engine.execution.retry import PERMANENT
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.job_types import unloadable
+from django_jobs.engine.job_types.masking import Names, sensitive_names
+from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import RunAfter, Status
 

@@ -16,7 +16,8 @@ from django_jobs.admin.job_facts import may_read_results
 from django_jobs.admin.job_list import SHOWN
 from django_jobs.admin.streams import download, parts_of
 from django_jobs.conf import output_storage
-from django_jobs.engine import database, outputs
+from django_jobs.engine.execution import outputs
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 
 MAX_ASKED: Final = 200

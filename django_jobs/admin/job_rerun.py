@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
 from django_jobs.admin.submission_form import submit
-from django_jobs.engine.masking import MASK, Names, hidden_from
-from django_jobs.engine.organization_ids import shown_id
-from django_jobs.engine.submission_rights import may_submit
+from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
+from django_jobs.engine.store.organization_ids import shown_id
+from django_jobs.engine.submission.rights import may_submit
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
 

@@ -21,9 +21,10 @@ from django_jobs.admin.job_type_day import read_day
 from django_jobs.admin.job_type_form import SWITCHES, JobTypeForm, changed_values, retry_schedule, total_delay
 from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.admin.texts import line
-from django_jobs.engine import database, dispatch
-from django_jobs.engine.inspection import has_jobs
-from django_jobs.engine.submission_rights import submittable
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.insight.inspection import has_jobs
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 
@@ -118,7 +119,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
                     else ("enabled" if stored.is_enabled else "disabled")
                 )
                 self.message_user(request, f"{obj.pk} was {state} meanwhile; that was left as it is.", messages.WARNING)
-        database.on_commit(dispatch.wake)
+        database.on_commit(dispatcher.wake)
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """A type with jobs is protected; asked by EXISTS, since Django's collector would load every job."""
@@ -157,7 +158,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         rows = JobType.objects.using(database.alias()).filter(pk=kind.pk).exclude(**{name: value})
         if rows.update(**{name: value}):
             self.remember(request, [kind], f"{verb.capitalize()}d." if verb[-1] == "e" else f"{verb.capitalize()}ed.")
-            database.on_commit(dispatch.wake)
+            database.on_commit(dispatcher.wake)
             self.message_user(request, f"{kind.pk} {words}")
         else:
             self.message_user(request, f"Somebody else was first: {kind.pk} {words}", messages.WARNING)

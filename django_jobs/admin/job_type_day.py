@@ -11,9 +11,9 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
 from django_jobs.admin.amounts import Amount
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.texts import NOTHING, badge
-from django_jobs.engine import database
-from django_jobs.engine.inspection import jobs, waiting
-from django_jobs.engine.listing import capped_count
+from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import JobType
 from django_jobs.statuses import IN_FLIGHT, Status
 

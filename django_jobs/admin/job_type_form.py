@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.datalist import DatalistInput
 from django_jobs.admin.durations import HELP, DurationField, format_duration
-from django_jobs.engine import declarations
-from django_jobs.engine.retry import back_off
+from django_jobs.engine.execution.retry import back_off
+from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 
 DURATIONS: Final = ("default_timeout", "retry_delay", "deduplication_window", "rate_limit_window")

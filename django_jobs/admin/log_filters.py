@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from django_jobs.admin.job_filters import BoundedFilter, TypeFilter
 from django_jobs.admin.monitor_range import RANGES
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.statuses import Status
 
 #: A choice beside the single statuses: the ends of attempts that the monitor counts as failures.

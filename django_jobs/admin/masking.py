@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from django_jobs.engine.masking import MASK, Names, masked
+from django_jobs.engine.job_types.masking import MASK, Names, masked
 
 ROOT: Final = "parameters"
 #: Unicode's marks, embeddings, overrides and isolates of direction.

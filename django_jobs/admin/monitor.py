@@ -22,8 +22,8 @@ from django_jobs.admin.monitor_range import RANGES, Range
 from django_jobs.admin.monitor_tables import tenant_rows, time_rows, type_rows, worker_rows
 from django_jobs.admin.monitor_tiles import make_tiles
 from django_jobs.admin.monitor_traffic import read_traffic
-from django_jobs.engine import database
 from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.store import database
 from django_jobs.models import Monitor
 
 DEFAULT_RANGE: Final = "hour"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.admin.durations import brief_duration
-from django_jobs.engine import database
-from django_jobs.engine.announcements import FRESH_SECONDS
-from django_jobs.engine.inspection import Leader, jobs, leader
+from django_jobs.engine.dispatch.worker_registry import FRESH_SECONDS
+from django_jobs.engine.insight.inspection import Leader, jobs, leader
+from django_jobs.engine.insight.rollups import LEASE, behind
 from django_jobs.engine.ports import get_broker
-from django_jobs.engine.rollups import LEASE, behind
+from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType, Worker
 from django_jobs.statuses import Status

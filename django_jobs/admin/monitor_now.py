@@ -12,7 +12,7 @@ from django.db.models import Count, Min, Q, QuerySet
 
 from django_jobs.admin.amounts import Amount
 from django_jobs.engine.access import may_start
-from django_jobs.engine.inspection import jobs, waiting
+from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Priority, Status
 

@@ -9,7 +9,7 @@ from typing import Final
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 
-from django_jobs.engine.activity import start_of
+from django_jobs.engine.store.aggregates import start_of
 from django_jobs.models import Span
 
 

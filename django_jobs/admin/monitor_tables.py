@@ -20,7 +20,7 @@ from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_range import Range
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.admin.texts import NOTHING, ago, line
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.models import JobType, get_organization_model
 
 #: Shares that differ by less are the same to people.

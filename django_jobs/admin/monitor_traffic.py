@@ -13,8 +13,8 @@ from django.db.models import F, Q, Sum
 from django_jobs.admin.charts import Chart
 from django_jobs.admin.monitor_charts import chart_of_ends, chart_of_times
 from django_jobs.admin.monitor_range import Range
-from django_jobs.engine import histograms
-from django_jobs.engine.activity import activities
+from django_jobs.engine.insight.activity import activities
+from django_jobs.engine.store import histograms
 
 #: Rows whose histograms are read, the newest first.
 MAX_SAMPLES: Final = 3_000

@@ -19,8 +19,8 @@ from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites,
 from django_jobs.admin.organization_load import OrganizationList, read_load
 from django_jobs.admin.texts import line
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
-from django_jobs.engine import database
 from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.store import database
 from django_jobs.models import Membership, Organization
 
 

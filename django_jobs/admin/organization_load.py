@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from django_jobs.admin.amounts import Amount
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.inspection import jobs, waiting
-from django_jobs.engine.limits import waiting as waiting_of
-from django_jobs.engine.listing import MAX_COUNT
+from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.store.counting import MAX_COUNT
+from django_jobs.engine.submission.limits import waiting as waiting_of
 from django_jobs.statuses import IN_FLIGHT, Status
 
 #: Waiting jobs that a page of organizations counts, all together.

@@ -13,7 +13,7 @@ from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextareaW
 from django.core.serializers.json import DjangoJSONEncoder
 from rest_framework import fields, relations, serializers
 
-from django_jobs.engine.masking import sensitive_names
+from django_jobs.engine.job_types.masking import sensitive_names
 
 #: Longer texts get a box instead of a line.
 LONG_TEXT: Final = 200

@@ -17,8 +17,9 @@ from django_jobs.admin.base import View, is_system_admin
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.texts import line, moment
-from django_jobs.engine import database, replays
-from django_jobs.engine.inspection import leader
+from django_jobs.engine.control import replays
+from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.store import database
 from django_jobs.models import Replay
 
 #: What each button does, and the word for it afterwards.

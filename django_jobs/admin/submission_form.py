@@ -13,10 +13,10 @@ from django.utils.html import format_html
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.datalist import DatalistInput
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import declarations
 from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.job_types import declarations
 from django_jobs.engine.lookup import find_organization_pk
-from django_jobs.engine.submission import submit_job
+from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority

@@ -14,7 +14,7 @@ from django.utils.timezone import localtime
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.masking import json_of
-from django_jobs.engine.masking import Names
+from django_jobs.engine.job_types.masking import Names
 from django_jobs.statuses import ActorKind, Status
 
 if TYPE_CHECKING:

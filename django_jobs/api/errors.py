@@ -20,7 +20,7 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import set_rollback
 
 from django_jobs.engine.access import report
-from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import (
     DuplicateJob,
     InvalidSubmission,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rest_framework import serializers
 
-from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.statuses import Priority
 
 

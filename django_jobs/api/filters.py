@@ -18,10 +18,10 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.scope import organizations_named, unknown_organization
-from django_jobs.engine.listing import created_between
+from django_jobs.engine.insight.newest import RECENT, among_newest
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.newest import RECENT, among_newest
-from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.store.moments import created_between
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet, parse_job_id
 from django_jobs.statuses import Priority, Status

@@ -17,7 +17,8 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.permissions import SystemAdminOrReadOnly
 from django_jobs.api.scope import job_types_for
 from django_jobs.api.serializers import JobTypeSerializer
-from django_jobs.engine import audit, database
+from django_jobs.engine.control import audit
+from django_jobs.engine.store import database
 from django_jobs.models import JobType
 
 

@@ -21,10 +21,11 @@ from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
 from django_jobs.api.scope import jobs_seen_by
 from django_jobs.api.serializers import FORM_EXTRAS, SubmissionSerializer
 from django_jobs.api.views import SUBMITTED, history_of, metrics_of, rows_of
-from django_jobs.engine.control import cancel_job, retry_job
-from django_jobs.engine.listing import MAX_RESULTS, capped_count, for_list
+from django_jobs.engine.control.cancel_and_retry import cancel_job, retry_job
+from django_jobs.engine.insight.listing import MAX_RESULTS, for_list
+from django_jobs.engine.insight.status import describe
 from django_jobs.engine.lookup import find_among
-from django_jobs.engine.status import describe
+from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 

@@ -13,7 +13,7 @@ from django.http import FileResponse
 from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.conf import output_storage
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.outputs import belongs_to
+from django_jobs.engine.execution.outputs import belongs_to
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
 

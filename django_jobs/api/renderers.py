@@ -7,8 +7,8 @@ from typing import Any, Final
 from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
 
-from django_jobs.engine import database
-from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.store import database
 from django_jobs.models import JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL

@@ -7,10 +7,10 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.payloads import clean_text
-from django_jobs.engine.submission_rights import ASKED, submittable
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.rights import ASKED, submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
 

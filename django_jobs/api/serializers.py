@@ -17,8 +17,8 @@ from django_jobs.api.fields import (
     serializers_html,
 )
 from django_jobs.api.scope import job_types_to_choose, organization_ids
-from django_jobs.engine.parameters import parameters_schema
-from django_jobs.engine.submission_rights import ASKED
+from django_jobs.engine.job_types.parameters import parameters_schema
+from django_jobs.engine.submission.rights import ASKED
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority, Status

@@ -23,15 +23,17 @@ from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_resul
 from django_jobs.api.scope import jobs_seen_by, organizations_named, unknown_organization
 from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
 from django_jobs.api.throttles import ItemsThrottle
-from django_jobs.engine import audit, database, socket_tickets
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.control import cancel_job, retry_job
-from django_jobs.engine.history import history_page
-from django_jobs.engine.listing import for_list
+from django_jobs.engine.control import audit
+from django_jobs.engine.control.cancel_and_retry import cancel_job, retry_job
+from django_jobs.engine.control.retention import delete_jobs
+from django_jobs.engine.insight.history import history_page
+from django_jobs.engine.insight.listing import for_list
+from django_jobs.engine.insight.metrics import get_job_metrics
+from django_jobs.engine.insight.status import describe, describe_all
 from django_jobs.engine.lookup import find_among
-from django_jobs.engine.metrics import get_job_metrics
-from django_jobs.engine.retention import delete_jobs
-from django_jobs.engine.status import describe, describe_all
+from django_jobs.engine.sockets import tickets
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
@@ -190,8 +192,8 @@ class OverviewMixin(JobScope):
     def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
         """A ticket that opens one websocket as you, within a minute, for as long as your session or token holds."""
         refuse_fields(request)
-        ticket = socket_tickets.make_ticket(request.user, credential_of(request))
-        body = {"ticket": ticket, "expires_in": socket_tickets.LIFETIME_SECONDS}
+        ticket = tickets.make_ticket(request.user, credential_of(request))
+        body = {"ticket": ticket, "expires_in": tickets.LIFETIME_SECONDS}
         return Response(body, headers={"Cache-Control": "no-store"})
 
 

@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator
 from rq import get_current_job
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import courier, database, dispatch, leases, logs, progress
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.execution import context_for, run
+from django_jobs.engine import logs
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import leases, progress
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.handler_run import context_for, run
+from django_jobs.engine.execution.settle import settle_all
+from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.ports import Ticket, drain_broadcasts
-from django_jobs.engine.settle import settle_all
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
 
@@ -112,12 +117,12 @@ def run_ticket() -> None:
         return
     worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
     logs.install()
-    courier.work_in_background()  # between claim and run nobody renews the lease
+    signal_delivery.work_in_background()  # between claim and run nobody renews the lease
     for claimed in claim([ticket], worker_name):
         runner = CheckpointRunner(claimed, worker_name)
         with runner.attended():
             ended = run(claimed, context_for(claimed, runner))
         settle_all([ended], worker_name)
-    dispatch.tend()
-    courier.stop()
+    dispatcher.tend()
+    signal_delivery.stop()
     drain_broadcasts()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.checks.database import check_database, check_time_zones
-from django_jobs.checks.doors import check_throttle_rates, check_websocket_origins
+from django_jobs.checks.endpoints import check_throttle_rates, check_websocket_origins
 from django_jobs.checks.handlers import check_declarations, check_declared_twice, check_handler_modules
 from django_jobs.checks.organizations import (
     check_access_policy,

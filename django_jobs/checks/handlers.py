@@ -18,7 +18,7 @@ def check_handler_modules(**kwargs: Any) -> list[CheckMessage]:
 @register("django_jobs")
 def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
     """Each job type is declared by one function."""
-    from django_jobs.engine import declarations
+    from django_jobs.engine.job_types import declarations
 
     return [
         Error(
@@ -33,7 +33,7 @@ def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
 @register("django_jobs")
 def check_declarations(**kwargs: Any) -> list[CheckMessage]:
     """What @job_handler says can be stored, and its function can be found by its path."""
-    from django_jobs.engine import declarations, declared_types
+    from django_jobs.engine.job_types import declarations, declared_types
 
     return [
         Error(

@@ -13,7 +13,8 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, policy_answers
+from django_jobs.engine import policy_answers
+from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
 from django_jobs.statuses import SubmitBy

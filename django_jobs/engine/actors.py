@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.statuses import ActorKind
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from django_jobs.engine.control import cancel_job
-from django_jobs.engine.status import JobStatus, get_job_status
-from django_jobs.engine.submission import submit_job
-from django_jobs.engine.waiting import Wait
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.insight.status import JobStatus, get_job_status
+from django_jobs.engine.insight.waiting import Wait
+from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import Job
 
 P = ParamSpec("P")

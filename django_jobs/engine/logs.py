@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Final
 
-from django_jobs.engine.running_job import current_job
+from django_jobs.engine.claimed_job import current_job
 
 _EVENT: Final = re.compile(r"(?:^|\s)event=(\w+)")
 

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database
 from django_jobs.engine.access import may_view, organizations_seen_by
-from django_jobs.engine.payloads import clean_text
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, get_organization_model
 from django_jobs.models.job import JobQuerySet

@@ -15,21 +15,14 @@ from django.db import Error
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import (
-    database,
-    dependencies,
-    dispatch,
-    duplicates,
-    expirations,
-    file_deletions,
-    leases,
-    reconciliation,
-    replays,
-    retention,
-    rollups,
-    tenancy,
-)
-from django_jobs.engine.forgetting import forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.control import file_deletions, replays, retention, tenants
+from django_jobs.engine.control.forgetting import forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.dispatch import dispatcher, expirations, reconciliation
+from django_jobs.engine.execution import leases
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import duplicates
 from django_jobs.models import EngineLease
 
 logger = logging.getLogger("django_jobs")
@@ -61,7 +54,7 @@ class Scheduler:
         self._next_pruning = self._next_rolling_up = self._next_files = 0.0
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
-        self._orphans = tenancy.OrphanWatch()
+        self._orphans = tenants.OrphanWatch()
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -154,7 +147,7 @@ class Scheduler:
             "dispatch": self._dispatch,
             "rescue_expired": self._rescue,
             "expire": expirations.expire,
-            "follow_up": dependencies.follow_up,
+            "follow_up": follow_up.follow_up,
             "bury_orphans": self._orphans.bury,
             "replay": replays.work_off,
             "roll_up": self._roll_up,
@@ -168,7 +161,7 @@ class Scheduler:
 
     def _dispatch(self) -> int:
         """Nothing to a broker that the duty before this one found to be another installation's."""
-        return 0 if self._tickets.is_foreign else dispatch.tend()
+        return 0 if self._tickets.is_foreign else dispatcher.tend()
 
     def _rescue(self) -> int:
         return leases.rescue_expired() if self.is_steady() else 0

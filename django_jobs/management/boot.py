@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 
-from django_jobs.engine import database
-from django_jobs.engine.reconciliation import installation_id
+from django_jobs.engine.dispatch.reconciliation import installation_id
+from django_jobs.engine.store import database
 
 PAUSE_SECONDS = 1.0
 

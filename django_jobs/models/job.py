@@ -86,7 +86,7 @@ class Job(models.Model):
     result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
     error_message = models.TextField(blank=True)
     error_type = models.CharField(max_length=9, blank=True)
-    #: Equal for errors that differ only in numbers, ids and the like (``engine.fingerprints``).
+    #: Equal for errors that differ only in numbers, ids and the like (``engine.transitions.error_fingerprints``).
     error_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     retry_count = models.PositiveSmallIntegerField(default=0)
     max_retries = models.PositiveSmallIntegerField(default=5)

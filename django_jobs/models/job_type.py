@@ -99,7 +99,9 @@ class JobType(models.Model):
         paused while its handler cannot be loaded. ``create()`` and fixtures do not ask: the code may come later.
         """
         super().clean()
-        path_problem = import_string("django_jobs.engine.handlers.path_problem")  # models know nothing of the engine
+        path_problem = import_string(
+            "django_jobs.engine.job_types.handlers.path_problem"
+        )  # models know nothing of the engine
         problem = path_problem(self.handler_method) if self.handler_method else None
         if problem and not self._holds_handler():
             raise ValidationError({"handler_method": problem})

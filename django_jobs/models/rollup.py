@@ -21,7 +21,7 @@ class Activity(models.Model):
     """What happened to jobs of one type from ``starts_at`` (UTC) until ``span`` seconds later.
 
     Each event counts when it happened, whenever the job was submitted. Histograms are read by
-    ``django_jobs.engine.histograms``.
+    ``django_jobs.engine.store.histograms``.
     """
 
     span = models.PositiveIntegerField(choices=Span.choices)

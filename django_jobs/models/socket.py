@@ -34,7 +34,7 @@ class SocketTicket(models.Model):
 class OpenSocket(models.Model):
     """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
 
-    #: One of as many as a user may have, so that there cannot be more of them (``engine.open_sockets``).
+    #: One of as many as a user may have, so that there cannot be more of them (``engine.sockets.open_sockets``).
     id = models.UUIDField(primary_key=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     #: The server process that holds it.

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.engine import database
 from django_jobs.engine.access import complain, get_policy, may_start, organizations_seen_by
 from django_jobs.engine.lookup import find_job, find_organization_pk
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.models import get_organization_model
 from django_jobs.realtime.identity import Identity

@@ -10,9 +10,9 @@ from typing import Final
 
 from django_jobs.realtime.admission import standing
 from django_jobs.realtime.entrance import Visitor, let_in
-from django_jobs.realtime.lines import Listener
 from django_jobs.realtime.places import TOO_MANY, SocketPlaces
 from django_jobs.realtime.readers import Reader, Together
+from django_jobs.realtime.topics import Listener
 
 #: So many are checked at once; the others follow a moment later.
 SOCKETS_A_TICK: Final = 250

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import Error
 
-from django_jobs.engine.open_sockets import Place, Places
+from django_jobs.engine.sockets.open_sockets import Place, Places
 from django_jobs.realtime.admission import REVOKED, TRY_AGAIN, user_of
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.places import TOO_MANY

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from django_jobs.engine.open_sockets import RENEW_SECONDS
+from django_jobs.engine.sockets.open_sockets import RENEW_SECONDS
 from django_jobs.realtime import joins, messages, replay
 from django_jobs.realtime.admission import Target, admit_all
 from django_jobs.realtime.attendance import Attendance
-from django_jobs.realtime.bells import Bells
-from django_jobs.realtime.ear import Complaints, Ear
-from django_jobs.realtime.lines import EVERYBODY, Line, Listener, Subscription
+from django_jobs.realtime.layer_subscription import Complaints, Ear
+from django_jobs.realtime.pending_events import Bells
 from django_jobs.realtime.readers import Reader, Together
 from django_jobs.realtime.rooms import all_groups, group_of
 from django_jobs.realtime.teller import Teller
+from django_jobs.realtime.topics import EVERYBODY, Line, Listener, Subscription
 
 TICK_SECONDS: Final = 1.0
 #: Bells that ring within this time, or within as long as the last reading took, are read together: half of the time of

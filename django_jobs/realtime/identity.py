@@ -13,11 +13,11 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 
-from django_jobs.engine import socket_tickets
+from django_jobs.engine.sockets import tickets
 from django_jobs.realtime import rest_tokens
 
-SESSION: Final = socket_tickets.SESSION
-TOKEN: Final = socket_tickets.TOKEN
+SESSION: Final = tickets.SESSION
+TOKEN: Final = tickets.TOKEN
 TICKET: Final = "ticket"
 USER: Final = "user"
 #: A session that lies in its cookie is as long as a cookie may be.
@@ -44,7 +44,7 @@ class Identity:
         """Return who came with a ticket, which is used up by that; None for a bad one. Any other identity is itself."""
         if self.way != TICKET:
             return self
-        found = socket_tickets.use_ticket(self.secret)
+        found = tickets.use_ticket(self.secret)
         if found is None:
             return None
         way, secret, keyword = found.credential.kind or USER, found.credential.secret, ""

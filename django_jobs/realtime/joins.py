@@ -9,9 +9,9 @@ from typing import Any, Final
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from django_jobs.engine import database
 from django_jobs.engine.access import complain
-from django_jobs.engine.status import describe
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
 from django_jobs.realtime import frames, messages, replay, sight

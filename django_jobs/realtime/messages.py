@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django_jobs.engine import database
 from django_jobs.engine.access import may_start
-from django_jobs.engine.masking import MASK, sensitive_names
-from django_jobs.engine.organization_ids import current_ids, id_of, read_tenants
+from django_jobs.engine.job_types.masking import MASK, sensitive_names
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import current_ids, id_of, read_tenants
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import format_job_id
 from django_jobs.realtime.frames import cut_texts, dumps, moment

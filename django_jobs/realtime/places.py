@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db import Error
 
-from django_jobs.engine.open_sockets import Place, Places
+from django_jobs.engine.sockets.open_sockets import Place, Places
 from django_jobs.realtime.readers import Reader, Together
 
 #: Close code for a user who has as many sockets open as there may be.

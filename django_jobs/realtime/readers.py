@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from django.db import Error, connections, reset_queries
 
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 
 Q = TypeVar("Q")
 T = TypeVar("T")

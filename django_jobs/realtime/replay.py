@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog
 
 #: More than this is not replayed: the client reads REST.

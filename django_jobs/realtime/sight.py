@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.engine import database
 from django_jobs.engine.access import AccessPolicy, complain, get_policy, may_hide_jobs
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.realtime.messages import Event
 from django_jobs.realtime.replay import chunks

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from django_jobs.engine.open_sockets import Place
+from django_jobs.engine.sockets.open_sockets import Place
 from django_jobs.realtime import messages
 from django_jobs.realtime.admission import Target
 from django_jobs.realtime.identity import Identity
-from django_jobs.realtime.lines import Subscription
+from django_jobs.realtime.topics import Subscription
 
 #: Frames that wait for a slow client; then they are dropped and the client is told to read REST.
 MAX_OUTBOX: Final = 2_000

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django_jobs.realtime.admission import passed_on
-from django_jobs.realtime.lines import EVERYBODY, Line, Told
 from django_jobs.realtime.messages import Event
 from django_jobs.realtime.readers import Reader
 from django_jobs.realtime.sight import Pair, Sight
+from django_jobs.realtime.topics import EVERYBODY, Line, Told
 
 
 class Teller:

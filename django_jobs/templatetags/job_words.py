@@ -8,8 +8,8 @@ from typing import Final
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from django_jobs.engine.expirations import EXPIRED as DID_NOT_START
-from django_jobs.engine.status import JobStatus
+from django_jobs.engine.dispatch.expirations import EXPIRED as DID_NOT_START
+from django_jobs.engine.insight.status import JobStatus
 from django_jobs.statuses import Status
 
 WORDS: Final[dict[str, str]] = {

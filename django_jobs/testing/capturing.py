@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from django_jobs.engine import database, events
+from django_jobs.engine.insight import events
 from django_jobs.engine.ports import broker_in_place
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.testing.memory_broker import MemoryBroker
 

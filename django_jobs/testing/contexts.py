@@ -10,14 +10,15 @@ from typing import IO, Any, Final
 from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import outputs, requests
-from django_jobs.engine.context import JobContext
-from django_jobs.engine.organization_ids import id_of
-from django_jobs.engine.parent_results import ResultReference
-from django_jobs.engine.payloads import storable
-from django_jobs.engine.submission_errors import Errors
-from django_jobs.engine.submission_options import refuse_unknown
-from django_jobs.engine.targets import shown
+from django_jobs.engine.execution import outputs
+from django_jobs.engine.execution.context import JobContext
+from django_jobs.engine.execution.parent_results import ResultReference
+from django_jobs.engine.json_storage import storable
+from django_jobs.engine.store.organization_ids import id_of
+from django_jobs.engine.submission import checks
+from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.options import refuse_unknown
+from django_jobs.engine.submission.targets import shown
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
 
@@ -67,7 +68,7 @@ class RecordingContext(JobContext):
         fields = {name: value for name, value in keywords.items() if name != "user"}
         refuse_unknown("context.submit_job", fields)
         errors = Errors()
-        values = requests.check_values({**fields, "parameters": parameters}, errors)
+        values = checks.check_values({**fields, "parameters": parameters}, errors)
         if errors:
             raise errors.refusal()
         job = Job(

@@ -9,21 +9,14 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.engine import (
-    claim,
-    claim_verdicts,
-    coroutines,
-    database,
-    dependencies,
-    dispatch,
-    execution,
-    expirations,
-    outcomes,
-    settle,
-)
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.dispatch import dispatcher, expirations
+from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
+from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.insight.status import JobStatus, describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
-from django_jobs.engine.progress import ProgressBoard
-from django_jobs.engine.status import JobStatus, describe_all
+from django_jobs.engine.store import database
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
@@ -83,10 +76,10 @@ class _Run:
         ticket = self.broker.take()
         if ticket is None:
             expirations.expire()
-            dependencies.follow_up()
+            follow_up.follow_up()
             if self._retries:
                 self._make_retries_due()
-            dispatch.dispatch()
+            dispatcher.dispatch()
             self._commits.run()
             ticket = self.broker.take()
         return ticket
@@ -114,15 +107,15 @@ class _Run:
         ):
             self._seen[ticket.pk] = None
 
-    def _attempt(self, claimed: claim.Claimed) -> outcomes.Outcome:
+    def _attempt(self, claimed: Claimed) -> outcomes.Outcome:
         runner = _Runner(claimed)
-        context = execution.context_for(claimed, runner)
+        context = handler_run.context_for(claimed, runner)
         if not held_open():
-            ended = execution.run(claimed, context)
+            ended = handler_run.run(claimed, context)
             runner.write()
             return ended
         shelter = Shelter(self._commits)
-        ended = execution.attempt(claimed, context)
+        ended = handler_run.attempt(claimed, context)
         shelter.leave()
         runner.write()
         self._commits.run()
@@ -165,7 +158,7 @@ class _Runner:
     The event loop of an async handler may not ask the database: what is said there is written afterwards.
     """
 
-    def __init__(self, claimed: claim.Claimed) -> None:
+    def __init__(self, claimed: Claimed) -> None:
         self._key = (claimed.pk, claimed.attempt)
         self._board = ProgressBoard()
         self._lost = False

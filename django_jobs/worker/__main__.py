@@ -24,17 +24,18 @@ def main(name: str, options: str, board: str, stacks: str, supervisor: str) -> i
     leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
-    from django_jobs.engine import courier, logs
+    from django_jobs.engine import logs
+    from django_jobs.engine.insight import signal_delivery
     from django_jobs.worker.child import Child
     from django_jobs.worker.options import WorkerOptions
 
     logs.install()
     gc.collect()
     gc.freeze()  # what was loaded until now stays, so that no collection need look at it
-    courier.work_in_background()
+    signal_delivery.work_in_background()
     child = Child(name, WorkerOptions.from_json(options), int(board), int(supervisor))
     child.run()
-    courier.stop()
+    signal_delivery.stop()
     return WORN_OUT if child.is_worn_out else 0
 
 

@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.outcomes import Outcome
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.execution.outcomes import Outcome
 
 
 class Batch:

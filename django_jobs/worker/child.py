@@ -12,24 +12,26 @@ from django.db import Error, reset_queries
 
 from django_jobs.broker.connection import queue_name, queue_names
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine import database, dispatch, leases, reconciliation
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher, reconciliation
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.statuses import Priority
 from django_jobs.worker import memory
 from django_jobs.worker.batch import Batch
-from django_jobs.worker.board import Board
 from django_jobs.worker.giving_up import Patience
-from django_jobs.worker.pace import Pace
+from django_jobs.worker.housekeeper import Steward
+from django_jobs.worker.prefetch import Pace
 from django_jobs.worker.refiller import Refiller
+from django_jobs.worker.shared_slots import Board
 from django_jobs.worker.slots import make_slots
-from django_jobs.worker.steward import Steward
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from django_jobs.engine.outcomes import Outcome
+    from django_jobs.engine.execution.outcomes import Outcome
     from django_jobs.worker.options import WorkerOptions
 
 logger = logging.getLogger("django_jobs")
@@ -176,7 +178,7 @@ class Child:
         tickets = [ticket for _, _, ticket in parsed if ticket is not None]
         if not tickets:
             # In a burst the backlog may hold more than the broker shows.
-            return len(found) or (dispatch.exhaust() if self.options.burst else 0)
+            return len(found) or (dispatcher.exhaust() if self.options.burst else 0)
         doubtful, self._doubtful = self._doubtful, [*self._doubtful, *tickets]
         self.batch.put(claim(tickets, self.name, self.pace.fits))
         self._doubtful = doubtful

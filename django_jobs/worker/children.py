@@ -10,11 +10,11 @@ import time
 import uuid
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.leases import Loss
+from django_jobs.engine.execution.leases import Loss
 from django_jobs.worker import stacks
-from django_jobs.worker.board import NO_WISH, Board, Running
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.shared_slots import NO_WISH, Board, Running
 from django_jobs.worker.stacks import StackFile
 
 

@@ -8,13 +8,14 @@ import time
 
 from django.db import connections
 
-from django_jobs.engine import database, dispatch
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
 
 #: Far longer than the moment for which a submitter trusts that the broker was full.
-SECOND_LOOK_SECONDS = 5 * dispatch.FULL_SECONDS
+SECOND_LOOK_SECONDS = 5 * dispatcher.FULL_SECONDS
 
 
 class Refiller:
@@ -57,6 +58,6 @@ class Refiller:
         self._asked.clear()
         priority, self._priority = self._priority, int(Priority.LOW)
         database.mend_connections()
-        dispatch.refill(priority)
+        dispatcher.refill(priority)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
-            dispatch.refill_if_dry()
+            dispatcher.refill_if_dry()

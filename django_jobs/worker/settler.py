@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from django.db import Error
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import database, settle
+from django_jobs.engine.execution import settle
+from django_jobs.engine.store import database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from django_jobs.engine.outcomes import Outcome
+    from django_jobs.engine.execution.outcomes import Outcome
 
 logger = logging.getLogger("django_jobs")
 

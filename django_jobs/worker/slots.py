@@ -11,13 +11,13 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from django_jobs.engine import database
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.execution import context_for, ended_by, run
-from django_jobs.engine.outcomes import Interrupted, Outcome
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.execution.handler_run import context_for, ended_by, run
+from django_jobs.engine.execution.outcomes import Interrupted, Outcome
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobTimedOut
-from django_jobs.worker.board import Board
 from django_jobs.worker.interruption import Interrupter, MainThreadSignals, SlotRunner
+from django_jobs.worker.shared_slots import Board
 
 if TYPE_CHECKING:
     from django_jobs.worker.child import Child

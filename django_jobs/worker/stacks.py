@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from django_jobs.worker.board import Running
+from django_jobs.worker.shared_slots import Running
 
 SIGNAL: Final = signal.SIGUSR2
 #: For so long at most a process is waited for that is to leave its stacks.

@@ -12,16 +12,18 @@ from types import FrameType
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import courier, dispatch, logs
-from django_jobs.engine.leases import Loss
+from django_jobs.engine import logs
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.leases import Loss
+from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker.board import WISH_CANCEL, WISH_LOST, Running
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.giving_up import REASONS, WORN_OUT, code_of
-from django_jobs.worker.keeper import Keeper
+from django_jobs.worker.lease_renewer import Keeper
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.reloading import ReloadWatch
+from django_jobs.worker.shared_slots import WISH_CANCEL, WISH_LOST, Running
 
 logger = logging.getLogger("django_jobs")
 
@@ -55,7 +57,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until the end. Returns normally for an orderly one."""
         logs.install()
-        courier.work_in_background()
+        signal_delivery.work_in_background()
         connections.close_all()
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
@@ -68,7 +70,7 @@ class Supervisor:
         self.keeper.stop()
         for thread in threads:
             thread.join(timeout=5)
-        courier.stop()
+        signal_delivery.stop()
         logger.info("event=supervisor_left")
         if self._reload is not None and self._reload.changed and not self.failure:
             self._reload.start_anew()
@@ -103,7 +105,7 @@ class Supervisor:
 
     def _is_anything_left(self) -> bool:
         try:
-            return dispatch.anything_queued()
+            return dispatcher.anything_queued()
         except BrokerUnavailable:
             return True  # another child finds out whether that lasts
         except Error as error:

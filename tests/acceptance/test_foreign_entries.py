@@ -10,7 +10,7 @@ import redis
 from django.core.management import call_command
 from rq import Queue
 
-from django_jobs.engine import examination
+from django_jobs.engine.insight import diagnostics
 from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, path_of, wait_for_status
@@ -134,7 +134,7 @@ def test_the_examination_tells_of_what_was_set_aside(
     worker = processes.worker("--processes", "1", "--burst")
     worker.wait(2 * PATIENCE)
     assert str(get_broker().set_aside()) == "1,000+"
-    (finding,) = [item for item in examination.examine() if item.subject == "foreign jobs"]
+    (finding,) = [item for item in diagnostics.examine() if item.subject == "foreign jobs"]
     assert (finding.level, "1,000+" in finding.text, "stranger-1099" in finding.text) == ("WARNING", True, True)
     assert "\x1b[31mred" not in finding.text + worker.log()
     call_command("jobs_status")

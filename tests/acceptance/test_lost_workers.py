@@ -10,8 +10,8 @@ import psutil
 import redis
 from rq.suspension import resume, suspend
 
-from django_jobs.engine import database
-from django_jobs.engine.leases import UNSTORED
+from django_jobs.engine.execution.leases import UNSTORED
+from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs import cancel_job
 from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
-from django_jobs.engine.socket_tickets import make_ticket
+from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import ExecutionLog, Job, Membership, Organization
 from django_jobs.realtime.broadcast import LayerBroadcaster
 from example_project.settings import CHANNEL_LAYERS

@@ -6,7 +6,7 @@ import signal
 
 import psutil
 
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.models import EngineLease
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, path_of, wait_for_all, wait_for_status

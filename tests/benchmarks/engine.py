@@ -26,12 +26,12 @@ from django.db import connection
 from django_jobs import submit_job, submit_jobs
 from django_jobs.broker.connection import queue_names, shared
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine import announcements, dispatch, window
-from django_jobs.engine.claim import claim
-from django_jobs.engine.execution import context_for, run
+from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.handler_run import context_for, run
+from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.settle import settle
 from django_jobs.engine.ports import Ticket
-from django_jobs.engine.progress import ProgressBoard
-from django_jobs.engine.settle import settle
 from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import Priority, Status
 from django_jobs.worker.interruption import Interrupter, SlotRunner
@@ -122,11 +122,11 @@ def statements() -> None:
     with counting("submit one, idle broker", 1):
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
-    announcements.announce("bench", queue_names(), slots=1, window=SET_SIZE)
+    worker_registry.announce("bench", queue_names(), slots=1, window=SET_SIZE)
     worker, board = TicketWorker(queue_names(), "bench"), ProgressBoard()
     window.forget()
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
-        dispatch.wake()
+        dispatcher.wake()
     with counting(f"take {SET_SIZE} tickets", SET_SIZE):
         found = worker.take_now(SET_SIZE) or []
     tickets = [ticket for _, name in found if (ticket := Ticket.parse(name, Priority.NORMAL))]

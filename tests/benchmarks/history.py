@@ -11,7 +11,7 @@ from typing import Final
 from django.contrib.auth.models import User
 from django.db import connection
 
-from django_jobs.engine import rollups
+from django_jobs.engine.insight import rollups
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization, OrganizationActivity, TypeActivity
 from tests.benchmarks import setting
 

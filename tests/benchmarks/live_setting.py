@@ -13,7 +13,7 @@ import psutil
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
-from django_jobs.engine.open_sockets import SOCKETS_A_USER
+from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER
 from django_jobs.models import Organization
 from tests.benchmarks import setting
 from tests.support.addresses import free_port

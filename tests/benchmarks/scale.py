@@ -28,13 +28,16 @@ from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
 from django_jobs.broker.connection import queue_names
-from django_jobs.engine import announcements, database, dispatch, limits
-from django_jobs.engine.claim import claim
-from django_jobs.engine.listing import capped_count, created_between
-from django_jobs.engine.outcomes import Returned
+from django_jobs.engine.dispatch import dispatcher, worker_registry
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.outcomes import Returned
+from django_jobs.engine.execution.settle import settle
+from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, use_broker
-from django_jobs.engine.settle import settle
-from django_jobs.engine.status import describe_all
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import capped_count
+from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.submission import limits
 from django_jobs.engine.transitions import Move, move
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
@@ -138,7 +141,7 @@ def newest(status: str, **filters: Any) -> Job:
 
 def tickets() -> list[Ticket]:
     jobs = Job.objects.filter(status=Status.PENDING, ready_at__isnull=False).order_by("-pk")[:SET]
-    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=dispatch._QUEUED) for job in jobs]
+    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=dispatcher._QUEUED) for job in jobs]
     moved = move(moves, sources=[Status.PENDING], actor=SYSTEM)
     return [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
 
@@ -208,7 +211,7 @@ def cases() -> dict[str, Case]:
         "metrics all": Case(get_job_metrics),
         "retry by hand": Case(retry_job, lambda: newest("Dead Letter"), undo=True),
         "cancel": Case(cancel_job, lambda: newest("Pending"), undo=True),
-        f"dispatch {SET}": Case(lambda _: dispatch.dispatch(), empty_broker, undo=True),
+        f"dispatch {SET}": Case(lambda _: dispatcher.dispatch(), empty_broker, undo=True),
         f"claim {SET}": Case(lambda found: claim(found, "scale"), tickets, undo=True),
         f"settle {SET}": Case(lambda items: settle(items, "scale"), ended, undo=True),
         **{what: Case(ask) for what, ask in admin_pages().items()},
@@ -218,7 +221,7 @@ def cases() -> dict[str, Case]:
 def measure(name: str = "") -> dict[str, Figures]:
     """Every case whose name holds ``name``."""
     use_broker(MemoryBroker())
-    announcements.announce("scale", queue_names(), slots=1, window=SET)
+    worker_registry.announce("scale", queue_names(), slots=1, window=SET)
     return {what: case.measure() for what, case in cases().items() if name in what}
 
 

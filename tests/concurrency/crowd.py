@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from django.db import connection, connections, transaction
 
 from django_jobs.engine.actors import user_named
-from django_jobs.engine.submission import submit_job
+from django_jobs.engine.submission.single import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, Status, may_move

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django_jobs import submit_jobs
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.settle import settle_all
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.execution.settle import settle_all
 from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import TERMINAL, RunAfter, Status
 from tests.concurrency.crowd import assert_histories_are_chains

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 from django_jobs import cancel_job, retry_job, submit_job, submit_jobs
-from django_jobs.engine import dispatch, leases, outcomes
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import leases, outcomes
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.ports import Ticket, use_broker
-from django_jobs.engine.settle import settle_all
 from django_jobs.exceptions import DuplicateJob, InvalidTransition
 from django_jobs.models import Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
@@ -78,7 +79,7 @@ def look_after(names: list[str], rounds: int, seed: int) -> int:
     use_broker(MemoryBroker())
     renewed = 0
     for _ in range(rounds):
-        dispatch.tend()
+        dispatcher.tend()
         renewed += len(leases.renew(names))
     return renewed
 

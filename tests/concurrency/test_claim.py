@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from django_jobs.engine import database, leases
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.control import cancel_job
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker

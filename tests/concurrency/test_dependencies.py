@@ -12,10 +12,10 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.engine import announcements, window
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.settle import settle_all
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.dispatch import window, worker_registry
+from django_jobs.engine.execution.settle import settle_all
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition
 from django_jobs.models import ExecutionLog, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import Status
@@ -46,9 +46,9 @@ def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
     parents = submit_many(kind, organization, [[]] * size)
     claimed = claim_all(parents)
     children = submit_many(kind, organization, [chance.sample(parents, chance.randint(1, 12)) for _ in range(size)])
-    announcements.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
     window.forget()
-    monkeypatch.setattr("django_jobs.engine.turns.jobs_settings", _no_limit(), raising=False)
+    monkeypatch.setattr("django_jobs.engine.dispatch.round_robin.jobs_settings", _no_limit(), raising=False)
     broker.is_down = False
     chance.shuffle(claimed)
 

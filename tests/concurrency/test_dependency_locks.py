@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.settle import settle
+from django_jobs.engine.execution.settle import settle
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import TERMINAL
 from tests.concurrency.conftest import CrowdedBroker

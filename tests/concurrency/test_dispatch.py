@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import announcements, dispatch, window
-from django_jobs.engine.submission import submit_job
+from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
@@ -24,7 +24,7 @@ CROWD = 6
 def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that wants more tickets than any test makes."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    announcements.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
     window.forget()
 
 
@@ -41,7 +41,7 @@ def test_dispatchers_at_once_dispatch_each_job_exactly_once(broker: CrowdedBroke
     jobs = [job for kind in kinds for _ in range(2) for job in make_pending(kind, make_organization(), size // 4)]
     broker.is_full = False
 
-    run_crowd([dispatch.dispatch] * CROWD)
+    run_crowd([dispatcher.dispatch] * CROWD)
 
     assert_each_has_one_ticket(broker, jobs)
 
@@ -54,7 +54,7 @@ def test_the_first_dispatchers_of_a_new_database_do_not_hinder_each_other(
     broker.is_full = False
     EngineLease.objects.all().delete()
 
-    run_crowd([dispatch.dispatch] * CROWD)
+    run_crowd([dispatcher.dispatch] * CROWD)
 
     assert EngineLease.objects.filter(pk="dispatcher").count() == 1
     assert_each_has_one_ticket(broker, jobs)
@@ -89,7 +89,7 @@ def test_more_jobs_than_the_window_holds_leave_exactly_the_window_at_the_broker(
     make_pending(make_job_type(), make_organization(), 30)
     broker.is_full = False
 
-    run_crowd([dispatch.dispatch] * CROWD)
+    run_crowd([dispatcher.dispatch] * CROWD)
 
     assert len(broker.pushed) == window.MIN_WINDOW
     assert Job.objects.filter(status=Status.QUEUED).count() == window.MIN_WINDOW

@@ -11,7 +11,8 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job, submit_jobs
-from django_jobs.engine import database, duplicates
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, Organization
 from tests.concurrency.conftest import CrowdedBroker

@@ -8,9 +8,10 @@ from collections import Counter
 
 import pytest
 
-from django_jobs.engine import database, expirations
 from django_jobs.engine.actors import user_named
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import expirations
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, Status

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine import claim as claim_module
-from django_jobs.engine import dispatch, settle
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.control import cancel_job
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
+from django_jobs.engine.execution import claim as claim_module
+from django_jobs.engine.execution import settle
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.engine.ports import Ticket
-from django_jobs.engine.progress import ProgressBoard
-from django_jobs.engine.reconciliation import TicketWatch, check_broker
 from django_jobs.models import Job, JobType
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued
@@ -175,7 +177,7 @@ def test_a_held_job_that_should_be_withdrawn_gets_a_ticket_instead(
     hold: Any, jobs: list[Job], full_broker: CrowdedBroker
 ) -> None:
     hold(jobs[0])
-    moved = dispatch.withdraw([job.pk for job in jobs], "The broker is gone")
+    moved = dispatcher.withdraw([job.pk for job in jobs], "The broker is gone")
     assert [item.pk for item in moved] == [job.pk for job in jobs[1:]]
     check_broker()
     watch = TicketWatch()

@@ -11,9 +11,9 @@ from django.db import OperationalError, connection, transaction
 
 from django_jobs import submit_job, submit_jobs
 from django_jobs.checks.database import check_database
-from django_jobs.engine import announcements, dispatch, window
-from django_jobs.engine.claim import claim
-from django_jobs.engine.examination import examine
+from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.insight.diagnostics import examine
 from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import Job, JobType, Organization
@@ -121,12 +121,12 @@ def test_each_job_is_dispatched_and_claimed_once(
     broker: CrowdedBroker, organization: Organization, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    announcements.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
     window.forget()
     broker.is_full = True
     jobs = make_pending(make_job_type(), organization, 100)
     broker.is_full = False
-    run_crowd([dispatch.dispatch] * 6)
+    run_crowd([dispatcher.dispatch] * 6)
     assert Counter(broker.pushed) == {f"{job.name}-1": 1 for job in jobs}
 
     tickets = [Ticket(job.pk, job.created_at.year, 1, job.priority) for job in jobs]

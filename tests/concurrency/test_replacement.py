@@ -11,8 +11,9 @@ import pytest
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine import dispatch
-from django_jobs.engine.claim import Claimed, claim
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.claim import claim
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
@@ -57,7 +58,7 @@ class Debounce:
 
     def worker(self) -> None:
         while not self.is_over.wait(0.001):
-            dispatch.wake()
+            dispatcher.wake()
             tickets = self.broker.take_all()
             if tickets:
                 self.started += claim(tickets, f"worker-{threading.get_ident()}")

@@ -8,8 +8,8 @@ import pytest
 from django.db import transaction
 from django.db.models import Sum
 
-from django_jobs.engine import rollups
-from django_jobs.engine.submission import submit_job
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import OrganizationActivity, Span, TypeActivity
 from tests.concurrency.crowd import is_small, make_pending, run_crowd
 from tests.support.factories import make_job_type, make_organization

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine import database, leases
-from django_jobs.engine.claim import claim
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, make_queued

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.open_sockets import SOCKETS_A_USER, Place, Places
-from django_jobs.engine.socket_tickets import make_ticket, use_ticket
+from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER, Place, Places
+from django_jobs.engine.sockets.tickets import make_ticket, use_ticket
 from django_jobs.models import OpenSocket, SocketTicket
 from tests.concurrency.crowd import run_crowd
 from tests.support.factories import make_user

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from django_jobs.engine import database, leases, settle
 from django_jobs.engine.actors import SCHEDULER, SYSTEM, WORKER, user_named
-from django_jobs.engine.control import cancel_job
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import leases, settle
+from django_jobs.engine.store import database
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Job

@@ -11,9 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 
 from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, retry_job, submit_job
-from django_jobs.engine import access, database, dispatch
+from django_jobs.engine import access
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, ticket_of
@@ -90,9 +92,9 @@ def test_a_policy_is_not_asked_about_users_that_are_not_there(make: Any, club: O
 def test_a_policys_idea_of_active_is_what_counts(club: Organization, broker: MemoryBroker) -> None:
     pending_job(organization=club)
     Organization.objects.filter(pk=club.pk).update(title="closed", is_active=True)
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     Organization.objects.filter(pk=club.pk).update(title="", is_active=False)
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
 
 
 class BrokenPolicy(AccessPolicy):
@@ -124,7 +126,7 @@ def test_a_policy_that_fails_keeps_only_that_organization_waiting(
 ) -> None:
     other = pending_job()
     request.getfixturevalue("_broken")
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [other.pk]
     assert reread(unlucky).status == "Pending"
 
@@ -147,8 +149,8 @@ def test_a_policy_that_fails_is_told_of_once_a_minute(
     unlucky: Job, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     request.getfixturevalue("_broken")
-    dispatch.dispatch()
-    dispatch.dispatch()
+    dispatcher.dispatch()
+    dispatcher.dispatch()
     assert [record.getMessage() for record in caplog.records if "access_policy_failed" in record.message] == [
         "event=access_policy_failed error=KeyError('plan')"
     ]

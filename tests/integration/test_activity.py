@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 
 from django_jobs import get_job_metrics
-from django_jobs.engine import metrics, rollups
-from django_jobs.engine.control import retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.retention import Pruner, delete_jobs
+from django_jobs.engine.control.cancel_and_retry import retry_job
+from django_jobs.engine.control.retention import Pruner, delete_jobs
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.insight import metrics, rollups
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from django_jobs.statuses import Status
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up

@@ -184,7 +184,7 @@ def test_lists_cost_the_same_however_many_rows_they_show(superuser: Client, job:
 def test_lists_count_no_further_than_the_cap(
     superuser: Client, job: Job, foreign_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_jobs.engine.listing.MAX_COUNT", 1)
+    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 1)
     assert superuser.get(url("job", "changelist")).context["cl"].result_count == 1
 
 

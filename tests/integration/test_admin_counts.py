@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_jobs.admin import execution_log, job_type_day, monitor_health, monitor_now, organization_load
-from django_jobs.engine import announcements, dead_letters, inspection, rollups
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.insight import dead_letters, inspection, rollups
 from django_jobs.management.commands.jobs_status import look
 from django_jobs.models import Job, Organization, Worker
 from tests.support import admin
@@ -38,7 +39,7 @@ def shown_at(client: Client, address: str) -> int:
 
 @pytest.fixture
 def counted_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.listing.MAX_COUNT", 1)
+    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 1)
 
 
 @pytest.mark.usefixtures("counted_to_one")
@@ -152,7 +153,7 @@ def test_who_runs_what_is_running_is_said(root: Client, alive: list[str], slots:
     for _ in range(2):
         running_job("worker-1")
     for name in alive:
-        announcements.announce(name, ["jobs-normal"], slots=slots, window=8)
+        worker_registry.announce(name, ["jobs-normal"], slots=slots, window=8)
     assert (tile(root, "Running").value, tile(root, "Running").note) == ("2", note)
 
 
@@ -160,7 +161,7 @@ def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
     running_job("worker-1")
     running_job("worker-2")
     for name in ("worker-1", "worker-2"):
-        announcements.announce(name, ["jobs-normal"], slots=4, window=8)
+        worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
     Worker.objects.filter(pk="worker-2").update(last_seen=timezone.now() - dt.timedelta(minutes=2))
     assert tile(root, "Running").note == "1 of them with workers that are silent or unknown"
 
@@ -170,7 +171,7 @@ def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(
 ) -> None:
     monkeypatch.setattr(monitor_health, "MAX_RUNNING", 1)
     for name in ("worker-1", "worker-2"):
-        announcements.announce(name, ["jobs-normal"], slots=4, window=8)
+        worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
         running_job(name)
     assert [row.more for row in monitor(root)["workers"]] == [1, 0]
     assert "<div>1 job</div>" in page(root)
@@ -179,7 +180,7 @@ def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(
 def test_all_workers_are_counted_and_the_first_are_shown(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_jobs.admin.monitor.WORKERS_SHOWN", 1)
     for name in ("worker-1", "worker-2", "worker-3"):
-        announcements.announce(name, ["jobs-normal"], slots=4, window=8)
+        worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
     assert (tiles(root)["Workers"], len(monitor(root)["workers"])) == ("3", 1)
     assert "And 2 more." in page(root)
     monkeypatch.setattr(monitor_health, "MAX_WORKERS", 2)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_jobs.engine import dead_letters
+from django_jobs.engine.insight import dead_letters
 from django_jobs.models import Job, JobType, Organization, Replay
 from django_jobs.statuses import Status
 from tests.support import admin

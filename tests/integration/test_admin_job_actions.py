@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from django_jobs.admin import acts
+from django_jobs.admin import bulk_actions
 from django_jobs.conf import output_storage
-from django_jobs.engine import outputs
+from django_jobs.engine.execution import outputs
 from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin
 from tests.support.admin import VIEWS, chosen, remembered, said, text, url
@@ -171,7 +171,7 @@ def test_all_that_matches_is_taken_up_to_a_bound(root: Client, monkeypatch: pyte
     page = root.post(LIST, form)
     assert [job.pk for job in page.context["jobs"]] == [newest[1].pk, newest[0].pk]
     assert "At most 2 jobs" in page.content.decode()
-    assert acts.MAX_AT_ONCE < 1000
+    assert bulk_actions.MAX_AT_ONCE < 1000
     assert oldest.pk not in page.context["jobs"]
 
 

@@ -80,7 +80,7 @@ def test_any_organization_that_the_user_may_see_can_be_asked_for(
 
 
 def test_a_count_that_was_cut_is_said_to_be(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.listing.MAX_COUNT", 1)
+    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 1)
     pending_job()
     pending_job()
     assert "There are 1+ such jobs" in text(root, url("job", "changelist"))

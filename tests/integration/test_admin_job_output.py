@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 
-from django_jobs.engine import outputs
+from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import page_of, said, url

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_jobs import submit_job
 from django_jobs.admin import job_type_day
-from django_jobs.engine import dispatch
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobType
 from tests.support import admin
@@ -143,7 +143,7 @@ def test_pausing_holds_jobs_at_once_and_resuming_lets_them_go(system_admin: Clie
     kind = make_job_type()
     system_admin.post(url("pause", kind.pk))
     job = submit_job(kind, make_organization())
-    dispatch.wake()
+    dispatcher.wake()
     assert reread(job).status == "Pending"
     with TestCase.captureOnCommitCallbacks(execute=True):
         system_admin.post(url("resume", kind.pk))

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from django_jobs import submit_job
 from django_jobs.admin import monitor_now
-from django_jobs.engine import announcements
+from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.ports import SetAside, use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Organization, Worker
@@ -43,7 +43,7 @@ def member(mine: Organization) -> Client:
 def sound() -> None:
     """A scheduler leads, and a worker is alive."""
     Scheduler("leader-1").tick()
-    announcements.announce("worker-1", ["jobs-normal"], slots=4, window=8)
+    worker_registry.announce("worker-1", ["jobs-normal"], slots=4, window=8)
 
 
 def test_it_counts_what_runs_waits_retries_and_is_dead(root: Client) -> None:

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import include, path
 
 from django_jobs.broker.connection import queue_names
-from django_jobs.engine import announcements
+from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, pending_job, start
 from tests.support.dead_letters import die
@@ -92,6 +92,6 @@ def test_the_same_work_is_linked_where_one_is(root: Client, job: Job) -> None:
 
 
 def test_what_a_worker_runs_is_linked_there(root: Client, organization: Organization) -> None:
-    announcements.announce(WORKER, queue_names(), slots=1, window=1)
+    worker_registry.announce(WORKER, queue_names(), slots=1, window=1)
     running = start(pending_job(make_job_type(), organization))
     assert f"/own/django_jobs/job/{running.pk}/change/" in links_of(root.get("/own/django_jobs/monitor/"))

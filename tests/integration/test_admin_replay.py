@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from django_jobs.engine import replays
+from django_jobs.engine.control import replays
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import ExecutionLog, Job, JobType, Organization, Replay
 from django_jobs.statuses import Status

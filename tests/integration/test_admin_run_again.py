@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from django_jobs.engine.masking import MASK
+from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin
 from tests.support.admin import remembered, text, url

@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 from rest_framework import serializers
 
-from django_jobs.engine import declarations
+from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import remembered, text, url

@@ -10,7 +10,7 @@ import pytest
 from rest_framework.renderers import JSONRenderer
 from rest_framework.test import APIClient
 
-from django_jobs.engine import outputs
+from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, start

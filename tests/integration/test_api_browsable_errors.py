@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.engine.submission_rights import ASKED
+from django_jobs.engine.submission.rights import ASKED
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, pending_job

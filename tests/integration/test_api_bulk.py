@@ -8,8 +8,8 @@ from unittest.mock import Mock
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.engine import insertion
-from django_jobs.engine.targets import TargetsChanged
+from django_jobs.engine.submission import insertion
+from django_jobs.engine.submission.targets import TargetsChanged
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker

@@ -13,9 +13,9 @@ from django.core.files.storage import default_storage
 from django.db import connection, connections, transaction
 
 from django_jobs import PermanentError, RetryLater, TransientError
-from django_jobs.engine import outcomes
-from django_jobs.engine.execution import attempt
-from django_jobs.engine.running_job import current_job
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.execution.handler_run import attempt
 from django_jobs.models import Organization
 from tests.support.attempts import Stage
 from tests.support.factories import make_organization

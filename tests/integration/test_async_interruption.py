@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from django_jobs import JobCanceled
-from django_jobs.engine import coroutines, outcomes
+from django_jobs.engine.execution import coroutines, outcomes
 from django_jobs.exceptions import Interruption, JobTimedOut, WorkerStopping
 from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter, MainThreadSignals

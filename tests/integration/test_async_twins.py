@@ -12,8 +12,8 @@ from django.db import transaction
 
 import django_jobs
 from django_jobs import acancel_job, aget_job_status, asubmit_job, await_job, cancel_job
-from django_jobs.engine import database
-from django_jobs.engine.running_job import current_job
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission, JobFailed, JobNotFound
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs

@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.test import Client
 
-from django_jobs.engine import audit
+from django_jobs.engine.control import audit
 from django_jobs.models import Job, JobType, Membership, Organization, Replay
 from tests.support.admin import chosen, url
 from tests.support.api import client_of, url_of

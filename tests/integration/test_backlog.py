@@ -6,7 +6,8 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine import backlog, database
+from django_jobs.engine.dispatch import backlog
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_organization

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, submit_job, submit_jobs
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, reread

@@ -158,7 +158,7 @@ def test_a_types_serializer_judges_each_item(organization: Organization, monkeyp
         number = serializers.IntegerField(max_value=10)
 
     kind = make_job_type()
-    monkeypatch.setattr("django_jobs.engine.parameters._serializer_class", {kind.pk: Numbered}.get)
+    monkeypatch.setattr("django_jobs.engine.job_types.parameters._serializer_class", {kind.pk: Numbered}.get)
     by_index = refused([work(kind, organization, 1), work(kind, organization, 99), work(kind, organization, 3)])
     assert by_index == {1: {"parameters.number": ["Ensure this value is less than or equal to 10."]}}
     assert len(submit_jobs([work(kind, organization, 1), work(kind, organization, 3)])) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import dispatch
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker.child import Child
@@ -42,14 +42,14 @@ def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker
     use_broker(DeadBroker())  # type: ignore[arg-type]
     assert child._round()
     with pytest.raises(BrokerUnavailable):
-        dispatch.anything_queued()
+        dispatcher.anything_queued()
 
     use_broker(broker)
     child._is_own_broker = True
     assert child._round()
-    assert (reread(job).status, dispatch.anything_queued()) == ("Queued", True)
+    assert (reread(job).status, dispatcher.anything_queued()) == ("Queued", True)
 
 
 def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
     assert not IdleChild()._round()
-    assert not dispatch.anything_queued()
+    assert not dispatcher.anything_queued()

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_jobs.checks import check_swapped_late
-from django_jobs.engine import examination, tenant_tables
+from django_jobs.engine.insight import diagnostics, tenant_tables
 from django_jobs.models import Membership
 
 
@@ -44,7 +44,7 @@ def test_a_database_that_was_not_migrated_yet_is_fine(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("_swapped")
 def test_jobs_check_tells_of_it() -> None:
-    (found,) = examination._examine_tenants()
+    (found,) = diagnostics._examine_tenants()
     assert (found.level, found.subject) == ("PROBLEM", "organizations")
 
 

@@ -8,10 +8,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.engine import claim_verdicts, database
-from django_jobs.engine.claim import claim
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import Ticket, use_broker
+from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Membership
 from tests.support import handlers
@@ -141,7 +142,7 @@ def test_a_job_whose_type_is_gone_is_a_dead_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["os.system", "django_jobs.engine.submission.submit_job", "print", "tests.support.handlers.Any"]
+    "path", ["os.system", "django_jobs.engine.submission.single.submit_job", "print", "tests.support.handlers.Any"]
 )
 def test_a_handler_outside_the_allowed_modules_is_never_run(path: str) -> None:
     job = job_in("Queued")

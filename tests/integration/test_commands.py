@@ -13,9 +13,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine import announcements, dispatch, outputs
+from django_jobs.engine.dispatch import dispatcher, worker_registry
+from django_jobs.engine.dispatch.reconciliation import check_broker
+from django_jobs.engine.execution import outputs
 from django_jobs.engine.ports import use_broker
-from django_jobs.engine.reconciliation import check_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.management.commands import jobs_status
 from django_jobs.models import ExecutionLog, Job, Organization
@@ -41,7 +42,7 @@ def organization() -> Organization:
 def sound(broker: redis.Redis) -> None:
     """A marked broker, a worker on every queue, a scheduler that has just ticked."""
     check_broker()
-    announcements.announce("worker-1", QUEUES, slots=1, window=1)
+    worker_registry.announce("worker-1", QUEUES, slots=1, window=1)
     Scheduler("scheduler-1").lead()
 
 
@@ -79,7 +80,7 @@ def test_the_status_shows_counts_depths_workers_and_the_scheduler(sound: None, o
 
 def test_the_status_counts_tickets_and_queued_jobs(sound: None, organization: Organization) -> None:
     submit_job(make_job_type(), organization, priority="Low")
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert "Low                  0         0         1         0" in run("jobs_status")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError
 
-from django_jobs.engine import outputs
+from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization, OrganizationActivity
 from tests.support.brokers import job_in
 from tests.support.commands import run

@@ -13,10 +13,12 @@ from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, ProgrammingError
 
 from django_jobs.broker import connection
-from django_jobs.engine import database, logs, retention
-from django_jobs.engine.findings import PROBLEM, Finding
+from django_jobs.engine import logs
+from django_jobs.engine.control import retention
+from django_jobs.engine.insight.findings import PROBLEM, Finding
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.management import boot
 from django_jobs.management.commands import jobs_check, jobs_status
 from django_jobs.worker.options import WorkerOptions

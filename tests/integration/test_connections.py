@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from django.db import Error, connection
 
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.models import EngineLease
 
 pytestmark = pytest.mark.django_db(transaction=True)

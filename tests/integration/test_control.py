@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 
 from django_jobs import cancel_job, retry_job
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import InvalidTransition, JobNotFound, PermissionDenied
 from django_jobs.models import Organization

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from django_jobs import signals
-from django_jobs.engine import courier
-from django_jobs.engine.running_job import current_job
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.insight import signal_delivery
 from tests.integration.conftest import Listen
 from tests.support.brokers import job_in, pending_job, running_job
 
@@ -20,9 +20,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def in_background() -> Iterator[None]:
     """The process calls receivers as a worker does."""
-    courier.work_in_background()
+    signal_delivery.work_in_background()
     yield
-    courier.stop()
+    signal_delivery.stop()
 
 
 def test_a_receiver_in_the_background_is_not_the_handler(listen: Listen, in_background: None) -> None:
@@ -32,7 +32,7 @@ def test_a_receiver_in_the_background_is_not_the_handler(listen: Listen, in_back
     token = current_job.set(claimed)
     pending_job()
     current_job.reset(token)
-    courier.stop()
+    signal_delivery.stop()
     assert seen == [("signals", None), ("signals", None)]
 
 
@@ -47,7 +47,7 @@ def test_a_slow_receiver_in_the_background_holds_nobody_up(listen: Listen, in_ba
     job = job_in("Completed")
     assert seen == []
     gate.set()
-    courier.stop()
+    signal_delivery.stop()
     assert seen == [job.name]
 
 
@@ -64,18 +64,18 @@ def test_nothing_that_a_receiver_raises_ends_the_background(
 
     listen(signals.job_finished, broken_once)
     jobs = [job_in("Completed"), job_in("Completed")]
-    courier.stop()
+    signal_delivery.stop()
     assert seen == [job.name for job in jobs]
 
 
 def test_who_falls_far_behind_is_told_less(
     listen: Listen, in_background: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(courier, "MAX_WAITING", 0)
+    monkeypatch.setattr(signal_delivery, "MAX_WAITING", 0)
     seen: list[str] = []
     listen(signals.job_finished, lambda status, **kwargs: seen.append(status.job_id))
     job_in("Completed")
     job_in("Completed")
-    courier.stop()
+    signal_delivery.stop()
     assert seen == []
     assert caplog.text.count("event=signals_dropped") == 1

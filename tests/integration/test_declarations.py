@@ -14,7 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import job_handler
-from django_jobs.engine import declarations, declared_types
+from django_jobs.engine.job_types import declarations, declared_types
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 from tests.support import handlers

@@ -9,8 +9,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from django_jobs import get_job_history, get_job_status
-from django_jobs.engine import claim_verdicts, database, dispatch
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.models import Job, Membership, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_user
@@ -32,7 +34,7 @@ def job(owner: User, organization: Organization) -> Job:
 
 def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
     claim_verdicts.forget()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     claim(broker.take_all(), WORKER)
     return reread(job)
 

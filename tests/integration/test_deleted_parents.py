@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from django_jobs import get_job_status
-from django_jobs.engine import database, dependencies
-from django_jobs.engine.retention import Pruner, delete_jobs
+from django_jobs.engine.control.retention import Pruner, delete_jobs
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.store import database
+from django_jobs.engine.transitions import relatives
 from django_jobs.models import DependencyTask, Job
 from tests.support.brokers import end, reread, returned, start
 from tests.support.families import Submitter
@@ -37,7 +39,7 @@ def test_a_child_goes_on_whose_parent_was_deleted_before_anybody_told_it(
     Job.objects.filter(pk=parent.pk).update(status="Completed", ready_at=None)
     DependencyTask.objects.all().delete()
     delete_jobs([parent.pk], release_children=True)
-    dependencies.follow_up()
+    follow_up.follow_up()
     assert reread(child).ready_at
 
 
@@ -46,7 +48,7 @@ def test_a_child_waits_on_for_its_other_parents(submit: Submitter, nothing_is_di
     child = submit(done, other)
     Job.objects.filter(pk=done.pk).update(status="Completed", ready_at=None)
     delete_jobs([done.pk], release_children=True)
-    dependencies.follow_up()
+    follow_up.follow_up()
     assert (reread(child).ready_at, get_job_status(child).depends_on) == (None, [other.name])
 
 
@@ -58,8 +60,8 @@ def test_a_child_that_is_to_end_with_its_parent_is_told_first(
     child = submit(parent)
     Job.objects.filter(pk=parent.pk).update(status=status, ready_at=None)
     assert delete_jobs([parent.pk], release_children=True) == 0
-    dependencies.remind([child.pk])
-    dependencies.follow_up()
+    relatives.remind([child.pk])
+    follow_up.follow_up()
     assert reread(child).status == status
     assert delete_jobs([parent.pk], release_children=True) == 1
 

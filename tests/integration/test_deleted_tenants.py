@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, submit_job
-from django_jobs.engine import backlog, database, dispatch, tenancy
-from django_jobs.engine.claim import claim
+from django_jobs.engine.control import tenants
+from django_jobs.engine.dispatch import backlog, dispatcher
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
@@ -33,7 +35,7 @@ def pk_of_gone(organization: Organization) -> int:
 
 def bury_all() -> int:
     """One whole pass, however many batches it takes."""
-    watch, total = tenancy.OrphanWatch(), 0
+    watch, total = tenants.OrphanWatch(), 0
     while count := watch.bury():
         total += count
     return total
@@ -128,42 +130,42 @@ def test_orphans_take_neither_a_turn_nor_a_place_in_the_window(
         pending_job(kind, organization)
     organization.delete()
     others = [pending_job(kind) for _ in range(3)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [job.pk for job in others]
 
 
 def test_many_end_in_bounded_batches(monkeypatch: pytest.MonkeyPatch, organization: Organization) -> None:
-    monkeypatch.setattr(tenancy, "BATCH", 2)
+    monkeypatch.setattr(tenants, "BATCH", 2)
     kind = make_job_type()
     for _ in range(5):
         pending_job(kind, organization)
     organization.delete()
-    watch = tenancy.OrphanWatch()
+    watch = tenants.OrphanWatch()
     assert [watch.bury() for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_the_walk_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, organization: Organization) -> None:
     monkeypatch.setattr(backlog, "LANES_AT_ONCE", 2)
-    monkeypatch.setattr(tenancy, "PAGES", 1)
+    monkeypatch.setattr(tenants, "PAGES", 1)
     kind = make_job_type()
     for _ in range(4):
         pending_job(kind)
     late = make_organization(name="late")
     pending_job(kind, late)
     late.delete()
-    watch = tenancy.OrphanWatch()
+    watch = tenants.OrphanWatch()
     assert [watch.bury() for _ in range(3)] == [0, 0, 1]
 
 
 def test_without_waiting_jobs_the_watch_costs_two_statements(django_assert_num_queries: Callable[..., object]) -> None:
-    watch = tenancy.OrphanWatch()
+    watch = tenants.OrphanWatch()
     with django_assert_num_queries(2):  # type: ignore[attr-defined]
         watch.bury()
 
 
 def test_a_claim_ends_what_still_has_a_ticket(broker: MemoryBroker, organization: Organization) -> None:
     job = pending_job(organization=organization)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     organization.delete()
     assert claim(broker.take_all(), WORKER) == []
     assert (reread(job).status, reread(job).error_message) == ("Dead Letter", "Organization not found")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, get_job_status, submit_job, submit_jobs
-from django_jobs.engine import database, dispatch
-from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
 from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
 from tests.support.brokers import MemoryBroker, end, raised, reread, returned, start
 from tests.support.families import Submitter, complete, is_ready, statuses
@@ -33,7 +34,7 @@ def test_a_child_that_waits_is_never_dispatched(submit: Submitter, broker: Memor
     submit(parent)
     follow_up()
     broker.is_down = False
-    dispatch.wake()
+    dispatcher.wake()
     assert broker.pks() == [parent.pk]
 
 

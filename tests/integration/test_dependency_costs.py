@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.settle import settle
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.execution.settle import settle
 from django_jobs.models import DependencyTask, Job, JobType, Organization
 from tests.support.brokers import WORKER, end, raised, returned, start
 from tests.support.families import claim_all, is_ready

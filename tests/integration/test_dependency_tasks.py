@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import DependencyTask
 from tests.support.brokers import MemoryBroker, queue_up, reread

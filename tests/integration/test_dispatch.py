@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import announcements, database, dispatch, window
-from django_jobs.engine.claim import claim
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import use_broker
+from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority
@@ -21,7 +22,7 @@ from tests.support.factories import make_organization
 
 def widen(size: int, *queues: str, name: str = "wide") -> None:
     """A worker, of all queues if none is said, that wants so many tickets within reach."""
-    announcements.announce(name, queues or ALL_QUEUES, slots=1, window=size)
+    worker_registry.announce(name, queues or ALL_QUEUES, slots=1, window=size)
     window.forget()
 
 
@@ -31,19 +32,19 @@ def start_queued(job: Job) -> None:
 
 def test_a_dispatched_job_is_queued_and_has_the_ticket_of_its_next_attempt(broker: MemoryBroker) -> None:
     job = pending_job()
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     row = reread(job)
     assert (row.status, row.ready_at, row.queued_at is not None) == ("Queued", None, True)
     assert [ticket.id for ticket in broker.tickets] == [f"{job.name}-1"]
 
 
 def test_nothing_to_do_is_nothing_done(broker: MemoryBroker) -> None:
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
 
 
 def test_the_more_urgent_go_first(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind, priority=name) for name in ("Low", "Critical", "Normal", "High")]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     order = [jobs[index].pk for index in (1, 3, 2, 0)]
     assert broker.pks() == order
 
@@ -51,7 +52,7 @@ def test_the_more_urgent_go_first(broker: MemoryBroker, kind: JobType) -> None:
 def test_within_a_priority_the_longest_ready_goes_first(broker: MemoryBroker, kind: JobType) -> None:
     organization = make_organization()
     jobs = [pending_job(kind, organization) for _ in range(3)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [job.pk for job in jobs]
 
 
@@ -59,8 +60,8 @@ def test_only_as_many_go_as_the_window_has_room(broker: MemoryBroker, kind: JobT
     organization = make_organization()
     for _ in range(12):
         pending_job(kind, organization)
-    assert dispatch.dispatch() == 8
-    assert dispatch.wake() == 0
+    assert dispatcher.dispatch() == 8
+    assert dispatcher.wake() == 0
     assert Counter(Job.objects.values_list("status", flat=True)) == {"Queued": 8, "Pending": 4}
 
 
@@ -68,40 +69,40 @@ def test_the_window_is_what_the_live_workers_ask_for(broker: MemoryBroker, kind:
     widen(11)
     for _ in range(12):
         pending_job(kind)
-    assert dispatch.dispatch() == 11
+    assert dispatcher.dispatch() == 11
 
 
 def test_tickets_that_were_taken_make_room(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind) for _ in range(9)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     broker.take_all()
     start_queued(jobs[0])
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [jobs[8].pk]
 
 
 def test_low_tickets_do_not_keep_a_critical_job_out(broker: MemoryBroker, kind: JobType) -> None:
     for _ in range(8):
         pending_job(kind, priority="Low")
-    dispatch.dispatch()
+    dispatcher.dispatch()
     critical = pending_job(kind, priority="Critical")
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks()[0] == critical.pk
 
 
 def test_a_delayed_job_waits_for_its_moment(broker: MemoryBroker) -> None:
     job = pending_job(run_at=database.now() + dt.timedelta(hours=1))
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     Job.objects.filter(pk=job.pk).update(ready_at=database.now() - dt.timedelta(seconds=1))
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
 
 
 @pytest.mark.parametrize("status", ["Failed", "Timed Out"])
 def test_a_retry_waits_until_it_is_due_and_then_goes_to_the_queue(broker: MemoryBroker, status: str) -> None:
     job = job_in(status)
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     Job.objects.filter(pk=job.pk).update(ready_at=database.now() - dt.timedelta(seconds=1))
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert (reread(job).status, reread(job).next_retry_at) == ("Queued", None)
     assert [ticket.id for ticket in broker.tickets] == [f"{job.name}-2"]
     assert [entry["from_status"] for entry in get_job_history(job)][-1] == status
@@ -122,36 +123,36 @@ class PushFails(MemoryBroker):
 def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: MemoryBroker) -> None:
     job = pending_job()
     use_broker(PushFails())
-    dispatch.push(dispatch._dispatch_once() or [])
+    dispatcher.push(dispatcher._dispatch_once() or [])
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is not None) == ("Pending", None, True)
     assert "read only" in get_job_history(job)[-1]["message"]
     use_broker(broker)
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     assert broker.pks() == [job.pk]
 
 
 def test_dispatching_ends_while_the_broker_takes_no_tickets(broker: MemoryBroker) -> None:
     job = pending_job()
     use_broker(PushFails())
-    dispatch.wake()
+    dispatcher.wake()
     assert reread(job).status == "Pending"
 
 
 def test_waking_does_nothing_while_the_broker_is_down(broker: MemoryBroker) -> None:
     job = pending_job()
     broker.is_down = True
-    assert dispatch.wake() == 0
+    assert dispatcher.wake() == 0
     assert reread(job).status == "Pending"
     broker.is_down = False
-    assert dispatch.wake() == 1
+    assert dispatcher.wake() == 1
 
 
 def test_a_withdrawn_job_waits_for_its_delay(broker: MemoryBroker) -> None:
     job = job_in("Queued")
-    dispatch.withdraw([job.pk], "not now", delay=60)
+    dispatcher.withdraw([job.pk], "not now", delay=60)
     assert reread(job).status == "Pending"
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
 
 
 class RungOnce(MemoryBroker):
@@ -170,21 +171,21 @@ def test_what_is_committed_while_another_dispatches_is_not_overlooked(broker: Me
     rung = RungOnce()
     use_broker(rung)
     first = pending_job()
-    assert dispatch.dispatch() == 2
+    assert dispatcher.dispatch() == 2
     assert rung.late is not None
     assert rung.pks() == [first.pk, rung.late.pk]
 
 
 def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind) for _ in range(9)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     refilled = []
     for job in jobs[:5]:
-        refilled.append(dispatch.refill(Priority.NORMAL))
+        refilled.append(dispatcher.refill(Priority.NORMAL))
         start_queued(job)
         broker.queues[1].popleft()
     assert refilled == [0, 0, 0, 0, 0]
-    assert dispatch.refill(Priority.NORMAL) == 1
+    assert dispatcher.refill(Priority.NORMAL) == 1
 
 
 def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broker: MemoryBroker, kind: JobType) -> None:
@@ -194,11 +195,11 @@ def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broke
         pending_job(kind, priority=Priority.CRITICAL)
     patient = [pending_job(kind, priority=Priority.LOW) for _ in range(3)]
 
-    assert dispatch.tend() == window.MIN_WINDOW + len(patient)
+    assert dispatcher.tend() == window.MIN_WINDOW + len(patient)
 
     assert {reread(job).status for job in patient} == {"Queued"}
     later = pending_job(kind, priority=Priority.LOW)
-    assert dispatch.wake(Priority.LOW) == 1  # a long row of urgent ones is at the broker
+    assert dispatcher.wake(Priority.LOW) == 1  # a long row of urgent ones is at the broker
     assert reread(later).status == "Queued"
 
 
@@ -207,7 +208,7 @@ def test_a_worker_of_several_queues_holds_room_for_what_it_takes_first(broker: M
     for _ in range(2 * window.MIN_WINDOW):
         pending_job(kind, priority=Priority.HIGH)
     low = pending_job(kind, priority=Priority.LOW)
-    assert dispatch.tend() == window.MIN_WINDOW
+    assert dispatcher.tend() == window.MIN_WINDOW
     assert reread(low).status == "Pending"
 
 
@@ -215,4 +216,4 @@ def test_a_priority_that_nobody_serves_gets_a_small_window_of_its_own(broker: Me
     widen(100, "jobs-high")
     for _ in range(2 * window.MIN_WINDOW):
         pending_job(kind, priority=Priority.LOW)
-    assert dispatch.tend() == window.MIN_WINDOW
+    assert dispatcher.tend() == window.MIN_WINDOW

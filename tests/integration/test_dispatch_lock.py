@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine import dispatch_lock
+from django_jobs.engine.dispatch import dispatch_lock
 
 
 class Clock:

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import submit_for_each, submit_job, submit_jobs
-from django_jobs.engine import bulk, duplicates
+from django_jobs.engine.submission import bulk, duplicates
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from rest_framework.authtoken.models import Token
 
-from django_jobs.engine import open_sockets, socket_tickets
-from django_jobs.engine.open_sockets import Places
-from django_jobs.engine.socket_tickets import make_ticket
+from django_jobs.engine.sockets import open_sockets, tickets
+from django_jobs.engine.sockets.open_sockets import Places
+from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import OpenSocket, Organization
 from django_jobs.realtime import entrance, joins, replay
 from django_jobs.realtime.admission import Refused, Target, admit_all, user_of
@@ -99,13 +99,13 @@ def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(monkeypatch: p
 
 
 def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    use = socket_tickets.use_ticket
+    use = tickets.use_ticket
 
     def lose_the_answer(ticket: str) -> Any:
         if use(ticket) is not None:
             raise OperationalError("connection lost")
 
-    monkeypatch.setattr(socket_tickets, "use_ticket", lose_the_answer)
+    monkeypatch.setattr(tickets, "use_ticket", lose_the_answer)
     good, bad = (Visitor(Identity("ticket", ticket)) for ticket in (make_ticket(make_user()), "nonsense"))
     assert codes(good, bad) == [TRY_AGAIN, REVOKED]
 

@@ -14,9 +14,10 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import signals
-from django_jobs.engine import database, execution, settle
-from django_jobs.engine.control import cancel_job
-from django_jobs.engine.settle import settle_lost
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import handler_run, settle
+from django_jobs.engine.execution.settle import settle_lost
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
 from django_jobs.models import Job
 from tests.integration.conftest import Listen
@@ -62,7 +63,7 @@ def run(handler: Callable[..., Any], *, cancel: bool = False, **type_fields: Any
     claimed.handler = handler
     if cancel:
         cancel_job(job)
-    outcome = execution.run(claimed, execution.context_for(claimed, FreeRunner()))
+    outcome = handler_run.run(claimed, handler_run.context_for(claimed, FreeRunner()))
     assert settle.settle([outcome], WORKER) == []
     return reread(job)
 

@@ -13,7 +13,7 @@ import pytest
 from django.core import mail
 
 from django_jobs import get_job_status
-from django_jobs.engine import declarations
+from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job, Organization
 from django_jobs.signals import job_finished
 from django_jobs.testing import run_jobs

@@ -11,10 +11,11 @@ from django.utils import translation
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine import declarations, outcomes, progress
-from django_jobs.engine.execution import context_for, run
-from django_jobs.engine.progress import ProgressBoard
-from django_jobs.engine.running_job import current_job
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.execution import outcomes, progress
+from django_jobs.engine.execution.handler_run import context_for, run
+from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import JobType
 from tests.support import handlers

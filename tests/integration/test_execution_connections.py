@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.db import Error, OperationalError, connection, connections, transaction
 
-from django_jobs.engine import database, outcomes
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled
 from tests.support.attempts import outcome_of, raising
 from tests.support.brokers import running_job

@@ -9,8 +9,9 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from django_jobs import get_job_history, get_job_status, submit_job
-from django_jobs.engine import database, outcomes
-from django_jobs.engine.settle import settle
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.execution.settle import settle
+from django_jobs.engine.store import database
 from django_jobs.exceptions import (
     AttemptLost,
     JobCanceled,

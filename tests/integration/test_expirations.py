@@ -12,11 +12,13 @@ from django.db import connection
 from django.test import Client
 
 from django_jobs import get_job_status, retry_job, submit_job
-from django_jobs.engine import database, execution, expirations, outcomes, settle
-from django_jobs.engine.claim import claim
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.dispatch import expirations
+from django_jobs.engine.execution import handler_run, outcomes, settle
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import WAITING
 from django_jobs.testing import make_context, run_jobs
@@ -82,7 +84,7 @@ def test_an_attempt_that_waited_behind_another_until_too_late_does_not_begin() -
     assert 0 < claimed.starts_before - time.monotonic() <= 30
     claimed.starts_before = time.monotonic()
     claimed.handler = pytest.fail
-    ended = execution.attempt(claimed, make_context())
+    ended = handler_run.attempt(claimed, make_context())
     assert isinstance(ended, outcomes.Interrupted)
     settle.settle([ended], WORKER)
     assert statuses(job) == ["Queued"]

@@ -9,10 +9,11 @@ from django.core.files.storage import InMemoryStorage
 from django.db import connection, transaction
 
 from django_jobs.conf import output_storage
-from django_jobs.engine import database, outputs
-from django_jobs.engine.file_deletions import Sweep
-from django_jobs.engine.retention import Pruner, delete_jobs
+from django_jobs.engine.control.file_deletions import Sweep
+from django_jobs.engine.control.retention import Pruner, delete_jobs
+from django_jobs.engine.execution import outputs
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.models import FileDeletion, Job, Organization
 from tests.support.admin import chosen, superuser, url
 from tests.support.api import client_of, url_of

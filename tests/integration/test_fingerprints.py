@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import outcomes, settle
-from django_jobs.engine.control import retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.fingerprints import fingerprint
-from django_jobs.engine.tenancy import OrphanWatch
+from django_jobs.engine.control.cancel_and_retry import retry_job
+from django_jobs.engine.control.tenants import OrphanWatch
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.execution import outcomes, settle
+from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import (
     WORKER,

@@ -10,9 +10,8 @@ import pytest
 from rest_framework import serializers
 
 from django_jobs import submit_for_each, submit_job
-from django_jobs.engine import declarations
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.running_job import current_job
+from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import (
     InvalidSubmission,
     JobTypeDisabled,

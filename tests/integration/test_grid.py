@@ -11,10 +11,13 @@ from typing import Final
 import pytest
 
 from django_jobs import cancel_job, get_job_history, retry_job
-from django_jobs.engine import database, dispatch, leases, outcomes, settle
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.retention import delete_jobs
-from django_jobs.engine.tenancy import OrphanWatch
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.retention import delete_jobs
+from django_jobs.engine.control.tenants import OrphanWatch
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import leases, outcomes, settle
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
@@ -68,8 +71,8 @@ def let_the_lease_expire(job: Job) -> None:
 
 
 VERBS: Final[dict[str, Callable[[Job], object]]] = {
-    "dispatch": lambda _: dispatch.dispatch(),
-    "withdraw": lambda job: dispatch.withdraw([job.pk], "not now"),
+    "dispatch": lambda _: dispatcher.dispatch(),
+    "withdraw": lambda job: dispatcher.withdraw([job.pk], "not now"),
     "claim": lambda job: claim([ticket_of(job)], WORKER),
     "claim for a suspended organization": suspend_and_claim,
     "return": settled(returned),

@@ -12,7 +12,9 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from django_jobs import get_job_history, retry_job
-from django_jobs.engine import claim, database, handlers
+from django_jobs.engine.execution import claim
+from django_jobs.engine.job_types import handlers
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobType
 from tests.support import handlers as functions
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of

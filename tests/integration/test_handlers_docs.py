@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine import declarations
+from django_jobs.engine.job_types import declarations
 from tests.support.factories import make_organization
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "handlers.md"

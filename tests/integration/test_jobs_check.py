@@ -16,10 +16,12 @@ from rq import SimpleWorker
 
 from django_jobs import job_handler, submit_job
 from django_jobs.broker import connection
-from django_jobs.engine import announcements, declarations, examination, type_examination
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.dispatch.reconciliation import check_broker, installation_id
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.insight import diagnostics, type_diagnostics
+from django_jobs.engine.job_types import declarations
 from django_jobs.engine.ports import get_broker, use_broker
-from django_jobs.engine.reconciliation import check_broker, installation_id
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
@@ -47,12 +49,12 @@ def organization() -> Organization:
 def sound(broker: redis.Redis) -> None:
     """A marked broker, a worker on every queue, a scheduler that has just ticked."""
     check_broker()
-    announcements.announce("worker-1", QUEUES, slots=1, window=1)
+    worker_registry.announce("worker-1", QUEUES, slots=1, window=1)
     Scheduler("scheduler-1").lead()
 
 
 def findings() -> dict[str, str]:
-    return {finding.subject: finding.level for finding in examination.examine()}
+    return {finding.subject: finding.level for finding in diagnostics.examine()}
 
 
 def overdue(job: Job) -> Job:
@@ -112,8 +114,8 @@ def test_a_stranger_in_our_queues_is_a_warning(sound: None, broker: redis.Redis)
 
 
 def test_each_queue_needs_a_live_worker(sound: None) -> None:
-    announcements.withdraw("worker-1")
-    announcements.announce("worker-2", QUEUES[:3], slots=1, window=1)
+    worker_registry.withdraw("worker-1")
+    worker_registry.announce("worker-2", QUEUES[:3], slots=1, window=1)
     found = findings()
     assert found["queue jobs-normal"] == "OK"
     assert found["queue jobs-low"] == "PROBLEM"
@@ -127,21 +129,21 @@ def register(name: str, *queues: str) -> None:
 
 
 def test_a_queue_that_a_plain_rqworker_takes_from_is_served(sound: None) -> None:
-    announcements.withdraw("worker-1")
+    worker_registry.withdraw("worker-1")
     register("0b54e2f64ab14a2d9e3f1c8f0f6d8a7e", *QUEUES[:2])
-    found = {finding.subject: finding for finding in examination.examine()}
+    found = {finding.subject: finding for finding in diagnostics.examine()}
     assert [found[f"queue {name}"].level for name in QUEUES] == ["WARNING", "WARNING", "PROBLEM", "PROBLEM"]
     assert "plain rqworkers: 1" in found["queue jobs-high"].text
 
 
 def test_our_own_workers_are_no_plain_ones(sound: None) -> None:
-    announcements.withdraw("worker-1")
+    worker_registry.withdraw("worker-1")
     register("web1-31066-8172e863", *QUEUES)
     assert findings()["queue jobs-low"] == "PROBLEM"
 
 
 def test_a_worker_that_rq_has_forgotten_serves_nothing(sound: None, broker: redis.Redis) -> None:
-    announcements.withdraw("worker-1")
+    worker_registry.withdraw("worker-1")
     register("somebody", *QUEUES)
     broker.delete("rq:worker:somebody")
     assert findings()["queue jobs-low"] == "PROBLEM"
@@ -191,12 +193,12 @@ def test_a_database_that_cannot_be_read_is_the_only_finding(monkeypatch: pytest.
     def fail() -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("django_jobs.engine.database.now", fail)
+    monkeypatch.setattr("django_jobs.engine.store.database.now", fail)
     assert findings() == {"database": "PROBLEM"}
 
 
 def findings_about_types() -> dict[str, str]:
-    return {finding.subject: f"{finding.level} {finding.text}" for finding in type_examination.examine_types()}
+    return {finding.subject: f"{finding.level} {finding.text}" for finding in type_diagnostics.examine_types()}
 
 
 def test_a_declared_type_without_a_row_is_a_problem(sound: None) -> None:

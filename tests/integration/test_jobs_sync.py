@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_jobs import job_handler
-from django_jobs.engine import declarations
+from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from tests.support import handlers
 from tests.support.commands import run

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import database, leases, settle
-from django_jobs.engine.control import cancel_job
-from django_jobs.engine.history import get_job_history
-from django_jobs.engine.leases import Loss
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import leases, settle
+from django_jobs.engine.execution.leases import Loss
+from django_jobs.engine.insight.history import get_job_history
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from tests.support.brokers import MemoryBroker, job_in, reread, running_job, ticket_of
 

@@ -21,8 +21,9 @@ from django_jobs import (
     submit_job,
     wait_for_job,
 )
-from django_jobs.engine import database, declarations, parameters
-from django_jobs.engine.masking import MASK, hidden_from
+from django_jobs.engine.job_types import declarations, parameters
+from django_jobs.engine.job_types.masking import MASK, hidden_from
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission, PermanentError
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.signals import job_finished

@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
-from django_jobs.engine import announcements, database
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.store import database
 from django_jobs.models import Job, Worker
 from django_jobs.statuses import Status
 from tests.support.brokers import WORKER, job_in, pending_job
@@ -113,8 +114,8 @@ def test_a_job_that_is_not_due_does_not_wait() -> None:
 
 
 def test_living_workers_are_counted() -> None:
-    announcements.announce(WORKER, ["jobs-normal"], slots=4, window=8)
-    announcements.announce("worker-2", ["jobs-normal"], slots=1, window=8)
+    worker_registry.announce(WORKER, ["jobs-normal"], slots=4, window=8)
+    worker_registry.announce("worker-2", ["jobs-normal"], slots=1, window=8)
     Worker.objects.filter(pk="worker-2").update(last_seen=database.now() - dt.timedelta(minutes=5))
     assert get_job_metrics()["active_workers"] == 1
 

@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
-from django_jobs.engine import database, metrics
+from django_jobs.engine.insight import metrics
+from django_jobs.engine.store import database
 from django_jobs.models import Job, OrganizationActivity, Span, TypeActivity
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization

@@ -9,8 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import get_job_history, get_job_status
-from django_jobs.engine import database, dispatch, leases
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.models import JobType, Membership, Organization
 from tests.support.brokers import (
     WORKER,
@@ -122,7 +124,7 @@ def test_a_withdrawn_job_spends_neither_an_attempt_nor_a_retry(kind: JobType) ->
 
 def test_a_retry_that_is_withdrawn_keeps_its_count(kind: JobType) -> None:
     job = job_in("Failed", job_type=kind)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     Organization.objects.update(is_active=False)
     row = try_to_run(job)
     assert (row.status, row.retry_count, row.attempt) == ("Pending", 1, 1)
@@ -193,9 +195,9 @@ def test_a_changed_limit_counts_from_the_next_dispatch(
     for _ in range(3):
         pending_job(kind, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 1}
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 2}
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
 
 
 def test_a_changed_jitter_counts_from_the_next_failure(settings: Any) -> None:

@@ -7,8 +7,10 @@ import datetime as dt
 import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
-from django_jobs.engine import database, dispatch, outcomes
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType
 from tests.support.brokers import (
     WORKER,
@@ -51,7 +53,7 @@ def test_a_cancel_while_a_retry_is_waited_for_takes_the_retry_away() -> None:
 
 def test_a_cancel_of_a_due_retry_that_has_its_ticket_makes_the_ticket_void(kind: JobType) -> None:
     job = job_in("Failed", job_type=kind)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     cancel_job(job)
     assert claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Canceled"
@@ -75,7 +77,7 @@ def test_a_new_life_remembers_no_cancel() -> None:
 
 def test_a_retry_by_hand_does_not_wait_for_the_back_off(broker: MemoryBroker) -> None:
     job = job_in("Failed")
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     row = retry_job(job)
     assert (row.next_retry_at, row.retry_count, row.attempt) == (None, 0, 1)
     assert (try_to_run(job).status, reread(job).attempt) == ("Running", 2)

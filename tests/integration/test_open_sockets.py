@@ -14,9 +14,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from django_jobs.engine import database, open_sockets
-from django_jobs.engine.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Places
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.sockets import open_sockets
+from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Places
+from django_jobs.engine.store import database
 from django_jobs.models import OpenSocket
 from django_jobs.realtime import hub
 from tests.support.factories import make_user

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, get_job_status, retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
 from tests.support.brokers import end, raised, reread, start

@@ -9,10 +9,10 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from django_jobs import JobCanceled, ResultReference, submit_job
-from django_jobs.engine import outcomes, parent_results
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.execution import context_for
-from django_jobs.engine.leases import rescue_expired
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.execution import outcomes, parent_results
+from django_jobs.engine.execution.handler_run import context_for
+from django_jobs.engine.execution.leases import rescue_expired
 from django_jobs.models import Job, JobDependency, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support.attempts import FreeRunner, Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine import dispatch, patience
+from django_jobs.engine.dispatch import dispatcher, time_budget
 from django_jobs.engine.ports import use_broker
 from django_jobs.models import Job, JobType
 from tests.support.brokers import MemoryBroker, pending_job, reread
@@ -36,16 +36,16 @@ class SlowBroker(MemoryBroker):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(patience, "time", clock)
-    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    monkeypatch.setattr(time_budget, "time", clock)
+    monkeypatch.setattr(time_budget, "_rests_until", 0.0)
     return clock
 
 
 def test_many_submissions_wait_for_a_slow_broker_once_a_second(clock: Clock, kind: JobType) -> None:
     use_broker(SlowBroker(clock, 0.9))
     for job in [pending_job(kind) for _ in range(50)]:
-        dispatch.submitted(job)
-        dispatch.wake()
+        dispatcher.submitted(job)
+        dispatcher.wake()
     assert clock.now == 1000.9
     assert not Job.objects.exclude(status="Pending").exists()
 
@@ -53,8 +53,8 @@ def test_many_submissions_wait_for_a_slow_broker_once_a_second(clock: Clock, kin
 def test_the_scheduler_has_time_for_a_slow_broker(clock: Clock) -> None:
     use_broker(SlowBroker(clock, 0.9))
     job = pending_job()
-    dispatch.submitted(job)
-    assert dispatch.tend() == 1
+    dispatcher.submitted(job)
+    assert dispatcher.tend() == 1
     assert reread(job).status == "Queued"
 
 
@@ -62,17 +62,17 @@ def test_a_broker_that_is_fast_again_gets_tickets_after_a_second(clock: Clock) -
     broker = SlowBroker(clock, 0.9)
     use_broker(broker)
     job = pending_job()
-    dispatch.wake()
+    dispatcher.wake()
     broker.seconds = 0.0
     clock.now += 1.1
-    assert dispatch.submitted(job) == 1
+    assert dispatcher.submitted(job) == 1
 
 
 def test_a_broker_that_becomes_slow_while_it_is_pushed_to_is_asked_no_more(clock: Clock) -> None:
     use_broker(SlowBroker(clock, 0.2))
-    assert dispatch.submitted(pending_job()) == 1
+    assert dispatcher.submitted(pending_job()) == 1
     pending_job()
     pending_job()
     before = clock.now
-    assert dispatch.wake() == 2
+    assert dispatcher.wake() == 2
     assert clock.now - before < 0.5

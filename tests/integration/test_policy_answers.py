@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 
 from django_jobs import get_job_status, list_jobs
 from django_jobs.engine import access
-from django_jobs.engine.claim import claim
+from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import JobNotFound, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.support.api import client_of, url_of

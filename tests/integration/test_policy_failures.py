@@ -16,7 +16,7 @@ from rest_framework.exceptions import NotFound
 
 from django_jobs import cancel_job, get_job_history, get_job_status, list_jobs, retry_job, submit_job
 from django_jobs.engine import access
-from django_jobs.engine.claim import claim
+from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import JobNotFound, JobsError, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.support import admin

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job, submit_jobs
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.exceptions import RateLimited
 from django_jobs.models import Job, JobType, Organization
 from tests.support.factories import make_job_type, make_organization

@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
 from django_jobs.realtime import hub
-from django_jobs.realtime.ear import Ear
+from django_jobs.realtime.layer_subscription import Ear
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 

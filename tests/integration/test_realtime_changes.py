@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, retry_job
-from django_jobs.engine.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime.frames import moment
 from tests.support.brokers import end, job_in, raised, returned, running_job

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from django_jobs.engine.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.realtime import joins, messages

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import hub, messages, outbox
 from tests.support.brokers import running_job

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine import patience
-from django_jobs.engine.reconciliation import TicketWatch, check_broker, installation_id
+from django_jobs.engine.dispatch import time_budget
+from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker, installation_id
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import ForeignBroker
 from django_jobs.models import Installation
@@ -86,7 +86,7 @@ def test_while_the_broker_is_down_nothing_is_done(marked: MemoryBroker) -> None:
 def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(
     broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    monkeypatch.setattr(time_budget, "_rests_until", 0.0)
     scheduler = Scheduler("scheduler-1")
     broker.is_down = True
     job = pending_job()

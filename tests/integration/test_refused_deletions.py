@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection
 
-from django_jobs.engine import replays, retention
-from django_jobs.engine.retention import Pruner
+from django_jobs.engine.control import replays, retention
+from django_jobs.engine.control.retention import Pruner
 from django_jobs.models import Job, Replay
 from tests.support.brokers import MemoryBroker, job_in
 from tests.support.factories import make_job_type, make_system_admin

@@ -21,10 +21,12 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine import dispatch, organization_ids
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.context import JobContext
-from django_jobs.engine.execution import context_for
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.context import JobContext
+from django_jobs.engine.execution.handler_run import context_for
+from django_jobs.engine.store import organization_ids
 from django_jobs.exceptions import DuplicateJob, JobNotFound, OrganizationGone, PermanentError, RateLimited
 from django_jobs.models import Job, Organization
 from django_jobs.realtime.messages import progress_events, running_progress, status_events
@@ -66,7 +68,7 @@ def context_of(claimed: Claimed) -> JobContext:
 
 
 def claim_all(broker: MemoryBroker) -> list[Claimed]:
-    dispatch.dispatch()
+    dispatcher.dispatch()
     return claim(broker.take_all(), WORKER)
 
 
@@ -96,7 +98,7 @@ def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(tenant: Organiz
     pending_job(kind, tenant)
     claim_all(broker)
     late = pending_job(kind, tenant)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     Organization.objects.filter(pk=tenant.pk).delete()
     assert claim(broker.take_all(), WORKER) == []
     assert reread(late).error_message == "Organization not found"
@@ -107,7 +109,7 @@ def test_the_current_id_costs_the_claim_no_statement(tenant: Organization, broke
     pending_job(kind, tenant)
     claim_all(broker)
     submit_jobs([{"job_type": kind, "organization": tenant}] * 3)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     tickets = broker.take_all()
     # Reading the jobs, and moving them in a transaction: nothing for the tenants.
     assert statements_of(lambda: claim(tickets, WORKER)) <= STATEMENTS_OF_A_CLAIM

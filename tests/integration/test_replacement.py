@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from django_jobs import cancel_job, get_job_history, submit_job
-from django_jobs.engine import dispatch
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.claim import claim
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.support.brokers import WORKER, MemoryBroker, job_in, queue_up, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_user
@@ -77,7 +77,7 @@ def test_a_job_with_a_ticket_is_withdrawn_and_does_not_run_early(
         "Replaced by a later submission",
     )
     assert claim([ticket], WORKER) == []
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     assert reread(first).status == "Pending"
 
 
@@ -86,7 +86,7 @@ def test_withdrawn_and_due_it_is_dispatched_again_with_its_new_priority(
 ) -> None:
     first = queue_up(replacing(kind, organization, 1))
     replacing(kind, organization, 2, priority="Critical")
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     (ticket,) = broker.tickets
     assert (ticket.pk, ticket.priority) == (first.pk, 3)
     (claimed,) = claim([ticket], WORKER)
@@ -97,7 +97,7 @@ def test_a_claim_that_has_read_what_is_replaced_meanwhile_runs_what_is_asked_for
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = queue_up(replacing(kind, organization, 1))
-    from django_jobs.engine import claim as module
+    from django_jobs.engine.execution import claim as module
 
     judge = module._judge
 
@@ -115,17 +115,17 @@ def test_a_job_that_was_picked_and_then_got_a_later_moment_is_not_dispatched(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = replacing(kind, organization, 1)
-    from django_jobs.engine import turns
+    from django_jobs.engine.dispatch import round_robin
 
-    pick = turns.pick
+    pick = round_robin.pick
 
     def and_replaced_meanwhile(*args: Any) -> Any:
         picked = list(pick(*args))
         replacing(kind, organization, 2, run_at=timezone.now() + LATER)
         return picked
 
-    monkeypatch.setattr(turns, "pick", and_replaced_meanwhile)
-    assert dispatch.dispatch() == 0
+    monkeypatch.setattr(round_robin, "pick", and_replaced_meanwhile)
+    assert dispatcher.dispatch() == 0
     assert reread(first).status == "Pending"
 
 
@@ -150,7 +150,7 @@ def test_one_that_dies_while_it_is_to_be_replaced_is_followed_by_another(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = replacing(kind, organization, 1)
-    from django_jobs.engine import replacement
+    from django_jobs.engine.submission import replacement
 
     replace = replacement.replace
 

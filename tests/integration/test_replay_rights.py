@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.engine import replays
+from django_jobs.engine.control import replays
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.statuses import Status

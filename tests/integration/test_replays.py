@@ -9,8 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import submit_job
-from django_jobs.engine import dependencies, replays
-from django_jobs.engine.control import retry_job
+from django_jobs.engine.control import replays
+from django_jobs.engine.control.cancel_and_retry import retry_job
+from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import ExecutionLog, Job, JobType, Replay
 from django_jobs.statuses import Status
@@ -153,7 +154,7 @@ def test_of_jobs_that_wait_for_a_dead_parent_it_is_said(kind: JobType, root: Use
     parent = submit_job(make_job_type(), tenant := make_organization())
     child = submit_job(kind, tenant, depends_on=[parent])
     end(raised(start(parent), "Permanent", text="boom"))
-    dependencies.follow_up()
+    follow_up.follow_up()
     replay = finish(begin(reread(child), root))
     assert replay.refused == {replays.DEAD_PARENT: 1}
     assert reread(child).status == Status.DEAD_LETTER
@@ -163,7 +164,7 @@ def test_a_retried_parent_revives_what_died_with_it(kind: JobType, root: User) -
     parent = submit_job(kind, tenant := make_organization())
     child = submit_job(make_job_type(), tenant, depends_on=[parent])
     dead_parent = end(raised(start(parent), "Permanent", text="boom"))
-    dependencies.follow_up()
+    follow_up.follow_up()
     finish(begin(dead_parent, root))
     Scheduler("one").tick()
     assert reread(child).status == Status.PENDING

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from django_jobs.conf import output_storage
-from django_jobs.engine import database, outputs
-from django_jobs.engine.file_deletions import Sweep
-from django_jobs.engine.retention import Pruner
-from django_jobs.engine.tenancy import organization_pks
+from django_jobs.engine.control.file_deletions import Sweep
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.control.tenants import organization_pks
+from django_jobs.engine.execution import outputs
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
 from tests.support.brokers import job_in
 from tests.support.factories import make_organization
@@ -104,7 +105,7 @@ def test_a_tenant_is_erased_whatever_the_age_of_its_jobs_and_others_stay() -> No
 
 
 def test_the_walk_comes_to_its_end_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.retention.BATCH", 2)
+    monkeypatch.setattr("django_jobs.engine.control.retention.BATCH", 2)
     for _ in range(5):
         aged(job_in("Completed"), 31)
     pruner = Pruner()

@@ -10,8 +10,9 @@ from django.db import IntegrityError, models
 from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
-from django_jobs.engine import rollups, tenancy
-from django_jobs.engine.retention import Pruner
+from django_jobs.engine.control import tenants
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.insight import rollups
 from django_jobs.exceptions import KeyInUse
 from django_jobs.models import Job, Organization
 from tests.support.brokers import job_in
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def _keys_are_names() -> Iterator[None]:
     """As if the built-in model's keys were chosen by people."""
-    pre_save.connect(tenancy._saving, sender=Organization)
+    pre_save.connect(tenants._saving, sender=Organization)
     yield
-    pre_save.disconnect(tenancy._saving, sender=Organization)
+    pre_save.disconnect(tenants._saving, sender=Organization)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_which_keys_may_come_back() -> None:
         class Meta:
             app_label = "django_jobs"
 
-    assert tenancy.may_reuse_keys(Slug)
-    assert tenancy.may_reuse_keys(Heir)
-    assert not tenancy.may_reuse_keys(Random)
-    assert not tenancy.may_reuse_keys(Organization)
+    assert tenants.may_reuse_keys(Slug)
+    assert tenants.may_reuse_keys(Heir)
+    assert not tenants.may_reuse_keys(Random)
+    assert not tenants.may_reuse_keys(Organization)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_jobs.engine import activity, database, rollups
+from django_jobs.engine.insight import activity, rollups
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, OrganizationActivity, Span, TypeActivity
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import job_in, pending_job, start

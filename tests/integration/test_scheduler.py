@@ -7,8 +7,11 @@ import threading
 
 import pytest
 
-from django_jobs.engine import announcements, database, dispatch, forgetting, scheduler
+from django_jobs.engine import scheduler
+from django_jobs.engine.control import forgetting
+from django_jobs.engine.dispatch import dispatcher, worker_registry
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, Worker
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.ticks import Clock
@@ -68,7 +71,7 @@ def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_sched
     with monkeypatch.context() as patch:
         patch.setattr(leader, "lead", lambda: 1 / 0)
         assert leader.tick() == {}
-    monkeypatch.setattr(dispatch, "tend", lambda: 3)
+    monkeypatch.setattr(dispatcher, "tend", lambda: 3)
     assert leader.tick() == {"dispatch": 3}
 
 
@@ -76,7 +79,7 @@ def test_a_failing_duty_stops_no_other(clock: Clock, monkeypatch: pytest.MonkeyP
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatch, "tend", fail)
+    monkeypatch.setattr(dispatcher, "tend", fail)
     Worker.objects.create(name="old", pid=1, hostname="h", queues="", started_at=LONG_AGO, last_seen=LONG_AGO)
     assert Scheduler("one").tick() == {"forget_workers": 1}
 
@@ -90,7 +93,7 @@ def test_a_failing_duty_is_reported_once(
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatch, "tend", fail)
+    monkeypatch.setattr(dispatcher, "tend", fail)
     monkeypatch.setattr("django_jobs.engine.scheduler.logger.propagate", True)
     leader = Scheduler("one")
     leader.tick()
@@ -101,9 +104,9 @@ def test_a_failing_duty_is_reported_once(
 
 
 def test_living_workers_are_not_forgotten(clock: Clock) -> None:
-    announcements.announce("young", ["jobs-low"], slots=1, window=1)
+    worker_registry.announce("young", ["jobs-low"], slots=1, window=1)
     assert forgetting.forget_workers() == 0
-    assert [worker.name for worker in announcements.live_workers()] == ["young"]
+    assert [worker.name for worker in worker_registry.live_workers()] == ["young"]
 
 
 def test_the_loop_ends_when_it_is_told_and_gives_up_the_lead(clock: Clock) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError
 
-from django_jobs.engine import database, outcomes, settle, transitions
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.control import cancel_job
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine import transitions
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import outcomes, settle
+from django_jobs.engine.insight.history import get_job_history
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type

@@ -6,8 +6,9 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine import database, settle
-from django_jobs.engine.control import cancel_job
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import settle
+from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog
 from tests.support.brokers import WORKER, end, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type

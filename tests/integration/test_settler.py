@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine import settle
+from django_jobs.engine.execution import settle
 from django_jobs.models import Job
 from django_jobs.worker import settler
 from tests.support.brokers import WORKER, reread, returned, running_job
@@ -29,7 +29,7 @@ class Database:
         monkeypatch.setattr(settle, "_settle_returned", self._receive)
         monkeypatch.setattr(settler, "time", SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
         # What a test has open is not to be closed.
-        monkeypatch.setattr("django_jobs.engine.database.drop_connections", lambda: None)
+        monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
 
     def _receive(self, items: Any, worker_name: str) -> Any:
         for item in items:

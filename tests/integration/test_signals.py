@@ -11,10 +11,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobCanceled, cancel_job, signals
-from django_jobs.engine import events
-from django_jobs.engine.claim import claim
-from django_jobs.engine.progress import ProgressBoard
-from django_jobs.engine.settle import settle, settle_lost
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.settle import settle, settle_lost
+from django_jobs.engine.insight import events
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs
 from tests.integration.conftest import Listen
@@ -211,7 +211,7 @@ def test_receivers_that_cannot_be_told_are_logged(
 
     listen(signals.job_finished, lambda **kwargs: None)
     _, claimed = running_job()
-    monkeypatch.setattr("django_jobs.engine.status.describe_all", fail)
+    monkeypatch.setattr("django_jobs.engine.insight.status.describe_all", fail)
     with caplog.at_level(logging.ERROR):
         settle([returned(claimed)], WORKER)
     assert "event=signals_failed" in caplog.text

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_jobs.engine import outcomes
+from django_jobs.engine.execution import outcomes
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
 from django_jobs.worker import slots
 from django_jobs.worker.batch import Batch
-from django_jobs.worker.board import Board
+from django_jobs.worker.housekeeper import Steward
+from django_jobs.worker.shared_slots import Board
 from django_jobs.worker.slots import ThreadSlots, make_slots
-from django_jobs.worker.steward import Steward
 from tests.support.attempts import raising
 from tests.support.brokers import WORKER, reread, running_job
 

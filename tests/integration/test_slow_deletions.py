@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine import file_deletions, outputs, retention
-from django_jobs.engine.file_deletions import Sweep
-from django_jobs.engine.retention import Pruner
+from django_jobs.engine.control import file_deletions, retention
+from django_jobs.engine.control.file_deletions import Sweep
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.execution import outputs
 from django_jobs.models import FileDeletion, Job
 from tests.support.brokers import job_in
 from tests.support.ticks import Clock

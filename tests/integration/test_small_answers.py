@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from django_jobs import get_job_history, get_job_status, list_jobs, submit_job
-from django_jobs.engine import history, status
+from django_jobs.engine.insight import history, status
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
 from tests.support.api import client_of, ids, url_of

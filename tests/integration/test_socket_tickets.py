@@ -14,9 +14,10 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from django_jobs.engine import database, socket_tickets
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.socket_tickets import make_ticket, use_ticket
+from django_jobs.engine.sockets import tickets
+from django_jobs.engine.sockets.tickets import make_ticket, use_ticket
+from django_jobs.engine.store import database
 from django_jobs.models import SocketTicket
 from django_jobs.realtime import hub
 from tests.support.factories import PASSWORD, make_user
@@ -219,11 +220,11 @@ def test_the_scheduler_removes_what_nobody_used(user: User) -> None:
 
 
 def test_removing_them_is_one_bounded_batch(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_tickets, "BATCH", 2)
+    monkeypatch.setattr(tickets, "BATCH", 2)
     for _ in range(3):
         make_ticket(user)
     SocketTicket.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
-    assert [socket_tickets.forget_expired() for _ in range(3)] == [2, 1, 0]
+    assert [tickets.forget_expired() for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_login_by_password_gives_a_session_whose_ticket_is_let_in(user: User) -> None:

@@ -10,8 +10,8 @@ from django.db import DatabaseError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from django_jobs import submit_job
-from django_jobs.engine import database, statements
 from django_jobs.engine.actors import user_named
+from django_jobs.engine.store import database, statements
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import Job
 from tests.support.brokers import end, pending_job, reread, returned, start

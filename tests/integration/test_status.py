@@ -12,9 +12,9 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
-from django_jobs.engine import database
-from django_jobs.engine.running_job import current_job
-from django_jobs.engine.waiting import Wait
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.insight.waiting import Wait
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobFailed, JobNotFound
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.templatetags.job_words import HELD, status_in_words

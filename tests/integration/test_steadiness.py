@@ -8,8 +8,11 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, OperationalError
 
-from django_jobs.engine import database, dispatch, duplicates, scheduler
+from django_jobs.engine import scheduler
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import duplicates
 from django_jobs.models import EngineLease
 from tests.support.brokers import MemoryBroker, reread
 from tests.support.ticks import Clock, expired_job, tick_for
@@ -69,7 +72,7 @@ def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_i
         clock.now += 3_600
         return 0
 
-    monkeypatch.setattr(dispatch, "tend", freeze)  # the duty before the rescue
+    monkeypatch.setattr(dispatcher, "tend", freeze)  # the duty before the rescue
     leader.tick()
 
     assert reread(job).status == "Running"
@@ -131,7 +134,7 @@ def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
-    monkeypatch.setattr(dispatch, "tend", lasting(clock, 3))
+    monkeypatch.setattr(dispatcher, "tend", lasting(clock, 3))
     monkeypatch.setattr(duplicates, "forget_expired", lasting(clock, 3))
     monkeypatch.setattr(scheduler, "forget_workers", lasting(clock, 3))
     tick_for(leader, clock, 5)

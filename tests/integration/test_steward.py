@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine import settle
-from django_jobs.worker import steward
+from django_jobs.engine.execution import settle
+from django_jobs.worker import housekeeper
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.options import WorkerOptions
 from tests.support.brokers import WORKER, reread, running_job
@@ -27,9 +27,9 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     batch = Batch()
     batch.put([running_job()[1], claimed])
     batch.next()
-    monkeypatch.setattr(steward, "HAND_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 0.0)
     child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, batch=batch)
-    watch = steward.Steward(child, supervisor=1)
+    watch = housekeeper.Steward(child, supervisor=1)
     original = settle.return_to_queue
 
     def cut_off(*args: Any) -> None:
@@ -51,7 +51,7 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
     batch = Batch()
     batch.put([claimed])
     child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, batch=batch, known=lambda: {(known.pk, claimed.attempt)})
-    watch = steward.Steward(child, supervisor=1)
+    watch = housekeeper.Steward(child, supervisor=1)
 
     watch._return_strangers()
     watch._hand_back()
@@ -72,7 +72,7 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat() -
     )
     rq = SimpleNamespace(beat=lambda items: shown.append([one.ticket_id for one in items]))
     child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, slots=slots, rq=rq)
-    watch = steward.Steward(child, supervisor=1)
+    watch = housekeeper.Steward(child, supervisor=1)
 
     assert not watch._is_any_unseen()
     item.seconds = 0.6

@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.history import get_job_history
+from django_jobs.engine.insight.history import get_job_history
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority
 from tests.support.brokers import MemoryBroker, reread

@@ -10,9 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import AccessPolicy, cancel_job, retry_job, submit_job, submit_jobs
-from django_jobs.engine import claim_verdicts, dispatch
-from django_jobs.engine.claim import claim
-from django_jobs.engine.replays import may
+from django_jobs.engine.control.replays import may
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import InvalidSubmission, PermissionDenied
 from django_jobs.models import Job, JobType, Organization
 from tests.support.admin import text, url
@@ -221,7 +222,7 @@ def test_the_filter_by_type_names_what_one_may_submit_and_ones_jobs(
 
 def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
     claim_verdicts.forget()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     claim(broker.take_all(), WORKER)
     return reread(job)
 

@@ -8,8 +8,10 @@ import pytest
 from django.test import TestCase
 
 from django_jobs import get_job_status, submit_job
-from django_jobs.engine import claim_verdicts, dispatch, tenancy
-from django_jobs.engine.claim import claim
+from django_jobs.engine.control import tenants
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, Organization
@@ -46,7 +48,7 @@ def test_its_waiting_jobs_wait(status: str, organization: Organization, broker: 
     broker.lose_tickets()
     suspend(organization)
     Job.objects.update(ready_at=job.created_at)
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     assert (reread(job).status, get_job_status(job).waiting_for) == (status, "organization_inactive")
 
 
@@ -54,11 +56,11 @@ def test_a_queued_job_is_withdrawn_when_a_worker_takes_its_ticket(
     organization: Organization, broker: MemoryBroker
 ) -> None:
     job = pending_job(organization=organization)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     suspend(organization)
     assert claim(broker.take_all(), WORKER) == []
     assert (reread(job).status, reread(job).attempt) == ("Pending", 0)
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
 
 
 def test_a_running_job_completes(organization: Organization) -> None:
@@ -71,7 +73,7 @@ def test_a_running_job_that_fails_waits_with_its_retry(organization: Organizatio
     job, claimed = running_job(organization=organization)
     suspend(organization)
     end(raised(claimed, retry_after=0))
-    assert dispatch.dispatch() == 0
+    assert dispatcher.dispatch() == 0
     reactivate(organization)
     assert reread(job).status == "Queued"
 
@@ -79,7 +81,7 @@ def test_a_running_job_that_fails_waits_with_its_retry(organization: Organizatio
 def test_a_suspended_organizations_jobs_are_no_orphans(organization: Organization) -> None:
     pending_job(organization=organization)
     suspend(organization)
-    assert tenancy.OrphanWatch().bury() == 0
+    assert tenants.OrphanWatch().bury() == 0
 
 
 def test_saving_it_as_active_sends_its_jobs_off_at_once(organization: Organization, broker: MemoryBroker) -> None:
@@ -123,5 +125,5 @@ def test_thousands_of_waiting_jobs_of_it_delay_nobody(
     suspend(organization)
     other = pending_job(kind)
     with django_assert_max_num_queries(25):
-        dispatch.dispatch()
+        dispatcher.dispatch()
     assert broker.pks() == [other.pk]

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from django_jobs import submit_job
-from django_jobs.engine import targets
+from django_jobs.engine.submission import targets
 from django_jobs.exceptions import InvalidSubmission, RateLimited
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, reread

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.test import TestCase
 
 from django_jobs import get_job_history, get_job_status, submit_job
-from django_jobs.engine import database
 from django_jobs.engine.ports import get_broker
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.testing import captured_jobs, run_jobs

@@ -12,8 +12,10 @@ from django.db import connection
 from django.utils import timezone
 
 from django_jobs import get_job_history, get_job_metrics, get_job_status, submit_job
-from django_jobs.engine import database, dispatch, leases
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.exceptions import DuplicateJob, JobNotFound, RateLimited
 from django_jobs.models import Job
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, running_job
@@ -81,14 +83,14 @@ def test_a_delayed_job_goes_when_its_moment_has_come_and_not_before(broker: Memo
     due = pending_job(run_at=from_now(-1, NEW_YORK))
     pending_job(run_at=from_now(60))
     pending_job(run_at=from_now(60, NEW_YORK))
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     assert broker.pks() == [due.pk]
 
 
 def test_a_moment_in_the_past_means_now_so_that_the_first_submitted_goes_first(broker: MemoryBroker) -> None:
     kind, organization = make_job_type(), make_organization()
     first, second = [pending_job(kind, organization, run_at=from_now(seconds)) for seconds in (-10, -20)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [first.pk, second.pk]
 
 
@@ -96,7 +98,7 @@ def test_a_retry_is_due_when_its_delay_is_over() -> None:
     now, later = running_job(), running_job()
     end(raised(now[1], retry_after=0.0))
     row = end(raised(later[1], retry_after=60.0))
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     assert (reread(now[0]).status, row.next_retry_at is not None) == ("Queued", True)
     assert get_job_status(row).waiting_for == "retry"
 
@@ -127,7 +129,7 @@ def test_the_year_of_a_job_id_is_that_of_utc_wherever_it_is_made(broker: MemoryB
     Job.objects.filter(pk=pk).update(created_at=created_at)
     name = f"JOB-{created_at.year}-{pk:05d}"
     assert (Job.objects.get(pk=pk).name, get_job_status(name).job_id) == (name, name)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     (ticket,) = broker.tickets
     (claimed,) = claim([ticket], WORKER)
     assert (ticket.id, claimed.job_id) == (f"{name}-1", name)

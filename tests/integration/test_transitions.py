@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import database
 from django_jobs.engine.actors import WORKER, user_named
+from django_jobs.engine.store import database
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TRANSITIONS, Status

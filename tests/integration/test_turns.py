@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import dispatch
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.claim import claim
 from django_jobs.models import EngineLease, Job, JobType
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
@@ -22,7 +22,7 @@ def test_a_flood_of_one_organization_leaves_the_others_their_turns(broker: Memor
     for _ in range(30):
         pending_job(kind, flooding)
     late = [pending_job(kind, organization) for organization in (quiet, other)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert {job.pk for job in late} < set(broker.pks()[:3])
 
 
@@ -32,7 +32,7 @@ def test_an_organization_with_a_flood_of_types_gets_no_more_turns(broker: Memory
         for _ in range(3):
             pending_job(kind, flooding)
     late = [pending_job(kind, quiet) for _ in range(3)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert {job.pk for job in late} < set(broker.pks())
 
 
@@ -43,7 +43,7 @@ def test_the_next_turn_is_the_next_organizations(broker: MemoryBroker, kind: Job
             pending_job(kind, organization)
     served = []
     for _ in range(2):
-        dispatch.dispatch()
+        dispatcher.dispatch()
         tickets = broker.take_all()
         served += [Job.objects.get(pk=ticket.pk).organization_id for ticket in tickets]
         for ticket in tickets:
@@ -56,7 +56,7 @@ def test_no_organization_has_more_in_flight_than_it_may(broker: MemoryBroker, ki
     crowded, other = make_organization(), make_organization()
     start(pending_job(kind, crowded))
     jobs = [pending_job(kind, crowded) for _ in range(3)] + [pending_job(kind, other)]
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert set(broker.pks()) == {jobs[0].pk, jobs[3].pk}
 
 
@@ -68,7 +68,7 @@ def test_jobs_of_a_closed_type_wait_while_others_go(
     waiting = pending_job(closed, organization)
     JobType.objects.filter(pk=closed.pk).update(**fields)
     goes = pending_job(kind, organization)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [goes.pk]
     assert reread(waiting).status == "Pending"
 
@@ -78,11 +78,11 @@ def test_jobs_of_an_inactive_organization_wait_while_others_go(broker: MemoryBro
     waiting, goes = pending_job(kind, organization), pending_job(kind)
     organization.is_active = False
     organization.save()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [goes.pk]
     organization.is_active = True
     organization.save()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert reread(waiting).status == "Queued"
 
 
@@ -91,15 +91,15 @@ def test_jobs_of_an_organization_that_is_gone_take_nobodys_turn(broker: MemoryBr
     pending_job(kind, organization)
     organization.delete()
     goes = pending_job(kind)
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert broker.pks() == [goes.pk]
 
 
 def test_a_lost_cursor_only_starts_the_round_again(broker: MemoryBroker) -> None:
     for _ in range(2):  # of two organizations; one alone needs no turns
         pending_job()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     assert EngineLease.objects.get(pk="dispatcher").state
     EngineLease.objects.filter(pk="dispatcher").delete()
     pending_job()
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1

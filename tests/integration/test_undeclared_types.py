@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_jobs import job_handler, submit_job, submit_jobs
-from django_jobs.engine import declarations
+from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType, Organization
 from tests.support import handlers

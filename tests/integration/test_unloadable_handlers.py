@@ -8,10 +8,13 @@ import pytest
 from django.test import Client
 
 from django_jobs import get_job_status, list_jobs, retry_job
-from django_jobs.engine import claim_verdicts, database, dispatch, unloadable
-from django_jobs.engine.claim import claim
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.status import describe_all
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.insight.status import describe_all
+from django_jobs.engine.job_types import unloadable
+from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from tests.support.admin import text, url
 from tests.support.api import client_of, url_of
@@ -76,7 +79,7 @@ def test_a_child_whose_handler_is_gone_waits_for_it_after_its_parents(submit: Su
 
 def test_another_reason_to_be_put_back_is_not_taken_for_it(broker: Any) -> None:
     job = job_in("Queued")
-    dispatch.withdraw([job.pk], "The broker could not take it", delay=60)
+    dispatcher.withdraw([job.pk], "The broker could not take it", delay=60)
     assert get_job_status(job).waiting_for == "run_at"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from django_jobs.engine import activity, rollups
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.store.aggregates import COUNTERS
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 
 MOMENT: Final = dt.datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=dt.UTC)
@@ -17,7 +18,7 @@ def roll_up() -> int:
 
 
 def counts(row: Any) -> dict[str, int]:
-    return {name: getattr(row, name) for name in activity.COUNTERS if getattr(row, name)}
+    return {name: getattr(row, name) for name in COUNTERS if getattr(row, name)}
 
 
 def of_type(job: Job, span: Span = Span.MINUTE) -> TypeActivity:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from django_jobs.engine.claim import Claimed
-from django_jobs.engine.execution import context_for, run
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from tests.support.brokers import running_job
 

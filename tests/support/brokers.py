@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from django_jobs.engine import outcomes
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.control import cancel_job
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.settle import settle
 from django_jobs.engine.ports import Ticket
-from django_jobs.engine.settle import settle
-from django_jobs.engine.submission import submit_job
+from django_jobs.engine.submission.single import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job
 from django_jobs.statuses import DISPATCHABLE, Status

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.test import Client
 
-from django_jobs.engine import replays
+from django_jobs.engine.control import replays
 from django_jobs.models import Job, JobType, Organization
 from tests.support.admin import url
 from tests.support.brokers import end, pending_job, raised, start

@@ -6,8 +6,9 @@ from typing import Any
 
 from django_jobs import submit_job
 from django_jobs.engine.actors import user_named
-from django_jobs.engine.claim import Claimed, claim
-from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, RunAfter, Status

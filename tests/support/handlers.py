@@ -22,8 +22,8 @@ from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from django_jobs.models import Organization
 
 if TYPE_CHECKING:
-    from django_jobs.engine.context import JobContext
-    from django_jobs.engine.status import JobStatus
+    from django_jobs.engine.execution.context import JobContext
+    from django_jobs.engine.insight.status import JobStatus
 
 
 def do_nothing(context: JobContext) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from django_jobs.engine import claim_verdicts, database, dispatch, outcomes
-from django_jobs.engine.claim import claim
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim_verdicts, outcomes
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.support.brokers import WORKER, end, reread, start, ticket_of
 
@@ -19,7 +21,7 @@ def come_due(job: Job) -> None:
 
 def try_to_run(job: Job) -> Job:
     """The job after dispatcher and worker had their chance, whatever the worker believed a moment ago."""
-    dispatch.dispatch()
+    dispatcher.dispatch()
     claim_verdicts.forget()
     claim([ticket_of(reread(job))], WORKER)
     return reread(job)

@@ -9,8 +9,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_jobs.engine import activity, histograms
-from django_jobs.engine.activity import Place, Tally, start_of
+from django_jobs.engine.insight import activity
+from django_jobs.engine.store import histograms
+from django_jobs.engine.store.aggregates import Place, Tally, start_of
 from django_jobs.models import JobType, Organization, Span
 from tests.support.admin import text
 

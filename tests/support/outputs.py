@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_jobs.engine import outputs
+from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization
 from tests.support.brokers import end, pending_job, returned, start
 

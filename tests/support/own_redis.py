@@ -6,14 +6,14 @@ import django_rq.settings
 import pytest
 
 from django_jobs.broker import connection
-from django_jobs.engine import patience
+from django_jobs.engine.dispatch import time_budget
 from django_jobs.engine.ports import use_broker
 
 
 def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = {name: {"URL": url} for name in django_rq.settings.QUEUES}
     monkeypatch.setattr(django_rq.settings, "QUEUES", queues)
-    monkeypatch.setattr(patience, "_rests_until", 0.0)
+    monkeypatch.setattr(time_budget, "_rests_until", 0.0)
     forget_the_broker()
 
 

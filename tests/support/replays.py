@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 
-from django_jobs.engine import replays
+from django_jobs.engine.control import replays
 from django_jobs.models import Job, JobType, Organization, Replay
 from django_jobs.statuses import Status
 from tests.support.brokers import job_in

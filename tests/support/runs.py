@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.support.brokers import job_in
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django_jobs.engine import database
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.support.brokers import running_job
 

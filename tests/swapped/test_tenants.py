@@ -17,9 +17,11 @@ from django.utils import timezone
 from django_jobs import cancel_job, get_job_status, get_organization_model, list_jobs, retry_job, submit_job
 from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class, check_swapped_late
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import claim_verdicts, dispatch, outputs, rollups
-from django_jobs.engine.claim import claim
-from django_jobs.engine.execution import context_for
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim_verdicts, outputs
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.handler_run import context_for
+from django_jobs.engine.insight import rollups
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Membership, Organization, OrganizationActivity, Span
@@ -58,7 +60,7 @@ def job(tenant: Any) -> Job:
 def claimed(broker: MemoryBroker) -> list[Any]:
     """What a worker gets of all that may go."""
     claim_verdicts.forget()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     return claim(broker.take_all(), WORKER)
 
 

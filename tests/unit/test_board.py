@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker.board import NO_WISH, REMEMBERED, WISH_CANCEL, WISH_LOST, Board
+from django_jobs.worker.shared_slots import NO_WISH, REMEMBERED, WISH_CANCEL, WISH_LOST, Board
 
 
 @pytest.fixture

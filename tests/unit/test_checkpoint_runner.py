@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.broker import entry
-from django_jobs.engine import leases
+from django_jobs.engine.execution import leases
 
 ROUNDS = 4
 
@@ -19,7 +19,7 @@ ROUNDS = 4
 def runner(monkeypatch: pytest.MonkeyPatch, settings: Any) -> entry.CheckpointRunner:
     """Looks after a handler that is done after some rounds; the lease is due in each of them."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0}
-    monkeypatch.setattr("django_jobs.engine.database.drop_connections", lambda: None)
+    monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
     claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300)
     runner = entry.CheckpointRunner(claimed, "rqworker")
     is_done = iter([False] * ROUNDS + [True])

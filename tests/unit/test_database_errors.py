@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import Error, IntegrityError, InterfaceError, InternalError, OperationalError
 
-from django_jobs.engine import database
+from django_jobs.engine.store import database
 
 
 class DriverError(Exception):

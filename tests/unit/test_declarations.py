@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from django_jobs import job_handler
 from django_jobs.checks import check_declarations, check_declared_twice, check_handler_modules
-from django_jobs.engine import declarations
+from django_jobs.engine.job_types import declarations
 from tests.support import handlers
 from tests.unit.test_face import python
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine import retry
+from django_jobs.engine.execution import retry
 from example_project.shop.fax_provider import (
     LineBusyError,
     NotInServiceError,

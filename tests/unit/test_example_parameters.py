@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.parameters import validate, validated_data
+from django_jobs.engine.job_types.parameters import validate, validated_data
 from example_project.shop.periods import Period
 
 

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from django_jobs.engine.fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold
+from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold
 
 
 @pytest.mark.parametrize(

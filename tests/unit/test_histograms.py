@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine import histograms
+from django_jobs.engine.store import histograms
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError
 
-from django_jobs.engine import dispatch, leases
-from django_jobs.engine.leases import Held, Loss
-from django_jobs.worker.board import NO_WISH, Running
-from django_jobs.worker.keeper import Keeper, Renewal
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.leases import Held, Loss
+from django_jobs.worker.lease_renewer import Keeper, Renewal
 from django_jobs.worker.refiller import Refiller
+from django_jobs.worker.shared_slots import NO_WISH, Running
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
@@ -40,7 +41,7 @@ class Answers:
 @pytest.fixture
 def keeper(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
-    monkeypatch.setattr("django_jobs.engine.announcements.withdraw", lambda _: None)
+    monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.withdraw", lambda _: None)
     keeper = Keeper(lambda: ["child"])
     yield keeper
     keeper.stop()
@@ -142,8 +143,8 @@ def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) ->
         asked.release()
         return answers(priority)
 
-    monkeypatch.setattr(dispatch, "refill", refill)
-    monkeypatch.setattr(dispatch, "refill_if_dry", lambda: 0)
+    monkeypatch.setattr(dispatcher, "refill", refill)
+    monkeypatch.setattr(dispatcher, "refill_if_dry", lambda: 0)
     refiller = Refiller()
     refiller.start()
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import events, logs
+from django_jobs.engine import logs
 from django_jobs.engine.actors import Actor
-from django_jobs.engine.running_job import current_job
-from django_jobs.engine.transitions.moves import Moved
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.insight import events
+from django_jobs.engine.store.transition_values import Moved
 from django_jobs.statuses import ActorKind
 
 FIELDS = ("job_id", "job_type", "organization", "attempt", "event")

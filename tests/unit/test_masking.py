@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
-from django_jobs.engine.masking import MASK, masked, sensitive_names, without_secrets
+from django_jobs.engine.job_types.masking import MASK, masked, sensitive_names, without_secrets
 
 SECRETS: dict[str, Any] = {
     "user": "ann",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_jobs.conf import output_storage
-from django_jobs.engine.outputs import belongs_to, delete_all, safe_basename, save
+from django_jobs.engine.execution.outputs import belongs_to, delete_all, safe_basename, save
 
 JOB_ID = "JOB-2026-00001"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.pace import MAX_SET, Pace
+from django_jobs.worker.prefetch import MAX_SET, Pace
 
 
 @pytest.fixture

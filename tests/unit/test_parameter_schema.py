@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine import declarations, parameters
+from django_jobs.engine.job_types import declarations, parameters
 from tests.support import handlers
 from tests.support.serializers import Line, Order
 

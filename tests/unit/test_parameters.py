@@ -12,8 +12,8 @@ from django.db import OperationalError
 from rest_framework import serializers
 
 from django_jobs import PermanentError, job_handler
-from django_jobs.engine import declarations, parameters
-from django_jobs.engine.context import JobContext
+from django_jobs.engine.execution.context import JobContext
+from django_jobs.engine.job_types import declarations, parameters
 from tests.support import handlers
 from tests.support.serializers import Order
 

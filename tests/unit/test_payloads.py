@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.engine.payloads import NotStorable, clean_text, job_hash, storable
+from django_jobs.engine.json_storage import NotStorable, clean_text, job_hash, storable
 
 LIMIT = 1_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))

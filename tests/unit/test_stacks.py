@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.worker import stacks
-from django_jobs.worker.board import NO_WISH, Running
+from django_jobs.worker.shared_slots import NO_WISH, Running
 from django_jobs.worker.stacks import StackFile, tracebacks
 from tests.support.waiting import wait_until
 

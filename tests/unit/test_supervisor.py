@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine import dispatch
-from django_jobs.engine.leases import Loss
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import stacks
 from django_jobs.worker import supervisor as module
-from django_jobs.worker.board import NO_WISH, Running
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.giving_up import FOREIGN_BROKER
 from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.shared_slots import NO_WISH, Running
 from django_jobs.worker.supervisor import Supervisor
 
 STUCK = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=0.0, timeout=1)
@@ -160,7 +160,7 @@ def test_a_child_that_cannot_be_started_is_started_later(
 
 def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatch, "anything_queued", lambda: True)
+    monkeypatch.setattr(dispatcher, "anything_queued", lambda: True)
     monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
     boss._not_before = time.monotonic() + 60
     assert [boss._is_over() for _ in range(100)] == [False] * 100
@@ -174,7 +174,7 @@ def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: 
         raise OperationalError("server closed the connection")
 
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatch, "anything_queued", lose)
+    monkeypatch.setattr(dispatcher, "anything_queued", lose)
     assert boss._is_over()
     assert boss.failure.startswith("The database does not answer.")
 
@@ -184,7 +184,7 @@ def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monk
         raise BrokerUnavailable("Redis did not answer a moment ago")
 
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatch, "anything_queued", lose)
+    monkeypatch.setattr(dispatcher, "anything_queued", lose)
     monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
     assert not boss._is_over()
     assert (len(boss.children), boss.failure) == (1, "")
@@ -192,7 +192,7 @@ def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monk
 
 def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatch, "anything_queued", lambda: True)
+    monkeypatch.setattr(dispatcher, "anything_queued", lambda: True)
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
     assert boss._is_over()

@@ -10,8 +10,9 @@ import pytest
 from rest_framework import serializers
 
 from django_jobs import JobCanceled, JobContext, ResultReference, job_handler
-from django_jobs.engine import declarations, outputs
-from django_jobs.engine.payloads import NotStorable
+from django_jobs.engine.execution import outputs
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.json_storage import NotStorable
 from django_jobs.exceptions import PermanentError
 from django_jobs.testing import make_context
 from tests.support import handlers

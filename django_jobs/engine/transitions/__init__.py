@@ -12,9 +12,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from django_jobs.engine import database, events
 from django_jobs.engine.actors import Actor
-from django_jobs.engine.transitions.moves import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved
+from django_jobs.engine.store import database
+from django_jobs.engine.store.transition_values import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved
+from django_jobs.engine.transitions import hooks
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
 __all__ = ["ALWAYS", "INCREMENT", "NOW", "After", "Condition", "Move", "Moved", "move"]
@@ -44,15 +45,15 @@ def move(
     allowed = sorted(sources)
     _refuse_unknown_ways(allowed, {item.to_status for item in moves})
     if database.is_postgresql():
-        from django_jobs.engine.transitions import postgresql as backend
+        from django_jobs.engine.store import postgresql_moves as backend
     else:
-        from django_jobs.engine.transitions import portable as backend  # type: ignore[no-redef]
+        from django_jobs.engine.store import portable_moves as backend  # type: ignore[no-redef]
 
     def apply() -> list[Moved]:
         moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked, only_if, only_due=only_due)
-        events.announce(moved, loudest)
+        hooks.announcer().changed(moved, loudest)
         if any(item.has_children and item.to_status in TERMINAL for item in moved):
-            database.on_commit(_follow_up)
+            database.on_commit(hooks.follow_up)
         return moved
 
     if database.is_postgresql() and not _spans_shapes(moves):
@@ -64,12 +65,6 @@ def _refuse_unknown_ways(sources: Iterable[str], targets: Iterable[str]) -> None
     for source, target in itertools.product(sources, targets):
         if not may_move(source, target):
             raise ValueError(f"There is no way from {source} to {target}.")
-
-
-def _follow_up() -> None:
-    from django_jobs.engine import dependencies  # which itself moves jobs
-
-    dependencies.follow_up()
 
 
 def _without_readiness(item: Move) -> Move:

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from django_jobs.engine.examination import examine
-from django_jobs.engine.findings import OK, PROBLEM, WARNING
+from django_jobs.engine.insight.diagnostics import examine
+from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING
 
 
 class Command(BaseCommand):

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from django_jobs.engine import database
-from django_jobs.engine.erasure import Meant, meant_by_id, meant_by_key, measure
-from django_jobs.engine.events import on_one_line
-from django_jobs.engine.file_deletions import Sweep
-from django_jobs.engine.inspection import has_jobs
-from django_jobs.engine.retention import Pruner
+from django_jobs.engine.control.erasure import Meant, meant_by_id, meant_by_key, measure
+from django_jobs.engine.control.file_deletions import Sweep
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.insight.events import on_one_line
+from django_jobs.engine.insight.inspection import has_jobs
+from django_jobs.engine.store import database
 from django_jobs.management.boot import JobsCommand, told_plainly
 from django_jobs.models import FileDeletion
 

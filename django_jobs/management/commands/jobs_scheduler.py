@@ -6,7 +6,8 @@ import socket
 import threading
 from typing import Any
 
-from django_jobs.engine import courier, logs
+from django_jobs.engine import logs
+from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.management.boot import WaitingCommand, await_database
 
@@ -20,6 +21,6 @@ class Command(WaitingCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        courier.work_in_background()
+        signal_delivery.work_in_background()
         Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}").run(stop)
-        courier.stop()
+        signal_delivery.stop()

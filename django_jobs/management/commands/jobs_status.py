@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import Error
 
-from django_jobs.engine import database
-from django_jobs.engine.inspection import MAX_ENDED, Snapshot, snapshot
+from django_jobs.engine.insight.inspection import MAX_ENDED, Snapshot, snapshot
+from django_jobs.engine.store import database
 from django_jobs.management.boot import JobsCommand, told_plainly
 
 PAUSE_SECONDS = 2.0

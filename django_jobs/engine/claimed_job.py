@@ -1,0 +1,62 @@
+"""The job whose handler runs in this context: in its thread, its event loop, and what they start in a copy of it.
+
+A bare ``threading.Thread`` or executor copies no context, so nothing is known there.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import database
+
+Handler = Callable[[Any], Any]
+
+
+@dataclass(slots=True)
+class GivenBack:
+    """Which jobs of earlier attempts this attempt has got back, each with the transaction in which that was.
+
+    None stands for one that is committed. What was given in a transaction that was rolled back may be given again.
+    """
+
+    jobs: dict[int, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def has(self, pk: int, transaction: Any) -> bool:
+        return pk in self.jobs and self.jobs[pk] in {None, transaction}
+
+    def add(self, pk: int, transaction: Any) -> None:
+        self.jobs[pk] = transaction
+        if transaction is not None:
+            database.on_commit(lambda: self.jobs.update({pk: None}))
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A job that this process may run: one attempt, under a lease."""
+
+    pk: int
+    job_id: str
+    ticket: Ticket
+    job_type: str
+    handler: Handler
+    organization_pk: Any
+    #: The id that the tenant had when this was claimed.
+    organization: str
+    parameters: Any
+    metadata: Any
+    attempt: int
+    timeout_seconds: int
+    owner_id: Any = None
+    owner_name: str = ""
+    given_back: GivenBack = field(default_factory=GivenBack)
+    #: The handler begins before this moment of the monotonic clock, or not at all.
+    starts_before: float | None = None
+
+
+current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)

@@ -1,0 +1,82 @@
+"""Who changed a job type or a tenant, or deleted jobs: a row in the admin's history and a line in the log."""
+
+from __future__ import annotations
+
+import enum
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.actors import actor_for
+from django_jobs.engine.insight.events import on_one_line
+from django_jobs.engine.store import database
+from django_jobs.models import Job, get_organization_model
+
+logger = logging.getLogger("django_jobs")
+
+#: So many objects of one act are named in the log.
+MAX_NAMED: Final = 20
+
+
+class Act(enum.IntEnum):
+    """The admin's own numbers of what can be done to an object."""
+
+    ADDED = 1
+    CHANGED = 2
+    DELETED = 3
+
+
+def record(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any] = "") -> None:
+    """Tell that this user did this to these objects of one model; ``message`` is text, or a list as Django's admin
+    makes it.
+
+    The row needs ``django.contrib.admin`` and a user that is stored. The line is written in any case, after the commit.
+    """
+    if not objects:
+        return
+    text = _store(user, objects, act, message) if apps.is_installed("django.contrib.admin") else str(message)
+    # Changes of a job's status have lines of their own.
+    if act == Act.DELETED or not isinstance(objects[0], Job):
+        noun, names = str(objects[0]._meta.verbose_name), [_name(item) for item in objects]
+        database.on_commit(lambda: log(noun, names, act, actor_for(user).name, text))
+
+
+def log(noun: str, names: Sequence[str], act: Act, by: str, text: str = "") -> None:
+    """Write the line: ``event=job_type_changed job_type=… by=…`` and what changed. Of many, the first are named."""
+    word = noun.replace(" ", "_") + ("s" if len(names) > 1 else "")
+    shown = ",".join(names[:MAX_NAMED]) + ("…" if len(names) > MAX_NAMED else "")
+    logger.info(
+        "event=%s_%s count=%s %s=%s by=%s %s",
+        word,
+        act.name.lower(),
+        len(names),
+        word,
+        on_one_line(shown),
+        on_one_line(by),
+        on_one_line(text),
+    )
+
+
+def _store(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]) -> str:
+    """Write the rows, and return what they say in words."""
+    from django.contrib.admin.models import LogEntry
+
+    if isinstance(user, get_user_model()) and user.pk is not None:
+        LogEntry.objects.log_actions(user.pk, objects, int(act), message)
+    return LogEntry(
+        action_flag=int(act), change_message=json.dumps(message) if isinstance(message, list) else message
+    ).get_change_message()
+
+
+def _name(item: Any) -> str:
+    """What an operator knows the object by: its id, not its title."""
+    if isinstance(item, Job):
+        return item.name
+    if isinstance(item, get_organization_model()):
+        return str(getattr(item, jobs_settings.ORGANIZATION_ID_FIELD))
+    return str(getattr(item, "type_name", item))

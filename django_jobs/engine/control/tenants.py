@@ -1,0 +1,172 @@
+"""What becomes of an organization's jobs when it goes away, and when it may work again.
+
+Deleting an organization touches no job row. Its waiting jobs are found here afterwards, and end with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import AutoField, Model
+from django.db.models.signals import post_save, pre_save
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.actors import SCHEDULER
+from django_jobs.engine.dispatch import backlog, dispatcher
+from django_jobs.engine.store import database
+from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs.engine.transitions.error_fingerprints import fingerprint
+from django_jobs.exceptions import KeyInUse
+from django_jobs.models import (
+    AbstractOrganization,
+    Job,
+    JobDependency,
+    OrganizationActivity,
+    get_organization_model,
+)
+from django_jobs.statuses import WAITING, Status
+
+PAGES: Final = 4
+BATCH: Final = 500
+NOT_FOUND: Final = "Organization not found"
+
+
+class OrphanWatch:
+    """Walks the lanes of the backlog, some pages a call, for jobs whose organization is gone.
+
+    Dispatch passes such lanes over, so that they take up neither a turn nor a ticket while they wait for this.
+    """
+
+    def __init__(self) -> None:
+        self._priorities: list[int] = []
+        self._last: backlog.Lane | None = None
+
+    def bury(self) -> int:
+        """End the orphans found in the next pages, and those that have tickets; how many ended."""
+        lanes = self._next_lanes()
+        gone = _without_row({lane.organization_pk for _, lane in lanes} | _queued_organizations())
+        if not gone:
+            return 0
+        orphans = _waiting_jobs([(priority, lane) for priority, lane in lanes if lane.organization_pk in gone])
+        orphans += _queued_jobs(gone)
+        return _bury(orphans[:BATCH])
+
+    def _next_lanes(self) -> list[tuple[int, backlog.Lane]]:
+        """The next lanes with their priorities; after the last ones, a later call begins anew."""
+        found: list[tuple[int, backlog.Lane]] = []
+        self._priorities = self._priorities or backlog.waiting_priorities(dispatcher.BY_URGENCY)
+        for _ in range(PAGES):
+            if not self._priorities:
+                break
+            page = backlog.lanes_page(self._priorities[0], self._last)
+            found += [(self._priorities[0], lane) for lane in page]
+            self._last = page[-1] if len(page) == backlog.LANES_AT_ONCE else None
+            if self._last is None:
+                self._priorities.pop(0)
+        return found
+
+
+def _queued_organizations() -> set[Any]:
+    rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by()
+    return set(rows.values_list("organization_id", flat=True).distinct())
+
+
+def _without_row(organization_pks: Collection[Any]) -> set[Any]:
+    if not organization_pks:
+        return set()
+    # Where jobs are written, since a replica may not know a new tenant yet.
+    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=organization_pks)
+    return set(organization_pks) - set(rows.values_list("pk", flat=True))
+
+
+def _waiting_jobs(lanes: Collection[tuple[int, backlog.Lane]]) -> list[int]:
+    share = max(1, BATCH // max(1, len(lanes)))
+    by_priority: dict[int, list[tuple[backlog.Lane, int]]] = defaultdict(list)
+    for priority, lane in lanes:
+        by_priority[priority].append((lane, share))
+    return [job.pk for priority, taken in by_priority.items() for job in backlog.heads(priority, taken, due=False)]
+
+
+def _queued_jobs(organization_pks: Collection[Any]) -> list[int]:
+    rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED, organization_id__in=organization_pks)
+    return list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+
+
+def _bury(pks: list[int]) -> int:
+    """End these jobs, and what waits for them with the same reason instead of naming a parent."""
+    descendants = _waiting_descendants(pks)
+    values = {"error_message": NOT_FOUND, "error_type": "Permanent", "completed_at": NOW, "next_retry_at": None}
+    values["error_fingerprint"] = fingerprint(NOT_FOUND)
+    moves = [
+        Move(pk=pk, to_status=Status.DEAD_LETTER, message=NOT_FOUND, values=values)
+        for pk in sorted(descendants | set(pks))
+    ]
+    return len(move(moves, sources=WAITING, actor=SCHEDULER, skip_locked=True))
+
+
+def _waiting_descendants(pks: Iterable[int]) -> set[int]:
+    """Generation after generation, up to a bound; what lies beyond it ends with its parents, as others' jobs do."""
+    found: set[int] = set()
+    parents = set(pks)
+    while parents and len(found) < BATCH:
+        links = JobDependency.objects.using(database.alias()).filter(parent_id__in=parents)
+        waiting = links.filter(child__status__in=sorted(WAITING)).order_by("child_id")
+        parents = set(waiting.values_list("child_id", flat=True)[:BATCH]) - found
+        found |= parents
+    return found
+
+
+def organization_pks(organization_id: str) -> list[Any]:
+    """The primary keys that this organization id stands for, with those of deleted tenants whose jobs remember it."""
+    tenants = get_organization_model()._default_manager.using(database.alias())
+    found = tenants.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: organization_id}).values_list("pk", flat=True)
+    # No index serves this: it is one pass over the table, to erase a tenant that is gone.
+    remembered = Job.objects.using(database.alias()).filter(organization_name=organization_id).order_by()
+    # A tenant that had this id once, and has another one now, is not meant.
+    gone = _without_row(set(remembered.values_list("organization_id", flat=True).distinct()))
+    return [*found, *sorted(gone)]
+
+
+def listen() -> None:
+    """Let the jobs of an organization like the built-in one go on as soon as it is active again.
+
+    Of a host's own model the scheduler notices at its next tick.
+    """
+    model = get_organization_model()
+    if may_reuse_keys(model):
+        pre_save.connect(_saving, sender=model, dispatch_uid="django_jobs.tenancy_keys")
+    if issubclass(model, AbstractOrganization):
+        post_save.connect(_saved, sender=model, dispatch_uid="django_jobs.tenancy")
+
+
+def may_reuse_keys(model: type[Model]) -> bool:
+    """Return whether a key can come back after its row was deleted: it is neither counted up nor made at random."""
+    field: Any = model._meta.pk
+    while field.remote_field is not None and field.remote_field.parent_link:
+        field = field.remote_field.model._meta.pk
+    return not isinstance(field, AutoField) and not field.has_default()
+
+
+def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
+    """KeyInUse for a new tenant whose key has jobs or counts of one that was deleted."""
+    if raw or not instance._state.adding or instance.pk is None:
+        return
+    left = [
+        Job.objects.using(database.alias()).filter(organization_id=instance.pk),
+        OrganizationActivity.objects.using(database.alias()).filter(organization_id=instance.pk),
+    ]
+    is_new = not type(instance)._default_manager.using(using).filter(pk=instance.pk).exists()
+    if is_new and any(rows.exists() for rows in left):
+        raise KeyInUse(
+            f"The key {instance.pk!r} was that of a deleted organization whose jobs or counts are still there, and a "
+            f"new one would get them. Erase them first (manage.py jobs_prune --organization-pk {instance.pk}), or take "
+            "another key."
+        )
+
+
+def _saved(instance: AbstractOrganization, *, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
+    if instance.is_active and not created and not raw:
+        transaction.on_commit(dispatcher.wake, using=using, robust=True)

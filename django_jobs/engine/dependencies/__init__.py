@@ -1,0 +1,3 @@
+"""What the end of a job means for the jobs that wait for it."""
+
+from __future__ import annotations

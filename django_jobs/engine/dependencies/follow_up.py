@@ -1,0 +1,137 @@
+"""Parents and children: when somebody looks at what a job's end, or its retry, means for others.
+
+Whatever concerns a job's relatives leaves a :class:`DependencyTask` in the same transaction: a submission with
+parents, the end of a job that has children, a retry by hand. After the commit :func:`follow_up` looks at how things
+stand then, and has each child decided anew (``children``); so it does not matter in which order, how often, or by
+whom it is done, and the scheduler does what a dead process left.
+
+A parent learns that it has children under its row's lock. Its end, which takes that lock too, either comes first and
+is seen by who links the child, or comes later and leaves a task. A child is decided under its own lock, by reading
+its parents afterwards: of two parents that end at once, the later decision sees both.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+from django.db import Error
+
+from django_jobs.engine.dependencies import children
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
+from django_jobs.models import DependencyTask, Job
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import Status
+
+logger = logging.getLogger("django_jobs")
+
+TASKS_AT_ONCE = 100
+CHILDREN_AT_ONCE = 2_000
+PAUSES = (0.005, 0.02, 0.1)
+
+
+def hindrance(job: Job) -> str | None:
+    """Return why a retry of the job would lead to nothing: a parent that it needs completed has ended otherwise."""
+    # A canceled one first, because it cannot be retried.
+    rows = children.dead_links().filter(child_id=job.pk).order_by("parent__status", "parent_id")
+    parent = rows.values_list("parent_id", "parent__created_at", "parent__status").first()
+    if parent is None:
+        return None
+    name = format_job_id(parent[0], parent[1].year)
+    what = "was canceled" if parent[2] == Status.CANCELED else "must be retried first"
+    return f"it waits for {name}, which {what}"
+
+
+def without_hope(pks: Iterable[int]) -> set[int]:
+    """Return those of these jobs that need a parent completed which ended otherwise."""
+    return set(children.dead_links().filter(child_id__in=pks).values_list("child_id", flat=True))
+
+
+def follow_up() -> int:
+    """Do what is outstanding, set by set; how many tasks were done. What others hold now is left to the scheduler.
+
+    Never raises: what fails now, the scheduler tries again.
+    """
+    if _here.is_busy:  # called by the commit of one of its own sets; the loop below goes on
+        return 0
+    _here.is_busy = True
+    try:
+        return _follow_up()
+    except Error as error:
+        logger.warning("event=follow_up_failed error=%r", error)
+        return 0
+    finally:
+        _here.is_busy = False
+
+
+class _Here(threading.local):
+    is_busy = False
+
+
+_here = _Here()
+
+
+def _follow_up() -> int:
+    """Walk the tasks again and again while that gets any done, or some wait for a lock and there is a pause left."""
+    total = 0
+    pauses = iter(PAUSES)
+    while True:
+        done, skipped = _walk()
+        total += done
+        if done:
+            continue  # meanwhile others may have left what they found held by this one
+        pause = next(pauses, None) if skipped else None
+        if pause is None:
+            return total
+        time.sleep(pause)
+
+
+def _walk() -> tuple[int, int]:
+    """All tasks set by set: how many are done, how many must wait. Those that must wait do not stop those behind."""
+    total = skipped = last = 0
+    while True:
+        done, held, released, last = database.in_transaction(functools.partial(_one_set, last))
+        if released:
+            dispatcher.wake()
+        total += done
+        skipped += held
+        if not last:
+            return total, skipped
+
+
+def _one_set(after: int) -> tuple[int, int, int, int]:
+    """Some tasks behind ``after``: how many are done, how many must wait for somebody's lock, how many children may
+    start now, and the last task if there may be more.
+    """
+    rows = DependencyTask.objects.using(database.alias())
+    tasks = list(database.locked(rows.filter(pk__gt=after), skip=True)[:TASKS_AT_ONCE])
+    pks = {task.job_id for task in tasks}
+    if not pks:
+        return 0, 0, 0, 0
+    held: set[int] = set()
+    released = 0
+    for chunk in _chunks(_concerned(pks)):
+        busy, ready = children.decide(chunk)
+        held |= busy
+        released += ready
+    if held:
+        waited_for = children.links().filter(child_id__in=held, parent_id__in=pks)
+        pks -= set(waited_for.values_list("parent_id", flat=True)) | held
+    done = [task.pk for task in tasks if task.job_id in pks]
+    rows.filter(pk__in=done).delete()
+    last = tasks[-1].pk if len(tasks) == TASKS_AT_ONCE else 0
+    return len(done), len(tasks) - len(done), released, last
+
+
+def _concerned(pks: set[int]) -> list[int]:
+    """The jobs of the tasks, as children, and their children, in ascending order."""
+    return sorted(pks | set(children.links().filter(parent_id__in=pks).values_list("child_id", flat=True)))
+
+
+def _chunks(pks: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(pks), CHILDREN_AT_ONCE):
+        yield pks[start : start + CHILDREN_AT_ONCE]

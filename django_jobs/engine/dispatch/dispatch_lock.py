@@ -1,0 +1,49 @@
+"""That one dispatcher works at a time: a row's lock, for as long as a transaction lasts."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.store import database
+from django_jobs.models import EngineLease
+
+LEASE: Final = "dispatcher"
+STUCK_SECONDS: Final = 3.0
+
+_busy_since: float | None = None
+_last_miss: float = 0.0
+
+
+def take() -> EngineLease | None:
+    """The row, locked until the transaction ends; None when another dispatcher has it."""
+    global _busy_since  # noqa: PLW0603  (a process-wide note)
+    rows = EngineLease.objects.using(database.alias()).filter(pk=LEASE)
+    lease = database.locked(rows, skip=True).first()
+    if lease is None and not rows.exists():
+        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
+        lease = database.locked(rows, skip=True).first()
+    if lease is not None:
+        _busy_since = None
+    return lease
+
+
+def is_stuck() -> bool:
+    """Whether somebody has held the lock at every try for seconds, as a frozen process does. Asked after each miss.
+
+    Misses that lie further apart than the scheduler's tries are chance: anybody may have had the lock in between.
+
+    Then others go on without it: moves are guarded, so that the worst is more tickets than the window holds.
+    """
+    global _busy_since, _last_miss  # noqa: PLW0603
+    now = time.monotonic()
+    if _busy_since is None or now - _last_miss > 1 + float(jobs_settings.SCHEDULER_INTERVAL):
+        _busy_since = now
+    _last_miss = now
+    return now - _busy_since > STUCK_SECONDS
+
+
+def look() -> EngineLease | None:
+    """The row as it is, without the lock."""
+    return EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()

@@ -1,0 +1,72 @@
+"""Ending jobs that did not start in time: none of their attempts begins after ``expires_at``.
+
+The claim refuses what has expired, exactly, by the database's clock. What nobody claims is found here by an index that
+holds only waiting jobs with such a moment, the earliest first, so that looking costs what is found.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from django_jobs.engine.actors import SCHEDULER, SYSTEM
+from django_jobs.engine.store import database
+from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs.models import Job
+from django_jobs.statuses import WAITING, Status
+
+BATCH: Final = 500
+#: How long a tick of the scheduler may spend on it.
+TICK_SECONDS: Final = 0.5
+EXPIRED: Final = "Expired"
+#: Literal, as the index has it: SQLite uses a partial index for nothing else.
+_WAITS: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(WAITING))})"
+
+
+def expire() -> int:
+    """End waiting jobs whose time is over, for TICK_SECONDS at most; how many ended.
+
+    Rows that somebody holds are left for the next call.
+    """
+    until = time.monotonic() + TICK_SECONDS
+    total = 0
+    while True:
+        ended = _one_batch()
+        total += ended
+        if ended < BATCH or time.monotonic() >= until:
+            return total
+
+
+def _one_batch() -> int:
+    found = list(_overdue().values_list("pk", flat=True)[:BATCH])
+    return database.in_transaction(lambda: _end(found)) if found else 0
+
+
+def move_of(pk: int, attempt: int | None = None) -> Move:
+    """Return the end of a job whose time is over."""
+    values: dict[str, Any] = {"canceled_at": NOW, "canceled_by": SYSTEM.name, "ready_at": None, "next_retry_at": None}
+    values |= {"error_message": EXPIRED, "error_type": "", "error_fingerprint": ""}
+    return Move(pk=pk, to_status=Status.CANCELED, attempt=attempt, message=EXPIRED, values=values)
+
+
+def _overdue() -> QuerySet[Job]:
+    rows: QuerySet[Job] = Job.objects.using(database.alias())
+    if database.connection().vendor == "mysql":
+        # There is no partial index there: a generated column, NULL unless the job waits, takes its place.
+        return rows.order_by().extra(where=["expiring_at <= UTC_TIMESTAMP(6)"])
+    rows = rows.extra(where=[_WAITS])  # noqa: S610  (no value is in it)
+    return rows.filter(expires_at__isnull=False, expires_at__lte=database.now()).order_by("expires_at")
+
+
+def _end(pks: list[int]) -> int:
+    """Judged again under the lock: a retry by hand may have taken the moment away."""
+    now = database.now()
+    rows = Job.objects.using(database.alias()).filter(pk__in=pks).only("pk", "status", "expires_at")
+    overdue = [
+        job.pk
+        for job in database.locked(rows, skip=True)
+        if job.status in WAITING and job.expires_at is not None and job.expires_at <= now
+    ]
+    return len(move([move_of(pk) for pk in overdue], sources=WAITING, actor=SCHEDULER))

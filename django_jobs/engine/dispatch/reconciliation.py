@@ -1,0 +1,76 @@
+"""Keeping broker and database in step: a broker that was emptied, tickets that were lost, strangers."""
+
+from __future__ import annotations
+
+from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.store import database
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
+from django_jobs.models import Installation, Job
+from django_jobs.statuses import Status
+
+BATCH = 5000
+
+
+def installation_id() -> str:
+    """The id of this database's installation; made on first use."""
+    rows = Installation.objects.using(database.alias())
+    found = rows.filter(pk=1).first()
+    if found is None:
+        rows.bulk_create([Installation(pk=1)], ignore_conflicts=True)
+        found = rows.get(pk=1)
+    return str(found.installation_id)
+
+
+def check_broker() -> None:
+    """Mark a new broker as ours. ForeignBroker when it is another installation's."""
+    mine = installation_id()
+    if not get_broker().mark(mine):
+        theirs = get_broker().installation()
+        raise ForeignBroker(
+            f"The broker belongs to installation {theirs}, this database to {mine}. "
+            "Give each installation a Redis database of its own."
+        )
+
+
+class TicketWatch:
+    """Finds Queued jobs without a ticket. One that is missing twice in a row, or a broker without its mark, counts."""
+
+    def __init__(self) -> None:
+        self._missing: set[str] = set()
+        self._mine = ""
+        #: Whether the broker was another installation's at the last look: then nothing belongs there.
+        self.is_foreign = False
+
+    def reissue_lost(self) -> int:
+        """Push lost tickets again; how many. The jobs' status does not change."""
+        try:
+            return self._reissue_lost()
+        except BrokerUnavailable:
+            return 0
+
+    def _was_emptied(self) -> bool:
+        """Whether the broker had no mark; it has ours then. ForeignBroker when it is another installation's."""
+        owner = get_broker().installation()
+        if owner is None or owner != self._mine:
+            self._mine = installation_id()
+        self.is_foreign = owner not in {None, self._mine}
+        if owner != self._mine:
+            check_broker()
+        return owner is None
+
+    def _reissue_lost(self) -> int:
+        broker = get_broker()
+        emptied = self._was_emptied()
+        rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by("pk")
+        tickets = [
+            Ticket(pk, created_at.year, attempt + 1, priority)
+            for pk, created_at, attempt, priority in rows.values_list("pk", "created_at", "attempt", "priority")[:BATCH]
+        ]
+        # Read after the rows: what was pushed before they were read is seen.
+        waiting = broker.waiting_ids() if tickets else set()
+        missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting}
+        lost = [ticket for ticket in missing.values() if emptied or ticket.id in self._missing]
+        self._missing = set(missing) - {ticket.id for ticket in lost}
+        if lost:
+            broker.push(lost)
+        return len(lost)

@@ -1,0 +1,137 @@
+"""Claiming: tickets in, running jobs out; whoever may not run is turned away with the reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.actors import WORKER
+from django_jobs.engine.claimed_job import Claimed, Handler
+from django_jobs.engine.dispatch import expirations
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim_verdicts import Refusal
+from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.store import database
+from django_jobs.engine.store.claim_rows import Row, read_rows
+from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import Job
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import Status
+
+#: A pause for one who met only rows in use: their tickets may be all that the broker has.
+ALL_IN_USE_SECONDS = 0.02
+
+
+def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len) -> list[Claimed]:
+    """Take these tickets' jobs into this worker's hands, in the tickets' order.
+
+    ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
+    tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
+    void. One whose row another transaction holds goes to the back of its queue, so that nobody waits behind it; a
+    claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer.
+    """
+    wanted = {ticket.pk: ticket for ticket in tickets}
+    queued = _read_queued(wanted)
+    count = max(1, fits([job.job_type_id for job in queued]))
+    accepted, refused = _judge(queued[:count], wanted)
+    turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+    started = _start(accepted, worker_name)
+    moved = {item.pk for item in [*turned_away, *started]}
+    held = _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved])
+    _put_back(held, unwanted=[wanted[job.pk] for job in queued[count:]])
+    if held and not moved:
+        time.sleep(ALL_IN_USE_SECONDS)
+    _read_replaced(accepted, {item.pk: item.queued_at for item in started}, queued)
+    running = {item.pk: item.job_id for item in started}
+    for item in accepted:
+        item.job_id = running.get(item.pk, item.job_id)  # the row's, since a ticket may be forged
+    return [item for item in accepted if item.pk in running]
+
+
+def _put_back(held: Sequence[Ticket], unwanted: Sequence[Ticket]) -> None:
+    try:
+        if unwanted:
+            get_broker().push(unwanted, front=True)
+        if held:
+            get_broker().push(held)
+    except BrokerUnavailable:
+        return  # what was claimed beside them runs; the scheduler misses these tickets and issues them again
+
+
+def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
+    """The tickets' jobs that wait for these very attempts, in the tickets' order. Read without a lock: the move
+    judges status and attempt again.
+    """
+    found = {job.pk: job for job in read_rows(list(wanted))}
+    queued = [found[pk] for pk in wanted if pk in found]
+    return [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
+
+
+def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
+    """Which of the jobs may run now, and where the others go. Like jobs get one answer."""
+    verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
+    accepted: list[Claimed] = []
+    refused: list[Move] = []
+    for job in jobs:
+        if job.seconds_left is not None and job.seconds_left <= 0:
+            refused.append(expirations.move_of(job.pk, job.attempt))
+            continue
+        key = claim_verdicts.question(job)
+        if key not in verdicts:
+            verdicts[key] = claim_verdicts.examine(job)
+        verdict = verdicts[key]
+        if isinstance(verdict, Refusal):
+            refused.append(claim_verdicts.refuse(job, verdict))
+        else:
+            accepted.append(_claimed(job, wanted[job.pk], verdict))
+    return accepted, refused
+
+
+def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
+    """Move them to Running under a lease. Rows that another transaction holds do not move."""
+    lease = After(float(jobs_settings.LEASE_SECONDS))
+    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
+    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
+    moves = [Move(pk=item.pk, to_status=Status.RUNNING, attempt=item.attempt - 1, values=values) for item in accepted]
+    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+
+
+def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[Row]) -> None:
+    """Read those anew that were withdrawn and queued again after they had been read: they may have been replaced."""
+    queued_at = {job.pk: job.queued_at for job in queued}
+    changed = {item.pk: item for item in accepted if item.pk in started and started[item.pk] != queued_at[item.pk]}
+    for job in read_rows(list(changed)):
+        item = changed[job.pk]
+        item.parameters, item.metadata, item.timeout_seconds = job.input_parameters, job.metadata, job.timeout_seconds
+        item.owner_id, item.owner_name, item.starts_before = job.owner_id, job.owner_name, job.starts_before
+
+
+def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Those of the tickets whose jobs did not move only because somebody holds their rows."""
+    if not tickets:
+        return []
+    rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in tickets], status=Status.QUEUED)
+    attempts = dict(rows.values_list("pk", "attempt"))
+    return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
+
+
+def _claimed(job: Row, ticket: Ticket, handler: Handler) -> Claimed:
+    return Claimed(
+        pk=job.pk,
+        job_id=format_job_id(job.pk, ticket.year),
+        ticket=ticket,
+        job_type=job.job_type_id,
+        handler=handler,
+        organization_pk=job.organization_id,
+        organization=job.organization or "",
+        parameters=job.input_parameters,
+        metadata=job.metadata,
+        attempt=job.attempt + 1,
+        timeout_seconds=job.timeout_seconds,
+        owner_id=job.owner_id,
+        owner_name=job.owner_name,
+        starts_before=job.starts_before,
+    )

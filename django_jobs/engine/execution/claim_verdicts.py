@@ -1,0 +1,146 @@
+"""Whether a queued job may run now, and where it goes if not: its type, its organization, its owner and its handler."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import Error
+from django.db.models import Q
+
+from django_jobs.engine import access
+from django_jobs.engine.claimed_job import Handler
+from django_jobs.engine.job_types import handlers
+from django_jobs.engine.store import database
+from django_jobs.engine.store.claim_rows import Row
+from django_jobs.engine.submission.rights import may_own, may_submit
+from django_jobs.engine.transitions import NOW, After, Move
+from django_jobs.engine.transitions.error_fingerprints import fingerprint
+from django_jobs.models import ExecutionLog, JobType, get_organization_model
+from django_jobs.statuses import Status, SubmitBy
+
+POLICY_CACHE_SECONDS = 1.0
+POLICY_FAILED_DELAY = 5.0
+MAX_VERDICTS = 10_000
+NOT_LOADABLE_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a queued job does not run now, and where it goes."""
+
+    to_status: str
+    message: str
+    delay: float = 0.0
+    is_not_loadable: bool = False
+
+
+def refuse(job: Row, refusal: Refusal) -> Move:
+    # Not part of the answer that like jobs share: each has waited for its own time.
+    if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
+        refusal = Refusal(Status.DEAD_LETTER, f"{refusal.message} No worker could load it for 10 minutes.")
+    values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
+    if refusal.to_status == Status.DEAD_LETTER:
+        values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
+        values["error_fingerprint"] = fingerprint(refusal.message)
+    return Move(pk=job.pk, to_status=refusal.to_status, attempt=job.attempt, message=refusal.message, values=values)
+
+
+def examine(job: Row) -> Handler | Refusal:
+    """The handler to run, or why not."""
+    if job.handler_method is None:
+        return Refusal(Status.DEAD_LETTER, "Job type not found")
+    if not job.is_enabled or job.is_paused:
+        return Refusal(Status.PENDING, f"The job type is {'paused' if job.is_enabled else 'disabled'}")
+    problem = _permission_problem(job)
+    if problem is not None:
+        return problem
+    try:
+        return handlers.resolve(job.handler_method)
+    except handlers.HandlerNotAllowed as error:
+        return Refusal(Status.DEAD_LETTER, str(error))
+    except handlers.HandlerNotLoadable as error:
+        return Refusal(Status.PENDING, str(error), handlers.NOT_LOADABLE_DELAY, is_not_loadable=True)
+
+
+def _not_loadable_since(job: Row) -> float:
+    """Seconds since the first worker in a row of them could not load the handler; a pause or a retry ends the row."""
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).order_by("id")
+    not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
+    other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
+    first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
+    return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
+
+
+def question(job: Row) -> tuple[Any, ...]:
+    """What the answer depends on."""
+    asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
+    return (*asked, job.submitted_by_id is not None)
+
+
+_verdicts: dict[tuple[Any, ...], tuple[float, Refusal | None]] = {}
+
+
+def forget() -> None:
+    """Ask organization and policy anew, whatever they said a moment ago."""
+    _verdicts.clear()
+
+
+def _permission_problem(job: Row) -> Refusal | None:
+    """What organization and policy say; the same question is not asked twice within a second."""
+    key = (
+        database.alias(),
+        job.organization_id,
+        # An answer of a moment ago is none about a tenant that was renamed or deleted since.
+        job.organization,
+        job.owner_id,
+        job.owner_name,
+        job.job_type_id,
+        job.requires_permission,
+        job.submit_by,
+        job.submitted_by_id is not None,
+    )
+    expires, verdict = _verdicts.get(key, (0.0, None))
+    if time.monotonic() >= expires:
+        if len(_verdicts) > MAX_VERDICTS:
+            _verdicts.clear()
+        verdict = _ask_quietly(job)
+        _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
+    return verdict
+
+
+def _ask_quietly(job: Row) -> Refusal | None:
+    """A policy that fails decides nothing: the job waits for one that does not."""
+    try:
+        return _ask_policy(job)
+    except Error:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's code)
+        access.complain(error)
+        return Refusal(
+            Status.PENDING, f"The access policy failed ({type(access.cause_of(error)).__name__})", POLICY_FAILED_DELAY
+        )
+
+
+def _ask_policy(job: Row) -> Refusal | None:
+    tenants = get_organization_model()._default_manager.using(database.alias())
+    organization = tenants.filter(pk=job.organization_id).first()
+    if organization is None:
+        return Refusal(Status.DEAD_LETTER, "Organization not found")
+    policy = access.get_policy()
+    if not policy.is_active(organization):
+        return Refusal(Status.PENDING, "The organization is not active")
+    if not job.owner_name and job.owner_id is None:
+        return None
+    owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
+    if owner is None:
+        return Refusal(Status.DEAD_LETTER, "The owner no longer exists")
+    kind = JobType.objects.using(database.alias()).get(pk=job.job_type_id)
+    # A type that was closed to users since then takes nothing away from what was accepted while it was open.
+    by_code = job.submitted_by_id is not None or kind.submit_by == SubmitBy.CODE
+    may = may_own if by_code else may_submit
+    if not may(owner, organization, kind):
+        return Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
+    return None

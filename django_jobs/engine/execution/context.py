@@ -1,0 +1,214 @@
+"""What a handler sees of its job, and through which it speaks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, Protocol, Unpack
+
+from asgiref.sync import sync_to_async
+
+from django_jobs.engine.execution import coroutines, outputs
+from django_jobs.engine.job_types import parameters
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.exceptions import JobCanceled, OrganizationGone
+
+if TYPE_CHECKING:
+    from django_jobs.engine.submission.options import ContextFields
+    from django_jobs.models import Job, JobType
+
+#: Submits a job of this type, with these parameters and keywords, from a handler.
+Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
+MAX_MESSAGE = 255
+
+
+class Runner(Protocol):
+    """What runs the handler: takes its progress, and knows whether it is to stop."""
+
+    def report(self, percent: int, message: str | None) -> None:
+        """Take progress; must not make the handler wait."""
+
+    def is_canceled(self) -> bool:
+        """Whether the job is to stop: canceled, or this attempt no longer owns it."""
+
+    def check(self) -> None:
+        """Raise the interruption that is due, if any."""
+
+    def remind(self) -> None:
+        """The same, unless it was raised less than two seconds ago: the handler may be cleaning up."""
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """The part in which interruptions may be raised."""
+
+    def shielded(self) -> contextlib.AbstractContextManager[None]:
+        """A part inside of it in which they wait."""
+
+
+class JobContext:
+    """One attempt of a job, for its handler.
+
+    ``parameters`` is what was submitted, as stored JSON; ``metadata`` likewise; ``job_id`` such as
+    ``JOB-2026-00001``; ``organization_pk`` the tenant's key, by which a handler finds the tenant's rows;
+    ``organization`` the id that the tenant had when this attempt was claimed, for texts; ``attempt`` counts from 1, and
+    with the job id makes an idempotency key, since a job may run again after its worker died; ``timeout_seconds`` is
+    the attempt's limit.
+    """
+
+    def __init__(  # noqa: PLR0913  (all facts of one attempt)
+        self,
+        *,
+        job_id: str,
+        job_type: str,
+        organization: str,
+        organization_pk: Any,
+        parameters: Any,
+        metadata: Any,
+        attempt: int,
+        timeout_seconds: int,
+        runner: Runner,
+        submit: Submit | None = None,
+    ) -> None:
+        self.job_id = job_id
+        self.job_type = job_type
+        self.organization = organization
+        self.parameters = parameters
+        self.metadata = metadata
+        self.attempt = attempt
+        self.timeout_seconds = timeout_seconds
+        self.organization_pk = organization_pk
+        self._runner = runner
+        self._submit = submit
+        self._has_ended = False
+
+    @cached_property
+    def validated_data(self) -> Any:
+        """What the type's ``parameters`` serializer makes of the parameters; without one, the parameters.
+
+        Raises PermanentError when they are not valid, as after a deployment that asks for more. A serializer that
+        reads the database does so here: from async code, ask for it in ``sync_to_async``.
+        """
+        return parameters.validated_data(self.job_type, self.parameters)
+
+    def get_organization(self) -> Any:
+        """The tenant's row as it is now, read by its key from the database that holds the jobs.
+
+        Raises OrganizationGone when the tenant was deleted; that ends the job without a retry. In an async handler the
+        event loop waits for the read.
+        """
+        self._refuse_late()
+        with self._runner.shielded():
+            tenant = coroutines.outside_loop(self._read_organization)
+        if tenant is None:
+            raise OrganizationGone(self.organization, self.organization_pk)
+        return tenant
+
+    def _read_organization(self) -> Any:
+        from django_jobs.engine.store.organization_ids import (
+            read_tenants,  # a host imports this class before apps are ready
+        )
+
+        return next(iter(read_tenants([self.organization_pk]).values()), None)
+
+    @cached_property
+    def parents(self) -> dict[str, Any]:
+        """The result of each job that this one depends on, by its job id, in the order of their submission.
+
+        Read when first asked for. None stands for a parent that did not complete, or returned nothing; a parent that
+        was deleted is missing. Results of up to 1 MB in all are here; in the place of each that does not fit is a
+        ``ResultReference``, whose ``load()`` reads that one. In an async handler the event loop waits for the read.
+        """
+        self._refuse_late()
+        from django_jobs.engine.execution import parent_results  # a host imports this class before the apps are ready
+
+        with self._runner.shielded():
+            return coroutines.outside_loop(lambda: parent_results.read(self._pk()))
+
+    def still_owned(self) -> bool:
+        """Ask the database, by one statement, whether this attempt still owns the job.
+
+        For the moment before an effect that must not happen twice: a worker that was frozen or cut off may go on with
+        an attempt whose job runs elsewhere by now. In an async handler the event loop waits for the answer. Ask outside
+        of a transaction: in one that repeats its reads the answer would be that of its beginning.
+        """
+        if self._has_ended:
+            return False
+        with self._runner.shielded():
+            return coroutines.outside_loop(self._ask_whether_owned)
+
+    def _ask_whether_owned(self) -> bool:
+        from django_jobs.engine.execution import leases
+
+        return leases.is_owned(self._pk(), self.attempt)
+
+    def _pk(self) -> int:
+        from django_jobs.models.job import parse_job_id
+
+        parsed = parse_job_id(self.job_id)
+        return 0 if parsed is None else parsed[0]
+
+    def update_progress(self, percent: float, message: str | None = None) -> None:
+        """Report progress (0 to 100) and what is being done. Cheap: call it as often as you like.
+
+        Raises JobCanceled when the job is to stop.
+        """
+        self._refuse_late()
+        value = min(100, max(0, int(percent)))
+        self._runner.report(value, None if message is None else clean_text(message, MAX_MESSAGE))
+        self._runner.check()
+
+    def is_canceled(self) -> bool:
+        """Whether the job is to stop; for handlers that want to end in their own way."""
+        return self._has_ended or self._runner.is_canceled()
+
+    def shielded(self) -> contextlib.AbstractContextManager[None]:
+        """A ``with`` block that cancellation and timeout wait for, within the grace."""
+        return self._runner.shielded()
+
+    def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
+        """Store a file for the job's organization and return its reference.
+
+        Return that as ``output_reference`` to make it the job's output.
+        """
+        self._refuse_late()
+        with self._runner.shielded():
+            return outputs.save(self.organization_pk, self.job_id, filename, content)
+
+    def submit_job(
+        self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, **keywords: Unpack[ContextFields]
+    ) -> Job:
+        """Submit a job for this job's organization and in the name of its owner; return it.
+
+        The keywords are those of :func:`django_jobs.submit_job`; ``user`` takes the place of the owner, and
+        ``user=None`` submits without one. Handler code may submit what ``submit_by`` closes to users, in its owner's
+        name too; the owner's other rights are checked. A later attempt that submits the same work gets the job that
+        the earlier one submitted, whatever the window. Raises what ``submit_job`` raises.
+        """
+        self._refuse_late()
+        if self._submit is None:
+            raise RuntimeError("This context belongs to no running job; django_jobs.testing.make_context makes one.")
+        return self._submit(job_type, parameters, keywords)
+
+    async def asubmit_job(
+        self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, **keywords: Unpack[ContextFields]
+    ) -> Job:
+        """:meth:`submit_job` for async handlers."""
+        return await sync_to_async(self.submit_job, thread_sensitive=True)(job_type, parameters, **keywords)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """For the engine: the part in which the handler may be interrupted."""
+        try:
+            with self._runner.interruptible():
+                yield
+        finally:
+            self._has_ended = True
+
+    def checkpoint(self) -> None:
+        """For the engine: raise the interruption that is due, if any, and was not raised just now."""
+        self._runner.remind()
+
+    def _refuse_late(self) -> None:
+        """Stop a thread that the handler left behind: its attempt has ended, what it does belongs to nobody."""
+        if self._has_ended:
+            raise JobCanceled

@@ -1,0 +1,108 @@
+"""Running an async handler: in this thread, with a thread of its own for what it asks of synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
+from django.db import connections
+
+from django_jobs.engine.store import database
+from django_jobs.exceptions import Interruption
+
+T = TypeVar("T")
+
+WATCH_SECONDS: Final = 0.25
+REPEAT_SECONDS: Final = 2.0
+
+
+def run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
+    """The awaitable's result. ``checkpoint`` raises the interruption that is due, if any, unless a
+    signal has just done so.
+
+    A signal interrupts the loop where it stands; where none comes (in a worker's threads, under a plain rqworker)
+    the watch finds what is due, and cancels the handler at its next ``await``.
+    """
+    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        # Never in a worker: a test's transaction, which only this thread's connection can see.
+        return async_to_sync(_wait_for)(awaitable)
+    return asyncio.run(_run(awaitable, checkpoint))
+
+
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+async def _run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
+    async with ThreadSensitiveContext() as its_thread:
+        try:
+            async with _watched(checkpoint):
+                return await awaitable
+        finally:
+            # The thread of its sync_to_async calls ends with the handler, and with it must its connections.
+            if its_thread in SyncToAsync.context_to_thread_executor:
+                await sync_to_async(database.drop_connections)()
+
+
+@contextlib.asynccontextmanager
+async def _watched(checkpoint: Callable[[], None]) -> AsyncIterator[None]:
+    """Cancels the current task when an interruption is due, again every two seconds; that then ends as this one."""
+    due: list[Interruption] = []
+    watch = asyncio.create_task(_watch(checkpoint, due, asyncio.current_task()))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if due:
+            raise due[-1] from None
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _watch(checkpoint: Callable[[], None], due: list[Interruption], task: asyncio.Task[Any] | None) -> None:
+    pause = WATCH_SECONDS
+    while task is not None:
+        await asyncio.sleep(pause)
+        try:
+            checkpoint()
+            pause = WATCH_SECONDS
+        except Interruption as error:
+            due.append(error)
+            task.cancel()
+            pause = REPEAT_SECONDS
+
+
+def outside_loop(function: Callable[[], T]) -> T:
+    """Return what the function returns, called where it may ask the database.
+
+    In a thread that runs an event loop Django refuses that. There another thread calls it, on a connection of its own,
+    and the loop stands still until it has returned. Any other thread calls it itself.
+    """
+    if not in_event_loop():
+        return function()
+    waiting = getattr(AsyncToSync.executors, "current", None)
+    if waiting is not None:  # the thread that waits for this loop: a test's, whose connection alone sees its rows
+        return waiting.submit(function).result()  # type: ignore[no-any-return]
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(contextvars.copy_context().run, _with_own_connections, function).result()
+
+
+def _with_own_connections(function: Callable[[], T]) -> T:
+    try:
+        return function()
+    finally:
+        database.drop_connections()
+
+
+def in_event_loop() -> bool:
+    """Return whether this thread runs an event loop at this moment."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

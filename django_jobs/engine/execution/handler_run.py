@@ -1,0 +1,188 @@
+"""Running a claimed job's handler and saying how it ended. Writes nothing but what the handler itself writes."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+import logging
+import time
+import traceback
+from typing import Any
+
+from django.db import connections
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs.engine.execution import coroutines, outcomes, outputs, retry
+from django_jobs.engine.execution.context import JobContext, Runner
+from django_jobs.engine.json_storage import NotStorable, clean_text, storable
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import in_handlers
+from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
+
+logger = logging.getLogger("django_jobs")
+
+MAX_TRACEBACK = 60_000
+
+
+def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
+    """Run the handler to its end, whatever it does, and return how that was, with connections fit for the next job."""
+    ended = attempt(claimed, context)
+    _restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
+    return ended
+
+
+def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
+    """Run the handler and return how that was. Its connections stay as it left them, for a test's transaction."""
+    started = time.monotonic()
+    if claimed.starts_before is not None and started >= claimed.starts_before:
+        # It waited here behind another job, until too late; its next claim ends it.
+        return outcomes.Interrupted(claimed=claimed, text="Handed back before it began: it has expired")
+    token = current_job.set(claimed)
+    try:
+        with context.interruptible():
+            # In a copy: a language or time zone that a handler activates is not the next one's.
+            value = contextvars.copy_context().run(_call, claimed, context)
+        ended = _returned(claimed, value)
+    except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
+        ended = ended_by(claimed, error)
+    finally:
+        current_job.reset(token)
+    seconds = time.monotonic() - started
+    object.__setattr__(ended, "seconds", seconds)
+    object.__setattr__(ended, "started", started)
+    return ended
+
+
+def _essence(error: BaseException) -> BaseException:
+    """What an exception group of async code is about: the interruption in it, or the only error that it holds."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    errors = _leaves(error)
+    interruptions = [leaf for leaf in errors if isinstance(leaf, Interruption)]
+    return next(iter(interruptions), errors[0] if len(errors) == 1 else error)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    nested = [_leaves(item) if isinstance(item, BaseExceptionGroup) else [item] for item in group.exceptions]
+    return [leaf for leaves in nested for leaf in leaves]
+
+
+def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
+    """How an attempt ended that this error ended; called while it is handled."""
+    try:
+        return _judged(claimed, _essence(error))
+    except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
+        name = type(error).__name__
+        return outcomes.Raised(claimed=claimed, kind=retry.TRANSIENT, text=name, traceback=_traceback(), error=error)
+
+
+def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
+    match error:
+        case AttemptLost():
+            return outcomes.Interrupted(claimed=claimed, text="Handed back: its worker took it for another's")
+        case JobCanceled():
+            return outcomes.Canceled(claimed=claimed)
+        case JobTimedOut():
+            return outcomes.TimedOut(claimed=claimed, traceback=_traceback(), error=error)
+        case WorkerStopping():
+            return outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
+        case RetryLater():
+            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry.readable(error))
+    return _raised(claimed, error)
+
+
+def context_for(claimed: Claimed, runner: Runner) -> JobContext:
+    """The context that the handler of this attempt gets."""
+    return JobContext(
+        job_id=claimed.job_id,
+        job_type=claimed.job_type,
+        organization=claimed.organization,
+        organization_pk=claimed.organization_pk,
+        parameters=claimed.parameters,
+        metadata=claimed.metadata,
+        attempt=claimed.attempt,
+        timeout_seconds=claimed.timeout_seconds,
+        runner=runner,
+        submit=functools.partial(in_handlers.submit, claimed),
+    )
+
+
+def _call(claimed: Claimed, context: JobContext) -> Any:
+    value = claimed.handler(context)
+    return coroutines.run(value, context.checkpoint) if inspect.isawaitable(value) else value
+
+
+def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
+    """What the handler returned, if it can be stored; Dead Letter with the reason if not."""
+    if value is None:
+        return outcomes.Returned(claimed=claimed)
+    if not isinstance(value, dict):
+        return _unstorable(
+            claimed, NotStorable(f"The handler returned {type(value).__name__}; it must return a dict or None.")
+        )
+    try:
+        result = storable(value, "The result", int(jobs_settings.MAX_RESULT_BYTES))
+    except NotStorable as error:
+        return _unstorable(claimed, error)
+    reference = clean_text(result.get("output_reference") or "")
+    if len(reference) > outputs.MAX_REFERENCE:
+        text = f"output_reference has {len(reference)} characters; at most {outputs.MAX_REFERENCE} are accepted."
+        return _unstorable(claimed, NotStorable(text))
+    return outcomes.Returned(claimed=claimed, result=result, output_reference=reference)
+
+
+def _unstorable(claimed: Claimed, error: NotStorable) -> outcomes.Raised:
+    return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=str(error), error=error)
+
+
+def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
+    verdict = retry.classify(error)
+    return outcomes.Raised(
+        claimed=claimed,
+        kind=verdict.kind,
+        text=verdict.text,
+        traceback=_traceback(),
+        retry_after=verdict.retry_after,
+        error=error,
+    )
+
+
+def _traceback() -> str:
+    text = clean_text(traceback.format_exc())
+    return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]
+
+
+def _restore_connections(*, interrupted: bool) -> None:
+    """A handler may leave a transaction open or a connection broken; the next job must not inherit that.
+
+    An interruption may have come in the middle of a query, after which a connection's state is unknown. Nothing here
+    connects, and nothing that fails here is to cost the handler's outcome: the database may be away.
+    """
+    for connection in connections.all(initialized_only=True):
+        try:
+            if interrupted or not _is_fit(connection):
+                _drop(connection)
+        except Exception:
+            logger.exception("event=connection_abandoned alias=%s", connection.alias)
+            connection.connection = None
+
+
+def _is_fit(connection: Any) -> bool:
+    """Whether the next job may use it as it is, or it is closed."""
+    if connection.in_atomic_block:
+        return False
+    if connection.connection is None:
+        return True
+    if not connection.autocommit:
+        return False
+    if connection.errors_occurred:
+        connection.errors_occurred = not connection.is_usable()
+    return not connection.errors_occurred
+
+
+def _drop(connection: Any) -> None:
+    # Closing inside an atomic block only marks it; forget the block first. Connecting anew forgets the rest.
+    connection.in_atomic_block = connection.closed_in_transaction = False
+    database.drop(connection)

@@ -1,0 +1,123 @@
+"""Where the end of its attempt takes a running job, as a move that is yet to be made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.execution import outcomes, retry
+from django_jobs.engine.job_types.masking import without_secrets
+from django_jobs.engine.store import database
+from django_jobs.engine.transitions import NOW, After, Move
+from django_jobs.engine.transitions.error_fingerprints import fingerprint
+from django_jobs.exceptions import RetryLater
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
+
+WORKER_LOST: Final = "Worker lost"
+KILLED: Final = "its process was killed, because the handler did not stop"
+_ENDED: dict[str, Any] = {"lease_expires_at": None}
+
+
+def move_for(job: Job, item: outcomes.Outcome) -> Move:
+    """Where an attempt that did not return takes its job. A requested cancel overrules all of them."""
+    item = _readable(item, job.input_parameters)
+    match item:
+        case _ if job.cancel_requested_at is not None or isinstance(item, outcomes.Canceled):
+            return canceled(job, getattr(item, "traceback", ""))
+        case outcomes.Interrupted():
+            return back_to_queue(job, item.text)
+        case outcomes.Postponed():
+            later = After(min(item.delay, RetryLater.MAX_SECONDS))
+            values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
+            return _to(job, Status.PENDING, values, item.text)
+        case outcomes.Raised(kind=retry.PERMANENT):
+            values = {**_ENDED, **_error(retry.PERMANENT, item.text, item.traceback), "completed_at": NOW}
+            return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
+        case outcomes.Raised():
+            return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after)
+        case outcomes.TimedOut():
+            return timed_out(job, item.traceback)
+        case _:
+            raise TypeError(f"unknown outcome {item!r}")
+
+
+def _readable(item: outcomes.Outcome, parameters: Any) -> outcomes.Outcome:
+    """The same outcome, in texts that do not quote the sensitive parameters: all who see the job read them."""
+    texts = {name: getattr(item, name) for name in ("text", "traceback") if hasattr(item, name)}
+    changes: dict[str, Any] = {name: without_secrets(text, parameters) for name, text in texts.items()}
+    return replace(item, **changes) if changes != texts else item
+
+
+def begun(item: Move, ended: outcomes.Outcome) -> Move:
+    """With the moment at which the handler began, where the job's new status keeps one (the claim came before it), and
+    with the progress that it made.
+    """
+    values = dict(item.values)
+    if ended.started:
+        values.setdefault("started_at", After(ended.started - time.monotonic()))
+    if ended.unwritten is not None:
+        percent, message = ended.unwritten
+        values |= {"progress": percent} if message is None else {"progress": percent, "progress_message": message}
+    return replace(item, values=values)
+
+
+def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: str = "") -> Move:
+    return Move(pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values)
+
+
+def _error(kind: str, text: str, traceback: str = "") -> dict[str, Any]:
+    return {"error_type": kind, "error_message": text, "error_fingerprint": fingerprint(text, traceback)}
+
+
+def canceled(job: Job, traceback: str = "") -> Move:
+    return _to(job, Status.CANCELED, {**_ENDED, "canceled_at": NOW}, "Stopped on request", traceback)
+
+
+def canceled_unreported(job: Job, traceback: str) -> Move:
+    """Canceled, of an attempt that did not report itself; with a traceback, its process was killed."""
+    item = canceled(job, traceback)
+    return replace(item, message=f"{item.message}: {KILLED}") if traceback else item
+
+
+def back_to_queue(job: Job, text: str, traceback: str = "") -> Move:
+    values = {**_ENDED, "queued_at": NOW, "started_at": None, "worker_name": ""}
+    return _to(job, Status.QUEUED, values, text, traceback)
+
+
+def lost(job: Job, reason: str, traceback: str = "") -> Move:
+    # The first loss is probably the machine's fault, a second one the job's.
+    retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
+    # Like losses are like errors, wherever each of them struck.
+    return replace(_retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after), traceback=traceback)
+
+
+def _was_lost_before(job: Job) -> bool:
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, to_status=Status.FAILED)
+    return logs.filter(message__startswith=WORKER_LOST).exists()
+
+
+def timed_out(job: Job, traceback: str) -> Move:
+    return _retry(job, Status.TIMED_OUT, f"Ran longer than {job.timeout_seconds} seconds", traceback, None)
+
+
+def killed_at_timeout(job: Job, traceback: str) -> Move:
+    """Timed Out, and like all timeouts of its type, whether they had to be killed or not."""
+    item = timed_out(job, traceback)
+    text = f"{item.message}: {KILLED}"
+    return replace(item, message=text, values={**item.values, "error_message": text})
+
+
+def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
+    """Failed or Timed Out, with the moment of the next try while retries remain."""
+    # Where a timeout struck tells nothing of its kind.
+    error = _error(retry.TRANSIENT, text, traceback if status == Status.FAILED else "")
+    values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
+    if job.retry_count < job.max_retries:
+        delay = retry_after
+        if delay is None:
+            delay = retry.back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
+        values |= {"next_retry_at": After(delay), "ready_at": After(delay), "retry_count": job.retry_count + 1}
+    return _to(job, status, values, text, traceback)

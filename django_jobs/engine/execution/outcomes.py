@@ -1,0 +1,67 @@
+"""How an attempt can end, as values, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_jobs.engine.claimed_job import Claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Base: which attempt ended and how long its handler ran, in seconds."""
+
+    claimed: Claimed
+    seconds: float = 0.0
+    #: time.monotonic() at the handler's start
+    started: float = 0.0
+    #: What the handler reported last, percent and message, where that was not written any more.
+    unwritten: tuple[int, str | None] | None = None
+    #: What ended it, alive, until the end is stored; None where nothing is to blame.
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned(Outcome):
+    """The handler returned; ``result`` is storable JSON or None."""
+
+    result: Any = None
+    output_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised(Outcome):
+    """The handler failed. ``kind`` is Transient or Permanent; ``retry_after`` overrules the back-off."""
+
+    kind: str
+    text: str
+    traceback: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut(Outcome):
+    """The handler was stopped because it ran too long."""
+
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled(Outcome):
+    """The handler stopped because it was told to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed(Outcome):
+    """The handler asked for another run after ``delay`` seconds."""
+
+    delay: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Outcome):
+    """An orderly shutdown, or the kill of a neighbour, ended the attempt; it goes back to the queue."""
+
+    text: str

@@ -1,0 +1,254 @@
+"""Settling: how attempts ended becomes what their jobs are now. In sets; a bad one stands alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from django_jobs.engine.actors import WORKER, Actor
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import outcome_transitions, outcomes, retry
+from django_jobs.engine.store import database
+from django_jobs.engine.transitions import NOW, After, Move, Moved, hooks, move
+from django_jobs.models import Job
+from django_jobs.statuses import WITH_ERRORS, Status
+
+LARGE_BYTES: Final = 1_048_576
+IN_USE_SECONDS: Final = 0.02
+#: What the Execution Log tells of attempts that did not report themselves, by (job, attempt).
+Tracebacks = Mapping[tuple[int, int], str]
+NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
+
+
+def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
+    """Store how these attempts ended. Those that could not be stored because their rows are in use are returned, to be
+    settled again later. A lost attempt's end is refused.
+
+    Raises only when the database cannot be reached; the same call may be repeated then.
+    """
+    returned = [item for item in ended if isinstance(item, outcomes.Returned)]
+    others = [item for item in ended if not isinstance(item, outcomes.Returned)]
+    moved = _halving(returned, lambda items: _settle_returned(items, worker_name), worker_name)
+    moved += _halving(others, lambda items: _settle_others(items, worker_name), worker_name)
+    stored = {(item.pk, item.attempt) for item in moved}
+    unstored = _still_running([item for item in ended if _key(item) not in stored], worker_name)
+    kept = set(map(_key, unstored))
+    _let_go([item for item in others if item.error is not None and _key(item) not in kept], stored)
+    return unstored
+
+
+def _let_go(items: Sequence[outcomes.Outcome], stored: set[tuple[int, int]]) -> None:
+    """Let errors go, which keep alive whatever their handlers had in hand. Those of lost attempts are told first."""
+    for item in items:
+        if item.error is not None and _key(item) not in stored:
+            hooks.announcer().refused(item.claimed, item.error)
+        object.__setattr__(item, "error", None)
+
+
+def settle_all(ended: Sequence[outcomes.Outcome], worker_name: str) -> None:
+    """:func:`settle`, until no row is in use any more; for one who has nothing else to do meanwhile."""
+    while ended := settle(ended, worker_name):
+        time.sleep(IN_USE_SECONDS)
+
+
+def _key(item: outcomes.Outcome) -> tuple[int, int]:
+    return item.claimed.pk, item.claimed.attempt
+
+
+def _still_running(items: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
+    """Those of the attempts that still run in this worker's name; asked without waiting for anybody."""
+    if not items:
+        return []
+    rows = Job.objects.using(database.alias()).filter(pk__in=[item.claimed.pk for item in items])
+    mine = set(rows.filter(status=Status.RUNNING, worker_name=worker_name).values_list("pk", "attempt"))
+    return [item for item in items if _key(item) in mine]
+
+
+def _halving(
+    items: Sequence[outcomes.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str
+) -> list[Moved]:
+    """Store a set; if the database refuses it, its halves, until the culprit stands alone."""
+    if not items:
+        return []
+    try:
+        return store(items)
+    except Exception as error:  # whatever it is, the others of the set have no part in it
+        if database.is_lost_connection(error) or database.is_lost_race(error):
+            raise
+        database.mend_connections()
+        if len(items) == 1:
+            return _settle_others([refused(items[0], error)], worker_name)
+    middle = len(items) // 2
+    return _halving(items[:middle], store, worker_name) + _halving(items[middle:], store, worker_name)
+
+
+def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
+    """What becomes of an end that the database does not take."""
+    text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
+    trace = retry.readable(error)
+    return outcomes.Raised(claimed=item.claimed, kind=retry.PERMANENT, text=text, traceback=trace, error=error)
+
+
+def is_large(item: outcomes.Outcome) -> bool:
+    """Whether the result is so large that a database may hang up on it instead of refusing it, as MariaDB does."""
+    return isinstance(item, outcomes.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
+
+
+def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> list[Moved]:
+    now = time.monotonic()
+    moves = [
+        Move(
+            pk=item.claimed.pk,
+            to_status=Status.COMPLETED,
+            attempt=item.claimed.attempt,
+            values={
+                "progress": 100,
+                "result": item.result,
+                "output_reference": item.output_reference,
+                "error_message": "",
+                "error_type": "",
+                "error_fingerprint": "",
+                "started_at": After(item.started - now),
+                "completed_at": After(item.started + item.seconds - now),
+                "lease_expires_at": None,
+                "ready_at": None,
+                **_last_message(item),
+            },
+        )
+        for item in items
+    ]
+    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True)
+
+
+def _last_message(item: outcomes.Outcome) -> dict[str, str]:
+    message = None if item.unwritten is None else item.unwritten[1]
+    return {} if message is None else {"progress_message": message}
+
+
+def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[Moved]:
+    def store() -> list[Moved]:
+        by_pk = {item.claimed.pk: item for item in items}
+        jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()})
+        moves = [
+            outcome_transitions.begun(outcome_transitions.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs
+        ]
+        errors = {pk: item.error for pk, item in by_pk.items()}
+        moved = move(
+            [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],
+            sources=[Status.RUNNING],
+            actor=WORKER,
+            worker_name=worker_name,
+        )
+        return moved + _bury_exhausted(jobs, moved, WORKER, worker_name, errors)
+
+    moved = database.in_transaction(store)
+    _reissue(moved)
+    return moved
+
+
+def _blaming(item: Move, job: Job, error: BaseException | None) -> Move:
+    """The move with what is to blame for it, which is told once: of a last try, with the move that follows."""
+    is_followed = item.to_status != Status.DEAD_LETTER and job.retry_count >= job.max_retries
+    return item if is_followed or item.to_status not in WITH_ERRORS else replace(item, error=error)
+
+
+def _owned(attempts: dict[int, int]) -> list[Job]:
+    """The running jobs that these attempts still own, locked; without those that somebody else holds."""
+    rows = database.locked(Job.objects.using(database.alias()).filter(pk__in=list(attempts)), skip=True)
+    return [job for job in rows if job.status == Status.RUNNING and job.attempt == attempts[job.pk]]
+
+
+def _reissue(moved: Sequence[Moved]) -> None:
+    """Tickets for what went back to the queue, ahead of the others; after the commit."""
+    back = [item for item in moved if item.to_status == Status.QUEUED]
+    if back:
+        database.on_commit(lambda: dispatcher.push(back, front=True))
+
+
+def _bury_exhausted(
+    jobs: Sequence[Job],
+    moved: Sequence[Moved],
+    actor: Actor,
+    worker_name: str,
+    errors: Mapping[int, BaseException | None] = MappingProxyType({}),
+) -> list[Moved]:
+    """Those that failed with no retry left go on to Dead Letter in the same transaction."""
+    failed = {item.pk for item in moved if item.to_status in {Status.FAILED, Status.TIMED_OUT}}
+    spent = [job for job in jobs if job.pk in failed and job.retry_count >= job.max_retries]
+    moves = [
+        Move(
+            pk=job.pk,
+            to_status=Status.DEAD_LETTER,
+            message=f"Retries exhausted ({job.max_retries})",
+            values={"completed_at": NOW},
+            error=errors.get(job.pk),
+        )
+        for job in spent
+    ]
+    return move(moves, sources=[Status.FAILED, Status.TIMED_OUT], actor=actor, worker_name=worker_name)
+
+
+def settle_lost(
+    lost: Sequence[tuple[int, int]],
+    reason: str,
+    worker_name: str,
+    actor: Actor = WORKER,
+    tracebacks: Tracebacks = NO_TRACEBACKS,
+) -> list[Moved]:
+    """Attempts (job, attempt) whose worker died or fell silent: Failed, or Dead Letter when retries are spent."""
+    return _end_unreported(
+        lost,
+        lambda job, trace: outcome_transitions.lost(job, reason, trace),
+        worker_name,
+        actor,
+        tracebacks,
+        canceled=outcome_transitions.canceled,
+    )
+
+
+def settle_timed_out(
+    overdue: Sequence[tuple[int, int]], worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS
+) -> list[Moved]:
+    """Attempts whose handler had to be killed because it ran too long."""
+    return _end_unreported(overdue, outcome_transitions.killed_at_timeout, worker_name, WORKER, tracebacks)
+
+
+def return_to_queue(
+    items: Sequence[tuple[int, int]],
+    text: str,
+    worker_name: str,
+    actor: Actor = WORKER,
+    tracebacks: Tracebacks = NO_TRACEBACKS,
+) -> list[Moved]:
+    """Running attempts (job, attempt) back to the queue's front, at no cost to their jobs."""
+    return _end_unreported(
+        items, lambda job, trace: outcome_transitions.back_to_queue(job, text, trace), worker_name, actor, tracebacks
+    )
+
+
+def _end_unreported(
+    attempts: Sequence[tuple[int, int]],
+    move_for: Callable[[Job, str], Move],
+    worker_name: str,
+    actor: Actor,
+    tracebacks: Tracebacks,
+    canceled: Callable[[Job, str], Move] = outcome_transitions.canceled_unreported,
+) -> list[Moved]:
+    """End attempts of which no outcome came; a requested cancel overrules where they would go."""
+
+    def move_of(job: Job) -> Move:
+        trace = tracebacks.get((job.pk, job.attempt), "")
+        return canceled(job, trace) if job.cancel_requested_at is not None else move_for(job, trace)
+
+    def store() -> list[Moved]:
+        jobs = _owned(dict(attempts))
+        moved = move([move_of(job) for job in jobs], sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
+        return moved + _bury_exhausted(jobs, moved, actor, worker_name)
+
+    moved = database.in_transaction(store) if attempts else []
+    _reissue(moved)
+    return moved

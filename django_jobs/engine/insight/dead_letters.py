@@ -1,0 +1,97 @@
+"""Dead Letters in groups of one type and like errors, so that a thousand of them read as the few faults they are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Count, Max, Min
+
+from django_jobs.engine.insight.inspection import jobs
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.store import database
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
+
+#: The newest Dead Letters that are looked at.
+BOUND: Final = 10_000
+MAX_GROUPS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """``newest`` and the times are those of its jobs that were looked at; an unknown time is None."""
+
+    job_type: str
+    error_fingerprint: str
+    count: int
+    first_seen: dt.datetime | None
+    last_seen: dt.datetime | None
+    newest: Job
+    organizations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The largest first. ``is_cut``: there are more Dead Letters than were looked at; ``has_more``: and more groups."""
+
+    groups: list[Group]
+    is_cut: bool
+    has_more: bool
+
+
+def read_groups(user: Any, job_type: str = "", error_fingerprint: str | None = None) -> Groups:
+    """Of the jobs that this user may see, in three statements; of one type, or one group, where that is asked for."""
+    rows = jobs().filter(status=Status.DEAD_LETTER)
+    organizations = visible_organizations(None, user)
+    if organizations is not None:
+        rows = rows.filter(organization_id__in=organizations)
+    if job_type:
+        rows = rows.filter(job_type_id=job_type)
+    if error_fingerprint is not None:
+        rows = rows.filter(error_fingerprint=error_fingerprint)
+    last = rows.order_by("-pk").values_list("pk", flat=True)[BOUND - 1 : BOUND + 1]
+    keys = list(last)
+    found = list(_grouped(rows.filter(pk__gte=keys[0]) if keys else rows)[: MAX_GROUPS + 1])
+    newest = _samples([row["newest"] for row in found])
+    return Groups(
+        groups=[_group(row, newest[row["newest"]]) for row in found[:MAX_GROUPS] if row["newest"] in newest],
+        is_cut=len(keys) > 1,
+        has_more=len(found) > MAX_GROUPS,
+    )
+
+
+def _grouped(rows: Any) -> Any:
+    facts: dict[str, Any] = {
+        "total": Count("pk"),
+        "newest": Max("pk"),
+        "first": Min("completed_at"),
+        "last": Max("completed_at"),
+        "tenants": Count("organization_id", distinct=True),
+    }
+    return rows.order_by().values("job_type_id", "error_fingerprint").annotate(**facts).order_by("-total", "-newest")
+
+
+def _samples(pks: list[int]) -> dict[int, Job]:
+    shown = ("created_at", "job_type_id", "organization_id", "organization_name", "error_message", "owner_id")
+    return jobs().only(*shown, "is_orphaned", "status").in_bulk(pks)
+
+
+def _group(row: dict[str, Any], newest: Job) -> Group:
+    return Group(
+        job_type=row["job_type_id"],
+        error_fingerprint=row["error_fingerprint"],
+        count=row["total"],
+        first_seen=row["first"],
+        last_seen=row["last"],
+        newest=newest,
+        organizations=row["tenants"],
+    )
+
+
+def last_traceback(job: Job) -> str:
+    """Of the newest error in the job's Execution Log; empty where there is none. It may quote secrets."""
+    # Not the entry that made it a Dead Letter alone: where retries were exhausted, the one before tells why.
+    rows = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).exclude(traceback="").order_by("-pk")
+    return rows.values_list("traceback", flat=True).first() or ""

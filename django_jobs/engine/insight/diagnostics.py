@@ -1,0 +1,184 @@
+"""Whether the running setup is sound: one finding for each thing looked at. It changes nothing at the broker."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error
+from django.db.models import Count
+from django.utils.module_loading import import_string
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.dispatch.reconciliation import installation_id
+from django_jobs.engine.dispatch.worker_registry import live_workers
+from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
+from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
+from django_jobs.engine.insight.tenant_tables import swapped_from
+from django_jobs.engine.insight.type_diagnostics import examine_types
+from django_jobs.engine.ports import get_broker
+from django_jobs.engine.store import database
+from django_jobs.engine.store.isolation import hides_changes
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import JobType, Worker, get_organization_model
+from django_jobs.statuses import IN_FLIGHT, Status
+
+#: A due job that waits longer while workers are free is not being taken.
+STUCK_SECONDS: Final = 60
+MAX_LANES: Final = 500
+
+
+def examine() -> Iterator[Finding]:
+    """Whether the running setup is sound, one finding after the other. What cannot be read is a problem."""
+    try:
+        now = database.now()
+        mine = installation_id()
+    except Error as error:
+        yield Finding(
+            level=PROBLEM,
+            subject="database",
+            text=f"cannot be read ({type(error).__name__}). Is it running, and has `manage.py migrate` been run?",
+        )
+        return
+    yield Finding(level=OK, subject="database", text=f"{database.connection().vendor} answers; installation {mine}.")
+    if hides_changes(database.connection()):
+        yield Finding(
+            level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."
+        )
+    yield from _examine_tenants()
+    yield from _examine_broker(mine)
+    workers = live_workers()
+    yield from _examine_queues(workers)
+    yield _examine_scheduler(leader(now))
+    yield _examine_waiting(now, workers)
+    yield from examine_types()
+
+
+def _examine_tenants() -> Iterator[Finding]:
+    before = swapped_from()
+    if before is not None:
+        text = f"are those of another table than {before!r}, for which the tables were made (django_jobs.E019)."
+        yield Finding(level=PROBLEM, subject="organizations", text=f"{text} Set DJANGO_JOBS_ORGANIZATION_MODEL back.")
+
+
+def _examine_broker(mine: str) -> Iterator[Finding]:
+    checks: list[Callable[[], Finding]] = [_reachable, lambda: _owner(mine), _eviction, _foreign]
+    for check in checks:
+        try:
+            yield check()
+        except BrokerUnavailable as error:
+            text = f"{error}. Start Redis, or correct the URL in RQ_QUEUES; until then jobs stay Pending."
+            yield Finding(level=PROBLEM, subject="broker", text=text)
+            return
+        except ImproperlyConfigured as error:
+            yield Finding(level=PROBLEM, subject="broker", text=str(error))
+            return
+
+
+def _reachable() -> Finding:
+    total = sum(get_broker().depths().values())
+    return Finding(level=OK, subject="broker", text=f"answers; tickets waiting: {total}.")
+
+
+def _owner(mine: str) -> Finding:
+    theirs = get_broker().installation()
+    if theirs is None:
+        text = "has no owner yet, or was emptied; the first worker or scheduler claims it for this database."
+        return Finding(level=WARNING, subject="broker owner", text=text)
+    if theirs != mine:
+        text = f"belongs to installation {theirs}. Give each installation a Redis database of its own in RQ_QUEUES."
+        return Finding(level=PROBLEM, subject="broker owner", text=text)
+    return Finding(level=OK, subject="broker owner", text="belongs to this database.")
+
+
+def _eviction() -> Finding:
+    policy, subject = get_broker().eviction_policy(), "eviction policy"
+    if policy == "noeviction":
+        return Finding(level=OK, subject=subject, text="noeviction.")
+    if not policy:
+        text = "may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction."
+        return Finding(level=WARNING, subject=subject, text=text)
+    text = f"is {policy}, which drops tickets when memory is short. Set maxmemory-policy to noeviction."
+    return Finding(level=PROBLEM, subject=subject, text=text)
+
+
+def _foreign() -> Finding:
+    subject, waiting_ids, aside = "foreign jobs", get_broker().foreign_ids(), get_broker().set_aside()
+    if not waiting_ids and not aside.count:
+        return Finding(level=OK, subject=subject, text="none in our queues.")
+    text = f"set aside from our queues: {aside}"
+    if aside.newest:
+        text += f" (newest: {', '.join(aside.newest)})"
+    if waiting_ids:
+        text += f"; waiting there: {len(waiting_ids)} (first: {waiting_ids[0][:80]!a})"
+    text += ". They are no tickets of ours. Give RQ jobs of yours queues of their own, and see who may write to Redis."
+    return Finding(level=WARNING, subject=subject, text=text)
+
+
+def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
+    names = list(jobs_settings.QUEUES.values())
+    plain = _plain_workers(names)
+    for name in names:
+        subject = f"queue {name}"
+        if count := sum(name in worker.queues.split(",") for worker in workers):
+            yield Finding(level=OK, subject=subject, text=f"worker processes: {count}.")
+        elif plain.get(name):
+            text = f"served by plain rqworkers: {plain[name]} in RQ's list. They are for a trial; run `jobs_worker`."
+            yield Finding(level=WARNING, subject=subject, text=text)
+        else:
+            text = f"no live worker takes its jobs. Start `manage.py jobs_worker`, or one with `--queues {name}`."
+            yield Finding(level=PROBLEM, subject=subject, text=text)
+
+
+def _plain_workers(queues: list[str]) -> dict[str, int]:
+    """How many workers of RQ's own take from each queue; none where the broker cannot be asked."""
+    try:
+        found: dict[str, int] = import_string("django_jobs.broker.plain_workers.count_by_queue")(queues)
+    except ImproperlyConfigured:
+        return {}
+    return found
+
+
+def _examine_scheduler(found: Leader) -> Finding:
+    since = found.seconds_since_tick
+    if found.is_alive:
+        return Finding(
+            level=OK, subject="scheduler", text=f"{found.holder or 'none leads now'}, ticked {since:.0f} s ago."
+        )
+    last = "never ticked" if since is None else f"last ticked {since:.0f} s ago"
+    text = f"{last}: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`."
+    return Finding(level=PROBLEM, subject="scheduler", text=text)
+
+
+def _examine_waiting(now: dt.datetime, workers: list[Worker]) -> Finding:
+    """Long waits are fine while every slot is busy, and for what is held back on purpose."""
+    subject, slots = "waiting jobs", sum(worker.slots for worker in workers)
+    running = jobs().filter(status=Status.RUNNING).count()
+    if slots and running >= slots:
+        return Finding(level=OK, subject=subject, text=f"all {slots} slots are busy.")
+    since = now - dt.timedelta(seconds=STUCK_SECONDS)
+    stuck = jobs().filter(status=Status.QUEUED, queued_at__lt=since).count() + _neglected(since)
+    if not stuck:
+        return Finding(level=OK, subject=subject, text="none that a free worker should have taken.")
+    text = f"{stuck} were due more than {STUCK_SECONDS} s ago, and slots are free: {slots - running} of {slots}. "
+    advice = "Look at the workers' logs, and whether RQ is suspended (`rq resume`)." if slots else "Start workers."
+    return Finding(level=PROBLEM, subject=subject, text=text + advice)
+
+
+def _neglected(since: dt.datetime) -> int:
+    """Due jobs that nothing holds back: neither a paused or disabled type, nor their organization."""
+    rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
+    lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
+    open_types = JobType.objects.using(database.alias()).filter(is_enabled=True, is_paused=False)
+    types = set(open_types.values_list("pk", flat=True))
+    policy, limit = get_policy(), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+    tenants = (
+        get_organization_model()._default_manager.using(database.alias()).filter(pk__in={lane[0] for lane in lanes})
+    )
+    full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
+    at_limit = {pk for pk, total in full if total >= limit}
+    served = {tenant.pk for tenant in tenants if policy.is_active(tenant)} - at_limit
+    return sum(total for pk, kind, total in lanes if kind in types and pk in served)

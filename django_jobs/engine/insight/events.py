@@ -1,0 +1,206 @@
+"""What happened, told once and after its commit: a log line, a signal and a broadcast for each change of status.
+
+Where nobody listens, telling costs no statement and next to no time.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from django_jobs import signals
+from django_jobs.engine import ports
+from django_jobs.engine.insight import signal_delivery, status
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import recent_ids
+from django_jobs.models import Job
+from django_jobs.statuses import TERMINAL, Status
+
+if TYPE_CHECKING:
+    from django.dispatch import Signal
+
+    from django_jobs.engine.actors import Actor
+    from django_jobs.engine.claimed_job import Claimed
+    from django_jobs.engine.store.transition_values import Moved
+
+logger = logging.getLogger("django_jobs")
+
+_LEVELS = {
+    Status.PENDING: logging.DEBUG,
+    Status.QUEUED: logging.DEBUG,
+    Status.RUNNING: logging.INFO,
+    Status.COMPLETED: logging.INFO,
+    Status.CANCELED: logging.INFO,
+    Status.FAILED: logging.WARNING,
+    Status.TIMED_OUT: logging.WARNING,
+    Status.DEAD_LETTER: logging.ERROR,
+}
+
+
+def _event(status: str) -> str:
+    return status.lower().replace(" ", "_")
+
+
+#: One constant text for each event: error trackers group records by it.
+_TEXTS: Final = {
+    str(status): f"job_id=%s event={_event(status)} job_type=%s organization=%s attempt=%s from=%s by=%s %s"
+    for status in Status
+}
+_SIGNALS: Final[dict[str, Signal]] = {
+    Status.RUNNING: signals.job_started,
+    **dict.fromkeys(TERMINAL, signals.job_finished),
+}
+#: What a terminal or a reader of lines takes for more than text.
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Called with each new job before its commit; for :mod:`django_jobs.testing`.
+watchers: Final[list[Callable[[Job], object]]] = []
+
+
+def submitted(*jobs: Job, log_ids: Sequence[int] = ()) -> None:
+    """Tell of new jobs when, and only if, they are committed. All of a set at once: their rows are read together.
+
+    ``log_ids`` are the ids of their first Execution Log rows, in the same order.
+    """
+    for watch in watchers:
+        for job in jobs:
+            watch(job)
+    if logger.isEnabledFor(logging.INFO):
+        database.on_commit(lambda: _log_submitted(jobs))
+    if jobs and signals.job_submitted.has_listeners(Job):
+        database.on_commit(lambda: _send(dict.fromkeys([job.pk for job in jobs], signals.job_submitted)))
+    pairs = zip(jobs, log_ids, strict=False)
+    _broadcast(lambda: [(job.organization_id, log_id, job.pk) for job, log_id in pairs])
+
+
+def replaced(job: Job, actor: Actor) -> None:
+    """Log, once it is committed, that a later submission took this one's place."""
+    database.on_commit(lambda: _log_replaced(job, actor))
+
+
+def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
+    """Tell of these changes when, and only if, they are committed. No record's level is above ``loudest``."""
+    if not moved:
+        return
+    targets = {item.to_status for item in moved}
+    if logger.isEnabledFor(min(loudest, max(_LEVELS[Status(status)] for status in targets))):
+        database.on_commit(lambda: _log(moved, loudest))
+    wanted = {status for status in targets if status in _SIGNALS and _SIGNALS[status].has_listeners(Job)}
+    _tell_of_errors(moved)
+    if wanted:
+        heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
+        database.on_commit(lambda: _send(heard))
+    _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
+
+
+def _tell_of_errors(moved: Sequence[Moved]) -> None:
+    errors = {item.pk: item.error for item in moved if item.error is not None}
+    if errors and signals.job_attempt_failed.has_listeners(Job):
+        database.on_commit(lambda: _send(dict.fromkeys(errors, signals.job_attempt_failed), errors))
+
+
+def _broadcast(changes: Callable[[], list[tuple[Any, int, int]]]) -> None:
+    broadcaster = ports.get_broadcaster()
+    if broadcaster is not None:
+        database.on_commit(lambda: broadcaster.changed(changes()))
+
+
+def progressed(organizations: Mapping[int, Any]) -> None:
+    """Tell that the progress of these running jobs was written, which happens outside of transactions.
+
+    The mapping has the keys of their organizations, or None where nobody is there to be told of them.
+    """
+    if organizations and signals.job_progressed.has_listeners(Job):
+        _send(dict.fromkeys(organizations, signals.job_progressed))
+    broadcaster = ports.get_broadcaster()
+    if organizations and broadcaster is not None:
+        broadcaster.progressed(organizations)
+
+
+def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:
+    """Read the rows of a set at once, and have each job's signal delivered, with its error where there is one."""
+    try:
+        found = Job.objects.using(database.alias()).in_bulk(list(heard))
+        jobs = [found[pk] for pk in heard if pk in found]
+        for job, told in zip(jobs, status.describe_all(jobs), strict=True):
+            facts = {"exception": errors[job.pk]} if job.pk in errors else {}
+            signal_delivery.deliver(heard[job.pk], told, **facts)
+    except Exception:
+        logger.exception("event=signals_failed jobs=%s", len(heard))
+
+
+def _log_submitted(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        logger.info(
+            "job_id=%s event=submitted job_type=%s organization=%s owner=%s",
+            job.name,
+            job.job_type_id,
+            on_one_line(job.organization_name),
+            on_one_line(job.owner_name or "system"),
+            extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
+        )
+
+
+def _log_replaced(job: Job, actor: Actor) -> None:
+    organization = recent_ids({job.organization_id: job.organization_name})[job.organization_id]
+    logger.info(
+        "job_id=%s event=replaced job_type=%s organization=%s by=%s",
+        job.name,
+        job.job_type_id,
+        on_one_line(organization),
+        on_one_line(actor.name),
+        extra=fields(job.name, job.job_type_id, organization, job.attempt, "replaced"),
+    )
+
+
+def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
+    organizations = recent_ids({item.organization_id: item.organization_name for item in moved})
+    for item in moved:
+        organization = organizations[item.organization_id]
+        event = _event(item.to_status)
+        logger.log(
+            min(loudest, _LEVELS[Status(item.to_status)]),
+            _TEXTS[item.to_status],
+            item.job_id,
+            item.job_type,
+            on_one_line(organization),
+            item.attempt,
+            item.from_status,
+            on_one_line(item.worker_name or item.actor.name),
+            on_one_line(item.message),
+            exc_info=item.error,
+            extra=fields(item.job_id, item.job_type, organization, item.attempt, event),
+        )
+
+
+def refused(claimed: Claimed, error: BaseException) -> None:
+    """Tell of an error whose attempt had been taken away meanwhile, so that it changed nothing."""
+    logger.warning(
+        "job_id=%s event=end_refused job_type=%s organization=%s attempt=%s",
+        claimed.job_id,
+        claimed.job_type,
+        on_one_line(claimed.organization),
+        claimed.attempt,
+        exc_info=error,
+        extra=fields(claimed.job_id, claimed.job_type, claimed.organization, claimed.attempt, "end_refused"),
+    )
+
+
+def on_one_line(text: str) -> str:
+    """The text with its line breaks escaped, so that no error's words look like another event."""
+    if text.isprintable():
+        return text
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def fields(job_id: str, job_type: str, organization: str, attempt: int, event: str) -> dict[str, object]:
+    """The attributes that each of our log records carries."""
+    return {
+        "job_id": job_id,
+        "job_type": job_type,
+        "organization": organization,
+        "attempt": attempt,
+        "event": event,
+    }

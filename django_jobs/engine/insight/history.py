@@ -1,0 +1,48 @@
+"""Reading: what happened to a job."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
+
+from django_jobs.engine.actors import kind_in
+from django_jobs.engine.lookup import find_job
+from django_jobs.engine.store import database
+from django_jobs.models import ExecutionLog, Job
+
+#: Rows of a page, and characters of the messages in them: a page of long messages has fewer rows.
+MAX_ROWS: Final = 1_000
+MAX_CHARACTERS: Final = 250_000
+
+Row = dict[str, Any]
+
+
+class HistoryPage(NamedTuple):
+    """Some rows in order; ``after`` is the id of the last one where others follow, else None."""
+
+    rows: list[Row]
+    after: int | None
+
+
+def get_job_history(job_id: str | Job, *, user: Any = None) -> list[Row]:
+    """Return the job's whole Execution Log in order: id, from_status, to_status, timestamp, actor, actor_kind,
+    message, attempt.
+    """
+    return _told(_rows(find_job(job_id, user)))
+
+
+def history_page(job: Job, after: int = 0) -> HistoryPage:
+    """Return the rows that follow the one with the id ``after``: as many as an answer should hold, at least one."""
+    rows = _told(_rows(job).filter(id__gt=after)[: MAX_ROWS + 1])
+    lengths = accumulate(len(row["message"]) for row in rows[:MAX_ROWS])
+    count = max(1, sum(length <= MAX_CHARACTERS for length in lengths))
+    return HistoryPage(rows[:count], rows[count - 1]["id"] if len(rows) > count else None)
+
+
+def _rows(job: Job) -> Any:
+    names = ("id", "from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt")
+    return ExecutionLog.objects.using(database.alias()).filter(job=job).order_by("id").values(*names)
+
+
+def _told(rows: Any) -> list[Row]:
+    return [{**row, "actor_kind": kind_in(row["actor"], row["actor_kind"])} for row in rows]

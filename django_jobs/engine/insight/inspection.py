@@ -1,0 +1,144 @@
+"""Looking at the running system: what waits, what runs, who works. Reads only, and never walks the history."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from django.db.models import Count, Min, Q, QuerySet
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.dispatch.worker_registry import live_workers
+from django_jobs.engine.ports import Broker, SetAside, get_broker
+from django_jobs.engine.store import database
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import EngineLease, Job, Worker
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, Priority, Status
+
+T = TypeVar("T")
+
+#: Jobs of one status that have ended are counted up to so many.
+MAX_ENDED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """What one priority has before it: due and later in the backlog, with a ticket at the broker, running."""
+
+    priority: Priority
+    due: int = 0
+    later: int = 0
+    queued: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """The scheduler that leads, and how many seconds ago it ticked (None: never)."""
+
+    holder: str
+    seconds_since_tick: float | None
+
+    @property
+    def is_alive(self) -> bool:
+        limit = max(10.0, 5 * float(jobs_settings.SCHEDULER_INTERVAL))
+        return self.seconds_since_tick is not None and self.seconds_since_tick <= limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The system at one moment. ``ended`` counts to MAX_ENDED and one more; what the broker says is None without it."""
+
+    moment: dt.datetime
+    unfinished: dict[str, int]
+    ended: dict[str, int]
+    depths: list[Depth]
+    tickets: dict[int, int] | None
+    set_aside: SetAside | None
+    workers: list[Worker]
+    oldest_waiting_seconds: float | None
+    leader: Leader
+
+
+def snapshot() -> Snapshot:
+    """Everything that `jobs_status` shows, in a handful of statements."""
+    now = database.now()
+    unfinished: Counter[str] = Counter()
+    cells: Counter[tuple[int, str]] = Counter()
+    oldest: list[dt.datetime] = []
+    for status, priority, total, due, first in _waiting_rows(now):
+        unfinished[status] += total
+        cells[priority, "due"] += due
+        cells[priority, "later"] += total - due
+        oldest += [first] if due else []
+    for status, priority, total, first in _in_flight_rows():
+        unfinished[status] += total
+        cells[priority, status.lower()] += total
+        oldest += [first] if status == Status.QUEUED and first else []
+    return Snapshot(
+        moment=now,
+        unfinished={str(status): unfinished[status] for status in Status if status not in TERMINAL},
+        ended=_ended(),
+        depths=[
+            Depth(priority=item, **{name: cells[item, name] for name in ("due", "later", "queued", "running")})
+            for item in sorted(Priority, reverse=True)
+        ],
+        tickets=_ask(lambda broker: broker.depths()),
+        set_aside=_ask(lambda broker: broker.set_aside()),
+        workers=live_workers(),
+        oldest_waiting_seconds=max(0.0, (now - min(oldest)).total_seconds()) if oldest else None,
+        leader=leader(now),
+    )
+
+
+def jobs() -> QuerySet[Job]:
+    """All jobs, in no order."""
+    return Job.objects.using(database.alias()).order_by()
+
+
+def waiting() -> QuerySet[Job]:
+    """The backlog, by the index that each database has for it."""
+    if database.connection().vendor == "mysql":
+        return jobs().filter(status__in=sorted(DISPATCHABLE), ready_at__isnull=False)
+    return jobs().filter(ready_at__isnull=False)
+
+
+def _waiting_rows(now: dt.datetime) -> QuerySet[Job, tuple[Any, ...]]:
+    due = Count("pk", filter=Q(ready_at__lte=now))
+    grouped = waiting().values("status", "priority").annotate(total=Count("pk"), due=due, first=Min("ready_at"))
+    return grouped.values_list("status", "priority", "total", "due", "first")
+
+
+def _in_flight_rows() -> QuerySet[Job, tuple[Any, ...]]:
+    rows = jobs().filter(status__in=sorted(IN_FLIGHT)).values("status", "priority")
+    return rows.annotate(total=Count("pk"), first=Min("queued_at")).values_list("status", "priority", "total", "first")
+
+
+def _ended() -> dict[str, int]:
+    """Status by status, since each has an index of its own and they differ in number by thousands."""
+    ended = (status for status in Status if status in TERMINAL)
+    return {str(status): jobs().filter(status=status)[: MAX_ENDED + 1].count() for status in ended}
+
+
+def _ask(question: Callable[[Broker], T]) -> T | None:
+    """What the broker says; None where it does not answer."""
+    try:
+        return question(get_broker())
+    except BrokerUnavailable:
+        return None
+
+
+def leader(now: dt.datetime) -> Leader:
+    """Which scheduler leads, and since when it has been silent."""
+    row = EngineLease.objects.using(database.alias()).filter(pk="scheduler").first()
+    if row is None or row.ticked_at is None:
+        return Leader(holder="", seconds_since_tick=None)
+    return Leader(holder=row.holder, seconds_since_tick=max(0.0, (now - row.ticked_at).total_seconds()))
+
+
+def has_jobs(**lookup: Any) -> bool:
+    """Whether any job matches, without loading one."""
+    return jobs().filter(**lookup).exists()

@@ -1,0 +1,80 @@
+"""Reading: a page of jobs, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+from django.db.models import QuerySet
+
+from django_jobs.engine.insight.status import JobStatus, describe_all
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.store import database
+from django_jobs.models import Job, JobType
+from django_jobs.statuses import Status
+
+MAX_LIMIT: Final = 1_000
+#: Results that one page may hold: each may have ``MAX_RESULT_BYTES``.
+MAX_RESULTS: Final = 20
+#: What is farther away is found by a filter, not by counting rows.
+MAX_OFFSET: Final = 10_000
+
+
+Jobs = TypeVar("Jobs", bound=QuerySet[Job])
+
+
+def for_list(queryset: Jobs, *, results: bool = False) -> Jobs:
+    """The same jobs, read without the columns that may be large: a page shall not cost what so many of them do."""
+    queryset = queryset.defer("input_parameters", "metadata")
+    return queryset if results else queryset.defer("result")
+
+
+def list_jobs(
+    organization: Any = None,
+    status: str | Iterable[str] | None = None,
+    job_type: str | JobType | Iterable[str | JobType] | None = None,
+    limit: int = 20,
+    offset: int = 0,
+    *,
+    user: Any = None,
+    results: bool = False,
+) -> list[JobStatus]:
+    """A page of the jobs that match, newest first; with a ``user``, of those that the user may see.
+
+    ``organization`` is an id or an instance; ``status`` and ``job_type`` one or several. ``result`` is None in each
+    status unless ``results`` asks for it, errors are cut after 500 characters and the names of parents after 100:
+    ``get_job_status`` has all. Raises ValueError for an unknown status, for a ``limit`` outside 1 to 1,000 (with
+    ``results`` to 20) or an ``offset`` outside 0 to 10,000; JobNotFound for an organization that does not exist, or of
+    which the user may see nothing.
+    """
+    _check_range("limit", limit, 1, MAX_RESULTS if results else MAX_LIMIT)
+    _check_range("offset", offset, 0, MAX_OFFSET)
+    statuses = None if status is None else _statuses(status)
+    rows = Job.objects.using(database.alias())
+    organizations = visible_organizations(organization, user)
+    if organizations is not None:
+        rows = rows.filter(organization_id__in=organizations)
+    if statuses is not None:
+        rows = rows.filter(status__in=statuses)
+    if job_type is not None:
+        rows = rows.filter(job_type__in=_type_names(job_type))
+    page = for_list(rows, results=results).order_by("-pk")[offset : offset + limit]
+    return describe_all(list(page), user=user, listed=True)
+
+
+def _check_range(name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{name} must be a number from {least} to {most}, not {value!r}.")
+
+
+def _statuses(wanted: str | Iterable[str]) -> list[str]:
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    for name in names:
+        if name not in Status.values:
+            raise ValueError(f"{name!r} is not a status; use {', '.join(Status.values)}.")
+    return [str(Status(name)) for name in names]
+
+
+def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> list[str]:
+    items = [wanted] if isinstance(wanted, str | JobType) else wanted
+    return [item.pk if isinstance(item, JobType) else item for item in items]

@@ -1,0 +1,53 @@
+"""Bounds for what no index serves: it is looked for among so many of the newest jobs, so that it costs the same always.
+
+The jobs that count are those of the organizations that are asked about: a neighbour's million hides nobody's jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from django_jobs.engine.store import database
+from django_jobs.models import Job, get_organization_model
+
+#: So many jobs are looked at in all; of several organizations, the same share of each.
+RECENT: Final = 100_000
+#: Of more organizations together, the newest jobs of all are looked at: a condition for each would be too many.
+MAX_ORGANIZATIONS: Final = 200
+
+
+def newest_pk() -> int:
+    """The key of the newest job of all; 0 without any."""
+    return Job.objects.using(database.alias()).order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+class Newest(NamedTuple):
+    """The jobs that are looked at, and whether older ones were left out."""
+
+    rows: QuerySet[Any]
+    is_bounded: bool
+
+
+def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, most: int = RECENT) -> Newest:
+    """Those of the jobs that are among the newest of these organizations, given by primary key (None: of all)."""
+    if organizations is None or len(organizations) > MAX_ORGANIZATIONS:
+        oldest = newest_pk() - most
+        return Newest(rows.filter(pk__gt=oldest), oldest > 0)
+    bounds = _bounds(organizations, max(1, most // len(organizations))) if organizations else {}
+    if len(organizations) == 1:
+        return Newest(rows.filter(pk__gt=next(iter(bounds.values()), 0)), bool(bounds))
+    wanted = Q(organization_id__in=[pk for pk in organizations if pk not in bounds])
+    for pk, too_old in bounds.items():
+        wanted |= Q(organization_id=pk, pk__gt=too_old)
+    return Newest(rows.filter(wanted), bool(bounds))
+
+
+def _bounds(organizations: Collection[Any], share: int) -> dict[Any, int]:
+    """The key of the newest job that is too old, of each organization that has more than ``share`` jobs."""
+    mine = Job.objects.filter(organization_id=OuterRef("pk")).order_by("-pk").values("pk")
+    rows = get_organization_model()._base_manager.using(database.alias()).filter(pk__in=organizations)
+    found = rows.annotate(too_old=Subquery(mine[share : share + 1])).values_list("pk", "too_old")
+    return {pk: too_old for pk, too_old in found if too_old is not None}

@@ -1,0 +1,162 @@
+"""Keeping the activity rows: from the Execution Log, each row of it exactly once, in bounded batches.
+
+The log is read in the order of its ids up to a point below which none can become visible any more. Ids are handed
+out before their transactions commit, so that point is found in two steps: note the newest id and the first transaction
+id not yet given out (the *mark*); once every transaction below that one has ended, whatever was written up to the noted
+id is there. On PostgreSQL that is exact, and a transaction that stays open holds the sums back. SQLite has one
+writer, whose ids come in the order of commits. MariaDB does not tell such things to everybody; there a transaction
+is taken to have ended after OPEN_SECONDS.
+
+Where the reading stands is kept in a row whose lock makes two schedulers take turns, and written with the sums.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+from typing import Any, Final
+
+from django.db.models import Max, QuerySet
+
+from django_jobs.engine.insight import activity
+from django_jobs.engine.insight.aggregates import tally
+from django_jobs.engine.store import database
+from django_jobs.models import EngineLease, ExecutionLog, OrganizationActivity, Span, TypeActivity
+
+LEASE: Final = "rollups"
+#: So many ids of the log are read at once.
+BATCH: Final = 50_000
+#: How long a tick of the scheduler may spend on catching up.
+TICK_SECONDS: Final = 0.5
+#: After so long a transaction of MariaDB's is taken to have ended.
+OPEN_SECONDS: Final = 60.0
+KEPT: Final = {Span.MINUTE: dt.timedelta(days=2), Span.HOUR: dt.timedelta(days=60), Span.DAY: dt.timedelta(days=1_100)}
+FORGOTTEN_AT_ONCE: Final = 2_000
+
+
+def catch_up() -> int:
+    """Count what is new in the log, for TICK_SECONDS at most; by how many ids it came forward."""
+    until = time.monotonic() + TICK_SECONDS
+    total = 0
+    while count := roll_up():
+        total += count
+        if time.monotonic() >= until:
+            break
+    return total
+
+
+def roll_up() -> int:
+    """Count the next BATCH ids of the log; by how many it came forward. 0 while another process does this."""
+    newest = _newest_id()
+    lease = EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    if newest == 0 or (lease is not None and _Progress(**lease.state).done >= newest):
+        return 0
+    if lease is None:
+        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
+    # Read outside the transaction: inside, it would itself be one that is open.
+    horizon = _read_horizon()
+    return database.in_transaction(lambda: _one_batch(newest, horizon))
+
+
+def behind() -> int:
+    """How many ids of the log are still to be read."""
+    lease = EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    return max(0, _newest_id() - (0 if lease is None else _Progress(**lease.state).done))
+
+
+def _newest_id() -> int:
+    return ExecutionLog.objects.using(database.alias()).aggregate(newest=Max("pk"))["newest"] or 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Horizon:
+    """``next_id``: no transaction had this id yet; ``oldest_open``: all before this one have ended. Or moments."""
+
+    next_id: float
+    oldest_open: float
+
+
+@dataclasses.dataclass(slots=True)
+class _Progress:
+    """Log ids: counted up to ``done``; complete up to ``settled``; complete up to ``marked`` once all transactions
+    before ``marked_at`` have ended.
+    """
+
+    done: int = 0
+    settled: int = 0
+    marked: int = 0
+    marked_at: float | None = None
+
+    def look(self, newest: int, horizon: _Horizon) -> None:
+        """Learn from the newest id, and from a horizon that was read after it."""
+        # A mark from the future was made by another server, whose data were moved to this one.
+        if self.marked_at is None or self.marked_at > horizon.next_id:
+            self.marked, self.marked_at = newest, horizon.next_id
+        if self.marked_at <= horizon.oldest_open:
+            self.settled = max(self.settled, self.marked)
+            self.marked_at = None
+
+
+def _read_horizon() -> _Horizon:
+    match database.connection().vendor:
+        case "postgresql":
+            with database.connection().cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_snapshot_xmax(s)::text::bigint, pg_snapshot_xmin(s)::text::bigint "
+                    "FROM pg_current_snapshot() s"
+                )
+                return _Horizon(*cursor.fetchone())
+        case "mysql":
+            now = database.now().timestamp()
+            return _Horizon(now, now - OPEN_SECONDS)
+    return _Horizon(0, 0)
+
+
+def _one_batch(newest: int, horizon: _Horizon) -> int:
+    rows = EngineLease.objects.using(database.alias()).filter(pk=LEASE)
+    lease = database.locked(rows, skip=True).first()
+    if lease is None:
+        return 0
+    progress = _Progress(**lease.state)
+    progress.look(newest, horizon)
+    before = progress.done
+    last = _end_of_batch(progress)
+    if last > before:
+        activity.add(tally(before, last))
+        progress.done = last
+    state = dataclasses.asdict(progress)
+    if state != lease.state:
+        rows.update(state=state)
+    return progress.done - before
+
+
+def _end_of_batch(progress: _Progress) -> int:
+    """The last id to be read now; the batch begins with the first that is there."""
+    rows = ExecutionLog.objects.using(database.alias()).filter(pk__gt=progress.done, pk__lte=progress.settled)
+    first = rows.order_by("pk").values_list("pk", flat=True).first()
+    return progress.settled if first is None else min(progress.settled, first + BATCH - 1)
+
+
+def forget_old() -> int:
+    """Delete up to some thousand rows that are older than their kind is kept; how many went."""
+    now = database.now()
+    count = 0
+    for model in (TypeActivity, OrganizationActivity):
+        for span, age in KEPT.items():
+            rows = model._default_manager.using(database.alias()).filter(span=span, starts_at__lt=now - age)
+            count += _delete_some(rows)
+    return count
+
+
+def forget_organization(organization_pk: Any) -> None:
+    """Delete all that is kept of an organization; it stays in the sums of all."""
+    rows = OrganizationActivity.objects.using(database.alias()).filter(organization_id=organization_pk)
+    rows._raw_delete(rows.db)  # noqa: SLF001
+
+
+def _delete_some(rows: QuerySet[Any]) -> int:
+    pks = list(rows.order_by("starts_at").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+    if not pks:
+        return 0
+    return int(rows.model._default_manager.using(rows.db).filter(pk__in=pks).delete()[0])

@@ -1,0 +1,116 @@
+"""Calling the receivers of signals so that they can harm nobody: neither by an error, nor by taking their time.
+
+By default they are called at once, in the thread that acted. A process whose threads have jobs and leases in their
+hands asks for :func:`work_in_background`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+from django.db import close_old_connections, reset_queries
+from django.dispatch import Signal
+
+from django_jobs.engine.insight.status import JobStatus
+from django_jobs.exceptions import Interruption
+from django_jobs.models import Job
+
+logger = logging.getLogger("django_jobs")
+
+MAX_WAITING = 10_000
+DRAIN_SECONDS = 5.0
+
+
+def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
+    """Call the signal's receivers, now or soon; they get the ``facts`` beside the status."""
+    if _background is None:
+        _send(signal, status, facts)
+    else:
+        _background.put(signal, status, facts)
+
+
+def _send(signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
+    try:
+        answers = signal.send_robust(sender=Job, status=status, **facts)
+    except Interruption as error:  # raised by a receiver, it must not pass for the handler's
+        _complain(status, "unknown", error)
+        return
+    for receiver, answer in answers:
+        if isinstance(answer, Exception):
+            _complain(status, getattr(receiver, "__qualname__", repr(receiver)), answer)
+
+
+def _complain(status: JobStatus, receiver: str, error: BaseException) -> None:
+    logger.error("event=receiver_failed job_id=%s receiver=%s", status.job_id, receiver, exc_info=error)
+
+
+class _Background:
+    """One thread that calls receivers, started with the first of them.
+
+    ``SimpleQueue`` because a handler's thread that is interrupted inside of ``put`` leaves no lock behind.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[tuple[Signal, JobStatus, dict[str, Any]] | Callable[[], object]] = SimpleQueue()
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._dropping = False
+
+    def put(self, signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
+        if self._waiting.qsize() >= MAX_WAITING:
+            if not self._dropping:
+                self._dropping = True
+                logger.warning("event=signals_dropped waiting=%s", MAX_WAITING)
+            return
+        self._dropping = False
+        self._waiting.put((signal, status, facts))
+        if self._thread is None:
+            self._start()
+
+    def drain(self, timeout: float) -> None:
+        if self._thread is None:
+            return
+        done = threading.Event()
+        self._waiting.put(done.set)
+        done.wait(timeout)
+
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            item = self._waiting.get()
+            if callable(item):
+                item()
+                continue
+            try:
+                _send(*item)
+            except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
+                _complain(item[1], "unknown", error)
+            del item  # with the error in it, and all that it keeps alive
+            reset_queries()
+            close_old_connections()
+
+
+_background: _Background | None = None
+
+
+def work_in_background() -> None:
+    """From now on this process calls receivers in a thread that nothing waits for."""
+    global _background  # noqa: PLW0603  (a process's way of working)
+    _background = _background or _Background()
+
+
+def stop(timeout: float = DRAIN_SECONDS) -> None:
+    """Call what still waits, for so many seconds at most, and go back to calling at once."""
+    global _background
+    background, _background = _background, None
+    if background is not None:
+        background.drain(timeout)

@@ -1,0 +1,243 @@
+"""Reading: what jobs are doing and why they wait, one or many by the same few statements."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db.models import Count, Window
+from django.db.models.functions import RowNumber
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import get_policy, may_start
+from django_jobs.engine.execution.outputs import MAX_REFERENCE
+from django_jobs.engine.job_types import unloadable
+from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.lookup import find_job
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import id_of, read_tenants
+from django_jobs.models import Job, JobDependency, JobType
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
+
+#: In lists: characters of an error, and of a reference that was stored before references had a bound; parents.
+MAX_LISTED_ERROR: Final = 500
+MAX_LISTED_PARENTS: Final = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """What may be told of a job. Times are aware, in UTC; ``priority`` is the label; ``progress`` is a percentage.
+
+    ``organization`` is the id that the tenant has now; of a tenant that is gone, the one that it had at the submission.
+
+    ``waiting_for`` says why it does not run yet: None or ``run_at``, ``dependency``, ``retry``,
+    ``organization_inactive``, ``type_disabled``, ``type_paused``, ``handler``, ``limit``, ``window`` or ``broker``.
+    """
+
+    job_id: str
+    job_type: str
+    organization: str
+    owner: str
+    status: str
+    priority: str
+    progress: int
+    progress_message: str
+    created_at: dt.datetime
+    run_at: dt.datetime | None
+    queued_at: dt.datetime | None
+    started_at: dt.datetime | None
+    completed_at: dt.datetime | None
+    canceled_at: dt.datetime | None
+    attempt: int
+    retry_count: int
+    max_retries: int
+    next_retry_at: dt.datetime | None
+    output_reference: str | None
+    result: Any
+    error_message: str
+    error_type: str
+    cancel_requested: bool
+    depends_on: list[str]
+    waiting_for: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as a dict; times stay datetimes."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def get_job_status(job_id: str | Job, *, user: Any = None) -> JobStatus:
+    """What the job is doing now. JobNotFound when there is none, or none that ``user`` may know of.
+
+    A ``user`` reads no result and no output of an organization that is not active, and a mask in the place of what
+    ``SENSITIVE_PARAMETERS`` names, unless the user holds the permission ``django_jobs.view_sensitive``.
+    """
+    return describe(find_job(job_id, user), user=user)
+
+
+def describe(job: Job, *, user: Any = None) -> JobStatus:
+    """The status of a row that was just read."""
+    return describe_all([job], user=user)[0]
+
+
+def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False) -> list[JobStatus]:
+    """The status of each of these rows, by a number of statements that does not depend on how many there are.
+
+    With a ``user``, results and outputs of organizations that are not active are withheld, and what is sensitive is
+    masked. Whether the user may see
+    the jobs at all is the caller's question.
+
+    ``listed`` is for lists, whose size must not be that of so many jobs: an error is cut after 500 characters and
+    names of parents after 100, each with an ellipsis, and ``result`` is None where its column was deferred.
+    """
+    parents = _first_parents(jobs) if listed else _parents(jobs)
+    around = _Circumstances(jobs, user)
+    described = [_describe(job, parents[job.pk], around) for job in jobs]
+    return [_in_list(status) for status in described] if listed else described
+
+
+def _in_list(status: JobStatus) -> JobStatus:
+    """The same with its texts cut, so that a page of many jobs stays small."""
+    reference = status.output_reference
+    return dataclasses.replace(
+        status,
+        error_message=clean_text(status.error_message, MAX_LISTED_ERROR),
+        output_reference=reference and clean_text(reference, MAX_REFERENCE),
+    )
+
+
+def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus:
+    withheld = around.withhold and job.organization_id in around.inactive
+    reference = MASK if job.output_reference and "output_reference" in around.hidden else job.output_reference
+    return JobStatus(
+        job_id=job.name,
+        job_type=job.job_type_id,
+        organization=around.organization(job),
+        owner=job.owner_name,
+        status=str(job.status),
+        priority=str(Priority(job.priority).label),
+        progress=job.progress,
+        progress_message=job.progress_message,
+        created_at=job.created_at,
+        run_at=job.run_at,
+        queued_at=job.queued_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        canceled_at=job.canceled_at,
+        attempt=job.attempt,
+        retry_count=job.retry_count,
+        max_retries=job.max_retries,
+        next_retry_at=job.next_retry_at,
+        output_reference=None if withheld else reference or None,
+        result=None if withheld else _result(job, around.hidden),
+        error_message=job.error_message,
+        error_type=job.error_type,
+        cancel_requested=job.cancel_requested_at is not None,
+        depends_on=parents,
+        waiting_for=around.reason(job),
+    )
+
+
+def _result(job: Job, hidden: Names) -> Any:
+    """What the handler returned; None where the column was not read, as in lists."""
+    return None if "result" in job.get_deferred_fields() else masked(job.result, hidden)
+
+
+def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
+    """The ids of the first jobs that each of these depends on, and an ellipsis where there are more."""
+    links = JobDependency.objects.using(database.alias()).filter(child_id__in=[job.pk for job in jobs])
+    number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
+    first = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1).order_by("parent_id")
+    found: dict[int, list[str]] = defaultdict(list)
+    for child, parent, created_at in first.values_list("child_id", "parent_id", "parent__created_at") if jobs else ():
+        is_beyond = len(found[child]) == MAX_LISTED_PARENTS
+        found[child].append("…" if is_beyond else format_job_id(parent, created_at.year))
+    return found
+
+
+def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
+    """The ids of the jobs that each of these depends on, in the order of their submission."""
+    links = JobDependency.objects.using(database.alias()).filter(child_id__in=[job.pk for job in jobs])
+    found: dict[int, list[str]] = defaultdict(list)
+    rows = links.order_by("parent_id").values_list("child_id", "parent_id", "parent__created_at")
+    for child, parent, created_at in rows if jobs else ():
+        found[child].append(format_job_id(parent, created_at.year))
+    return found
+
+
+class _Circumstances:
+    """What is told of jobs besides their own rows, read for all at once: their tenants, and for what they wait."""
+
+    def __init__(self, jobs: Sequence[Job], user: Any) -> None:
+        self.withhold = user is not None
+        self.hidden = hidden_from(user)
+        waiting = [job for job in jobs if job.status in WAITING]
+        self._now = database.now() if any(job.ready_at is not None for job in waiting) else None
+        self._tenants = read_tenants({job.organization_id for job in jobs})
+        self.inactive = self._inactive(jobs if self.withhold else waiting)
+        self._types = _types(waiting)
+        self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
+        self._unloadable = unloadable.reasons(waiting)
+
+    def organization(self, job: Job) -> str:
+        """The id that the job's tenant has now; of one that is gone the id that the job remembers."""
+        tenant = self._tenants.get(job.organization_id)
+        return job.organization_name if tenant is None else id_of(tenant)
+
+    def _inactive(self, jobs: Sequence[Job]) -> set[Any]:
+        """The organizations of these jobs that exist and are not active."""
+        is_active = get_policy().is_active if self.withhold else may_start
+        asked = {job.organization_id for job in jobs} & self._tenants.keys()
+        return {pk for pk in asked if not is_active(self._tenants[pk])}
+
+    def reason(self, job: Job) -> str | None:
+        """The first of the reasons that hold, in the order in which a person would mend them.
+
+        What people hold back comes before its moment: that may pass, and it would not run.
+        """
+        if job.status not in WAITING:
+            return None
+        if job.status == Status.PENDING and job.ready_at is None:
+            return "dependency"
+        if held_back := self._held_back(job):
+            return held_back
+        # One whose handler a worker could not load is ready in some seconds, to be tried again.
+        is_unloadable = job.pk in self._unloadable
+        if not is_unloadable and job.ready_at is not None and self._now is not None and job.ready_at > self._now:
+            return "run_at" if job.status == Status.PENDING else "retry"
+        return "handler" if is_unloadable else self._place(job)
+
+    def _held_back(self, job: Job) -> str | None:
+        """What people hold it back with."""
+        if job.organization_id in self.inactive:
+            return "organization_inactive"
+        kind = self._types.get(job.job_type_id)
+        if kind is not None and not kind.is_enabled:
+            return "type_disabled"
+        return "type_paused" if kind is not None and kind.is_paused else None
+
+    def _place(self, job: Job) -> str:
+        """Where a job waits for its turn that nothing holds back."""
+        if job.status == Status.QUEUED:
+            return "broker"
+        limit = jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION
+        return "limit" if self._in_flight[job.organization_id] >= limit else "window"
+
+
+def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
+    return JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs}) if jobs else {}
+
+
+def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
+    """How many jobs of each of these jobs' organizations are queued or running."""
+    if not jobs:
+        return Counter()
+    rows = Job.objects.using(database.alias()).filter(
+        status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs}
+    )
+    counted = rows.order_by().values_list("organization_id").annotate(total=Count("pk"))
+    return Counter(dict(counted))

@@ -1,0 +1,78 @@
+"""Whether the job types are sound: declared ones have their rows, handlers can be loaded, here and by the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured
+
+from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
+from django_jobs.engine.insight.inspection import waiting
+from django_jobs.engine.job_types import declared_types, unloadable
+from django_jobs.engine.job_types.handlers import path_problem
+from django_jobs.engine.store import database
+from django_jobs.models import JobType
+
+DECLARED: Final = "declared job types"
+HANDLERS: Final = "handlers"
+#: So many are named; the others are counted.
+MAX_NAMED: Final = 5
+
+
+def examine_types() -> Iterator[Finding]:
+    """Yield one finding for the declarations and one or two for the handlers."""
+    yield _examine_declarations()
+    unloadable_here = _unloadable_here()
+    if unloadable_here:
+        yield _tell_unloadable(unloadable_here)
+    said = unloadable.find()
+    if said:
+        yield _tell_put_back(said)
+    if not unloadable_here and not said:
+        yield Finding(level=OK, subject=HANDLERS, text="all that are enabled can be loaded.")
+
+
+def _examine_declarations() -> Finding:
+    try:
+        found = declared_types.differences(using=database.alias())
+    except ImproperlyConfigured as error:
+        return Finding(level=PROBLEM, subject=DECLARED, text=str(error))
+    missing = [item.type_name for item in found if item.is_missing]
+    if missing:
+        text = f"without a row: {_named(missing)}. Run `manage.py migrate` or `manage.py jobs_sync`."
+        return Finding(level=PROBLEM, subject=DECLARED, text=text)
+    outdated = [item.type_name for item in found if item.is_written]
+    if outdated:
+        text = f"their rows are not up to date: {_named(outdated)}. Run `manage.py migrate` or `manage.py jobs_sync`."
+        return Finding(level=WARNING, subject=DECLARED, text=text)
+    return Finding(level=OK, subject=DECLARED, text="each has its row.")
+
+
+def _unloadable_here() -> dict[str, str]:
+    """What is wrong with the handler of each enabled type, by the type's name."""
+    rows = JobType.objects.using(database.alias()).filter(is_enabled=True).order_by("pk")
+    asked = {name: path_problem(path) for name, path in rows.values_list("pk", "handler_method")}
+    return {name: problem for name, problem in asked.items() if problem}
+
+
+def _tell_unloadable(problems: dict[str, str]) -> Finding:
+    count = waiting().filter(job_type_id__in=list(problems)).count()
+    named = _named([f"{name} ({problem.rstrip('.')})" for name, problem in problems.items()])
+    advice = "Mend the import or the path, or disable the type."
+    return Finding(level=PROBLEM, subject=HANDLERS, text=f"cannot run here: {named}. Jobs that wait: {count}. {advice}")
+
+
+def _tell_put_back(said: dict[int, str]) -> Finding:
+    """Ordinary for a moment while a deployment is under way."""
+    named = _named(sorted({message.rstrip(".") for message in said.values()}))
+    text = (
+        f"a worker could not load that of {len(said)} jobs, which wait for one that can: {named}. Restart workers of "
+        "an older release, or mend the import; after 10 minutes these jobs end as Dead Letters."
+    )
+    return Finding(level=WARNING, subject=HANDLERS, text=text)
+
+
+def _named(items: Sequence[str]) -> str:
+    rest = len(items) - MAX_NAMED
+    return ", ".join(items[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")

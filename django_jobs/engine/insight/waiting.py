@@ -1,0 +1,68 @@
+"""Waiting for a job's end, in a thread or in an event loop."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.insight.status import JobStatus, describe
+from django_jobs.engine.lookup import find_job
+from django_jobs.engine.submission import single
+from django_jobs.exceptions import JobFailed
+from django_jobs.models import Job
+from django_jobs.statuses import TERMINAL, Status
+
+FIRST_LOOK = 0.01
+LONGEST_PAUSE = 0.25
+
+
+def wait_for_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:
+    """Wait until the job is Completed and return its status; ``timeout`` is in seconds.
+
+    Raises JobFailed when it ended otherwise, TimeoutError when time ran out, and RuntimeError at once where waiting
+    would never end: inside a handler, or in the transaction that submitted the job.
+    """
+    wait = Wait(job_id, timeout, user)
+    while isinstance(seen := wait.look(), float):
+        time.sleep(seen)
+    return seen
+
+
+class Wait:
+    """One wait. It never sleeps itself: it says for how long to, so that whoever waits may do it in its own way."""
+
+    def __init__(self, job_id: str | Job, timeout: float, user: Any) -> None:
+        self._job_id = job_id
+        self._timeout = timeout
+        self._user = user
+        self._deadline = time.monotonic() + timeout
+        self._pause = FIRST_LOOK
+        self._first = True
+
+    def look(self) -> JobStatus | float:
+        """The job's status if it is Completed, else the seconds until the next look; or one of the errors."""
+        job = find_job(self._job_id, self._user)
+        if self._first:
+            _refuse_where_endless(job)
+            self._first = False
+        if job.status in TERMINAL:
+            return self._ended(job)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"{job.name} did not complete in {self._timeout:g} s; it is {job.status}.")
+        pause, self._pause = min(self._pause, left), min(self._pause * 1.5, LONGEST_PAUSE)
+        return pause
+
+    def _ended(self, job: Job) -> JobStatus:
+        status = describe(job, user=self._user)
+        if status.status != Status.COMPLETED:
+            raise JobFailed(status)
+        return status
+
+
+def _refuse_where_endless(job: Job) -> None:
+    if current_job.get() is not None:
+        raise RuntimeError("A handler cannot wait for another job: it would hold a worker. Let the job depend on it.")
+    if single.is_uncommitted(job.pk):
+        raise RuntimeError(f"{job.name} was submitted in this open transaction; no worker sees it before the commit.")

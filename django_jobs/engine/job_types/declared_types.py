@@ -1,0 +1,231 @@
+"""Bringing declared job types into the database, field by field, without undoing what administrators decided."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.apps import apps as current_apps
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import connections, router
+
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types.declarations import Declaration
+from django_jobs.engine.job_types.handlers import path_problem
+from django_jobs.models import JobType
+
+logger = logging.getLogger("django_jobs")
+
+MAX_TRIES: Final = 5
+
+
+def problems(declaration: Declaration) -> list[str]:
+    """What is wrong with a declaration, one sentence each."""
+    found = [_field_problem("type_name", declaration.type_name), _field_problem("handler_method", declaration.path)]
+    found.append(path_problem(declaration.path))
+    found += [_field_problem(name, value) for name, value in declaration.fields.items()]
+    found.append(_serializer_problem(declaration.serializer))
+    return [problem for problem in found if problem]
+
+
+def _field_problem(name: str, value: Any) -> str | None:
+    try:
+        _stored(name, value)
+    except ValidationError as error:
+        return f"{name}: {' '.join(error.messages)}"
+    except (TypeError, ValueError):
+        return f"{name}: {value!r} is no value of this field."
+    return None
+
+
+def _serializer_problem(serializer: Any) -> str | None:
+    if serializer is None:
+        return None
+    from rest_framework.serializers import BaseSerializer, ListSerializer
+
+    if isinstance(serializer, type) and issubclass(serializer, BaseSerializer) and serializer is not BaseSerializer:
+        if not issubclass(serializer, ListSerializer):
+            return None
+        return f"parameters: {serializer.__name__} takes a list; parameters are an object."
+    # No repr: that of a serializer reads the database.
+    name = serializer.__name__ if isinstance(serializer, type) else f"an object of {type(serializer).__name__}"
+    return f"parameters: {name} is no serializer class of the REST framework."
+
+
+def _stored(name: str, value: Any) -> Any:
+    """A field's value as JSON keeps it; ValidationError for a wrong one."""
+    field: Any = JobType._meta.get_field(name)
+    return field.get_prep_value(field.clean(value, None))
+
+
+def _wanted(declaration: Declaration) -> dict[str, Any]:
+    """Every field as the code wants it: what it says, and the defaults of what it does not say."""
+    said = {name: _stored(name, value) for name, value in declaration.fields.items()}
+    unsaid = {name: _default(name) for name in declarations.FIELDS} | declarations.DEFAULTS
+    return unsaid | said | {"handler_method": declaration.path}
+
+
+def _default(name: str) -> Any:
+    field: Any = JobType._meta.get_field(name)
+    return field.get_prep_value(field.get_default())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How a declared type's row differs from what the code says.
+
+    ``fields`` are those that follow the code, ``kept`` those that an administrator has changed, which stay.
+    ``is_written`` tells whether a synchronization writes the row, be it only to remember what the code says.
+    """
+
+    type_name: str
+    is_missing: bool = False
+    fields: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    is_written: bool = True
+
+
+def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[Difference]:
+    """For ``post_migrate``: make the rows that are missing, update those whose declaration changed.
+
+    A field that no longer holds what the code declared last was changed by an administrator and stays. A type that
+    code declared once keeps its row, since it may have jobs. Return what was found, as :func:`differences` does.
+    Raises ImproperlyConfigured for a wrong declaration.
+    """
+    model = _model_in(using, apps)
+    if model is None:
+        return []
+    rows = {row.pk: row for row in model._default_manager.using(using).all()}
+    found = declarations.declared()
+    _refuse_wrong(found)
+    missing = [declaration for declaration in found if declaration.type_name not in rows]
+    _create(missing, model, using)
+    done = [Difference(type_name=declaration.type_name, is_missing=True) for declaration in missing]
+    done += [
+        _update(rows[declaration.type_name], _wanted(declaration), model, using)
+        for declaration in found
+        if declaration.type_name in rows
+    ]
+    _tell_undeclared(rows, {declaration.type_name for declaration in found})
+    return _notable(done)
+
+
+def differences(*, using: str) -> list[Difference]:
+    """Return what a synchronization would do, and what it would leave, by the type's name; nothing is written.
+
+    Raises ImproperlyConfigured for a wrong declaration, and where there is no table of job types.
+    """
+    model = _model_in(using, current_apps)
+    if model is None:
+        raise ImproperlyConfigured(f"The database {using!r} has no table of job types; run `manage.py migrate`.")
+    rows = {row.pk: row for row in model._default_manager.using(using).all()}
+    found = declarations.declared()
+    _refuse_wrong(found)
+    return _notable(
+        [
+            _difference(rows[item.type_name], _known(_wanted(item), model))
+            if item.type_name in rows
+            else Difference(type_name=item.type_name, is_missing=True)
+            for item in found
+        ]
+    )
+
+
+def undeclared(*, using: str) -> list[str]:
+    """Return the enabled types that code declared once and declares no more."""
+    names = {declaration.type_name for declaration in declarations.declared()}
+    rows = JobType.objects.using(using).filter(is_enabled=True, declared__isnull=False).order_by("pk")
+    return [name for name in rows.values_list("pk", flat=True) if name not in names]
+
+
+def _notable(found: list[Difference]) -> list[Difference]:
+    notable = [item for item in found if item.is_written or item.kept]
+    return sorted(notable, key=lambda item: item.type_name)
+
+
+def _model_in(using: str, apps: Any) -> Any:
+    """The model of the job types as ``apps`` has it; None where this database has no table of it."""
+    try:
+        model = apps.get_model("django_jobs", "JobType")
+    except LookupError:
+        return None
+    return model if router.allow_migrate_model(using, model) and _is_there(model, using) else None
+
+
+def _is_there(model: Any, using: str) -> bool:
+    """Whether the table exists: a migration may have been faked, or undone."""
+    return model._meta.db_table in connections[using].introspection.table_names()
+
+
+def _refuse_wrong(found: list[Declaration]) -> None:
+    wrong = [f"{item.type_name} ({item.place}): {problem}" for item in found for problem in problems(item)]
+    wrong += [f"{name} is declared by {' and '.join(places)}" for name, places in declarations.duplicates().items()]
+    if wrong:
+        raise ImproperlyConfigured("Wrong declarations of job types: " + "; ".join(wrong))
+
+
+def _create(missing: list[Declaration], model: Any, using: str) -> None:
+    if not missing:
+        return
+    rows = []
+    for declaration in missing:
+        wanted = _known(_wanted(declaration), model)
+        rows.append(model(type_name=declaration.type_name, declared=wanted, **wanted))
+        logger.info("event=job_type_declared job_type=%s handler=%s", declaration.type_name, declaration.path)
+    # Another process that migrates at this moment makes the same rows.
+    model._default_manager.using(using).bulk_create(rows, ignore_conflicts=True)
+
+
+def _known(values: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Without fields that the table does not have yet, in the middle of the migrations."""
+    names = {field.name for field in model._meta.concrete_fields}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Difference:
+    """Change what the code has changed since, in one guarded statement: an administrator may be saving as well."""
+    wanted = _known(wanted, model)
+    found = _difference(row, wanted)
+    for _ in range(MAX_TRIES):
+        if not found.is_written:
+            break
+        changed = {name: wanted[name] for name in found.fields}
+        guard = {name: getattr(row, name) for name in changed}
+        rows = model._default_manager.using(using).filter(pk=row.pk, **guard)
+        if rows.update(**changed, declared=wanted):
+            # Without any, the row only remembers what the code says by now.
+            if found.fields:
+                logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(found.fields))
+            break
+        row = model._default_manager.using(using).filter(pk=row.pk).first()
+        if row is None:
+            return Difference(type_name=found.type_name, is_written=False)
+        found = _difference(row, wanted)
+    return found
+
+
+def _difference(row: Any, wanted: dict[str, Any]) -> Difference:
+    last = row.declared if isinstance(row.declared, dict) else {}
+    differing = sorted(name for name, value in wanted.items() if getattr(row, name) != value)
+    # Of a row that was there before its declaration only what nobody had chosen counts as the code's.
+    held_by_code = {name for name in wanted if getattr(row, name) == last.get(name, _before(name))}
+    is_written = last != wanted
+    fields = tuple(name for name in differing if is_written and name in held_by_code)
+    kept = tuple(name for name in differing if name not in fields)
+    return Difference(type_name=row.pk, fields=fields, kept=kept, is_written=is_written)
+
+
+def _before(name: str) -> Any:
+    return None if name == "handler_method" else _default(name)
+
+
+def _tell_undeclared(rows: dict[str, Any], names: set[str]) -> None:
+    for row in rows.values():
+        if row.declared is not None and row.pk not in names and row.is_enabled:
+            logger.warning(
+                "event=job_type_no_longer_declared job_type=%s handler=%s its row stays: disable it, or delete it "
+                "when it has no jobs",
+                row.pk,
+                row.handler_method,
+            )

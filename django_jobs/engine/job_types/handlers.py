@@ -1,0 +1,83 @@
+"""From a handler's dotted path to the function, and which paths are allowed to run."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+from typing import Final
+
+from django.apps import apps
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.claimed_job import Handler
+
+logger = logging.getLogger("django_jobs")
+
+#: How the message begins that says so.
+NOT_LOADABLE: Final = "Handler not loadable"
+#: Seconds after which another worker may try.
+NOT_LOADABLE_DELAY: Final = 5.0
+
+
+class HandlerNotAllowed(Exception):
+    """The path names code that jobs may not run."""
+
+
+class HandlerNotLoadable(Exception):
+    """This process cannot import the handler; another release may."""
+
+
+def allowed_modules() -> tuple[str, ...]:
+    """The modules, with all below them, whose functions may be handlers."""
+    own = tuple(f"{config.name}.jobs" for config in apps.get_app_configs())
+    return own + tuple(jobs_settings.HANDLER_MODULES)
+
+
+def is_allowed_module(name: str) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in allowed_modules())
+
+
+def resolve(path: str) -> Handler:
+    """The function that ``path`` names.
+
+    Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported.
+    """
+    return _resolve(path, tuple(jobs_settings.HANDLER_MODULES))
+
+
+@functools.cache
+def _resolve(path: str, _host_modules: tuple[str, ...]) -> Handler:
+    """Remembered for each setting of HANDLER_MODULES; refusals are not, so that a mended module is seen."""
+    module_name, _, _ = path.rpartition(".")
+    if not module_name:
+        raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")
+    if not is_allowed_module(module_name):
+        accepted = "the `jobs` module of an installed app, or a module of DJANGO_JOBS['HANDLER_MODULES']"
+        raise HandlerNotAllowed(f"{path} is outside the allowed modules; a handler lies in {accepted}.")
+    handler = _load(path)
+    home = getattr(handler, "__module__", "") or ""
+    if not is_allowed_module(home):
+        raise HandlerNotAllowed(f"{path} is defined in {home}, which is no allowed module.")
+    return handler
+
+
+def _load(path: str) -> Handler:
+    module_name, _, name = path.rpartition(".")
+    try:
+        handler = getattr(importlib.import_module(module_name), name)
+    except (Exception, SystemExit) as error:
+        logger.warning("event=handler_not_loadable handler=%s error=%r", path, error)
+        raise HandlerNotLoadable(f"{NOT_LOADABLE}: {path} ({type(error).__name__}).") from error
+    if not callable(handler) or isinstance(handler, type):
+        raise HandlerNotAllowed(f"{path} is not a function.")
+    return handler  # type: ignore[no-any-return]
+
+
+def path_problem(path: str) -> str | None:
+    """What is wrong with a handler's path, in words for the person who typed it; None when it is fine."""
+    try:
+        resolve(path)
+    except (HandlerNotAllowed, HandlerNotLoadable) as error:
+        return str(error)
+    return None

@@ -1,0 +1,118 @@
+"""What a type's parameters must be, as its declaration's serializer says; a type without one takes any object.
+
+The serializer belongs to the type's name: it holds for every submission, whatever function an administrator has
+pointed the type to. The REST framework is imported only where a serializer is used.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from django.db import Error
+
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types.masking import without_secrets
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.exceptions import PermanentError
+
+logger = logging.getLogger("django_jobs")
+
+ROOT: Final = "parameters"
+MAX_FIELDS: Final = 50
+MAX_KEY: Final = 200
+MAX_TEXT: Final = 500
+
+Errors = dict[str, list[str]]
+
+
+def validate(type_name: str, parameters: Mapping[str, Any]) -> Errors:
+    """What is wrong with these parameters (as stored JSON) for this type; empty when nothing is.
+
+    The keys are ``parameters`` for the whole, and ``parameters.lines.0.sku`` and the like for what lies inside.
+    A serializer that breaks over what it was given refuses it. Raises django.db.Error when the database does.
+    """
+    serializer = _serializer(type_name, parameters)
+    if serializer is None:
+        return {}
+    try:
+        return {} if serializer.is_valid() else _flat(serializer.errors, parameters)
+    except Error:
+        raise
+    except Exception as error:
+        logger.exception("event=parameters_not_checked job_type=%s", type_name)
+        return {ROOT: [f"They could not be checked ({type(error).__name__})."]}
+
+
+def validated_data(type_name: str, parameters: Mapping[str, Any]) -> Any:
+    """What the type's serializer makes of the stored parameters; themselves for a type without one.
+
+    Raises PermanentError when they are not valid, as after a deployment that asks for more than an earlier one.
+    """
+    serializer = _serializer(type_name, parameters)
+    if serializer is None:
+        return parameters
+    if not serializer.is_valid():
+        errors = _flat(serializer.errors, parameters)
+        raise PermanentError("; ".join(f"{key}: {' '.join(texts)}" for key, texts in errors.items()))
+    return serializer.validated_data
+
+
+def parameters_schema(type_name: str) -> dict[str, Any] | None:
+    """The JSON Schema of the type's parameters; None when nothing is declared about them. Asks no database."""
+    serializer_class = _serializer_class(type_name)
+    if serializer_class is None:
+        return None
+    from django_jobs.engine.job_types.parameter_schema import schema_of
+
+    try:
+        return schema_of(serializer_class())
+    except Exception:
+        logger.exception("event=no_parameters_schema job_type=%s", type_name)
+        return None
+
+
+def _serializer_class(type_name: str) -> Any:
+    declaration = declarations.get(type_name)
+    return None if declaration is None else declaration.serializer
+
+
+def _serializer(type_name: str, parameters: Mapping[str, Any]) -> Any:
+    """The serializer over a copy, since its code may change what it is given."""
+    serializer_class = _serializer_class(type_name)
+    return None if serializer_class is None else serializer_class(data=copy.deepcopy(parameters))
+
+
+def _flat(errors: Any, parameters: Any) -> Errors:
+    """The REST framework's nested errors by dotted path, cut to what a person can read.
+
+    A sensitive value is masked where an error quotes it: who submits again does not know what the job before hides.
+    """
+    flat: Errors = {}
+    for path, text in _walk(errors, ROOT):
+        key = clean_text(path, MAX_KEY)
+        if key not in flat and len(flat) == MAX_FIELDS:
+            break
+        flat.setdefault(key, []).append(clean_text(without_secrets(str(text), parameters), MAX_TEXT))
+    return flat
+
+
+def _walk(errors: Any, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(errors, Mapping):
+        for key, inner in errors.items():
+            yield from _walk(inner, path if key == _whole() else f"{path}.{key}")
+    elif isinstance(errors, list | tuple):
+        for number, inner in enumerate(errors):
+            # A list of texts belongs to the field itself, one of further errors to its items.
+            yield from _walk(inner, path if isinstance(inner, str) else f"{path}.{number}")
+    else:
+        yield path, errors
+
+
+def _whole() -> str:
+    """The name under which the REST framework tells what is wrong with an object as a whole."""
+    from rest_framework.settings import api_settings
+
+    return str(api_settings.NON_FIELD_ERRORS_KEY)

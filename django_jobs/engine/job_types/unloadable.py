@@ -1,0 +1,53 @@
+"""Jobs that wait for a worker which can load their handler, as after an incomplete deployment.
+
+A worker that cannot load a handler puts the job back and says so in the Execution Log. That row, while it is the job's
+last one, is all that tells of it; so an older release's workers are understood as well.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+from django.db.models import F, OuterRef, QuerySet, Subquery
+
+from django_jobs.engine.job_types.handlers import NOT_LOADABLE, NOT_LOADABLE_DELAY
+from django_jobs.engine.store import database
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
+
+#: So many such jobs are looked for.
+MAX_FOUND: Final = 500
+
+
+def reasons(jobs: Sequence[Job]) -> dict[int, str]:
+    """Return, by primary key, what the worker said that could not load the handler of one of these jobs.
+
+    It takes a statement only where one of them may be such a job: Pending, and ready at a moment that its submission
+    does not explain.
+    """
+    return _said([job.pk for job in jobs if _may_have_been_put_back(job)])
+
+
+def find() -> dict[int, str]:
+    """Return the same for the jobs that wait now, up to MAX_FOUND; one pass over the backlog."""
+    now = database.now()
+    rows: QuerySet[Job] = Job.objects.using(database.alias()).order_by().filter(status=Status.PENDING)
+    until = now + dt.timedelta(seconds=NOT_LOADABLE_DELAY)
+    rows = rows.filter(ready_at__gt=now, ready_at__lte=until).exclude(run_at=F("ready_at"), run_at__isnull=False)
+    return _said(list(rows.values_list("pk", flat=True)[:MAX_FOUND]))
+
+
+def _may_have_been_put_back(job: Job) -> bool:
+    is_ready = job.status == Status.PENDING and job.ready_at is not None
+    return is_ready and job.queued_at is None and job.ready_at not in {job.created_at, job.run_at}
+
+
+def _said(pks: Sequence[int]) -> dict[int, str]:
+    if not pks:
+        return {}
+    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=OuterRef("pk")).order_by("-id")
+    rows = Job.objects.using(database.alias()).filter(pk__in=pks).order_by()
+    last = rows.annotate(said=Subquery(logs.values("message")[:1])).values_list("pk", "said")
+    return {pk: said for pk, said in last if said and said.startswith(NOT_LOADABLE)}

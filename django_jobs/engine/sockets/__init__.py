@@ -1,0 +1,3 @@
+"""What the database knows of websockets: one-time tickets to open one, and the places that open ones take."""
+
+from __future__ import annotations

@@ -1,0 +1,109 @@
+"""Short-lived tickets by which a websocket proves who opened it, for clients that cannot send a header.
+
+A ticket opens one socket, and is worth no more than what asked for it: a session, or a token.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django_jobs.engine.store import database
+from django_jobs.models import SocketTicket
+
+LIFETIME_SECONDS: Final = 60
+#: As many characters as any ticket has, and more than an address or header should carry.
+MAX_LENGTH: Final = 100
+BATCH: Final = 1_000
+
+SESSION: Final = "session"
+TOKEN: Final = "token"  # noqa: S105  (the name of a kind, not a secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What somebody proved with who they are. ``kind`` is SESSION, TOKEN, or blank for any other.
+
+    ``secret`` is the session's key, or a token with the keyword before it. ``auth_hash`` is the hash of the user's
+    password when a session asked.
+    """
+
+    kind: str = ""
+    secret: str = field(default="", repr=False)
+    auth_hash: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """Whom a ticket was issued for, and by what."""
+
+    user_pk: Any
+    credential: Credential
+
+
+ANOTHER: Final = Credential()
+
+
+def make_ticket(user: Any, credential: Credential = ANOTHER) -> str:
+    """Return a new ticket for this user, in characters that a websocket subprotocol may have.
+
+    Give the credential that the user came with: the ticket, and the socket that it opens, end with it.
+    """
+    ticket = secrets.token_urlsafe(32)
+    SocketTicket.objects.using(database.alias()).create(
+        digest=_digest(ticket),
+        user_id=user.pk,
+        credential=f"{credential.kind}:{_seal(credential.secret, ticket)}" if credential.kind else "",
+        session_auth_hash=credential.auth_hash,
+        expires_at=database.now() + dt.timedelta(seconds=LIFETIME_SECONDS),
+    )
+    return ticket
+
+
+def use_ticket(ticket: str) -> Redeemed | None:
+    """Return whom a ticket of the last minute names, and take it away; None for any other text, and the second time.
+
+    Of two who use it at the same moment one deletes the row, and the other gets None. Whether the credential still
+    holds is the caller's question.
+    """
+    if not ticket or len(ticket) > MAX_LENGTH:
+        return None
+    rows = SocketTicket.objects.using(database.alias()).filter(pk=_digest(ticket))
+    found = rows.first()
+    # delete() would open a transaction around the one statement.
+    if found is None or not rows._raw_delete(rows.db) or found.expires_at <= database.now():  # noqa: SLF001
+        return None
+    kind, _, sealed = found.credential.partition(":")
+    return Redeemed(found.user_id, Credential(kind, _unseal(sealed, ticket), found.session_auth_hash))
+
+
+def forget_expired() -> int:
+    """Delete a batch of the tickets that nobody used in time."""
+    rows = SocketTicket.objects.using(database.alias())
+    expired = rows.filter(expires_at__lt=database.now()).values_list("pk", flat=True)[:BATCH]
+    return rows.filter(pk__in=list(expired)).delete()[0]
+
+
+def _digest(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode(errors="replace")).hexdigest()
+
+
+def _seal(secret: str, ticket: str) -> str:
+    """Make the secret unreadable to whoever reads the table and does not hold the ticket.
+
+    A one-time pad: the ticket is random, seals one secret, and is stored nowhere.
+    """
+    return base64.urlsafe_b64encode(_pad(secret.encode(), ticket)).decode()
+
+
+def _unseal(sealed: str, ticket: str) -> str:
+    return _pad(base64.urlsafe_b64decode(sealed), ticket).decode(errors="replace")
+
+
+def _pad(data: bytes, ticket: str) -> bytes:
+    stream = hashlib.shake_256(b"django_jobs.socket_ticket:" + ticket.encode()).digest(len(data))
+    return bytes(one ^ other for one, other in zip(data, stream, strict=True))

@@ -1,0 +1,72 @@
+"""Jobs by the time of their submission, without an index on it: an interpolation search over their ids."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final, TypeVar
+
+from django.db.models import QuerySet
+
+from django_jobs.engine.store import database
+from django_jobs.models import Job
+
+#: Within so many ids a moment is not looked for more closely.
+_NEAR: Final = 5_000
+_LOOKUPS: Final = 12
+_HALVING: Final = 4
+#: How far ids and times of submission may be out of step: as long as one call that submits many jobs takes.
+_SLACK: Final = dt.timedelta(minutes=2)
+
+Jobs = TypeVar("Jobs", bound=QuerySet[Job])
+
+
+def created_between(queryset: Jobs, after: dt.datetime | None = None, before: dt.datetime | None = None) -> Jobs:
+    """The jobs that were submitted at ``after`` or later, and before ``before``.
+
+    No index on ``created_at`` is needed: ids are given out in the order of submission, so that the range of ids is
+    found first, by a dozen look-ups for each end at most.
+    """
+    if after is not None:
+        queryset = queryset.filter(pk__gt=_around(_shifted(after, -_SLACK))[0], created_at__gte=after)
+    if before is not None:
+        last = _around(_shifted(before, _SLACK))[1]
+        queryset = queryset.filter(created_at__lt=before)
+        queryset = queryset if last is None else queryset.filter(pk__lte=last)
+    return queryset
+
+
+def _shifted(moment: dt.datetime, by: dt.timedelta) -> dt.datetime:
+    """The moment so much later; at an end of time, where nothing was submitted, the moment itself."""
+    try:
+        return moment + by
+    except OverflowError:
+        return moment
+
+
+def _around(moment: dt.datetime) -> tuple[int, int | None]:
+    """Two primary keys: what was submitted before the moment lies up to the second (None: everywhere), and what was
+    submitted since lies behind the first.
+    """
+    rows = Job.objects.using(database.alias()).order_by("pk").values_list("pk", "created_at")
+    first, last = rows.first(), rows.last()
+    if first is None or last is None or moment <= first[1]:
+        return 0, None if first is None else first[0]
+    if moment > last[1]:
+        return last[0], None
+    low, high = first, last
+    lean = 0
+    for lookup in range(_LOOKUPS):
+        gap = high[0] - low[0]
+        if gap <= _NEAR:
+            break
+        # By proportion, a little to the side of the end that is farther away; now and then by halves, for the sake of
+        # times of uneven density.
+        share = (moment - low[1]) / (high[1] - low[1])
+        guess = gap // 2 if lookup % _HALVING == _HALVING - 1 else int(gap * share) + lean
+        middle = low[0] + max(1, min(guess, gap - 1))
+        found = rows.filter(pk__gte=middle).first()
+        if found is None or found[1] >= moment:
+            high, lean = (middle, high[1] if found is None else found[1]), -_NEAR // 2
+        else:
+            low, lean = found, _NEAR // 2
+    return low[0], high[0]

@@ -1,0 +1,124 @@
+"""The ids that tenants have now. A job knows its tenant by the key; the name in its row is that of the submission.
+
+A tenant may be renamed and another one may take its name. So the name in a job's row is shown only where the tenant is
+gone, and stands for a tenant nowhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from django.db import connections
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.store import database
+from django_jobs.models import Job, get_organization_model
+
+#: Log lines may name a tenant by an id that is so many seconds old.
+MAX_AGE: Final = 1.0
+MAX_REMEMBERED: Final = 10_000
+
+
+def id_of(tenant: Any) -> str:
+    """The id of a tenant whose row was just read."""
+    return str(getattr(tenant, str(jobs_settings.ORGANIZATION_ID_FIELD)))
+
+
+def read_tenants(pks: Collection[Any]) -> dict[Any, Any]:
+    """The tenants with these keys, by key, in one statement; those that are gone are missing."""
+    if not pks:
+        return {}
+    # Where jobs are written, since a replica may not know a new tenant yet.
+    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=set(pks))
+    return {tenant.pk: tenant for tenant in rows}
+
+
+def current_ids(pks: Collection[Any]) -> dict[Any, str]:
+    """By key, the id that each of these tenants has now, in one statement; those that are gone are missing."""
+    return {pk: id_of(tenant) for pk, tenant in read_tenants(pks).items()}
+
+
+def mark(jobs: Iterable[Job]) -> None:
+    """Note on each of these rows the id that its tenant has now, for :func:`shown_id`, in one statement."""
+    rows = list(jobs)
+    ids = current_ids({job.organization_id for job in rows})
+    for job in rows:
+        job.__dict__["_organization_now"] = ids.get(job.organization_id)
+
+
+def shown_id(job: Job) -> str:
+    """The id that the job's tenant has now; of one that is gone the id that the job remembers.
+
+    Many jobs are marked first, by :func:`mark`; a single one is marked here.
+    """
+    return job.organization_name if is_gone(job) else str(job.__dict__["_organization_now"])
+
+
+def is_gone(job: Job) -> bool:
+    """Whether the job's tenant was deleted."""
+    if "_organization_now" not in job.__dict__:
+        mark([job])
+    return job.__dict__["_organization_now"] is None
+
+
+_remembered: dict[tuple[str, Any], tuple[float, str | None]] = {}
+
+
+def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
+    """For log lines, by key: the ids that these tenants had within MAX_AGE; else, as given, what their jobs remember.
+
+    A tenant is asked about once a second in each process, however many jobs it has.
+    """
+    now, alias = time.monotonic(), database.alias()
+    known = {pk: _remembered.get((alias, pk), (0.0, None)) for pk in remembered}
+    old = [pk for pk, (expires, _) in known.items() if expires <= now]
+    if old:
+        try:
+            ids: dict[Any, str] = current_ids(old)
+        except Exception:  # noqa: BLE001  (the host's manager; the line is worth more than the name in it)
+            ids = {}
+        if len(_remembered) + len(old) > MAX_REMEMBERED:
+            _remembered.clear()
+        for pk in old:
+            known[pk] = _remembered[alias, pk] = (now + MAX_AGE, ids.get(pk))
+    return {pk: known[pk][1] or name for pk, name in remembered.items()}
+
+
+def forget() -> None:
+    """Remember nothing, as a process that has just started."""
+    _remembered.clear()
+
+
+class Column(NamedTuple):
+    """Where a statement of our own finds the id: table, key and column, and what makes the value a text."""
+
+    table: str
+    key: str
+    column: str
+    read: Callable[[Any], str | None]
+
+
+def id_column() -> Column:
+    """For a join on a job's ``organization_id``. The id may lie in a table that the tenant model inherits from."""
+    return _id_column(get_organization_model(), str(jobs_settings.ORGANIZATION_ID_FIELD), database.alias())
+
+
+@functools.cache
+def _id_column(model: Any, name: str, alias: str) -> Column:
+    connection = connections[alias]
+    field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    owner = field.model._meta
+    expression = field.get_col(owner.db_table)
+    # As the ORM reads a value: first what the database's driver needs, then what the field does itself.
+    converters = [*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection)]
+
+    def read(value: Any) -> str | None:
+        for convert in converters:
+            value = convert(value, expression, connections[alias])  # this thread's
+        return None if value is None else str(value)
+
+    quote = connection.ops.quote_name
+    return Column(quote(owner.db_table), quote(owner.pk.column), quote(field.column), read)

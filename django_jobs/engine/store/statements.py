@@ -1,0 +1,78 @@
+"""Running the engine's own frequent statements; on PostgreSQL prepared by the server, where the host allows that.
+
+Parsing and planning one of them takes as long as running it. Preparing saves that, but needs a connection that stays
+with one server process, which PgBouncer gives only in newer versions. So the host says it, as Django and psycopg know
+it: ``DATABASES["default"]["OPTIONS"]["prepare_threshold"]`` set to a number.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django_jobs.engine.store import database
+
+#: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
+PLAN_SECONDS = 30
+#: Up to so many jobs one plan does for all.
+FEW = 4
+
+
+def fetch(sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
+    """The rows that a statement returns.
+
+    ``rows`` is how many jobs it is about: a large set wants a plan for its size. ``newest`` is a primary key near the
+    table's end: a plan that was made for a small table is not kept for one twice as large.
+    """
+    connection = database.connection()
+    if rows <= FEW and may_prepare(connection):
+        age = int(time.monotonic() / PLAN_SECONDS)
+        return _fetch_prepared(connection, f"{sql} -- {age}.{newest.bit_length()}", params)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def may_prepare(connection: Any) -> bool:
+    """Whether the host allows it, and nobody listens who would miss statements that pass Django by."""
+    return (
+        connection.vendor == "postgresql"
+        and connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
+        and not connection.execute_wrappers
+        and not connection.queries_logged
+    )
+
+
+def _fetch_prepared(connection: Any, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    make_cursor, whole = _psycopg()
+    connection.ensure_connection()
+    connection.validate_thread_sharing()
+    connection.validate_no_broken_transaction()
+    # Whole numbers go in one width: for each combination of widths the server would prepare a statement.
+    typed = [
+        whole(value)
+        if type(value) is int
+        else [item if item is None else whole(item) for item in value]
+        if type(value) is list and _are_whole(value)
+        else value
+        for value in params
+    ]
+    with connection.wrap_database_errors:
+        cursor = make_cursor(connection.connection)
+        cursor.execute(sql, typed, prepare=True)
+        return list(cursor.fetchall())
+
+
+def _are_whole(items: list[object]) -> bool:
+    return bool(items) and all(item is None or type(item) is int for item in items)
+
+
+@functools.cache
+def _psycopg() -> tuple[Any, Any]:
+    """What needs the driver; it is there only where PostgreSQL is used."""
+    from psycopg import Cursor
+    from psycopg.types.numeric import Int8
+
+    return Cursor, Int8

@@ -1,0 +1,44 @@
+"""Submissions that a handler makes through its context: for its job's organization, in the name of its job's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.submission import single
+from django_jobs.engine.submission.options import refuse_unknown
+from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.exceptions import PermissionDenied
+from django_jobs.models import Job, get_organization_model
+
+if TYPE_CHECKING:
+    from django_jobs.engine.claimed_job import Claimed
+
+
+def submit(claimed: Claimed, job_type: object, parameters: Any, keywords: Mapping[str, Any]) -> Job:
+    """Submit a job for the organization of the running one, which is known by its key, whatever its name is now.
+
+    ``user`` among the keywords takes the place of the owner; it is checked like any user.
+    """
+    fields = {name: value for name, value in keywords.items() if name != "user"}
+    refuse_unknown("context.submit_job", fields)
+    token = current_job.set(claimed)  # a thread of the handler's own knows nothing of the job
+    try:
+        owner = keywords["user"] if "user" in keywords else _owner(claimed)
+        doorkeeper = Doorkeeper(owner, is_code="user" not in keywords)
+        organization = get_organization_model()(pk=claimed.organization_pk)
+        return single.submit(job_type, organization, {**fields, "parameters": parameters}, owner, doorkeeper)
+    finally:
+        current_job.reset(token)
+
+
+def _owner(claimed: Claimed) -> Any:
+    if claimed.owner_id is None and not claimed.owner_name:
+        return None
+    owner = get_user_model()._default_manager.filter(pk=claimed.owner_id).first()
+    if owner is None:
+        raise PermissionDenied(f"{claimed.owner_name}, the owner of {claimed.job_id}, no longer exists.")
+    return owner

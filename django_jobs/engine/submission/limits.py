@@ -1,0 +1,132 @@
+"""How much an organization may submit: so many of a type in a time, so many waiting at all.
+
+Neither holds a lock until the caller commits, so that concurrent submitters may overshoot by their number.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.store import database
+from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.submission.targets import Targets
+from django_jobs.exceptions import QueueFull, RateLimited
+from django_jobs.models import Job, JobType
+from django_jobs.statuses import DISPATCHABLE, Priority, Status
+
+FULL_RETRY_SECONDS = 10.0
+AT_ONCE = 2_000
+
+
+def check(asked: Iterable[Targets]) -> None:
+    """RateLimited or QueueFull when these submissions together are more than is left."""
+    targets = list(asked)
+    _check_rates(targets)
+    _check_backlogs(targets)
+
+
+def _check_rates(targets: list[Targets]) -> None:
+    limited = [item for item in targets if item.kind.rate_limit is not None]
+    if not limited:
+        return
+    counts = Counter(map(_pair, limited))
+    kinds = {item.kind.pk: item.kind for item in limited}
+    for (kind_pk, organization_pk), count in counts.items():
+        delay = _seconds_until_free(kinds[kind_pk], organization_pk, count)
+        if delay is not None:
+            index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
+            limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
+            raise RateLimited(
+                f"This organization may submit {limit} {kind_pk} in {window} seconds; try again in {delay:.0f} s.",
+                delay,
+                index,
+            )
+
+
+def _pair(item: Targets) -> tuple[Any, Any]:
+    return item.kind.pk, item.organization.pk
+
+
+def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> float | None:
+    """None while ``count`` more are within the limit. Looks at one row: the oldest that would still count."""
+    limit, window = int(kind.rate_limit or 0), float(kind.rate_limit_window)
+    left = limit - count
+    if left < 0:  # not even when nothing was submitted before
+        return window
+    rows = Job.objects.using(database.alias()).filter(job_type_id=kind.pk, organization_id=organization_pk)
+    times = rows.order_by("-pk").values_list("created_at", flat=True)[left : left + 1]
+    for created_at in times:
+        free_at = created_at + dt.timedelta(seconds=window)
+        delay = (free_at - database.now()).total_seconds()
+        return max(1.0, delay) if delay > 0 else None
+    return None
+
+
+def _check_backlogs(targets: list[Targets]) -> None:
+    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
+    if limit is None:
+        return
+    for organization_pk, count in Counter(item.organization.pk for item in targets).items():
+        if waiting(organization_pk, int(limit)) + count > int(limit):
+            index = next(i for i, item in enumerate(targets) if item.organization.pk == organization_pk)
+            raise QueueFull(
+                f"This organization has {limit} jobs waiting, as many as it may; try again later.",
+                FULL_RETRY_SECONDS,
+                index,
+            )
+
+
+def full(targets: Sequence[Targets]) -> dict[Any, str]:
+    """Return the organizations among those of one type that may not submit one more of it now, and why.
+
+    The answers are those of :func:`check`, for many organizations in a few statements.
+    """
+    if not targets:
+        return {}
+    pks = [item.organization.pk for item in targets]
+    return _without_room(pks) | _rate_limited(targets[0].kind, pks)
+
+
+def _rate_limited(kind: JobType, pks: Sequence[Any]) -> dict[Any, str]:
+    if kind.rate_limit is None:
+        return {}
+    limit = int(kind.rate_limit)
+    since = database.now() - dt.timedelta(seconds=float(kind.rate_limit_window))
+    rows = created_between(Job.objects.using(database.alias()).filter(job_type_id=kind.pk), after=since)
+    counts = _counted(rows, pks)
+    return {pk: "rate_limited" for pk in pks if counts[pk] >= limit}
+
+
+def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
+    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
+    if limit is None:
+        return {}
+    rows = Job.objects.using(database.alias())
+    ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
+    blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
+    counts = _counted(ready, pks) + _counted(blocked, pks)
+    return {pk: "queue_full" for pk in pks if counts[pk] >= int(limit)}
+
+
+def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
+    """The rows of each organization."""
+    counts: Counter[Any] = Counter()
+    for start in range(0, len(pks), AT_ONCE):
+        some = rows.filter(organization_id__in=pks[start : start + AT_ONCE])
+        counts.update(dict(some.order_by().values_list("organization_id").annotate(Count("pk"))))
+    return counts
+
+
+def waiting(organization_pk: Any, most: int) -> int:
+    """How many of an organization's jobs wait in the database, counted up to ``most``."""
+    rows = Job.objects.using(database.alias()).filter(organization_id=organization_pk).order_by()
+    ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
+    blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
+    count = ready[:most].count()
+    return count if count >= most else count + blocked[: most - count].count()

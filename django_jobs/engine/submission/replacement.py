@@ -1,0 +1,100 @@
+"""A later submission in the place of an earlier one that has not started: the same job, with what is asked for now.
+
+The earlier job's row is locked while it is judged, so replacements stand in line and the last one counts. A job that
+has a ticket is withdrawn first: whoever takes that ticket finds a job that is not queued, or reads it anew
+(``claim``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from django_jobs.engine.actors import Actor, submitter_of
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import duplicates
+from django_jobs.engine.submission.checks import Request
+from django_jobs.engine.submission.resubmission import HARMLESS
+from django_jobs.engine.transitions import Move, hooks, move
+from django_jobs.models import Job
+from django_jobs.statuses import Status
+
+MESSAGE: Final = "Replaced by a later submission"
+#: So many are locked together.
+AT_ONCE: Final = 1_000
+#: What becomes that of the later submission. Id, dependencies and ``created_at`` stay the earlier one's.
+_TAKEN: Final = (
+    "owner_id",
+    "owner_name",
+    "priority",
+    "input_parameters",
+    "metadata",
+    "run_at",
+    "max_retries",
+    "retry_delay",
+    "timeout_seconds",
+    "expires_at",
+    "submitted_by_id",
+    "submitted_by_attempt",
+)
+
+
+def replace(existing: Job, request: Request) -> Job | None:
+    """Return the earlier job with what this submission asks for, or as it is where it has started.
+
+    Return None when it has gone, died or was canceled meanwhile, and so keeps nobody out any more.
+    """
+    return replace_all([existing.pk], request).get(existing.pk)
+
+
+def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
+    """Do the same for many jobs, which differ in nothing but their organizations; a set at a time."""
+    ordered = sorted(pks)
+    found: dict[int, Job] = {}
+    for start in range(0, len(ordered), AT_ONCE):
+        chunk = ordered[start : start + AT_ONCE]
+        found |= database.in_transaction(functools.partial(_replace, chunk, request))
+    return found
+
+
+def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
+    rows = Job.objects.using(database.alias())
+    found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in HARMLESS}
+    waiting = [job for job in found.values() if job.status in {Status.PENDING, Status.QUEUED} and not job.started_at]
+    if not waiting:
+        return found
+    now = database.now()
+    actor = submitter_of(request.job)
+    _write(waiting, request.job, max(now, request.job.run_at or now), actor)
+    duplicates.prolong({job.job_hash: job.pk for job in waiting}, now + dt.timedelta(seconds=request.window))
+    replaced = rows.in_bulk([job.pk for job in waiting])
+    for job in replaced.values():
+        hooks.announcer().replaced(job, actor)
+    if any(job.ready_at == now for job in replaced.values()):
+        database.on_commit(dispatcher.wake)
+    return found | replaced
+
+
+def _write(waiting: Sequence[Job], asked: Job, ready_at: dt.datetime, actor: Actor) -> None:
+    """Write what is asked for now. What waits for parents goes on waiting for them."""
+    values = {name: getattr(asked, name) for name in _TAKEN}
+    queued = [job.pk for job in waiting if job.status == Status.QUEUED]
+    ready = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is not None]
+    held = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is None]
+    if queued:
+        _withdraw(queued, {**values, "ready_at": ready_at}, actor)
+    for pks, moment in ((ready, ready_at), (held, None)):
+        if pks:
+            Job.objects.using(database.alias()).filter(pk__in=pks).update(**values, ready_at=moment)
+
+
+def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
+    """Back to Pending with the new values; foreign keys are written by the fields' names."""
+    written = {name.removesuffix("_id") if name == "owner_id" else name: value for name, value in values.items()}
+    written["queued_at"] = None
+    moves = [Move(pk=pk, to_status=Status.PENDING, message=MESSAGE, values=written) for pk in pks]
+    if len(move(moves, sources=[Status.QUEUED], actor=actor)) < len(pks):
+        raise AssertionError("A locked job changed its status.")

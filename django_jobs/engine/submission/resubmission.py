@@ -1,0 +1,73 @@
+"""What a handler submits again in a later attempt of its job: it gets back what the earlier attempt submitted.
+
+Each job remembers which job's handler submitted it, and in which attempt. A first attempt asks nothing. A job that was
+canceled or died keeps nobody out, as with any duplicate.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from django_jobs.engine.claimed_job import GivenBack, current_job
+from django_jobs.engine.store import database
+from django_jobs.models import Job
+from django_jobs.statuses import Status
+
+#: An earlier job in one of these keeps nobody out.
+HARMLESS = (Status.CANCELED, Status.DEAD_LETTER)
+AT_ONCE = 2_000
+
+
+def submitter() -> tuple[int | None, int | None]:
+    """Return the job whose handler submits now, and its attempt; two Nones outside of handlers."""
+    claimed = current_job.get()
+    return (None, None) if claimed is None else (claimed.pk, claimed.attempt)
+
+
+def is_own(job: Job) -> bool:
+    """Return whether an earlier attempt of the job that runs here submitted this one."""
+    pk, attempt = submitter()
+    return attempt is not None and job.submitted_by_id == pk and (job.submitted_by_attempt or 0) < attempt
+
+
+def is_later_attempt() -> bool:
+    """Return whether a handler runs here whose job was tried before, so that there may be something to give back."""
+    claimed = current_job.get()
+    return claimed is not None and claimed.attempt > 1
+
+
+def given_back(work: Sequence[tuple[str, int]]) -> list[Job | None]:
+    """Return for each piece of work (hash, window in seconds) the job that an earlier attempt submitted, or None.
+
+    What an earlier attempt submitted twice, because its type has no window, is given back one after the other.
+    """
+    claimed = current_job.get()
+    if claimed is None or claimed.attempt <= 1 or not work:
+        return [None] * len(work)
+    earlier = _submitted_earlier(claimed.pk, claimed.attempt, sorted({key for key, _ in work}))
+    if not earlier:
+        return [None] * len(work)
+    with claimed.given_back.lock:
+        return [_next(claimed.given_back, earlier[key], window) for key, window in work]
+
+
+def _submitted_earlier(pk: int, attempt: int, keys: list[str]) -> dict[str, list[Job]]:
+    found: dict[str, list[Job]] = defaultdict(list)
+    rows = Job.objects.using(database.alias()).filter(submitted_by_id=pk, submitted_by_attempt__lt=attempt)
+    for start in range(0, len(keys), AT_ONCE):
+        chunk = rows.filter(job_hash__in=keys[start : start + AT_ONCE]).exclude(status__in=HARMLESS)
+        for job in chunk.order_by("pk"):
+            found[job.job_hash].append(job)
+    return found
+
+
+def _next(given: GivenBack, jobs: list[Job], window: int) -> Job | None:
+    connection = database.connection()
+    transaction = connection.atomic_blocks[0] if connection.atomic_blocks else None
+    for job in jobs:
+        if not given.has(job.pk, transaction):
+            given.add(job.pk, transaction)
+            return job
+    # Within a window the same work is one job, however often it is submitted.
+    return jobs[-1] if jobs and window else None

@@ -1,0 +1,221 @@
+"""What a submission names: its job type and its organization, as they are now, or what is wrong with the names."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
+from django_jobs.models import JobType, get_organization_model
+
+#: (ctid, xmin) of the job type's and the organization's row: PostgreSQL's own name for one version of a row.
+Versions = tuple[str, str, str, str]
+MAX_REMEMBERED = 2_000
+READ_AT_ONCE = 2_000
+
+
+class TargetsChanged(Exception):
+    """What was remembered of type or organization is no longer so; read again."""
+
+
+class Targets(NamedTuple):
+    """With ``versions``, both come from memory or may go there, and the insertion must see that they still hold."""
+
+    kind: JobType
+    organization: Any
+    versions: Versions | None = None
+
+
+def read(job_type: object, organization: object, errors: Errors, doorkeeper: Doorkeeper) -> Targets | None:
+    """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the doorkeeper does."""
+    found = _recall(job_type, organization)
+    if found is None:
+        return read_all([(job_type, organization)], [errors], doorkeeper)[0]
+    if doorkeeper.admit(found.kind, found.organization, found.kind.type_name) is None:
+        errors.note("job_type", _missing("job type", job_type, is_id=True), JobTypeNotFound)
+        return None
+    return found
+
+
+def read_all(
+    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], doorkeeper: Doorkeeper
+) -> list[Targets | None]:
+    """The same for many pairs, in two statements. Instances that were passed are read too: they may be old."""
+    keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
+    kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
+    tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})
+    found: list[Targets | None] = []
+    for (job_type, organization), (kind_key, tenant_key), own in zip(wanted, keys, errors, strict=True):
+        kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
+        kind = doorkeeper.admit(kind, tenant, shown(job_type))
+        if kind is None:
+            text = _missing("job type", job_type, is_id=isinstance(job_type, str | JobType))
+            own.note("job_type", text, JobTypeNotFound)
+        if tenant is None:
+            text = _missing("organization", organization, is_id=_is_id(organization))
+            own.note("organization", text, OrganizationNotFound)
+        found.append(Targets(kind, tenant) if kind is not None and tenant is not None else None)
+    _point_at_declarations(wanted, kinds, errors, doorkeeper)
+    return found
+
+
+def _missing(what: str, named: object, *, is_id: bool) -> str:
+    if not is_id or named == "":
+        return f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
+    return f"There is no {what} {shown(named)!r}."
+
+
+def shown(named: object) -> str:
+    """Return the name by which a type or an organization was asked for, as a message may quote it."""
+    return clean_text(getattr(named, "pk", named), 140)
+
+
+def _point_at_declarations(
+    wanted: Sequence[tuple[object, object]],
+    kinds: Mapping[str, JobType],
+    errors: Sequence[dict[str, list[str]]],
+    doorkeeper: Doorkeeper,
+) -> None:
+    """Tell those who look after the code of a type that has no row though the code declares it."""
+    for (job_type, _), own in zip(wanted, errors, strict=True):
+        name = _kind_key(job_type)
+        if name and name not in kinds and declarations.get(name) is not None and doorkeeper.may_know_the_code():
+            own["job_type"] = [f"There is no job type {name!r} (declared in code, run migrate or jobs_sync)."]
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and clean_text(value) == value
+
+
+def _kind_key(job_type: object) -> str | None:
+    name = job_type.pk if isinstance(job_type, JobType) else job_type
+    return name if isinstance(name, str) and _is_name(name) else None
+
+
+def _read_kinds(names: set[str]) -> dict[str, JobType]:
+    rows = JobType.objects.using(database.alias()).filter(pk__in=names) if names else []
+    return {kind.pk: kind for kind in rows}
+
+
+def _is_id(organization: object) -> bool:
+    if isinstance(organization, get_organization_model()):
+        return True
+    return isinstance(organization, str | int | uuid.UUID) and not isinstance(organization, bool)
+
+
+def _tenant_key(organization: Any) -> tuple[str, Any] | None:
+    """(field, value) by which an organization is found; None for what cannot be an id."""
+    if isinstance(organization, get_organization_model()):
+        return None if organization.pk is None else ("pk", organization.pk)
+    if not _is_id(organization) or not (_is_name(organization) or not isinstance(organization, str)):
+        return None
+    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    try:
+        return (name, _field(name).to_python(organization))
+    except ValidationError:  # no value that this kind of id could have
+        return None
+
+
+def _field(name: str) -> Any:
+    meta = get_organization_model()._meta
+    return meta.pk if name == "pk" else meta.get_field(name)
+
+
+def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
+    found: dict[tuple[str, Any], Any] = {}
+    tenants = get_organization_model()._default_manager.using(database.alias())
+    for name in {name for name, _ in keys}:
+        values = [value for own, value in keys if own == name]
+        for start in range(0, len(values), READ_AT_ONCE):
+            rows = tenants.filter(**{f"{name}__in": values[start : start + READ_AT_ONCE]})
+            found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
+    return found
+
+
+# What follows is PostgreSQL's short way: a submission was a third cheaper once it no longer read both rows each time.
+# What is remembered is exact, because the INSERT asks whether these very versions of the rows are still the valid ones.
+
+_remembered: dict[tuple[Any, ...], tuple[tuple[Any, ...], tuple[Any, ...], Versions]] = {}
+
+
+def _recall(job_type: object, organization: object) -> Targets | None:
+    kind_name = job_type.pk if isinstance(job_type, JobType) else job_type
+    model = get_organization_model()
+    by_pk = isinstance(organization, model)
+    id_field = "pk" if by_pk else str(jobs_settings.ORGANIZATION_ID_FIELD)
+    tenant_id: Any = organization.pk if isinstance(organization, model) else organization
+    if not database.is_postgresql() or not _is_plain(model, id_field) or not _is_name(kind_name):
+        return None
+    if not by_pk and not _is_name(tenant_id):
+        return None
+    key = (database.alias(), model, kind_name, id_field, tenant_id)
+    rows = _remembered.get(key) or _read_rows(key)
+    if rows is None:
+        return None
+    kind_fields, tenant_fields = _fields(model)
+    alias = key[0]
+    return Targets(JobType.from_db(alias, kind_fields, rows[0]), model.from_db(alias, tenant_fields, rows[1]), rows[2])
+
+
+def forget() -> bool:
+    """Remember nothing, so that the next submission reads; whether anything was remembered."""
+    had = bool(_remembered)
+    _remembered.clear()
+    return had
+
+
+def _read_rows(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...], Versions] | None:
+    _, model, kind_name, id_field, tenant_id = key
+    with database.connection().cursor() as cursor:
+        cursor.execute(_sql(model, id_field), [kind_name, tenant_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    count = len(_fields(model)[0])
+    if len(_remembered) >= MAX_REMEMBERED:
+        _remembered.clear()
+    rows = _remembered[key] = (row[:count], row[count:-4], row[-4:])
+    return rows
+
+
+@functools.cache
+def _fields(model: Any) -> tuple[list[str], list[str]]:
+    """The attributes that are read of each; JSON stays deferred."""
+    own = [field.attname for field in JobType._meta.concrete_fields if not isinstance(field, models.JSONField)]
+    return own, [field.attname for field in model._meta.concrete_fields]
+
+
+@functools.cache
+def _sql(model: Any, id_field: str) -> str:
+    kind_fields, _ = _fields(model)
+    columns = [f't."{JobType._meta.get_field(name).column}"' for name in kind_fields]  # type: ignore[union-attr]
+    columns += [f'o."{field.column}"' for field in model._meta.concrete_fields]
+    columns += [f"{name}.{column}::text" for name in "to" for column in ("ctid", "xmin")]
+    by = model._meta.pk if id_field == "pk" else model._meta.get_field(id_field)
+    return (
+        f'SELECT {", ".join(columns)} FROM "{JobType._meta.db_table}" t, "{model._meta.db_table}" o '
+        f'WHERE t.type_name = %s AND o."{by.column}" = %s'
+    )
+
+
+@functools.cache
+def _is_plain(model: Any, id_field: str) -> bool:
+    """Whether one row of one table is all there is to an organization, so that its version tells of every change,
+    and its id is text, which compares with whatever was given.
+    """
+    is_text = id_field == "pk" or isinstance(model._meta.get_field(id_field), models.CharField | models.TextField)
+    hides_none = type(model._default_manager).get_queryset is models.Manager.get_queryset
+    connection = database.connection()
+    converts_none = not any(field.get_db_converters(connection) for field in model._meta.concrete_fields)
+    return bool(is_text and model._meta.managed and not model._meta.parents and hides_none and converts_none)
