@@ -16,7 +16,6 @@ from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.texts import ALL, actor, badge, block, line, moment
 from django_jobs.engine.access import may_view
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
@@ -53,7 +52,7 @@ class LogList(DeclaredList):
         return rows.filter(job__in=newest[:NEWEST_JOBS])
 
     def _newest(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        newest = ExecutionLog.objects.using(database.alias()).order_by("-pk").values_list("pk", flat=True).first() or 0
+        newest = ExecutionLog.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
         self.looks_back = RECENT if newest > RECENT else None
         return rows.filter(pk__gt=newest - RECENT)
 

@@ -53,7 +53,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
         return {**self.live_views(), **self.act_views(), **self.rerun_views()}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return Job.objects.using(database.alias()).visible_to(request.user).order_by("-pk")
+        return Job.primary.visible_to(request.user).order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return JobList

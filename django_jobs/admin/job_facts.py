@@ -22,7 +22,6 @@ from django_jobs.engine.execution.retry import PERMANENT
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import Names, sensitive_names
-from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import RunAfter, Status
 
@@ -174,7 +173,7 @@ class JobFacts(BaseAdmin):
     def submitter(self, job: Job) -> SafeString | str:
         """The job whose handler submitted this one; it may be deleted by now."""
         attempt = f", attempt {job.submitted_by_attempt}" if job.submitted_by_attempt else ""
-        rows = Job.objects.using(database.alias()).filter(pk=job.submitted_by_id or 0)
+        rows = Job.primary.filter(pk=job.submitted_by_id or 0)
         found = rows.only("created_at").first()
         if found is None:
             return f"a job that is deleted{attempt}"

@@ -81,7 +81,7 @@ def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 def _types_known_to(user: Any) -> QuerySet[JobType]:
     """The types of jobs that the user sees, and those that the user may submit; all of them for system admins."""
-    rows = JobType.objects.using(database.alias())
+    rows = JobType.primary.all()
     seen = organizations_seen_by(user)
     if seen is None:
         return rows

@@ -108,7 +108,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
             super().save_model(request, obj, form, change)
             return
         values = changed_values(form)
-        stored = JobType.objects.using(database.alias()).get(pk=obj.pk)
+        stored = JobType.primary.get(pk=obj.pk)
         if values:
             obj.save(update_fields=list(values))
         for name in SWITCHES:
@@ -155,7 +155,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         if kind is None:
             return self.gone(request, object_id)
         name, value, words = SWITCH[verb]
-        rows = JobType.objects.using(database.alias()).filter(pk=kind.pk).exclude(**{name: value})
+        rows = JobType.primary.filter(pk=kind.pk).exclude(**{name: value})
         if rows.update(**{name: value}):
             self.remember(request, [kind], f"{verb.capitalize()}d." if verb[-1] == "e" else f"{verb.capitalize()}ed.")
             database.on_commit(dispatcher.wake)

@@ -13,7 +13,6 @@ from django_jobs.engine.dispatch.worker_registry import FRESH_SECONDS
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
 from django_jobs.engine.insight.rollups import LEASE, behind
 from django_jobs.engine.ports import get_broker
-from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType, Worker
 from django_jobs.statuses import Status
@@ -93,7 +92,7 @@ def read_health(
 
 
 def _read_workers(now: dt.datetime, running_by: Mapping[str, int]) -> tuple[list[WorkerLoad], bool]:
-    workers = list(Worker.objects.using(database.alias()).order_by("name")[: MAX_WORKERS + 1])
+    workers = list(Worker.primary.order_by("name")[: MAX_WORKERS + 1])
     running: dict[str, list[Job]] = defaultdict(list)
     shown_names = [worker.name for worker in workers[:WORKERS_SHOWN]]
     rows = jobs().filter(status=Status.RUNNING, worker_name__in=shown_names)
@@ -171,7 +170,7 @@ def _about_workers(alive: list[WorkerLoad], waiting: int) -> list[Notice]:
 def _about_charts(*, is_empty: bool) -> list[Notice]:
     """The counting follows the history some seconds late; where it does not, the charts are not to be believed."""
     count = behind()
-    lease = EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    lease = EngineLease.primary.filter(pk=LEASE).first()
     if is_empty:
         return []
     if lease is None or not lease.state.get("done"):
@@ -187,7 +186,7 @@ def _about_charts(*, is_empty: bool) -> list[Notice]:
 
 
 def _about_types(types: Collection[str] | None) -> list[Notice]:
-    rows = JobType.objects.using(database.alias()).filter(is_enabled=True, is_paused=True).order_by("pk")
+    rows = JobType.primary.filter(is_enabled=True, is_paused=True).order_by("pk")
     if types is not None:
         rows = rows.filter(pk__in=list(types))
     names = list(rows.values_list("pk", flat=True)[:6])

@@ -20,7 +20,6 @@ from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_range import Range
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.admin.texts import NOTHING, ago, line
-from django_jobs.engine.store import database
 from django_jobs.models import JobType, get_organization_model
 
 #: Shares that differ by less are the same to people.
@@ -86,7 +85,7 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
 
 def type_rows(request: HttpRequest, links: Links, traffic: Traffic) -> list[TypeRow]:
     names = [item.name for item in traffic.types]
-    kinds = JobType.objects.using(database.alias()).in_bulk(names)
+    kinds = JobType.primary.in_bulk(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
     return [_type_row(links, item, kinds.get(item.name), traffic.range, may_open=may_open) for item in traffic.types]
 

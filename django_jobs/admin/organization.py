@@ -106,7 +106,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
         value = verb == "reactivate"
         with transaction.atomic(using=database.alias()):
-            row = database.locked(Organization.objects.using(database.alias()).filter(pk=organization.pk)).first()
+            row = database.locked(database.rows(Organization).filter(pk=organization.pk)).first()
             if row is None or row.is_active == value:
                 state = "active" if value else "suspended"
                 self.message_user(request, f"{organization.name} is {state} already.", messages.WARNING)

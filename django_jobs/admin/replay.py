@@ -34,7 +34,7 @@ PAST: Final = {Replay.Verb.RETRY: "retried", Replay.Verb.DELETE: "deleted"}
 
 def replays_seen_by(request: HttpRequest) -> QuerySet[Replay]:
     """All for system admins, since their numbers are of all organizations; for others their own."""
-    rows = Replay.objects.using(database.alias()).order_by("-pk")
+    rows = Replay.primary.order_by("-pk")
     user: Any = request.user
     return rows if is_system_admin(request) else rows.filter(user_id=user.pk)
 

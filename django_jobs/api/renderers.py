@@ -8,7 +8,6 @@ from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
 
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.store import database
 from django_jobs.models import JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
@@ -76,7 +75,7 @@ def _links(view: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _children(job_id: str) -> list[str]:
     pk, _ = parse_job_id(job_id) or (0, 0)
-    rows = JobDependency.objects.using(database.alias()).filter(parent_id=pk).order_by("child_id")
+    rows = JobDependency.primary.filter(parent_id=pk).order_by("child_id")
     found = rows.values_list("child_id", "child__created_at")[:MAX_RELATIVES]
     return [format_job_id(child, created_at.year) for child, created_at in found]
 

@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import ASKED, submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
@@ -20,7 +19,7 @@ FEW: Final = 1_000
 
 def jobs_seen_by(user: Any) -> JobQuerySet:
     """The jobs that this user may know of. Every route starts from here."""
-    rows = Job.objects.using(database.alias())
+    rows = Job.primary.all()
     organizations = organizations_seen_by(user)
     if organizations is None:
         return rows
@@ -74,7 +73,7 @@ def job_types_for(user: Any) -> list[JobType]:
 
     System admins, who write them, get all of them, also those that they cannot submit.
     """
-    rows = list(JobType.objects.using(database.alias()).order_by("pk"))
+    rows = list(JobType.primary.order_by("pk"))
     if organizations_seen_by(user) is None:
         return rows
     return submittable(user, [kind for kind in rows if kind.is_enabled])
@@ -82,5 +81,5 @@ def job_types_for(user: Any) -> list[JobType]:
 
 def job_types_to_choose(user: Any) -> list[JobType]:
     """The types that a form for submissions offers this user."""
-    rows = JobType.objects.using(database.alias()).filter(is_enabled=True).order_by("pk")
+    rows = JobType.primary.filter(is_enabled=True).order_by("pk")
     return submittable(user, rows)

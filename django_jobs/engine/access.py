@@ -14,7 +14,6 @@ from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import policy_answers
-from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
 from django_jobs.statuses import SubmitBy
@@ -128,7 +127,7 @@ def holds(user: Any, permission: str) -> bool:
 
 def _required_permission(job: Job) -> str:
     """What the job's type requires; a job of a type that is gone requires nothing."""
-    rows = JobType.objects.using(database.alias()).filter(pk=job.job_type_id)
+    rows = JobType.primary.filter(pk=job.job_type_id)
     return rows.values_list("requires_permission", flat=True).first() or ""
 
 

@@ -17,7 +17,7 @@ from django_jobs.models.job import JobQuerySet
 
 def find_job(job_id: str | Job, user: Any = None) -> Job:
     """The job with this id, read afresh. JobNotFound when there is none, or none that ``user`` may know of."""
-    rows = Job.objects.using(database.alias())
+    rows = Job.primary.all()
     name = job_id.name if isinstance(job_id, Job) else job_id
     return find_among(rows if user is None else rows.visible_to(user), name, user)
 
@@ -41,7 +41,7 @@ def find_organization_pk(organization: Any, user: Any = None) -> Any:
     """
     model = get_organization_model()
     seen = None if user is None else organizations_seen_by(user)
-    rows = model._default_manager.using(database.alias()) if seen is None else seen
+    rows = database.rows(model) if seen is None else seen
     field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
     key = organization.pk if isinstance(organization, model) else organization
     try:

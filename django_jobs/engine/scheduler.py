@@ -91,7 +91,7 @@ class Scheduler:
         return True
 
     def _take_lease(self, now: dt.datetime) -> bool:
-        rows = EngineLease.objects.using(database.alias()).filter(pk="scheduler")
+        rows = EngineLease.primary.filter(pk="scheduler")
         values = {
             "holder": self.name,
             "ticked_at": now,
@@ -102,13 +102,13 @@ class Scheduler:
             return True
         if rows.exists():
             return False
-        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name="scheduler")], ignore_conflicts=True)
+        EngineLease.primary.bulk_create([EngineLease(name="scheduler")], ignore_conflicts=True)
         return rows.filter(free).update(**values) > 0
 
     def resign(self) -> None:
         """Let another scheduler lead at once."""
         try:
-            rows = EngineLease.objects.using(database.alias()).filter(pk="scheduler", holder=self.name)
+            rows = EngineLease.primary.filter(pk="scheduler", holder=self.name)
             rows.update(holder="", expires_at=None)
         except Error as error:
             self._complain("resign", error)

@@ -6,8 +6,10 @@ import uuid
 
 from django.db import models
 
+from django_jobs.models.base import StoredModel
 
-class EngineLease(models.Model):
+
+class EngineLease(StoredModel):
     """One row for each duty that only one process may do at a time (``dispatcher``, ``scheduler``).
 
     The dispatcher holds it by a row lock; the scheduler's leader by ``holder`` until ``expires_at``.
@@ -24,7 +26,7 @@ class EngineLease(models.Model):
         return self.name
 
 
-class Installation(models.Model):
+class Installation(StoredModel):
     """The single row that tells this database's installation from others that might share a broker."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
@@ -34,7 +36,7 @@ class Installation(models.Model):
         return str(self.installation_id)
 
 
-class Worker(models.Model):
+class Worker(StoredModel):
     """A worker process and how many tickets it wants within reach; kept while it lives."""
 
     name = models.CharField(primary_key=True, max_length=100)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from django_jobs.models.base import StoredModel
 from django_jobs.models.job import Job
 
 
-class JobDependency(models.Model):
+class JobDependency(StoredModel):
     """``child`` waits for ``parent``."""
 
     # No constraints in the database: on MariaDB an open submission of a child would hold a lock on the parent's row and
@@ -29,7 +30,7 @@ class JobDependency(models.Model):
         return f"{self.child_id} waits for {self.parent_id}"
 
 
-class DependencyTask(models.Model):
+class DependencyTask(StoredModel):
     """A job whose relatives are to be looked at: it has new parents, or children and has ended.
 
     Written in the transaction that makes it necessary, removed by the one that does it; so whoever dies in between

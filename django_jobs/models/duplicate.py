@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 
+from django_jobs.models.base import StoredModel
 
-class DuplicateKey(models.Model):
+
+class DuplicateKey(StoredModel):
     """The latest accepted submission of some work; others of the same are refused until ``expires_at``.
 
     ``key`` is the job's ``job_hash``. A job that was canceled or died holds nobody back.
@@ -23,7 +25,7 @@ class DuplicateKey(models.Model):
         return f"{self.key} by {self.job_id}"
 
 
-class DuplicateGate(models.Model):
+class DuplicateGate(StoredModel):
     """On MariaDB, a row that submissions of equal work lock before they look; there are :data:`GATES` of them."""
 
     id = models.PositiveSmallIntegerField(primary_key=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 
+from django_jobs.models.base import StoredModel
 
-class FileDeletion(models.Model):
+
+class FileDeletion(StoredModel):
     """Written in the transaction that deletes the job, and deleted once the job's files are.
 
     So a refused deletion removes no file, and a process that dies after the commit leaves none for ever.

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import organization_model_name
+from django_jobs.models.base import PrimaryManager
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, RunAfter, Status
@@ -129,6 +130,7 @@ class Job(models.Model):
     is_orphaned = models.BooleanField(default=False, editable=False)
 
     objects = JobQuerySet.as_manager()
+    primary = PrimaryManager.from_queryset(JobQuerySet)()
 
     class Meta:
         ordering = ["-id"]

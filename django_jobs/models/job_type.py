@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
+from django_jobs.models.base import StoredModel
 from django_jobs.models.fields import PriorityField
 from django_jobs.statuses import Priority, SubmitBy
 
@@ -32,7 +33,7 @@ def default_deduplication_window() -> int:
     return int(jobs_settings.DEDUPLICATION_WINDOW)
 
 
-class JobType(models.Model):
+class JobType(StoredModel):
     """A kind of work. Its id is ``type_name``, so renaming one is making another."""
 
     type_name = models.CharField(

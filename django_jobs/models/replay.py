@@ -8,8 +8,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from django_jobs.models.base import StoredModel
 
-class Replay(models.Model):
+
+class Replay(StoredModel):
     """What was asked for, by whom, and how far it has come. The scheduler's leader works it off."""
 
     class Verb(models.TextChoices):

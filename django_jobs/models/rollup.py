@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 
 from django_jobs.conf import organization_model_name
+from django_jobs.models.base import StoredModel
 
 
 class Span(models.IntegerChoices):
@@ -17,7 +18,7 @@ class Span(models.IntegerChoices):
     DAY = 86_400, "Day"
 
 
-class Activity(models.Model):
+class Activity(StoredModel):
     """What happened to jobs of one type from ``starts_at`` (UTC) until ``span`` seconds later.
 
     Each event counts when it happened, whenever the job was submitted. Histograms are read by

@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from django_jobs.models.base import StoredModel
 
-class SocketTicket(models.Model):
+
+class SocketTicket(StoredModel):
     """A ticket that REST issued and no socket has used yet. Using it deletes the row, so it opens one socket.
 
     Only a digest of the ticket is kept. ``credential`` tells what it was issued for and dies with: a session, a token.
@@ -31,7 +33,7 @@ class SocketTicket(models.Model):
         return f"socket ticket of user {self.user_id}"
 
 
-class OpenSocket(models.Model):
+class OpenSocket(StoredModel):
     """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
 
     #: One of as many as a user may have, so that there cannot be more of them (``engine.sockets.open_sockets``).

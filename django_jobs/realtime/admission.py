@@ -91,7 +91,7 @@ def admitted_organizations(user: Any, organization_pks: Collection[Any]) -> set[
 
 
 def _active(organization_pks: Iterable[Any], is_active: Callable[[Any], bool]) -> set[Any]:
-    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=set(organization_pks))
+    rows = database.rows(get_organization_model()).filter(pk__in=set(organization_pks))
     return {organization.pk for organization in rows if is_active(organization)}
 
 

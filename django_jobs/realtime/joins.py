@@ -93,7 +93,7 @@ def _read_state(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str
 
 def _find(pk: int) -> Job | None:
     """The job. A result that fits into no frame is not read: it would keep all others waiting who join."""
-    rows = Job.objects.using(database.alias()).filter(pk=pk)
+    rows = Job.primary.filter(pk=pk)
     length = Length(Cast("result", TextField()))
     job: Any = rows.defer("result").annotate(result_length=length).first()
     if job is not None and (job.result_length or 0) <= frames.MAX_BYTES:

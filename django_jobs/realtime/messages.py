@@ -97,7 +97,7 @@ def status_events(log_ids: Collection[int]) -> list[Event]:
     """The events of these log rows that exist, in the order of their ids."""
     rows: list[tuple[Any, ...]] = []
     for chunk in chunks(log_ids):
-        found = ExecutionLog.objects.using(database.alias()).filter(pk__in=chunk).order_by("id")
+        found = ExecutionLog.primary.filter(pk__in=chunk).order_by("id")
         rows += found.values_list(*_LOG_FIELDS)
     tenants = read_tenants({row[7] for row in rows})
     asked = {row[7] for row in rows if row[14] and row[3] == Status.COMPLETED} & tenants.keys()
@@ -143,7 +143,7 @@ def _reference(output: str) -> str | None:
 
 def progress_events(pks: Collection[int]) -> list[Event]:
     """The progress of these jobs as it is now; nothing of those that have ended or wait."""
-    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING)
+    rows = Job.primary.filter(status=Status.RUNNING)
     now = moment(database.now()) if pks else ""
     found = [row for chunk in chunks(pks) for row in rows.filter(pk__in=chunk).values_list(*_PROGRESS_FIELDS)]
     ids = current_ids({row[1] for row in found})
@@ -152,7 +152,7 @@ def progress_events(pks: Collection[int]) -> list[Event]:
 
 def running_progress(organization_pk: Any) -> Iterable[tuple[Event, tuple[Any, ...]]]:
     """The progress of everything that runs for an organization, each with what makes it differ from another."""
-    rows = Job.objects.using(database.alias()).filter(
+    rows = Job.primary.filter(
         status__in=sorted(IN_FLIGHT), organization_id=organization_pk, attempt__gt=0, progress__gt=0
     )
     now = moment(database.now())

@@ -72,7 +72,7 @@ def _bounded(cursor: int, rows: QuerySet[ExecutionLog]) -> Replay:
 
 
 def _log() -> QuerySet[ExecutionLog]:
-    return ExecutionLog.objects.using(database.alias())
+    return ExecutionLog.primary.all()
 
 
 def _of_organization(organization_pk: Any) -> QuerySet[ExecutionLog]:

@@ -13,7 +13,6 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine.access import AccessPolicy, complain, get_policy, may_hide_jobs
-from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.realtime.messages import Event
 from django_jobs.realtime.replay import chunks
@@ -44,7 +43,7 @@ def _ask(wanted: Mapping[Pair, Any]) -> dict[Pair, bool]:
     """Ask the policy whether it shows each of these users a job. Where it fails, it does not."""
     jobs: dict[int, Job] = {}
     for chunk in chunks({pk for _, pk in wanted}):
-        jobs |= Job.objects.using(database.alias()).defer(*LARGE).in_bulk(chunk)
+        jobs |= Job.primary.defer(*LARGE).in_bulk(chunk)
     policy = get_policy()
     return {(key, pk): pk in jobs and _shows(policy, user, jobs[pk]) for (key, pk), user in wanted.items()}
 

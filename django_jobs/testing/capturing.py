@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from django_jobs.engine.insight import events
 from django_jobs.engine.ports import broker_in_place
-from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.testing.memory_broker import MemoryBroker
 
@@ -29,5 +28,5 @@ def captured_jobs() -> Iterator[list[Job]]:
         events.watchers.remove(jobs.append)
     # A rolled-back job's number may have been given again: the later one counts.
     latest = {job.pk: job for job in jobs}
-    kept = set(Job.objects.using(database.alias()).filter(pk__in=latest).values_list("pk", flat=True))
+    kept = set(Job.primary.filter(pk__in=latest).values_list("pk", flat=True))
     jobs[:] = [job for pk, job in latest.items() if pk in kept]

@@ -64,12 +64,12 @@ class _Run:
             self._run(ticket)
 
     def statuses(self) -> list[JobStatus]:
-        found = Job.objects.using(database.alias()).in_bulk(list(self._seen))
+        found = Job.primary.in_bulk(list(self._seen))
         return describe_all([found[pk] for pk in self._seen if pk in found])
 
     def _adopt_queued(self) -> None:
         """Jobs that have a ticket elsewhere, such as at a broker that no test's worker serves."""
-        rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by("queued_at", "pk")
+        rows = Job.primary.filter(status=Status.QUEUED).order_by("queued_at", "pk")
         self.broker.push([Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority) for job in rows])
 
     def _next_ticket(self) -> Ticket | None:
@@ -86,7 +86,7 @@ class _Run:
 
     def _make_retries_due(self) -> None:
         now = database.now()
-        rows = Job.objects.using(database.alias()).filter(status__in=[Status.FAILED, Status.TIMED_OUT])
+        rows = Job.primary.filter(status__in=[Status.FAILED, Status.TIMED_OUT])
         rows.filter(ready_at__gt=now).update(ready_at=now)
 
     def _run(self, ticket: Ticket) -> None:
@@ -101,10 +101,7 @@ class _Run:
             settle.settle_all([ended], WORKER)
             self._commits.run()
             self._raise(call.error, ended)
-        if (
-            not claimed
-            and Job.objects.using(database.alias()).filter(pk=ticket.pk, status__in=sorted(TERMINAL)).exists()
-        ):
+        if not claimed and Job.primary.filter(pk=ticket.pk, status__in=sorted(TERMINAL)).exists():
             self._seen[ticket.pk] = None
 
     def _attempt(self, claimed: Claimed) -> outcomes.Outcome:
@@ -176,7 +173,7 @@ class _Runner:
     def is_canceled(self) -> bool:
         if coroutines.in_event_loop():
             return self._lost
-        rows = Job.objects.using(database.alias()).filter(pk=self._key[0], cancel_requested_at__isnull=False)
+        rows = Job.primary.filter(pk=self._key[0], cancel_requested_at__isnull=False)
         return self._lost or rows.exists()
 
     def check(self) -> None:

@@ -35,7 +35,7 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
 
 def _cancel(pk: int, actor: Actor) -> str:
     """The name of the worker that must be told, if the job runs."""
-    job = database.locked(Job.objects.using(database.alias()).filter(pk=pk)).get()
+    job = database.locked(Job.primary.filter(pk=pk)).get()
     if job.status in WAITING:
         values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
         item = Move(pk=pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)

@@ -12,7 +12,6 @@ from django.db.models.functions import Coalesce
 
 from django_jobs.engine.control.tenants import organization_pks
 from django_jobs.engine.execution import outputs
-from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of, read_tenants
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, get_organization_model
 from django_jobs.models.job import parse_job_id
@@ -68,7 +67,7 @@ def meant_by_key(text: str) -> Meant | None:
     except (ValidationError, ValueError, TypeError):
         return None
     (found,) = _describe([key])
-    rows = OrganizationActivity.objects.using(database.alias()).filter(organization_id=key)
+    rows = OrganizationActivity.primary.filter(organization_id=key)
     return found if found.is_living or found.ids or rows.exists() else None
 
 
@@ -90,7 +89,7 @@ def _remembered(pk: Any) -> list[str]:
 
 
 def _jobs(pk: Any) -> QuerySet[Job]:
-    return Job.objects.using(database.alias()).filter(organization_id=pk).order_by()
+    return Job.primary.filter(organization_id=pk).order_by()
 
 
 def measure(pk: Any, cutoff: dt.datetime | None) -> Amount:
@@ -102,7 +101,7 @@ def measure(pk: Any, cutoff: dt.datetime | None) -> Amount:
     count = rows.count()
     return Amount(
         jobs=count,
-        logs=ExecutionLog.objects.using(database.alias()).filter(job_id__in=rows.values("pk")).count(),
+        logs=ExecutionLog.primary.filter(job_id__in=rows.values("pk")).count(),
         files=_count_files(pk, rows),
         staying=_jobs(pk).count() - count,
     )

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from django_jobs.engine.execution import outputs
-from django_jobs.engine.store import database
 from django_jobs.models import FileDeletion, Job
 
 logger = logging.getLogger("django_jobs")
@@ -22,12 +21,12 @@ TICK_SECONDS: Final = 0.5
 def note(jobs: Iterable[Job]) -> None:
     """Note, in the transaction that deletes these jobs, that their files are to go."""
     rows = [FileDeletion(job_id=job.name, organization_pk=str(job.organization_id)) for job in jobs]
-    FileDeletion.objects.using(database.alias()).bulk_create(rows, batch_size=BATCH)
+    FileDeletion.primary.bulk_create(rows, batch_size=BATCH)
 
 
 def delete_files_of(job_ids: Sequence[str]) -> None:
     """Delete the files of these jobs that are noted. What the storage refuses stays noted, for the scheduler."""
-    rows = FileDeletion.objects.using(database.alias()).filter(job_id__in=job_ids)
+    rows = FileDeletion.primary.filter(job_id__in=job_ids)
     _delete(list(rows), math.inf)
 
 
@@ -45,7 +44,7 @@ class Sweep:
         count = 0
         self.is_through = False
         while not self.is_through:
-            rows = FileDeletion.objects.using(database.alias()).filter(job_id__gt=self._after).order_by("job_id")
+            rows = FileDeletion.primary.filter(job_id__gt=self._after).order_by("job_id")
             batch = list(rows[:BATCH])
             done = _delete(batch, until)
             count += done.gone
@@ -72,7 +71,7 @@ def _delete(batch: Sequence[FileDeletion], until: float) -> _Done:
             gone.append(row.job_id)
         if time.monotonic() >= until:
             break
-    FileDeletion.objects.using(database.alias()).filter(job_id__in=gone).delete()
+    FileDeletion.primary.filter(job_id__in=gone).delete()
     return _Done(tried, len(gone))
 
 

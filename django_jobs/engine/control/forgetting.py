@@ -26,4 +26,4 @@ def forget_sockets() -> int:
 def forget_workers() -> int:
     """Remove the announcements of workers that were not seen for two minutes."""
     since = database.now() - dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
-    return Worker.objects.using(database.alias()).filter(last_seen__lt=since).delete()[0]
+    return Worker.primary.filter(last_seen__lt=since).delete()[0]

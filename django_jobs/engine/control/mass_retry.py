@@ -16,7 +16,7 @@ from django_jobs.statuses import Status
 
 def retry_dead_letters(pks: list[int], *, message: str, actor: Actor) -> tuple[int, int]:
     """How many got a new life, and how many did not since a job that they wait for is dead."""
-    links = JobDependency.objects.using(database.alias()).filter(child_id__in=pks)
+    links = JobDependency.primary.filter(child_id__in=pks)
     parented = set(links.values_list("child_id", flat=True))
     held = follow_up.without_hope(pks)
     free = [pk for pk in pks if pk not in held]

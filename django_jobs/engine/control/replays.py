@@ -85,7 +85,7 @@ def start_replay(
         raise PermissionDenied(f"You may not {verb} {newest.name}.")
     total, has_more = capped_count(rows)
     now = database.now()
-    return Replay.objects.using(database.alias()).create(
+    return Replay.primary.create(
         verb=verb,
         job_type=job_type,
         error_fingerprint=error_fingerprint,
@@ -118,13 +118,13 @@ def stop(replay: Replay) -> bool:
 
 
 def _switch(replay: Replay, states: Any, **values: Any) -> bool:
-    rows = Replay.objects.using(database.alias()).filter(pk=replay.pk, state__in=sorted(states))
+    rows = Replay.primary.filter(pk=replay.pk, state__in=sorted(states))
     return rows.update(**values) > 0
 
 
 def work_off() -> int:
     """The next batch of each open replay, as far as its rate and TICK_SECONDS allow; how many jobs changed."""
-    rows = Replay.objects.using(database.alias()).filter(state=Replay.State.RUNNING)
+    rows = Replay.primary.filter(state=Replay.State.RUNNING)
     # Those that have waited longest first, so that each gets its turn.
     pks = list(rows.order_by("released_until", "pk").values_list("pk", flat=True)[:AT_ONCE])
     until = time.monotonic() + TICK_SECONDS
@@ -139,7 +139,7 @@ def work_off() -> int:
 def forget_old() -> int:
     """Delete replays that ended longer ago than jobs are kept."""
     since = database.now() - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
-    return Replay.objects.using(database.alias()).filter(ended_at__lt=since).delete()[0]
+    return Replay.primary.filter(ended_at__lt=since).delete()[0]
 
 
 def _take_turn(pk: int) -> int:
@@ -149,13 +149,13 @@ def _take_turn(pk: int) -> int:
         if isinstance(error, Error) and not isinstance(error, IntegrityError):
             raise
         logger.warning("event=replay_failed replay=%s error=%r", pk, error, exc_info=error)
-        rows = Replay.objects.using(database.alias()).filter(pk=pk, state=Replay.State.RUNNING)
+        rows = Replay.primary.filter(pk=pk, state=Replay.State.RUNNING)
         rows.update(state=Replay.State.PAUSED, note=f"Paused by an error: {type(error).__name__}.")
         return 0
 
 
 def _work(pk: int) -> int:
-    rows = Replay.objects.using(database.alias()).filter(pk=pk, state=Replay.State.RUNNING)
+    rows = Replay.primary.filter(pk=pk, state=Replay.State.RUNNING)
     replay = database.locked(rows, skip=True).first()
     if replay is None:
         return 0
@@ -237,7 +237,7 @@ def _with_lost(replay: Replay, values: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _store(replay: Replay, **values: Any) -> None:
-    Replay.objects.using(database.alias()).filter(pk=replay.pk).update(**values)
+    Replay.primary.filter(pk=replay.pk).update(**values)
 
 
 def _name(user: Any) -> str:

@@ -97,7 +97,7 @@ class Pruner:
         return database.now() - dt.timedelta(days=days)
 
     def _next(self) -> QuerySet[Job]:
-        rows = Job.objects.using(database.alias()).filter(pk__gt=self._after).order_by("pk")
+        rows = Job.primary.filter(pk__gt=self._after).order_by("pk")
         if self.organization_pk is not None:
             rows = rows.filter(organization_id=self.organization_pk)
         cutoff = self._cutoff()
@@ -151,7 +151,7 @@ def _halving(jobs: list[Job], *, release_children: bool) -> tuple[list[str], lis
 
 
 def _deletable(pks: list[int], *, release_children: bool, lock: bool = False) -> list[Job]:
-    rows: QuerySet[Job] = Job.objects.using(database.alias()).filter(pk__in=pks)
+    rows: QuerySet[Job] = Job.primary.filter(pk__in=pks)
     if lock:
         rows = database.locked(rows, skip=True)
     jobs = [job for job in rows.defer("input_parameters", "result", "metadata") if job.status in TERMINAL]
@@ -166,7 +166,7 @@ def _deletable(pks: list[int], *, release_children: bool, lock: bool = False) ->
 
 def _open_links(parents: list[int]) -> QuerySet[JobDependency]:
     """Those of unfinished children to these parents."""
-    links = JobDependency.objects.using(database.alias()).filter(parent_id__in=parents)
+    links = JobDependency.primary.filter(parent_id__in=parents)
     return links.exclude(child__status__in=sorted(TERMINAL))
 
 
@@ -176,10 +176,10 @@ def _delete_rows(pks: list[int], *, release_children: bool) -> list[str]:
     released = set(_open_links(ids).values_list("child_id", flat=True)) if release_children else ()
     file_deletions.note(jobs)
     duplicates.release(jobs)
-    ExecutionLog.objects.using(database.alias()).filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
-    links = JobDependency.objects.using(database.alias()).filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
+    ExecutionLog.primary.filter(job_id__in=ids)._raw_delete(database.alias())  # noqa: SLF001
+    links = JobDependency.primary.filter(Q(parent_id__in=ids) | Q(child_id__in=ids))
     links._raw_delete(database.alias())  # noqa: SLF001
-    Job.objects.using(database.alias()).filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
+    Job.primary.filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
     relatives.remind(released)
     if database.is_postgresql() and database.connection().savepoint_ids:
         # Else it refuses only at the commit of the caller's transaction, with all that this one did.

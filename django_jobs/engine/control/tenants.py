@@ -70,7 +70,7 @@ class OrphanWatch:
 
 
 def _queued_organizations() -> set[Any]:
-    rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by()
+    rows = Job.primary.filter(status=Status.QUEUED).order_by()
     return set(rows.values_list("organization_id", flat=True).distinct())
 
 
@@ -78,7 +78,7 @@ def _without_row(organization_pks: Collection[Any]) -> set[Any]:
     if not organization_pks:
         return set()
     # Where jobs are written, since a replica may not know a new tenant yet.
-    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=organization_pks)
+    rows = database.rows(get_organization_model()).filter(pk__in=organization_pks)
     return set(organization_pks) - set(rows.values_list("pk", flat=True))
 
 
@@ -91,7 +91,7 @@ def _waiting_jobs(lanes: Collection[tuple[int, backlog.Lane]]) -> list[int]:
 
 
 def _queued_jobs(organization_pks: Collection[Any]) -> list[int]:
-    rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED, organization_id__in=organization_pks)
+    rows = Job.primary.filter(status=Status.QUEUED, organization_id__in=organization_pks)
     return list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
 
 
@@ -112,7 +112,7 @@ def _waiting_descendants(pks: Iterable[int]) -> set[int]:
     found: set[int] = set()
     parents = set(pks)
     while parents and len(found) < BATCH:
-        links = JobDependency.objects.using(database.alias()).filter(parent_id__in=parents)
+        links = JobDependency.primary.filter(parent_id__in=parents)
         waiting = links.filter(child__status__in=sorted(WAITING)).order_by("child_id")
         parents = set(waiting.values_list("child_id", flat=True)[:BATCH]) - found
         found |= parents
@@ -121,10 +121,10 @@ def _waiting_descendants(pks: Iterable[int]) -> set[int]:
 
 def organization_pks(organization_id: str) -> list[Any]:
     """The primary keys that this organization id stands for, with those of deleted tenants whose jobs remember it."""
-    tenants = get_organization_model()._default_manager.using(database.alias())
+    tenants = database.rows(get_organization_model())
     found = tenants.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: organization_id}).values_list("pk", flat=True)
     # No index serves this: it is one pass over the table, to erase a tenant that is gone.
-    remembered = Job.objects.using(database.alias()).filter(organization_name=organization_id).order_by()
+    remembered = Job.primary.filter(organization_name=organization_id).order_by()
     # A tenant that had this id once, and has another one now, is not meant.
     gone = _without_row(set(remembered.values_list("organization_id", flat=True).distinct()))
     return [*found, *sorted(gone)]
@@ -155,8 +155,8 @@ def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
     if raw or not instance._state.adding or instance.pk is None:
         return
     left = [
-        Job.objects.using(database.alias()).filter(organization_id=instance.pk),
-        OrganizationActivity.objects.using(database.alias()).filter(organization_id=instance.pk),
+        Job.primary.filter(organization_id=instance.pk),
+        OrganizationActivity.primary.filter(organization_id=instance.pk),
     ]
     is_new = not type(instance)._default_manager.using(using).filter(pk=instance.pk).exists()
     if is_new and any(rows.exists() for rows in left):

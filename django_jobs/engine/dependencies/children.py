@@ -32,7 +32,7 @@ _READ: Final = ("pk", "status", "ready_at", "is_orphaned", "has_children", "run_
 
 def links() -> QuerySet[JobDependency]:
     """Return all links between jobs, in no order."""
-    return JobDependency.objects.using(database.alias()).order_by()
+    return JobDependency.primary.order_by()
 
 
 def dead_links() -> QuerySet[JobDependency]:
@@ -41,7 +41,7 @@ def dead_links() -> QuerySet[JobDependency]:
 
 
 def _jobs(pks: Iterable[int]) -> QuerySet[Job]:
-    return Job.objects.using(database.alias()).filter(pk__in=pks)
+    return Job.primary.filter(pk__in=pks)
 
 
 def decide(pks: Sequence[int]) -> tuple[set[int], int]:
@@ -113,7 +113,7 @@ def _revive(children: Sequence[Job]) -> None:
     ]
     move(moves, sources=[Status.DEAD_LETTER], actor=SYSTEM)
     tasks = [DependencyTask(job_id=job.pk) for job in children if job.has_children]
-    DependencyTask.objects.using(database.alias()).bulk_create(tasks, batch_size=2_000)
+    DependencyTask.primary.bulk_create(tasks, batch_size=2_000)
 
 
 def _release(children: Sequence[Job]) -> int:

@@ -107,7 +107,7 @@ def _one_set(after: int) -> tuple[int, int, int, int]:
     """Some tasks behind ``after``: how many are done, how many must wait for somebody's lock, how many children may
     start now, and the last task if there may be more.
     """
-    rows = DependencyTask.objects.using(database.alias())
+    rows = DependencyTask.primary.all()
     tasks = list(database.locked(rows.filter(pk__gt=after), skip=True)[:TASKS_AT_ONCE])
     pks = {task.job_id for task in tasks}
     if not pks:

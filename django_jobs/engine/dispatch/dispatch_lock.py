@@ -19,10 +19,10 @@ _last_miss: float = 0.0
 def take() -> EngineLease | None:
     """The row, locked until the transaction ends; None when another dispatcher has it."""
     global _busy_since  # noqa: PLW0603  (a process-wide note)
-    rows = EngineLease.objects.using(database.alias()).filter(pk=LEASE)
+    rows = EngineLease.primary.filter(pk=LEASE)
     lease = database.locked(rows, skip=True).first()
     if lease is None and not rows.exists():
-        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
+        EngineLease.primary.bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
         lease = database.locked(rows, skip=True).first()
     if lease is not None:
         _busy_since = None
@@ -46,4 +46,4 @@ def is_stuck() -> bool:
 
 def look() -> EngineLease | None:
     """The row as it is, without the lock."""
-    return EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    return EngineLease.primary.filter(pk=LEASE).first()

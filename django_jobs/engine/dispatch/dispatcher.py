@@ -180,7 +180,7 @@ def anything_queued() -> bool:
     Raises BrokerUnavailable.
     """
     exhaust()
-    return Job.objects.using(database.alias()).filter(status=Status.QUEUED).exists()
+    return Job.primary.filter(status=Status.QUEUED).exists()
 
 
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:
@@ -226,7 +226,7 @@ def _dispatch_once() -> list[Moved] | None:
     moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
     moved.sort(key=lambda item: order[item.pk])
     if alone and cursors != lease.state:
-        EngineLease.objects.using(database.alias()).filter(pk=lease.pk).update(state=cursors)
+        EngineLease.primary.filter(pk=lease.pk).update(state=cursors)
     return moved
 
 

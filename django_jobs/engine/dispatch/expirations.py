@@ -52,7 +52,7 @@ def move_of(pk: int, attempt: int | None = None) -> Move:
 
 
 def _overdue() -> QuerySet[Job]:
-    rows: QuerySet[Job] = Job.objects.using(database.alias())
+    rows: QuerySet[Job] = Job.primary.all()
     if database.connection().vendor == "mysql":
         # There is no partial index there: a generated column, NULL unless the job waits, takes its place.
         return rows.order_by().extra(where=["expiring_at <= UTC_TIMESTAMP(6)"])
@@ -63,7 +63,7 @@ def _overdue() -> QuerySet[Job]:
 def _end(pks: list[int]) -> int:
     """Judged again under the lock: a retry by hand may have taken the moment away."""
     now = database.now()
-    rows = Job.objects.using(database.alias()).filter(pk__in=pks).only("pk", "status", "expires_at")
+    rows = Job.primary.filter(pk__in=pks).only("pk", "status", "expires_at")
     overdue = [
         job.pk
         for job in database.locked(rows, skip=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db.models import Count, Q
 
-from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.statuses import IN_FLIGHT, Status
 
@@ -28,7 +27,7 @@ class Load:
 def read_load() -> Load:
     """Count what is queued and running, over the index that holds nothing else."""
     load = Load()
-    rows = Job.objects.using(database.alias()).filter(status__in=sorted(IN_FLIGHT)).order_by()
+    rows = Job.primary.filter(status__in=sorted(IN_FLIGHT)).order_by()
     counted = rows.values_list("organization_id", "priority").annotate(
         queued=Count("pk", filter=Q(status=Status.QUEUED)), total=Count("pk")
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job
 from django_jobs.statuses import Status
@@ -13,7 +12,7 @@ BATCH = 5000
 
 def installation_id() -> str:
     """The id of this database's installation; made on first use."""
-    rows = Installation.objects.using(database.alias())
+    rows = Installation.primary.all()
     found = rows.filter(pk=1).first()
     if found is None:
         rows.bulk_create([Installation(pk=1)], ignore_conflicts=True)
@@ -61,7 +60,7 @@ class TicketWatch:
     def _reissue_lost(self) -> int:
         broker = get_broker()
         emptied = self._was_emptied()
-        rows = Job.objects.using(database.alias()).filter(status=Status.QUEUED).order_by("pk")
+        rows = Job.primary.filter(status=Status.QUEUED).order_by("pk")
         tickets = [
             Ticket(pk, created_at.year, attempt + 1, priority)
             for pk, created_at, attempt, priority in rows.values_list("pk", "created_at", "attempt", "priority")[:BATCH]

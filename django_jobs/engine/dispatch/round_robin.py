@@ -47,9 +47,9 @@ def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
     A type that no longer exists is let through: the claim ends such jobs with the reason. Those of an organization
     that is gone would take its neighbors' turns for that; :mod:`django_jobs.engine.control.tenants` ends them.
     """
-    types = JobType.objects.using(database.alias()).filter(pk__in={lane.job_type for lane in lanes})
+    types = JobType.primary.filter(pk__in={lane.job_type for lane in lanes})
     closed_types = {kind.pk for kind in types if kind.is_paused or not kind.is_enabled}
-    tenants = get_organization_model()._default_manager.using(database.alias())
+    tenants = database.rows(get_organization_model())
     organizations = tenants.filter(pk__in={lane.organization_pk for lane in lanes})
     active = {organization.pk for organization in organizations if may_start(organization)}
     return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk in active]

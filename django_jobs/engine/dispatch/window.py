@@ -55,7 +55,7 @@ def forget() -> None:
 
 def _read() -> Window:
     since = database.now() - dt.timedelta(seconds=STALE_SECONDS)
-    rows = Worker.objects.using(database.alias()).filter(last_seen__gte=since).values_list("queues", "window")
+    rows = Worker.primary.filter(last_seen__gte=since).values_list("queues", "window")
     names = {int(priority): str(jobs_settings.QUEUES[priority.label]) for priority in Priority}
     workers = [
         (frozenset(priority for priority, name in names.items() if name in queues.split(",")), window)

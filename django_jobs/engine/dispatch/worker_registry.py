@@ -16,7 +16,7 @@ FRESH_SECONDS = 30
 def announce(name: str, queues: Sequence[str], *, slots: int, window: int) -> None:
     """Say that this process works on ``queues`` with so many slots."""
     now = database.now()
-    rows = Worker.objects.using(database.alias())
+    rows = Worker.primary.all()
     if rows.filter(pk=name).update(last_seen=now, window=window, slots=slots):
         return
     rows.bulk_create(
@@ -38,10 +38,10 @@ def announce(name: str, queues: Sequence[str], *, slots: int, window: int) -> No
 
 def withdraw(name: str) -> None:
     """The process leaves."""
-    Worker.objects.using(database.alias()).filter(pk=name).delete()
+    Worker.primary.filter(pk=name).delete()
 
 
 def live_workers() -> list[Worker]:
     """The processes that were seen within half a minute."""
     since = database.now() - dt.timedelta(seconds=FRESH_SECONDS)
-    return list(Worker.objects.using(database.alias()).filter(last_seen__gte=since).order_by("name"))
+    return list(Worker.primary.filter(last_seen__gte=since).order_by("name"))

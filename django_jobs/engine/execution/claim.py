@@ -13,7 +13,6 @@ from django_jobs.engine.dispatch import expirations
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim_verdicts import Refusal
 from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.store import database
 from django_jobs.engine.store.claim_rows import Row, read_rows
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -113,7 +112,7 @@ def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
     """Those of the tickets whose jobs did not move only because somebody holds their rows."""
     if not tickets:
         return []
-    rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in tickets], status=Status.QUEUED)
+    rows = Job.primary.filter(pk__in=[item.pk for item in tickets], status=Status.QUEUED)
     attempts = dict(rows.values_list("pk", "attempt"))
     return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
 

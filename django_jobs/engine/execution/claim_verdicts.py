@@ -67,7 +67,7 @@ def examine(job: Row) -> Handler | Refusal:
 
 def _not_loadable_since(job: Row) -> float:
     """Seconds since the first worker in a row of them could not load the handler; a pause or a retry ends the row."""
-    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).order_by("id")
+    logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
     not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
     other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
     first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
@@ -125,7 +125,7 @@ def _ask_quietly(job: Row) -> Refusal | None:
 
 
 def _ask_policy(job: Row) -> Refusal | None:
-    tenants = get_organization_model()._default_manager.using(database.alias())
+    tenants = database.rows(get_organization_model())
     organization = tenants.filter(pk=job.organization_id).first()
     if organization is None:
         return Refusal(Status.DEAD_LETTER, "Organization not found")
@@ -137,7 +137,7 @@ def _ask_policy(job: Row) -> Refusal | None:
     owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
     if owner is None:
         return Refusal(Status.DEAD_LETTER, "The owner no longer exists")
-    kind = JobType.objects.using(database.alias()).get(pk=job.job_type_id)
+    kind = JobType.primary.get(pk=job.job_type_id)
     # A type that was closed to users since then takes nothing away from what was accepted while it was open.
     by_code = job.submitted_by_id is not None or kind.submit_by == SubmitBy.CODE
     may = may_own if by_code else may_submit

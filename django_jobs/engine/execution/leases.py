@@ -46,10 +46,10 @@ def renew(worker_names: Collection[str]) -> list[Held]:
 
     def store() -> list[Held]:
         now = database.now()
-        rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name__in=sorted(worker_names))
+        rows = Job.primary.filter(status=Status.RUNNING, worker_name__in=sorted(worker_names))
         renewed = set(database.locked(rows, skip=True).values_list("pk", flat=True))
         expires = now + dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
-        Job.objects.using(database.alias()).filter(pk__in=renewed).update(lease_expires_at=expires)
+        Job.primary.filter(pk__in=renewed).update(lease_expires_at=expires)
         # Read again without locks: who holds a row for a while, as a handler may its own, has taken no job away.
         return [
             Held(
@@ -141,7 +141,7 @@ def _held(attempts: Collection[tuple[int, int]], worker_name: str) -> list[tuple
     """Those of the attempts that run in this worker's name."""
     if not attempts:
         return []
-    rows = Job.objects.using(database.alias()).filter(pk__in=[pk for pk, _ in attempts])
+    rows = Job.primary.filter(pk__in=[pk for pk, _ in attempts])
     mine = set(rows.filter(status=Status.RUNNING, worker_name=worker_name).values_list("pk", "attempt"))
     return [pair for pair in attempts if pair in mine]
 
@@ -154,7 +154,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     """
     held = _held([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
     stuck = hand_back(held, "Handed back: the answer to its claim was lost", worker_name)
-    rows = Job.objects.using(database.alias()).filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
+    rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
     queued = dict(rows.values_list("pk", "attempt"))
     left = [ticket for ticket in tickets if queued.get(ticket.pk) == ticket.attempt - 1]
     if left:
@@ -164,14 +164,14 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
 
 def rescue_expired() -> int:
     """Jobs whose lease ran out: their worker is lost, whatever became of it; how many there were."""
-    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING)
+    rows = Job.primary.filter(status=Status.RUNNING)
     expired = rows.filter(Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True))
     found = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
 
     def store() -> int:
         now = database.now()
         lost: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for job in database.locked(Job.objects.using(database.alias()).filter(pk__in=found), skip=True):
+        for job in database.locked(Job.primary.filter(pk__in=found), skip=True):
             # Judged again under the lock, since somebody may have renewed it meanwhile.
             if job.status == Status.RUNNING and (job.lease_expires_at is None or job.lease_expires_at < now):
                 lost[job.worker_name].append((job.pk, job.attempt))
@@ -183,11 +183,11 @@ def rescue_expired() -> int:
 
 def held_by(worker_name: str) -> set[tuple[int, int]]:
     """The attempts (job, attempt) that run in this worker's name."""
-    rows = Job.objects.using(database.alias()).filter(status=Status.RUNNING, worker_name=worker_name)
+    rows = Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)
     return set(rows.values_list("pk", "attempt"))
 
 
 def is_owned(pk: int, attempt: int) -> bool:
     """Return whether this attempt runs the job now. Each claim counts on, so that no other has the same number."""
-    rows = Job.objects.using(database.alias()).filter(pk=pk, attempt=attempt, status=Status.RUNNING)
+    rows = Job.primary.filter(pk=pk, attempt=attempt, status=Status.RUNNING)
     return rows.exists()

@@ -9,7 +9,6 @@ from typing import Any, Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.execution import outcomes, retry
 from django_jobs.engine.job_types.masking import without_secrets
-from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.exceptions import RetryLater
@@ -95,7 +94,7 @@ def lost(job: Job, reason: str, traceback: str = "") -> Move:
 
 
 def _was_lost_before(job: Job) -> bool:
-    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk, to_status=Status.FAILED)
+    logs = ExecutionLog.primary.filter(job_id=job.pk, to_status=Status.FAILED)
     return logs.filter(message__startswith=WORKER_LOST).exists()
 
 

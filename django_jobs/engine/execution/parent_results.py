@@ -9,7 +9,6 @@ from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
 from django_jobs.engine.execution import coroutines
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import Status
@@ -36,7 +35,7 @@ def read(child: int) -> dict[str, Any]:
     None stands for a parent that did not complete, or returned nothing. Results are taken in that order while they
     come to MAX_CHARACTERS at most; each that does not fit is a ResultReference.
     """
-    links = JobDependency.objects.using(database.alias()).filter(child_id=child).order_by("parent_id")
+    links = JobDependency.primary.filter(child_id=child).order_by("parent_id")
     size = Length(Cast("parent__result", TextField()))
     rows = links.values_list("parent_id", "parent__created_at", "parent__status", size)
     found: dict[str, Any] = {}
@@ -59,4 +58,4 @@ def read(child: int) -> dict[str, Any]:
 def _results(pks: list[int]) -> dict[int, Any]:
     if not pks:
         return {}
-    return dict(Job.objects.using(database.alias()).filter(pk__in=pks).order_by().values_list("pk", "result"))
+    return dict(Job.primary.filter(pk__in=pks).order_by().values_list("pk", "result"))

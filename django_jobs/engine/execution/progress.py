@@ -55,7 +55,7 @@ class ProgressBoard:
             return dict.fromkeys(pks)
         unknown = [pk for pk in pks if pk not in self._organizations]
         if unknown:
-            rows = Job.objects.using(database.alias()).filter(pk__in=unknown)
+            rows = Job.primary.filter(pk__in=unknown)
             self._organizations.update(rows.values_list("pk", "organization_id"))
         return {pk: self._organizations[pk] for pk in pks if pk in self._organizations}
 
@@ -65,7 +65,7 @@ def write(key: tuple[int, int], percent: int, message: str | None) -> bool:
     values: dict[str, object] = {"progress": percent}
     if message is not None:
         values["progress_message"] = message
-    rows = Job.objects.using(database.alias()).filter(pk=key[0], attempt=key[1], status=Status.RUNNING)
+    rows = Job.primary.filter(pk=key[0], attempt=key[1], status=Status.RUNNING)
     if not database.connection().features.has_select_for_update_skip_locked:
         return rows.update(**values) > 0
     return database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(**values) > 0)
@@ -75,6 +75,6 @@ def _still_running(latest: dict[tuple[int, int], _Progress]) -> dict[tuple[int, 
     """What is left of these attempts' progress when that of the lost ones is forgotten."""
     if not latest:
         return {}
-    rows = Job.objects.using(database.alias()).filter(pk__in=[pk for pk, _ in latest], status=Status.RUNNING)
+    rows = Job.primary.filter(pk__in=[pk for pk, _ in latest], status=Status.RUNNING)
     running = set(rows.values_list("pk", "attempt"))
     return {key: value for key, value in latest.items() if key in running}

@@ -63,7 +63,7 @@ def _still_running(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
     """Those of the attempts that still run in this worker's name; asked without waiting for anybody."""
     if not items:
         return []
-    rows = Job.objects.using(database.alias()).filter(pk__in=[item.claimed.pk for item in items])
+    rows = Job.primary.filter(pk__in=[item.claimed.pk for item in items])
     mine = set(rows.filter(status=Status.RUNNING, worker_name=worker_name).values_list("pk", "attempt"))
     return [item for item in items if _key(item) in mine]
 
@@ -158,7 +158,7 @@ def _blaming(item: Move, job: Job, error: BaseException | None) -> Move:
 
 def _owned(attempts: dict[int, int]) -> list[Job]:
     """The running jobs that these attempts still own, locked; without those that somebody else holds."""
-    rows = database.locked(Job.objects.using(database.alias()).filter(pk__in=list(attempts)), skip=True)
+    rows = database.locked(Job.primary.filter(pk__in=list(attempts)), skip=True)
     return [job for job in rows if job.status == Status.RUNNING and job.attempt == attempts[job.pk]]
 
 

@@ -36,9 +36,9 @@ def activities(organizations: Collection[Any] | None, span: Span, since: dt.date
     (None) of all together.
     """
     if organizations is None:
-        rows: QuerySet[Any] = TypeActivity.objects.using(database.alias())
+        rows: QuerySet[Any] = TypeActivity.primary.all()
     else:
-        rows = OrganizationActivity.objects.using(database.alias()).filter(organization_id__in=organizations)
+        rows = OrganizationActivity.primary.filter(organization_id__in=organizations)
     return rows.filter(span=int(span), starts_at__gte=since)
 
 
@@ -48,7 +48,7 @@ def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _store_for_types(tallies: dict[Place, Tally]) -> None:
-    rows = TypeActivity.objects.using(database.alias())
+    rows = TypeActivity.primary.all()
     for row in rows.filter(**_near(tallies)):
         _add_stored(tallies, row, None)
     fresh = [TypeActivity(**_fields(place), **_measures(tally)) for place, tally in tallies.items()]
@@ -56,7 +56,7 @@ def _store_for_types(tallies: dict[Place, Tally]) -> None:
 
 
 def _store_for_organizations(tallies: dict[Place, Tally]) -> None:
-    rows = OrganizationActivity.objects.using(database.alias())
+    rows = OrganizationActivity.primary.all()
     for chunk in _chunks(sorted({place.organization for place in tallies}, key=str)):
         for row in rows.filter(organization_id__in=chunk, **_near(tallies)):
             _add_stored(tallies, row, row.organization_id)

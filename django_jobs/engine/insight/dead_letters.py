@@ -10,7 +10,6 @@ from django.db.models import Count, Max, Min
 
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
@@ -93,5 +92,5 @@ def _group(row: dict[str, Any], newest: Job) -> Group:
 def last_traceback(job: Job) -> str:
     """Of the newest error in the job's Execution Log; empty where there is none. It may quote secrets."""
     # Not the entry that made it a Dead Letter alone: where retries were exhausted, the one before tells why.
-    rows = ExecutionLog.objects.using(database.alias()).filter(job_id=job.pk).exclude(traceback="").order_by("-pk")
+    rows = ExecutionLog.primary.filter(job_id=job.pk).exclude(traceback="").order_by("-pk")
     return rows.values_list("traceback", flat=True).first() or ""

@@ -172,12 +172,10 @@ def _neglected(since: dt.datetime) -> int:
     """Due jobs that nothing holds back: neither a paused or disabled type, nor their organization."""
     rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
     lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
-    open_types = JobType.objects.using(database.alias()).filter(is_enabled=True, is_paused=False)
+    open_types = JobType.primary.filter(is_enabled=True, is_paused=False)
     types = set(open_types.values_list("pk", flat=True))
     policy, limit = get_policy(), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
-    tenants = (
-        get_organization_model()._default_manager.using(database.alias()).filter(pk__in={lane[0] for lane in lanes})
-    )
+    tenants = database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes})
     full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
     at_limit = {pk for pk, total in full if total >= limit}
     served = {tenant.pk for tenant in tenants if policy.is_active(tenant)} - at_limit

@@ -122,7 +122,7 @@ def progressed(organizations: Mapping[int, Any]) -> None:
 def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:
     """Read the rows of a set at once, and have each job's signal delivered, with its error where there is one."""
     try:
-        found = Job.objects.using(database.alias()).in_bulk(list(heard))
+        found = Job.primary.in_bulk(list(heard))
         jobs = [found[pk] for pk in heard if pk in found]
         for job, told in zip(jobs, status.describe_all(jobs), strict=True):
             facts = {"exception": errors[job.pk]} if job.pk in errors else {}

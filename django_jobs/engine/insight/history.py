@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.actors import kind_in
 from django_jobs.engine.lookup import find_job
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 
 #: Rows of a page, and characters of the messages in them: a page of long messages has fewer rows.
@@ -41,7 +40,7 @@ def history_page(job: Job, after: int = 0) -> HistoryPage:
 
 def _rows(job: Job) -> Any:
     names = ("id", "from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt")
-    return ExecutionLog.objects.using(database.alias()).filter(job=job).order_by("id").values(*names)
+    return ExecutionLog.primary.filter(job=job).order_by("id").values(*names)
 
 
 def _told(rows: Any) -> list[Row]:

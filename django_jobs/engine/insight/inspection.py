@@ -96,7 +96,7 @@ def snapshot() -> Snapshot:
 
 def jobs() -> QuerySet[Job]:
     """All jobs, in no order."""
-    return Job.objects.using(database.alias()).order_by()
+    return Job.primary.order_by()
 
 
 def waiting() -> QuerySet[Job]:
@@ -133,7 +133,7 @@ def _ask(question: Callable[[Broker], T]) -> T | None:
 
 def leader(now: dt.datetime) -> Leader:
     """Which scheduler leads, and since when it has been silent."""
-    row = EngineLease.objects.using(database.alias()).filter(pk="scheduler").first()
+    row = EngineLease.primary.filter(pk="scheduler").first()
     if row is None or row.ticked_at is None:
         return Leader(holder="", seconds_since_tick=None)
     return Leader(holder=row.holder, seconds_since_tick=max(0.0, (now - row.ticked_at).total_seconds()))

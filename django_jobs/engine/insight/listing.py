@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 
 from django_jobs.engine.insight.status import JobStatus, describe_all
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
 
@@ -50,7 +49,7 @@ def list_jobs(
     _check_range("limit", limit, 1, MAX_RESULTS if results else MAX_LIMIT)
     _check_range("offset", offset, 0, MAX_OFFSET)
     statuses = None if status is None else _statuses(status)
-    rows = Job.objects.using(database.alias())
+    rows = Job.primary.all()
     organizations = visible_organizations(organization, user)
     if organizations is not None:
         rows = rows.filter(organization_id__in=organizations)

@@ -21,7 +21,7 @@ MAX_ORGANIZATIONS: Final = 200
 
 def newest_pk() -> int:
     """The key of the newest job of all; 0 without any."""
-    return Job.objects.using(database.alias()).order_by("-pk").values_list("pk", flat=True).first() or 0
+    return Job.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 class Newest(NamedTuple):

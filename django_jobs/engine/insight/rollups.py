@@ -49,11 +49,11 @@ def catch_up() -> int:
 def roll_up() -> int:
     """Count the next BATCH ids of the log; by how many it came forward. 0 while another process does this."""
     newest = _newest_id()
-    lease = EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    lease = EngineLease.primary.filter(pk=LEASE).first()
     if newest == 0 or (lease is not None and _Progress(**lease.state).done >= newest):
         return 0
     if lease is None:
-        EngineLease.objects.using(database.alias()).bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
+        EngineLease.primary.bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
     # Read outside the transaction: inside, it would itself be one that is open.
     horizon = _read_horizon()
     return database.in_transaction(lambda: _one_batch(newest, horizon))
@@ -61,12 +61,12 @@ def roll_up() -> int:
 
 def behind() -> int:
     """How many ids of the log are still to be read."""
-    lease = EngineLease.objects.using(database.alias()).filter(pk=LEASE).first()
+    lease = EngineLease.primary.filter(pk=LEASE).first()
     return max(0, _newest_id() - (0 if lease is None else _Progress(**lease.state).done))
 
 
 def _newest_id() -> int:
-    return ExecutionLog.objects.using(database.alias()).aggregate(newest=Max("pk"))["newest"] or 0
+    return ExecutionLog.primary.aggregate(newest=Max("pk"))["newest"] or 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _read_horizon() -> _Horizon:
 
 
 def _one_batch(newest: int, horizon: _Horizon) -> int:
-    rows = EngineLease.objects.using(database.alias()).filter(pk=LEASE)
+    rows = EngineLease.primary.filter(pk=LEASE)
     lease = database.locked(rows, skip=True).first()
     if lease is None:
         return 0
@@ -133,7 +133,7 @@ def _one_batch(newest: int, horizon: _Horizon) -> int:
 
 def _end_of_batch(progress: _Progress) -> int:
     """The last id to be read now; the batch begins with the first that is there."""
-    rows = ExecutionLog.objects.using(database.alias()).filter(pk__gt=progress.done, pk__lte=progress.settled)
+    rows = ExecutionLog.primary.filter(pk__gt=progress.done, pk__lte=progress.settled)
     first = rows.order_by("pk").values_list("pk", flat=True).first()
     return progress.settled if first is None else min(progress.settled, first + BATCH - 1)
 
@@ -144,14 +144,14 @@ def forget_old() -> int:
     count = 0
     for model in (TypeActivity, OrganizationActivity):
         for span, age in KEPT.items():
-            rows = model._default_manager.using(database.alias()).filter(span=span, starts_at__lt=now - age)
+            rows = database.rows(model).filter(span=span, starts_at__lt=now - age)
             count += _delete_some(rows)
     return count
 
 
 def forget_organization(organization_pk: Any) -> None:
     """Delete all that is kept of an organization; it stays in the sums of all."""
-    rows = OrganizationActivity.objects.using(database.alias()).filter(organization_id=organization_pk)
+    rows = OrganizationActivity.primary.filter(organization_id=organization_pk)
     rows._raw_delete(rows.db)  # noqa: SLF001
 
 

@@ -149,7 +149,7 @@ def _result(job: Job, hidden: Names) -> Any:
 
 def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
     """The ids of the first jobs that each of these depends on, and an ellipsis where there are more."""
-    links = JobDependency.objects.using(database.alias()).filter(child_id__in=[job.pk for job in jobs])
+    links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
     number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
     first = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1).order_by("parent_id")
     found: dict[int, list[str]] = defaultdict(list)
@@ -161,7 +161,7 @@ def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
 
 def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
     """The ids of the jobs that each of these depends on, in the order of their submission."""
-    links = JobDependency.objects.using(database.alias()).filter(child_id__in=[job.pk for job in jobs])
+    links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
     found: dict[int, list[str]] = defaultdict(list)
     rows = links.order_by("parent_id").values_list("child_id", "parent_id", "parent__created_at")
     for child, parent, created_at in rows if jobs else ():
@@ -229,15 +229,13 @@ class _Circumstances:
 
 
 def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
-    return JobType.objects.using(database.alias()).in_bulk({job.job_type_id for job in jobs}) if jobs else {}
+    return JobType.primary.in_bulk({job.job_type_id for job in jobs}) if jobs else {}
 
 
 def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
     """How many jobs of each of these jobs' organizations are queued or running."""
     if not jobs:
         return Counter()
-    rows = Job.objects.using(database.alias()).filter(
-        status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs}
-    )
+    rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs})
     counted = rows.order_by().values_list("organization_id").annotate(total=Count("pk"))
     return Counter(dict(counted))

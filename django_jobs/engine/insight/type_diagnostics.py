@@ -51,7 +51,7 @@ def _examine_declarations() -> Finding:
 
 def _unloadable_here() -> dict[str, str]:
     """What is wrong with the handler of each enabled type, by the type's name."""
-    rows = JobType.objects.using(database.alias()).filter(is_enabled=True).order_by("pk")
+    rows = JobType.primary.filter(is_enabled=True).order_by("pk")
     asked = {name: path_problem(path) for name, path in rows.values_list("pk", "handler_method")}
     return {name: problem for name, problem in asked.items() if problem}
 

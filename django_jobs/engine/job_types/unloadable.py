@@ -33,7 +33,7 @@ def reasons(jobs: Sequence[Job]) -> dict[int, str]:
 def find() -> dict[int, str]:
     """Return the same for the jobs that wait now, up to MAX_FOUND; one pass over the backlog."""
     now = database.now()
-    rows: QuerySet[Job] = Job.objects.using(database.alias()).order_by().filter(status=Status.PENDING)
+    rows: QuerySet[Job] = Job.primary.order_by().filter(status=Status.PENDING)
     until = now + dt.timedelta(seconds=NOT_LOADABLE_DELAY)
     rows = rows.filter(ready_at__gt=now, ready_at__lte=until).exclude(run_at=F("ready_at"), run_at__isnull=False)
     return _said(list(rows.values_list("pk", flat=True)[:MAX_FOUND]))
@@ -47,7 +47,7 @@ def _may_have_been_put_back(job: Job) -> bool:
 def _said(pks: Sequence[int]) -> dict[int, str]:
     if not pks:
         return {}
-    logs = ExecutionLog.objects.using(database.alias()).filter(job_id=OuterRef("pk")).order_by("-id")
-    rows = Job.objects.using(database.alias()).filter(pk__in=pks).order_by()
+    logs = ExecutionLog.primary.filter(job_id=OuterRef("pk")).order_by("-id")
+    rows = Job.primary.filter(pk__in=pks).order_by()
     last = rows.annotate(said=Subquery(logs.values("message")[:1])).values_list("pk", "said")
     return {pk: said for pk, said in last if said and said.startswith(NOT_LOADABLE)}

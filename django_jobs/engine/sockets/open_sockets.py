@@ -200,7 +200,7 @@ def _delete(rows: QuerySet[OpenSocket]) -> int:
 
 
 def _rows() -> QuerySet[OpenSocket]:
-    return OpenSocket.objects.using(database.alias())
+    return OpenSocket.primary.all()
 
 
 def _keys(user_pk: Any) -> Iterable[uuid.UUID]:

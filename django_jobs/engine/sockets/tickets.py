@@ -54,7 +54,7 @@ def make_ticket(user: Any, credential: Credential = ANOTHER) -> str:
     Give the credential that the user came with: the ticket, and the socket that it opens, end with it.
     """
     ticket = secrets.token_urlsafe(32)
-    SocketTicket.objects.using(database.alias()).create(
+    SocketTicket.primary.create(
         digest=_digest(ticket),
         user_id=user.pk,
         credential=f"{credential.kind}:{_seal(credential.secret, ticket)}" if credential.kind else "",
@@ -72,7 +72,7 @@ def use_ticket(ticket: str) -> Redeemed | None:
     """
     if not ticket or len(ticket) > MAX_LENGTH:
         return None
-    rows = SocketTicket.objects.using(database.alias()).filter(pk=_digest(ticket))
+    rows = SocketTicket.primary.filter(pk=_digest(ticket))
     found = rows.first()
     # delete() would open a transaction around the one statement.
     if found is None or not rows._raw_delete(rows.db) or found.expires_at <= database.now():  # noqa: SLF001
@@ -83,7 +83,7 @@ def use_ticket(ticket: str) -> Redeemed | None:
 
 def forget_expired() -> int:
     """Delete a batch of the tickets that nobody used in time."""
-    rows = SocketTicket.objects.using(database.alias())
+    rows = SocketTicket.primary.all()
     expired = rows.filter(expires_at__lt=database.now()).values_list("pk", flat=True)[:BATCH]
     return rows.filter(pk__in=list(expired)).delete()[0]
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import functools
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from django.db import Error, InterfaceError, InternalError, OperationalError, connections, router, transaction
+from django.db import Error, InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
-
-if TYPE_CHECKING:
-    from django_jobs.models import Job
+from django_jobs.models.base import primary_alias
 
 T = TypeVar("T")
 
@@ -35,15 +32,13 @@ MAX_TRIES = 8
 
 def alias() -> str:
     """The database that holds jobs; reads go there too, since the row is the truth."""
-    return router.db_for_write(_job_model())
+    return primary_alias()
 
 
-@functools.cache
-def _job_model() -> type[Job]:
-    """Return the model. It cannot be imported above: a handler's context may be imported before there are models."""
-    from django_jobs.models import Job
-
-    return Job
+def rows(model: type[Any]) -> QuerySet[Any]:
+    """All rows of a model of the host's, such as the tenant's, as they are where jobs are written."""
+    found: QuerySet[Any] = model._default_manager.using(alias())
+    return found
 
 
 def connection() -> Any:

@@ -7,7 +7,6 @@ from typing import Final, TypeVar
 
 from django.db.models import QuerySet
 
-from django_jobs.engine.store import database
 from django_jobs.models import Job
 
 #: Within so many ids a moment is not looked for more closely.
@@ -47,7 +46,7 @@ def _around(moment: dt.datetime) -> tuple[int, int | None]:
     """Two primary keys: what was submitted before the moment lies up to the second (None: everywhere), and what was
     submitted since lies behind the first.
     """
-    rows = Job.objects.using(database.alias()).order_by("pk").values_list("pk", "created_at")
+    rows = Job.primary.order_by("pk").values_list("pk", "created_at")
     first, last = rows.first(), rows.last()
     if first is None or last is None or moment <= first[1]:
         return 0, None if first is None else first[0]

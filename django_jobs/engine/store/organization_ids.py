@@ -32,7 +32,7 @@ def read_tenants(pks: Collection[Any]) -> dict[Any, Any]:
     if not pks:
         return {}
     # Where jobs are written, since a replica may not know a new tenant yet.
-    rows = get_organization_model()._default_manager.using(database.alias()).filter(pk__in=set(pks))
+    rows = database.rows(get_organization_model()).filter(pk__in=set(pks))
     return {tenant.pk: tenant for tenant in rows}
 
 

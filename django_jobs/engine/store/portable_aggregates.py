@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 from django.db.models import Max, Q
 
-from django_jobs.engine.store import database
 from django_jobs.engine.store.aggregates import COUNTED_AS, FAILED_FOR_GOOD, Place, Tally, start_of
 from django_jobs.engine.store.histograms import class_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
@@ -82,14 +81,14 @@ def _seconds(start: dt.datetime, end: dt.datetime) -> float:
 
 
 def _events(after: int, last: int) -> list[_Event]:
-    logs = ExecutionLog.objects.using(database.alias()).filter(_COUNTED, pk__gt=after, pk__lte=last).order_by("pk")
+    logs = ExecutionLog.primary.filter(_COUNTED, pk__gt=after, pk__lte=last).order_by("pk")
     rows = logs.values_list("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
     return [_Event(*row) for row in rows]
 
 
 def _facts(pks: set[int]) -> dict[int, _Facts]:
     # Not joined to the log: for so many rows the database might rather read all jobs.
-    rows = Job.objects.using(database.alias()).order_by()
+    rows = Job.primary.order_by()
     found: dict[int, _Facts] = {}
     for chunk in _chunks(sorted(pks)):
         for row in rows.filter(pk__in=chunk).values_list("pk", *_FACTS):
@@ -99,7 +98,7 @@ def _facts(pks: set[int]) -> dict[int, _Facts]:
 
 def _freed(pks: set[int]) -> dict[int, dt.datetime]:
     """When the last parent of a child completed."""
-    links = JobDependency.objects.using(database.alias()).order_by()
+    links = JobDependency.primary.order_by()
     found: dict[int, dt.datetime] = {}
     for chunk in _chunks(sorted(pks)):
         parents = links.filter(child_id__in=chunk).values_list("child_id")

@@ -38,7 +38,7 @@ def _write(jobs: list[Job], names: tuple[str, ...]) -> None:
             shared[name] = first
         else:
             varying.append(name)
-    rows = Job.objects.using(database.alias())
+    rows = Job.primary.all()
     if varying:
         rows.bulk_update(jobs, varying)
     rows.filter(pk__in=[job.pk for job in jobs]).update(**shared)
@@ -59,7 +59,7 @@ def apply_moves(
         return []
     wanted = {item.pk: item for item in moves}
     # No filter on status here: on MariaDB it would lock ranges of that index, in another order than by id.
-    rows = Job.objects.using(database.alias()).filter(pk__in=list(wanted))
+    rows = Job.primary.filter(pk__in=list(wanted))
     now = database.now()
     moved: list[tuple[Job, Move, str]] = []
     shapes: dict[tuple[str, ...], list[Job]] = defaultdict(list)
@@ -77,9 +77,9 @@ def apply_moves(
     for names, jobs in shapes.items():
         _write(jobs, ("status", *names))
     logs = [_log(job, item, from_status, now, actor, worker_name) for job, item, from_status in moved]
-    ExecutionLog.objects.using(database.alias()).bulk_create(logs)
+    ExecutionLog.primary.bulk_create(logs)
     tasks = [DependencyTask(job_id=job.pk) for job, _, _ in moved if job.has_children and job.status in TERMINAL]
-    DependencyTask.objects.using(database.alias()).bulk_create(tasks)
+    DependencyTask.primary.bulk_create(tasks)
     return [
         _moved(job, item, from_status, actor, worker_name, log.pk)
         for (job, item, from_status), log in zip(moved, logs, strict=True)

@@ -210,7 +210,7 @@ def apply_moves(
     for item in moves:
         shapes[tuple(item.values)].append(item)
     if len(shapes) > 1:  # lock all of them in order before the first shape writes
-        rows = Job.objects.using(database.alias()).filter(pk__in=[item.pk for item in moves])
+        rows = Job.primary.filter(pk__in=[item.pk for item in moves])
         list(database.locked(rows, skip=skip_locked).values_list("pk"))
     return [
         moved

@@ -12,7 +12,6 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import NotStorable, clean_text, job_hash, storable
-from django_jobs.engine.store import database
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.options import Options, check_moment, check_options
@@ -156,7 +155,7 @@ def read_parents(names: Iterable[str], user: Any) -> dict[str, Job]:
     wanted = {parsed[0] for name in names if (parsed := parse_job_id(name)) is not None}
     if not wanted:
         return {}
-    rows = Job.objects.using(database.alias()).filter(pk__in=wanted)
+    rows = Job.primary.filter(pk__in=wanted)
     found = {job.name: job for job in rows.only("pk", "created_at", "status", "organization_id")}
     if user is None or not may_hide_jobs():
         return found

@@ -32,11 +32,9 @@ class LostRace(Exception):
 def find(keys: Iterable[str]) -> dict[str, Job]:
     """Key by key, the job that keeps the same work out now."""
     live = dict(
-        DuplicateKey.objects.using(database.alias())
-        .filter(pk__in=list(keys), expires_at__gt=database.now())
-        .values_list("job_id", "key")
+        DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=database.now()).values_list("job_id", "key")
     )
-    jobs = Job.objects.using(database.alias()).filter(pk__in=list(live)).exclude(status__in=HARMLESS)
+    jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=HARMLESS)
     return {live[job.pk]: job for job in jobs}
 
 
@@ -45,7 +43,7 @@ def lock(keys: Iterable[str]) -> None:
     if database.connection().vendor != "mysql":
         return
     wanted = {int(key[:8], 16) % GATES for key in keys}
-    rows = DuplicateGate.objects.using(database.alias()).filter(pk__in=wanted)
+    rows = DuplicateGate.primary.filter(pk__in=wanted)
     if len(database.locked(rows)) < len(wanted):
         ensure_gates(database.alias())
         list(database.locked(rows.all()))
@@ -98,7 +96,7 @@ def keep_out(accepted: Sequence[tuple[str, int, int]], now: dt.datetime) -> None
 
 
 def _replace(rows: list[DuplicateKey]) -> int:
-    keys = DuplicateKey.objects.using(database.alias())
+    keys = DuplicateKey.primary.all()
     for start in range(0, len(rows), KEYS_AT_ONCE):
         keys.filter(pk__in=[row.pk for row in rows[start : start + KEYS_AT_ONCE]]).delete()
     try:
@@ -126,29 +124,29 @@ def _write_unless_live(rows: list[DuplicateKey]) -> int:
 
 def prolong(jobs: Mapping[str, int], expires_at: dt.datetime) -> None:
     """Let these jobs, by their keys, keep the same work out until that moment, where they still do."""
-    rows = DuplicateKey.objects.using(database.alias())
+    rows = DuplicateKey.primary.all()
     rows.filter(pk__in=list(jobs), job_id__in=list(jobs.values())).update(expires_at=expires_at)
 
 
 def release(jobs: Iterable[Job]) -> None:
     """These jobs are about to go, and keep nobody out any more."""
     by_key = {job.job_hash: job.pk for job in jobs}
-    rows = DuplicateKey.objects.using(database.alias()).filter(pk__in=list(by_key), job_id__in=list(by_key.values()))
+    rows = DuplicateKey.primary.filter(pk__in=list(by_key), job_id__in=list(by_key.values()))
     rows.delete()
 
 
 def release_missing(keys: Iterable[str]) -> None:
     """Remove keys whose job somebody deleted in another way."""
-    rows = dict(DuplicateKey.objects.using(database.alias()).filter(pk__in=list(keys)).values_list("pk", "job_id"))
-    there = set(Job.objects.using(database.alias()).filter(pk__in=rows.values()).values_list("pk", flat=True))
+    rows = dict(DuplicateKey.primary.filter(pk__in=list(keys)).values_list("pk", "job_id"))
+    there = set(Job.primary.filter(pk__in=rows.values()).values_list("pk", flat=True))
     for key, pk in rows.items():
         if pk not in there:
-            DuplicateKey.objects.using(database.alias()).filter(pk=key, job_id=pk).delete()
+            DuplicateKey.primary.filter(pk=key, job_id=pk).delete()
 
 
 def forget_expired() -> int:
     """Remove keys that keep nobody out any more; one bounded batch."""
-    keys = DuplicateKey.objects.using(database.alias())
+    keys = DuplicateKey.primary.all()
     now = database.now()
     old = list(keys.filter(expires_at__lt=now).order_by("expires_at").values_list("pk", flat=True)[:FORGET_BATCH])
     return database.in_transaction(lambda: _forget(old, now)) if old else 0
@@ -158,7 +156,7 @@ def _forget(old: list[str], now: dt.datetime) -> int:
     """In the order in which submissions take keys over, and past those that one holds; judged again under the lock,
     since the same work may have been accepted anew in between.
     """
-    keys = DuplicateKey.objects.using(database.alias())
+    keys = DuplicateKey.primary.all()
     locked = database.locked(keys.filter(pk__in=old), skip=True)
     expired = [key.pk for key in locked if key.expires_at < now]
     return keys.filter(pk__in=expired).delete()[0]

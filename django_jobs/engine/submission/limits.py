@@ -59,7 +59,7 @@ def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> floa
     left = limit - count
     if left < 0:  # not even when nothing was submitted before
         return window
-    rows = Job.objects.using(database.alias()).filter(job_type_id=kind.pk, organization_id=organization_pk)
+    rows = Job.primary.filter(job_type_id=kind.pk, organization_id=organization_pk)
     times = rows.order_by("-pk").values_list("created_at", flat=True)[left : left + 1]
     for created_at in times:
         free_at = created_at + dt.timedelta(seconds=window)
@@ -98,7 +98,7 @@ def _rate_limited(kind: JobType, pks: Sequence[Any]) -> dict[Any, str]:
         return {}
     limit = int(kind.rate_limit)
     since = database.now() - dt.timedelta(seconds=float(kind.rate_limit_window))
-    rows = created_between(Job.objects.using(database.alias()).filter(job_type_id=kind.pk), after=since)
+    rows = created_between(Job.primary.filter(job_type_id=kind.pk), after=since)
     counts = _counted(rows, pks)
     return {pk: "rate_limited" for pk in pks if counts[pk] >= limit}
 
@@ -107,7 +107,7 @@ def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
     limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
     if limit is None:
         return {}
-    rows = Job.objects.using(database.alias())
+    rows = Job.primary.all()
     ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
     blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
     counts = _counted(ready, pks) + _counted(blocked, pks)
@@ -125,7 +125,7 @@ def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
 
 def waiting(organization_pk: Any, most: int) -> int:
     """How many of an organization's jobs wait in the database, counted up to ``most``."""
-    rows = Job.objects.using(database.alias()).filter(organization_id=organization_pk).order_by()
+    rows = Job.primary.filter(organization_id=organization_pk).order_by()
     ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
     blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
     count = ready[:most].count()

@@ -30,10 +30,10 @@ def insert_all(requests: Sequence[Request]) -> None:
     now = database.now()
     jobs = [_ready(request, now) for request in requests]
     for chunk in _chunks(jobs):
-        Job.objects.using(database.alias()).bulk_create(chunk)
+        Job.primary.bulk_create(chunk)
     transaction_ids = _transaction_ids()
     logs = [_log(job, now, transaction_ids) for job in jobs]
-    ExecutionLog.objects.using(database.alias()).bulk_create(logs, batch_size=5 * MAX_ROWS)
+    ExecutionLog.primary.bulk_create(logs, batch_size=5 * MAX_ROWS)
     for request, log in zip(requests, logs, strict=True):
         request.log_id = log.pk
     if guarded:

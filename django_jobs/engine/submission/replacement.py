@@ -61,7 +61,7 @@ def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
 
 
 def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
-    rows = Job.objects.using(database.alias())
+    rows = Job.primary.all()
     found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in HARMLESS}
     waiting = [job for job in found.values() if job.status in {Status.PENDING, Status.QUEUED} and not job.started_at]
     if not waiting:
@@ -88,7 +88,7 @@ def _write(waiting: Sequence[Job], asked: Job, ready_at: dt.datetime, actor: Act
         _withdraw(queued, {**values, "ready_at": ready_at}, actor)
     for pks, moment in ((ready, ready_at), (held, None)):
         if pks:
-            Job.objects.using(database.alias()).filter(pk__in=pks).update(**values, ready_at=moment)
+            Job.primary.filter(pk__in=pks).update(**values, ready_at=moment)
 
 
 def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:

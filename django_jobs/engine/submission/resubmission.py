@@ -54,7 +54,7 @@ def given_back(work: Sequence[tuple[str, int]]) -> list[Job | None]:
 
 def _submitted_earlier(pk: int, attempt: int, keys: list[str]) -> dict[str, list[Job]]:
     found: dict[str, list[Job]] = defaultdict(list)
-    rows = Job.objects.using(database.alias()).filter(submitted_by_id=pk, submitted_by_attempt__lt=attempt)
+    rows = Job.primary.filter(submitted_by_id=pk, submitted_by_attempt__lt=attempt)
     for start in range(0, len(keys), AT_ONCE):
         chunk = rows.filter(job_hash__in=keys[start : start + AT_ONCE]).exclude(status__in=HARMLESS)
         for job in chunk.order_by("pk"):

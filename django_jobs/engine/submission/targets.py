@@ -104,7 +104,7 @@ def _kind_key(job_type: object) -> str | None:
 
 
 def _read_kinds(names: set[str]) -> dict[str, JobType]:
-    rows = JobType.objects.using(database.alias()).filter(pk__in=names) if names else []
+    rows = JobType.primary.filter(pk__in=names) if names else []
     return {kind.pk: kind for kind in rows}
 
 
@@ -134,7 +134,7 @@ def _field(name: str) -> Any:
 
 def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     found: dict[tuple[str, Any], Any] = {}
-    tenants = get_organization_model()._default_manager.using(database.alias())
+    tenants = database.rows(get_organization_model())
     for name in {name for name, _ in keys}:
         values = [value for own, value in keys if own == name]
         for start in range(0, len(values), READ_AT_ONCE):

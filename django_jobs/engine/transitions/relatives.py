@@ -12,13 +12,13 @@ from django_jobs.models import DependencyTask, JobDependency
 def link(families: Iterable[tuple[int, Sequence[int]]]) -> None:
     """Write (child, its parents) of new jobs, in their transaction."""
     links = [JobDependency(child_id=child, parent_id=parent) for child, parents in families for parent in parents]
-    JobDependency.objects.using(database.alias()).bulk_create(links, batch_size=2_000)
+    JobDependency.primary.bulk_create(links, batch_size=2_000)
     remind({item.child_id for item in links})
 
 
 def remind(pks: Iterable[int]) -> None:
     """Have the relatives of these jobs looked at once the open transaction is committed."""
     tasks = [DependencyTask(job_id=pk) for pk in sorted(pks)]
-    DependencyTask.objects.using(database.alias()).bulk_create(tasks, batch_size=2_000)
+    DependencyTask.primary.bulk_create(tasks, batch_size=2_000)
     if tasks:
         database.on_commit(hooks.follow_up)

@@ -83,7 +83,7 @@ class Command(JobsCommand):
         self.stdout.write(f"{count} jobs deleted.")
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         Sweep().step()
-        if left := FileDeletion.objects.using(database.alias()).count():
+        if left := FileDeletion.primary.count():
             self.stdout.write(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
         if organization_pk is not None and has_jobs(organization_id=organization_pk):
             self.stdout.write("The others stay: they have not ended, are needed by such, or ended too recently.")
