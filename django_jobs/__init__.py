@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.history import get_job_history
     from django_jobs.engine.insight.listing import list_jobs
     from django_jobs.engine.insight.metrics import get_job_metrics
-    from django_jobs.engine.insight.status import JobStatus, get_job_status
+    from django_jobs.engine.insight.status import get_job_status
     from django_jobs.engine.insight.waiting import wait_for_job
     from django_jobs.engine.job_types.declarations import job_handler
     from django_jobs.engine.submission.for_each import submit_for_each
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
+    from django_jobs.values import JobStatus
 
 _HOMES = {
     "AccessPolicy": "django_jobs.engine.access",
@@ -38,7 +39,7 @@ _HOMES = {
     "cancel_job": "django_jobs.engine.control.cancel_and_retry",
     "retry_job": "django_jobs.engine.control.cancel_and_retry",
     "job_handler": "django_jobs.engine.job_types.declarations",
-    "JobStatus": "django_jobs.engine.insight.status",
+    "JobStatus": "django_jobs.values",
     "get_job_history": "django_jobs.engine.insight.history",
     "list_jobs": "django_jobs.engine.insight.listing",
     "get_job_metrics": "django_jobs.engine.insight.metrics",

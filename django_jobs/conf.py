@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
 
 ORGANIZATION_SETTING: Final = "DJANGO_JOBS_ORGANIZATION_MODEL"
 DEFAULT_ORGANIZATION_MODEL: Final = "django_jobs.Organization"
@@ -81,3 +84,13 @@ def output_storage() -> Any:
     from django.core.files.storage import storages
 
     return storages[jobs_settings.OUTPUT_STORAGE]
+
+
+@functools.cache
+def _job_model() -> Any:
+    return apps.get_model("django_jobs", "Job")
+
+
+def primary_alias() -> str:
+    """Return the alias of the database that jobs are written to."""
+    return router.db_for_write(_job_model())

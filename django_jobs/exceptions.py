@@ -9,8 +9,8 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError
 
 if TYPE_CHECKING:
-    from django_jobs.engine.insight.status import JobStatus
     from django_jobs.models import Job
+    from django_jobs.values import JobStatus
 
 
 class JobsError(Exception):

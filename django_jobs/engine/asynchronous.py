@@ -10,10 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 from asgiref.sync import sync_to_async
 
 from django_jobs.engine.control.cancel_and_retry import cancel_job
-from django_jobs.engine.insight.status import JobStatus, get_job_status
+from django_jobs.engine.insight.status import get_job_status
 from django_jobs.engine.insight.waiting import Wait
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import Job
+from django_jobs.values import JobStatus
 
 P = ParamSpec("P")
 R = TypeVar("R")

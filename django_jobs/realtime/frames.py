@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from typing import Any, Final
 
-from django_jobs.engine.insight.status import JobStatus
+from django_jobs.values import JobStatus
 
 #: Of a frame in either direction, as UTF-8.
 MAX_BYTES: Final = 65_536

@@ -19,11 +19,12 @@ from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.insight.status import JobStatus, describe, get_job_status
+from django_jobs.engine.insight.status import describe, get_job_status
 from django_jobs.engine.lookup import find_job
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
 from django_jobs.templatetags.job_words import message_in_words, status_in_words
+from django_jobs.values import JobStatus
 
 register = template.Library()
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from django_jobs.engine.dispatch.expirations import EXPIRED as DID_NOT_START
-from django_jobs.engine.insight.status import JobStatus
 from django_jobs.statuses import Status
+from django_jobs.values import JobStatus
 
 WORDS: Final[dict[str, str]] = {
     Status.PENDING: "Waiting for its turn",

@@ -14,7 +14,7 @@ from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
 from django_jobs.engine.execution.progress import ProgressBoard
-from django_jobs.engine.insight.status import JobStatus, describe_all
+from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
@@ -22,6 +22,7 @@ from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
 from django_jobs.testing.memory_broker import MemoryBroker
 from django_jobs.testing.transactions import Commits, Shelter, held_open
+from django_jobs.values import JobStatus
 
 WORKER: Final = "run_jobs"
 #: What has not come to an end after so many attempts will not.

@@ -65,7 +65,7 @@ def test_an_offset_that_is_too_far_tells_what_to_do_instead(client: APIClient) -
 @pytest.fixture
 def three_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting ends at 3."""
-    monkeypatch.setattr(listing, "MAX_COUNT", 3)
+    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 3)
 
 
 def test_a_count_is_exact_up_to_its_bound(

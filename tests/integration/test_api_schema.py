@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from drf_spectacular.validation import validate_schema
 
-from django_jobs.engine.insight.status import JobStatus
+from django_jobs.values import JobStatus
 from tests.support.api import client_of, make_schema
 from tests.support.factories import make_user
 

@@ -23,7 +23,7 @@ from django_jobs.models import Organization
 
 if TYPE_CHECKING:
     from django_jobs.engine.execution.context import JobContext
-    from django_jobs.engine.insight.status import JobStatus
+    from django_jobs.values import JobStatus
 
 
 def do_nothing(context: JobContext) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 PACKAGE: Final = "django_jobs"
 FACE: Final = "__init__"
 
-BASE: Final = frozenset({"exceptions", "statuses", "conf"})
+BASE: Final = frozenset({"exceptions", "statuses", "values", "conf"})
 STORED: Final = BASE | {"models"}
 # The signals are declared at the bottom and sent by the engine.
 RULES_OF_WORK: Final = STORED | {"signals", "engine"}
@@ -46,6 +46,24 @@ VENDORS: Final = {
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
+#: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
+ENGINE: Final = (
+    ("json_storage", "actors", "ports"),
+    ("store",),
+    ("claimed_job", "logs"),
+    ("sockets",),
+    ("policy_answers", "access", "lookup"),
+    ("transitions",),
+    ("job_types",),
+    ("dispatch",),
+    ("submission",),
+    ("dependencies",),
+    ("execution",),
+    ("insight",),
+    ("control",),
+    ("scheduler", "asynchronous"),
+)
+ENGINE_RANK: Final = {name: rank for rank, names in enumerate(ENGINE) for name in names}
 #: Exceptions and the face name the types that they carry; at run time they need none of them.
 TYPES_ONLY: Final = frozenset({"exceptions"})
 
@@ -85,6 +103,8 @@ def verdict(importer: str, imported: Import) -> str | None:
 def verdict_inside(importer: str, imported: str) -> str | None:
     layer = importer.partition(".")[0]
     target = imported.partition(".")[0] or FACE
+    if target == layer == "engine":
+        return verdict_in_engine(importer, imported)
     if target == layer:
         edges = EDGE_MODULES | {f"{module}.__init__" for module in EDGE_MODULES}
         if layer == "realtime" and importer not in edges and any(imported.startswith(edge) for edge in EDGE_MODULES):
@@ -94,6 +114,45 @@ def verdict_inside(importer: str, imported: str) -> str | None:
     if allowed is None or target in allowed:
         return None
     return f"{layer} imports {'the face of the package' if target == FACE else target}"
+
+
+def verdict_in_engine(importer: str, imported: str) -> str | None:
+    room, other = (name.partition(".")[2].partition(".")[0] for name in (importer, imported))
+    if room == FACE:
+        return "engine/__init__.py imports nothing: it is the table of contents"
+    for name in (room, other):
+        if name not in ENGINE_RANK:
+            return f"engine.{name} has no place in the engine's order; give it one"
+    if ENGINE_RANK[other] > ENGINE_RANK[room]:
+        return f"engine.{room} imports engine.{other}, which stands above it"
+    return None
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Sets of modules that import each other, wherever the imports stand. The face and ``apps`` put all together."""
+    graph = {
+        ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(f".{FACE}"): {
+            imported.module.partition(".")[2]
+            for imported in imports_of(path, package)
+            if imported.module.startswith(f"{PACKAGE}.")
+        }
+        for path in package.rglob("*.py")
+    }
+    graph = {name: targets for name, targets in graph.items() if name not in {FACE, "apps"}}
+    reached = {name: reachable(name, graph) for name in graph}
+    found = {frozenset(other for other in graph if other in reached[name] and name in reached[other]) for name in graph}
+    return sorted(sorted(names) for names in found if names)
+
+
+def reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(graph.get(name, ()))
+    while waiting:
+        other = waiting.pop()
+        if other in graph and other not in seen:
+            seen.add(other)
+            waiting += graph[other]
+    return seen
 
 
 def imports_of(path: Path, package: Path) -> Iterator[Import]:

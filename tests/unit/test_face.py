@@ -49,7 +49,7 @@ settings.configure(
 
 
 #: Classes that stand on the models.
-LATE = {"AccessPolicy", "JobStatus", "ResultReference"}
+LATE = {"AccessPolicy", "ResultReference"}
 
 
 def test_every_function_can_be_imported_before_the_apps_are_ready() -> None:

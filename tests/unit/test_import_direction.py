@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import django_jobs
-from tests.support.imports import wrong_imports
+from tests.support.imports import circles, wrong_imports
 
 RIGHT = [
     ("models/job.py", "from django_jobs.statuses import Status"),
     ("engine/control/cancel_and_retry.py", "from django_jobs.models import Job"),
-    ("engine/control/cancel_and_retry.py", "from . import transitions"),
+    ("engine/control/cancel_and_retry.py", "from django_jobs.engine import transitions"),
     ("engine/control/cancel_and_retry.py", "import requests"),
     ("api/views.py", "from ..engine.control import cancel_job"),
     ("worker/pool.py", "from django_jobs.broker import queues"),
@@ -73,6 +73,21 @@ WRONG = [
         "from django_jobs.realtime.consumer import JobsConsumer",
         "realtime.broadcast imports realtime.consumer, which is an edge",
     ),
+    (
+        "engine/transitions/hooks.py",
+        "from django_jobs.engine.control import x",
+        "engine.transitions imports engine.control, which stands above it",
+    ),
+    (
+        "engine/store/base.py",
+        "def late():\n    from django_jobs.engine import transitions",
+        "engine.store imports engine.transitions, which stands above it",
+    ),
+    (
+        "engine/helpers.py",
+        "from django_jobs.engine import store",
+        "engine.helpers has no place in the engine's order; give it one",
+    ),
     ("helpers.py", "import os", "helpers has no place in the layers; give it one"),
 ]
 
@@ -95,6 +110,17 @@ def write(package: Path, file: str, source: str) -> None:
 
 def test_imports_point_one_way() -> None:
     assert wrong_imports(Path(django_jobs.__file__).parent) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles(Path(django_jobs.__file__).parent) == []
+
+
+def test_a_circle_is_found_though_one_import_is_late(package: Path) -> None:
+    write(package, "models/job.py", "from django_jobs.models import day")
+    write(package, "models/day.py", "def late():\n    from django_jobs.models.job import Job")
+
+    assert circles(package) == [["models.day", "models.job"]]
 
 
 @pytest.mark.parametrize(("file", "source"), RIGHT)

@@ -7,10 +7,11 @@ from typing import Any, Final, TypeVar
 
 from django.db.models import QuerySet
 
-from django_jobs.engine.insight.status import JobStatus, describe_all
+from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
+from django_jobs.values import JobStatus
 
 MAX_LIMIT: Final = 1_000
 #: Results that one page may hold: each may have ``MAX_RESULT_BYTES``.

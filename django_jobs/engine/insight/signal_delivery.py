@@ -15,9 +15,9 @@ from typing import Any
 from django.db import close_old_connections, reset_queries
 from django.dispatch import Signal
 
-from django_jobs.engine.insight.status import JobStatus
 from django_jobs.exceptions import Interruption
 from django_jobs.models import Job
+from django_jobs.values import JobStatus
 
 logger = logging.getLogger("django_jobs")
 

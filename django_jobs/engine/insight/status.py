@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,51 +22,11 @@ from django_jobs.engine.store.organization_ids import id_of, read_tenants
 from django_jobs.models import Job, JobDependency, JobType
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
+from django_jobs.values import JobStatus
 
 #: In lists: characters of an error, and of a reference that was stored before references had a bound; parents.
 MAX_LISTED_ERROR: Final = 500
 MAX_LISTED_PARENTS: Final = 100
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
-    """What may be told of a job. Times are aware, in UTC; ``priority`` is the label; ``progress`` is a percentage.
-
-    ``organization`` is the id that the tenant has now; of a tenant that is gone, the one that it had at the submission.
-
-    ``waiting_for`` says why it does not run yet: None or ``run_at``, ``dependency``, ``retry``,
-    ``organization_inactive``, ``type_disabled``, ``type_paused``, ``handler``, ``limit``, ``window`` or ``broker``.
-    """
-
-    job_id: str
-    job_type: str
-    organization: str
-    owner: str
-    status: str
-    priority: str
-    progress: int
-    progress_message: str
-    created_at: dt.datetime
-    run_at: dt.datetime | None
-    queued_at: dt.datetime | None
-    started_at: dt.datetime | None
-    completed_at: dt.datetime | None
-    canceled_at: dt.datetime | None
-    attempt: int
-    retry_count: int
-    max_retries: int
-    next_retry_at: dt.datetime | None
-    output_reference: str | None
-    result: Any
-    error_message: str
-    error_type: str
-    cancel_requested: bool
-    depends_on: list[str]
-    waiting_for: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as a dict; times stay datetimes."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def get_job_status(job_id: str | Job, *, user: Any = None) -> JobStatus:

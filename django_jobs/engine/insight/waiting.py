@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.insight.status import JobStatus, describe
+from django_jobs.engine.insight.status import describe
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.submission import single
 from django_jobs.exceptions import JobFailed
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
+from django_jobs.values import JobStatus
 
 FIRST_LOOK = 0.01
 LONGEST_PAUSE = 0.25

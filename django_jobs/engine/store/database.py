@@ -12,8 +12,7 @@ from typing import Any, Final, TypeVar
 from django.db import Error, InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 
-from django_jobs.conf import jobs_settings
-from django_jobs.models.base import primary_alias
+from django_jobs.conf import jobs_settings, primary_alias
 
 T = TypeVar("T")
 
