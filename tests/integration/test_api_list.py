@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.engine.insight import listing
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, pending_job
