@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs.engine.insight.status import get_job_status
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "organizations.md"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "organizations.md"
 
 
 @pytest.mark.usefixtures("broker")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django_jobs.statuses import TRANSITIONS
 
-PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 
 
 def test_the_diagram_has_an_arrow_for_each_change_of_a_status() -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "testing.md"
 
 for _example in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
     exec(compile(_example, str(PAGE), "exec"), globals())

@@ -50,7 +50,7 @@ def test_a_function_of_an_allowed_module_is_accepted(path: str) -> None:
     ("path", "reason"),
     [
         ("os.system", "outside the allowed modules"),
-        ("tests.integration.test_handlers.of_a_test", "outside the allowed modules"),
+        ("tests.integration.engine.job_types.test_handlers.of_a_test", "outside the allowed modules"),
         ("tests.support.handlers_of_another", "outside the allowed modules"),
         ("tests.support.handlers.TransientError", "not a function"),
         ("tests.support.handlers.__name__", "not a function"),

@@ -13,7 +13,7 @@ import pytest
 from django_jobs.engine.job_types import declarations
 from tests.support.factories import make_organization
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "handlers.md"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "handlers.md"
 
 
 @pytest.mark.usefixtures("broker")

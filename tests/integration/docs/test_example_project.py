@@ -20,7 +20,7 @@ from django_jobs.testing import run_jobs
 from example_project.shop.catalog import SHOPS
 from example_project.shop.seeding import make_products
 
-DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 
 
 @pytest.fixture(autouse=True)
