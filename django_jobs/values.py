@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import Any
+from dataclasses import field
+from typing import Any, Final
+
+from django_jobs.statuses import Priority, Status
+
+#: What ``JobStatus.waiting_for`` says, in the order in which a person would mend it.
+WAITING_REASONS: Final = (
+    "dependency",
+    "organization_inactive",
+    "type_disabled",
+    "type_paused",
+    "run_at",
+    "retry",
+    "handler",
+    "limit",
+    "window",
+    "broker",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
-    """What may be told of a job. Times are aware, in UTC; ``priority`` is the label; ``progress`` is a percentage.
+    """What a job does, at the moment when it was read. Times are aware, in UTC.
+
+    This is the one list of these fields: REST, its OpenAPI schema and the websocket make theirs from it. A field's
+    ``metadata`` is what the schema says beside the type, in the names of a serializer field's arguments.
 
     ``organization`` is the id that the tenant has now; of a tenant that is gone, the one that it had at the submission.
-
-    ``waiting_for`` says why it does not run yet: None or ``run_at``, ``dependency``, ``retry``,
-    ``organization_inactive``, ``type_disabled``, ``type_paused``, ``handler``, ``limit``, ``window`` or ``broker``.
+    ``priority`` is the label. ``waiting_for`` is one of WAITING_REASONS while the job waits, else None.
     """
 
     job_id: str
     job_type: str
     organization: str
-    owner: str
-    status: str
-    priority: str
-    progress: int
+    owner: str = field(metadata={"help_text": "A user name; empty for server code."})
+    status: str = field(metadata={"words": Status.values})
+    priority: str = field(metadata={"words": Priority.labels})
+    progress: int = field(metadata={"min_value": 0, "max_value": 100})
     progress_message: str
     created_at: dt.datetime
     run_at: dt.datetime | None
@@ -36,13 +54,13 @@ class JobStatus:
     max_retries: int
     next_retry_at: dt.datetime | None
     output_reference: str | None
-    result: Any
+    result: Any = field(metadata={"help_text": "What the handler returned."})
     error_message: str
-    error_type: str
+    error_type: str = field(metadata={"help_text": "Transient, Permanent or empty."})
     cancel_requested: bool
     depends_on: list[str]
-    waiting_for: str | None
+    waiting_for: str | None = field(metadata={"help_text": "Why it does not run yet."})
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as a dict; times stay datetimes."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Return the fields as a dict, in their order; times stay datetimes."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}

@@ -7,12 +7,12 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework import serializers
 
+from django_jobs.api.dataclass_fields import fields_of
 from django_jobs.api.fields import (
     JobIdsField,
     NameField,
     ObjectField,
     PriorityField,
-    WordField,
     refuse_unknown,
     serializers_html,
 )
@@ -21,7 +21,7 @@ from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.submission.rights import ASKED
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
-from django_jobs.statuses import Priority, Status
+from django_jobs.values import JobStatus
 
 #: What a browser's form carries besides fields.
 FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
@@ -86,31 +86,9 @@ class SubmissionSerializer(serializers.Serializer[Any]):
 class JobSerializer(serializers.Serializer[Any]):
     """The fields of JobStatus. Times are in UTC."""
 
-    job_id = serializers.CharField()
-    job_type = serializers.CharField()
-    organization = serializers.CharField()
-    owner = serializers.CharField(help_text="A user name; empty for server code.")
-    status = WordField(words=Status.values)
-    priority = WordField(words=Priority.labels)
-    progress = serializers.IntegerField(min_value=0, max_value=100)
-    progress_message = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    run_at = serializers.DateTimeField(allow_null=True)
-    queued_at = serializers.DateTimeField(allow_null=True)
-    started_at = serializers.DateTimeField(allow_null=True)
-    completed_at = serializers.DateTimeField(allow_null=True)
-    canceled_at = serializers.DateTimeField(allow_null=True)
-    attempt = serializers.IntegerField()
-    retry_count = serializers.IntegerField()
-    max_retries = serializers.IntegerField()
-    next_retry_at = serializers.DateTimeField(allow_null=True)
-    output_reference = serializers.CharField(allow_null=True)
-    result = serializers.JSONField(help_text="What the handler returned.")
-    error_message = serializers.CharField()
-    error_type = serializers.CharField(help_text="Transient, Permanent or empty.")
-    cancel_requested = serializers.BooleanField()
-    depends_on = serializers.ListField(child=serializers.CharField())
-    waiting_for = serializers.CharField(allow_null=True, help_text="Why it does not run yet.")
+    def get_fields(self) -> dict[str, Any]:
+        """Those of JobStatus; what a subclass declares by the same name takes that field's place."""
+        return {**fields_of(JobStatus), **super().get_fields()}
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         described: dict[str, Any] = instance.as_dict()

@@ -28,8 +28,6 @@ HELD: Final = {
     "type_paused": "On hold: jobs of this kind are paused",
     "handler": "On hold: waiting for a worker that can run it",
 }
-#: All the reasons of ``waiting_for``.
-REASONS: Final = frozenset({*HELD, "run_at", "dependency", "retry", "limit", "window", "broker"})
 AGAIN: Final = "{}, will be tried again"
 LONGEST: Final = 300
 _RETRIED: Final = {Status.FAILED, Status.TIMED_OUT}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
-JOB: Final[dict[str, Any]] = {
+from django_jobs.values import JobStatus
+
+#: What the example of a job says; of fields that are not here, the example says that they are empty.
+_SAID: Final[dict[str, Any]] = {
     "job_id": "JOB-2026-00001",
     "job_type": "pdf_generation",
     "organization": "ORG-2026-00001",
@@ -17,22 +20,17 @@ JOB: Final[dict[str, Any]] = {
     "progress": 100,
     "progress_message": "Page 12 of 12",
     "created_at": "2026-01-05T09:00:00.120000Z",
-    "run_at": None,
     "queued_at": "2026-01-05T09:00:00.130000Z",
     "started_at": "2026-01-05T09:00:00.140000Z",
     "completed_at": "2026-01-05T09:00:01.500000Z",
-    "canceled_at": None,
     "attempt": 1,
-    "retry_count": 0,
     "max_retries": 5,
-    "next_retry_at": None,
     "output_reference": "django_jobs/1/JOB-2026-00001/gVbV2mmCVrmuLLEMVU0Icw/sales.pdf",
     "result": {"pages": 12},
-    "error_message": "",
-    "error_type": "",
-    "cancel_requested": False,
-    "depends_on": [],
-    "waiting_for": None,
+}
+_EMPTY: Final[dict[Any, Any]] = {str: "", int: 0, bool: False, list[str]: []}
+JOB: Final[dict[str, Any]] = {
+    name: _SAID.get(name, _EMPTY.get(kind)) for name, kind in get_type_hints(JobStatus).items()
 }
 WAITING_JOB: Final[dict[str, Any]] = {
     **JOB,

@@ -9,9 +9,10 @@ import pytest
 from django.core.management import BaseCommand, get_commands, load_command_class
 
 from django_jobs import checks
+from django_jobs.admin import job_facts
 from django_jobs.conf import DEFAULTS
 from django_jobs.statuses import TRANSITIONS, Status
-from django_jobs.templatetags.job_words import REASONS
+from django_jobs.values import WAITING_REASONS
 from tests.support.documents import DOCS, examples_of, run_examples
 from tests.support.factories import make_job_type, make_organization
 from tests.support.walk import README
@@ -58,7 +59,13 @@ def test_the_diagram_shows_only_arrows_that_exist() -> None:
 def test_every_reason_why_a_job_waits_is_told() -> None:
     table = (DOCS / "lifecycle.md").read_text().partition("## Why does it not run yet?")[2].partition("\n## ")[0]
     told = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert told == {*REASONS, "waiting_for"}
+    assert told == {*WAITING_REASONS, "waiting_for"}
+    sentence = (DOCS / "api.md").read_text().partition("`waiting_for` says why")[2].partition(".")[0]
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(WAITING_REASONS)
+
+
+def test_every_reason_why_a_job_waits_has_words_in_the_admin() -> None:
+    assert job_facts.REASONS.keys() == set(WAITING_REASONS)
 
 
 def test_the_pages_name_only_events_that_are_logged() -> None:

@@ -42,10 +42,15 @@ def table(heading: str) -> str:
     return TEXT.partition(f"\n### {heading}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
 
 
-def names_in(section: str) -> set[str]:
-    """What stands in the first column of its tables."""
+def listed_in(section: str) -> list[str]:
+    """What stands in the first column of its tables, in order."""
     rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`(\w+)", row)}
+    return [name for row in rows for name in re.findall(r"`(\w+)", row)]
+
+
+def names_in(section: str) -> set[str]:
+    """The same as a set."""
+    return set(listed_in(section))
 
 
 def fields_of(model: type[models.Model]) -> set[str]:
@@ -73,8 +78,8 @@ def test_every_public_name_is_named() -> None:
     assert [name for name in django_jobs.__all__ if f"`{name}" not in TEXT and f"\n{name}(" not in TEXT] == []
 
 
-def test_the_fields_of_a_status_are_all_there_and_no_others() -> None:
-    assert names_in(table("`JobStatus`")) == {field.name for field in dataclasses.fields(JobStatus)}
+def test_the_fields_of_a_status_are_all_there_in_their_order_and_no_others() -> None:
+    assert listed_in(table("`JobStatus`")) == [field.name for field in dataclasses.fields(JobStatus)]
 
 
 @pytest.mark.parametrize(
