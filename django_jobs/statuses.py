@@ -70,14 +70,34 @@ class Priority(IntegerChoices):
         raise ValueError(f"{value!r} is not a priority")
 
 
-TERMINAL: Final = frozenset({Status.COMPLETED, Status.CANCELED, Status.DEAD_LETTER})
-WAITING: Final = frozenset({Status.PENDING, Status.QUEUED, Status.FAILED, Status.TIMED_OUT})
+#: The job waits to be run, and no retry delay holds it.
+AWAITING_TURN: Final = frozenset({Status.PENDING, Status.QUEUED})
+#: The last attempt failed, and the job will be tried again by itself.
+AWAITING_RETRY: Final = frozenset({Status.FAILED, Status.TIMED_OUT})
+#: The job has not ended and does not run.
+WAITING: Final = AWAITING_TURN | AWAITING_RETRY
+#: The job has not ended.
+UNFINISHED: Final = WAITING | {Status.RUNNING}
+#: The job has a ticket at the broker, or a worker has it.
 IN_FLIGHT: Final = frozenset({Status.QUEUED, Status.RUNNING})
-#: A job in one of these may be dispatched once its ``ready_at`` has come.
-DISPATCHABLE: Final = frozenset({Status.PENDING, Status.FAILED, Status.TIMED_OUT})
-#: A job comes to one of these when an attempt failed.
-WITH_ERRORS: Final = frozenset({Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER})
-RETRYABLE_BY_HAND: Final = frozenset({Status.DEAD_LETTER, Status.FAILED, Status.TIMED_OUT})
+#: The job may be dispatched once its ``ready_at`` has come.
+DISPATCHABLE: Final = AWAITING_RETRY | {Status.PENDING}
+#: The job has ended, and does not go on by itself.
+TERMINAL: Final = frozenset(Status) - UNFINISHED
+#: The job has ended, and nobody can retry it.
+FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELED})
+#: The job has ended without completing: it keeps no equal work out, and what needs it completed ends with it.
+UNSUCCESSFUL: Final = frozenset({Status.CANCELED, Status.DEAD_LETTER})
+#: The job has ended, and ``completed_at`` says when; of a canceled one ``canceled_at`` does.
+WITH_COMPLETED_AT: Final = frozenset({Status.COMPLETED, Status.DEAD_LETTER})
+#: The last attempt failed.
+WITH_ERRORS: Final = AWAITING_RETRY | {Status.DEAD_LETTER}
+#: Somebody may have the job start over.
+RETRYABLE_BY_HAND: Final = WITH_ERRORS
+#: Few jobs are in one of these at any moment, which therefore share an index.
+RARE: Final = frozenset(Status) - IN_FLIGHT - {Status.COMPLETED}
+#: From and to: the way of a job whose attempt failed and is not tried again.
+FAILED_FOR_GOOD: Final = (Status.RUNNING, Status.DEAD_LETTER)
 
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.QUEUED, Status.CANCELED, Status.DEAD_LETTER}),

@@ -14,7 +14,7 @@ from django_jobs.engine.control.cancel_and_retry import cancel_job, retry_job
 from django_jobs.engine.control.retention import delete_jobs
 from django_jobs.exceptions import InvalidTransition, JobNotFound, JobsError, PermissionDenied
 from django_jobs.models import Job
-from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, WAITING, Status
+from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, UNFINISHED, Status
 
 #: Jobs that one request changes: each is a transaction of its own.
 MAX_AT_ONCE: Final = 500
@@ -100,7 +100,7 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
 CANCEL: Final = Act(
     verb="cancel",
     past="canceled",
-    fits=WAITING | {Status.RUNNING},
+    fits=UNFINISHED,
     consequence="Waiting jobs end at once. Running ones are asked to stop and end within moments. "
     "Jobs that wait for them to complete are canceled with them.",
     perform=_one_by_one(cancel_job),

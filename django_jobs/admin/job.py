@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -25,10 +25,7 @@ from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
-
-#: What no verb changes any more; a dead letter may be retried while its page is open.
-FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELED})
+from django_jobs.statuses import FINAL, RETRYABLE_BY_HAND, WAITING, Status
 
 
 @admin.register(Job)
@@ -86,6 +83,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
             "badge": badge(job.status),
             "note": note(job),
             "state": page_state(job),
+            # A dead letter may be retried while its page is open.
             "is_final": job.status in FINAL,
             "history": history,
             "relatives": [found for found in read_relatives(job, whole=whole) if found.jobs],

@@ -15,7 +15,7 @@ from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.texts import NOTHING, ago, badge, line, moment, slug
 from django_jobs.engine.store.organization_ids import is_gone, shown_id
 from django_jobs.models import Job
-from django_jobs.statuses import TERMINAL, Priority, Status
+from django_jobs.statuses import AWAITING_TURN, TERMINAL, Priority, Status
 
 
 class JobColumns(BaseAdmin):
@@ -119,7 +119,7 @@ def wait_seconds(job: Job, now: dt.datetime | None = None) -> float | None:
     since = max(job.created_at, job.run_at) if job.run_at else job.created_at
     if job.attempt > 1 and job.queued_at:
         since = job.queued_at
-    if job.status in {Status.PENDING, Status.QUEUED}:
+    if job.status in AWAITING_TURN:
         until = now or timezone.now()
         return max(0.0, (until - since).total_seconds()) if until >= since else None
     return (job.started_at - since).total_seconds() if job.started_at else None
@@ -127,7 +127,7 @@ def wait_seconds(job: Job, now: dt.datetime | None = None) -> float | None:
 
 def run_seconds(job: Job, now: dt.datetime | None = None) -> float | None:
     """How long its latest attempt ran, or has run until now."""
-    if job.started_at is None or job.status in {Status.PENDING, Status.QUEUED}:
+    if job.started_at is None or job.status in AWAITING_TURN:
         return None
     until = (now or timezone.now()) if job.status == Status.RUNNING else (job.completed_at or job.canceled_at)
     return max(0.0, (until - job.started_at).total_seconds()) if until else None

@@ -17,7 +17,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.moments import created_between
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import Job, JobType, get_organization_model
-from django_jobs.statuses import IN_FLIGHT, Priority, Status
+from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
 #: So many choices are offered; the list's search finds any.
 MAX_LISTED: Final = 50
@@ -43,7 +43,6 @@ class BoundedFilter(admin.SimpleListFilter):
 
 #: A choice beside the single statuses: what failed and will be tried again by itself.
 RETRYING: Final = "retrying"
-RETRIED: Final = (Status.FAILED, Status.TIMED_OUT)
 
 
 class StatusFilter(BoundedFilter):
@@ -74,9 +73,10 @@ class StatusFilter(BoundedFilter):
 
 def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
     """From the newest of them on, so that no walk from the newest job of all passes a million others first."""
-    newest = (rows.filter(status=status).order_by("-pk").values_list("pk", flat=True)[:1] for status in RETRIED)
+    statuses = sorted(AWAITING_RETRY)
+    newest = (rows.filter(status=status).order_by("-pk").values_list("pk", flat=True)[:1] for status in statuses)
     found = [pk for pks in newest for pk in pks]
-    return rows.filter(status__in=RETRIED, pk__lte=max(found)) if found else rows.none()
+    return rows.filter(status__in=statuses, pk__lte=max(found)) if found else rows.none()
 
 
 def _types_known_to(user: Any) -> QuerySet[JobType]:

@@ -105,7 +105,7 @@ def _attempts(logs: Sequence[ExecutionLog], now: dt.datetime, *, whole: bool, tr
 def _attempt(
     started: ExecutionLog | None, ended: ExecutionLog, until: dt.datetime, whole: bool, tracebacks: bool
 ) -> Attempt:
-    is_good = ended.to_status in {Status.COMPLETED, Status.RUNNING}
+    is_good = ended is started or ended.to_status == Status.COMPLETED
     return Attempt(
         number=ended.attempt,
         worker=ended.worker_name or (started.worker_name if started else ""),

@@ -17,7 +17,7 @@ from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import organization_ids
 from django_jobs.models import get_organization_model
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import Status
+from django_jobs.statuses import WITH_ERRORS
 
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
 #: The list needs none of the large columns.
@@ -40,7 +40,6 @@ SHOWN: Final = (
     "canceled_at",
     "cancel_requested_at",
 )
-FAILED: Final = (str(Status.FAILED), str(Status.TIMED_OUT), str(Status.DEAD_LETTER))
 
 
 class JobList(DeclaredList):
@@ -78,7 +77,7 @@ def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
     for lookup in ({"organization_id__in": organization_pks_of(term)}, {"owner_name": term}):
         if all(lookup.values()) and (found := rows.filter(**lookup)).exists():
             return found
-    found = rows.filter(status__in=FAILED, error_message__icontains=term)
+    found = rows.filter(status__in=sorted(WITH_ERRORS), error_message__icontains=term)
     return among_newest(found, visible_organizations(None, user), RECENT).rows
 
 

@@ -10,11 +10,10 @@ from django.http import HttpRequest
 from django_jobs.admin.job_filters import BoundedFilter, TypeFilter
 from django_jobs.admin.monitor_range import RANGES
 from django_jobs.engine.store import database
-from django_jobs.statuses import Status
+from django_jobs.statuses import WITH_ERRORS, Status
 
 #: A choice beside the single statuses: the ends of attempts that the monitor counts as failures.
 FAILURES: Final = "failures"
-FAILED: Final = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
 
 
 class BecameFilter(BoundedFilter):
@@ -29,7 +28,7 @@ class BecameFilter(BoundedFilter):
         if chosen is None:
             return queryset
         if chosen == FAILURES:
-            return queryset.filter(from_status=Status.RUNNING, to_status__in=FAILED)
+            return queryset.filter(from_status=Status.RUNNING, to_status__in=sorted(WITH_ERRORS))
         return queryset.filter(to_status=chosen)
 
 

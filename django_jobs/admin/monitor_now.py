@@ -14,12 +14,11 @@ from django_jobs.admin.amounts import Amount
 from django_jobs.engine.access import may_start
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.models import Job, get_organization_model
-from django_jobs.statuses import IN_FLIGHT, Priority, Status
+from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
 #: Jobs of one priority that are counted, and waiting jobs whose organizations are looked at.
 BOUND: Final = 10_000
 MAX_ORGANIZATIONS: Final = 20
-RETRYING: Final = (Status.FAILED, Status.TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
     ]
     since = [first for _, first in backlog.values()] + flight.queued_since
     oldest = min((item for item in since if item is not None), default=None)
-    retrying = _bounded(scope.filter(status__in=RETRYING))
+    retrying = _bounded(scope.filter(status__in=sorted(AWAITING_RETRY)))
     blocked = _bounded(scope.filter(status=Status.PENDING, ready_at__isnull=True))
     dead = _bounded(scope.filter(status=Status.DEAD_LETTER))
     waiting_count = sum(amount.count for _, amount in depths)

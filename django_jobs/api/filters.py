@@ -24,11 +24,10 @@ from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store.moments import created_between
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet, parse_job_id
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import WITH_ERRORS, Priority, Status
 
 MAX_VALUES: Final = 100
 #: Where jobs have an error to search in.
-WITH_ERRORS: Final = (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)
 #: Read by others than the filter set; ``format`` is the REST framework's own.
 PAGE_PARAMETERS: Final = ("limit", "offset", "fields", "format")
 
@@ -195,7 +194,7 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
             return rows.filter(_with_ids([parsed]))
         asked = list(self._organizations.values())
         organizations = asked or visible_organizations(None, getattr(self.request, "user", None))
-        found = rows.filter(status__in=WITH_ERRORS, error_message__icontains=value)
+        found = rows.filter(status__in=sorted(WITH_ERRORS), error_message__icontains=value)
         return among_newest(found, organizations, RECENT).rows
 
     def in_order(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:

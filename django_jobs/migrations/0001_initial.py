@@ -531,7 +531,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="job",
             index=models.Index(
-                condition=models.Q(("status__in", ["Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"])),
+                condition=models.Q(("status__in", ["Canceled", "Dead Letter", "Failed", "Pending", "Timed Out"])),
                 fields=["status", "-id", "organization", "job_type"],
                 name="djobs_status_newest",
             ),

@@ -16,7 +16,7 @@ from django_jobs.conf import organization_model_name
 from django_jobs.models.base import PrimaryManager
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, RunAfter, Status
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, RARE, WAITING, Priority, RunAfter, Status
 
 #: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
 _JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
@@ -167,7 +167,7 @@ class Job(models.Model):
             # The newest in one of the statuses that are rare, which a walk over all jobs would not find.
             models.Index(
                 fields=["status", "-id", "organization", "job_type"],
-                condition=Q(status__in=["Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"]),
+                condition=Q(status__in=sorted(RARE)),
                 name="djobs_status_newest",
             ),
             # The newest that completed, also of one type, however long the backlog is that a walk would pass first.

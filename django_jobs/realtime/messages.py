@@ -15,7 +15,7 @@ from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import format_job_id
 from django_jobs.realtime.frames import cut_texts, dumps, moment
 from django_jobs.realtime.replay import chunks
-from django_jobs.statuses import IN_FLIGHT, Status
+from django_jobs.statuses import IN_FLIGHT, WITH_COMPLETED_AT, WITH_ERRORS, Status
 
 #: Of one organization, how many running jobs are looked at for progress that got lost.
 MAX_RUNNING: Final = 500
@@ -53,11 +53,8 @@ _PROGRESS_FIELDS: Final = (
     "progress",
     "progress_message",
 )
-#: The statuses that come with a ``completed_at``.
-_COMPLETED: Final = {Status.COMPLETED, Status.DEAD_LETTER}
 #: Progress in percent.
 FULL: Final = 100
-_WITH_ERROR: Final = {Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +121,9 @@ def _status_event(row: tuple[Any, ...], tenant: Any, hidden: Collection[Any]) ->
         "progress": progress if is_current else FULL * is_completed,
         "progress_message": said if is_current else "",
         "output_reference": _reference(output) if is_current and organization_pk not in hidden else None,
-        "error_message": (error if is_current else message) if to_status in _WITH_ERROR else "",
+        "error_message": (error if is_current else message) if to_status in WITH_ERRORS else "",
         "started_at": started_at if is_current else timestamp if to_status == Status.RUNNING else None,
-        "completed_at": completed_at if is_current else timestamp if to_status in _COMPLETED else None,
+        "completed_at": completed_at if is_current else timestamp if to_status in WITH_COMPLETED_AT else None,
         "updated_at": timestamp,
     }
     before = None

@@ -22,7 +22,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.status import describe, get_job_status
 from django_jobs.engine.lookup import find_job
 from django_jobs.models import Job
-from django_jobs.statuses import TERMINAL, Status
+from django_jobs.statuses import FINAL, TERMINAL, Status
 from django_jobs.templatetags.job_words import message_in_words, status_in_words
 from django_jobs.values import JobStatus
 
@@ -115,7 +115,7 @@ def _state(status: JobStatus, now: dt.datetime) -> dict[str, Any]:
 
 def _rights(job: Job | JobStatus | str, status: JobStatus, user: Any) -> dict[str, bool]:
     """What the user may do now or once it has failed; not asked of jobs with which nothing can be done any more."""
-    may_cancel, may_retry = status.status not in TERMINAL, status.status not in {Status.COMPLETED, Status.CANCELED}
+    may_cancel, may_retry = status.status not in TERMINAL, status.status not in FINAL
     if not may_cancel and not may_retry:
         return {}
     policy, row = get_policy(), job if isinstance(job, Job) else find_job(status.job_id)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from django_jobs.engine.dispatch.expirations import EXPIRED as DID_NOT_START
-from django_jobs.statuses import Status
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.values import JobStatus
 
 WORDS: Final[dict[str, str]] = {
@@ -30,8 +30,6 @@ HELD: Final = {
 }
 AGAIN: Final = "{}, will be tried again"
 LONGEST: Final = 300
-_RETRIED: Final = {Status.FAILED, Status.TIMED_OUT}
-_AMISS: Final = {*_RETRIED, Status.DEAD_LETTER}
 
 
 def status_in_words(status: JobStatus, now: dt.datetime) -> str:
@@ -42,7 +40,7 @@ def status_in_words(status: JobStatus, now: dt.datetime) -> str:
         return STOPPING if status.cancel_requested else plain
     if status.status == Status.CANCELED and status.error_message == DID_NOT_START:
         return EXPIRED
-    if status.status in _RETRIED:
+    if status.status in AWAITING_RETRY:
         return f"{plain}. {HELD[reason]}" if reason in HELD else _again(plain, status.next_retry_at, now)
     if reason == "run_at" and status.run_at is not None:
         return f"Runs {_when(status.run_at, now)}"
@@ -51,7 +49,7 @@ def status_in_words(status: JobStatus, now: dt.datetime) -> str:
 
 def message_in_words(status: JobStatus) -> str:
     """The error of a job that failed, as much of it as a page has room for; else what the handler said last."""
-    text = (status.status in _AMISS and status.error_message) or status.progress_message
+    text = (status.status in WITH_ERRORS and status.error_message) or status.progress_message
     return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
 
 

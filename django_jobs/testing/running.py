@@ -19,7 +19,7 @@ from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
 from django_jobs.models import Job
-from django_jobs.statuses import TERMINAL, Status
+from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
 from django_jobs.testing.memory_broker import MemoryBroker
 from django_jobs.testing.transactions import Commits, Shelter, held_open
 from django_jobs.values import JobStatus
@@ -87,7 +87,7 @@ class _Run:
 
     def _make_retries_due(self) -> None:
         now = database.now()
-        rows = Job.primary.filter(status__in=[Status.FAILED, Status.TIMED_OUT])
+        rows = Job.primary.filter(status__in=sorted(AWAITING_RETRY))
         rows.filter(ready_at__gt=now).update(ready_at=now)
 
     def _run(self, ticket: Ticket) -> None:

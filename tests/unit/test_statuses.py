@@ -8,12 +8,20 @@ from typing import Any
 import pytest
 
 from django_jobs.statuses import (
+    AWAITING_RETRY,
+    AWAITING_TURN,
     DISPATCHABLE,
+    FINAL,
     IN_FLIGHT,
+    RARE,
     RETRYABLE_BY_HAND,
     TERMINAL,
     TRANSITIONS,
+    UNFINISHED,
+    UNSUCCESSFUL,
     WAITING,
+    WITH_COMPLETED_AT,
+    WITH_ERRORS,
     Priority,
     Status,
     may_move,
@@ -63,7 +71,7 @@ def test_every_status_has_its_arrows_written_down() -> None:
 
 
 def test_nothing_leaves_completed_or_canceled() -> None:
-    assert {status for status, targets in TRANSITIONS.items() if not targets} == {"Completed", "Canceled"}
+    assert {status for status, targets in TRANSITIONS.items() if not targets} == {"Completed", "Canceled"} == FINAL
 
 
 def test_an_unknown_status_is_refused() -> None:
@@ -76,7 +84,13 @@ def test_the_groups_hold_what_their_names_say() -> None:
     assert {"Pending", "Queued", "Failed", "Timed Out"} == WAITING
     assert {"Queued", "Running"} == IN_FLIGHT
     assert {"Pending", "Failed", "Timed Out"} == DISPATCHABLE
-    assert {"Dead Letter", "Failed", "Timed Out"} == RETRYABLE_BY_HAND
+    assert {"Pending", "Queued"} == AWAITING_TURN
+    assert {"Failed", "Timed Out"} == AWAITING_RETRY
+    assert {"Pending", "Queued", "Failed", "Timed Out", "Running"} == UNFINISHED
+    assert {"Canceled", "Dead Letter"} == UNSUCCESSFUL
+    assert {"Completed", "Dead Letter"} == WITH_COMPLETED_AT
+    assert {"Dead Letter", "Failed", "Timed Out"} == WITH_ERRORS == RETRYABLE_BY_HAND
+    assert {"Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"} == RARE
 
 
 @pytest.mark.parametrize(

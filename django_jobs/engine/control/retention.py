@@ -19,7 +19,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.transitions import relatives
 from django_jobs.models import ExecutionLog, Job, JobDependency
-from django_jobs.statuses import TERMINAL, RunAfter, Status
+from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
 logger = logging.getLogger("django_jobs")
 
@@ -28,8 +28,6 @@ BATCH = 200
 TICK_SECONDS: Final = 0.5
 #: What the database kept is tried again after so long.
 REFUSED_SECONDS: Final = 24 * 3600.0
-#: Ends of a parent that its children do not survive.
-DEAD: Final = (Status.CANCELED, Status.DEAD_LETTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,7 @@ def _deletable(pks: list[int], *, release_children: bool, lock: bool = False) ->
     links = _open_links([job.pk for job in jobs])
     if release_children:
         # Only for a moment: a child that is about to end because its parent did must see how that ended.
-        links = links.filter(parent__status__in=DEAD, child__run_after=RunAfter.COMPLETED)
+        links = links.filter(parent__status__in=sorted(UNSUCCESSFUL), child__run_after=RunAfter.COMPLETED)
         links = links.filter(child__status=Status.PENDING, child__ready_at__isnull=True)
     needed = set(links.values_list("parent_id", flat=True))
     return [job for job in jobs if job.pk not in needed]

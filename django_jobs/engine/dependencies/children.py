@@ -21,10 +21,8 @@ from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.engine.transitions.reset_fields import NEW_LIFE
 from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import TERMINAL, RunAfter, Status
+from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
-#: How a parent ends without completing.
-DEAD: Final = (Status.CANCELED, Status.DEAD_LETTER)
 #: A job that waits for parents, or died with one. Whatever makes it so leaves a task.
 _UNDECIDED: Final = Q(status=Status.PENDING, ready_at__isnull=True) | Q(status=Status.DEAD_LETTER, is_orphaned=True)
 _READ: Final = ("pk", "status", "ready_at", "is_orphaned", "has_children", "run_after")
@@ -37,7 +35,7 @@ def links() -> QuerySet[JobDependency]:
 
 def dead_links() -> QuerySet[JobDependency]:
     """Return the links to parents that ended without completing, of those children that need them completed."""
-    return links().filter(parent__status__in=DEAD, child__run_after=RunAfter.COMPLETED)
+    return links().filter(parent__status__in=sorted(UNSUCCESSFUL), child__run_after=RunAfter.COMPLETED)
 
 
 def _jobs(pks: Iterable[int]) -> QuerySet[Job]:

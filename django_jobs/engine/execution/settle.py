@@ -15,7 +15,7 @@ from django_jobs.engine.execution import outcome_transitions, outcomes, retry
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, After, Move, Moved, hooks, move
 from django_jobs.models import Job
-from django_jobs.statuses import WITH_ERRORS, Status
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 
 LARGE_BYTES: Final = 1_048_576
 IN_USE_SECONDS: Final = 0.02
@@ -177,7 +177,7 @@ def _bury_exhausted(
     errors: Mapping[int, BaseException | None] = MappingProxyType({}),
 ) -> list[Moved]:
     """Those that failed with no retry left go on to Dead Letter in the same transaction."""
-    failed = {item.pk for item in moved if item.to_status in {Status.FAILED, Status.TIMED_OUT}}
+    failed = {item.pk for item in moved if item.to_status in AWAITING_RETRY}
     spent = [job for job in jobs if job.pk in failed and job.retry_count >= job.max_retries]
     moves = [
         Move(
@@ -189,7 +189,7 @@ def _bury_exhausted(
         )
         for job in spent
     ]
-    return move(moves, sources=[Status.FAILED, Status.TIMED_OUT], actor=actor, worker_name=worker_name)
+    return move(moves, sources=AWAITING_RETRY, actor=actor, worker_name=worker_name)
 
 
 def settle_lost(

@@ -17,7 +17,7 @@ from django_jobs.engine.insight import signal_delivery, status
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.models import Job
-from django_jobs.statuses import TERMINAL, Status
+from django_jobs.statuses import AWAITING_RETRY, AWAITING_TURN, TERMINAL, Status
 
 if TYPE_CHECKING:
     from django.dispatch import Signal
@@ -29,13 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_jobs")
 
 _LEVELS = {
-    Status.PENDING: logging.DEBUG,
-    Status.QUEUED: logging.DEBUG,
-    Status.RUNNING: logging.INFO,
-    Status.COMPLETED: logging.INFO,
-    Status.CANCELED: logging.INFO,
-    Status.FAILED: logging.WARNING,
-    Status.TIMED_OUT: logging.WARNING,
+    **dict.fromkeys(Status, logging.INFO),
+    **dict.fromkeys(AWAITING_TURN, logging.DEBUG),
+    **dict.fromkeys(AWAITING_RETRY, logging.WARNING),
     Status.DEAD_LETTER: logging.ERROR,
 }
 

@@ -16,7 +16,7 @@ from django_jobs.engine.ports import Broker, SetAside, get_broker
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, Worker
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, Priority, Status
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def snapshot() -> Snapshot:
         oldest += [first] if status == Status.QUEUED and first else []
     return Snapshot(
         moment=now,
-        unfinished={str(status): unfinished[status] for status in Status if status not in TERMINAL},
+        unfinished={str(status): unfinished[status] for status in Status if status in UNFINISHED},
         ended=_ended(),
         depths=[
             Depth(priority=item, **{name: cells[item, name] for name in ("due", "later", "queued", "running")})

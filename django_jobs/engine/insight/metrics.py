@@ -25,7 +25,7 @@ from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
 from django_jobs.models import Job, Span
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, Priority, Status
+from django_jobs.statuses import AWAITING_RETRY, DISPATCHABLE, IN_FLIGHT, TERMINAL, WITH_ERRORS, Priority, Status
 
 BOUND: Final = 10_000
 
@@ -118,16 +118,15 @@ def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: d
     since = now - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
     days = activities(organizations, Span.DAY, since)
     ended = days.aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
-    asked = [scope.filter(status=status) for status in (Status.FAILED, Status.TIMED_OUT, Status.DEAD_LETTER)]
+    asked = [scope.filter(status=status) for status in sorted(WITH_ERRORS)]
     asked.append(scope.filter(status=Status.PENDING, ready_at__isnull=True))
-    failed, timed_out, died, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, asked))[0]
+    *with_errors, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, asked))[0]
+    counts = dict(zip(map(str, sorted(WITH_ERRORS)), with_errors, strict=True))
     return {
-        str(Status.FAILED): failed,
-        str(Status.TIMED_OUT): timed_out,
-        str(Status.DEAD_LETTER): died,
+        **counts,
         str(Status.COMPLETED): ended["completed"] or 0,
         str(Status.CANCELED): ended["canceled"] or 0,
-        str(Status.PENDING): blocked - failed - timed_out,
+        str(Status.PENDING): blocked - sum(counts[status] for status in AWAITING_RETRY),
     }
 
 

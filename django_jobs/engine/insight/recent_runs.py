@@ -15,7 +15,7 @@ from django_jobs.engine.insight.activity import activities
 from django_jobs.engine.store import histograms
 from django_jobs.engine.store.aggregates import Tally, start_of
 from django_jobs.models import Job, Span
-from django_jobs.statuses import Status
+from django_jobs.statuses import WITH_COMPLETED_AT, Status
 
 RECENTLY: Final = dt.timedelta(hours=1)
 _PERCENTILE: Final = 0.95
@@ -46,8 +46,7 @@ class _Run(NamedTuple):
 
 def read(scope: QuerySet[Job], now: dt.datetime) -> Recent:
     """From the jobs themselves."""
-    ends = [str(Status.COMPLETED), str(Status.DEAD_LETTER)]
-    rows = scope.filter(status__in=ends, completed_at__gte=now - RECENTLY)
+    rows = scope.filter(status__in=sorted(WITH_COMPLETED_AT), completed_at__gte=now - RECENTLY)
     runs = [_Run(*row) for row in rows.values_list("job_type_id", "status", "started_at", "completed_at")]
     by_type: dict[str, list[float]] = defaultdict(list)
     died: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.store import histograms
 from django_jobs.models import Span
-from django_jobs.statuses import Status
+from django_jobs.statuses import AWAITING_RETRY, Status
 
 COUNTERS: Final = ("submitted", "started", "completed", "failed", "died", "canceled")
 SUMS: Final = ("run_seconds", "wait_seconds")
@@ -17,14 +17,10 @@ HISTOGRAMS: Final = ("run_histogram", "wait_histogram")
 COUNTED_AS: Final[dict[str, str]] = {
     Status.RUNNING: "started",
     Status.COMPLETED: "completed",
-    Status.FAILED: "failed",
-    Status.TIMED_OUT: "failed",
+    **dict.fromkeys(sorted(AWAITING_RETRY), "failed"),
     Status.DEAD_LETTER: "died",
     Status.CANCELED: "canceled",
 }
-#: Where an attempt ended like this for good, it counts as a failed one too. What dies otherwise had its last attempt
-#: counted before, or never had one.
-FAILED_FOR_GOOD: Final = (Status.RUNNING, Status.DEAD_LETTER)
 
 
 @dataclasses.dataclass(slots=True)

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from django.db.models import Max, Q
 
-from django_jobs.engine.store.aggregates import COUNTED_AS, FAILED_FOR_GOOD, Place, Tally, start_of
+from django_jobs.engine.store.aggregates import COUNTED_AS, Place, Tally, start_of
 from django_jobs.engine.store.histograms import class_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
-from django_jobs.statuses import Status
+from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
 CHUNK: Final = 2_000
 _COUNTED: Final = Q(from_status="") | Q(to_status__in=sorted(COUNTED_AS))
@@ -60,6 +60,7 @@ def tally(after: int, last: int) -> dict[Place, Tally]:
 
 def _count(found: Tally, event: _Event, job: _Facts, freed_at: dt.datetime | None) -> None:
     found.count(COUNTED_AS[event.to_status] if event.from_status else "submitted")
+    # What dies on another way had its last attempt counted before, or never had one.
     if (event.from_status, event.to_status) == FAILED_FOR_GOOD:
         found.count("failed")
     if event.to_status == Status.COMPLETED and job.completed_at is not None:

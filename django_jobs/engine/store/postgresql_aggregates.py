@@ -7,10 +7,10 @@ import functools
 from collections import defaultdict
 
 from django_jobs.engine.store import database
-from django_jobs.engine.store.aggregates import COUNTED_AS, FAILED_FOR_GOOD, Place, Tally
+from django_jobs.engine.store.aggregates import COUNTED_AS, Place, Tally
 from django_jobs.engine.store.histograms import CLASSES_PER_DECADE, LEAST, MOST
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
-from django_jobs.statuses import Status
+from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
 
 def tally(after: int, last: int) -> dict[Place, Tally]:

@@ -19,7 +19,7 @@ from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import Priority, RunAfter, Status
+from django_jobs.statuses import UNSUCCESSFUL, Priority, RunAfter
 
 MAX_METADATA_BYTES = 4096
 MAX_PARENTS = 10_000
@@ -178,7 +178,7 @@ def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any, *
     parent = known.get(name)
     if parent is None or parent.organization_id != organization_pk:  # not told apart: it is none of theirs
         return f"There is no job {name} in this organization."
-    if must_complete and parent.status in {Status.CANCELED, Status.DEAD_LETTER}:
+    if must_complete and parent.status in UNSUCCESSFUL:
         return f"{name} has ended as {parent.status}: it will not complete unless somebody retries it."
     return None
 

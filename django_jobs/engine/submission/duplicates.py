@@ -16,10 +16,10 @@ from django.db import IntegrityError, connections, router, transaction
 from django_jobs.engine.access import AccessPolicy, get_policy
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.resubmission import HARMLESS
 from django_jobs.exceptions import DuplicateJob, JobNotFound
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.duplicate import GATES
+from django_jobs.statuses import UNSUCCESSFUL
 
 FORGET_BATCH = 1000
 KEYS_AT_ONCE = 500
@@ -34,7 +34,7 @@ def find(keys: Iterable[str]) -> dict[str, Job]:
     live = dict(
         DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=database.now()).values_list("job_id", "key")
     )
-    jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=HARMLESS)
+    jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=sorted(UNSUCCESSFUL))
     return {live[job.pk]: job for job in jobs}
 
 
@@ -109,7 +109,7 @@ def _replace(rows: list[DuplicateKey]) -> int:
 
 def _write_unless_live(rows: list[DuplicateKey]) -> int:
     """Insert or take over, in the order of the keys, waiting for others who hold one; how many that were."""
-    dead = ", ".join(f"'{status}'" for status in HARMLESS)
+    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
     sql = f"""
         INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
         SELECT * FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS new(key, job_id, expires_at) ORDER BY key

@@ -13,11 +13,10 @@ from django_jobs.engine.store import database, statements
 from django_jobs.engine.store.postgresql_moves import TRANSACTION_IDS
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.checks import Request
-from django_jobs.engine.submission.resubmission import HARMLESS
 from django_jobs.engine.submission.targets import TargetsChanged, Versions
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, get_organization_model
-from django_jobs.statuses import Status
+from django_jobs.statuses import UNSUCCESSFUL, Status
 
 #: What differs from job to job; every other column of a new row holds its default.
 _GIVEN = (
@@ -125,7 +124,7 @@ def _is_new() -> str:
 
 
 def _is_dead() -> str:
-    dead = ", ".join(f"'{status}'" for status in HARMLESS)
+    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
     return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'  # noqa: S608
 
 

@@ -17,10 +17,9 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.checks import Request
-from django_jobs.engine.submission.resubmission import HARMLESS
 from django_jobs.engine.transitions import Move, hooks, move
 from django_jobs.models import Job
-from django_jobs.statuses import Status
+from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Status
 
 MESSAGE: Final = "Replaced by a later submission"
 #: So many are locked together.
@@ -62,8 +61,8 @@ def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
 
 def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
     rows = Job.primary.all()
-    found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in HARMLESS}
-    waiting = [job for job in found.values() if job.status in {Status.PENDING, Status.QUEUED} and not job.started_at]
+    found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL}
+    waiting = [job for job in found.values() if job.status in AWAITING_TURN and not job.started_at]
     if not waiting:
         return found
     now = database.now()

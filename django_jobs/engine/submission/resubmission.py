@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from django_jobs.engine.claimed_job import GivenBack, current_job
 from django_jobs.engine.store import database
 from django_jobs.models import Job
-from django_jobs.statuses import Status
+from django_jobs.statuses import UNSUCCESSFUL
 
-#: An earlier job in one of these keeps nobody out.
-HARMLESS = (Status.CANCELED, Status.DEAD_LETTER)
 AT_ONCE = 2_000
 
 
@@ -56,7 +54,7 @@ def _submitted_earlier(pk: int, attempt: int, keys: list[str]) -> dict[str, list
     found: dict[str, list[Job]] = defaultdict(list)
     rows = Job.primary.filter(submitted_by_id=pk, submitted_by_attempt__lt=attempt)
     for start in range(0, len(keys), AT_ONCE):
-        chunk = rows.filter(job_hash__in=keys[start : start + AT_ONCE]).exclude(status__in=HARMLESS)
+        chunk = rows.filter(job_hash__in=keys[start : start + AT_ONCE]).exclude(status__in=sorted(UNSUCCESSFUL))
         for job in chunk.order_by("pk"):
             found[job.job_hash].append(job)
     return found
