@@ -14,19 +14,29 @@ class DjangoJobsConfig(AppConfig):
 
         from django_jobs import checks  # noqa: F401  (registers itself)
         from django_jobs.engine.control import tenants
-        from django_jobs.engine.dependencies import follow_up
-        from django_jobs.engine.insight import events
         from django_jobs.engine.job_types import declarations, declared_types
         from django_jobs.engine.submission import duplicates
-        from django_jobs.engine.transitions import hooks
 
-        hooks.connect(announcer=events, follow_up=follow_up.follow_up)
+        self._connect_parts()
         declarations.discover()
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
         tenants.listen()
         self._guard_rq()
         self._tell_live_pages()
+
+    @staticmethod
+    def _connect_parts() -> None:
+        """Give the lower parts what they ask of higher ones, which they must not import."""
+        from django_jobs.engine.access import organizations_seen_by
+        from django_jobs.engine.dependencies.follow_up import follow_up
+        from django_jobs.engine.insight import events
+        from django_jobs.engine.job_types.handlers import path_problem
+        from django_jobs.engine.transitions import hooks
+        from django_jobs.models import hooks as model_hooks
+
+        model_hooks.connect(organizations_seen_by, path_problem)
+        hooks.connect(events, follow_up)
 
     @staticmethod
     def _guard_rq() -> None:

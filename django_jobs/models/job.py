@@ -10,9 +10,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
-from django.utils.module_loading import import_string
 
 from django_jobs.conf import organization_model_name
+from django_jobs.models import hooks
 from django_jobs.models.base import PrimaryManager
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
@@ -52,8 +52,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def visible_to(self, user: Any) -> JobQuerySet:
         """The jobs that this user may know of, by the access policy."""
-        # By name, since the policy stands above the models and is the host's to replace.
-        organizations = import_string("django_jobs.engine.access.organizations_seen_by")(user)
+        organizations = hooks.organizations_seen_by(user)
         return self.all() if organizations is None else self.filter(organization__in=organizations.values("pk"))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
+from django_jobs.models import hooks
 from django_jobs.models.base import StoredModel
 from django_jobs.models.fields import PriorityField
 from django_jobs.statuses import Priority, SubmitBy
@@ -100,10 +100,7 @@ class JobType(StoredModel):
         paused while its handler cannot be loaded. ``create()`` and fixtures do not ask: the code may come later.
         """
         super().clean()
-        path_problem = import_string(
-            "django_jobs.engine.job_types.handlers.path_problem"
-        )  # models know nothing of the engine
-        problem = path_problem(self.handler_method) if self.handler_method else None
+        problem = hooks.path_problem(self.handler_method) if self.handler_method else None
         if problem and not self._holds_handler():
             raise ValidationError({"handler_method": problem})
 
