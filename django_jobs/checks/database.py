@@ -13,7 +13,7 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """MySQL is refused: it lacks what the engine builds on. So are times that the database keeps in a local zone."""
     from django.db import connections, router
 
-    from django_jobs.engine.store.isolation import hides_changes
+    from django_jobs.engine.store.chosen import store_of
     from django_jobs.models import Job
 
     alias = router.db_for_write(Job)
@@ -28,7 +28,7 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
                 id="django_jobs.E004",
             )
         ]
-    if hides_changes(connection):
+    if store_of(alias).hides_changes():
         return [
             Error(
                 f"DATABASES[{alias!r}] has an isolation level in which equal jobs may be accepted twice.",

@@ -21,7 +21,7 @@ from django_jobs.engine.insight.tenant_tables import swapped_from
 from django_jobs.engine.insight.type_diagnostics import examine_types
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
-from django_jobs.engine.store.isolation import hides_changes
+from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import JobType, Worker, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Status
@@ -44,7 +44,7 @@ def examine() -> Iterator[Finding]:
         )
         return
     yield Finding(level=OK, subject="database", text=f"{database.connection().vendor} answers; installation {mine}.")
-    if hides_changes(database.connection()):
+    if store().hides_changes():
         yield Finding(
             level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."
         )

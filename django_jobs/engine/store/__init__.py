@@ -1,3 +1,7 @@
-"""What a database does for the engine: transactions, locks, its clock, and what each vendor says in its own way."""
+"""What a database does for the engine.
+
+``chosen.store()`` is the object that is asked: ``base`` is right on every vendor, ``postgresql``, ``mariadb`` and
+``sqlite`` override what they do better, or cannot do. No other package asks which vendor a database is of.
+"""
 
 from __future__ import annotations

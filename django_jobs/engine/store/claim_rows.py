@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django_jobs.engine.store import database, statements
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.organization_ids import Column, id_column
 from django_jobs.models import Job, JobType
 
@@ -77,9 +78,9 @@ def read_rows(pks: Sequence[int]) -> list[Row]:
     tenant = id_column()
     sql = _sql(tenant)
     if database.is_postgresql():
-        found = statements.fetch(f"{sql} = ANY(%s)", [list(pks)], rows=len(pks), newest=max(pks))
+        found = store().fetch(f"{sql} = ANY(%s)", [list(pks)], rows=len(pks), newest=max(pks))
     else:
-        found = statements.fetch(f"{sql} IN ({', '.join(['%s'] * len(pks))})", list(pks))
+        found = store().fetch(f"{sql} IN ({', '.join(['%s'] * len(pks))})", list(pks))
     return [
         row._replace(
             organization_id=to_organization_pk(row.organization_id),

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django_jobs.engine.actors import Actor
-from django_jobs.engine.store import database, statements
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.transition_values import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -55,7 +56,7 @@ def apply_moves(
     only_due: bool = False,
 ) -> list[Moved]:
     """Move the set inside the open transaction."""
-    if only_if is not ALWAYS and not statements.fetch(f"SELECT {only_if.sql}", only_if.params)[0][0]:
+    if only_if is not ALWAYS and not store().fetch(f"SELECT {only_if.sql}", only_if.params)[0][0]:
         return []
     wanted = {item.pk: item for item in moves}
     # No filter on status here: on MariaDB it would lock ranges of that index, in another order than by id.

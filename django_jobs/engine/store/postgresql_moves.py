@@ -16,7 +16,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from django_jobs.engine.actors import Actor
-from django_jobs.engine.store import database, statements
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.transition_values import ALWAYS, INCREMENT, After, Condition, Move, Moved
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -188,7 +189,7 @@ def _apply_shape(
     params = [pks, *only_if.params, pks, *arrays, *status, *shared, sources, *attempt, *attempt, *actor]
     params += [*message, worker_name, *traceback]
     told = {item.pk: item for item in moves}
-    rows = statements.fetch(sql, params, rows=len(pks), newest=max(pks))
+    rows = store().fetch(sql, params, rows=len(pks), newest=max(pks))
     return [
         Moved(*row[:8], told[row[0]].message, actor, worker_name, *row[8:], told[row[0]].error)  # type: ignore[call-arg]
         for row in rows

@@ -9,7 +9,8 @@ from typing import Any
 from django.db import connections, models
 
 from django_jobs.engine.actors import submitter_of
-from django_jobs.engine.store import database, statements
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql_moves import TRANSACTION_IDS
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.checks import Request
@@ -52,7 +53,7 @@ def insert(request: Request) -> None:
         params += [job.job_hash, job.job_hash, request.window]
     params += [*given, bool(request.parents), job.run_at, *submitter_of(job)]
     sql = _sql(database.alias(), request.targets.versions is not None, request.window > 0)
-    rows = statements.fetch(sql, params)
+    rows = store().fetch(sql, params)
     if not rows:
         request.existing = _existing(request)
         return
@@ -78,7 +79,7 @@ def _hold(versions: Versions | None) -> bool:
     if versions is None:
         return True
     conditions = " AND ".join(_holds(model) for model in (JobType, get_organization_model()))
-    return bool(statements.fetch(f"SELECT {conditions}", versions)[0][0])
+    return bool(store().fetch(f"SELECT {conditions}", versions)[0][0])
 
 
 @functools.cache

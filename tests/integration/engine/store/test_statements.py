@@ -11,7 +11,9 @@ from django.db.transaction import TransactionManagementError
 
 from django_jobs import submit_job
 from django_jobs.engine.actors import user_named
-from django_jobs.engine.store import database, statements
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.postgresql import statements
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import Job
 from tests.support.brokers import end, pending_job, reread, returned, start
@@ -111,15 +113,15 @@ def test_whole_numbers_of_every_width_find_their_rows() -> None:
     job = pending_job()
     table = Job._meta.db_table
     for number in (1, 2**15, 2**31, 2**62):
-        assert statements.fetch(f"SELECT id FROM {table} WHERE id < %s AND id = %s", [number, 2**40]) == []
-    assert statements.fetch(f"SELECT id FROM {table} WHERE id = %s", [job.pk]) == [(job.pk,)]
+        assert store().fetch(f"SELECT id FROM {table} WHERE id < %s AND id = %s", [number, 2**40]) == []
+    assert store().fetch(f"SELECT id FROM {table} WHERE id = %s", [job.pk]) == [(job.pk,)]
 
 
 @pytest.mark.usefixtures("_both_ways")
 def test_a_statement_that_fails_raises_djangos_exception_and_a_savepoint_mends_it() -> None:
     with pytest.raises(DatabaseError), transaction.atomic():
-        statements.fetch("SELECT there_is_no_such_column", [])
-    assert statements.fetch("SELECT 1", []) == [(1,)]
+        store().fetch("SELECT there_is_no_such_column", [])
+    assert store().fetch("SELECT 1", []) == [(1,)]
 
 
 @pytest.mark.usefixtures("_both_ways")
@@ -127,7 +129,7 @@ def test_a_broken_transaction_runs_no_statement() -> None:
     with transaction.atomic():
         transaction.set_rollback(True)
         with pytest.raises(TransactionManagementError):
-            statements.fetch("SELECT 1", [])
+            store().fetch("SELECT 1", [])
 
 
 @pytest.mark.usefixtures("_may_prepare")
@@ -154,18 +156,18 @@ def test_logged_queries_hold_every_statement(django_assert_max_num_queries: Any)
 
 @pytest.mark.usefixtures("_may_not_prepare")
 def test_nothing_is_prepared_where_the_host_does_not_allow_it() -> None:
-    statements.fetch("SELECT 1 -- not allowed", [])
+    store().fetch("SELECT 1 -- not allowed", [])
     assert prepared_by_the_server("not allowed --") == 0
 
 
 @pytest.mark.usefixtures("_may_prepare")
 def test_a_frequent_statement_is_prepared_once() -> None:
     for number in (1, 2**40):
-        statements.fetch(f"SELECT id FROM {Job._meta.db_table} WHERE id = %s -- allowed", [number])
+        store().fetch(f"SELECT id FROM {Job._meta.db_table} WHERE id = %s -- allowed", [number])
     assert prepared_by_the_server("= $1 -- allowed -- ") == {"postgresql": 1}.get(connection.vendor, 0)
 
 
 @pytest.mark.usefixtures("_may_prepare")
 def test_a_large_set_is_planned_for_its_size() -> None:
-    statements.fetch("SELECT 1 -- large set", [], rows=statements.FEW + 1)
+    store().fetch("SELECT 1 -- large set", [], rows=statements.FEW + 1)
     assert prepared_by_the_server("large set --") == 0

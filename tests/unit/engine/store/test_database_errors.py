@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from django.db import Error, IntegrityError, InterfaceError, InternalError, OperationalError
 
-from django_jobs.engine.store import database
+from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.mariadb import MariaDBStore
+from django_jobs.engine.store.postgresql import PostgreSQLStore
+from django_jobs.engine.store.sqlite import SQLiteStore
 
 
 class DriverError(Exception):
@@ -32,44 +35,60 @@ def of_mariadb(number: int) -> Error:
     return caused(OperationalError(number, "ging nicht"), DriverError(number, "ging nicht"))
 
 
+def kind_of(kind: type[Store], error: BaseException) -> tuple[bool, bool]:
+    """Whether it is a lost race, and whether it is a lost connection."""
+    store = kind("default")
+    return store.is_lost_race(error), store.is_lost_connection(error)
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("kind", "error"),
     [
-        *(of_postgresql(OperationalError, state) for state in ("40P01", "40001", "55P03")),
-        *(of_mariadb(number) for number in (1205, 1213, 1020)),
-        OperationalError("database is locked"),
+        *(
+            (kind, of_postgresql(OperationalError, state))
+            for kind in (PostgreSQLStore, Store)
+            for state in ("40P01", "40001", "55P03")
+        ),
+        *((MariaDBStore, of_mariadb(number)) for number in (1205, 1213, 1020)),
+        (SQLiteStore, OperationalError("database is locked")),
     ],
-    ids=lambda error: repr(error.__cause__ and (getattr(error.__cause__, "sqlstate", None) or error.args[0])),
+    ids=repr,
 )
-def test_who_found_another_transaction_in_the_way_lost_a_race_and_no_connection(error: Error) -> None:
-    assert (database.is_lost_race(error), database.is_lost_connection(error)) == (True, False)
+def test_who_found_another_transaction_in_the_way_lost_a_race_and_no_connection(
+    kind: type[Store], error: Error
+) -> None:
+    assert kind_of(kind, error) == (True, False)
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("kind", "error"),
     [
-        of_postgresql(OperationalError, "57P01"),
-        of_mariadb(2006),
-        of_postgresql(InternalError, "25P03"),
-        of_postgresql(InternalError, "25006"),
-        OperationalError("a deadlock of another kind: the server closed the connection"),
-        InterfaceError("connection already closed"),
+        (PostgreSQLStore, of_postgresql(OperationalError, "57P01")),
+        (PostgreSQLStore, of_postgresql(InternalError, "25P03")),
+        (PostgreSQLStore, of_postgresql(InternalError, "25006")),
+        (Store, of_postgresql(OperationalError, "57P01")),
+        (MariaDBStore, of_mariadb(2006)),
+        (SQLiteStore, OperationalError("unable to open database file")),
+        (PostgreSQLStore, OperationalError("a deadlock of another kind: the server closed the connection")),
+        (PostgreSQLStore, InterfaceError("connection already closed")),
     ],
-    ids=["restart", "gone away", "idle too long", "read-only", "no code", "closed"],
+    ids=["restart", "idle too long", "read-only", "restart of another", "gone away", "no file", "no code", "closed"],
 )
-def test_a_server_that_went_away_or_takes_no_writes_any_more_is_a_lost_connection(error: Error) -> None:
-    assert (database.is_lost_race(error), database.is_lost_connection(error)) == (False, True)
+def test_a_server_that_went_away_or_takes_no_writes_any_more_is_a_lost_connection(
+    kind: type[Store], error: Error
+) -> None:
+    assert kind_of(kind, error) == (False, True)
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("kind", "error"),
     [
-        of_postgresql(IntegrityError, "23503"),
-        of_postgresql(InternalError, "25P02"),
-        OperationalError(1153, "Got a packet bigger than 'max_allowed_packet' bytes"),
-        ZeroDivisionError(),
+        (PostgreSQLStore, of_postgresql(IntegrityError, "23503")),
+        (PostgreSQLStore, of_postgresql(InternalError, "25P02")),
+        (MariaDBStore, OperationalError(1153, "Got a packet bigger than 'max_allowed_packet' bytes")),
+        (Store, ZeroDivisionError()),
     ],
     ids=["foreign key", "failed transaction", "too large", "another error"],
 )
-def test_a_refusal_is_neither(error: Exception) -> None:
-    assert (database.is_lost_race(error), database.is_lost_connection(error)) == (False, False)
+def test_a_refusal_is_neither(kind: type[Store], error: Exception) -> None:
+    assert kind_of(kind, error) == (False, False)

@@ -1,4 +1,4 @@
-"""Running the engine's own frequent statements; on PostgreSQL prepared by the server, where the host allows that.
+"""Running the engine's own frequent statements, prepared by the server where the host allows that.
 
 Parsing and planning one of them takes as long as running it. Preparing saves that, but needs a connection that stays
 with one server process, which PgBouncer gives only in newer versions. So the host says it, as Django and psycopg know
@@ -12,21 +12,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from django_jobs.engine.store import database
-
 #: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
 PLAN_SECONDS = 30
 #: Up to so many jobs one plan does for all.
 FEW = 4
 
 
-def fetch(sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
+def fetch(connection: Any, sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
     """The rows that a statement returns.
 
     ``rows`` is how many jobs it is about: a large set wants a plan for its size. ``newest`` is a primary key near the
     table's end: a plan that was made for a small table is not kept for one twice as large.
     """
-    connection = database.connection()
     if rows <= FEW and may_prepare(connection):
         age = int(time.monotonic() / PLAN_SECONDS)
         return _fetch_prepared(connection, f"{sql} -- {age}.{newest.bit_length()}", params)
@@ -38,8 +35,7 @@ def fetch(sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) ->
 def may_prepare(connection: Any) -> bool:
     """Whether the host allows it, and nobody listens who would miss statements that pass Django by."""
     return (
-        connection.vendor == "postgresql"
-        and connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
+        connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
         and not connection.execute_wrappers
         and not connection.queries_logged
     )

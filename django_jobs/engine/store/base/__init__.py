@@ -1,0 +1,14 @@
+"""What a database does for jobs, in a way that is right on every vendor: through the ORM and plain SQL."""
+
+from __future__ import annotations
+
+from django_jobs.engine.store.base.essentials import Essentials
+
+__all__ = ["Store"]
+
+
+class Store(Essentials):
+    """All that the engine asks of a database. Each need is a method, in the module beside this one that has its name.
+
+    The store of a vendor overrides what its database does better, and what it cannot do in this way.
+    """

@@ -1,0 +1,159 @@
+"""What every other need of a store builds on: the connection, the clock, locks, transactions and kinds of errors."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Final, TypeVar
+
+from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.db.models.sql import Query
+
+from django_jobs.conf import jobs_settings
+from django_jobs.models import Job
+
+T = TypeVar("T")
+
+MAX_TRIES: Final = 8
+
+
+def as_moment(value: Any) -> Any:
+    """Return a time as models have it. SQLite gives text, MariaDB a time without its zone, which is UTC."""
+    if isinstance(value, str):
+        value = dt.datetime.fromisoformat(value)
+    if value is None:
+        return None
+    return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+
+
+class Essentials:
+    """One database, by its alias. An instance serves all threads; each thread has a connection of its own."""
+
+    #: Codes of a deadlock, of a refusal to serialize, of a lock's timeout: SQLSTATEs, or the numbers of a vendor.
+    lost_races: ClassVar[frozenset[str | int]] = frozenset({"40001", "40P01", "55P03"})
+    #: Codes of a statement that reached the host's limit of time.
+    too_slow: ClassVar[frozenset[str | int]] = frozenset({"57014"})
+    #: Codes of an InternalError that a connection does not outlive.
+    fatal: ClassVar[frozenset[str | int]] = frozenset()
+    #: A refusal with this text looks like a lost connection, but the next try would end in the same way.
+    hopeless: ClassVar[str | None] = None
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    @property
+    def connection(self) -> Any:
+        """This thread's connection."""
+        return connections[self.alias]
+
+    # Statements and the clock.
+
+    def fetch(self, sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
+        """Return the rows that one of the engine's own frequent statements gives.
+
+        ``rows`` is how many jobs it is about, and ``newest`` a primary key near the table's end: hints for its plan.
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def sql_now(self) -> str:
+        """Return SQL for the moment of a statement."""
+        return str(Query(Job).get_compiler(self.alias).compile(Now())[0])
+
+    def clock(self, field: Any) -> tuple[str, list[Any]]:
+        """Return SQL for the moment of a statement, to be written into ``field``, and its parameters."""
+        return self.sql_now(), []
+
+    def now(self) -> dt.datetime:
+        """Return the database's time, aware, in UTC."""
+        moment: dt.datetime = as_moment(self.fetch(f"SELECT {self.sql_now()}", [])[0][0])
+        return moment
+
+    # Locks and transactions.
+
+    def locked(self, queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
+        """Return the rows, to be locked in ascending primary key: so sets of them do not deadlock.
+
+        With ``skip``, rows that somebody else holds are left out. A database that cannot lock rows locks itself.
+        """
+        features = self.connection.features
+        queryset = queryset.order_by("pk")
+        if not features.has_select_for_update:
+            return queryset
+        return queryset.select_for_update(
+            skip_locked=skip and features.has_select_for_update_skip_locked,
+            no_key=features.has_select_for_no_key_update,
+        )
+
+    def in_transaction(self, function: Callable[[], T]) -> T:
+        """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once.
+
+        Where it can, the server ends a transaction of ours of which it hears nothing for half of LEASE_SECONDS.
+        A process that is frozen in its midst, or whose interpreter a handler holds, would else hold its rows for as
+        long as that lasts: nobody could rescue its jobs, nor renew their leases in time where the process lives.
+        """
+        if self.connection.in_atomic_block:
+            with transaction.atomic(using=self.alias):
+                return function()
+
+        def run() -> T:
+            with self.transaction(max(1, int(float(jobs_settings.LEASE_SECONDS) / 2))):
+                return function()
+
+        return self.retried(run)
+
+    @contextlib.contextmanager
+    def transaction(self, silence: int) -> Iterator[None]:
+        """Open a transaction that should not outlast so many seconds in which the server hears nothing of it."""
+        with transaction.atomic(using=self.alias):
+            yield
+
+    def retried(self, function: Callable[[], T]) -> T:
+        """Run what is one statement or one transaction; again when it lost a race. In a caller's transaction: once."""
+        if self.connection.in_atomic_block:
+            return function()
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                return function()
+            except OperationalError as error:
+                if attempt == MAX_TRIES or not self.is_lost_race(error):
+                    raise
+                time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  (spreads rivals)
+        raise AssertionError("unreachable")
+
+    def hides_changes(self) -> bool:
+        """Return whether the isolation level lets a transaction overwrite, without an error, what it cannot see."""
+        return False
+
+    # Kinds of errors.
+
+    def is_lost_connection(self, error: BaseException) -> bool:
+        """Return whether the database went away, so that the same call may succeed later."""
+        if isinstance(error, InternalError):
+            return code_of(error) in self.fatal
+        if isinstance(error, OperationalError):
+            return not self.is_lost_race(error) and not (self.hopeless and self.hopeless in str(error))
+        return isinstance(error, InterfaceError)
+
+    def is_lost_race(self, error: BaseException) -> bool:
+        """Return whether another transaction was in the way, so that a new try is right."""
+        return isinstance(error, OperationalError) and code_of(error) in self.lost_races
+
+    def was_too_slow(self, error: BaseException) -> bool:
+        """Return whether the database ended a statement that took too long: only this call has to wait."""
+        return code_of(error) in self.too_slow
+
+
+def code_of(error: BaseException) -> str | int | None:
+    """Return the driver's code, which is the same in every language: an SQLSTATE, or the number of a vendor."""
+    cause = error.__cause__
+    state: str | None = getattr(cause, "sqlstate", None)
+    if state is None and cause is not None and cause.args and isinstance(cause.args[0], int):
+        return cause.args[0]
+    return state

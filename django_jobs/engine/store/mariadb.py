@@ -1,0 +1,90 @@
+"""MariaDB: hints for its planner, a bound on silence that it keeps for the session, and rows that serve as locks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Final, TypeVar
+
+from django.db import DatabaseError, Error, transaction
+
+from django_jobs.engine.store.base import Store
+
+T = TypeVar("T")
+
+#: Levels in which each statement sees what was committed before it.
+_FRESH: Final = frozenset({"READ-COMMITTED", "READ-UNCOMMITTED"})
+#: Where a connection remembers the limit of silence that it had before ours.
+_HOSTS_LIMIT: Final = "django_jobs_idle_transaction_timeout"
+_JOB_TABLE: Final = "`django_jobs_job`"
+_BY_ID: Final = f"WHERE {_JOB_TABLE}.`id` IN ("
+
+
+class MariaDBStore(Store):
+    """MariaDB 10.6 or later. MySQL would get it too, but a system check refuses that."""
+
+    lost_races: ClassVar[frozenset[str | int]] = frozenset({1205, 1213, 1020})
+    #: The second is MySQL's.
+    too_slow: ClassVar[frozenset[str | int]] = frozenset({1969, 3024})
+    #: The answer to a statement that is larger than it takes; it hangs up then, and would hang up again.
+    hopeless: ClassVar[str | None] = "max_allowed_packet"
+
+    def sql_now(self) -> str:
+        return "UTC_TIMESTAMP(6)"
+
+    def in_transaction(self, function: Callable[[], T]) -> T:
+        with self.connection.execute_wrapper(_by_primary_key):
+            return super().in_transaction(function)
+
+    @contextlib.contextmanager
+    def transaction(self, silence: int) -> Iterator[None]:
+        with self._silence_limited(silence), transaction.atomic(using=self.alias):
+            yield
+
+    @contextlib.contextmanager
+    def _silence_limited(self, seconds: int) -> Iterator[None]:
+        """Set the session's limit, since there is none of one transaction, and then what the host has there."""
+        name, connection = "SESSION idle_transaction_timeout", self.connection
+        with connection.cursor() as cursor:
+            raw = connection.connection
+            if not hasattr(raw, _HOSTS_LIMIT):
+                cursor.execute("SELECT @@SESSION.idle_transaction_timeout")
+                setattr(raw, _HOSTS_LIMIT, cursor.fetchone()[0])
+            cursor.execute(f"SET {name} = {seconds}")
+        try:
+            yield
+        finally:
+            # On another connection, or none, there is nothing to take back.
+            if connection.connection is raw:
+                with contextlib.suppress(Error), connection.cursor() as cursor:
+                    cursor.execute(f"SET {name} = {getattr(raw, _HOSTS_LIMIT)}")
+
+    def hides_changes(self) -> bool:
+        """REPEATABLE READ does, unless ``innodb_snapshot_isolation`` is on, the default from 11.6.2 on.
+
+        A transaction that has read before then replaces the key of a duplicate that was committed meanwhile, and both
+        jobs are accepted. With the variable on, such a transaction ends with error 1020, and ours are tried again.
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT @@tx_isolation")
+            (level,) = cursor.fetchone()
+        return level not in _FRESH and not self._refuses_stale_writes()
+
+    def _refuses_stale_writes(self) -> bool:
+        try:
+            with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+                cursor.execute("SELECT @@innodb_snapshot_isolation")
+                return bool(cursor.fetchone()[0])
+        except DatabaseError:  # an older server, which does not know it
+            return False
+
+
+def _by_primary_key(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+    """Make MariaDB find a set of jobs by primary key. For a long list it would rather scan the table, and then waits
+    for, and deadlocks over, rows that are none of the set's.
+    """
+    if _BY_ID in sql and sql.startswith(f"UPDATE {_JOB_TABLE} SET"):
+        sql = sql.replace(_JOB_TABLE, f"{_JOB_TABLE} FORCE INDEX (PRIMARY)", 1)
+    elif _BY_ID in sql and "FOR UPDATE" in sql:
+        sql = sql.replace(f"FROM {_JOB_TABLE}", f"FROM {_JOB_TABLE} FORCE INDEX (PRIMARY)", 1)
+    return execute(sql, *args)
