@@ -1,23 +1,16 @@
-"""Which class stands for the database: asked once for each alias."""
+"""Which class stands for the database: chosen once for each alias."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db import connections
 
 from django_jobs.conf import primary_alias
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.mariadb import MariaDBStore
-from django_jobs.engine.store.postgresql import PostgreSQLStore
-from django_jobs.engine.store.sqlite import SQLiteStore
 
-#: By the vendor, as Django calls it. A system check refuses MySQL. Any other database gets what is right everywhere.
-STORES: Final[dict[str, type[Store]]] = {
-    "postgresql": PostgreSQLStore,
-    "mysql": MariaDBStore,
-    "sqlite": SQLiteStore,
-}
+if TYPE_CHECKING:
+    from django_jobs.engine.store.base import Store
+
 _chosen: Final[dict[str, Store]] = {}
 
 
@@ -28,9 +21,9 @@ def store() -> Store:
 
 
 def store_of(alias: str) -> Store:
-    """Return the store of this database, for what is done to another one than jobs are written to now."""
+    """Return the store of any database, for what is done to another one than jobs are written to."""
     if alias not in _chosen:
-        use_store(alias, STORES.get(connections[alias].vendor, Store))
+        use_store(alias, kind_for(connections[alias].vendor))
     return _chosen[alias]
 
 
@@ -39,3 +32,18 @@ def use_store(alias: str, kind: type[Store] | None) -> None:
     _chosen.pop(alias, None)
     if kind is not None:
         _chosen[alias] = kind(alias)
+
+
+def kind_for(vendor: str) -> type[Store]:
+    """Return the class for a vendor, as Django names it; one that we do not know gets what is right everywhere.
+
+    MySQL gets MariaDB's class, and a system check refuses it.
+    """
+    # Here, because stores stand on the models, and this module is imported before these can be.
+    from django_jobs.engine.store.base import Store
+    from django_jobs.engine.store.mariadb import MariaDBStore
+    from django_jobs.engine.store.postgresql import PostgreSQLStore
+    from django_jobs.engine.store.sqlite import SQLiteStore
+
+    kinds: dict[str, type[Store]] = {"postgresql": PostgreSQLStore, "mysql": MariaDBStore, "sqlite": SQLiteStore}
+    return kinds.get(vendor, Store)

@@ -15,7 +15,6 @@ from django.db.models import QuerySet
 
 from django_jobs.conf import primary_alias
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.postgresql import PostgreSQLStore
 
 T = TypeVar("T")
 
@@ -36,6 +35,8 @@ def connection() -> Any:
 
 
 def is_postgresql() -> bool:
+    from django_jobs.engine.store.postgresql import PostgreSQLStore
+
     return isinstance(store(), PostgreSQLStore)
 
 

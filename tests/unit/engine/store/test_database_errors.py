@@ -8,6 +8,7 @@ import pytest
 from django.db import Error, IntegrityError, InterfaceError, InternalError, OperationalError
 
 from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.base.essentials import code_of
 from django_jobs.engine.store.mariadb import MariaDBStore
 from django_jobs.engine.store.postgresql import PostgreSQLStore
 from django_jobs.engine.store.sqlite import SQLiteStore
@@ -52,7 +53,7 @@ def kind_of(kind: type[Store], error: BaseException) -> tuple[bool, bool]:
         *((MariaDBStore, of_mariadb(number)) for number in (1205, 1213, 1020)),
         (SQLiteStore, OperationalError("database is locked")),
     ],
-    ids=repr,
+    ids=lambda value: getattr(value, "__name__", None) or str(code_of(value)),
 )
 def test_who_found_another_transaction_in_the_way_lost_a_race_and_no_connection(
     kind: type[Store], error: Error
