@@ -13,6 +13,7 @@ from django.contrib.admin.models import CHANGE
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -21,6 +22,7 @@ from django_jobs.admin.amounts import Amount
 from django_jobs.admin.lookups import DeclaredLookups
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
+from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 
 if TYPE_CHECKING:
@@ -73,6 +75,10 @@ class SystemAdminWrites(DeclaredLookups):
 
     # Facets would count every row.
     show_facets = admin.ShowFacets.NEVER
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # A form that was filled from a replica which lags would write old values back.
+        return super().get_queryset(request).using(database.alias())
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_system_admin(request) or super().has_view_permission(request, obj)

@@ -88,7 +88,7 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
         else:
             wanted.append(job)
     delete_jobs([job.pk for job in wanted], release_children=True)
-    left = set(Job.objects.filter(pk__in=[job.pk for job in wanted]).values_list("pk", flat=True))
+    left = set(Job.primary.filter(pk__in=[job.pk for job in wanted]).values_list("pk", flat=True))
     for job in wanted:
         if job.pk in left:
             report.refuse(job, "other data need it, or a job that waited for it is just ending; try again")

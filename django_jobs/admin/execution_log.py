@@ -46,7 +46,7 @@ class LogList(DeclaredList):
         return [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
 
     def _of_newest_jobs(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
-        jobs = Job.objects.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)
+        jobs = Job.primary.visible_to(request.user).order_by("-pk").values_list("pk", flat=True)
         newest = list(jobs[: NEWEST_JOBS + 1])
         self.newest_jobs = NEWEST_JOBS if len(newest) > NEWEST_JOBS else None
         return rows.filter(job__in=newest[:NEWEST_JOBS])
@@ -68,10 +68,10 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
     change_list_template = "admin/django_jobs/executionlog/change_list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
+        rows = super().get_queryset(request).select_related("job")
         if is_system_admin(request):
             return rows
-        return rows.filter(job__in=Job.objects.visible_to(request.user))
+        return rows.filter(job__in=Job.primary.visible_to(request.user))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """A row tells of a single job, so the policy is asked as on the job's own page."""

@@ -22,6 +22,7 @@ from django_jobs.engine.execution.retry import PERMANENT
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import Names, sensitive_names
+from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import RunAfter, Status
 
@@ -244,6 +245,6 @@ def may_read_results(request: HttpRequest, job: Job) -> bool:
     """Whether this user may see now what the job returned."""
     if is_system_admin(request):
         return True
-    tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+    tenant = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
     policy = get_policy()
     return tenant is not None and policy.is_active(tenant) and policy.can_read_output(request.user, job)

@@ -85,7 +85,7 @@ def _types_known_to(user: Any) -> QuerySet[JobType]:
     seen = organizations_seen_by(user)
     if seen is None:
         return rows
-    own_jobs = Job.objects.filter(job_type=OuterRef("pk"), organization_id__in=seen.values("pk"))
+    own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=seen.values("pk"))
     names = [kind.pk for kind in submittable(user, rows.filter(is_enabled=True))]
     return rows.filter(Q(pk__in=names) | Exists(own_jobs))
 
@@ -124,7 +124,7 @@ class OrganizationFilter(BoundedFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         seen = organizations_seen_by(request.user)
-        rows = get_organization_model()._default_manager.all() if seen is None else seen
+        rows = database.rows(get_organization_model()) if seen is None else seen
         field = jobs_settings.ORGANIZATION_ID_FIELD
         names = rows.order_by(field).values_list("pk", field)
         found = list(names[: MAX_LISTED + 1])

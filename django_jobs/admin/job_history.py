@@ -54,7 +54,7 @@ class History:
 def read_history(job: Job, now: dt.datetime, *, whole: bool, tracebacks: bool) -> History:
     """In one statement. Tracebacks may quote secrets: whoever may not read them causes none to be read."""
     limit = ALL_ROWS if whole else ROWS
-    rows = ExecutionLog.objects.filter(job_id=job.pk).order_by("-pk")
+    rows = ExecutionLog.primary.filter(job_id=job.pk).order_by("-pk")
     found = list((rows if tracebacks else rows.defer("traceback"))[: limit + 1])
     logs = list(reversed(found[:limit]))
     return History(

@@ -14,7 +14,7 @@ from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.newest import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store import organization_ids
+from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import WITH_ERRORS
@@ -83,7 +83,7 @@ def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
 
 def organization_pks_of(text: str) -> list[Any]:
     """The primary key of the organization with this id, if there is one."""
-    found = get_organization_model()._default_manager.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: text})
+    found = database.rows(get_organization_model()).filter(**{jobs_settings.ORGANIZATION_ID_FIELD: text})
     try:
         return list(found.values_list("pk", flat=True))
     except (TypeError, ValueError, ValidationError, DataError):  # ids that are no text

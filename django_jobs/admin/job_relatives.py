@@ -41,7 +41,7 @@ class Relatives:
 
 def read_relatives(job: Job, *, whole: bool) -> list[Relatives]:
     """Parents and children, in a statement each, and one more where they are many."""
-    links = JobDependency.objects.all()
+    links = JobDependency.primary.all()
     return [
         _read("Waits for", links.filter(child_id=job.pk), "parent", whole),
         _read("Others that wait for it", links.filter(parent_id=job.pk), "child", whole),

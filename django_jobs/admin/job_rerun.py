@@ -14,9 +14,10 @@ from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
 from django_jobs.admin.submission_form import submit
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
+from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import shown_id
 from django_jobs.engine.submission.rights import may_submit
-from django_jobs.models import Job, get_organization_model
+from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
 
 HELP: Final = (
@@ -68,8 +69,8 @@ class RunAgain(OwnPages):
         return {"run_again": ("<path:object_id>/run-again/", self._run_again)}
 
     def may_run_again(self, request: HttpRequest, job: Job) -> bool:
-        tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-        return tenant is not None and may_submit(request.user, tenant, job.job_type)
+        tenant, kind = _tenant_of(job), JobType.primary.filter(pk=job.job_type_id).first()
+        return tenant is not None and kind is not None and may_submit(request.user, tenant, kind)
 
     def _run_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         job = self.find(request, object_id) if self.has_view_permission(request) else None
@@ -91,5 +92,9 @@ class RunAgain(OwnPages):
     @staticmethod
     def _submit(request: HttpRequest, job: Job, form: RunAgainForm) -> Job | None:
         values = form.cleaned_data
-        tenant = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
-        return submit(form, job.job_type_id, tenant, values["parameters"], values["priority"], request)
+        return submit(form, job.job_type_id, _tenant_of(job), values["parameters"], values["priority"], request)
+
+
+def _tenant_of(job: Job) -> Any:
+    """The job's organization; None when it is gone."""
+    return database.rows(get_organization_model()).filter(pk=job.organization_id).first()

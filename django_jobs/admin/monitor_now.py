@@ -13,6 +13,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django_jobs.admin.amounts import Amount
 from django_jobs.engine.access import may_start
 from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
@@ -127,7 +128,7 @@ def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
     backlog = Counter(found) + flight.queued
     load = backlog + flight.running
     busiest = sorted(load, key=lambda pk: (-load[pk], str(pk)))[:MAX_ORGANIZATIONS]
-    rows = get_organization_model()._default_manager.using(scope.db).in_bulk(busiest)
+    rows = database.rows(get_organization_model()).in_bulk(busiest)
     is_cut = len(found) > BOUND
     return [_tenant(pk, rows.get(pk), backlog[pk], flight.running, is_cut=is_cut) for pk in busiest]
 

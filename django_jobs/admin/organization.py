@@ -122,18 +122,22 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
 class MembershipAdmin(SystemAdminWrites):
     list_display = ("user", "organization", "role")
     list_filter = ("role",)
-    list_select_related = ("user", "organization")
     ordering = ("organization", "user")
     # Not autocompletion: that needs the host's user model in the admin.
     raw_id_fields = ("user", "organization")
     paginator = CappedPaginator
     show_full_result_count = False
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "organization":
+            kwargs["using"] = database.alias()
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         return [f"user__{get_user_model().USERNAME_FIELD}", "organization__name"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
+        rows = super().get_queryset(request).select_related("user", "organization")
         seen = organizations_seen_by(request.user)
         return rows if seen is None else rows.filter(organization__in=seen.values("pk"))
 

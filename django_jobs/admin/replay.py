@@ -107,7 +107,7 @@ class ReplayAdmin(SeesJobs):
             self.remember(request, [replay], f"{past.capitalize()}.")
             self.message_user(request, f"It is {past}.")
         else:
-            replay.refresh_from_db()
+            replay.refresh_from_db(using=database.alias())
             state = replay.get_state_display().lower()
             self.message_user(request, f"Nothing was changed: it is {state} already.", messages.WARNING)
         return self.go_to(replay.pk)

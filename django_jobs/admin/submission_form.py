@@ -16,6 +16,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.lookup import find_organization_pk
+from django_jobs.engine.store import database
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
@@ -56,7 +57,7 @@ class SubmissionForm(forms.Form):
             pk = find_organization_pk(self.cleaned_data["organization"].replace("\x00", ""), self.request.user)
         except JobNotFound as error:
             raise forms.ValidationError("There is no such organization.") from error
-        return get_organization_model()._default_manager.get(pk=pk)
+        return database.rows(get_organization_model()).get(pk=pk)
 
     def parameters(self) -> dict[str, Any]:
         """What was typed, as an API client would send it; what was left empty is left out."""
@@ -83,7 +84,7 @@ class SubmissionForm(forms.Form):
 def organization_ids(request: HttpRequest) -> list[str]:
     """The ids of the first organizations that this user may submit for; others can be typed."""
     seen = None if is_system_admin(request) else organizations_seen_by(request.user)
-    rows = get_organization_model()._default_manager.all() if seen is None else seen
+    rows = database.rows(get_organization_model()) if seen is None else seen
     field = jobs_settings.ORGANIZATION_ID_FIELD
     return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[:MAX_OFFERED]]
 

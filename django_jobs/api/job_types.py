@@ -18,6 +18,7 @@ from django_jobs.api.permissions import SystemAdminOrReadOnly
 from django_jobs.api.scope import job_types_for
 from django_jobs.api.serializers import JobTypeSerializer
 from django_jobs.engine.control import audit
+from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
 
@@ -74,7 +75,7 @@ class JobTypeViewSet(
 
     def perform_destroy(self, instance: JobType) -> None:
         # Asked first, because a refused deletion would read every job that it protects.
-        if instance.jobs.exists():
+        if has_jobs(job_type=instance):
             raise JobTypeInUse
         try:
             database.in_transaction(lambda: self._destroy(instance))

@@ -92,7 +92,7 @@ class SubmitJob(MethodView):
         serializer = SubmissionSerializer(data=_with_objects(fields))
         serializer.is_valid(raise_exception=True)
         job = submitting.submit(serializer, user)
-        return _told(Job.objects.filter(pk=job.pk).first() or job, SUBMITTED)
+        return _told(Job.primary.filter(pk=job.pk).first() or job, SUBMITTED)
 
 
 class CancelJob(MethodView):

@@ -14,6 +14,7 @@ from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.conf import output_storage
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.execution.outputs import belongs_to
+from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
 
@@ -53,7 +54,7 @@ def read_output(job: Job, user: Any) -> Download:
 
 
 def _is_withheld(job: Job) -> bool:
-    organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+    organization = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
     return organization is not None and not get_policy().is_active(organization)
 
 

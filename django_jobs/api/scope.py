@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import ASKED, submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
@@ -32,7 +33,7 @@ def jobs_seen_by(user: Any) -> JobQuerySet:
 def organizations_named(names: set[str], user: Any) -> dict[str, Any]:
     """Those of these organizations that the user may know of: id as given -> primary key."""
     seen = organizations_seen_by(user)
-    rows = get_organization_model()._default_manager.all() if seen is None else seen
+    rows = database.rows(get_organization_model()) if seen is None else seen
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
     keys = {name: key for name in names if (key := _key(field, name)) is not None}
     if not keys:
@@ -63,7 +64,7 @@ def unknown_organization(name: Any) -> str:
 def organization_ids(user: Any) -> list[str]:
     """The ids of the first organizations that the user may know of, to choose from; one beyond, if there are more."""
     seen = organizations_seen_by(user)
-    rows = get_organization_model()._default_manager.all() if seen is None else seen
+    rows = database.rows(get_organization_model()) if seen is None else seen
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
     return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[: ASKED + 1]]
 

@@ -161,7 +161,7 @@ class JobTypeSerializer(serializers.ModelSerializer[JobType]):
         return name
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        kind = JobType() if self.instance is None else JobType.objects.get(pk=self.instance.pk)
+        kind = JobType() if self.instance is None else JobType.primary.get(pk=self.instance.pk)
         for name, value in attrs.items():
             setattr(kind, name, value)
         try:

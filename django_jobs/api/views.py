@@ -91,7 +91,7 @@ class SubmitMixin(JobScope):
         items = submitting.check_list(request.data)
         self.count_items(request, len(items))
         jobs = submitting.submit_all(items, request.user)
-        now = for_list(Job.objects.all()).in_bulk([job.pk for job in jobs])
+        now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
         rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
         return Response(rows, status=status.HTTP_201_CREATED)
 
@@ -109,7 +109,7 @@ class SubmitMixin(JobScope):
     @staticmethod
     def reread(job: Job) -> Job:
         """The job as it stands now: it may have been dispatched meanwhile."""
-        return Job.objects.filter(pk=job.pk).first() or job
+        return Job.primary.filter(pk=job.pk).first() or job
 
 
 class ReadMixin(JobScope):

@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import policy_answers
+from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
 from django_jobs.statuses import SubmitBy
@@ -83,7 +84,7 @@ class AccessPolicy:
         """Those who see the organization's jobs may. An override narrows that for single jobs, not for lists."""
         if not self._is_live(user) or self.is_system_admin(user):
             return self._is_live(user)
-        return self.organizations_of(user).filter(pk=job.organization_id).exists()
+        return self.organizations_of(user).using(database.alias()).filter(pk=job.organization_id).exists()
 
     def can_cancel(self, user: Any, job: Job) -> bool:
         """Owners who still belong to the organization, its admins and system admins may."""
@@ -107,13 +108,13 @@ class AccessPolicy:
         """Whether the user is a system admin, or an admin of the job's organization."""
         if not self._is_live(user) or self.is_system_admin(user):
             return self._is_live(user)
-        organization = get_organization_model()._default_manager.filter(pk=job.organization_id).first()
+        organization = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
         return organization is not None and self.is_organization_admin(user, organization)
 
     @staticmethod
     def _memberships(user: Any, organization: Any) -> QuerySet[Membership]:
         pk: Any = getattr(user, "pk", None)
-        return Membership.objects.filter(user_id=pk, organization_id=organization.pk)
+        return Membership.primary.filter(user_id=pk, organization_id=organization.pk)
 
     @staticmethod
     def _is_live(user: Any) -> bool:
@@ -146,16 +147,16 @@ def get_policy() -> AccessPolicy:
 
 
 def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
-    """Whose jobs the user may see; None: everybody's.
+    """Whose jobs the user may see, read where jobs are written; None: everybody's.
 
     Nobody asks a policy about a user who is not there: ``filter(members=None)`` finds whatever has no members.
     """
     policy = get_policy()
     if not policy._is_live(user):  # noqa: SLF001
-        return get_organization_model()._default_manager.none()
+        return database.rows(get_organization_model()).none()
     if policy.is_system_admin(user):
         return None
-    return policy.organizations_of(user)
+    return policy.organizations_of(user).using(database.alias())
 
 
 def may_view(user: Any, job: Job) -> bool:

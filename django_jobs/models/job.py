@@ -53,7 +53,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: Any) -> JobQuerySet:
         """The jobs that this user may know of, by the access policy."""
         organizations = hooks.organizations_seen_by(user)
-        return self.all() if organizations is None else self.filter(organization__in=organizations.values("pk"))
+        if organizations is None:
+            return self.all()
+        # Part of this queryset's statement, whichever database that is sent to.
+        return self.filter(organization__in=organizations.using(None).values("pk"))
 
 
 class Job(models.Model):

@@ -58,7 +58,7 @@ def running_job(worker_name: str = WORKER, **fields: Any) -> tuple[Job, Claimed]
 def end(outcome: outcomes.Outcome) -> Job:
     """Settle one attempt and return its job."""
     settle([outcome], WORKER)
-    return Job.objects.get(pk=outcome.claimed.pk)
+    return Job.primary.get(pk=outcome.claimed.pk)
 
 
 def returned(claimed: Claimed, result: Any = None, output_reference: str = "") -> outcomes.Returned:
@@ -95,4 +95,4 @@ def job_in(status: str, **fields: Any) -> Job:
 
 def reread(job: Job) -> Job:
     """The job's row as it is now."""
-    return Job.objects.get(pk=job.pk)
+    return Job.primary.get(pk=job.pk)

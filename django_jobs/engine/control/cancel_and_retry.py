@@ -14,7 +14,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, move, relatives
 from django_jobs.engine.transitions.reset_fields import NEW_LIFE
 from django_jobs.exceptions import BrokerUnavailable, InvalidTransition, PermissionDenied
-from django_jobs.models import Job
+from django_jobs.models import Job, JobDependency
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
 
 
@@ -77,7 +77,7 @@ def _retry(job: Job, actor: Actor) -> None:
     hindrance = follow_up.hindrance(job)
     if hindrance is not None and job.status in RETRYABLE_BY_HAND:
         raise InvalidTransition(job.name, job.status, "retry", hindrance)
-    has_parents = job.parent_links.exists()
+    has_parents = JobDependency.primary.filter(child_id=job.pk).exists()
     values = {**NEW_LIFE, "ready_at": None if has_parents else NOW}
     item = Move(pk=job.pk, to_status=Status.PENDING, message="Retried by hand", values=values)
     moved = move([item], sources=RETRYABLE_BY_HAND, actor=actor)
