@@ -39,10 +39,11 @@ CONTRACT = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), CONTRACT.items(), ids=CONTRACT)
 @override_settings(DJANGO_JOBS={})
-def test_a_setting_that_the_host_leaves_out_has_the_contracts_default(name: str, value: Any) -> None:
-    assert getattr(jobs_settings, name) == value
+def test_a_setting_that_the_host_leaves_out_has_the_contracts_default(subtests: pytest.Subtests) -> None:
+    for name, value in CONTRACT.items():
+        with subtests.test(name=name, value=value):
+            assert getattr(jobs_settings, name) == value
 
 
 def test_the_contract_and_the_code_know_the_same_settings() -> None:
@@ -81,7 +82,12 @@ def test_outputs_go_to_the_storage_that_the_host_names(settings: Any) -> None:
     assert output_storage().base_url == "/private/"
 
 
-@pytest.mark.parametrize("wrong", ["MAX_RETRIES=3", None, [("MAX_RETRIES", 3)]])
-def test_settings_that_are_no_dict_are_refused_by_name(wrong: object) -> None:
-    with override_settings(DJANGO_JOBS=wrong), pytest.raises(ImproperlyConfigured, match="DJANGO_JOBS must be a dict"):
-        jobs_settings.MAX_RETRIES  # noqa: B018
+def test_settings_that_are_no_dict_are_refused_by_name(subtests: pytest.Subtests) -> None:
+    cases: list[object] = ["MAX_RETRIES=3", None, [("MAX_RETRIES", 3)]]
+    for wrong in cases:
+        with (
+            subtests.test(wrong=wrong),
+            override_settings(DJANGO_JOBS=wrong),
+            pytest.raises(ImproperlyConfigured, match="DJANGO_JOBS must be a dict"),
+        ):
+            jobs_settings.MAX_RETRIES  # noqa: B018

@@ -42,14 +42,17 @@ OURS = [
 ]
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_jobs_error_is_the_base_of_what_we_raise_on_purpose(name: str) -> None:
-    assert issubclass(getattr(exceptions, name), JobsError)
+def test_jobs_error_is_the_base_of_what_we_raise_on_purpose(subtests: pytest.Subtests) -> None:
+    for name in OURS:
+        with subtests.test(name=name):
+            assert issubclass(getattr(exceptions, name), JobsError)
 
 
-@pytest.mark.parametrize("kind", [JobCanceled, JobTimedOut, WorkerStopping])
-def test_an_interruption_is_not_swallowed_by_except_exception(kind: type[BaseException]) -> None:
-    assert not issubclass(kind, Exception)
+def test_an_interruption_is_not_swallowed_by_except_exception(subtests: pytest.Subtests) -> None:
+    cases: list[type[BaseException]] = [JobCanceled, JobTimedOut, WorkerStopping]
+    for kind in cases:
+        with subtests.test(kind=kind):
+            assert not issubclass(kind, Exception)
 
 
 def test_not_found_and_denied_are_djangos_too() -> None:
@@ -94,6 +97,8 @@ def test_retry_later_says_when() -> None:
     assert str(RetryLater(90, "the shop is closed")) == "the shop is closed"
 
 
-@pytest.mark.parametrize(("seconds", "delay"), [(90, 90.0), (0, 0.0), (-5, 0.0)])
-def test_retry_later_never_lies_in_the_past(seconds: float, delay: float) -> None:
-    assert RetryLater(seconds).seconds == delay
+def test_retry_later_never_lies_in_the_past(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, float]] = [(90, 90.0), (0, 0.0), (-5, 0.0)]
+    for seconds, delay in cases:
+        with subtests.test(seconds=seconds, delay=delay):
+            assert RetryLater(seconds).seconds == delay

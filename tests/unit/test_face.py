@@ -33,9 +33,10 @@ def test_what_handlers_raise_and_the_words_are_importable_without_settings() -> 
     assert python(code) == "Timed Out"
 
 
-@pytest.mark.parametrize("name", django_jobs.__all__)
-def test_every_public_name_leads_somewhere(name: str) -> None:
-    assert getattr(django_jobs, name) is not None
+def test_every_public_name_leads_somewhere(subtests: pytest.Subtests) -> None:
+    for name in django_jobs.__all__:
+        with subtests.test(name=name):
+            assert getattr(django_jobs, name) is not None
 
 
 CONFIGURED = """

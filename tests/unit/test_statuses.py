@@ -61,9 +61,10 @@ def test_the_statuses_are_the_words_of_the_contract() -> None:
     assert Status.labels == WORDS
 
 
-@pytest.mark.parametrize(("from_status", "to_status"), list(itertools.product(WORDS, WORDS)))
-def test_a_job_may_move_only_along_the_arrows_of_the_contract(from_status: str, to_status: str) -> None:
-    assert may_move(from_status, to_status) is ((from_status, to_status) in ARROWS)
+def test_a_job_may_move_only_along_the_arrows_of_the_contract(subtests: pytest.Subtests) -> None:
+    for from_status, to_status in list(itertools.product(WORDS, WORDS)):
+        with subtests.test(from_status=from_status, to_status=to_status):
+            assert may_move(from_status, to_status) is ((from_status, to_status) in ARROWS)
 
 
 def test_every_status_has_its_arrows_written_down() -> None:
@@ -93,9 +94,8 @@ def test_the_groups_hold_what_their_names_say() -> None:
     assert {"Pending", "Failed", "Timed Out", "Canceled", "Dead Letter"} == RARE
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
+def test_a_priority_is_read_from_its_label_or_number(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Priority]] = [
         ("Low", Priority.LOW),
         ("Normal", Priority.NORMAL),
         ("high", Priority.HIGH),
@@ -104,16 +104,17 @@ def test_the_groups_hold_what_their_names_say() -> None:
         (3, Priority.CRITICAL),
         ("2", Priority.HIGH),
         (Priority.NORMAL, Priority.NORMAL),
-    ],
-)
-def test_a_priority_is_read_from_its_label_or_number(value: Any, expected: Priority) -> None:
-    assert Priority.parse(value) is expected
+    ]
+    for value, expected in cases:
+        with subtests.test(value=value, expected=expected):
+            assert Priority.parse(value) is expected
 
 
-@pytest.mark.parametrize("value", ["urgent", "", "-1", "1.0", 4, -1, 1.0, True, False, None, [], "²"], ids=repr)
-def test_anything_else_is_no_priority(value: Any) -> None:
-    with pytest.raises(ValueError, match="is not a"):
-        Priority.parse(value)
+def test_anything_else_is_no_priority(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = ["urgent", "", "-1", "1.0", 4, -1, 1.0, True, False, None, [], "²"]
+    for value in cases:
+        with subtests.test(value=value), pytest.raises(ValueError, match="is not a"):
+            Priority.parse(value)
 
 
 def test_priorities_sort_by_urgency() -> None:

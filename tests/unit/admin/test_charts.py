@@ -31,11 +31,21 @@ def elements(svg: str, name: str, css: str = "") -> list[ET.Element]:
     return [item for item in ET.fromstring(svg).iter(name) if item.get("class", "").startswith(css)]
 
 
-@pytest.mark.parametrize(
-    ("value", "ceiling"), [(0, 1), (0.003, 0.005), (1, 1), (1.2, 2), (3, 5), (7, 10), (10, 10), (11, 20), (501, 1000)]
-)
-def test_the_axis_ends_at_a_round_number(value: float, ceiling: float) -> None:
-    assert nice_ceiling(value) == pytest.approx(ceiling)
+def test_the_axis_ends_at_a_round_number(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, float]] = [
+        (0, 1),
+        (0.003, 0.005),
+        (1, 1),
+        (1.2, 2),
+        (3, 5),
+        (7, 10),
+        (10, 10),
+        (11, 20),
+        (501, 1000),
+    ]
+    for value, ceiling in cases:
+        with subtests.test(value=value, ceiling=ceiling):
+            assert nice_ceiling(value) == pytest.approx(ceiling)
 
 
 def test_it_is_one_image_with_a_title_and_a_description() -> None:

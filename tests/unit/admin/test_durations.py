@@ -9,9 +9,8 @@ from hypothesis.strategies import integers
 from django_jobs.admin.durations import brief_duration, format_duration, parse_duration
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
+def test_durations_are_read_as_people_write_them(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, int]] = [
         ("90", 90),
         ("5 min", 300),
         ("1h 30m", 5400),
@@ -21,16 +20,16 @@ from django_jobs.admin.durations import brief_duration, format_duration, parse_d
         ("1h30m15s", 5415),
         ("0", 0),
         (" 60 ", 60),
-    ],
-)
-def test_durations_are_read_as_people_write_them(text: str, seconds: int) -> None:
-    assert parse_duration(text) == seconds
+    ]
+    for text, seconds in cases:
+        with subtests.test(text=text, seconds=seconds):
+            assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "x", "5 parsecs", "1 2", "-5", "0.5 s", "5 min 30", "1e9"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no"):
-        parse_duration(text)
+def test_what_is_no_duration_is_refused(subtests: pytest.Subtests) -> None:
+    for text in ("", "x", "5 parsecs", "1 2", "-5", "0.5 s", "5 min 30", "1e9"):
+        with subtests.test(text=text), pytest.raises(ValueError, match="no"):
+            parse_duration(text)
 
 
 @given(integers(min_value=0, max_value=10**8))
@@ -38,9 +37,8 @@ def test_what_is_shown_is_read_back(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
+def test_measured_times_are_told_briefly(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, str]] = [
         (0.0421, "42 ms"),
         (3.44, "3.4 s"),
         (59.7, "1 min"),
@@ -48,7 +46,7 @@ def test_what_is_shown_is_read_back(seconds: int) -> None:
         (-1, "0 ms"),
         (90_061, "1 d 1 h"),
         (763, "12 min"),
-    ],
-)
-def test_measured_times_are_told_briefly(seconds: float, text: str) -> None:
-    assert brief_duration(seconds) == text
+    ]
+    for seconds, text in cases:
+        with subtests.test(seconds=seconds, text=text):
+            assert brief_duration(seconds) == text

@@ -54,13 +54,15 @@ def test_a_policy_of_the_hosts_is_fine(settings: Any) -> None:
     assert check_policy_class() == []
 
 
-@pytest.mark.parametrize("path", ["nowhere.Policy", f"{__name__}.MissingPolicy", "no_path"])
-def test_a_policy_that_cannot_be_imported_is_an_error_with_a_hint(settings: Any, path: str) -> None:
-    settings.DJANGO_JOBS = {"ACCESS_POLICY": path}
-    (message,) = check_policy_class()
-    assert message.id == "django_jobs.E010"
-    assert path in message.msg
-    assert "django_jobs.AccessPolicy" in str(message.hint)
+def test_a_policy_that_cannot_be_imported_is_an_error_with_a_hint(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[str] = ["nowhere.Policy", f"{__name__}.MissingPolicy", "no_path"]
+    for path in cases:
+        with subtests.test(path=path):
+            settings.DJANGO_JOBS = {"ACCESS_POLICY": path}
+            (message,) = check_policy_class()
+            assert message.id == "django_jobs.E010"
+            assert path in message.msg
+            assert "django_jobs.AccessPolicy" in str(message.hint)
 
 
 @pytest.mark.parametrize("name", ["OtherPolicy", "ids"])

@@ -22,24 +22,22 @@ def told(settings: Any, *configs: dict[str, Any]) -> list[str]:
     return [name for name in names for message in messages if f"'{name}'" in message.msg]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
+def test_one_redis_database_is_fine_however_it_is_written(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[dict[str, Any]] = [
         {"URL": URL},
         {"URL": "redis://127.0.0.1/1"},
         {"URL": "redis://localhost:6379/?db=1"},
         {"URL": "redis://127.0.0.1:6379", "DB": 1},
         {"HOST": "127.0.0.1", "PORT": 6379, "DB": 1},
         {"HOST": "localhost", "PORT": "6379", "DB": "1", "DEFAULT_TIMEOUT": 60},
-    ],
-)
-def test_one_redis_database_is_fine_however_it_is_written(settings: Any, other: dict[str, Any]) -> None:
-    assert told(settings, {"URL": URL}, other) == []
+    ]
+    for other in cases:
+        with subtests.test(other=other):
+            assert told(settings, {"URL": URL}, other) == []
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
+def test_a_queue_in_another_redis_database_is_told(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[dict[str, Any]] = [
         {"URL": "redis://127.0.0.1:6379/2"},
         {"URL": "redis://127.0.0.1:6380/1"},
         {"URL": "redis://cache/1"},
@@ -48,10 +46,10 @@ def test_one_redis_database_is_fine_however_it_is_written(settings: Any, other: 
         {"UNIX_SOCKET_PATH": "/run/redis.sock", "DB": 1},
         {"SENTINELS": [("a", 26379)], "MASTER_NAME": "m", "DB": 1},
         {"URL": "redis://127.0.0.1:none/1"},
-    ],
-)
-def test_a_queue_in_another_redis_database_is_told(settings: Any, other: dict[str, Any]) -> None:
-    assert told(settings, {"URL": URL}, other) == ["jobs-normal", "jobs-low"]
+    ]
+    for other in cases:
+        with subtests.test(other=other):
+            assert told(settings, {"URL": URL}, other) == ["jobs-normal", "jobs-low"]
 
 
 def test_a_queue_that_is_missing_is_another_checks_affair(settings: Any) -> None:

@@ -156,13 +156,15 @@ def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
     assert ids(check_output_storage()) == ["django_jobs.E013"]
 
 
-@pytest.mark.parametrize("name", ["LEASE_SECONDS", "MAX_RETRIES", "RETENTION_DAYS", "MAX_BACKLOG_PER_ORGANIZATION"])
-@pytest.mark.parametrize("value", ["30", -1, True])
-def test_a_number_that_is_none_is_told(settings: Any, name: str, value: Any) -> None:
-    settings.DJANGO_JOBS = {name: value}
-    (message,) = check_numbers()
-    assert message.id == "django_jobs.E014"
-    assert name in message.msg
+def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
+    value_cases: list[Any] = ["30", -1, True]
+    for name in ("LEASE_SECONDS", "MAX_RETRIES", "RETENTION_DAYS", "MAX_BACKLOG_PER_ORGANIZATION"):
+        for value in value_cases:
+            with subtests.test(name=name, value=value):
+                settings.DJANGO_JOBS = {name: value}
+                (message,) = check_numbers()
+                assert message.id == "django_jobs.E014"
+                assert name in message.msg
 
 
 def test_a_lease_of_no_seconds_is_told(settings: Any) -> None:
@@ -185,12 +187,12 @@ def test_aware_times_are_fine(settings: Any) -> None:
     assert check_time_zones() == []
 
 
-@pytest.mark.parametrize(
-    "rates", [{"submit": "often"}, {"submit": 100}, {"sumbit": "1/min"}, ["1/min"], {"list": "5/x"}]
-)
-def test_a_throttle_rate_that_is_none_is_told(settings: Any, rates: Any) -> None:
-    settings.DJANGO_JOBS = {"THROTTLE_RATES": rates}
-    assert ids(check_throttle_rates()) == ["django_jobs.E016"]
+def test_a_throttle_rate_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[Any] = [{"submit": "often"}, {"submit": 100}, {"sumbit": "1/min"}, ["1/min"], {"list": "5/x"}]
+    for rates in cases:
+        with subtests.test(rates=rates):
+            settings.DJANGO_JOBS = {"THROTTLE_RATES": rates}
+            assert ids(check_throttle_rates()) == ["django_jobs.E016"]
 
 
 def test_throttle_rates_of_the_rest_frameworks_form_are_fine(settings: Any) -> None:
@@ -203,12 +205,12 @@ def test_each_throttle_that_there_is_may_be_set(settings: Any) -> None:
     assert check_throttle_rates() == []
 
 
-@pytest.mark.parametrize(
-    "origins", [["app.example.com"], ["https://app.example.com/"], "https://a.example", [1], ["*"]]
-)
-def test_what_is_no_origin_is_told(settings: Any, origins: Any) -> None:
-    settings.DJANGO_JOBS = {"WEBSOCKET_ORIGINS": origins}
-    assert ids(check_websocket_origins()) == ["django_jobs.E017"]
+def test_what_is_no_origin_is_told(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[Any] = [["app.example.com"], ["https://app.example.com/"], "https://a.example", [1], ["*"]]
+    for origins in cases:
+        with subtests.test(origins=origins):
+            settings.DJANGO_JOBS = {"WEBSOCKET_ORIGINS": origins}
+            assert ids(check_websocket_origins()) == ["django_jobs.E017"]
 
 
 def test_whole_origins_are_fine(settings: Any) -> None:
@@ -232,14 +234,18 @@ def test_one_text_of_sensitive_parameters_is_an_error(settings: Any) -> None:
     assert '("password",)' in message.hint
 
 
-@pytest.mark.parametrize("value", [(), ("password",), ["a", "b"], {"token"}])
-def test_names_of_sensitive_parameters_are_fine(settings: Any, value: Any) -> None:
-    settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": value}
-    assert check_sensitive_parameters() == []
+def test_names_of_sensitive_parameters_are_fine(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[Any] = [(), ("password",), ["a", "b"], {"token"}]
+    for value in cases:
+        with subtests.test(value=value):
+            settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": value}
+            assert check_sensitive_parameters() == []
 
 
-@pytest.mark.parametrize("value", ["Run", "RUN", True, None, "", ["run"]])
-def test_any_other_word_is_an_error(settings: Any, value: Any) -> None:
-    settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
-    (message,) = check_foreign_rq_jobs()
-    assert message.id == "django_jobs.E018"
+def test_any_other_word_is_an_error(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[Any] = ["Run", "RUN", True, None, "", ["run"]]
+    for value in cases:
+        with subtests.test(value=value):
+            settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
+            (message,) = check_foreign_rq_jobs()
+            assert message.id == "django_jobs.E018"

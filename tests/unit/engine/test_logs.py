@@ -64,19 +64,18 @@ def test_what_a_record_has_already_is_kept(running_job: None) -> None:
     assert values(record) == ("JOB-2", "mail", "ORG-2", 1, "failed")
 
 
-@pytest.mark.parametrize(
-    ("text", "args", "event"),
-    [
+def test_the_event_of_our_own_lines_is_an_attribute(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, tuple[object, ...], str]] = [
         ("event=child_started worker=%s pid=%s", ("w", 1), "child_started"),
         ("event=%s count=%s", ("prune", 3), "prune"),
         ("event=steward_%s_failed worker=%s", ("beat", "w"), "steward_beat_failed"),
         ("job_id=%s event=files_not_deleted error=%r", ("JOB-1", OSError()), "files_not_deleted"),
         ("event=duty_failed duty=%s error=%r", ("lead", "x event=forged"), "duty_failed"),
         ("nothing happened", (), ""),
-    ],
-)
-def test_the_event_of_our_own_lines_is_an_attribute(text: str, args: tuple[object, ...], event: str) -> None:
-    assert values(record_of(text, *args))[-1] == event
+    ]
+    for text, args, event in cases:
+        with subtests.test(text=text, args=args, event=event):
+            assert values(record_of(text, *args))[-1] == event
 
 
 def test_the_event_of_a_strangers_line_is_not_ours() -> None:

@@ -22,9 +22,8 @@ def test_a_ticket_names_the_attempt_that_its_claim_will_give() -> None:
     assert Ticket(1, 2026, 3, 1).id == "JOB-2026-00001-3"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_another_rq_jobs_id_is_no_ticket(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "",
         "JOB-2026-00001",
         "JOB-2026-00001-",
@@ -40,10 +39,10 @@ def test_a_ticket_names_the_attempt_that_its_claim_will_give() -> None:
         "JOB-2026-" + "9" * 5000 + "-1",
         "JOB-2026-9223372036854775808-1",
         "JOB-2026-00001-1\n",
-    ],
-)
-def test_another_rq_jobs_id_is_no_ticket(text: str) -> None:
-    assert Ticket.parse(text, 1) is None
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            assert Ticket.parse(text, 1) is None
 
 
 def test_the_broker_of_a_process_is_the_one_on_rq_unless_another_is_put_in_place(broker: Any) -> None:

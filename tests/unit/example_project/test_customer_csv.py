@@ -32,10 +32,11 @@ def test_columns_may_stand_in_any_order_behind_a_byte_order_mark() -> None:
     assert list(read_rows(lines(text))) == [GoodRow(2, "Zoë", "zoe@example.com", "Köln")]
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_lines_may_end_as_on_any_system(ending: str) -> None:
-    text = ending.join(["name,email,city", "Zoë,zoe@example.com,Köln", ""])
-    assert list(read_rows(lines(text))) == [GoodRow(2, "Zoë", "zoe@example.com", "Köln")]
+def test_lines_may_end_as_on_any_system(subtests: pytest.Subtests) -> None:
+    for ending in ("\n", "\r\n", "\r"):
+        with subtests.test(ending=ending):
+            text = ending.join(["name,email,city", "Zoë,zoe@example.com,Köln", ""])
+            assert list(read_rows(lines(text))) == [GoodRow(2, "Zoë", "zoe@example.com", "Köln")]
 
 
 def test_lines_are_counted_through_quoted_line_breaks_and_empty_lines() -> None:
@@ -43,19 +44,18 @@ def test_lines_are_counted_through_quoted_line_breaks_and_empty_lines() -> None:
     assert [row.line for row in rows(text)] == [2, 5]
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
+def test_a_bad_row_says_what_is_wrong_with_it(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         (",zoe@example.com,Köln", "name is missing"),
         ("Zoë,zoe at example.com,Köln", "email is not an address"),
         ("Zoë,zoe@example.com", "2 columns instead of 3"),
         ("Zoë,zoe@example.com,Köln,", "4 columns instead of 3"),
         (f"Zoë,zoe@example.com,{'K' * 81}", "city is longer than 80 characters"),
         ("Zo\x00ë,zoe@example.com,Köln", "name holds a character that cannot be printed"),
-    ],
-)
-def test_a_bad_row_says_what_is_wrong_with_it(row: str, reason: str) -> None:
-    assert reasons(row) == [reason]
+    ]
+    for row, reason in cases:
+        with subtests.test(row=row, reason=reason):
+            assert reasons(row) == [reason]
 
 
 def test_a_repeated_address_names_the_line_that_has_it() -> None:
@@ -63,21 +63,20 @@ def test_a_repeated_address_names_the_line_that_has_it() -> None:
     assert reasons(text) == ["the address stands in line 2 already"]
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
+def test_a_broken_file_is_refused_for_good(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[bytes, str]] = [
         (b"", "there is none"),
         (b"name;email;city\n", "must be name,email,city, in any order; it is 'name;email;city'"),
         (b"name,email\n", "it is 'name,email'"),
         (b"name,email,city\nZo\xeb,zoe@example.com,Bonn\n", 'Line 2 is not UTF-8. Save the file as "CSV UTF-8"'),
         ("name,email,city\n".encode("utf-16"), "Line 1 is not UTF-8"),
         (b'name,email,city\nA,a@example.com,B\n"Zoe,zoe@example.com,Bonn\n', "Line 3 is not CSV"),
-    ],
-)
-def test_a_broken_file_is_refused_for_good(content: bytes, words: str) -> None:
-    with pytest.raises(PermanentError) as caught:
-        count_rows(lines(content))
-    assert words in str(caught.value)
+    ]
+    for content, words in cases:
+        with subtests.test(content=content, words=words):
+            with pytest.raises(PermanentError) as caught:
+                count_rows(lines(content))
+            assert words in str(caught.value)
 
 
 def test_the_sample_has_as_many_bad_rows_as_it_says() -> None:

@@ -76,13 +76,12 @@ def test_a_service_is_stopped_when_its_block_ends() -> None:
         sleeper.check()
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
+def test_an_exit_is_told_also_for_signals_without_a_name(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, str]] = [
         (3, "ended with exit code 3"),
         (-9, "was ended by SIGKILL"),
         (-40, "was ended by signal 40"),
-    ],
-)
-def test_an_exit_is_told_also_for_signals_without_a_name(code: int, expected: str) -> None:
-    assert describe_exit(code) == expected
+    ]
+    for code, expected in cases:
+        with subtests.test(code=code, expected=expected):
+            assert describe_exit(code) == expected

@@ -6,10 +6,14 @@ from django.core.exceptions import ImproperlyConfigured
 from example_project.environment import read_bool, read_list, required_without_debug
 
 
-@pytest.mark.parametrize(("text", "meant"), [("1", True), (" True ", True), ("off", False), ("", True)])
-def test_yes_and_no_are_read_in_their_usual_spellings(monkeypatch: pytest.MonkeyPatch, text: str, meant: bool) -> None:
-    monkeypatch.setenv("DEBUG", text)
-    assert read_bool("DEBUG", default=True) is meant
+def test_yes_and_no_are_read_in_their_usual_spellings(
+    subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases: list[tuple[str, bool]] = [("1", True), (" True ", True), ("off", False), ("", True)]
+    for text, meant in cases:
+        with subtests.test(text=text, meant=meant):
+            monkeypatch.setenv("DEBUG", text)
+            assert read_bool("DEBUG", default=True) is meant
 
 
 def test_a_word_that_is_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

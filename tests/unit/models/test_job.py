@@ -21,9 +21,8 @@ def test_the_number_has_at_least_five_digits() -> None:
     assert format_job_id(1234567, 2026) == "JOB-2026-1234567"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_anything_but_the_canonical_spelling_is_no_id(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [
         "JOB-2026-1",
         "JOB-2026-000001",
         "job-2026-00001",
@@ -44,7 +43,7 @@ def test_the_number_has_at_least_five_digits() -> None:
         None,
         1,
         b"JOB-2026-00001",
-    ],
-)
-def test_anything_but_the_canonical_spelling_is_no_id(text: Any) -> None:
-    assert parse_job_id(text) is None
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            assert parse_job_id(text) is None

@@ -43,19 +43,18 @@ def test_parameters_that_no_job_could_have_are_refused() -> None:
         make_context({"a": {1, 2}})
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
+def test_the_test_says_what_matters_to_it(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, Any]] = [
         ("job_id", "JOB-2027-00007"),
         ("job_type", "report"),
         ("organization", "ACME"),
         ("metadata", {"trace": "1"}),
         ("attempt", 3),
         ("timeout_seconds", 5),
-    ],
-)
-def test_the_test_says_what_matters_to_it(field: str, value: Any) -> None:
-    assert getattr(make_context(**{field: value}), field) == value
+    ]
+    for field, value in cases:
+        with subtests.test(field=field, value=value):
+            assert getattr(make_context(**{field: value}), field) == value
 
 
 def test_another_field_is_a_mistake() -> None:

@@ -27,19 +27,18 @@ def test_options_survive_the_way_through_json(options: WorkerOptions) -> None:
     assert WorkerOptions.from_json(options.to_json()) == options
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
+def test_queues_are_told_apart_by_spaces_and_commas(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[str], tuple[str, ...]]] = [
         ([], ()),
         (["low"], ("low",)),
         (["low", "high"], ("low", "high")),
         (["low,high"], ("low", "high")),
         (["low, high", "critical,"], ("low", "high", "critical")),
         (["low", "low"], ("low",)),
-    ],
-)
-def test_queues_are_told_apart_by_spaces_and_commas(words: list[str], expected: tuple[str, ...]) -> None:
-    assert parse_queues(words, ["critical", "high", "low"]) == expected
+    ]
+    for words, expected in cases:
+        with subtests.test(words=words, expected=expected):
+            assert parse_queues(words, ["critical", "high", "low"]) == expected
 
 
 def test_a_queue_that_is_none_of_ours_is_refused_with_those_that_are() -> None:

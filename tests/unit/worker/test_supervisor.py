@@ -68,19 +68,18 @@ def options(**given: Any) -> WorkerOptions:
     return WorkerOptions(**{"processes": 1, "threads": 1, "queues": [], "scheduler": False, **given})
 
 
-@pytest.mark.parametrize(
-    ("returncode", "text"),
-    [
+def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, str]] = [
         (3, "exited with code 3"),
         (-signal.SIGSEGV, "was killed by SIGSEGV"),
         (-signal.SIGKILL, "was killed by SIGKILL (perhaps out of memory)"),
         (-(signal.SIGRTMIN + 5), f"was killed by signal {signal.SIGRTMIN + 5}"),
-    ],
-)
-def test_the_end_of_a_child_is_told_whatever_ended_it(returncode: int, text: str) -> None:
-    loss = FakeChild(STUCK, returncode=returncode).loss()
-    assert (loss.reason, loss.how, loss.culprit) == (f"process 1234 {text}", "lost", None)
-    assert (set(loss.started), set(loss.ended), dict(loss.tracebacks)) == ({(7, 2)}, {(9, 1)}, {})
+    ]
+    for returncode, text in cases:
+        with subtests.test(returncode=returncode, text=text):
+            loss = FakeChild(STUCK, returncode=returncode).loss()
+            assert (loss.reason, loss.how, loss.culprit) == (f"process 1234 {text}", "lost", None)
+            assert (set(loss.started), set(loss.ended), dict(loss.tracebacks)) == ({(7, 2)}, {(9, 1)}, {})
 
 
 def test_a_child_is_killed_for_the_only_job_that_runs_in_it_once_it_has_left_its_stacks() -> None:

@@ -20,9 +20,8 @@ def _storage_in_memory(settings: Any) -> None:
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
 
 
-@pytest.mark.parametrize(
-    ("filename", "expected"),
-    [
+def test_a_file_name_keeps_only_what_every_storage_takes(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("report.pdf", "report.pdf"),
         ("März 2026.pdf", "März_2026.pdf"),
         ("../../etc/passwd", "passwd"),
@@ -34,10 +33,10 @@ def _storage_in_memory(settings: Any) -> None:
         ("", "output"),
         ("???", "output"),
         ("\x00", "output"),
-    ],
-)
-def test_a_file_name_keeps_only_what_every_storage_takes(filename: str, expected: str) -> None:
-    assert safe_basename(filename) == expected
+    ]
+    for filename, expected in cases:
+        with subtests.test(filename=filename, expected=expected):
+            assert safe_basename(filename) == expected
 
 
 def test_a_long_file_name_keeps_its_end() -> None:
@@ -46,12 +45,13 @@ def test_a_long_file_name_keeps_its_end() -> None:
     assert name.endswith("x.pdf")
 
 
-@pytest.mark.parametrize("character", ["\u00e9", "\u540d", "\U0001d4b3"], ids=["two bytes", "three", "four"])
-def test_a_long_file_name_is_cut_between_characters_to_what_every_file_system_takes(character: str) -> None:
-    name = safe_basename(character * 150 + ".xlsx")
-    assert 195 < len(name.encode()) <= 200
-    assert name.endswith(f"{character}.xlsx")
-    assert set(name) <= set(f"{character}.xlsx")
+def test_a_long_file_name_is_cut_between_characters_to_what_every_file_system_takes(subtests: pytest.Subtests) -> None:
+    for character in ("\u00e9", "\u540d", "\U0001d4b3"):
+        with subtests.test(character=character):
+            name = safe_basename(character * 150 + ".xlsx")
+            assert 195 < len(name.encode()) <= 200
+            assert name.endswith(f"{character}.xlsx")
+            assert set(name) <= set(f"{character}.xlsx")
 
 
 def test_a_file_of_a_long_name_is_saved_on_disk(settings: Any, tmp_path: Any) -> None:
@@ -89,9 +89,8 @@ def test_two_files_of_one_name_stay_apart() -> None:
 TOKEN = "a" * 22
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
+def test_a_reference_that_was_not_made_for_the_job_is_mere_text(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "",
         "https://example.com/a.pdf",
         f"django_jobs/8/{JOB_ID}/{TOKEN}/a.txt",
@@ -102,10 +101,10 @@ TOKEN = "a" * 22
         f"django_jobs/7/{JOB_ID}/{TOKEN}/",
         f"django_jobs/7/{JOB_ID}/../JOB-2026-00002/{TOKEN}/a.txt",
         f"/django_jobs/7/{JOB_ID}/{TOKEN}/a.txt",
-    ],
-)
-def test_a_reference_that_was_not_made_for_the_job_is_mere_text(reference: str) -> None:
-    assert not belongs_to(reference, 7, JOB_ID)
+    ]
+    for reference in cases:
+        with subtests.test(reference=reference):
+            assert not belongs_to(reference, 7, JOB_ID)
 
 
 def test_deleting_a_jobs_files_leaves_those_of_others() -> None:

@@ -38,9 +38,8 @@ def urllib_error(status: int, headers: dict[str, str] | None = None) -> urllib.e
     return urllib.error.HTTPError("https://example.com", status, "no", message, None)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_what_may_pass_or_is_unknown_is_transient(subtests: pytest.Subtests) -> None:
+    cases: list[Exception] = [
         exceptions.TransientError("later"),
         ConnectionError(),
         ConnectionResetError(),
@@ -52,16 +51,14 @@ def urllib_error(status: int, headers: dict[str, str] | None = None) -> urllib.e
         urllib.error.URLError("no route"),
         ZeroDivisionError(),
         KeyError("unknown"),
-    ],
-    ids=repr,
-)
-def test_what_may_pass_or_is_unknown_is_transient(error: Exception) -> None:
-    assert classify(error).kind == "Transient"
+    ]
+    for error in cases:
+        with subtests.test(error=error):
+            assert classify(error).kind == "Transient"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_what_will_not_pass_is_permanent(subtests: pytest.Subtests) -> None:
+    cases: list[Exception] = [
         exceptions.PermanentError("never"),
         ValidationError("bad"),
         PermissionDenied(),
@@ -76,19 +73,19 @@ def test_what_may_pass_or_is_unknown_is_transient(error: Exception) -> None:
         exceptions.JobNotFound("no"),
         exceptions.InvalidTransition("JOB-2026-00001", "Running", "retry"),
         exceptions.DuplicateJob(SimpleNamespace(name="JOB-2026-00001", status="Pending")),  # type: ignore[arg-type]
-    ],
-    ids=lambda error: type(error).__module__ + "." + type(error).__name__,
-)
-def test_what_will_not_pass_is_permanent(error: Exception) -> None:
-    assert classify(error).kind == "Permanent"
+    ]
+    for error in cases:
+        with subtests.test(error=error):
+            assert classify(error).kind == "Permanent"
 
 
-@pytest.mark.parametrize("error", [exceptions.QueueFull, exceptions.RateLimited])
-@pytest.mark.parametrize(("asked", "given"), [(-5, 0.0), (1e300, MAX_BACK_OFF), (float("inf"), None)])
-def test_no_delay_of_a_refusal_lies_beyond_all_calendars(
-    error: type[exceptions.RetryableRefusal], asked: float, given: float | None
-) -> None:
-    assert classify(error("not now", asked)).retry_after == given
+def test_no_delay_of_a_refusal_lies_beyond_all_calendars(subtests: pytest.Subtests) -> None:
+    error_cases: list[type[exceptions.RetryableRefusal]] = [exceptions.QueueFull, exceptions.RateLimited]
+    asked_cases: list[tuple[float, float | None]] = [(-5, 0.0), (1e300, MAX_BACK_OFF), (float("inf"), None)]
+    for error in error_cases:
+        for asked, given in asked_cases:
+            with subtests.test(error=error, asked=asked, given=given):
+                assert classify(error("not now", asked)).retry_after == given
 
 
 class Unspeakable(exceptions.PermanentError):
@@ -104,16 +101,18 @@ def test_an_error_without_a_readable_text_is_judged_all_the_same(error: Exceptio
     assert (verdict.kind, verdict.text) == ("Permanent", type(error).__name__)
 
 
-@pytest.mark.parametrize("status", RETRYABLE)
-def test_a_retryable_http_status_is_read_from_requests_and_httpx(status: int) -> None:
-    verdict = classify(RequestsHTTPError(status, {"Retry-After": "7"}))
-    assert (verdict.kind, verdict.retry_after) == ("Transient", 7.0)
+def test_a_retryable_http_status_is_read_from_requests_and_httpx(subtests: pytest.Subtests) -> None:
+    for status in RETRYABLE:
+        with subtests.test(status=status):
+            verdict = classify(RequestsHTTPError(status, {"Retry-After": "7"}))
+            assert (verdict.kind, verdict.retry_after) == ("Transient", 7.0)
 
 
-@pytest.mark.parametrize("status", RETRYABLE)
-def test_a_retryable_http_status_is_read_from_urllib(status: int) -> None:
-    verdict = classify(urllib_error(status, {"Retry-After": "7"}))
-    assert (verdict.kind, verdict.retry_after) == ("Transient", 7.0)
+def test_a_retryable_http_status_is_read_from_urllib(subtests: pytest.Subtests) -> None:
+    for status in RETRYABLE:
+        with subtests.test(status=status):
+            verdict = classify(urllib_error(status, {"Retry-After": "7"}))
+            assert (verdict.kind, verdict.retry_after) == ("Transient", 7.0)
 
 
 def test_another_http_status_is_an_unknown_error_whose_retry_after_means_nothing() -> None:
@@ -146,9 +145,10 @@ def test_a_retry_after_in_the_past_means_now(value: str) -> None:
     assert classify(RequestsHTTPError(503, {"Retry-After": value})).retry_after == 0.0
 
 
-@pytest.mark.parametrize("value", ["soon", "", "nan"])
-def test_a_retry_after_that_says_nothing_is_ignored(value: str) -> None:
-    assert classify(RequestsHTTPError(503, {"Retry-After": value})).retry_after is None
+def test_a_retry_after_that_says_nothing_is_ignored(subtests: pytest.Subtests) -> None:
+    for value in ("soon", "", "nan"):
+        with subtests.test(value=value):
+            assert classify(RequestsHTTPError(503, {"Retry-After": value})).retry_after is None
 
 
 @pytest.mark.parametrize("kind", [exceptions.QueueFull, exceptions.RateLimited])
@@ -157,15 +157,19 @@ def test_a_refusal_that_will_pass_is_retried_after_its_delay(kind: type[exceptio
     assert (verdict.kind, verdict.retry_after) == ("Transient", 12.5)
 
 
-@pytest.mark.parametrize(("retry", "seconds"), [(1, 60), (2, 120), (3, 240), (4, 480), (5, 960)])
-def test_the_back_off_doubles(retry: int, seconds: float) -> None:
-    assert back_off(retry, 60, 0.0) == seconds
+def test_the_back_off_doubles(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, float]] = [(1, 60), (2, 120), (3, 240), (4, 480), (5, 960)]
+    for retry, seconds in cases:
+        with subtests.test(retry=retry, seconds=seconds):
+            assert back_off(retry, 60, 0.0) == seconds
 
 
-@pytest.mark.parametrize(("retry", "seconds"), [(1, 60), (2, 120), (3, 240)])
-def test_the_back_off_is_spread_by_the_jitter(retry: int, seconds: float) -> None:
-    delays = [back_off(retry, 60, 0.2) for _ in range(200)]
-    assert 0.8 * seconds <= min(delays) < seconds < max(delays) <= 1.2 * seconds
+def test_the_back_off_is_spread_by_the_jitter(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[int, float]] = [(1, 60), (2, 120), (3, 240)]
+    for retry, seconds in cases:
+        with subtests.test(retry=retry, seconds=seconds):
+            delays = [back_off(retry, 60, 0.2) for _ in range(200)]
+            assert 0.8 * seconds <= min(delays) < seconds < max(delays) <= 1.2 * seconds
 
 
 def test_the_back_off_is_bounded() -> None:
@@ -177,30 +181,32 @@ def test_no_retry_is_too_late_for_a_back_off(delay: float, seconds: float) -> No
     assert back_off(2_000, delay, 0.0) == seconds
 
 
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
+def test_tenants_read_what_was_meant_for_them(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Exception, str]] = [
         (exceptions.TransientError("the mail server is down"), "the mail server is down"),
         (exceptions.PermanentError("no such customer"), "no such customer"),
         (ValidationError(["too long", "too old"]), "too long; too old"),
         (exceptions.TransientError(), "TransientError"),
-    ],
-)
-def test_tenants_read_what_was_meant_for_them(error: Exception, text: str) -> None:
-    assert readable(error) == text
+    ]
+    for error, text in cases:
+        with subtests.test(error=error, text=text):
+            assert readable(error) == text
 
 
 def test_tenants_read_rest_framework_validation_errors() -> None:
     assert "too long" in readable(rest.ValidationError({"name": [ErrorDetail("too long", "max_length")]}))
 
 
-@pytest.mark.parametrize(
-    "error",
-    [ValueError("password=secret"), OperationalError("secret"), RequestsHTTPError(500), PermissionDenied("secret")],
-    ids=lambda error: type(error).__name__,
-)
-def test_of_any_other_error_tenants_read_the_class_only(error: Exception) -> None:
-    assert readable(error) == type(error).__name__
+def test_of_any_other_error_tenants_read_the_class_only(subtests: pytest.Subtests) -> None:
+    cases: list[Exception] = [
+        ValueError("password=secret"),
+        OperationalError("secret"),
+        RequestsHTTPError(500),
+        PermissionDenied("secret"),
+    ]
+    for error in cases:
+        with subtests.test(error=error):
+            assert readable(error) == type(error).__name__
 
 
 def test_the_text_of_any_error_is_shown_when_the_host_says_so(settings: Any) -> None:

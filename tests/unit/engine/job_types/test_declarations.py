@@ -96,10 +96,11 @@ def test_the_parentheses_must_not_be_forgotten() -> None:
         job_handler(handlers.do_nothing)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("thing", [int, partial(handlers.do_nothing), "text"], ids=repr)
-def test_only_a_function_can_be_declared(thing: Any) -> None:
-    with pytest.raises(TypeError, match="decorates a function"):
-        job_handler("bake")(thing)
+def test_only_a_function_can_be_declared(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [int, partial(handlers.do_nothing), "text"]
+    for thing in cases:
+        with subtests.test(thing=thing), pytest.raises(TypeError, match="decorates a function"):
+            job_handler("bake")(thing)
 
 
 def test_an_unknown_type_has_no_declaration() -> None:
@@ -222,13 +223,17 @@ def test_what_is_called_jobs_but_is_no_module_is_left_alone(bakery: Path) -> Non
     assert names() == []
 
 
-@pytest.mark.parametrize("modules", [(), ("billing.tasks",), ["billing.tasks"]])
-def test_a_list_of_handler_modules_is_fine(settings: Any, modules: Any) -> None:
-    settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
-    assert check_handler_modules() == []
+def test_a_list_of_handler_modules_is_fine(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[Any] = [(), ("billing.tasks",), ["billing.tasks"]]
+    for modules in cases:
+        with subtests.test(modules=modules):
+            settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
+            assert check_handler_modules() == []
 
 
-@pytest.mark.parametrize("modules", ["billing.tasks", None, [handlers]])
-def test_what_is_no_list_of_names_is_an_error(settings: Any, modules: Any) -> None:
-    settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
-    assert [message.id for message in check_handler_modules()] == ["django_jobs.E005"]
+def test_what_is_no_list_of_names_is_an_error(subtests: pytest.Subtests, settings: Any) -> None:
+    cases: list[Any] = ["billing.tasks", None, [handlers]]
+    for modules in cases:
+        with subtests.test(modules=modules):
+            settings.DJANGO_JOBS = {"HANDLER_MODULES": modules}
+            assert [message.id for message in check_handler_modules()] == ["django_jobs.E005"]

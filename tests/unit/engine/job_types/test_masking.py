@@ -50,27 +50,27 @@ def test_parameters_that_were_not_edited_are_the_ones_before() -> None:
     assert sent_back(masked(SECRETS, sensitive_names())) == SECRETS
 
 
-@pytest.mark.parametrize(
-    ("change", "places"),
-    [
+def test_once_anything_is_edited_each_mask_has_to_be_typed(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"user": "bob"}, ["Password", "servers.0.api_key", "servers.1.api_key", "token"]),
         ({"Password": "new"}, ["servers.0.api_key", "servers.1.api_key", "token"]),
         ({"servers": [{"host": "b", "api_key": MASK}], "token": "t", "Password": "p"}, ["servers.0.api_key"]),
         ({"servers": [], "token": {"deep": [MASK]}, "Password": "p"}, ["token.deep.0"]),
         ({"servers": [], "token": "t", "Password": "p", "note": MASK}, ["note"]),
         ({"servers": [], "token": "t", "Password": "p", "user": MASK}, ["user"]),
-    ],
-)
-def test_once_anything_is_edited_each_mask_has_to_be_typed(change: dict[str, Any], places: list[str]) -> None:
-    with pytest.raises(MasksLeft, match="have to be typed") as caught:
-        sent_back({**masked(SECRETS, sensitive_names()), **change})
-    assert caught.value.places == [f"parameters.{place}" for place in places]
+    ]
+    for change, places in cases:
+        with subtests.test(change=change, places=places):
+            with pytest.raises(MasksLeft, match="have to be typed") as caught:
+                sent_back({**masked(SECRETS, sensitive_names()), **change})
+            assert caught.value.places == [f"parameters.{place}" for place in places]
 
 
-@pytest.mark.parametrize("edited", [MASK, [MASK], {"password": MASK}, {"user": "ann", "x": {"y": [[MASK]]}}])
-def test_a_mask_is_refused_wherever_it_stands(edited: Any) -> None:
-    with pytest.raises(MasksLeft):
-        sent_back(edited)
+def test_a_mask_is_refused_wherever_it_stands(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [MASK, [MASK], {"password": MASK}, {"user": "ann", "x": {"y": [[MASK]]}}]
+    for edited in cases:
+        with subtests.test(edited=edited), pytest.raises(MasksLeft):
+            sent_back(edited)
 
 
 def test_what_is_left_out_or_typed_is_taken_as_it_is() -> None:
@@ -105,9 +105,8 @@ def test_what_is_nested_too_deeply_is_not_shown() -> None:
     assert json_of(deep, sensitive_names()) == "(nested too deeply to be shown)"
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
+def test_a_text_that_quotes_a_sensitive_value_has_a_mask_there(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ('"hunter2" is no choice', f'"{MASK}" is no choice'),
         ("the key of a is 1", "the key of a is 1"),
         ("no x-y-z for ann", f"no {MASK} for ann"),
@@ -116,8 +115,8 @@ def test_what_is_nested_too_deeply_is_not_shown() -> None:
         ("401 for https://a.example/?key=p%2Fq+r%3D", f"401 for https://a.example/?key={MASK}"),
         ("404 for https://a.example/p/q%20r%3D", f"404 for https://a.example/{MASK}"),
         ("404 for https://a.example/p%2Fq%20r%3D", f"404 for https://a.example/{MASK}"),
-    ],
-)
-def test_a_text_that_quotes_a_sensitive_value_has_a_mask_there(text: str, told: str) -> None:
-    secrets = {**SECRETS, "token": {"deep": ["x-y-z", None, 4711, True, "p/q r="]}, "password": "a\\b"}
-    assert without_secrets(text, secrets) == told
+    ]
+    for text, told in cases:
+        with subtests.test(text=text, told=told):
+            secrets = {**SECRETS, "token": {"deep": ["x-y-z", None, 4711, True, "p/q r="]}, "password": "a\\b"}
+            assert without_secrets(text, secrets) == told

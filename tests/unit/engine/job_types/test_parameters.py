@@ -66,22 +66,20 @@ def test_good_parameters_have_no_errors() -> None:
     assert parameters.validate("bake", {"day": "2026-01-31", "lines": [{"sku": "rye"}], "sizes": {"big": 1}}) == {}
 
 
-@pytest.mark.parametrize(
-    ("values", "key", "text"),
-    [
+def test_an_error_names_its_place(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str, str]] = [
         ({}, "parameters.day", "This field is required."),
         ({"day": "2026-02-30"}, "parameters.day", "Date has wrong format"),
         ({"day": "2026-01-31", "lines": "rye"}, "parameters.lines", 'Expected a list of items but got type "str".'),
         ({"day": "2026-01-31", "lines": [{"sku": "a"}, {"sku": "ü"}]}, "parameters.lines.1.sku", "valid"),
         ({"day": "2026-01-31", "sizes": {"big": "x"}}, "parameters.sizes.big", "A valid integer is required."),
         ({"day": "2026-01-31", "note": "contradiction"}, "parameters", "This contradicts itself."),
-    ],
-    ids=str,
-)
-def test_an_error_names_its_place(values: Any, key: str, text: str) -> None:
-    errors = parameters.validate("bake", values)
-    assert set(errors) == {key}
-    assert text in " ".join(errors[key])
+    ]
+    for values, key, text in cases:
+        with subtests.test(values=values, key=key, text=text):
+            errors = parameters.validate("bake", values)
+            assert set(errors) == {key}
+            assert text in " ".join(errors[key])
 
 
 def test_several_errors_are_told_together() -> None:

@@ -42,9 +42,8 @@ def kind_of(kind: type[Store], error: BaseException) -> tuple[bool, bool]:
     return store.is_lost_race(error), store.is_lost_connection(error)
 
 
-@pytest.mark.parametrize(
-    ("kind", "error"),
-    [
+def test_who_found_another_transaction_in_the_way_lost_a_race_and_no_connection(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[type[Store], Error]] = [
         *(
             (kind, of_postgresql(OperationalError, state))
             for kind in (PostgreSQLStore, Store)
@@ -52,18 +51,14 @@ def kind_of(kind: type[Store], error: BaseException) -> tuple[bool, bool]:
         ),
         *((MariaDBStore, of_mariadb(number)) for number in (1205, 1213, 1020)),
         (SQLiteStore, OperationalError("database is locked")),
-    ],
-    ids=lambda value: getattr(value, "__name__", None) or str(code_of(value)),
-)
-def test_who_found_another_transaction_in_the_way_lost_a_race_and_no_connection(
-    kind: type[Store], error: Error
-) -> None:
-    assert kind_of(kind, error) == (True, False)
+    ]
+    for kind, error in cases:
+        with subtests.test(kind=kind, error=error):
+            assert kind_of(kind, error) == (True, False)
 
 
-@pytest.mark.parametrize(
-    ("kind", "error"),
-    [
+def test_a_server_that_went_away_or_takes_no_writes_any_more_is_a_lost_connection(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[type[Store], Error]] = [
         (PostgreSQLStore, of_postgresql(OperationalError, "57P01")),
         (PostgreSQLStore, of_postgresql(InternalError, "25P03")),
         (PostgreSQLStore, of_postgresql(InternalError, "25006")),
@@ -72,24 +67,19 @@ def test_who_found_another_transaction_in_the_way_lost_a_race_and_no_connection(
         (SQLiteStore, OperationalError("unable to open database file")),
         (PostgreSQLStore, OperationalError("a deadlock of another kind: the server closed the connection")),
         (PostgreSQLStore, InterfaceError("connection already closed")),
-    ],
-    ids=["restart", "idle too long", "read-only", "restart of another", "gone away", "no file", "no code", "closed"],
-)
-def test_a_server_that_went_away_or_takes_no_writes_any_more_is_a_lost_connection(
-    kind: type[Store], error: Error
-) -> None:
-    assert kind_of(kind, error) == (False, True)
+    ]
+    for kind, error in cases:
+        with subtests.test(kind=kind, error=error):
+            assert kind_of(kind, error) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "error"),
-    [
+def test_a_refusal_is_neither(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[type[Store], Exception]] = [
         (PostgreSQLStore, of_postgresql(IntegrityError, "23503")),
         (PostgreSQLStore, of_postgresql(InternalError, "25P02")),
         (MariaDBStore, OperationalError(1153, "Got a packet bigger than 'max_allowed_packet' bytes")),
         (Store, ZeroDivisionError()),
-    ],
-    ids=["foreign key", "failed transaction", "too large", "another error"],
-)
-def test_a_refusal_is_neither(kind: type[Store], error: Exception) -> None:
-    assert kind_of(kind, error) == (False, False)
+    ]
+    for kind, error in cases:
+        with subtests.test(kind=kind, error=error):
+            assert kind_of(kind, error) == (False, False)

@@ -9,9 +9,8 @@ import pytest
 from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold
 
 
-@pytest.mark.parametrize(
-    ("message", "folded"),
-    [
+def test_what_varies_is_folded(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("No route to host", "No route to host"),
         ("Line 3 is not CSV", "Line <n> is not CSV"),
         ("took 12.75 s at 10:31:07, offset -4", "took <n> s at <n>, offset <n>"),
@@ -29,10 +28,10 @@ from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, excep
         ("two\n   lines", "two lines"),
         ("deadbeef cafe", "deadbeef cafe"),
         ("", ""),
-    ],
-)
-def test_what_varies_is_folded(message: str, folded: str) -> None:
-    assert fold(message) == folded
+    ]
+    for message, folded in cases:
+        with subtests.test(message=message, folded=folded):
+            assert fold(message) == folded
 
 
 def test_only_the_beginning_of_a_long_message_counts() -> None:
@@ -88,7 +87,8 @@ def test_of_a_chain_the_last_exception_counts() -> None:
     assert exception_in(traceback_of(error)) == "ValueError: outer"
 
 
-@pytest.mark.parametrize("text", ["", "no traceback at all", '  File "x.py", line 1, in f'])
-def test_where_there_is_no_exception_the_message_counts(text: str) -> None:
-    assert exception_in(text) == ""
-    assert fingerprint("No tax", text) == fingerprint("No tax")
+def test_where_there_is_no_exception_the_message_counts(subtests: pytest.Subtests) -> None:
+    for text in ("", "no traceback at all", '  File "x.py", line 1, in f'):
+        with subtests.test(text=text):
+            assert exception_in(text) == ""
+            assert fingerprint("No tax", text) == fingerprint("No tax")
