@@ -8,7 +8,6 @@ import pytest
 from django.db import Error, IntegrityError, InterfaceError, InternalError, OperationalError
 
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.essentials import code_of
 from django_jobs.engine.store.mariadb import MariaDBStore
 from django_jobs.engine.store.postgresql import PostgreSQLStore
 from django_jobs.engine.store.sqlite import SQLiteStore
