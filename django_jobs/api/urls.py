@@ -8,7 +8,7 @@ from importlib import import_module
 from rest_framework.routers import SimpleRouter
 
 from django_jobs.api.job_types import JobTypeViewSet
-from django_jobs.api.views import JobViewSet
+from django_jobs.api.jobs.viewset import JobViewSet
 
 # Describes the views to drf-spectacular, where that is installed.
 with contextlib.suppress(ModuleNotFoundError):

@@ -14,7 +14,7 @@ RIGHT = [
     ("engine/control/cancel_and_retry.py", "from django_jobs.models import Job"),
     ("engine/control/cancel_and_retry.py", "from django_jobs.engine import transitions"),
     ("engine/control/cancel_and_retry.py", "import requests"),
-    ("api/views.py", "from ..engine.control import cancel_job"),
+    ("api/urls.py", "from ..engine.control import cancel_job"),
     ("worker/pool.py", "from django_jobs.broker import queues"),
     ("broker/queues.py", "import rq, redis.exceptions"),
     ("realtime/consumer.py", "from channels.generic.websocket import AsyncJsonWebsocketConsumer"),
@@ -49,8 +49,8 @@ WRONG = [
         "from django_jobs import submit_job",
         "engine imports the face of the package",
     ),
-    ("api/views.py", "from django_jobs.admin import job", "api imports admin"),
-    ("api/views.py", "from django_jobs.broker import queues", "api imports broker"),
+    ("api/urls.py", "from django_jobs.admin import job", "api imports admin"),
+    ("api/urls.py", "from django_jobs.broker import queues", "api imports broker"),
     ("admin/job.py", "from django_jobs.api.serializers import JobSerializer", "admin imports api"),
     (
         "worker/pool.py",
@@ -65,7 +65,7 @@ WRONG = [
         "worker imports redis, which only broker may",
     ),
     ("realtime/broadcast.py", "import django_rq", "realtime imports django_rq, which only broker may"),
-    ("api/views.py", "if TYPE_CHECKING:\n    import redis", "api imports redis, which only broker may"),
+    ("api/urls.py", "if TYPE_CHECKING:\n    import redis", "api imports redis, which only broker may"),
     ("broker/queues.py", "import channels.layers", "broker imports channels, which only realtime may"),
     ("apps.py", "import channels_redis", "apps imports channels_redis, which only realtime may"),
     (

@@ -8,7 +8,9 @@ from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from django_jobs.api.filters import MAX_VALUES
+from django_jobs.api.jobs.answers import SUBMITTED
+from django_jobs.api.jobs.filters import MAX_VALUES
+from django_jobs.api.jobs.submitting import MAX_BULK
 from django_jobs.api.schema.answers import (
     DENIED,
     DUPLICATE,
@@ -24,8 +26,6 @@ from django_jobs.api.schema.answers import (
 )
 from django_jobs.api.schema.bodies import METRICS, HistorySerializer, MetricsSerializer, TicketSerializer
 from django_jobs.api.serializers import JobSerializer, ListedJobSerializer, SubmissionSerializer, SubmittedJobSerializer
-from django_jobs.api.submitting import MAX_BULK
-from django_jobs.api.views import SUBMITTED
 from django_jobs.statuses import Priority, Status
 
 JOB_ID = OpenApiParameter("job_id", str, "path", description="E.g. JOB-2026-00001.")
@@ -106,7 +106,7 @@ _DESCRIPTIONS = {
 
 
 class DescribeJobs(OpenApiViewExtension):  # type: ignore[no-untyped-call]
-    target_class = "django_jobs.api.views.JobViewSet"
+    target_class = "django_jobs.api.jobs.viewset.JobViewSet"
 
     def view_replacement(self) -> Any:
         class Described(self.target_class):  # type: ignore[name-defined, misc]

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 
+from django_jobs.api.jobs.answers import SUBMITTED
 from django_jobs.api.pagination import JobListPagination
 from django_jobs.api.schema.answers import SUBMISSION
 from django_jobs.api.schema.bodies import (
@@ -20,7 +21,6 @@ from django_jobs.api.schema.bodies import (
 )
 from django_jobs.api.schema.jobs import AFTER, FILTERS, ORGANIZATION
 from django_jobs.api.serializers import JobSerializer, SubmissionSerializer
-from django_jobs.api.views import SUBMITTED
 
 _ERRORS = {
     status: OpenApiResponse(
@@ -93,7 +93,7 @@ def _describe(name: str) -> None:
         described.__doc__ = self.target_class.__doc__
         return described
 
-    target = f"django_jobs.api.methods.{name}"
+    target = f"django_jobs.api.methods.views.{name}"
     type(f"Describe{name}", (OpenApiViewExtension,), {"target_class": target, "view_replacement": view_replacement})
 
 

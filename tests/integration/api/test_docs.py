@@ -10,7 +10,7 @@ from django.urls import resolve
 from rest_framework.test import APIClient
 
 from django_jobs.api import urls
-from django_jobs.api.methods import METHODS
+from django_jobs.api.methods.views import METHODS
 from django_jobs.testing import run_jobs
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS

@@ -70,7 +70,7 @@ def test_what_nobody_expects_goes_to_the_hosts_handler(client: APIClient, monkey
         raise ZeroDivisionError("boom")
 
     monkeypatch.setattr(api_settings, "EXCEPTION_HANDLER", handle)
-    monkeypatch.setattr("django_jobs.api.views.get_job_metrics", fail)
+    monkeypatch.setattr("django_jobs.api.jobs.answers.get_job_metrics", fail)
     answer = client.get("/api/jobs/metrics/")
     assert (answer.status_code, answer.json()) == (503, {"told": "boom"})
 

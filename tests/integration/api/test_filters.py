@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.api import filters
-from django_jobs.api.filters import JobFilter
+from django_jobs.api.jobs import filters
+from django_jobs.api.jobs.filters import JobFilter
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, start

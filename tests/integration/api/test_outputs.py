@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from rest_framework.test import APIClient
 
-from django_jobs.api.outputs import read_output
+from django_jobs.api.jobs.outputs import read_output
 from django_jobs.conf import output_storage
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import body_of, client_of, url_of
@@ -66,7 +66,7 @@ def test_an_output_is_of_the_type_that_its_bytes_have(
 def test_an_output_is_sent_piece_by_piece_under_asgi(
     with_file: Job, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_jobs.api.outputs.Download.block_size", 10)
+    monkeypatch.setattr("django_jobs.api.jobs.outputs.Download.block_size", 10)
     answer = read_output(with_file, make_user(member_of=[organization]))
 
     async def read() -> list[bytes]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.template import loader
 
-from django_jobs.api.filters import JobFilterBackend
+from django_jobs.api.jobs.filters import JobFilterBackend
 
 
 class FilterForm(JobFilterBackend):

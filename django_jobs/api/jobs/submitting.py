@@ -15,6 +15,11 @@ from django_jobs.models import Job
 MAX_BULK: Final = 1_000
 
 
+def reread(job: Job) -> Job:
+    """Return the job as it stands now, since it may have been dispatched meanwhile."""
+    return Job.primary.filter(pk=job.pk).first() or job
+
+
 def submit(serializer: SubmissionSerializer, user: Any) -> Job:
     """Submit what a valid serializer holds; ValidationError has the engine's errors at the serializer's fields."""
     fields = dict(serializer.validated_data)

@@ -1,0 +1,52 @@
+"""The routes that submit jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
+
+from django_jobs.api.jobs import submitting
+from django_jobs.api.jobs.answers import SUBMITTED, rows_of
+from django_jobs.api.jobs.base import JobScope
+from django_jobs.api.serializers import SubmissionSerializer
+from django_jobs.api.throttles import ItemsThrottle
+from django_jobs.engine.insight.listing import for_list
+from django_jobs.models import Job
+
+
+class SubmitMixin(JobScope):
+    """Submit one job, or many at once."""
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Submit a job."""
+        serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        job = submitting.reread(submitting.submit(serializer, request.user))
+        body = {**self.described(job), "message": SUBMITTED}
+        location = self.reverse_action("detail", kwargs={"job_id": job.name})
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
+
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Any, **kwargs: Any) -> Response:
+        """Submit up to 1,000 jobs, all or nothing."""
+        items = submitting.check_list(request.data)
+        self._count_items(request, len(items))
+        jobs = submitting.submit_all(items, request.user)
+        now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
+        rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
+        return Response(rows, status=status.HTTP_201_CREATED)
+
+    def _count_items(self, request: Any, count: int) -> None:
+        """Count each submission against its rate, also one that is refused later, since checking it costs time too.
+
+        A call that exceeds the rate of requests does not come here, so it uses up nothing of this rate.
+        """
+        throttle = ItemsThrottle("submit_items", count)
+        if throttle.most is not None and count > throttle.most:
+            raise ValidationError({"non_field_errors": [f"At most {throttle.most} submissions are taken at once."]})
+        if not throttle.allow_request(request, self):
+            self.throttled(request, throttle.wait())
