@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest
 
-from django_jobs.admin.streams import download
+from django_jobs.downloads import Download
 from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.store import organization_ids
@@ -55,13 +55,13 @@ class _Echo:
         return text
 
 
-def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> StreamingHttpResponse:
+def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> Download:
     """The newest MAX_ROWS of these jobs; batch by batch, so that neither side holds them all.
 
     Without those that the policy hides from the user: a row has parameters, which no list shows.
     """
     name = f"jobs-{dt.datetime.now(dt.UTC):%Y-%m-%d-%H%M}.csv"
-    return download(request, name, "text/csv; charset=utf-8", _parts(queryset, request.user, hidden_from(request.user)))
+    return Download(_parts(queryset, request.user, hidden_from(request.user)), name, "text/csv; charset=utf-8")
 
 
 def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:

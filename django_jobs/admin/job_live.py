@@ -14,8 +14,8 @@ from django_jobs.admin.base import OwnPages, View, keys_of
 from django_jobs.admin.job_columns import live_facts
 from django_jobs.admin.job_facts import may_read_results
 from django_jobs.admin.job_list import SHOWN
-from django_jobs.admin.streams import download, parts_of
 from django_jobs.conf import output_storage
+from django_jobs.downloads import Download
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.store import database
 from django_jobs.models import Job
@@ -54,7 +54,7 @@ class JobLive(OwnPages):
         kind, encoding = mimetypes.guess_type(name)
         # A packed file is not of the kind that is in it.
         kind = "application/octet-stream" if kind is None or encoding else kind
-        return download(request, name, kind, parts_of(file))
+        return Download(file, name, kind)
 
 
 def _open(job: Job) -> Any:

@@ -15,19 +15,22 @@ BASE: Final = frozenset({"exceptions", "statuses", "values", "conf"})
 STORED: Final = BASE | {"models"}
 # The signals are declared at the bottom and sent by the engine.
 RULES_OF_WORK: Final = STORED | {"signals", "engine"}
+#: What answers requests for files.
+PAGES: Final = RULES_OF_WORK | {"downloads"}
 
 #: What the modules of each layer may import of django_jobs, besides their own layer. ``None``: everything.
 ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     **dict.fromkeys(BASE, BASE),
     "signals": BASE,
+    "downloads": frozenset(),
     "models": BASE,
     "migrations": STORED,
     "engine": STORED | {"signals"},
     "broker": RULES_OF_WORK,
     "realtime": RULES_OF_WORK,
     "worker": RULES_OF_WORK | {"broker"},
-    "api": RULES_OF_WORK,
-    "admin": RULES_OF_WORK,
+    "api": PAGES,
+    "admin": PAGES,
     "management": RULES_OF_WORK | {"worker"},
     "templatetags": RULES_OF_WORK,
     "checks": RULES_OF_WORK,

@@ -85,6 +85,6 @@ def test_an_export_streams_to_an_asgi_server_too(mine: Organization) -> None:
 
     async def export() -> str:
         response = await client.post(LIST, chosen("export", job))
-        return "".join([chunk.decode() async for chunk in response.streaming_content])  # type: ignore[attr-defined]
+        return "".join([chunk.decode() async for chunk in response])  # type: ignore[attr-defined]
 
     assert job.name in async_to_sync(export)()

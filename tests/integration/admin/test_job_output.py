@@ -60,7 +60,7 @@ def test_a_file_is_streamed_by_an_asgi_server_too(mine: Organization) -> None:
 
     async def read() -> bytes:
         response = await client.get(url("job", "output", job.pk))
-        return b"".join([part async for part in response.streaming_content])  # type: ignore[attr-defined]
+        return b"".join([part async for part in response])  # type: ignore[attr-defined]
 
     assert async_to_sync(read)() == b"%PDF"
 

@@ -66,7 +66,7 @@ def test_an_output_is_of_the_type_that_its_bytes_have(
 def test_an_output_is_sent_piece_by_piece_under_asgi(
     with_file: Job, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_jobs.api.jobs.outputs.Download.block_size", 10)
+    monkeypatch.setattr("django_jobs.downloads.Download.block_size", 10)
     answer = read_output(with_file, make_user(member_of=[organization]))
 
     async def read() -> list[bytes]:
