@@ -134,8 +134,8 @@ class Broadcaster(Protocol):
     def changed(self, changes: Sequence[tuple[Any, int, int]]) -> None:
         """These changes of status are committed: (organization's key, Execution Log id, job's key) of each."""
 
-    def progressed(self, organizations: Mapping[int, Any]) -> None:
-        """The progress of these jobs was written; their organizations' keys by the jobs'."""
+    def updated(self, kind: str, organizations: Mapping[int, Any]) -> None:
+        """Something else about these jobs is committed, such as "progress"; their organizations' keys by the jobs'."""
 
     def drain(self, timeout: float) -> None:
         """Send what waits, for so many seconds at most: the process is about to end."""

@@ -1,4 +1,4 @@
-"""Who opens a socket, found before the consumer sees it: by token, by ticket, or by session and origin."""
+"""The middleware that finds out how a client says who it is: by token, by ticket, or by session and origin."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ App = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
 
+#: The websocket subprotocol that the server answers with.
 PROTOCOL: Final = "jobs.v1"
-#: Keywords of credentials for whatever stands before the application: browsers add them without being asked.
+#: Keywords of credentials for a proxy before the application: browsers add them without being asked.
 OF_PROXIES: Final = frozenset({"basic", "digest", "negotiate", "ntlm"})
 _NOT_KEPT: Final = frozenset({"authorization", "cookie", "sec-websocket-protocol", "sec-websocket-key"})
-#: Where the consumer finds it in its scope.
+#: The key of the identity in the consumer's scope.
 SCOPE_KEY: Final = "django_jobs_identity"
 
 
-def JobsAuthMiddlewareStack(inner: App) -> App:  # noqa: N802  (named as Channels names such)
-    """``inner``, told who opens each socket.
+def JobsAuthMiddlewareStack(inner: App) -> App:  # noqa: N802  (named as Channels names its stacks)
+    """Return ``inner`` wrapped so that its scope says who opens each socket.
 
-    It checks origins itself: do not put Channels' AllowedHostsOriginValidator around it, which refuses clients that are
-    no browsers.
+    The stack checks origins itself. Do not put Channels' AllowedHostsOriginValidator around it, which refuses clients
+    that are not browsers.
     """
 
     async def middleware(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -37,10 +38,10 @@ def JobsAuthMiddlewareStack(inner: App) -> App:  # noqa: N802  (named as Channel
 
 
 def identity_of(scope: Mapping[str, Any]) -> Identity | None:
-    """How the client says who it is; whether that is true is not asked yet.
+    """Return who the client says it is, unchecked; None when it does not say or may not use its session.
 
-    A token or ticket counts alone: a page that sends one does not mean its visitor's session. Whether tokens count at
-    all is REST's matter (:mod:`~django_jobs.realtime.rest_tokens`).
+    A token or a ticket counts alone: a page that sends one does not want its visitor's session. Whether tokens are
+    taken at all depends on the REST settings (``identity``).
     """
     headers = _headers(scope)
     offered = [str(item) for item in scope.get("subprotocols") or ()]
@@ -58,12 +59,12 @@ def identity_of(scope: Mapping[str, Any]) -> Identity | None:
 
 
 def _others(headers: Mapping[str, str]) -> dict[str, str]:
-    """What a host's token class may look at. It is kept as long as the socket is open: no cookies, no keys."""
+    """Return the headers for a host's token class. They are kept with the socket, so cookies and keys are left out."""
     return {name: value for name, value in headers.items() if name not in _NOT_KEPT}
 
 
 def _session(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Identity | None:
-    """The browser sends cookies along whichever page asks for the socket: so the page's origin decides."""
+    """Return the session of the cookie if the page's origin is trusted: browsers send the cookie for every page."""
     key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
     if not key or not origins.is_trusted(headers.get("origin"), headers, secure=origins.is_secure(scope, headers)):
         return None
@@ -71,7 +72,10 @@ def _session(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Identity |
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
-    """By lower-case name. What is given twice is joined, as in HTTP, and then no longer an origin or a host."""
+    """Return the headers by lower-case name.
+
+    Repeated headers are joined as in HTTP, so that a repeated origin or host is not a valid one any more.
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope.get("headers") or ():
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""Telling live pages: a thread with an event loop of its own rings the bell, and nobody waits for it."""
+"""Sending notifications to the channel layer: a thread with an event loop of its own does it, and nobody waits."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from django_jobs.realtime.outbox import Change, Outbox, count_of
 
 logger = logging.getLogger("django_jobs")
 
-#: The first bell after a silence rings at once, further ones in sets.
+#: The pause after each message. So the first notification after a silence is sent at once, later ones in sets.
 PAUSE_SECONDS: Final = 0.2
 PAUSE_AFTER_FAILURE: Final = 1.0
 SEND_TIMEOUT: Final = 5.0
-#: The type of our messages in the layer.
-BELL: Final = "jobs.bell"
+#: The type of the messages in the layer.
+MESSAGE_TYPE: Final = "jobs.bell"
 
 
 class LayerBroadcaster:
-    """The broadcaster of a process, on the default channel layer. Its thread starts with the first event."""
+    """A process's broadcaster, on the default channel layer. Its thread starts with the first notification."""
 
     def __init__(self) -> None:
         self.outbox = Outbox()
         self._start_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake: asyncio.Event | None = None
+        self._waking: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._is_idle = False
@@ -40,30 +40,32 @@ class LayerBroadcaster:
     # -- called by any thread --------------------------------------------------------------------------------------
 
     def changed(self, changes: Sequence[Change]) -> None:
+        """Notify of committed changes of status."""
         self.outbox.add_changes(changes)
-        self._ring()
+        self._wake_thread()
 
-    def progressed(self, organizations: Mapping[int, Any]) -> None:
-        self.outbox.add_progress(organizations)
-        self._ring()
+    def updated(self, kind: str, organizations: Mapping[int, Any]) -> None:
+        """Notify that this kind of event tells something new of jobs: their organizations' keys by the jobs'."""
+        self.outbox.add_updates(kind, organizations)
+        self._wake_thread()
 
     def drain(self, timeout: float) -> None:
-        """Send what waits and end the thread; a later event starts another one."""
+        """Send what waits, for at most ``timeout`` seconds, and end the thread. A later notification starts another."""
         thread = self._thread
         if thread is None or self._pid != os.getpid():
             return
         self._stopping = True
-        self._ring()
+        self._wake_thread()
         thread.join(timeout)
         self._stopping = False
 
-    def _ring(self) -> None:
+    def _wake_thread(self) -> None:
         if self._pid != os.getpid() or self._thread is None:
             self._start()
         elif self._is_idle or self._stopping:
             self._is_idle = False
             try:
-                self._loop.call_soon_threadsafe(self._wake.set)  # type: ignore[union-attr]
+                self._loop.call_soon_threadsafe(self._waking.set)  # type: ignore[union-attr]
             except (AttributeError, RuntimeError):  # it is just starting, or ending
                 return
 
@@ -71,8 +73,8 @@ class LayerBroadcaster:
         with self._start_lock:
             if self._pid == os.getpid() and self._thread is not None:
                 return
-            self._pid = os.getpid()  # of a fork's parent neither thread nor loop came along
-            self._loop = self._wake = None
+            self._pid = os.getpid()  # after a fork the thread and the loop of the parent are not here
+            self._loop = self._waking = None
             self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
             self._thread.start()
 
@@ -87,13 +89,13 @@ class LayerBroadcaster:
             self._thread = None
 
     async def _serve(self) -> None:
-        self._wake = asyncio.Event()
+        self._waking = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         while not self._stopping or self.outbox:
-            self._wake.clear()
+            self._waking.clear()
             self._is_idle = True
             if not self.outbox and not self._stopping:
-                await self._wake.wait()
+                await self._waking.wait()
             self._is_idle = False
             is_sent = await self.send_waiting()
             if self._stopping:
@@ -101,26 +103,26 @@ class LayerBroadcaster:
             await asyncio.sleep(PAUSE_SECONDS if is_sent else PAUSE_AFTER_FAILURE)
 
     async def send_waiting(self) -> bool:
-        """Send all that waits; False when the layer did not take it, which is then lost."""
+        """Send all that waits. Return False when the layer did not take it; then it is lost."""
         layer = get_channel_layer()
-        bells = self.outbox.take()
+        messages = self.outbox.take()
         if layer is None:
             return True
         try:
-            for group, bell in bells.items():
+            for group, message in messages.items():
                 async with asyncio.timeout(SEND_TIMEOUT):
-                    await layer.group_send(group, {"type": BELL, **bell})
-        except Exception as error:  # noqa: BLE001  (whatever a layer raises, jobs go on)
-            self.outbox.dropped += sum(count_of(bell) for bell in bells.values())
-            self._complain(error)
+                    await layer.group_send(group, {"type": MESSAGE_TYPE, **message})
+        except Exception as error:  # noqa: BLE001  (whatever a layer raises, jobs must go on)
+            self.outbox.dropped += sum(count_of(message) for message in messages.values())
+            self._log_failure(error)
             return False
         if self._is_failing:
             self._is_failing = False
             logger.info("event=broadcast_works_again dropped=%s", self.outbox.dropped)
         return True
 
-    def _complain(self, error: Exception) -> None:
-        """Once when it begins, not for every message."""
+    def _log_failure(self, error: Exception) -> None:
+        """Log a failure once when it begins, not for every message."""
         if not self._is_failing:
             self._is_failing = True
             logger.warning("event=broadcast_failed error=%r", error)

@@ -1,4 +1,4 @@
-"""The websocket endpoint: reads a client's frames and answers them. What happens to jobs comes from the hub."""
+"""The websocket endpoint: it reads a client's frames and answers them. Events reach the client from the hub."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Any, Final
 
 from django.db import Error
 
-from django_jobs.realtime import messages
-from django_jobs.realtime.admission import REVOKED, TRY_AGAIN, Refused
+from django_jobs.realtime import frames
 from django_jobs.realtime.auth import PROTOCOL, SCOPE_KEY
-from django_jobs.realtime.frames import MAX_BYTES
+from django_jobs.realtime.authorization import Refused
+from django_jobs.realtime.frames import MAX_BYTES, REVOKED, TOO_BIG, TRY_AGAIN
 from django_jobs.realtime.hub import Hub
+from django_jobs.realtime.joins import Join
 from django_jobs.realtime.rooms import MAX_NAME, Room, parse_room
-from django_jobs.realtime.sockets import Pace, Send, Socket
+from django_jobs.realtime.sockets import Send, Socket, TokenBucket
+from django_jobs.realtime.topics import Subscription
 
 logger = logging.getLogger("django_jobs")
 
-#: A frame of more bytes counts as one more for each so many, so that reading a client's frames costs little.
+#: A frame counts as one more for each so many bytes, so that reading a client's frames costs little.
 USUAL_BYTES: Final = 4_096
+#: How many rooms a connection may join.
 MAX_ROOMS: Final = 200
 FRAMES_A_SECOND: Final = 20
-#: For each frame too many, so that a flood of them leaves the others their turn.
+#: How long each frame beyond the rate limit delays the next, so that a flood does not hold up other clients.
 PENALTY_SECONDS: Final = 0.002
-#: "Message too big" (RFC 6455): the client sends what no frame of ours could be an answer to.
-TOO_BIG: Final = 1009
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class BadFrame(Exception):
-    """What the client sent is not understood."""
+    """The client's frame is not understood. The text says why."""
 
 
 class LargeFrame(Exception):
-    """The client sent more than a frame may hold."""
+    """The client's frame has more than MAX_BYTES."""
 
 
 class JobsConsumer:
@@ -47,12 +48,12 @@ class JobsConsumer:
     def __init__(self, socket: Socket, hub: Hub) -> None:
         self.socket = socket
         self.hub = hub
-        self._pace = Pace(FRAMES_A_SECOND)
+        self._rate_limit = TokenBucket(FRAMES_A_SECOND)
         socket.on_revoked = hub.unsubscribe
 
     @classmethod
     def as_asgi(cls) -> Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]:
-        """The application for a URL route, inside of :func:`~django_jobs.realtime.auth.JobsAuthMiddlewareStack`."""
+        """Return the application for a URL route inside :func:`~django_jobs.realtime.auth.JobsAuthMiddlewareStack`."""
 
         async def application(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
             await receive()  # the handshake
@@ -72,30 +73,24 @@ class JobsConsumer:
         hub = Hub.enter(socket)
         writer = asyncio.create_task(socket.write())
         try:
-            if await cls._greet(socket, hub):
-                await cls(socket, hub).run(receive)
-            else:
+            code = await hub.presence.accept(socket)
+            if code:
+                socket.close(code)
                 await writer
+            else:
+                await cls(socket, hub).run(receive)
         finally:
             socket.is_closed = True
             writer.cancel()
             try:
                 await asyncio.gather(writer, return_exceptions=True)
-                if socket.place is not None:
-                    await hub.attendance.places.give_back(socket.place)
-            finally:  # also where the server does not wait for that
+                if socket.seat is not None:
+                    await hub.presence.give_back(socket.seat)
+            finally:  # also when the server cancels this task
                 await hub.leave(socket, list(socket.subscriptions.values()))
 
-    @staticmethod
-    async def _greet(socket: Socket, hub: Hub) -> bool:
-        """Find out who this is. Somebody unknown is told to leave, and so is a user with too many sockets."""
-        code = await hub.attendance.let_in(socket)
-        if code:
-            socket.close(code)
-        return not code
-
     async def run(self, receive: Receive) -> None:
-        """Answer frame after frame until the client or we hang up."""
+        """Answer frame after frame until the client disconnects or the socket is closed."""
         while not self.socket.is_closed:
             message = await receive()
             if message["type"] == "websocket.disconnect":
@@ -105,28 +100,28 @@ class JobsConsumer:
 
     async def _answer(self, message: Mapping[str, Any]) -> None:
         room: object = None
-        is_paced = True
+        is_within_rate = True
         try:
             size = _size(message)
-            is_paced = self._pace.allows(1 + size // USUAL_BYTES)
-            if not is_paced and size > USUAL_BYTES:
+            is_within_rate = self._rate_limit.take(1 + size // USUAL_BYTES)
+            if not is_within_rate and size > USUAL_BYTES:
                 raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second, fewer where they are long.")
             frame = _parse(message)
             room = frame.get("room")
-            if not is_paced:
+            if not is_within_rate:
                 raise Refused("limit", f"At most {FRAMES_A_SECOND} frames a second.")
             await self._act(frame)
         except BadFrame as error:
-            self.socket.put_error("bad_request", str(error), room)
+            self.socket.put(frames.error("bad_request", str(error), room))
         except LargeFrame:
-            self.socket.put_error("limit", f"A frame has at most {MAX_BYTES} bytes.")
+            self.socket.put(frames.error("limit", f"A frame has at most {MAX_BYTES} bytes."))
             self.socket.close(TOO_BIG)
         except Refused as error:
-            self.socket.put_error(error.code, error.detail, room)
+            self.socket.put(frames.error(error.code, error.detail, room))
         except Error as error:
             logger.warning("event=socket_closed error=%r", error)
             self.socket.close(TRY_AGAIN)
-        if not is_paced:
+        if not is_within_rate:
             await asyncio.sleep(PENALTY_SECONDS)
 
     async def _act(self, frame: Mapping[str, Any]) -> None:
@@ -136,7 +131,7 @@ class JobsConsumer:
             case "leave":
                 self._leave(frame.get("room"))
             case "ping":
-                self.socket.put_message({"event": "pong"})
+                self.socket.put(frames.pong())
             case _:
                 raise BadFrame("The action is join, leave or ping.")
 
@@ -146,31 +141,35 @@ class JobsConsumer:
             raise BadFrame("since is the id of an event.")
         if room.name not in self.socket.subscriptions and len(self.socket.subscriptions) >= MAX_ROOMS:
             raise Refused("limit", f"At most {MAX_ROOMS} rooms a connection.")
-        self._drop(room.name)  # joined once more: it starts from the beginning
-        target = await self.hub.admissions.ask((self.socket.user, room))
+        self._drop(room.name)  # a room that is joined again starts from the beginning
+        target = await self.hub.authorizations.ask((self.socket.user, room))
         subscription = await self.hub.subscribe(self.socket, target)
         self.socket.subscriptions[room.name] = subscription
         try:
-            found = await self.hub.joins.ask((target, since, self.socket.user))
+            join = await self.hub.joins.ask((target, since, self.socket.user))
         except BaseException:
             self._drop(room.name)
             raise
-        if self.socket.subscriptions.get(room.name) is not subscription:
-            return  # revoked meanwhile
-        cursor = found.replay.cursor
-        self.socket.put(messages.joined(room.name, cursor, resync=found.replay.needs_resync, **found.more))
+        await self._send(join, subscription)
+
+    async def _send(self, join: Join, subscription: Subscription) -> None:
+        """Send the answer to a join, and what was missed. Stop when the room is revoked meanwhile."""
+        room, cursor = subscription.room, join.catch_up.cursor
+        if self.socket.subscriptions.get(room) is not subscription:
+            return
+        self.socket.put(frames.joined(room, cursor, resync=join.catch_up.needs_resync, **join.more))
         subscription.last_id = cursor
-        for event in found.events:
+        for event in join.events:
             await self.socket.ready()
-            if self.socket.subscriptions.get(room.name) is not subscription:
-                return  # revoked meanwhile
-            self.socket.put(event.text(room.name))
-        subscription.go_live(set(found.replay.log_ids))
+            if self.socket.subscriptions.get(room) is not subscription:
+                return
+            self.socket.put(event.text(room))
+        subscription.go_live(set(join.catch_up.log_ids))
 
     def _leave(self, name: object) -> None:
         room = _room(name)
         self._drop(room.name)
-        self.socket.put_message({"event": "left", "room": room.name})
+        self.socket.put(frames.left(room.name))
 
     def _drop(self, room: str) -> None:
         subscription = self.socket.subscriptions.pop(room, None)
@@ -179,7 +178,7 @@ class JobsConsumer:
 
 
 def _size(message: Mapping[str, Any]) -> int:
-    """The bytes of a frame. Raises LargeFrame for more than there may be."""
+    """Return the size of a frame in bytes. Raises LargeFrame above MAX_BYTES."""
     text = message.get("text")
     payload = text if isinstance(text, str) else message.get("bytes") or b""
     size = len(payload)

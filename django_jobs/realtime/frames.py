@@ -1,4 +1,7 @@
-"""What fits into a frame: at most 64 kB. What is longer is cut, and says so."""
+"""The size limit of a frame, the JSON in it, and the codes that close a socket.
+
+A frame has at most 64 KiB. Longer texts are cut and marked, and a result that does not fit is left out.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,62 @@ from typing import Any, Final
 
 from django_jobs.values import JobStatus
 
-#: Of a frame in either direction, as UTF-8.
+#: Of a frame in either direction, in bytes of UTF-8.
 MAX_BYTES: Final = 65_536
 #: The last character of a text that was cut.
 SIGN: Final = "…"
-#: As JSON, in bytes: together with the other fields they fit into a frame whatever characters they hold.
+#: The lengths of texts as JSON, in bytes. Together with the other fields they fit into a frame, whatever characters
+#: they hold.
 MAX_ERROR: Final = 16_384
 MAX_REFERENCE: Final = 12_100
 MAX_MESSAGE: Final = 3_100
+#: How many parents' ids a job's state has.
 MAX_PARENTS: Final = 500
-#: What a frame holds besides a job's state: names of the room and so on.
+#: A longer room name is not repeated in an error, in characters.
+MAX_SHOWN: Final = 200
+#: Bytes for what a frame holds beside a job's state, such as the room's name.
 _AROUND: Final = 4_096
-#: A character outside the basic plane is written as two escapes.
+#: JSON writes a character outside the basic plane as two escapes of six bytes.
 _LONGEST: Final = 12
 _SIGN_BYTES: Final = 6
 
+#: Close code for an unknown, deactivated or signed-out user.
+REVOKED: Final = 4401
+#: Close code for a user who has as many sockets open as a user may have.
+TOO_MANY: Final = 4429
+#: "Try again later" (RFC 6455's registry): the server cannot find out now who the user is.
+TRY_AGAIN: Final = 1013
+#: "Message too big" (RFC 6455): the client sent a frame of more than MAX_BYTES.
+TOO_BIG: Final = 1009
+
+
+def joined(room: str, cursor: int, *, resync: bool, **more: Any) -> str:
+    """Return the frame that answers a join: events after ``cursor`` follow.
+
+    With ``resync`` the client is asked to read REST first. ``more`` is what a job's room adds: the job's state.
+    """
+    message: dict[str, Any] = {"event": "joined", "room": room, "cursor": cursor}
+    return dumps({**message, **({"resync": True} if resync else {}), **more})
+
+
+def left(room: str, reason: str = "") -> str:
+    """Return the frame that says that the client hears no more of the room; with a ``reason`` the server ended it."""
+    return dumps({"event": "left", "room": room, **({"reason": reason} if reason else {})})
+
+
+def error(code: str, detail: str, room: object = None) -> str:
+    """Return the frame that says what was wrong with a frame of the client's."""
+    shown = room if isinstance(room, str) and len(room) <= MAX_SHOWN else None
+    return dumps({"event": "error", "code": code, "room": shown, "detail": detail})
+
+
+def pong() -> str:
+    """Return the frame that answers a ping."""
+    return dumps({"event": "pong"})
+
 
 def cut(text: str, limit: int) -> str:
-    """The text, or as much of its beginning as takes ``limit`` bytes in JSON, with the sign that it was cut."""
+    """Return the text, or as much of its beginning as takes ``limit`` bytes in JSON with the sign that it was cut."""
     if len(text) * _LONGEST + 2 <= limit or len(json.dumps(text)) <= limit:
         return text
     kept = text[:limit]
@@ -35,13 +76,13 @@ def cut(text: str, limit: int) -> str:
 
 
 def cut_texts(data: dict[str, Any]) -> dict[str, Any]:
-    """The same fields, none of which is too long for a frame."""
+    """Return the same fields, with the texts that are too long for a frame cut."""
     bounds = {"error_message": MAX_ERROR, "output_reference": MAX_REFERENCE, "progress_message": MAX_MESSAGE}
     return {name: cut(value, bounds[name]) if name in bounds and value else value for name, value in data.items()}
 
 
 def state_of(status: JobStatus) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a status as JSON has them, and the names of those that had to be left out or cut."""
+    """Return the fields of a status for JSON, and the names of the fields that are cut or left out."""
     whole = status.as_dict()
     data = cut_texts(whole)
     data["depends_on"] = data["depends_on"][:MAX_PARENTS]
@@ -51,7 +92,7 @@ def state_of(status: JobStatus) -> tuple[dict[str, Any], list[str]]:
 
 
 def dumps(value: object) -> str:
-    """As REST writes it; of ASCII characters only."""
+    """Return the value as JSON of ASCII characters only, with moments as REST writes them."""
     return json.dumps(value, default=_plain)
 
 
@@ -62,5 +103,5 @@ def _plain(value: object) -> str:
 
 
 def moment(value: dt.datetime) -> str:
-    """In UTC, as REST writes it."""
+    """Return the moment as REST writes it: ISO 8601 in UTC."""
     return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

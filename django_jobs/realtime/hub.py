@@ -1,4 +1,4 @@
-"""What an event loop's sockets have in common: one ear, one look at the log, one check of who may still listen."""
+"""What the sockets of one event loop share: one layer subscription, one reader of the log, one check of rights."""
 
 from __future__ import annotations
 
@@ -10,224 +10,236 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from django_jobs.engine.sockets.open_sockets import RENEW_SECONDS
-from django_jobs.realtime import joins, messages, replay
-from django_jobs.realtime.admission import Target, admit_all
-from django_jobs.realtime.attendance import Attendance
-from django_jobs.realtime.layer_subscription import Complaints, Ear
-from django_jobs.realtime.pending_events import Bells
-from django_jobs.realtime.readers import Reader, Together
+from django_jobs.realtime import event_log, events, frames, joins
+from django_jobs.realtime.authorization import Target, authorize_all
+from django_jobs.realtime.database_threads import Batcher, DatabaseThread
+from django_jobs.realtime.event_log import Watermark
+from django_jobs.realtime.fan_out import FanOut
+from django_jobs.realtime.layer_subscription import FailureLog, LayerSubscription
+from django_jobs.realtime.pending_events import PendingEvents
+from django_jobs.realtime.presence import Presence
 from django_jobs.realtime.rooms import all_groups, group_of
-from django_jobs.realtime.teller import Teller
-from django_jobs.realtime.topics import EVERYBODY, Line, Listener, Subscription
+from django_jobs.realtime.topics import EVERYBODY, Subscriber, Subscription, Topic
 
 TICK_SECONDS: Final = 1.0
-#: Bells that ring within this time, or within as long as the last reading took, are read together: half of the time of
-#: a flood is left to others.
+#: Notifications within this time are read together; after a long reading, those within as long as that reading took.
+#: So at most half of the time goes into reading.
 GATHER_SECONDS: Final = 0.05
 MAX_GATHER_SECONDS: Final = 0.5
-LOOK_SECONDS: Final = 20.0
-#: In a flood of changes a line is looked at so often, instead of reading what each bell tells.
+#: How often a topic's log is polled.
+POLL_SECONDS: Final = 20.0
+#: After a flood of changes, which lists no ids, the log is polled within this time.
 FLOOD_SECONDS: Final = 1.0
+#: How often the rights of a socket are checked.
 RECHECK_SECONDS: Final = 40.0
-#: A line that has more news at once is told to read REST.
-MAX_NEWS: Final = 1_000
-#: So many lines a tick; the others follow in the next one, which then comes sooner.
-LINES_A_TICK: Final = 50
+#: If a topic has more new events at once, its clients are told to read REST instead.
+MAX_NEW: Final = 1_000
+#: How many topics a tick polls. If more are due, the next tick comes sooner.
+TOPICS_A_TICK: Final = 50
 
 
 class Hub:
-    """Lives as long as its loop has sockets."""
+    """One event loop's hub. It lives as long as the loop has sockets."""
 
     _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
     def __init__(self) -> None:
-        #: Joins and rights, and news, do not wait for each other.
-        self.doors = Reader("jobs-doors")
-        self.news = Reader("jobs-news")
-        self.attendance = Attendance(self.doors)
-        self.admissions = Together(self.doors, admit_all)
-        self.joins = Together(self.doors, joins.read_all)
-        self._marks = Together(self.news, replay.first_marks)
-        self._lines: dict[str, Line] = {}
-        self._complaints = Complaints()
-        self._ear = Ear(self._wanted_groups, self._complaints)
-        self._teller = Teller(self._lines, self.doors)
-        self._bells = Bells()
+        # Two threads, so that joins and rights do not wait for events, nor events for them.
+        self.rights_thread = DatabaseThread("jobs-rights")
+        self.events_thread = DatabaseThread("jobs-events")
+        self.presence = Presence(self.rights_thread)
+        self.authorizations = Batcher(self.rights_thread, authorize_all)
+        self.joins = Batcher(self.rights_thread, joins.read_all)
+        self._watermarks = Batcher(self.events_thread, event_log.first_watermarks)
+        self._topics: dict[str, Topic] = {}
+        self._failures = FailureLog()
+        self._layer = LayerSubscription(self._wanted_groups, self._failures)
+        self._fan_out = FanOut(self._topics, self.rights_thread)
+        self._pending = PendingEvents()
         self._gather_seconds = GATHER_SECONDS
         self._tick_seconds = TICK_SECONDS
         duties = {
-            "ear": self._listen,
+            "listen": self._listen,
             "read": self._read,
-            "tick": self._tick,
+            "poll": self._poll_due,
             "recheck": self._recheck,
             "renew": self._renew,
         }
-        self._tasks = [asyncio.create_task(self._guarded(what, duty)) for what, duty in duties.items()]
+        self._tasks = [asyncio.create_task(self._guarded(part, duty)) for part, duty in duties.items()]
 
     @classmethod
-    def enter(cls, listener: Listener) -> Hub:
-        """The running loop's hub, with one socket more."""
+    def enter(cls, subscriber: Subscriber) -> Hub:
+        """Add a socket to the running loop's hub, and return the hub."""
         loop = asyncio.get_running_loop()
         hub = cls._hubs.get(loop)
         if hub is None:
             hub = cls._hubs[loop] = cls()
-        hub.attendance.enter(listener, RECHECK_SECONDS)
+        hub.presence.enter(subscriber, RECHECK_SECONDS)
         return hub
 
-    async def leave(self, listener: Listener, subscriptions: Iterable[Subscription]) -> None:
-        """The socket is gone; with the last one the hub ends."""
+    async def leave(self, subscriber: Subscriber, subscriptions: Iterable[Subscription]) -> None:
+        """Remove a socket and its subscriptions. With the last socket the hub ends."""
         for subscription in subscriptions:
             self.unsubscribe(subscription)
-        self.attendance.leave(listener)
+        self.presence.leave(subscriber)
         loop = asyncio.get_running_loop()
-        if self.attendance or self._hubs.get(loop) is not self:
+        if self.presence or self._hubs.get(loop) is not self:
             return
         del self._hubs[loop]
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._ear.follow()
-        self.doors.close(self.attendance.places.held.release_all)
-        self.news.close()
+        await self._layer.follow()
+        self.rights_thread.close(self.presence.seats.release_all)
+        self.events_thread.close()
 
-    # -- rooms -----------------------------------------------------------------------------------------------------
+    # -- subscriptions ---------------------------------------------------------------------------------------------
 
-    async def subscribe(self, listener: Listener, target: Target) -> Subscription:
-        """Listen from now on; the subscription keeps what happens until it goes live."""
-        subscription = Subscription(listener, target)
-        key = EVERYBODY if target.organization_pk is None else str(target.organization_pk)
-        line = self._lines.get(key)
-        if line is None:
-            line = self._lines[key] = Line(key, target.organization_pk)
-            line.look_at = time.monotonic() + LOOK_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
-        line.add(subscription)
-        await self._ear.follow()
-        if line.mark is None:
-            await self._mark(line)
+    async def subscribe(self, subscriber: Subscriber, target: Target) -> Subscription:
+        """Subscribe to the target from now on. The subscription keeps events until it goes live."""
+        subscription = Subscription(subscriber, target)
+        key = _key_of(target)
+        topic = self._topics.get(key)
+        if topic is None:
+            topic = self._topics[key] = Topic(key, target.organization_pk)
+            topic.poll_at = time.monotonic() + POLL_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+        topic.add(subscription)
+        await self._layer.follow()
+        if topic.watermark is None:
+            await self._watermark(topic)
         return subscription
 
-    async def _mark(self, line: Line) -> replay.Mark:
-        """From where looks begin: the moment of the first subscription."""
-        mark, floor = await self._marks.ask(line.organization_pk)
-        if line.mark is None:
-            line.mark, line.floor = mark, floor
-        return line.mark
+    async def _watermark(self, topic: Topic) -> Watermark:
+        """Return where the topic's polls begin: at the moment of its first subscription."""
+        watermark, floor = await self._watermarks.ask(topic.organization_pk)
+        if topic.watermark is None:
+            topic.watermark, topic.floor = watermark, floor
+        return topic.watermark
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        key = EVERYBODY if subscription.target.organization_pk is None else str(subscription.target.organization_pk)
-        line = self._lines.get(key)
-        if line is not None:
-            line.remove(subscription)
-            if not line.feeds:
-                del self._lines[key]
+        """Remove a subscription, and its topic with the last one."""
+        key = _key_of(subscription.target)
+        topic = self._topics.get(key)
+        if topic is not None:
+            topic.remove(subscription)
+            if not topic.rooms:
+                del self._topics[key]
 
     def _wanted_groups(self) -> set[str]:
-        if EVERYBODY in self._lines:
+        if EVERYBODY in self._topics:
             return set(all_groups())
-        return {group_of(line.organization_pk) for line in self._lines.values()}
+        return {group_of(topic.organization_pk) for topic in self._topics.values()}
 
     # -- the tasks -------------------------------------------------------------------------------------------------
 
-    async def _guarded(self, what: str, duty: Callable[[], Awaitable[None]]) -> None:
-        """Run a duty again and again; what fails once is tried again a second later."""
+    async def _guarded(self, part: str, duty: Callable[[], Awaitable[None]]) -> None:
+        """Do a duty again and again. After a failure it is tried again a second later."""
         while True:
             try:
                 await duty()
             except Exception as error:  # noqa: BLE001
-                self._complaints.add(what, error)
+                self._failures.failed(part, error)
                 await asyncio.sleep(TICK_SECONDS)
 
     async def _listen(self) -> None:
-        """One bell of the layer."""
-        if self._ear.is_deaf:
-            await asyncio.sleep(LOOK_SECONDS)
+        """Receive one notification from the layer."""
+        if not self._layer.has_layer:
+            await asyncio.sleep(POLL_SECONDS)
             return
-        if await self._ear.open():
-            self._look_soon()
-        bell = await self._ear.hear()
-        for key in bell.get("floods", {}):
-            for line in self._teller.lines_of(key):
-                line.look_at = min(line.look_at, time.monotonic() + FLOOD_SECONDS)
-        self._bells.add(bell, self._teller.lines_of)
+        if await self._layer.open():
+            self._poll_soon()
+        notification = await self._layer.receive()
+        for key in notification.get("floods", {}):
+            for topic in self._fan_out.topics_of(key):
+                topic.poll_at = min(topic.poll_at, time.monotonic() + FLOOD_SECONDS)
+        self._pending.add(notification, self._fan_out.topics_of)
 
-    def _look_soon(self) -> None:
-        """Something may have been missed."""
-        for line in self._lines.values():
-            line.look_at = min(line.look_at, time.monotonic() + 2 * random.random())  # noqa: S311
+    def _poll_soon(self) -> None:
+        """Poll all topics within two seconds, because notifications may have been missed."""
+        for topic in self._topics.values():
+            topic.poll_at = min(topic.poll_at, time.monotonic() + 2 * random.random())  # noqa: S311
 
     async def _read(self) -> None:
-        """Read what bells told of, once for all lines, and tell it."""
-        await self._bells.rung.wait()
+        """Read what notifications told of, once for all topics, and deliver it."""
+        await self._pending.is_filled.wait()
         await asyncio.sleep(self._gather_seconds)
         started = time.monotonic()
-        changes, progress = self._bells.take()
-        for key in [key for key, log_ids in changes.items() if len(log_ids) > MAX_NEWS]:
+        changes, current = self._pending.take()
+        for key in [key for key, log_ids in changes.items() if len(log_ids) > MAX_NEW]:
             self._resync(key, changes.pop(key))
         try:
-            await self._tell_changes(changes)
-            await self._teller.tell(await self.news.read(messages.progress_events, set().union(*progress.values())))
+            await self._deliver_changes(changes)
+            for kind, jobs in current.items():
+                await self._fan_out.deliver(await self.events_thread.read(events.CURRENT[kind], jobs))
         except Exception:
-            self._look_soon()
+            self._poll_soon()
             raise
         self._gather_seconds = min(max(GATHER_SECONDS, time.monotonic() - started), MAX_GATHER_SECONDS)
-        self._complaints.withdraw("read")
+        self._failures.worked("read")
 
-    async def _tell_changes(self, changes: Mapping[str, Mapping[int, int]]) -> None:
-        lines = [self._lines[key] for key in changes if key in self._lines]
-        jobs = {job for rung in changes.values() for job in rung.values()}
-        if not lines or not jobs:
+    async def _deliver_changes(self, changes: Mapping[str, Mapping[int, int]]) -> None:
+        topics = [self._topics[key] for key in changes if key in self._topics]
+        jobs = {job for changed in changes.values() for job in changed.values()}
+        if not topics or not jobs:
             return
-        found = await self.news.read(replay.of_jobs, jobs, min(line.floor for line in lines))
-        rung = {log_id for ids in changes.values() for log_id in ids}
-        await self._teller.tell(await self.news.read(messages.status_events, self._teller.told.news({*found, *rung})))
+        found = await self.events_thread.read(event_log.ids_of_jobs, jobs, min(topic.floor for topic in topics))
+        named = {log_id for changed in changes.values() for log_id in changed}
+        unseen = self._fan_out.seen.unseen({*found, *named})
+        await self._fan_out.deliver(await self.events_thread.read(events.status_events, unseen))
 
     def _resync(self, key: str, log_ids: Collection[int]) -> None:
-        """There is more news than anybody wants one by one."""
-        line = self._lines.get(key)
-        if line is not None:
+        """Tell the topic's clients to read REST instead of so many events."""
+        topic = self._topics.get(key)
+        if topic is not None:
             cursor = max(log_ids, default=0)
             for log_id in log_ids:
-                self._teller.told.add(log_id)
-            for subscription in line.subscriptions():
-                subscription.take(0, messages.joined(subscription.room, cursor, resync=True))
+                self._fan_out.seen.add(log_id)
+            for subscription in topic.subscriptions():
+                subscription.deliver(0, frames.joined(subscription.room, cursor, resync=True))
 
-    async def _tick(self) -> None:
-        """Look at the lines whose look is due, the longest due first: else those at the end would never have a turn."""
+    async def _poll_due(self) -> None:
+        """Poll the topics that are due, the longest due first, so that none starves."""
         await asyncio.sleep(self._tick_seconds)
         now = time.monotonic()
-        due = sorted((line for line in self._lines.values() if line.look_at <= now), key=lambda line: line.look_at)
-        await self._ear.follow()
-        for line in due[:LINES_A_TICK]:
-            line.look_at = now + LOOK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
-            await self._look(line)
-        is_behind = len(due) > LINES_A_TICK  # then half of the time is left to others
+        due = sorted(
+            (topic for topic in self._topics.values() if topic.poll_at <= now), key=lambda topic: topic.poll_at
+        )
+        await self._layer.follow()
+        for topic in due[:TOPICS_A_TICK]:
+            topic.poll_at = now + POLL_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+            await self._poll(topic)
+        is_behind = len(due) > TOPICS_A_TICK  # then half of the time is left to other tasks
         self._tick_seconds = min(TICK_SECONDS, time.monotonic() - now) if is_behind else TICK_SECONDS
-        self._complaints.withdraw("tick")
+        self._failures.worked("poll")
 
-    async def _look(self, line: Line) -> None:
-        """Tell what bells did not: those that a layer lost, and those that it never got."""
-        mark = line.mark or await self._mark(line)
-        found, seen = await self.news.read(replay.look, line.organization_pk, mark)
-        news = self._teller.told.news(found)
-        if len(news) > MAX_NEWS:
-            self._resync(line.key, news)
-            line.mark = seen
+    async def _poll(self, topic: Topic) -> None:
+        """Deliver what no notification told of: it was lost in the layer, or never reached it."""
+        watermark = topic.watermark or await self._watermark(topic)
+        found, new_watermark = await self.events_thread.read(event_log.poll, topic.organization_pk, watermark)
+        unseen = self._fan_out.seen.unseen(found)
+        if len(unseen) > MAX_NEW:
+            self._resync(topic.key, unseen)
+            topic.watermark = new_watermark
             return
-        await self._teller.tell(await self.news.read(messages.status_events, news))
-        line.mark = seen  # not before it is told: what fails is looked for again
-        if line.organization_pk is None:
+        await self._fan_out.deliver(await self.events_thread.read(events.status_events, unseen))
+        topic.watermark = new_watermark  # only after delivery: what failed is found by the next poll
+        if topic.organization_pk is None:
             return
-        before = line.progress
-        running = await self.news.read(messages.running_progress, line.organization_pk)
-        line.progress = {event.job_pk: state for event, state in running}
-        await self._teller.tell([event for event, state in running if before.get(event.job_pk) != state])
+        before = topic.progress
+        running = await self.events_thread.read(events.running_progress, topic.organization_pk)
+        topic.progress = {event.job_pk: state for event, state in running}
+        await self._fan_out.deliver([event for event, state in running if before.get(event.job_pk) != state])
 
     async def _recheck(self) -> None:
         await asyncio.sleep(TICK_SECONDS)
-        await self.attendance.recheck(RECHECK_SECONDS)
-        self._complaints.withdraw("recheck")
+        await self.presence.recheck(RECHECK_SECONDS)
+        self._failures.worked("recheck")
 
     async def _renew(self) -> None:
         await asyncio.sleep(RENEW_SECONDS)
-        await self.attendance.renew()
-        self._complaints.withdraw("renew")
+        await self.presence.renew()
+        self._failures.worked("renew")
+
+
+def _key_of(target: Target) -> str:
+    return EVERYBODY if target.organization_pk is None else str(target.organization_pk)

@@ -1,9 +1,13 @@
-"""Who opened a socket, and whether that still holds. Everything here uses the database."""
+"""Who opened a socket, by session, token or ticket, and whether that still holds. Everything here uses the database.
+
+Tokens are judged by the classes that the host's REST API uses: where REST takes no tokens, no socket does.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
@@ -11,26 +15,34 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
 from django.core.exceptions import ValidationError
+from django.db import Error
+from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
+from rest_framework.authentication import TokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from django_jobs.engine.sockets import tickets
-from django_jobs.realtime import rest_tokens
+from django_jobs.realtime.frames import REVOKED, TRY_AGAIN
+
+logger = logging.getLogger("django_jobs")
 
 SESSION: Final = tickets.SESSION
 TOKEN: Final = tickets.TOKEN
 TICKET: Final = "ticket"
 USER: Final = "user"
-#: A session that lies in its cookie is as long as a cookie may be.
+#: In characters. A session that is stored in its cookie is as long as a cookie may be.
 MAX_SECRET: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The way in which somebody proved who they are. The secret shows up in no log.
+    """How somebody proved who they are. Its repr, and so the log, leaves out the secret and the headers.
 
-    ``keyword`` stands before a token, where the client gave one, and ``headers`` are the client's, which REST's own
-    authentication may want to see. ``user_pk`` and ``auth_hash`` are of the ticket that opened the socket: it was
-    issued for this user, and for a session that had this password.
+    ``way`` is SESSION, TOKEN, TICKET or USER. ``keyword`` stands before a token, where the client gave one, and
+    ``headers`` are the client's, for REST's own authentication. ``user_pk`` and ``auth_hash`` come from a used ticket:
+    it was issued for this user, and for a session with this password's hash.
     """
 
     way: str
@@ -41,7 +53,7 @@ class Identity:
     auth_hash: str = field(default="", repr=False)
 
     def redeemed(self) -> Identity | None:
-        """Return who came with a ticket, which is used up by that; None for a bad one. Any other identity is itself."""
+        """Use up a ticket and return the identity behind it; None for a bad ticket. Return other identities as is."""
         if self.way != TICKET:
             return self
         found = tickets.use_ticket(self.secret)
@@ -55,7 +67,7 @@ class Identity:
         return Identity(way, secret, keyword, None, found.user_pk, found.credential.auth_hash)
 
     def user(self) -> Any | None:
-        """Return the active user whom this stands for now; None when there is none, or none any more."""
+        """Return the user whom this identity proves now; None when there is none or the user is not active."""
         if not self.secret or len(self.secret) > MAX_SECRET or "\0" in self.secret:
             return None
         user = _WAYS[self.way](self)
@@ -67,13 +79,25 @@ class Identity:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Equal for equal identities, without the secret."""
+        """Return a key that is equal for equal identities and does not hold the secret."""
         text = "\0".join((self.secret, self.keyword, self.auth_hash, repr(self.headers)))
         return self.way, str(self.user_pk), hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
+def active_user(identity: Identity) -> Any:
+    """Return the active user of this identity, or the close code for its socket. Raises the database's errors."""
+    try:
+        user = identity.user()
+    except Error:
+        raise
+    except Exception as error:
+        logger.exception("event=socket_authentication_failed error=%s", type(error).__name__)
+        return TRY_AGAIN
+    return REVOKED if user is None else user
+
+
 def _session_user(identity: Identity) -> Any | None:
-    """As ``django.contrib.auth.get_user``, which would write to the session: here no cookie could follow."""
+    """Return the session's user. Django's ``get_user`` would write to the session, but no cookie can follow."""
     session = import_module(settings.SESSION_ENGINE).SessionStore(identity.secret)
     path = session.get(BACKEND_SESSION_KEY)
     if path not in settings.AUTHENTICATION_BACKENDS or SESSION_KEY not in session:
@@ -85,7 +109,7 @@ def _session_user(identity: Identity) -> Any | None:
 
 
 def _has_hash(user: Any, known: str) -> bool:
-    """Whether the user's password is still the one that this is the hash of."""
+    """Return whether ``known`` is the hash of the password that the user has now."""
     if not hasattr(user, "get_session_auth_hash"):
         return True
     hashes = [user.get_session_auth_hash(), *getattr(user, "get_session_auth_fallback_hash", list)()]
@@ -94,11 +118,57 @@ def _has_hash(user: Any, known: str) -> bool:
 
 def _token_user(identity: Identity) -> Any | None:
     if identity.headers is None:
-        return rest_tokens.user_of(identity.keyword, identity.secret)
-    return rest_tokens.user_by_request(identity.headers, identity.keyword, identity.secret)
+        return _user_of_stored_token(identity.keyword, identity.secret)
+    return _user_of_sent_token(identity.headers, identity.keyword, identity.secret)
 
 
-def _user(identity: Identity) -> Any | None:
+def _user_of_sent_token(headers: Mapping[str, str], keyword: str, token: str) -> Any | None:
+    """Return the user whom REST would see if these headers and this token were a request to it.
+
+    Without a ``keyword`` each class is asked with its own.
+    """
+    for authentication in _token_classes(keyword):
+        try:
+            found = authentication.authenticate(_request(headers, f"{keyword or authentication.keyword} {token}"))
+        except (AuthenticationFailed, UnicodeError):
+            if keyword:
+                return None
+            continue
+        if found is not None:
+            return found[0]
+    return None
+
+
+def _user_of_stored_token(keyword: str, token: str) -> Any | None:
+    """Return the user of a token that a ticket was issued for. There is no request to show to REST."""
+    for authentication in _token_classes(keyword):
+        try:
+            return authentication.authenticate_credentials(token)[0]
+        except AuthenticationFailed:
+            continue
+    return None
+
+
+def _token_classes(keyword: str) -> Iterator[TokenAuthentication]:
+    """Return the host's classes for tokens, all of them or those with this keyword."""
+    kinds: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES or ()
+    for kind in kinds:
+        if issubclass(kind, TokenAuthentication):
+            authentication = kind()
+            if not keyword or authentication.keyword.lower() == keyword.lower():
+                yield authentication
+
+
+def _request(headers: Mapping[str, str], authorization: str) -> Request:
+    """Return the handshake as REST would see it."""
+    request = HttpRequest()
+    request.method = "GET"
+    request.META = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    request.META["HTTP_AUTHORIZATION"] = authorization
+    return Request(request)
+
+
+def _ticket_user(identity: Identity) -> Any | None:
     try:
         return get_user_model()._default_manager.filter(pk=identity.secret).first()
     except (ValueError, ValidationError):
@@ -108,5 +178,5 @@ def _user(identity: Identity) -> Any | None:
 _WAYS: Final = {
     SESSION: _session_user,
     TOKEN: _token_user,
-    USER: _user,
+    USER: _ticket_user,
 }

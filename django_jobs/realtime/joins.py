@@ -1,4 +1,4 @@
-"""What a client that joins a room is told: how far its log goes, what it missed, and how a job stands."""
+"""What a client that joins a room is told: how far the log goes, what it missed, and how a job stands."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job
-from django_jobs.realtime import frames, messages, replay, sight
-from django_jobs.realtime.admission import Refused, Target
-from django_jobs.realtime.readers import one_by_one
-from django_jobs.realtime.replay import Replay
+from django_jobs.realtime import event_log, events, frames
+from django_jobs.realtime.authorization import Refused, Target, hidden_jobs
+from django_jobs.realtime.database_threads import answer_each
+from django_jobs.realtime.event_log import CatchUp
 
-#: So often a job is read again that changes while it is read.
+#: How often a job is read that changes while it is read.
 TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """``more`` is what the answer has besides the cursor: a job's state, and when it was read."""
+    """The answer to a join: the events that were missed, and for a job's room ``more``, the state and its moment."""
 
-    replay: Replay
-    events: list[messages.Event]
+    catch_up: CatchUp
+    events: list[events.Event]
     more: dict[str, Any] = field(default_factory=dict)
 
 
-#: The target, the last event that was seen, and the user.
+#: The target, the id of the last event that the client saw, and the user.
 Question = tuple[Target, int | None, Any]
 #: By organization and last event that was seen.
-Logs = dict[tuple[Any, int | None], Replay]
+CatchUps = dict[tuple[Any, int | None], CatchUp]
 
 
 def read_all(questions: Sequence[Question]) -> list[Join | Exception]:
-    """Tell of each question what :func:`read` says. The log of an organization is read once."""
-    logs: Logs = {}
-    return one_by_one(questions, lambda item: read(*item, logs), lambda item: (item[0], item[1], id(item[2])))
+    """Return for each question what :func:`read` returns or raises. The log of an organization is read once."""
+    known: CatchUps = {}
+    return answer_each(questions, lambda item: read(*item, known), lambda item: (item[0], item[1], id(item[2])))
 
 
-def read(target: Target, since: int | None, user: Any, logs: Logs | None = None) -> Join:
-    """What ``user`` is told who joins now, having seen the events up to ``since``. Raises Refused.
+def read(target: Target, since: int | None, user: Any, known: CatchUps | None = None) -> Join:
+    """Return what ``user`` is told who joins now and saw the events up to ``since``. Raises Refused.
 
-    ``logs`` are those that were read already since the user subscribed.
+    ``known`` holds what was read for other joins since this user subscribed, and is added to.
     """
-    logs = {} if logs is None else logs
+    known = {} if known is None else known
     if target.job_pk is not None:
         try:
             found, more = _read_job(target.job_pk, since, user)
@@ -58,30 +58,35 @@ def read(target: Target, since: int | None, user: Any, logs: Logs | None = None)
             raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
     else:
         key, more = (target.organization_pk, since), {}
-        found = logs[key] = logs[key] if key in logs else _read_log(*key)
-    return Join(found, sight.visible(messages.status_events(found.log_ids), user), more)
+        found = known[key] = known[key] if key in known else _read_log(*key)
+    missed = events.status_events(found.log_ids)
+    hidden = hidden_jobs({event.job_pk for event in missed}, user)
+    return Join(found, [event for event in missed if event.job_pk not in hidden], more)
 
 
-def _read_log(organization_pk: Any, since: int | None) -> Replay:
-    return replay.replay_all(since) if organization_pk is None else replay.replay_organization(organization_pk, since)
+def _read_log(organization_pk: Any, since: int | None) -> CatchUp:
+    if organization_pk is None:
+        return event_log.catch_up_all(since)
+    return event_log.catch_up_organization(organization_pk, since)
 
 
-def _read_job(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str, Any]]:
-    """The state as of the cursor: where the cursor moved on while the state was read, both are read again.
+def _read_job(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[str, Any]]:
+    """Return the job's missed events and its state as of the same cursor.
 
-    Should it never stand still, the state is newer than the cursor, and the client hears of some of it twice.
+    If the cursor moves on while the state is read, both are read again, at most TRIES times. After that the state may
+    be newer than the cursor, and the client hears of some of it twice.
     """
     found, more = _read_state(pk, since, user)
     for _ in range(TRIES - 1):
-        if replay.replay_job(pk, None).cursor == found.cursor:
+        if event_log.catch_up_job(pk, None).cursor == found.cursor:
             break
         found, more = _read_state(pk, since, user)
     return found, more
 
 
-def _read_state(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str, Any]]:
-    found = replay.replay_job(pk, since)
-    now = frames.moment(database.now())  # progress that was read before this is older than the state
+def _read_state(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[str, Any]]:
+    found = event_log.catch_up_job(pk, since)
+    now = frames.moment(database.now())  # progress that is older than this is older than the state
     job = _find(pk)
     if job is None:
         raise Refused("not_found", "There is no such room.")
@@ -92,7 +97,7 @@ def _read_state(pk: int, since: int | None, user: Any) -> tuple[Replay, dict[str
 
 
 def _find(pk: int) -> Job | None:
-    """The job. A result that fits into no frame is not read: it would keep all others waiting who join."""
+    """Return the job. A result that fits into no frame is not read, because other joins would wait for it."""
     rows = Job.primary.filter(pk=pk)
     length = Length(Cast("result", TextField()))
     job: Any = rows.defer("result").annotate(result_length=length).first()

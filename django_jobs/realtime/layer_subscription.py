@@ -1,4 +1,4 @@
-"""A process's ear in the channel layer: one channel, in the groups of what somebody here listens to."""
+"""This process's subscription to the channel layer: one channel, in the groups of what somebody here listens to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from channels.layers import get_channel_layer
 logger = logging.getLogger("django_jobs")
 
 LAYER_TIMEOUT: Final = 5.0
-#: A layer may forget who is in its groups: it is told again.
+#: How often the channel is added to its groups again, in seconds: a layer may forget who is in a group.
 REFRESH_SECONDS: Final = 10.0
 
 
-class Complaints:
-    """Tells of what fails once when it begins, and once when it is over."""
+class FailureLog:
+    """Logs a part's failure once when it begins, and once when it is over."""
 
     def __init__(self) -> None:
         self._failing: set[str] = set()
@@ -26,23 +26,25 @@ class Complaints:
     def __contains__(self, part: str) -> bool:
         return part in self._failing
 
-    def add(self, part: str, error: Exception) -> None:
+    def failed(self, part: str, error: Exception) -> None:
+        """Note that this part failed."""
         if part not in self._failing:
             self._failing.add(part)
             logger.warning("event=live_progress_failing part=%s error=%r", part, error)
 
-    def withdraw(self, part: str) -> None:
+    def worked(self, part: str) -> None:
+        """Note that this part did its work."""
         if part in self._failing:
             self._failing.discard(part)
             logger.info("event=live_progress_works_again part=%s", part)
 
 
-class Ear:
-    """``wanted`` says in which groups to be. Without a layer nothing is heard, and nothing fails."""
+class LayerSubscription:
+    """Receives notifications. ``wanted`` returns the groups to be in. Without a layer it does nothing."""
 
-    def __init__(self, wanted: Callable[[], set[str]], complaints: Complaints) -> None:
+    def __init__(self, wanted: Callable[[], set[str]], failures: FailureLog) -> None:
         self._wanted = wanted
-        self._complaints = complaints
+        self._failures = failures
         self._layer: Any = get_channel_layer()
         self._channel = ""
         self._groups: set[str] = set()
@@ -50,41 +52,41 @@ class Ear:
         self._refresh_at = 0.0
 
     @property
-    def is_deaf(self) -> bool:
-        """Whether there is nothing to hear from."""
-        return self._layer is None
+    def has_layer(self) -> bool:
+        """Return whether the host has set up a channel layer."""
+        return self._layer is not None
 
     async def open(self) -> bool:
-        """Be reachable; True when it was not before, so that something may have been missed."""
+        """Make sure of a channel in the wanted groups. Return True if notifications may have been missed before."""
         if not self._channel:
             self._channel = await self._layer.new_channel()
-        if self._refresh_at and "layer" not in self._complaints:
+        if self._refresh_at and "layer" not in self._failures:
             return False
         self._refresh_at = 0.0
         return await self.follow()
 
-    async def hear(self) -> dict[str, Any]:
-        """The next message."""
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next notification and return it."""
         message: dict[str, Any] = await self._layer.receive(self._channel)
         return message
 
     async def follow(self) -> bool:
-        """Be in the groups that are wanted, and in no other; whether that succeeded."""
+        """Join the groups that are wanted now and leave all others. Return whether that succeeded."""
         if self._layer is None or not self._channel:
-            return True  # as soon as there is a channel
+            return True  # `open` follows as soon as there is a channel
         if self._wanted() == self._groups and time.monotonic() < self._refresh_at:
             return True
         try:
             async with self._lock, asyncio.timeout(LAYER_TIMEOUT):
                 await self._change_groups()
-        except Exception as error:  # noqa: BLE001  (whatever a layer raises: looks at the log go on without it)
-            self._complaints.add("layer", error)
+        except Exception as error:  # noqa: BLE001  (whatever a layer raises: the log is polled without it)
+            self._failures.failed("layer", error)
             return False
-        self._complaints.withdraw("layer")
+        self._failures.worked("layer")
         return True
 
     async def _change_groups(self) -> None:
-        """One at a time, so that nobody leaves a group that somebody else has just come to want."""
+        """Change the groups, under the lock, so that no caller leaves a group that another one has just joined."""
         if time.monotonic() >= self._refresh_at:
             self._groups.clear()
             self._refresh_at = time.monotonic() + REFRESH_SECONDS

@@ -1,4 +1,4 @@
-"""Whether a page may use its visitor's session: only one of this host, or of those that the host project names."""
+"""Which pages may use their visitor's session: those of this host, and of the origins in WEBSOCKET_ORIGINS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def is_trusted(origin: str | None, headers: Mapping[str, str], *, secure: bool) -> bool:
-    """Whether ``origin`` is this host's or one of WEBSOCKET_ORIGINS; ``secure``: the connection came over TLS."""
+    """Return whether ``origin`` is this host's or one of WEBSOCKET_ORIGINS.
+
+    ``headers`` have lower-case names. ``secure`` says that the connection came over TLS.
+    """
     parts = _parse(origin)
     if parts is None or origin is None:
         return False
@@ -25,7 +28,7 @@ def is_trusted(origin: str | None, headers: Mapping[str, str], *, secure: bool) 
 
 
 def is_secure(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Whether the client's connection is encrypted, as far as scope or a trusted proxy tell."""
+    """Return whether the client's connection is encrypted, according to the scope or to a trusted proxy's header."""
     if scope.get("scheme") in {"wss", "https"}:
         return True
     trusted = getattr(settings, "SECURE_PROXY_SSL_HEADER", None)
@@ -40,7 +43,7 @@ def _parse(origin: str | None) -> SplitResult | None:
     try:
         parts = urlsplit(origin or "")
         is_origin = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and not parts.path and not parts.query
-    except ValueError:  # no port
+    except ValueError:  # the port is no number
         return None
     return parts if is_origin and "@" not in parts.netloc else None
 
@@ -63,7 +66,7 @@ def _address(parts: SplitResult) -> tuple[str, int]:
 
 
 def _matches(parts: SplitResult, pattern: str) -> bool:
-    """``https://app.example.com``, with a port where it is not the usual one, or ``https://*.example.com``."""
+    """Return whether the origin matches ``https://app.example.com``, with a port if unusual, or ``https://*.example.com``."""
     known = _parse(pattern.replace("://*.", "://", 1))
     if known is None or known.scheme != parts.scheme:
         return False

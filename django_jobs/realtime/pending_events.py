@@ -1,4 +1,4 @@
-"""What rang since it was last read: bells of the channel layer, sorted by the lines that hear them."""
+"""What notifications told of since the database was last read, sorted by the topics that it belongs to."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django_jobs.realtime.topics import Line
+from django_jobs.realtime.events import CURRENT
+from django_jobs.realtime.topics import Topic
+
+#: By topic: the jobs by the ids of their new events.
+Changes = dict[str, dict[int, int]]
+#: By kind of event (``events.CURRENT``): the jobs of which it tells something new.
+Jobs = dict[str, set[int]]
 
 
-class Bells:
-    """``rung`` is set while there is something to read."""
+class PendingEvents:
+    """Ids of events to be read. ``is_filled`` is set while there are some."""
 
     def __init__(self) -> None:
-        self.rung = asyncio.Event()
-        self._changes: dict[str, dict[int, int]] = defaultdict(dict)
-        self._progress: dict[str, set[int]] = defaultdict(set)
+        self.is_filled = asyncio.Event()
+        self._changes: Changes = defaultdict(dict)
+        self._jobs: Jobs = defaultdict(set)
 
-    def add(self, bell: Mapping[str, Any], lines_of: Callable[[str], Iterable[Line]]) -> None:
-        """Note one bell; ``lines_of`` says who hears what of an organization."""
-        for key, changes in bell.get("changes", {}).items():
-            for line in lines_of(key):
-                self._changes[line.key].update((log_id, job) for log_id, job in changes if line.hears_of(job))
-        for key, jobs in bell.get("progress", {}).items():
-            for line in lines_of(key):
-                self._progress[line.key].update(job for job in jobs if line.hears_of(job))
-        if self._changes or self._progress:
-            self.rung.set()
+    def add(self, notification: Mapping[str, Any], topics_of: Callable[[str], Iterable[Topic]]) -> None:
+        """Add what a notification tells of. ``topics_of`` returns the topics of an organization's key."""
+        for key, changes in notification.get("changes", {}).items():
+            for topic in topics_of(key):
+                self._changes[topic.key].update((log_id, job) for log_id, job in changes if topic.includes(job))
+        for kind in CURRENT:
+            for key, jobs in notification.get(kind, {}).items():
+                for topic in topics_of(key):
+                    self._jobs[kind].update(job for job in jobs if topic.includes(job))
+        if self._changes or self._jobs:
+            self.is_filled.set()
 
-    def take(self) -> tuple[dict[str, dict[int, int]], dict[str, set[int]]]:
-        """By line: the jobs by the ids of their events, and the jobs whose progress is new. It is forgotten here."""
-        self.rung.clear()
+    def take(self) -> tuple[Changes, Jobs]:
+        """Return what is pending, and forget it."""
+        self.is_filled.clear()
         changes, self._changes = self._changes, defaultdict(dict)
-        progress, self._progress = self._progress, defaultdict(set)
-        return changes, progress
+        jobs, self._jobs = self._jobs, defaultdict(set)
+        return changes, jobs

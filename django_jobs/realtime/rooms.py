@@ -1,4 +1,4 @@
-"""The names of what clients listen to, and of the layer's groups behind them."""
+"""The names of rooms that clients join, and the channel layer's groups behind them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final
 ORGANIZATION: Final = "org"
 JOB: Final = "job"
 ADMIN: Final = "admin"
+#: In characters.
 MAX_NAME: Final = 200
-#: A fixed number of groups: however many tenants there are, telling costs at most so many messages a round, and a web
-#: process hears only of the parts in which somebody listens.
+#: How many groups share all organizations. The number is fixed, so that a round of notifications is at most this many
+#: messages however many organizations there are, and a web process receives only the groups that it needs.
 SHARDS: Final = 8
 
 
@@ -24,11 +25,12 @@ class Room:
 
     @property
     def name(self) -> str:
+        """Return the name by which clients join the room."""
         return f"{self.kind}:{self.key}"
 
 
 def parse_room(text: object) -> Room | None:
-    """The room of this name; None when no room could have it."""
+    """Return the room of this name; None when no room could have the name."""
     if not isinstance(text, str) or len(text) > MAX_NAME or not _is_storable(text):
         return None
     kind, _, key = text.partition(":")
@@ -38,14 +40,15 @@ def parse_room(text: object) -> Room | None:
 
 
 def _is_storable(text: str) -> bool:
-    """Whether a database takes it: no NUL, no half of a surrogate pair."""
+    """Return whether a database takes the text: it has no NUL and no half of a surrogate pair."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 def group_of(organization_pk: Any) -> str:
-    """The layer's group in which one hears of this organization's jobs; any key makes a name that Channels takes."""
+    """Return the layer's group for this organization's jobs. The name is valid in Channels whatever the key is."""
     return f"django_jobs.{zlib.crc32(str(organization_pk).encode()) % SHARDS}"
 
 
 def all_groups() -> list[str]:
+    """Return the groups of all organizations."""
     return [f"django_jobs.{number}" for number in range(SHARDS)]

@@ -1,4 +1,4 @@
-"""The one route, for a host's ``URLRouter``."""
+"""The websocket route, for the host's ``URLRouter``."""
 
 from __future__ import annotations
 

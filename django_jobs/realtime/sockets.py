@@ -1,36 +1,36 @@
-"""One client's socket: frames in, judged; frames out, in order, without anybody waiting for a slow client."""
+"""What one client is sent: frames in order, without anybody waiting for a slow client. And how much it may send."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from django_jobs.engine.sockets.open_sockets import Place
-from django_jobs.realtime import messages
-from django_jobs.realtime.admission import Target
+from django_jobs.engine.sockets.open_sockets import Seat
+from django_jobs.realtime import frames
+from django_jobs.realtime.authorization import Target
 from django_jobs.realtime.identity import Identity
 from django_jobs.realtime.topics import Subscription
 
-#: Frames that wait for a slow client; then they are dropped and the client is told to read REST.
+#: How many frames wait for a slow client. Beyond that they are dropped, and the client is told to read REST.
 MAX_OUTBOX: Final = 2_000
-#: While so many wait, no frame of this client is taken.
+#: While more frames than this wait, no frame of the client is read.
 BUSY_OUTBOX: Final = 200
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Socket:
-    """The way to one client."""
+    """The sending side of one connection, with its user and its subscriptions. It is the hub's ``Subscriber``."""
 
     def __init__(self, send: Send, identity: Identity, user: Any) -> None:
         self.identity = identity
         self.user = user
-        self.place: Place | None = None
+        self.seat: Seat | None = None
         self.recheck_at = 0.0
+        #: By the room's name.
         self.subscriptions: dict[str, Subscription] = {}
         self.on_revoked: Callable[[Subscription], None] | None = None
         self._send = send
@@ -40,9 +40,8 @@ class Socket:
         self._close_code: int | None = None
         self.is_closed = False
 
-    # -- called by the hub -----------------------------------------------------------------------------------------
-
     def put(self, text: str) -> None:
+        """Queue a frame for the client. If MAX_OUTBOX frames wait, drop them and tell the client to read REST."""
         if self.is_closed:
             return
         if len(self._outbox) >= MAX_OUTBOX:
@@ -51,38 +50,31 @@ class Socket:
         self._filled.set()
 
     def targets(self) -> list[Target]:
+        """Return what the socket listens to."""
         return [subscription.target for subscription in self.subscriptions.values()]
 
     def revoke(self, target: Target, reason: str = "forbidden") -> None:
+        """End the subscription to this target and tell the client why."""
         subscription = self.subscriptions.pop(target.room, None)
         if subscription is not None:
             if self.on_revoked is not None:
                 self.on_revoked(subscription)
-            self.put_message({"event": "left", "room": target.room, "reason": reason})
+            self.put(frames.left(target.room, reason))
 
     def close(self, code: int) -> None:
-        """Send what waits, then close."""
+        """Close the socket with this code once the frames that wait are sent."""
         if self._close_code is None:
             self._close_code = code
             self._filled.set()
 
-    # -- out -------------------------------------------------------------------------------------------------------
-
-    def put_message(self, message: dict[str, Any]) -> None:
-        self.put(json.dumps(message))
-
-    def put_error(self, code: str, detail: str, room: object = None) -> None:
-        shown = room if isinstance(room, str) and len(room) <= messages.MAX_SHOWN else None
-        self.put_message({"event": "error", "code": code, "room": shown, "detail": detail})
-
     async def ready(self) -> None:
-        """Until the client has taken enough of what it was sent."""
+        """Wait until at most BUSY_OUTBOX frames wait for the client, or the socket is closed."""
         while len(self._outbox) > BUSY_OUTBOX and not self.is_closed:
             self._emptied.clear()
             await self._emptied.wait()
 
     async def write(self) -> None:
-        """Send what is put, until the end; a task of its own."""
+        """Send what is put until the socket is closed. Run it as a task of its own."""
         try:
             while not self.is_closed:
                 await self._filled.wait()
@@ -98,27 +90,27 @@ class Socket:
             self._emptied.set()
 
     def _start_over(self) -> None:
-        """The client takes less than happens: it is told to read the present instead of the past."""
+        """Drop what waits, and ask the client to read the present state of its rooms."""
         self._outbox.clear()
         for room, subscription in self.subscriptions.items():
             if subscription.is_live:
-                self._outbox.append(messages.joined(room, subscription.last_id, resync=True))
+                self._outbox.append(frames.joined(room, subscription.last_id, resync=True))
 
 
-class Pace:
-    """At most so many a second, and as many at once."""
+class TokenBucket:
+    """A rate limit (the token bucket algorithm): ``rate`` tokens flow in each second, and it holds as many at most."""
 
     def __init__(self, rate: int) -> None:
         self._rate = float(rate)
-        self._left = float(rate)
-        self._at = time.monotonic()
+        self._tokens = float(rate)
+        self._filled_at = time.monotonic()
 
-    def allows(self, count: int = 1) -> bool:
-        """Whether so many more are within the rate; they count only then."""
+    def take(self, count: int = 1) -> bool:
+        """Take so many tokens. Return False, and take none, if there are fewer."""
         now = time.monotonic()
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < count:
+        self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        if self._tokens < count:
             return False
-        self._left -= count
+        self._tokens -= count
         return True

@@ -1,4 +1,4 @@
-"""Who in this process listens to what: lines, one an organization, with the feeds of its rooms."""
+"""Who in this process listens to what: one topic for each organization, with the rooms that somebody joined."""
 
 from __future__ import annotations
 
@@ -7,44 +7,45 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from django_jobs.engine.sockets.open_sockets import Place
-from django_jobs.realtime.admission import Target
+from django_jobs.engine.sockets.open_sockets import Seat
+from django_jobs.realtime.authorization import Target, UserAndJob
+from django_jobs.realtime.event_log import Watermark
+from django_jobs.realtime.events import Event
 from django_jobs.realtime.identity import Identity
-from django_jobs.realtime.messages import Event
-from django_jobs.realtime.replay import Mark
 
 K = TypeVar("K", bound=Hashable)
 
-#: The line of those who hear of everybody's jobs.
+#: The key of the topic for those who listen to everybody's jobs.
 EVERYBODY: Final = ""
-#: So many events are remembered as told; what is older may be told again, and clients drop it.
+#: How many keys :class:`Seen` remembers. An older event may be told again, and clients drop it.
 REMEMBERED: Final = 50_000
 
 
-class Listener(Protocol):
-    """A socket, as the hub knows it."""
+class Subscriber(Protocol):
+    """A socket, as the hub uses it."""
 
     identity: Identity
     #: As of the last check; None before the first one.
     user: Any
-    place: Place | None
+    seat: Seat | None
+    #: When the rights are checked next, on the monotonic clock.
     recheck_at: float
 
     def put(self, text: str) -> None:
-        """Send a frame, soon."""
+        """Queue a frame for the client."""
 
     def targets(self) -> list[Target]:
-        """What it listens to."""
+        """Return what the socket listens to."""
 
     def revoke(self, target: Target, reason: str = "forbidden") -> None:
-        """It may not listen to this any longer."""
+        """End the subscription to this target and tell the client why."""
 
     def close(self, code: int) -> None:
-        """End it."""
+        """Close the socket with this code."""
 
 
-class Told(Generic[K]):
-    """What was told already: the latest of it."""
+class Seen(Generic[K]):
+    """The last REMEMBERED keys that were added."""
 
     def __init__(self) -> None:
         self._items: set[K] = set()
@@ -54,7 +55,7 @@ class Told(Generic[K]):
         return item in self._items
 
     def add(self, item: K) -> bool:
-        """Whether it is news."""
+        """Remember the key. Return whether it was new."""
         if item in self._items:
             return False
         self._items.add(item)
@@ -63,117 +64,133 @@ class Told(Generic[K]):
             self._items.discard(self._order.popleft())
         return True
 
-    def news(self, items: Iterable[K]) -> list[K]:
+    def unseen(self, items: Iterable[K]) -> list[K]:
+        """Return those of the keys that are not remembered."""
         return [item for item in items if item not in self._items]
 
 
 class Subscription:
-    """One socket in one room. Until its replay is sent, what happens meanwhile waits here."""
+    """One socket in one room. Until the missed events are sent, later ones wait here."""
 
-    def __init__(self, listener: Listener, target: Target) -> None:
-        self.listener = listener
+    def __init__(self, subscriber: Subscriber, target: Target) -> None:
+        self.subscriber = subscriber
         self.target = target
-        #: The highest id that the client was told of.
+        #: The highest id that the client was told.
         self.last_id = 0
         self._waiting: list[tuple[int, str]] | None = []
 
     @property
     def room(self) -> str:
+        """Return the room's name."""
         return self.target.room
 
     @property
     def is_live(self) -> bool:
+        """Return whether events are sent at once."""
         return self._waiting is None
 
-    def take(self, event_id: int, text: str) -> None:
+    def deliver(self, event_id: int, text: str) -> None:
+        """Send a frame, or keep it until the subscription is live. ``event_id`` is 0 for events without an id."""
         if self._waiting is None:
             if self.target.job_pk is not None and 0 < event_id <= self.last_id:
-                return  # ids of one job increase
+                return  # the ids of one job increase, so the client knows this event
             self.last_id = max(self.last_id, event_id)
-            self.listener.put(text)
+            self.subscriber.put(text)
         else:
             self._waiting.append((event_id, text))
 
     def go_live(self, replayed: set[int]) -> None:
-        """Tell what happened meanwhile and was not part of the replay; from now on everything at once."""
+        """Send what waits here, but for the ``replayed`` ids. From now on send everything at once."""
         waiting, self._waiting = self._waiting or [], None
         for event_id, text in waiting:
             if event_id not in replayed:
-                self.take(event_id, text)
+                self.deliver(event_id, text)
 
 
-class Feed:
-    """A room and who listens to it."""
+class RoomSubscriptions:
+    """A room that somebody joined, and the subscriptions to it."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.subscriptions: set[Subscription] = set()
 
-    def tell(self, event: Event, hidden: Collection[tuple[Any, int]]) -> None:
+    def deliver(self, event: Event, hidden: Collection[UserAndJob]) -> None:
+        """Deliver an event to all in the room but those whose (user, job) pair is hidden."""
         text = event.text(self.target.room)
         for subscription in self.subscriptions:
-            if not hidden or (subscription.listener.user.pk, event.job_pk) not in hidden:
-                subscription.take(event.id, text)
+            if not hidden or (subscription.subscriber.user.pk, event.job_pk) not in hidden:
+                subscription.deliver(event.id, text)
 
 
 @dataclass(slots=True)
-class Line:
-    """An organization's rooms that somebody listens to, and how far they were told of its log."""
+class Topic:
+    """An organization's rooms that somebody joined, and how far its log was polled for them."""
 
     key: str
+    #: None for everybody's jobs.
     organization_pk: Any
-    feeds: dict[str, Feed] = field(default_factory=dict)
-    jobs: dict[int, Feed] = field(default_factory=dict)
-    mark: Mark | None = None
-    #: The last id when somebody began to listen.
+    rooms: dict[str, RoomSubscriptions] = field(default_factory=dict)
+    #: Those of the rooms that stand for one job, by its key.
+    job_rooms: dict[int, RoomSubscriptions] = field(default_factory=dict)
+    watermark: Watermark | None = None
+    #: The log's last id when the first socket subscribed.
     floor: int = 0
-    look_at: float = 0.0
+    #: When the log is polled next, on the monotonic clock.
+    poll_at: float = 0.0
+    #: The progress that the last poll found, by job.
     progress: dict[int, tuple[Any, ...]] = field(default_factory=dict)
 
     def add(self, subscription: Subscription) -> None:
+        """Add a subscription to its room."""
         target = subscription.target
-        feed = self.feeds.get(target.room)
-        if feed is None:
-            feed = self.feeds[target.room] = Feed(target)
+        room = self.rooms.get(target.room)
+        if room is None:
+            room = self.rooms[target.room] = RoomSubscriptions(target)
             if target.job_pk is not None:
-                self.jobs[target.job_pk] = feed
-        feed.subscriptions.add(subscription)
+                self.job_rooms[target.job_pk] = room
+        room.subscriptions.add(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        feed = self.feeds.get(subscription.room)
-        if feed is None:
+        """Remove a subscription, and its room if nobody else is in it."""
+        room = self.rooms.get(subscription.room)
+        if room is None:
             return
-        feed.subscriptions.discard(subscription)
-        if not feed.subscriptions:
-            del self.feeds[subscription.room]
-            if feed.target.job_pk is not None:
-                self.jobs.pop(feed.target.job_pk, None)
+        room.subscriptions.discard(subscription)
+        if not room.subscriptions:
+            del self.rooms[subscription.room]
+            if room.target.job_pk is not None:
+                self.job_rooms.pop(room.target.job_pk, None)
 
-    def hears_of(self, job_pk: int) -> bool:
-        return job_pk in self.jobs or self._has_whole()
+    def includes(self, job_pk: int) -> bool:
+        """Return whether somebody listens to this job or to all jobs."""
+        return job_pk in self.job_rooms or self._has_whole()
 
-    def tell(self, event: Event, hidden: Collection[tuple[Any, int]]) -> None:
-        """Tell an event to whoever listens to its job or to all of them, but for the hidden (user, job)."""
-        for feed in self._feeds_of(event.job_pk):
-            feed.tell(event, hidden)
+    def deliver(self, event: Event, hidden: Collection[UserAndJob]) -> None:
+        """Deliver an event to those who listen to its job or to all jobs, but not to the hidden (user, job) pairs."""
+        for room in self._rooms_of(event.job_pk):
+            room.deliver(event, hidden)
 
-    def audience(self, job_pk: int) -> dict[tuple[Any, int], Any]:
-        """Who would be told of the job: (user's key, job's key) -> user."""
-        heard = [subscription for feed in self._feeds_of(job_pk) for subscription in feed.subscriptions]
-        return {(item.listener.user.pk, job_pk): item.listener.user for item in heard}
+    def audience(self, job_pk: int) -> dict[UserAndJob, Any]:
+        """Return the users who listen to the job, by (user's key, job's key)."""
+        heard = [subscription for room in self._rooms_of(job_pk) for subscription in room.subscriptions]
+        return {(item.subscriber.user.pk, job_pk): item.subscriber.user for item in heard}
 
-    def not_named(self, organization: str) -> list[Target]:
-        """The rooms of the whole organization by another id than this one, which it has now ("" when it is gone)."""
-        named = [feed.target for feed in self.feeds.values() if feed.target.organization is not None]
+    def under_other_id(self, organization: str) -> list[Target]:
+        """Return the rooms of the whole organization that were joined by another id than this, its id now.
+
+        The id is "" for an organization that is gone.
+        """
+        named = [room.target for room in self.rooms.values() if room.target.organization is not None]
         return [target for target in named if target.organization != organization]
 
     def subscriptions(self) -> Iterator[Subscription]:
-        for feed in self.feeds.values():
-            yield from feed.subscriptions
+        """Return the subscriptions to all rooms."""
+        for room in self.rooms.values():
+            yield from room.subscriptions
 
-    def _feeds_of(self, job_pk: int) -> list[Feed]:
-        whole = [feed for feed in self.feeds.values() if feed.target.job_pk is None] if self._has_whole() else []
-        return [*whole, self.jobs[job_pk]] if job_pk in self.jobs else whole
+    def _rooms_of(self, job_pk: int) -> list[RoomSubscriptions]:
+        whole = [room for room in self.rooms.values() if room.target.job_pk is None] if self._has_whole() else []
+        return [*whole, self.job_rooms[job_pk]] if job_pk in self.job_rooms else whole
 
     def _has_whole(self) -> bool:
-        return len(self.feeds) > len(self.jobs)
+        return len(self.rooms) > len(self.job_rooms)

@@ -42,7 +42,7 @@ def server(processes: ProcessPool, layer: None) -> LiveServer:
 @pytest.fixture
 def watchful_server(processes: ProcessPool) -> LiveServer:
     """One that looks at the log all the time, because nothing rings for it."""
-    return LiveServer(processes, look=0.2)
+    return LiveServer(processes, poll=0.2)
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Tickets that many use, and places that many want, at the same moment."""
+"""Tickets that many use, and seats that many want, at the same moment."""
 
 from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER, Place, Places
+from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER, Seat, Seats
 from django_jobs.engine.sockets.tickets import make_ticket, use_ticket
 from django_jobs.models import OpenSocket, SocketTicket
 from tests.concurrency.crowd import run_crowd
@@ -34,8 +34,8 @@ def test_however_many_processes_open_sockets_at_once_a_user_has_no_more_than_all
     taken: list[bool] = []
 
     def open_some() -> None:
-        places = Places()
-        taken.extend(places.take(user.pk) is not None for _ in range(5))
+        seats = Seats()
+        taken.extend(seats.take(user.pk) is not None for _ in range(5))
 
     run_crowd([open_some] * CROWD)
     assert taken.count(True) == SOCKETS_A_USER == OpenSocket.objects.count()
@@ -43,17 +43,17 @@ def test_however_many_processes_open_sockets_at_once_a_user_has_no_more_than_all
 
 def test_sockets_that_open_together_while_others_close_are_no_more_than_allowed() -> None:
     users = [make_user(), make_user()]
-    held: list[Place] = []
+    held: list[Seat] = []
 
     def open_and_close() -> None:
-        places, mine = Places(), []
+        seats, mine = Seats(), []
         for _ in range(ROUNDS):
-            mine += [place for place in places.take_all([user.pk for user in users] * 7) if place is not None]
+            mine += [seat for seat in seats.take_all([user.pk for user in users] * 7) if seat is not None]
             while len(mine) > 2:
-                places.give_back(mine.pop())
-            assert places.renew() == []
+                seats.give_back(mine.pop())
+            assert seats.renew() == []
         held.extend(mine)
 
     run_crowd([open_and_close] * CROWD)
-    assert len({place.id for place in held}) == len(held)
-    assert {place.id for place in held} == set(OpenSocket.objects.values_list("id", flat=True))
+    assert len({seat.id for seat in held}) == len(held)
+    assert {seat.id for seat in held} == set(OpenSocket.objects.values_list("id", flat=True))

@@ -110,7 +110,8 @@ def verdict_inside(importer: str, imported: str) -> str | None:
         return verdict_in_engine(importer, imported)
     if target == layer:
         edges = EDGE_MODULES | {f"{module}.__init__" for module in EDGE_MODULES}
-        if layer == "realtime" and importer not in edges and any(imported.startswith(edge) for edge in EDGE_MODULES):
+        is_edge = any(f"{imported}.".startswith(f"{edge}.") for edge in EDGE_MODULES)
+        if layer == "realtime" and is_edge and importer not in edges:
             return f"{importer} imports {imported}, which is an edge"
         return None
     allowed = ALLOWED[layer]

@@ -34,7 +34,7 @@ communicator: Any = ApplicationCommunicator
 class HandBell(LayerBroadcaster):
     """Keeps what is to be told until the test rings."""
 
-    def _ring(self) -> None:
+    def _wake_thread(self) -> None:
         pass
 
     def forget(self) -> None:

@@ -21,8 +21,9 @@ from tests.support.workers import ManagedProcess, ProcessPool
 PATIENCE: Final = 30.0
 #: What takes half a minute in production takes a moment here.
 HURRY: Final = """
-from django_jobs.realtime import ear, hub
-hub.TICK_SECONDS, hub.LOOK_SECONDS, hub.RECHECK_SECONDS, ear.REFRESH_SECONDS = 0.05, {look}, 0.2, {look}
+from django_jobs.realtime import hub, layer_subscription
+hub.TICK_SECONDS, hub.POLL_SECONDS, hub.RECHECK_SECONDS = 0.05, {poll}, 0.2
+layer_subscription.REFRESH_SECONDS = {poll}
 """
 SERVE: Final = """
 import uvicorn
@@ -31,16 +32,16 @@ uvicorn.run("example_project.asgi:application", host="{host}", port={port}, life
 
 
 class LiveServer:
-    """Serves at a port of its own, also after a restart; ``look`` is the pause between looks at the log."""
+    """Serves at a port of its own, also after a restart; ``poll`` is the pause between polls of the log."""
 
-    def __init__(self, pool: ProcessPool, look: float = 30.0) -> None:
+    def __init__(self, pool: ProcessPool, poll: float = 30.0) -> None:
         self._pool = pool
-        self._look = look
+        self._poll = poll
         self.port = free_port()
         self.process = self._start()
 
     def _start(self) -> ManagedProcess:
-        code = HURRY.format(look=self._look) + SERVE.format(host=HOST, port=self.port)
+        code = HURRY.format(poll=self._poll) + SERVE.format(host=HOST, port=self.port)
         process = self._pool.start("shell", "-c", code, environ={"ALLOWED_HOSTS": HOST})
         wait_until(lambda: listens(self.port), PATIENCE, f"the server:\n{process.log()}")
         return process

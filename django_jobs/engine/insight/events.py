@@ -112,7 +112,7 @@ def progressed(organizations: Mapping[int, Any]) -> None:
         _send(dict.fromkeys(organizations, signals.job_progressed))
     broadcaster = ports.get_broadcaster()
     if organizations and broadcaster is not None:
-        broadcaster.progressed(organizations)
+        broadcaster.updated("progress", organizations)
 
 
 def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:

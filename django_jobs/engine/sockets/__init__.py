@@ -1,3 +1,3 @@
-"""What the database knows of websockets: one-time tickets to open one, and the places that open ones take."""
+"""One-time tickets that open a websocket, and the seats that limit how many websockets a user has open."""
 
 from __future__ import annotations

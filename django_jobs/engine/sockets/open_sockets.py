@@ -1,8 +1,8 @@
-"""How many websockets a user has open, in all processes together.
+"""The limit of open websockets a user, counted over all processes.
 
-Each user has a fixed number of places, whose keys are computed. The table's primary key sees to it that a place is
-taken once, however many connect at the same moment. A process renews all of its places in one statement. Those of a
-process that died are free again a good minute later.
+Each user has a fixed number of seats, whose keys are computed from the user's key. The table's primary key makes sure
+that a seat is taken once, however many sockets connect at the same moment. A process renews all of its seats in one
+statement. The seats of a process that died are free again after 70 seconds.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django_jobs.models import OpenSocket
 
 SOCKETS_A_USER: Final = 20
 RENEW_SECONDS: Final = 20.0
-#: A place that was not renewed for so long is free.
+#: A seat that was not renewed for this long is free.
 FREE_AFTER: Final = dt.timedelta(seconds=70)
-#: Rows of processes that died are of no use to anybody.
+#: After this long the row of a process that died is deleted.
 FORGOTTEN_AFTER: Final = dt.timedelta(minutes=10)
 BATCH: Final = 1_000
 
@@ -33,57 +33,64 @@ _NAMESPACE: Final = uuid.UUID("6a1f4c2e-3d0b-5c8e-9a57-1f2f6f0c7d11")
 
 
 @dataclass(slots=True, eq=False)
-class Place:
-    """The right of one socket to be open. Where another process took its row over, it may get another one."""
+class Seat:
+    """The right of one socket to be open.
+
+    ``id`` is the key of the seat's row. It changes when another process took the row over and a free one was found.
+    """
 
     user_pk: Any
     id: uuid.UUID
 
 
-class Places:
-    """Those that one process holds. Used by one thread, which may use the database."""
+class Seats:
+    """The seats that one process holds. One thread calls it and uses the database; any thread may call give_back."""
 
     def __init__(self) -> None:
         self.process = uuid.uuid4()
-        self._held: dict[uuid.UUID, Place] = {}
-        self._given_back: deque[Place] = deque()
+        self._held: dict[uuid.UUID, Seat] = {}
+        self._given_back: deque[Seat] = deque()
 
-    def take(self, user_pk: Any) -> Place | None:
-        """Return a place for one more socket of this user; None when the user has as many as there may be."""
+    def take(self, user_pk: Any) -> Seat | None:
+        """Return a seat for one more socket of this user; None when the user has SOCKETS_A_USER open sockets."""
         return self.take_all([user_pk])[0]
 
-    def take_all(self, user_pks: Sequence[Any]) -> list[Place | None]:
-        """Return for each of these a place for one more socket of this user, or None, as :meth:`take` does.
+    def take_all(self, user_pks: Sequence[Any]) -> list[Seat | None]:
+        """Return a seat for each of these users, in order; None for each who has SOCKETS_A_USER open sockets.
 
-        One statement asks for places that this process does not hold. Only who finds that another process has that
-        place looks for a free one.
+        One statement inserts rows for seats that this process does not hold. Another statement looks for a free seat
+        only where another process holds the one that was chosen.
         """
         self.release()
         keys = self._choose(user_pks)
         taken = _insert({key: pk for key, pk in zip(keys, user_pks, strict=True) if key is not None}, self.process)
-        new = {key: Place(pk, key) for key, pk in zip(keys, user_pks, strict=True) if key in taken}
-        found: list[Place | None] = []
+        new = {key: Seat(pk, key) for key, pk in zip(keys, user_pks, strict=True) if key in taken}
+        found: list[Seat | None] = []
         for key, pk in zip(keys, user_pks, strict=True):
             other = key if key is None or key in taken else self._take(pk, new)
-            found.append(None if other is None else new.setdefault(other, Place(pk, other)))
-        self._held |= new  # not before all is done: who is interrupted begins anew
+            found.append(None if other is None else new.setdefault(other, Seat(pk, other)))
+        self._held |= new  # only when all is done: after an interruption the call can be repeated
         return found
 
     def _choose(self, user_pks: Sequence[Any]) -> list[uuid.UUID | None]:
-        """Choose for each of these a key of the user's; None where this process holds them all."""
+        """Choose a free key for each of these users; None where this process holds all keys of the user."""
         free: dict[Any, list[uuid.UUID]] = {pk: self._free(pk) for pk in set(user_pks)}
         return [free[pk].pop() if free[pk] else None for pk in user_pks]
 
     def _free(self, user_pk: Any, new: Iterable[uuid.UUID] = ()) -> list[uuid.UUID]:
-        """Return the keys that this process does not hold, in random order: who connect at the same moment seldom want
-        the same one.
+        """Return the user's keys that this process does not hold, and that are not in ``new``.
+
+        Their order is random, so that processes that look at the same moment seldom want the same key.
         """
         free = list(set(_keys(user_pk)) - self._held.keys() - set(new))
         random.shuffle(free)
         return free
 
     def _take(self, user_pk: Any, new: Iterable[uuid.UUID] = ()) -> uuid.UUID | None:
-        """Take a place that nobody has. ``new`` are the keys of those that this process is just taking."""
+        """Take a seat that nobody holds and return its key; None where there is none.
+
+        ``new`` are the keys that this process is taking in the same call.
+        """
         rows = _rows().filter(user_id=user_pk).values_list("id", "process", "seen_at")
         taken = {key: (process, seen_at) for key, process, seen_at in rows}
         now = database.now()
@@ -91,7 +98,7 @@ class Places:
             process, seen_at = taken.get(key, (None, now))
             if process is None:
                 is_mine = bool(_insert({key: user_pk}, self.process))
-            elif process == self.process:  # taken before, and the answer was lost
+            elif process == self.process:  # this process inserted it before, and the database's answer was lost
                 is_mine = True
             elif seen_at < now - FREE_AFTER:
                 stale = _rows().filter(pk=key, seen_at=seen_at)
@@ -102,44 +109,44 @@ class Places:
                 return key
         return None
 
-    def give_back(self, place: Place) -> None:
-        """Note that the socket is closed; any thread may. :meth:`release` frees the row."""
-        self._given_back.append(place)
+    def give_back(self, seat: Seat) -> None:
+        """Note that the seat's socket is closed. :meth:`release` frees the row. Any thread may call this."""
+        self._given_back.append(seat)
 
     def release(self) -> int:
-        """Free the places that were given back, all at once."""
-        places = [self._given_back[index] for index in range(len(self._given_back))]  # others add to it meanwhile
-        keys = [place.id for place in places if self._held.get(place.id) is place]
+        """Free the seats that were given back, in one statement, and return how many rows were deleted."""
+        seats = [self._given_back[index] for index in range(len(self._given_back))]  # other threads append meanwhile
+        keys = [seat.id for seat in seats if self._held.get(seat.id) is seat]
         freed = _delete(self._mine().filter(pk__in=keys)) if keys else 0
-        # Not before: to a renewal a row that nobody holds would stand in for one that was lost.
+        # Only now: `renew` compares numbers of rows, so a row that is still there and held by nobody hides a lost one.
         for key in keys:
             self._held.pop(key, None)
-        for _ in places:
+        for _ in seats:
             self._given_back.popleft()
         return freed
 
     def release_all(self) -> None:
-        """Free what is left: no socket is open, and nobody waits any longer for a place."""
+        """Free all rows of this process. Call it when no socket is open and none waits for a seat."""
         _delete(self._mine())
 
-    def renew(self) -> list[Place]:
-        """Say that this process lives. Return the places that it lost, and for which there is no other one."""
+    def renew(self) -> list[Seat]:
+        """Renew the seats of this process. Return those that it lost and for which no other seat is free."""
         self.release()
         now = database.now()
         if database.retried(lambda: self._mine().update(seen_at=now)) == len(self._held):
             return []
         mine = set(self._mine().values_list("id", flat=True))
         _delete(self._mine().filter(pk__in=mine - self._held.keys()))
-        return [place for key, place in list(self._held.items()) if key not in mine and not self._regain(key, place)]
+        return [seat for key, seat in list(self._held.items()) if key not in mine and not self._regain(key, seat)]
 
-    def _regain(self, key: uuid.UUID, place: Place) -> bool:
-        """Find another row for a place that others took over while this process could not renew it."""
+    def _regain(self, key: uuid.UUID, seat: Seat) -> bool:
+        """Find another row for a seat that another process took over. Return False where none is free."""
         del self._held[key]
-        found = self._take(place.user_pk)
+        found = self._take(seat.user_pk)
         if found is None:
             return False
-        place.id = found
-        self._held[found] = place
+        seat.id = found
+        self._held[found] = seat
         return True
 
     def _mine(self) -> QuerySet[OpenSocket]:
@@ -147,16 +154,16 @@ class Places:
 
 
 def forget_dead() -> int:
-    """Delete a batch of the rows whose processes died."""
+    """Delete at most BATCH rows of processes that died, and return how many were deleted."""
     dead = _rows().filter(seen_at__lt=database.now() - FORGOTTEN_AFTER).values_list("pk", flat=True)[:BATCH]
     return _rows().filter(pk__in=list(dead)).delete()[0]
 
 
 def _insert(users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID]:
-    """Insert those of the rows whose keys are not there yet, in one statement; return their keys.
+    """Insert rows for the keys that have none, in one statement, and return the keys that were inserted.
 
-    ``users`` has the user of each key. With the ORM it would be a transaction, which is two more round trips, and then
-    a statement to find out which rows were inserted.
+    ``users`` maps each key to its user. The ORM would need a transaction, which is two more round trips, and another
+    statement to find out which rows were inserted.
     """
     if not users:
         return set()
@@ -164,7 +171,7 @@ def _insert(users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID
     given: list[Any] = [OpenSocket._meta.get_field(name) for name in ("id", "user", "process")]
     clock, moment = database.clock(OpenSocket._meta.get_field("seen_at"))
     params: list[Any] = []
-    for key in sorted(users):  # in order: two who insert the same rows wait for each other and do not deadlock
+    for key in sorted(users):  # in order: two processes that insert the same rows wait and do not deadlock
         values = (key, users[key], process)
         params += [field.get_db_prep_save(value, connection) for field, value in zip(given, values, strict=True)]
         params += moment
@@ -182,7 +189,7 @@ def _insert(users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID
 
 
 def _insertion(connection: Any, clock: str, count: int) -> str:
-    """Return the statement that inserts ``count`` rows and passes over those that are there."""
+    """Return the statement that inserts ``count`` rows and skips the keys that exist."""
     quote, is_mariadb = connection.ops.quote_name, connection.vendor == "mysql"
     fields: list[Any] = [OpenSocket._meta.get_field(name) for name in ("id", "user", "process", "seen_at")]
     columns = [quote(field.column) for field in fields]
@@ -195,8 +202,8 @@ def _insertion(connection: Any, clock: str, count: int) -> str:
 
 
 def _delete(rows: QuerySet[OpenSocket]) -> int:
-    """Delete them in one statement, around which ``delete()`` would open a transaction; return how many there were."""
-    return database.retried(lambda: rows._raw_delete(database.alias())) or 0  # noqa: SLF001  (None: nothing to ask for)
+    """Delete the rows in one statement and return how many there were. ``delete()`` would open a transaction."""
+    return database.retried(lambda: rows._raw_delete(database.alias())) or 0  # noqa: SLF001  (it returns None for an empty set)
 
 
 def _rows() -> QuerySet[OpenSocket]:
@@ -204,7 +211,7 @@ def _rows() -> QuerySet[OpenSocket]:
 
 
 def _keys(user_pk: Any) -> Iterable[uuid.UUID]:
-    """The keys of a user's places; nobody's are none."""
+    """Return the keys of the user's seats; none for a user without a key."""
     if user_pk is None:
         return []
     return [uuid.uuid5(_NAMESPACE, f"{user_pk}:{number}") for number in range(SOCKETS_A_USER)]

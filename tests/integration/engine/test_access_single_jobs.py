@@ -11,7 +11,7 @@ from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, 
 from django_jobs.engine.lookup import find_job
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.realtime.admission import Refused, admit
+from django_jobs.realtime.authorization import Refused, authorize
 from django_jobs.realtime.rooms import JOB, Room
 from tests.support.api import client_of, url_of
 from tests.support.brokers import pending_job
@@ -84,9 +84,9 @@ def test_its_file_is_not_found_either(organization: Organization, kind: JobType,
 
 def test_its_room_is_none(job: Job, owner: Any, colleague: Any) -> None:
     room = Room(JOB, job.name)
-    assert admit(owner, room).job_pk == job.pk
+    assert authorize(owner, room).job_pk == job.pk
     with pytest.raises(Refused) as refusal:
-        admit(colleague, room)
+        authorize(colleague, room)
     assert refusal.value.code == "not_found"
 
 

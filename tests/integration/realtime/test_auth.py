@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
 from django_jobs.realtime import hub
-from django_jobs.realtime.layer_subscription import Ear
+from django_jobs.realtime.layer_subscription import LayerSubscription
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 
@@ -229,14 +229,14 @@ def test_a_deactivated_user_is_put_out(user: User, way: Any) -> None:
 
 @pytest.mark.usefixtures("quick_rechecks")
 def test_a_deactivated_user_is_put_out_although_the_layer_fails(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(self: Ear) -> None:
+    async def fail(self: LayerSubscription) -> None:
         raise ConnectionError
 
     @with_clients(by_token(user))
     async def code(client: LiveClient) -> int:
         await client.has_nothing()
         with monkeypatch.context() as patch:
-            patch.setattr(Ear, "follow", fail)
+            patch.setattr(LayerSubscription, "follow", fail)
             await do(User.objects.update, is_active=False)
             return await client.close_code()
 

@@ -13,8 +13,8 @@ from rest_framework.test import APIClient
 from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
-from django_jobs.realtime import joins, messages
-from django_jobs.realtime.admission import Target
+from django_jobs.realtime import events, joins
+from django_jobs.realtime.authorization import Target
 from tests.support.brokers import end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -145,7 +145,7 @@ def test_long_texts_are_cut_with_a_sign(organization: Organization, member: Live
     Job.objects.update(output_reference=char * 60_000, progress_message=char * 255)
 
     answer = joined(member, f"job:{job.name}")
-    (event,) = messages.status_events([answer["cursor"]])
+    (event,) = events.status_events([answer["cursor"]])
 
     assert len(json.dumps(answer)) <= MAX_BYTES
     assert len(event.text(answer["room"])) <= MAX_BYTES

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django_jobs.realtime.outbox import MAX_LISTED, Bells, Outbox
+from django_jobs.realtime.outbox import MAX_LISTED, Notification, Outbox
 from django_jobs.realtime.rooms import SHARDS, group_of
 
 
 def told(outbox: Outbox, what: str) -> dict[str, list[Any]]:
-    return {key: items for bell in outbox.take().values() for key, items in bell[what].items()}
+    return {key: items for message in outbox.take().values() for key, items in message[what].items()}
 
 
-def merged(bells: Bells) -> dict[str, dict[str, Any]]:
+def merged(messages: dict[str, Notification]) -> dict[str, dict[str, Any]]:
     """The messages of all groups as one."""
     whole: dict[str, dict[str, Any]] = defaultdict(dict)
-    for bell in bells.values():
-        for what, part in bell.items():
+    for message in messages.values():
+        for what, part in message.items():
             whole[what].update(part)
     return whole
 
@@ -31,8 +31,8 @@ def test_changes_are_kept_in_order_by_organization() -> None:
 
 def test_a_jobs_progress_is_told_once() -> None:
     outbox = Outbox()
-    outbox.add_progress({5: 1})
-    outbox.add_progress({5: 1, 6: 1})
+    outbox.add_updates("progress", {5: 1})
+    outbox.add_updates("progress", {5: 1, 6: 1})
     assert {key: sorted(jobs) for key, jobs in told(outbox, "progress").items()} == {"1": [5, 6]}
 
 
@@ -40,8 +40,8 @@ def test_a_flood_of_one_organization_is_told_by_its_newest_change() -> None:
     outbox = Outbox()
     outbox.add_changes([(1, number, number) for number in range(MAX_LISTED + 1)])
     outbox.add_changes([(2, 900, 5)])
-    bells = merged(outbox.take())
-    assert (bells["changes"], bells["floods"]) == ({"2": [[900, 5]]}, {"1": MAX_LISTED})
+    messages = merged(outbox.take())
+    assert (messages["changes"], messages["floods"]) == ({"2": [[900, 5]]}, {"1": MAX_LISTED})
 
 
 def test_what_was_taken_is_gone() -> None:
@@ -53,7 +53,7 @@ def test_what_was_taken_is_gone() -> None:
 
 def test_when_it_is_full_progress_goes_first() -> None:
     outbox = Outbox(limit=3)
-    outbox.add_progress({5: 1, 6: 1})
+    outbox.add_updates("progress", {5: 1, 6: 1})
     outbox.add_changes([(1, 10, 5), (1, 11, 6)])
     assert (outbox.dropped, told(outbox, "changes")) == (2, {"1": [[10, 5], [11, 6]]})
 
@@ -61,7 +61,7 @@ def test_when_it_is_full_progress_goes_first() -> None:
 def test_progress_that_finds_no_room_is_dropped() -> None:
     outbox = Outbox(limit=2)
     outbox.add_changes([(1, 10, 5), (1, 11, 6)])
-    outbox.add_progress({5: 1})
+    outbox.add_updates("progress", {5: 1})
     assert (outbox.dropped, told(outbox, "progress")) == (1, {})
 
 

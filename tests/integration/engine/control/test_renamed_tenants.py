@@ -29,7 +29,7 @@ from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.engine.store import organization_ids
 from django_jobs.exceptions import DuplicateJob, JobNotFound, OrganizationGone, PermanentError, RateLimited
 from django_jobs.models import Job, Organization
-from django_jobs.realtime.messages import progress_events, running_progress, status_events
+from django_jobs.realtime.events import progress_events, running_progress, status_events
 from django_jobs.testing import make_context, run_jobs
 from django_jobs.testing.contexts import RecordingRunner
 from tests.integration.conftest import Listen

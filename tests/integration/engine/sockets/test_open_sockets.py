@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.sockets import open_sockets
-from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Places
+from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Seats
 from django_jobs.engine.store import database
 from django_jobs.models import OpenSocket
 from django_jobs.realtime import hub
@@ -98,7 +98,7 @@ def test_a_socket_that_is_closed_makes_room(user: User, monkeypatch: pytest.Monk
 
 def test_another_users_sockets_do_not_count(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
-    Places().take(make_user().pk)
+    Seats().take(make_user().pk)
     assert is_let_in(by_token(user))
 
 
@@ -111,14 +111,14 @@ def test_nobody_in_particular_holds_nothing(user: User) -> None:
 @pytest.mark.usefixtures("few")
 def test_sockets_of_other_processes_count(user: User) -> None:
     for _ in range(2):
-        assert Places().take(user.pk) is not None
-    assert Places().take(user.pk) is None
+        assert Seats().take(user.pk) is not None
+    assert Seats().take(user.pk) is None
     assert close_code(by_token(user)) == TOO_MANY
 
 
 @pytest.mark.usefixtures("few")
 def test_those_of_a_dead_process_stop_counting(user: User) -> None:
-    dead = Places()
+    dead = Seats()
     dead.take(user.pk)
     dead.take(user.pk)
     age(FREE_AFTER - dt.timedelta(seconds=5), process=dead.process)
@@ -128,77 +128,77 @@ def test_those_of_a_dead_process_stop_counting(user: User) -> None:
 
 
 def test_a_process_renews_all_of_its_sockets_at_once(user: User) -> None:
-    places = Places()
+    seats = Seats()
     for person in (user, user, make_user()):
-        places.take(person.pk)
+        seats.take(person.pk)
     age(FREE_AFTER)
-    assert statements_of(places.renew) == 1 + database.connection().features.has_select_for_update
+    assert statements_of(seats.renew) == 1 + database.connection().features.has_select_for_update
     assert OpenSocket.objects.filter(seen_at__gt=database.now() - dt.timedelta(seconds=10)).count() == 3
 
 
 def test_many_sockets_that_close_together_cost_as_much_as_one(user: User) -> None:
-    places = Places()
+    seats = Seats()
     costs = []
     for count in (1, 5):
-        for place in [places.take(user.pk) for _ in range(count)]:
-            assert place is not None
-            places.give_back(place)
-        costs.append(statements_of(places.release))
+        for seat in [seats.take(user.pk) for _ in range(count)]:
+            assert seat is not None
+            seats.give_back(seat)
+        costs.append(statements_of(seats.release))
     assert costs[0] == costs[1]
     assert not OpenSocket.objects.exists()
 
 
-def test_places_for_many_who_come_together_are_one_statement(user: User) -> None:
-    places, other = Places(), make_user()
+def test_seats_for_many_who_come_together_are_one_statement(user: User) -> None:
+    seats, other = Seats(), make_user()
     taken = []
-    assert statements_of(lambda: taken.extend(places.take_all([user.pk, other.pk, user.pk]))) == 1
-    assert [place.user_pk for place in taken if place is not None] == [user.pk, other.pk, user.pk]
-    assert OpenSocket.objects.filter(process=places.process).count() == 3
+    assert statements_of(lambda: taken.extend(seats.take_all([user.pk, other.pk, user.pk]))) == 1
+    assert [seat.user_pk for seat in taken if seat is not None] == [user.pk, other.pk, user.pk]
+    assert OpenSocket.objects.filter(process=seats.process).count() == 3
 
 
 def test_giving_back_is_one_statement(user: User) -> None:
-    places = Places()
-    for place in places.take_all([user.pk] * 3):
-        assert place is not None
-        places.give_back(place)
-    assert statements_of(places.release) == 1
+    seats = Seats()
+    for seat in seats.take_all([user.pk] * 3):
+        assert seat is not None
+        seats.give_back(seat)
+    assert statements_of(seats.release) == 1
 
 
-def test_a_place_that_was_given_back_is_free_at_once(user: User) -> None:
-    places = Places()
-    first, *_ = places.take_all([user.pk] * 20)
+def test_a_seat_that_was_given_back_is_free_at_once(user: User) -> None:
+    seats = Seats()
+    first, *_ = seats.take_all([user.pk] * 20)
     assert first is not None
-    places.give_back(first)
-    assert places.take(user.pk) is not None
+    seats.give_back(first)
+    assert seats.take(user.pk) is not None
     assert OpenSocket.objects.count() == 20
 
 
 def test_of_those_who_come_together_as_many_stay_as_other_processes_leave_room_for(user: User) -> None:
-    Places().take_all([user.pk] * 12)
-    found = Places().take_all([user.pk] * 15)
+    Seats().take_all([user.pk] * 12)
+    found = Seats().take_all([user.pk] * 15)
     assert (len(found), found.count(None)) == (15, 7)
     assert OpenSocket.objects.count() == 20
 
 
-def test_places_of_the_dead_are_taken_by_those_who_come_together(user: User) -> None:
-    dead = Places()
+def test_seats_of_the_dead_are_taken_by_those_who_come_together(user: User) -> None:
+    dead = Seats()
     dead.take_all([user.pk] * 20)
     age(FREE_AFTER + dt.timedelta(seconds=1), process=dead.process)
-    assert None not in Places().take_all([user.pk] * 20)
+    assert None not in Seats().take_all([user.pk] * 20)
 
 
 def test_a_database_that_does_not_tell_what_it_inserted_is_asked(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database.connection().features, "can_return_columns_from_insert", False)
-    Places().take_all([user.pk] * 12)
-    assert Places().take_all([user.pk] * 15).count(None) == 7
+    Seats().take_all([user.pk] * 12)
+    assert Seats().take_all([user.pk] * 15).count(None) == 7
 
 
-def test_a_place_whose_answer_got_lost_is_taken_again(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seat_whose_answer_got_lost_is_taken_again(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
-    places = Places()
-    places._take(user.pk)  # as if its answer had got lost
-    assert places.take(user.pk) is not None
-    assert places.renew() == []
+    seats = Seats()
+    seats._take(user.pk)  # as if its answer had got lost
+    assert seats.take(user.pk) is not None
+    assert seats.renew() == []
 
 
 @pytest.mark.parametrize("verb", ["INSERT", "UPDATE", "DELETE"])
@@ -211,35 +211,35 @@ def test_a_statement_that_loses_a_race_is_tried_again(user: User, verb: str) -> 
             raise OperationalError("deadlock") from Exception(1213, "deadlock")
         return execute(sql, *args)
 
-    places = Places()
+    seats = Seats()
     with database.connection().execute_wrapper(lose_once):
-        place = places.take(user.pk)
-        assert place is not None
-        assert places.renew() == []
-        places.give_back(place)
-        assert places.release() == 1
+        seat = seats.take(user.pk)
+        assert seat is not None
+        assert seats.renew() == []
+        seats.give_back(seat)
+        assert seats.release() == 1
     assert lost
     assert not OpenSocket.objects.exists()
 
 
 def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
-    places = Places()
-    first = statements_of(lambda: places.take(user.pk))
+    seats = Seats()
+    first = statements_of(lambda: seats.take(user.pk))
     for _ in range(15):
-        places.take(user.pk)
-    assert statements_of(lambda: places.take(user.pk)) == first == 1
+        seats.take(user.pk)
+    assert statements_of(lambda: seats.take(user.pk)) == first == 1
 
 
-def test_a_process_that_was_frozen_gets_other_places_for_its_sockets(user: User) -> None:
-    frozen, other = Places(), Places()
-    place = frozen.take(user.pk)
-    assert place is not None
-    taken = {item.id for item in [other.take(user.pk) for _ in range(3)] if item is not None} | {place.id}
-    OpenSocket.objects.filter(pk=place.id).update(process=other.process)  # as if it had found it stale
+def test_a_process_that_was_frozen_gets_other_seats_for_its_sockets(user: User) -> None:
+    frozen, other = Seats(), Seats()
+    seat = frozen.take(user.pk)
+    assert seat is not None
+    taken = {item.id for item in [other.take(user.pk) for _ in range(3)] if item is not None} | {seat.id}
+    OpenSocket.objects.filter(pk=seat.id).update(process=other.process)  # as if it had found it stale
 
     assert frozen.renew() == []
-    assert place.id not in taken
-    frozen.give_back(place)
+    assert seat.id not in taken
+    frozen.give_back(seat)
     assert frozen.release() == 1
 
 
@@ -247,18 +247,18 @@ def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
-    frozen = Places()
-    place = frozen.take(user.pk)
+    frozen = Seats()
+    seat = frozen.take(user.pk)
     age(FREE_AFTER + dt.timedelta(seconds=1))
-    assert Places().take(user.pk) is not None
+    assert Seats().take(user.pk) is not None
 
-    assert frozen.renew() == [place]
+    assert frozen.renew() == [seat]
     assert frozen.renew() == []
 
 
-def test_a_place_that_could_not_be_freed_hides_no_loss(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seat_that_could_not_be_freed_hides_no_loss(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 2)
-    frozen, other = Places(), Places()
+    frozen, other = Seats(), Seats()
     kept, closed = frozen.take_all([user.pk] * 2)
     assert kept is not None
     assert closed is not None
@@ -273,22 +273,22 @@ def test_a_place_that_could_not_be_freed_hides_no_loss(user: User, monkeypatch: 
     assert OpenSocket.objects.get(pk=kept.id).process == frozen.process
 
 
-@pytest.mark.parametrize("give_up", [Places.renew, Places.release_all])
-def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[Places], object]) -> None:
-    places = Places()
-    places._take(user.pk)  # as if its answer had got lost
-    give_up(places)
+@pytest.mark.parametrize("give_up", [Seats.renew, Seats.release_all])
+def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[Seats], object]) -> None:
+    seats = Seats()
+    seats._take(user.pk)  # as if its answer had got lost
+    give_up(seats)
     assert not OpenSocket.objects.exists()
 
 
-def test_a_socket_whose_place_is_lost_is_closed(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_whose_seat_is_lost_is_closed(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
     monkeypatch.setattr(hub, "RENEW_SECONDS", 0.05)
 
     @with_clients(by_token(user))
     async def code(client: LiveClient) -> int:
         await client.has_nothing()
-        await do(OpenSocket.objects.update, process=Places().process)
+        await do(OpenSocket.objects.update, process=Seats().process)
         return await client.close_code()
 
     assert code == TOO_MANY
@@ -302,13 +302,13 @@ def test_a_renewal_that_fails_is_tried_again(
     renewed = threading.Event()
     answers: list[Any] = [OperationalError("no database"), OperationalError("no database")]
 
-    def renew(self: Places) -> list[Any]:
+    def renew(self: Seats) -> list[Any]:
         if answers:
             raise answers.pop()
         renewed.set()
         return []
 
-    monkeypatch.setattr(Places, "renew", renew)
+    monkeypatch.setattr(Seats, "renew", renew)
 
     @with_clients(by_token(user))
     async def scenario(client: LiveClient) -> None:
@@ -320,7 +320,7 @@ def test_a_renewal_that_fails_is_tried_again(
 
 @pytest.mark.usefixtures("broker")
 def test_the_scheduler_forgets_the_sockets_of_dead_processes(user: User) -> None:
-    dead, alive = Places(), Places()
+    dead, alive = Seats(), Seats()
     dead.take(user.pk)
     alive.take(user.pk)
     age(FORGOTTEN_AFTER + dt.timedelta(seconds=1), process=dead.process)
@@ -329,6 +329,6 @@ def test_the_scheduler_forgets_the_sockets_of_dead_processes(user: User) -> None
 
 
 def test_deleting_a_user_is_not_held_up_by_open_sockets(user: User) -> None:
-    Places().take(user.pk)
+    Seats().take(user.pk)
     user.delete()
     assert not OpenSocket.objects.exists()

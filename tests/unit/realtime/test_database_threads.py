@@ -1,4 +1,4 @@
-"""Questions that wait for a reader's thread at the same moment are asked in one call, and answered one by one."""
+"""Questions that wait for a database thread at the same moment are asked in one call, and answered one by one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 from asgiref.sync import async_to_sync
 
-from django_jobs.realtime import readers
-from django_jobs.realtime.readers import Reader, Together, one_by_one
+from django_jobs.realtime import database_threads
+from django_jobs.realtime.database_threads import Batcher, DatabaseThread, answer_each
 
 
 class Oracle:
@@ -32,28 +32,28 @@ def oracle() -> Oracle:
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
-    reader = Reader("test")
-    yield reader
-    reader.close()
+def thread() -> Iterator[DatabaseThread]:
+    thread = DatabaseThread("test")
+    yield thread
+    thread.close()
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async_to_sync(scenario)()
 
 
-async def begun(together: Together[int, int]) -> asyncio.Future[int]:
+async def begun(batcher: Batcher[int, int]) -> asyncio.Future[int]:
     """A first question, with which the thread is busy."""
-    first = together.ask(0)
+    first = batcher.ask(0)
     await asyncio.sleep(0)  # the others are not asked along with it
     await asyncio.sleep(0)
     return first
 
 
-def test_those_who_ask_meanwhile_are_answered_by_one_call(oracle: Oracle, reader: Reader) -> None:
+def test_those_who_ask_meanwhile_are_answered_by_one_call(oracle: Oracle, thread: DatabaseThread) -> None:
     async def scenario() -> None:
-        together = Together(reader, oracle.answer)
-        asked = [await begun(together), *(together.ask(number) for number in (2, 4, 6))]
+        batcher = Batcher(thread, oracle.answer)
+        asked = [await begun(batcher), *(batcher.ask(number) for number in (2, 4, 6))]
         oracle.may_go_on.set()
         assert await asyncio.gather(*asked) == [0, 4, 8, 12]
 
@@ -61,24 +61,24 @@ def test_those_who_ask_meanwhile_are_answered_by_one_call(oracle: Oracle, reader
     assert oracle.calls == [[0], [2, 4, 6]]
 
 
-def test_a_call_has_a_bound(oracle: Oracle, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "TOGETHER", 2)
+def test_a_call_has_a_bound(oracle: Oracle, thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_threads, "MAX_BATCH", 2)
     oracle.may_go_on.set()
 
     async def scenario() -> None:
-        together = Together(reader, oracle.answer)
-        await asyncio.gather(*(together.ask(number) for number in (2, 4, 6)))
+        batcher = Batcher(thread, oracle.answer)
+        await asyncio.gather(*(batcher.ask(number) for number in (2, 4, 6)))
 
     run(scenario)
     assert oracle.calls == [[2, 4], [6]]
 
 
-def test_what_fails_fails_for_who_asked_it_alone(oracle: Oracle, reader: Reader) -> None:
+def test_what_fails_fails_for_who_asked_it_alone(oracle: Oracle, thread: DatabaseThread) -> None:
     oracle.may_go_on.set()
 
     async def scenario() -> None:
-        together = Together(reader, oracle.answer)
-        good, bad = together.ask(2), together.ask(3)
+        batcher = Batcher(thread, oracle.answer)
+        good, bad = batcher.ask(2), batcher.ask(3)
         assert await good == 4
         with pytest.raises(ValueError, match="3"):
             await bad
@@ -86,7 +86,7 @@ def test_what_fails_fails_for_who_asked_it_alone(oracle: Oracle, reader: Reader)
     run(scenario)
 
 
-def test_a_call_that_fails_fails_for_all_and_the_next_one_is_made(oracle: Oracle, reader: Reader) -> None:
+def test_a_call_that_fails_fails_for_all_and_the_next_one_is_made(oracle: Oracle, thread: DatabaseThread) -> None:
     oracle.may_go_on.set()
     failures = [ZeroDivisionError()]
 
@@ -96,18 +96,18 @@ def test_a_call_that_fails_fails_for_all_and_the_next_one_is_made(oracle: Oracle
         return oracle.answer(numbers)
 
     async def scenario() -> None:
-        together = Together(reader, answer)
-        found = await asyncio.gather(together.ask(2), together.ask(4), return_exceptions=True)
+        batcher = Batcher(thread, answer)
+        found = await asyncio.gather(batcher.ask(2), batcher.ask(4), return_exceptions=True)
         assert [type(item) for item in found] == [ZeroDivisionError, ZeroDivisionError]
-        assert await together.ask(2) == 4
+        assert await batcher.ask(2) == 4
 
     run(scenario)
 
 
-def test_who_does_not_wait_any_longer_keeps_nobody_else_from_the_answer(oracle: Oracle, reader: Reader) -> None:
+def test_who_does_not_wait_any_longer_keeps_nobody_else_from_the_answer(oracle: Oracle, thread: DatabaseThread) -> None:
     async def scenario() -> None:
-        together = Together(reader, oracle.answer)
-        first, second, third = await begun(together), together.ask(2), together.ask(4)
+        batcher = Batcher(thread, oracle.answer)
+        first, second, third = await begun(batcher), batcher.ask(2), batcher.ask(4)
         first.cancel()
         second.cancel()
         oracle.may_go_on.set()
@@ -116,38 +116,38 @@ def test_who_does_not_wait_any_longer_keeps_nobody_else_from_the_answer(oracle: 
     run(scenario)
 
 
-def test_an_error_that_no_future_takes_is_told_as_another(reader: Reader) -> None:
+def test_an_error_that_no_future_takes_is_told_as_another(thread: DatabaseThread) -> None:
     def first_of(numbers: list[int]) -> int:
         return next(iter(numbers))
 
     async def scenario() -> None:
         with pytest.raises(RuntimeError):
-            await asyncio.wait_for(reader.read(first_of, []), 5)
-        together: Together[list[int], int] = Together(reader, lambda questions: one_by_one(questions, first_of, id))
-        found = await asyncio.wait_for(asyncio.gather(together.ask([]), together.ask([2]), return_exceptions=True), 5)
+            await asyncio.wait_for(thread.read(first_of, []), 5)
+        batcher: Batcher[list[int], int] = Batcher(thread, lambda questions: answer_each(questions, first_of, id))
+        found = await asyncio.wait_for(asyncio.gather(batcher.ask([]), batcher.ask([2]), return_exceptions=True), 5)
         assert [type(item) for item in found] == [RuntimeError, int]
 
     run(scenario)
 
 
-def test_nobody_waits_for_ever_where_the_asking_is_broken_off(oracle: Oracle, reader: Reader) -> None:
+def test_nobody_waits_for_ever_where_the_asking_is_broken_off(oracle: Oracle, thread: DatabaseThread) -> None:
     async def scenario() -> None:
-        together = Together(reader, oracle.answer)
-        asked = [await begun(together), together.ask(4)]
-        assert together._task is not None
-        together._task.cancel()
+        batcher = Batcher(thread, oracle.answer)
+        asked = [await begun(batcher), batcher.ask(4)]
+        assert batcher._task is not None
+        batcher._task.cancel()
         done, _ = await asyncio.wait(asked, timeout=5)
         assert len(done) == 2
         oracle.may_go_on.set()
-        assert await asyncio.wait_for(together.ask(6), 5) == 12
+        assert await asyncio.wait_for(batcher.ask(6), 5) == 12
 
     run(scenario)
 
 
-def test_answers_that_are_too_few_leave_nobody_waiting(reader: Reader) -> None:
+def test_answers_that_are_too_few_leave_nobody_waiting(thread: DatabaseThread) -> None:
     async def scenario() -> None:
-        together: Together[int, int] = Together(reader, lambda numbers: numbers[:1])
-        asked = [together.ask(2), together.ask(4)]
+        batcher: Batcher[int, int] = Batcher(thread, lambda numbers: numbers[:1])
+        asked = [batcher.ask(2), batcher.ask(4)]
         done, _ = await asyncio.wait(asked, timeout=5)
         assert len(done) == 2
 
@@ -161,5 +161,5 @@ def test_equal_questions_are_answered_once() -> None:
         asked.append(number)
         return 2 * number
 
-    assert one_by_one([2, 3, 2], double, lambda number: number) == [4, 6, 4]
+    assert answer_each([2, 3, 2], double, lambda number: number) == [4, 6, 4]
     assert asked == [2, 3]

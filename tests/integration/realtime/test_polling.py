@@ -1,4 +1,4 @@
-"""What bells did not tell: looks find it, and too much of it becomes an advice."""
+"""What notifications did not tell of: polls of the log find it, and too much of it becomes an advice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import hub, messages, outbox
+from django_jobs.realtime import events, hub, outbox
 from tests.support.brokers import running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -28,13 +28,13 @@ def admin() -> LiveClient:
 
 
 @pytest.fixture
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "POLL_SECONDS", 0.01)
 
 
-@pytest.mark.usefixtures("quick_looks")
-def test_what_a_layer_loses_is_found_by_a_look(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+@pytest.mark.usefixtures("quick_polls")
+def test_what_a_layer_loses_is_found_by_a_poll(bell: HandBell, organization: Organization, member: LiveClient) -> None:
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
@@ -42,10 +42,10 @@ def test_what_a_layer_loses_is_found_by_a_look(bell: HandBell, organization: Org
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_looks", "bell")
+@pytest.mark.usefixtures("quick_polls", "bell")
 def test_each_organization_has_its_turn_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "LINES_A_TICK", 1)
-    monkeypatch.setattr(hub, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(hub, "TOPICS_A_TICK", 1)
+    monkeypatch.setattr(hub, "POLL_SECONDS", 0.0)
     organizations = [Organization.objects.create() for _ in range(3)]
 
     @with_clients(by_token(make_user(member_of=organizations)))
@@ -56,13 +56,13 @@ def test_each_organization_has_its_turn_however_many_are_due(monkeypatch: pytest
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_looks", "bell")
-def test_news_that_could_not_be_read_are_told_by_the_next_look(
+@pytest.mark.usefixtures("quick_polls", "bell")
+def test_events_that_could_not_be_read_are_told_by_the_next_poll(
     organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures, read = [ZeroDivisionError()], messages.status_events
+    failures, read = [ZeroDivisionError()], events.status_events
 
-    def fail_once(log_ids: Collection[int]) -> list[messages.Event]:
+    def fail_once(log_ids: Collection[int]) -> list[events.Event]:
         if log_ids and failures:
             raise failures.pop()
         return read(log_ids)
@@ -70,14 +70,14 @@ def test_news_that_could_not_be_read_are_told_by_the_next_look(
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
-        monkeypatch.setattr(messages, "status_events", fail_once)
+        monkeypatch.setattr(events, "status_events", fail_once)
         job = await do(later_job, organization)
         assert await client.changes(1) == [(job.name, "Pending")]
 
     assert not failures
 
 
-def test_a_flood_makes_listeners_look_at_once(
+def test_a_flood_makes_the_hub_poll_at_once(
     bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
@@ -91,8 +91,8 @@ def test_a_flood_makes_listeners_look_at_once(
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_looks")
-def test_everybodys_room_is_looked_after_too(bell: HandBell, admin: LiveClient) -> None:
+@pytest.mark.usefixtures("quick_polls")
+def test_everybodys_room_is_polled_too(bell: HandBell, admin: LiveClient) -> None:
     @with_clients(admin)
     async def scenario(client: LiveClient) -> None:
         await client.join("admin:jobs")
@@ -100,8 +100,8 @@ def test_everybodys_room_is_looked_after_too(bell: HandBell, admin: LiveClient) 
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_looks")
-def test_progress_that_a_layer_lost_is_found_by_a_look(
+@pytest.mark.usefixtures("quick_polls")
+def test_progress_that_a_layer_lost_is_found_by_a_poll(
     bell: HandBell, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
@@ -117,8 +117,8 @@ def test_progress_that_a_layer_lost_is_found_by_a_look(
     assert message["data"]["progress"] == 70
 
 
-@pytest.mark.usefixtures("quick_looks")
-def test_a_look_repeats_nothing(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+@pytest.mark.usefixtures("quick_polls")
+def test_a_poll_repeats_nothing(bell: HandBell, organization: Organization, member: LiveClient) -> None:
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
@@ -130,10 +130,10 @@ def test_a_look_repeats_nothing(bell: HandBell, organization: Organization, memb
         assert await client.has_nothing()
 
 
-def test_more_news_than_anybody_wants_becomes_one_advice(
+def test_more_new_events_than_anybody_wants_become_one_advice(
     bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "MAX_NEWS", 2)
+    monkeypatch.setattr(hub, "MAX_NEW", 2)
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:

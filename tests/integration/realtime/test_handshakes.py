@@ -1,4 +1,4 @@
-"""Those who come at the same moment are let in together, and each is judged alone."""
+"""Sockets that connect at the same moment are handled together, and each is judged alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.db import OperationalError
 from rest_framework.authtoken.models import Token
 
 from django_jobs.engine.sockets import open_sockets, tickets
-from django_jobs.engine.sockets.open_sockets import Places
+from django_jobs.engine.sockets.open_sockets import Seats
 from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import OpenSocket, Organization
-from django_jobs.realtime import entrance, joins, replay
-from django_jobs.realtime.admission import Refused, Target, admit_all, user_of
-from django_jobs.realtime.entrance import Visitor, let_in
+from django_jobs.realtime import event_log, handshakes, joins
+from django_jobs.realtime.authorization import Refused, Target, authorize_all
+from django_jobs.realtime.handshakes import Handshake, complete
 from django_jobs.realtime.hub import Hub
-from django_jobs.realtime.identity import Identity
+from django_jobs.realtime.identity import Identity, active_user
 from django_jobs.realtime.rooms import Room
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_token, do, with_clients
@@ -32,58 +32,58 @@ REVOKED = 4401
 TRY_AGAIN = 1013
 
 
-def visitor_of(user: User) -> Visitor:
-    return Visitor(Identity("token", Token.objects.get_or_create(user=user)[0].key))
+def handshake_of(user: User) -> Handshake:
+    return Handshake(Identity("token", Token.objects.get_or_create(user=user)[0].key))
 
 
-def codes(*visitors: Visitor) -> list[int | None]:
-    let_in(visitors, Places())
-    return [visitor.code for visitor in visitors]
+def codes(*waiting: Handshake) -> list[int | None]:
+    complete(waiting, Seats())
+    return [handshake.code for handshake in waiting]
 
 
-def test_one_who_comes_alone_costs_a_look_and_a_place() -> None:
-    visitor = visitor_of(make_user())
-    assert statements_of(lambda: let_in([visitor], Places())) == 2
+def test_one_who_comes_alone_costs_a_look_and_a_seat() -> None:
+    handshake = handshake_of(make_user())
+    assert statements_of(lambda: complete([handshake], Seats())) == 2
 
 
 def test_those_with_one_identity_are_looked_up_once() -> None:
     user = make_user()
-    visitors = [visitor_of(user) for _ in range(10)]
-    assert statements_of(lambda: let_in(visitors, Places())) == 2
-    assert len({visitor.place.id for visitor in visitors if visitor.place is not None}) == 10
+    waiting = [handshake_of(user) for _ in range(10)]
+    assert statements_of(lambda: complete(waiting, Seats())) == 2
+    assert len({handshake.seat.id for handshake in waiting if handshake.seat is not None}) == 10
 
 
 def test_each_is_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
     user, gone = make_user(), make_user(is_active=False)
-    nobody = Visitor(Identity("token", "nonsense"))
-    found = codes(visitor_of(user), nobody, visitor_of(gone), visitor_of(user), visitor_of(make_user()))
+    nobody = Handshake(Identity("token", "nonsense"))
+    found = codes(handshake_of(user), nobody, handshake_of(gone), handshake_of(user), handshake_of(make_user()))
     assert found == [0, REVOKED, REVOKED, TOO_MANY, 0]
 
 
 def test_a_look_up_that_fails_sends_only_one_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad, good = visitor_of(make_user()), visitor_of(make_user())
+    bad, good = handshake_of(make_user()), handshake_of(make_user())
 
     def fail_for_one(identity: Identity) -> Any:
         if identity == bad.identity:
             raise OperationalError("strange value")
-        return user_of(identity)
+        return active_user(identity)
 
-    monkeypatch.setattr(entrance, "user_of", fail_for_one)
+    monkeypatch.setattr(handshakes, "active_user", fail_for_one)
     assert codes(bad, good) == [TRY_AGAIN, 0]
 
 
 def test_a_user_for_whom_there_can_be_no_row_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad, good = visitor_of(make_user()), visitor_of(make_user())
-    users = {bad.identity: User(pk="of another kind"), good.identity: user_of(good.identity)}
-    monkeypatch.setattr(entrance, "user_of", users.get)
+    bad, good = handshake_of(make_user()), handshake_of(make_user())
+    users = {bad.identity: User(pk="of another kind"), good.identity: active_user(good.identity)}
+    monkeypatch.setattr(handshakes, "active_user", users.get)
     assert codes(bad, good) == [None, 0]
     assert isinstance(bad.error, ValueError)
 
 
-def test_a_user_without_a_key_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "user_of", lambda _: User())
-    assert codes(visitor_of(make_user())) == [TOO_MANY]
+def test_a_user_without_a_key_has_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshakes, "active_user", lambda _: User())
+    assert codes(handshake_of(make_user())) == [TOO_MANY]
 
 
 def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,10 +92,10 @@ def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(monkeypatch: p
     def fail_once(identity: Identity) -> Any:
         if failures:
             raise failures.pop()
-        return user_of(identity)
+        return active_user(identity)
 
-    monkeypatch.setattr(entrance, "user_of", fail_once)
-    assert codes(Visitor(Identity("ticket", make_ticket(make_user())))) == [0]
+    monkeypatch.setattr(handshakes, "active_user", fail_once)
+    assert codes(Handshake(Identity("ticket", make_ticket(make_user())))) == [0]
 
 
 def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +106,11 @@ def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(monkeypatch
             raise OperationalError("connection lost")
 
     monkeypatch.setattr(tickets, "use_ticket", lose_the_answer)
-    good, bad = (Visitor(Identity("ticket", ticket)) for ticket in (make_ticket(make_user()), "nonsense"))
+    good, bad = (Handshake(Identity("ticket", ticket)) for ticket in (make_ticket(make_user()), "nonsense"))
     assert codes(good, bad) == [TRY_AGAIN, REVOKED]
 
 
-def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_seat_back(monkeypatch: pytest.MonkeyPatch) -> None:
     gone, others = make_user(), [make_user(), make_user()]
     is_asked, may_go_on, keys_of = threading.Event(), threading.Event(), open_sockets._keys
 
@@ -133,7 +133,7 @@ def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_place_back(monkey
         await asyncio.wait([client._socket.future])
         await late.open()
         await late.has_nothing()  # it is let in after the other was
-        await Hub._hubs[asyncio.get_running_loop()].attendance.places.renew()
+        await Hub._hubs[asyncio.get_running_loop()].presence.renew()
         found = await do(lambda: list(OpenSocket.objects.values_list("user_id", flat=True)))
         await late.leave()
         return found
@@ -141,7 +141,7 @@ def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_place_back(monkey
     assert sorted(users) == sorted(user.pk for user in others)
 
 
-def test_the_last_socket_leaves_no_place_behind_that_it_was_given_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_socket_leaves_no_seat_behind_that_it_was_given_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     is_asked, may_go_on, keys_of = threading.Event(), threading.Event(), open_sockets._keys
 
     def keys(user_pk: Any) -> Any:
@@ -161,23 +161,23 @@ def test_the_last_socket_leaves_no_place_behind_that_it_was_given_too_late(monke
         await asyncio.wait([client._socket.future])
         assert not Hub._hubs
         may_go_on.set()
-        await asyncio.to_thread(hub.doors._pool.shutdown)
+        await asyncio.to_thread(hub.rights_thread._pool.shutdown)
 
     del scenario  # it ran
     assert not OpenSocket.objects.exists()
 
 
 def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_asked, may_go_on, release = threading.Event(), threading.Event(), Places.release
+    is_asked, may_go_on, release = threading.Event(), threading.Event(), Seats.release
     client = by_token(make_user())
 
-    def slowly(places: Places) -> int:
-        if places._given_back:
+    def slowly(seats: Seats) -> int:
+        if seats._given_back:
             is_asked.set()
             assert may_go_on.wait(10)
-        return release(places)
+        return release(seats)
 
-    monkeypatch.setattr(Places, "release", slowly)
+    monkeypatch.setattr(Seats, "release", slowly)
 
     @with_clients()
     async def has_hub() -> bool:
@@ -195,7 +195,7 @@ def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytes
 
 def test_a_member_who_joins_is_looked_up_in_four_statements(organization: Organization) -> None:
     user = User.objects.get(pk=make_user(member_of=[organization]).pk)
-    assert statements_of(lambda: admit_all([(user, Room("org", organization.name))])) == 4
+    assert statements_of(lambda: authorize_all([(user, Room("org", organization.name))])) == 4
 
 
 def test_those_who_join_a_room_together_read_its_log_once(organization: Organization) -> None:
@@ -206,7 +206,7 @@ def test_those_who_join_a_room_together_read_its_log_once(organization: Organiza
 
 def test_a_room_that_is_refused_keeps_nobody_from_another(organization: Organization) -> None:
     user = make_user(member_of=[organization])
-    unknown, found = admit_all([(user, Room("org", "nobody's")), (user, Room("org", organization.name))])
+    unknown, found = authorize_all([(user, Room("org", "nobody's")), (user, Room("org", organization.name))])
     assert isinstance(unknown, Refused)
     assert isinstance(found, Target)
     assert found.organization_pk == organization.pk
@@ -214,12 +214,12 @@ def test_a_room_that_is_refused_keeps_nobody_from_another(organization: Organiza
 
 def test_the_rights_of_one_are_not_those_of_another(organization: Organization) -> None:
     room = Room("org", organization.name)
-    found, unknown = admit_all([(make_user(member_of=[organization]), room), (make_user(), room)])
+    found, unknown = authorize_all([(make_user(member_of=[organization]), room), (make_user(), room)])
     assert isinstance(found, Target)
     assert isinstance(unknown, Refused)
 
 
 def test_many_rooms_that_are_new_cost_as_much_as_one(organization: Organization) -> None:
-    one = statements_of(lambda: replay.first_marks([organization.pk]))
-    assert statements_of(lambda: replay.first_marks([organization.pk, -1, -2])) == one
-    assert replay.first_marks([None, organization.pk])[1] == replay.first_marks([organization.pk])[0]
+    one = statements_of(lambda: event_log.first_watermarks([organization.pk]))
+    assert statements_of(lambda: event_log.first_watermarks([organization.pk, -1, -2])) == one
+    assert event_log.first_watermarks([None, organization.pk])[1] == event_log.first_watermarks([organization.pk])[0]

@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 from django_jobs import submit_jobs
 from django_jobs.engine.control.cancel_and_retry import cancel_job
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import joins, replay
+from django_jobs.realtime import event_log, joins
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
@@ -117,7 +117,7 @@ def test_events_before_the_last_tell_what_was_then(organization: Organization, m
 def test_too_much_to_replay_is_left_to_rest(
     organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "MAX_REPLAY", 2)
+    monkeypatch.setattr(event_log, "MAX_MISSED", 2)
     jobs = [later_job(organization) for _ in range(4)]
 
     @with_clients(member)
@@ -214,11 +214,11 @@ def test_an_event_that_commits_after_a_later_one_was_seen_is_not_missed(
     organization: Organization, member: LiveClient, late: tuple[int, int]
 ) -> None:
     expected = set() if connection.vendor == "sqlite" else {late[0]}
-    assert expected <= set(replay.replay_organization(organization.pk, late[1]).log_ids)
+    assert expected <= set(event_log.catch_up_organization(organization.pk, late[1]).log_ids)
 
 
-def test_a_look_finds_what_was_open_at_the_look_before(organization: Organization) -> None:
-    ((mark, _),) = replay.first_marks([organization.pk])
+def test_a_poll_finds_what_was_open_at_the_poll_before(organization: Organization) -> None:
+    ((watermark, _),) = event_log.first_watermarks([organization.pk])
     later_job(organization)
-    found, _ = replay.look(organization.pk, mark)
+    found, _ = event_log.poll(organization.pk, watermark)
     assert found == ids_of(organization)

@@ -1,0 +1,205 @@
+"""Who may hear what: asked before a join is answered, and again and again while a socket listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import Error
+
+from django_jobs.engine.access import (
+    AccessPolicy,
+    complain,
+    get_policy,
+    may_hide_jobs,
+    may_start,
+    organizations_seen_by,
+)
+from django_jobs.engine.lookup import find_job, find_organization_pk
+from django_jobs.engine.store import database
+from django_jobs.exceptions import JobNotFound, JobsError
+from django_jobs.models import Job, get_organization_model
+from django_jobs.realtime.database_threads import answer_each
+from django_jobs.realtime.event_log import chunks
+from django_jobs.realtime.identity import Identity, active_user
+from django_jobs.realtime.rooms import ADMIN, JOB, ORGANIZATION, Room
+
+#: A user's key and a job's key.
+UserAndJob = tuple[Any, int]
+#: Columns that may be large. A policy that needs one of them reads it on access.
+LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
+
+
+class Refused(JobsError):
+    """The user may not join the room. ``code`` and ``detail`` are those of the error frame."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a room stands for: one job, all jobs of an organization, or everybody's (``organization_pk`` is None)."""
+
+    room: str
+    organization_pk: Any
+    job_pk: int | None = None
+
+    @property
+    def organization(self) -> str | None:
+        """Return the organization's id in the room's name; None for a job's room and for everybody's."""
+        kind, _, key = self.room.partition(":")
+        return key if kind == ORGANIZATION else None
+
+
+# -- joining -----------------------------------------------------------------------------------------------------------
+
+
+def authorize_all(questions: Sequence[tuple[Any, Room]]) -> list[Target | Exception]:
+    """Return for each (user, room) what :func:`authorize` returns or raises.
+
+    Users are told apart as objects, because another object of the same user may have other rights.
+    """
+    return answer_each(questions, lambda item: authorize(*item), lambda item: (id(item[0]), item[1]))
+
+
+def authorize(user: Any, room: Room) -> Target:
+    """Return what the room stands for. Raises Refused if the user may not join it.
+
+    A room that the user may not know of is refused like one that does not exist.
+    """
+    try:
+        return _authorize(user, room)
+    except (JobsError, Error):
+        raise
+    except Exception as error:
+        complain(error)  # the host's policy failed
+        raise Refused("forbidden", "Whether you may listen cannot be told at this moment.") from error
+
+
+def _authorize(user: Any, room: Room) -> Target:
+    if room.kind == ADMIN:
+        if not get_policy().is_system_admin(user):
+            raise Refused("forbidden", "Only system administrators may listen to this room.")
+        return Target(room.name, None)
+    try:
+        if room.kind == JOB:
+            job = find_job(room.key, user)
+            target = Target(room.name, job.organization_id, job.pk)
+        else:
+            target = Target(room.name, find_organization_pk(room.key, user))
+    except JobNotFound as error:
+        raise Refused("not_found", "There is no such room.") from error
+    # The user may see the organization. What is left to ask is whether it is active; system admins need not ask.
+    is_heard = organizations_seen_by(user) is None or _active([target.organization_pk], get_policy().is_active)
+    if not is_heard:
+        raise Refused("forbidden", "The organization is not active.")
+    return target
+
+
+# -- listening ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a socket may listen to now: the user as read again, the targets that were asked, and those that hold."""
+
+    user: Any
+    asked: set[Target]
+    held: set[Target]
+
+
+def recheck_all(questions: Sequence[tuple[Identity, list[Target]]]) -> list[Rights | int]:
+    """Return for each identity the rights to its targets, or the code with which its socket is closed."""
+    users: dict[Any, Any] = {}
+    answers: list[Rights | int] = []
+    for identity, targets in questions:
+        if identity.key not in users:
+            users[identity.key] = active_user(identity)
+        user = users[identity.key]
+        is_code = isinstance(user, int)
+        answers.append(user if is_code else Rights(user, set(targets), still_authorized(user, targets)))
+    return answers
+
+
+def still_authorized(user: Any, targets: Collection[Target]) -> set[Target]:
+    """Return those of the targets that the user may go on listening to; none if the policy fails."""
+    try:
+        organizations = {target.organization_pk for target in targets} - {None}
+        heard = organizations_heard_by(user, organizations) if organizations else set()
+        hidden = hidden_jobs({target.job_pk for target in targets if target.job_pk is not None}, user)
+        everybody = None in {target.organization_pk for target in targets} and get_policy().is_system_admin(user)
+    except Error:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's policy)
+        complain(error)
+        return set()
+    return {
+        target
+        for target in targets
+        if target.job_pk not in hidden
+        and (everybody if target.organization_pk is None else target.organization_pk in heard)
+    }
+
+
+def organizations_heard_by(user: Any, organization_pks: Collection[Any]) -> set[Any]:
+    """Return those of the organizations whose jobs the user may hear of now.
+
+    System admins hear of suspended organizations, too.
+    """
+    seen = organizations_seen_by(user)
+    if seen is None:
+        return set(organization_pks)
+    return _active(seen.filter(pk__in=organization_pks).values_list("pk", flat=True), may_start)
+
+
+def _active(organization_pks: Iterable[Any], is_active: Callable[[Any], bool]) -> set[Any]:
+    rows = database.rows(get_organization_model()).filter(pk__in=set(organization_pks))
+    return {organization.pk for organization in rows if is_active(organization)}
+
+
+def reassigned(targets: Collection[Target]) -> list[Target]:
+    """Return those rooms of whole organizations whose id belongs to another organization now."""
+    found = []
+    for target in targets:
+        try:
+            holder = find_organization_pk(target.organization)
+        except JobNotFound:
+            continue  # nobody has the id now
+        if holder != target.organization_pk:
+            found.append(target)
+    return found
+
+
+# -- the policy's can_view ---------------------------------------------------------------------------------------------
+# The built-in policy hides no job of an organization whose room a user may join. It is not asked, so an event costs
+# nothing more there.
+
+
+def hidden_jobs(pks: Collection[int], user: Any) -> set[int]:
+    """Return those of the jobs that the policy hides from this user."""
+    if not pks or not may_hide_jobs():
+        return set()
+    return {pk for (_, pk), is_shown in may_view({(user.pk, pk): user for pk in pks}).items() if not is_shown}
+
+
+def may_view(wanted: Mapping[UserAndJob, Any]) -> dict[UserAndJob, bool]:
+    """Return whether the policy shows each of these users a job. False where the policy fails or the job is gone."""
+    jobs: dict[int, Job] = {}
+    for chunk in chunks({pk for _, pk in wanted}):
+        jobs |= Job.primary.defer(*LARGE).in_bulk(chunk)
+    policy = get_policy()
+    return {(key, pk): pk in jobs and _shows(policy, user, jobs[pk]) for (key, pk), user in wanted.items()}
+
+
+def _shows(policy: AccessPolicy, user: Any, job: Job) -> bool:
+    try:
+        return bool(policy.can_view(user, job))
+    except Error:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's policy)
+        complain(error)
+        return False

@@ -1,0 +1,226 @@
+"""The kinds of events that clients hear: their names, their fields, how they are read, and who hears them.
+
+Every event tells of one job. ``job_status_changed`` tells of one row of the Execution Log: it has an id, a client that
+was away is told what it missed, and a poll finds what a notification lost. The other kinds are in CURRENT: each tells
+how something of a job stands now, and has no id.
+
+To add a kind, write a function like :func:`progress_events`, enter it in CURRENT, and after a commit call
+``get_broadcaster().updated(kind, {job's key: its organization's key})`` of :mod:`django_jobs.engine.ports`.
+
+Who listens to the job, to its organization or to everybody's jobs hears of it, unless the policy's ``can_view`` hides
+the job from them; ``fan_out`` asks it for events of every kind. A value that fewer users may read is withheld here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from django_jobs.engine.access import may_start
+from django_jobs.engine.job_types.masking import MASK, sensitive_names
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import current_ids, id_of, read_tenants
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.models.job import format_job_id
+from django_jobs.realtime.event_log import chunks
+from django_jobs.realtime.frames import cut_texts, dumps, moment
+from django_jobs.statuses import IN_FLIGHT, WITH_COMPLETED_AT, WITH_ERRORS, Status
+
+#: A row as ``values()`` returns it: by the names of the fields.
+Row = Mapping[str, Any]
+
+STATUS_CHANGED: Final = "job_status_changed"
+PROGRESS: Final = "job_progress"
+
+#: How many running jobs of one organization a poll looks at for progress whose notification got lost.
+MAX_RUNNING: Final = 500
+_LOG_FIELDS: Final = (
+    "id",
+    "job_id",
+    "from_status",
+    "to_status",
+    "timestamp",
+    "attempt",
+    "message",
+    "organization_id",
+    "job__job_type_id",
+    "job__organization_name",
+    "job__created_at",
+    "job__status",
+    "job__attempt",
+    "job__progress",
+    "job__output_reference",
+    "job__error_message",
+    "job__progress_message",
+    "job__started_at",
+    "job__completed_at",
+)
+_PROGRESS_FIELDS: Final = (
+    "pk",
+    "organization_id",
+    "organization_name",
+    "job_type_id",
+    "created_at",
+    "attempt",
+    "status",
+    "progress",
+    "progress_message",
+)
+#: Progress in percent.
+FULL: Final = 100
+_NO_IDS: Final[Mapping[Any, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, written as JSON once for all rooms; ``text`` adds the room.
+
+    ``id`` is that of the Execution Log row, 0 for the kinds that have none. ``organization`` is the id that the tenant
+    had when this was read, "" when the tenant was gone. ``filled`` is the attempt (job, attempt) that this event shows
+    at 100 %. ``before`` is the progress of 100 % that is told ahead of a completion, if clients were not told it yet:
+    the handler may have returned without reporting it, or right after.
+    """
+
+    name: str
+    organization_pk: Any
+    job_pk: int
+    data: str
+    id: int = 0
+    organization: str = ""
+    filled: tuple[int, int] | None = None
+    before: Event | None = None
+
+    def text(self, room: str) -> str:
+        """Return the frame for this room."""
+        number = f'"id": {self.id}, ' if self.id else ""
+        return f'{{"event": "{self.name}", "room": {json.dumps(room)}, {number}"data": {self.data}}}'
+
+
+def status_events(log_ids: Collection[int]) -> list[Event]:
+    """Return the events of those log rows that exist, in the order of their ids."""
+    rows: list[Any] = []
+    for chunk in chunks(log_ids):
+        rows += ExecutionLog.primary.filter(pk__in=chunk).order_by("id").values(*_LOG_FIELDS)
+    tenants = read_tenants({row["organization_id"] for row in rows})
+    with_output = {row["organization_id"] for row in rows if _may_have_output(row)} & tenants.keys()
+    # The outputs of a suspended organization are withheld.
+    suspended = {pk for pk in with_output if not may_start(tenants[pk])}
+    return [_status_event(row, tenants.get(row["organization_id"]), suspended) for row in rows]
+
+
+def _may_have_output(row: Row) -> bool:
+    return bool(row["job__output_reference"]) and row["to_status"] == Status.COMPLETED
+
+
+def _status_event(row: Row, tenant: Any, suspended: Collection[Any]) -> Event:
+    """Return the row's event. What the log does not hold is taken from the job, if the job is still at this row."""
+    organization = "" if tenant is None else id_of(tenant)
+    to_status, timestamp, attempt = row["to_status"], row["timestamp"], row["attempt"]
+    is_current = (row["job__status"], row["job__attempt"]) == (to_status, attempt)
+    is_completed = to_status == Status.COMPLETED
+    shows_output = is_current and row["organization_id"] not in suspended
+    error = row["job__error_message"] if is_current else row["message"]
+    completed_at = timestamp if to_status in WITH_COMPLETED_AT else None
+    data = {
+        "job_id": format_job_id(row["job_id"], row["job__created_at"].year),
+        "job_type": row["job__job_type_id"],
+        "organization": organization or row["job__organization_name"],
+        "attempt": attempt,
+        "from_status": row["from_status"],
+        "to_status": to_status,
+        "progress": row["job__progress"] if is_current else FULL * is_completed,
+        "progress_message": row["job__progress_message"] if is_current else "",
+        "output_reference": _reference(row["job__output_reference"]) if shows_output else None,
+        "error_message": error if to_status in WITH_ERRORS else "",
+        "started_at": row["job__started_at"] if is_current else timestamp if to_status == Status.RUNNING else None,
+        "completed_at": row["job__completed_at"] if is_current else completed_at,
+        "updated_at": timestamp,
+    }
+    return Event(
+        STATUS_CHANGED,
+        row["organization_id"],
+        row["job_id"],
+        dumps(cut_texts(data)),
+        id=row["id"],
+        organization=organization,
+        before=_full_progress(row, data, timestamp) if is_completed else None,
+    )
+
+
+def _full_progress(row: Row, data: Mapping[str, Any], timestamp: Any) -> Event:
+    """Return the progress of 100 % that goes ahead of a completion with these ``data``."""
+    job = {
+        "pk": row["job_id"],
+        "organization_id": row["organization_id"],
+        "organization_name": data["organization"],
+        "job_type_id": data["job_type"],
+        "created_at": row["job__created_at"],
+        "attempt": data["attempt"],
+        "status": Status.RUNNING,
+        "progress": FULL,
+        "progress_message": data["progress_message"],
+    }
+    return _progress_event(job, _NO_IDS, moment(timestamp))
+
+
+def _reference(output: str) -> str | None:
+    """Return the job's output reference as everybody who hears of the job may read it; None for no output."""
+    return MASK if output and "output_reference" in sensitive_names() else output or None
+
+
+def progress_events(pks: Collection[int]) -> list[Event]:
+    """Return the progress of those of these jobs that run now."""
+    rows = Job.primary.filter(status=Status.RUNNING)
+    now = moment(database.now()) if pks else ""
+    found = [row for chunk in chunks(pks) for row in rows.filter(pk__in=chunk).values(*_PROGRESS_FIELDS)]
+    ids = current_ids({row["organization_id"] for row in found})
+    return [_progress_event(row, ids, now) for row in found]
+
+
+def running_progress(organization_pk: Any) -> Iterable[tuple[Event, tuple[Any, ...]]]:
+    """Return the progress of an organization's running jobs, at most MAX_RUNNING of them.
+
+    Beside each event are the values by which a poll sees that the progress is another than before.
+    """
+    rows = Job.primary.filter(
+        status__in=sorted(IN_FLIGHT), organization_id=organization_pk, attempt__gt=0, progress__gt=0
+    )
+    now = moment(database.now())
+    running = [row for row in rows.values(*_PROGRESS_FIELDS)[:MAX_RUNNING] if row["status"] == Status.RUNNING]
+    ids = current_ids({row["organization_id"] for row in running})
+    return [(_progress_event(row, ids, now), _state_of_progress(row)) for row in running]
+
+
+def _state_of_progress(row: Row) -> tuple[Any, ...]:
+    return row["attempt"], row["progress"], row["progress_message"]
+
+
+def _progress_event(row: Row, ids: Mapping[Any, str], now: str) -> Event:
+    """Return the event of a job's progress. ``ids`` are the ids of organizations, by key; ``now`` is a moment."""
+    organization = ids.get(row["organization_id"], "")
+    data = {
+        "job_id": format_job_id(row["pk"], row["created_at"].year),
+        "job_type": row["job_type_id"],
+        "organization": organization or row["organization_name"],
+        "attempt": row["attempt"],
+        "status": row["status"],
+        "progress": row["progress"],
+        "progress_message": row["progress_message"],
+        "updated_at": now,
+    }
+    return Event(
+        PROGRESS,
+        row["organization_id"],
+        row["pk"],
+        dumps(cut_texts(data)),
+        organization=organization,
+        filled=(row["pk"], row["attempt"]) if row["progress"] == FULL else None,
+    )
+
+
+#: The kinds that tell how a job stands now: the name by which a notification asks for them, and the function that
+#: reads their events for a set of jobs.
+CURRENT: Final[dict[str, Callable[[Collection[int]], list[Event]]]] = {"progress": progress_events}
