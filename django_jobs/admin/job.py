@@ -30,15 +30,6 @@ from django_jobs.statuses import FINAL, RETRYABLE_BY_HAND, WAITING, Status
 
 @admin.register(Job)
 class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites):
-    list_display = (
-        "job_id",
-        "state",
-        "kind",
-        "tenant_and_owner",
-        "waited",
-        "ran",
-        "age",
-    )
     list_filter = FILTERS
     # Any field: what is searched, ``search`` decides.
     search_fields = ("pk",)

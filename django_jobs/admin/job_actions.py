@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django_jobs.admin.base import OwnPages, View, is_system_admin, keys_of
 from django_jobs.admin.bulk_actions import ACTS, CANCEL, DELETE, MAX_AT_ONCE, RETRY, Act, tell
 from django_jobs.admin.job_export import MAX_ROWS, csv_of
-from django_jobs.admin.job_list import SHOWN
+from django_jobs.admin.job_list import LARGE
 from django_jobs.admin.texts import badge
 from django_jobs.models import Job
 
@@ -83,7 +83,7 @@ class JobActions(OwnPages):
             # What was confirmed, whether or not it still matches the filters.
             self._perform(request, act, keys_of(request.POST.getlist(ACTION_CHECKBOX_NAME)))
             return HttpResponseRedirect(request.get_full_path())
-        jobs = list(queryset.only(*SHOWN)[: MAX_AT_ONCE + 1])
+        jobs = list(queryset.defer(*LARGE)[: MAX_AT_ONCE + 1])
         return self._confirm(
             request,
             act,
@@ -122,7 +122,7 @@ class JobActions(OwnPages):
         )
 
     def _perform(self, request: HttpRequest, act: Act, pks: list[int]) -> None:
-        jobs = list(self.get_queryset(request).filter(pk__in=pks[:MAX_AT_ONCE]).only(*SHOWN))
+        jobs = list(self.get_queryset(request).filter(pk__in=pks[:MAX_AT_ONCE]).defer(*LARGE))
         report = act.perform(jobs, request.user)
         flag = DELETION if act is DELETE else CHANGE
         self.remember(request, report.done, f"{act.past.capitalize()}.", flag)

@@ -11,39 +11,18 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from django_jobs.admin.job_columns import EXPORTED
 from django_jobs.downloads import Download
 from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
 from django_jobs.engine.store import organization_ids
 from django_jobs.models import Job
-from django_jobs.statuses import Priority
 
 BATCH: Final = 500
 MAX_ROWS: Final = 100_000
-COLUMNS: Final = (
-    "job",
-    "type",
-    "organization",
-    "owner",
-    "status",
-    "priority",
-    "progress",
-    "attempt",
-    "retry_count",
-    "created_at",
-    "run_at",
-    "queued_at",
-    "started_at",
-    "completed_at",
-    "canceled_at",
-    "canceled_by",
-    "error_type",
-    "error_message",
-    "parameters",
-)
+#: The last column; the others are ``job_columns.EXPORTED``.
+PARAMETERS: Final = "parameters"
 _LARGE: Final = ("result", "metadata", "output_reference")
-
-
 #: What begins a formula, in ASCII and full width.
 _SIGNS: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 
@@ -67,7 +46,7 @@ def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> Download:
 def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:
     echo: Any = _Echo()
     writer: Any = csv.writer(echo)
-    yield writer.writerow(COLUMNS)
+    yield writer.writerow([*EXPORTED, PARAMETERS])
     left, last = MAX_ROWS, None
     # No ORDER BY of the caller's: pages follow each other by key, since a connection pool keeps no cursors.
     rows = queryset.order_by("-pk").defer(None).defer(*_LARGE)
@@ -84,23 +63,8 @@ def _shown(jobs: list[Job], user: Any) -> list[Job]:
     return [job for job in jobs if may_view(user, job)] if may_hide_jobs() else jobs
 
 
-def _values(job: Job, hidden: Names) -> Iterator[Any]:
-    for name in COLUMNS:
-        match name:
-            case "job":
-                yield job.name
-            case "type":
-                yield job.job_type_id
-            case "organization":
-                yield organization_ids.shown_id(job)
-            case "owner":
-                yield job.owner_name
-            case "priority":
-                yield Priority(job.priority).label
-            case "parameters":
-                yield _parameters(job, hidden)
-            case _:
-                yield getattr(job, name)
+def _values(job: Job, hidden: Names) -> list[Any]:
+    return [*(value_of(job) for value_of in EXPORTED.values()), _parameters(job, hidden)]
 
 
 def _parameters(job: Job, hidden: Names) -> str:

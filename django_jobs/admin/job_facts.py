@@ -1,12 +1,15 @@
-"""The read-only facts on a job's page."""
+"""The read-only facts on a job's page: what ``values.JobStatus`` tells of it, and what else its row has.
+
+A field of JobStatus that no line here tells stands in a group of its own, so that none is forgotten.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,7 +17,8 @@ from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import BaseAdmin, is_system_admin
 from django_jobs.admin.durations import format_duration
-from django_jobs.admin.job_columns import progress_bar
+from django_jobs.admin.facts import fact, field, other, says_nothing, without
+from django_jobs.admin.job_columns import progress_bar, tenant
 from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.execution import outputs
@@ -24,7 +28,8 @@ from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import Names, sensitive_names
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
-from django_jobs.statuses import RunAfter, Status
+from django_jobs.statuses import Priority, RunAfter, Status
+from django_jobs.values import JobStatus
 
 #: Why a job waits, for people; the words of ``JobStatus.waiting_for``.
 REASONS: Final = {
@@ -39,31 +44,8 @@ REASONS: Final = {
     "window": "Other jobs are before it.",
     "broker": "It has a ticket; the next free worker takes it.",
 }
-
-
-#: Fields that say nothing when this attribute of the job is empty.
-SOURCES: Final = {
-    "waits_because": "waiting_for",
-    "error": "error_message",
-    "error_kind": "error_type",
-    "outcome": "result",
-    "output": "output_reference",
-    "correlation": "metadata",
-    "due": "run_at",
-    "expires": "expires_at",
-    "submitter": "submitted_by_id",
-    "queued": "queued_at",
-    "started": "started_at",
-    "ended_at": "completed_at",
-    "next_retry": "next_retry_at",
-    "cancel_requested": "cancel_requested_at",
-    "canceled": "canceled_at",
-    "canceler": "canceled_by",
-    "attempt": "attempt",
-    "worker": "worker_name",
-    "lease": "lease_expires_at",
-}
-EMPTY: Final[tuple[Any, ...]] = (None, "", 0, {})
+#: Fields of JobStatus that the page tells in its title, beside it, and in the lists below the facts.
+ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on"})
 
 
 class JobFacts(BaseAdmin):
@@ -97,138 +79,128 @@ class JobFacts(BaseAdmin):
             },
         ),
         ("Cancellation", {"fields": (("cancel_requested", "canceled", "canceler"),)}),
-        ("Worker", {"fields": (("attempt", "worker", "lease"),), "classes": ("collapse",)}),
+        ("Worker", {"fields": (("latest_attempt", "worker", "lease"),), "classes": ("collapse",)}),
     )
 
+    created = field("created", "created_at", moment)
+    due = field("due at", "run_at", moment)
+    expires = field("expires at", "expires_at", moment)
+    queued = field("queued", "queued_at", moment)
+    started = field("started", "started_at", moment)
+    ended_at = field("ended", "completed_at", moment)
+    next_retry = field("next retry", "next_retry_at", moment)
+    time_limit = field("time limit", "timeout_seconds", format_duration)
+    canceled = field("canceled", "canceled_at", moment)
+    canceler = field("by", "canceled_by", line)
+    latest_attempt = field("attempt", "attempt", str)
+    worker = field("worker", "worker_name", line)
+    lease = field("lease until", "lease_expires_at", moment)
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without what says nothing of this job, and what a suspended organization's jobs made, as everywhere."""
+        """Leave out what says nothing of this job, and what a suspended organization's jobs made, as everywhere."""
         if obj is None:
             return self.fieldsets
-        if not hasattr(obj, "waiting_for"):
-            obj.waiting_for = describe(obj).waiting_for
-        hidden = {name for name, attribute in SOURCES.items() if getattr(obj, attribute) in EMPTY}
+        if not hasattr(obj, "told"):
+            obj.told = describe(obj)
+        groups: Any = [*self.fieldsets, *_others(request, obj)]
+        hidden = {
+            name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
+        }
         hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
         hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
         return [
             (title, {**options, "fields": shown})
-            for title, options in self.fieldsets
-            if (shown := _without(options["fields"], hidden))
+            for title, options in groups
+            if (shown := without(options["fields"], hidden))
         ]
 
-    @admin.display(description="why it waits")
-    def waits_because(self, job: Job) -> str:
-        reason = getattr(job, "waiting_for", "")
-        said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
-        return f"{REASONS.get(reason, NOTHING)} {said}".strip()
+    @fact("type", "job_type", always=True)
+    def type_name(self, job: Job) -> str:
+        return job.job_type_id
 
-    @admin.display(description="retries")
+    @fact("organization", "organization", always=True)
+    def tenant(self, job: Job) -> SafeString | str:
+        return tenant(job)
+
+    @fact("owner", "owner", always=True)
+    def owned_by(self, job: Job) -> SafeString | str:
+        return line(job.owner_name, 40)
+
+    @fact("priority", "priority", always=True)
+    def urgency(self, job: Job) -> str:
+        return str(Priority(job.priority).label)
+
+    @fact("retries", "retry_count", "max_retries", always=True)
     def attempts_left(self, job: Job) -> str:
         return f"{job.retry_count} of {job.max_retries} used"
 
-    @admin.display(description="progress")
+    @fact("why it waits", "waiting_for")
+    def waits_because(self, job: Job) -> str:
+        reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
+        said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
+        return f"{REASONS.get(reason, NOTHING)} {said}".strip()
+
+    @fact("starts after", always=True)
+    def starts_after(self, job: Job) -> str:
+        return "The jobs that it waits for have ended, whatever became of them."
+
+    @fact("submitted by", "submitted_by_id")
+    def submitter(self, job: Job) -> SafeString | str:
+        """Return the job whose handler submitted this one; it may be deleted by now."""
+        attempt = f", attempt {job.submitted_by_attempt}" if job.submitted_by_attempt else ""
+        found = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at").first()
+        if found is None:
+            return f"a job that is deleted{attempt}"
+        address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(found.pk,))
+        return format_html('<a href="{}">{}</a>{}', address, found.name, attempt)
+
+    @fact("progress", "progress", "progress_message", always=True)
     def progress_now(self, job: Job) -> SafeString:
         message = format_html(' <bdi data-djobs-message="{}">{}</bdi>', job.pk, job.progress_message)
         return format_html("{}{}", progress_bar(job), message)
 
-    @admin.display(description="error")
+    @fact("error", "error_message")
     def error(self, job: Job) -> SafeString | str:
         return block(job.error_message, whole=_shows_all(job))
 
-    @admin.display(description="kind")
+    @fact("kind", "error_type")
     def error_kind(self, job: Job) -> str:
         return "Permanent: it is not retried by itself" if job.error_type == PERMANENT else job.error_type or NOTHING
 
-    @admin.display(description="input parameters")
+    @fact("input parameters", "input_parameters", always=True)
     def parameters(self, job: Job) -> SafeString | str:
         return as_json(job.input_parameters, _hidden_names(job), whole=_shows_all(job))
 
-    @admin.display(description="metadata")
-    def correlation(self, job: Job) -> SafeString | str:
-        return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
-
-    @admin.display(description="result")
+    @fact("result", "result")
     def outcome(self, job: Job) -> SafeString | str:
         return as_json(job.result, _hidden_names(job), whole=_shows_all(job))
 
-    @admin.display(description="output")
+    @fact("output", "output_reference")
     def output(self, job: Job) -> SafeString | str:
         reference = job.output_reference
         if not reference or not outputs.belongs_to(reference, job.organization_id, job.name):
             return line(reference)
         return format_html('<a href="../output/">Download <bdi>{}</bdi></a>', PurePosixPath(reference).name)
 
-    @admin.display(description="due at")
-    def due(self, job: Job) -> SafeString | str:
-        return moment(job.run_at)
+    @fact("metadata", "metadata")
+    def correlation(self, job: Job) -> SafeString | str:
+        return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
 
-    @admin.display(description="expires at")
-    def expires(self, job: Job) -> SafeString | str:
-        return moment(job.expires_at)
-
-    @admin.display(description="starts after")
-    def starts_after(self, job: Job) -> str:
-        return "The jobs that it waits for have ended, whatever became of them."
-
-    @admin.display(description="submitted by")
-    def submitter(self, job: Job) -> SafeString | str:
-        """The job whose handler submitted this one; it may be deleted by now."""
-        attempt = f", attempt {job.submitted_by_attempt}" if job.submitted_by_attempt else ""
-        rows = Job.primary.filter(pk=job.submitted_by_id or 0)
-        found = rows.only("created_at").first()
-        if found is None:
-            return f"a job that is deleted{attempt}"
-        address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(found.pk,))
-        return format_html('<a href="{}">{}</a>{}', address, found.name, attempt)
-
-    @admin.display(description="queued")
-    def queued(self, job: Job) -> SafeString | str:
-        return moment(job.queued_at)
-
-    @admin.display(description="started")
-    def started(self, job: Job) -> SafeString | str:
-        return moment(job.started_at)
-
-    @admin.display(description="ended")
-    def ended_at(self, job: Job) -> SafeString | str:
-        return moment(job.completed_at)
-
-    @admin.display(description="next retry")
-    def next_retry(self, job: Job) -> SafeString | str:
-        return moment(job.next_retry_at)
-
-    @admin.display(description="time limit")
-    def time_limit(self, job: Job) -> str:
-        return format_duration(job.timeout_seconds)
-
-    @admin.display(description="cancel requested")
+    @fact("cancel requested", "cancel_requested")
     def cancel_requested(self, job: Job) -> SafeString | str:
         return moment(job.cancel_requested_at)
 
-    @admin.display(description="canceled")
-    def canceled(self, job: Job) -> SafeString | str:
-        return moment(job.canceled_at)
 
-    @admin.display(description="by")
-    def canceler(self, job: Job) -> SafeString | str:
-        return line(job.canceled_by)
-
-    @admin.display(description="worker")
-    def worker(self, job: Job) -> SafeString | str:
-        return line(job.worker_name)
-
-    @admin.display(description="lease until")
-    def lease(self, job: Job) -> SafeString | str:
-        return moment(job.lease_expires_at)
-
-
-def _without(fields: Iterable[Any], hidden: set[str]) -> tuple[Any, ...]:
-    """The fields, alone or several in a line, that are not hidden."""
-    found: list[Any] = []
-    for item in fields:
-        names = tuple(name for name in ([item] if isinstance(item, str) else item) if name not in hidden)
-        found += [names[0] if len(names) == 1 else names] if names else []
-    return tuple(found)
+def _others(request: HttpRequest, job: Job) -> list[tuple[str, dict[str, Any]]]:
+    """The fields of JobStatus that no line of the page tells, as a group; nothing where all are told."""
+    told = ELSEWHERE.union(*(getattr(item, "tells", ()) for item in vars(JobFacts).values()))
+    names = [item.name for item in dataclasses.fields(JobStatus) if item.name not in told]
+    if not names:
+        return []
+    status = describe(job, user=request.user)
+    values = {name: getattr(status, name) for name in names}
+    return [("Others", {"fields": tuple(other(name, value) for name, value in values.items() if value)})]
 
 
 def _shows_all(job: Job) -> bool:

@@ -19,27 +19,8 @@ from django_jobs.models import get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import WITH_ERRORS
 
+#: The list needs none of these columns, and a page of jobs shall not cost what so many of them do.
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
-#: The list needs none of the large columns.
-SHOWN: Final = (
-    "job_type",
-    "organization",
-    "organization_name",
-    "owner_name",
-    "status",
-    "priority",
-    "progress",
-    "progress_message",
-    "attempt",
-    "created_at",
-    "run_at",
-    "next_retry_at",
-    "queued_at",
-    "started_at",
-    "completed_at",
-    "canceled_at",
-    "cancel_requested_at",
-)
 
 
 class JobList(DeclaredList):
@@ -52,7 +33,7 @@ class JobList(DeclaredList):
         if self._needs_bound():
             rows, is_bounded = among_newest(rows, visible_organizations(None, request.user), RECENT)
             self.looks_back = RECENT if is_bounded else None
-        return rows.only(*SHOWN)
+        return rows.defer(*LARGE)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_jobs.admin.base import OwnPages, View, keys_of
 from django_jobs.admin.job_columns import live_facts
 from django_jobs.admin.job_facts import may_read_results
-from django_jobs.admin.job_list import SHOWN
+from django_jobs.admin.job_list import LARGE
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine.execution import outputs
@@ -35,7 +35,7 @@ class JobLive(OwnPages):
             raise PermissionDenied
         pks = keys_of(request.GET.get("ids", "").split(","))[:MAX_ASKED]
         now = database.now()
-        jobs = self.get_queryset(request).filter(pk__in=pks).only(*SHOWN) if pks else []
+        jobs = self.get_queryset(request).filter(pk__in=pks).defer(*LARGE) if pks else []
         return JsonResponse({"jobs": {str(job.pk): live_facts(job, now) for job in jobs}})
 
     def _output(self, request: HttpRequest, object_id: str) -> Any:

@@ -40,8 +40,9 @@
             setText(holder.querySelectorAll("small"), `${facts.progress} %`);
         }
         setText(all("message", pk), facts.message);
-        setText(all("waited", pk), facts.waited);
-        setText(all("ran", pk), facts.ran);
+        for (const [name, text] of Object.entries(facts.texts)) {
+            setText(all(name, pk), text);
+        }
     }
 
     function showGone(pk, text) {

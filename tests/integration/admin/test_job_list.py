@@ -177,16 +177,15 @@ def test_an_open_page_asks_for_the_facts_of_its_jobs(root: Client) -> None:
     Job.objects.filter(pk=job.pk).update(progress=30, progress_message="<b>")
     facts = root.get(url("job", "live"), {"ids": f"{job.pk},999999,x"}).json()["jobs"]
     assert list(facts) == [str(job.pk)]
-    assert facts[str(job.pk)] | {"ran": "", "waited": "", "state": ""} == {
+    assert set(facts[str(job.pk)]["texts"]) == {"waited", "ran"}
+    assert facts[str(job.pk)] | {"texts": "", "state": ""} == {
         "status": "Running",
         "slug": "djobs-running",
         "note": "",
         "final": False,
-        "attempt": 1,
         "progress": 30,
         "message": "<b>",
-        "waited": "",
-        "ran": "",
+        "texts": "",
         "state": "",
     }
     assert claimed.attempt == 1

@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import cancel_job, retry_job, submit_job
+from django_jobs.admin import job_facts
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
@@ -226,3 +227,15 @@ def test_an_open_page_is_told_once_what_it_was_made_of_is_untrue(root: Client) -
 @pytest.mark.parametrize(("status", "is_final"), [("Completed", "yes"), ("Canceled", "yes"), ("Dead Letter", "no")])
 def test_a_page_is_followed_while_anybody_can_change_its_job(root: Client, status: str, is_final: str) -> None:
     assert f'data-djobs-final="{is_final}" data-djobs-page' in page_of(root, job_in(status))
+
+
+def test_a_field_of_the_status_that_no_line_tells_stands_in_a_group_of_its_own(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running_job()[0]
+    assert "Others" not in page_of(root, job)
+    monkeypatch.setattr(job_facts, "ELSEWHERE", frozenset({"job_id"}))
+    page = page_of(root, job)
+    assert "Others" in page
+    assert "Running" in page.partition("field-status")[2].partition("</div>")[0]
+    assert "field-depends_on" not in page, "what is empty is left out"
