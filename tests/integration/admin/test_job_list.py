@@ -36,9 +36,8 @@ def test_a_row_tells_status_progress_and_durations(root: Client) -> None:
     assert f'data-djobs-waited="{job.pk}"' in page
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
+def test_filters_narrow_the_list(subtests: pytest.Subtests, root: Client, mine: Organization) -> None:
+    cases: list[tuple[dict[str, str], list[str]]] = [
         ({"status": "Dead Letter"}, ["dead"]),
         ({"status": "Running"}, ["running"]),
         ({"status": "Pending"}, ["waiting", "child"]),
@@ -49,15 +48,15 @@ def test_a_row_tells_status_progress_and_durations(root: Client) -> None:
         ({"created": "1h", "status": "Running"}, ["running"]),
         ({"created": "24h", "type": "mails"}, []),
         ({"status": "Pending", "priority": "3"}, []),
-    ],
-)
-def test_filters_narrow_the_list(root: Client, mine: Organization, query: dict[str, str], found: list[str]) -> None:
+    ]
     jobs = {"dead": job_in("Dead Letter", job_type=make_job_type(type_name="mails"))}
     jobs["running"] = job_in("Running", priority="Critical")
     jobs["waiting"] = pending_job()
     jobs["child"] = pending_job(jobs["waiting"].job_type, jobs["waiting"].organization, depends_on=[jobs["waiting"]])
     Job.objects.filter(pk=jobs["dead"].pk).update(created_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=30))
-    assert sorted(job.pk for job in listed(root, **query)) == sorted(jobs[name].pk for name in found)
+    for query, found in cases:
+        with subtests.test(query=query, found=found):
+            assert sorted(job.pk for job in listed(root, **query)) == sorted(jobs[name].pk for name in found)
 
 
 def test_the_organization_filter_offers_what_the_user_may_see(
@@ -112,9 +111,8 @@ def test_a_search_finds_nothing_of_another_organization(member: Client, theirs: 
     assert [listed(member, q=term) for term in (foreign.name, "ORG-THEIRS", "bob", "it failed")] == [[], [], [], []]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_strange_queries_do_no_harm(subtests: pytest.Subtests, root: Client, mine: Organization) -> None:
+    cases: list[dict[str, str]] = [
         {"status": "nonsense"},
         {"organization": "x"},
         {"type": "x" * 5000},
@@ -125,11 +123,11 @@ def test_a_search_finds_nothing_of_another_organization(member: Client, theirs: 
         {"q": "' OR 1=1"},
         {"q": "%" * 500},
         {"p": "999"},
-    ],
-)
-def test_strange_queries_do_no_harm(root: Client, mine: Organization, query: dict[str, str]) -> None:
+    ]
     pending_job(organization=mine)
-    assert root.get(url("job", "changelist"), query, follow=True).status_code == 200
+    for query in cases:
+        with subtests.test(query=query):
+            assert root.get(url("job", "changelist"), query, follow=True).status_code == 200
 
 
 def test_what_no_index_serves_is_looked_for_among_the_newest(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +196,11 @@ def test_an_open_page_hears_nothing_of_others_jobs(member: Client, mine: Organiz
     assert "no-store" in answer["Cache-Control"]
 
 
-@pytest.mark.parametrize("ids", ["", ",,", "9" * 40, "-1", "1;2", ",".join(["1"] * 1000)])
-def test_strange_keys_are_answered_with_nothing(root: Client, ids: str) -> None:
-    assert root.get(url("job", "live"), {"ids": ids}).json() == {"jobs": {}}
+def test_strange_keys_are_answered_with_nothing(subtests: pytest.Subtests, root: Client) -> None:
+    cases: list[str] = ["", ",,", "9" * 40, "-1", "1;2", ",".join(["1"] * 1000)]
+    for ids in cases:
+        with subtests.test(ids=ids):
+            assert root.get(url("job", "live"), {"ids": ids}).json() == {"jobs": {}}
 
 
 def test_facts_of_many_jobs_cost_the_same_statements(root: Client) -> None:

@@ -16,6 +16,7 @@ from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support import admin
 from tests.support.admin import page_of, said, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, reread, running_job, start
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 
@@ -151,18 +152,20 @@ def test_sensitive_keys_are_masked_in_parameters_results_and_metadata(
     assert ("hunter" in page_of(client, job)) == (permission == "view_sensitive")
 
 
-@pytest.mark.parametrize("page", ["change", "cancel", "retry", "run_again", "output", "history"])
-def test_another_organizations_job_is_not_there(member: Client, page: str) -> None:
+def test_another_organizations_job_is_not_there(subtests: pytest.Subtests, member: Client) -> None:
     foreign = pending_job(organization=make_organization(name="ORG-THEIRS"))
-    response = member.get(url("job", page, foreign.pk), follow=True)
-    assert response.redirect_chain
-    assert foreign.name not in response.content.decode()
+    for page in ("change", "cancel", "retry", "run_again", "output", "history"):
+        with subtests.test(page=page):
+            response = member.get(url("job", page, foreign.pk), follow=True)
+            assert response.redirect_chain
+            assert foreign.name not in response.content.decode()
 
 
-@pytest.mark.parametrize("page", ["change", "cancel", "retry", "run_again", "output"])
-def test_staff_without_the_view_permission_reach_no_page(mine: Organization, page: str) -> None:
-    job = pending_job(organization=mine)
-    assert admin.staff_of(mine, permissions=[]).get(url("job", page, job.pk)).status_code == 403
+def test_staff_without_the_view_permission_reach_no_page(subtests: pytest.Subtests, mine: Organization) -> None:
+    for page in ("change", "cancel", "retry", "run_again", "output"):
+        with rolled_back(subtests, page=page):
+            job = pending_job(organization=mine)
+            assert admin.staff_of(mine, permissions=[]).get(url("job", page, job.pk)).status_code == 403
 
 
 def test_a_job_of_a_deleted_organization_is_shown_to_system_admins(root: Client, mine: Organization) -> None:

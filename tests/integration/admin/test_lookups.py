@@ -69,12 +69,13 @@ def rows(mine: Organization) -> Job:
     return end(raised(start(job), "Permanent", text="hunter2", traceback="hunter2"))
 
 
-@pytest.mark.parametrize(("model", "name", "value"), UNDECLARED)
-def test_what_no_filter_declares_is_refused_unasked(root: Client, rows: Job, model: str, name: str, value: str) -> None:
-    with CaptureQueriesContext(connection) as queries:
-        response = root.get(url(model, "changelist"), {name: value})
-    assert response.status_code == 400
-    assert not any(value in query["sql"] for query in queries if len(value) > 1)
+def test_what_no_filter_declares_is_refused_unasked(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
+    for model, name, value in UNDECLARED:
+        with subtests.test(model=model, name=name, value=value):
+            with CaptureQueriesContext(connection) as queries:
+                response = root.get(url(model, "changelist"), {name: value})
+            assert response.status_code == 400
+            assert not any(value in query["sql"] for query in queries if len(value) > 1)
 
 
 @pytest.mark.parametrize("value", ["hunter2", "another"])
@@ -94,14 +95,13 @@ DECLARED: list[tuple[str, dict[str, str], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "query", "found"), DECLARED)
-def test_the_declared_filters_go_on_to_work(
-    root: Client, rows: Job, model: str, query: dict[str, str], found: int
-) -> None:
+def test_the_declared_filters_go_on_to_work(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
     order(root, rows, per_minute=1)
     make_job_type(is_enabled=False, is_paused=True)
-    response = root.get(url(model, "changelist"), query)
-    assert response.context["cl"].result_count == found
+    for model, query, found in DECLARED:
+        with subtests.test(model=model, query=query, found=found):
+            response = root.get(url(model, "changelist"), query)
+            assert response.context["cl"].result_count == found
 
 
 def test_every_filter_that_a_list_offers_is_taken(root: Client, rows: Job) -> None:
@@ -123,19 +123,21 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "name"), FILTERS)
-def test_malformed_values_have_a_plain_answer(root: Client, rows: Job, model: str, name: str) -> None:
-    for value in [*STRANGE, "word " * 2_000, "-.-.0.99", "1.2.3"]:
-        response = root.get(url(model, "changelist"), {name: value}, follow=True)
-        assert response.status_code == 200, (name, value)
+def test_malformed_values_have_a_plain_answer(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
+    for model, name in FILTERS:
+        with subtests.test(model=model, name=name):
+            for value in [*STRANGE, "word " * 2_000, "-.-.0.99", "1.2.3"]:
+                response = root.get(url(model, "changelist"), {name: value}, follow=True)
+                assert response.status_code == 200, (name, value)
 
 
-@pytest.mark.parametrize("model", LISTS)
-@pytest.mark.parametrize("field", ["input_parameters", "result", "traceback", "pk", "user__password", "title", "\x00"])
-def test_no_list_refers_to_its_rows_by_another_field(root: Client, rows: Job, model: str, field: str) -> None:
-    for page in ("changelist", "add"):
-        response = root.get(url(model, page), {"_to_field": field, "_popup": "1"})
-        assert response.status_code in {400, 403}
+def test_no_list_refers_to_its_rows_by_another_field(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
+    for model in LISTS:
+        for field in ("input_parameters", "result", "traceback", "pk", "user__password", "title", "\x00"):
+            with subtests.test(model=model, field=field):
+                for page in ("changelist", "add"):
+                    response = root.get(url(model, page), {"_to_field": field, "_popup": "1"})
+                    assert response.status_code in {400, 403}
 
 
 def test_only_declared_columns_sort(root: Client, rows: Job) -> None:
@@ -150,19 +152,22 @@ def test_only_declared_columns_sort(root: Client, rows: Job) -> None:
     assert "handler_method" not in by_handler.query.order_by
 
 
-@pytest.mark.parametrize("model", LISTS)
-def test_no_address_makes_a_list_count_every_choice(root: Client, rows: Job, model: str) -> None:
-    assert not root.get(url(model, "changelist"), {"_facets": "True"}).context["cl"].add_facets
+def test_no_address_makes_a_list_count_every_choice(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
+    for model in LISTS:
+        with subtests.test(model=model):
+            assert not root.get(url(model, "changelist"), {"_facets": "True"}).context["cl"].add_facets
 
 
 SOURCES = [("job", "job_type"), ("executionlog", "job"), ("membership", "organization"), ("job", "organization")]
 
 
-@pytest.mark.parametrize(("model", "field"), SOURCES)
-@pytest.mark.parametrize("term", ["\x00", "'", "word " * 2_000, "^x", "=x", "x" * 5_000])
-def test_completion_takes_any_text(root: Client, rows: Job, model: str, field: str, term: str) -> None:
-    query = {"app_label": "django_jobs", "model_name": model, "field_name": field, "term": term}
-    assert root.get(reverse("admin:autocomplete"), query).status_code == 200
+def test_completion_takes_any_text(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
+    terms: list[str] = ["\x00", "'", "word " * 2_000, "^x", "=x", "x" * 5_000]
+    for model, field in SOURCES:
+        for term in terms:
+            with subtests.test(model=model, field=field, term=term):
+                query = {"app_label": "django_jobs", "model_name": model, "field_name": field, "term": term}
+                assert root.get(reverse("admin:autocomplete"), query).status_code == 200
 
 
 def test_completion_offers_what_the_user_may_see(mine: Organization, theirs: Organization) -> None:

@@ -67,11 +67,12 @@ def links_of(answer: Any) -> set[str]:
     return set(LINKS.findall(answer.content.decode()))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_link_of_a_page_leaves_the_site(page: str, root: Client, job: Job) -> None:
-    address = page.format(job=job.pk, kind=quote(job.job_type_id), organization=job.organization_id)
-    found = links_of(root.get(f"/own/django_jobs/{address}"))
-    assert {link for link in found if link != "/" and not link.startswith(("/own/", "/static/"))} == set()
+def test_no_link_of_a_page_leaves_the_site(subtests: pytest.Subtests, root: Client, job: Job) -> None:
+    for page in PAGES:
+        with subtests.test(page=page):
+            address = page.format(job=job.pk, kind=quote(job.job_type_id), organization=job.organization_id)
+            found = links_of(root.get(f"/own/django_jobs/{address}"))
+            assert {link for link in found if link != "/" and not link.startswith(("/own/", "/static/"))} == set()
 
 
 def test_a_group_of_dead_letters_and_its_replay_stay_there(root: Client, job: Job) -> None:

@@ -62,21 +62,24 @@ def member(organization: Organization) -> Client:
     return admin.staff_of(organization)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_lists_and_details_render_for_a_superuser(superuser: Client, log: ExecutionLog, model: str) -> None:
+def test_lists_and_details_render_for_a_superuser(
+    subtests: pytest.Subtests, superuser: Client, log: ExecutionLog
+) -> None:
     Membership.objects.create(user=make_user(), organization=log.job.organization)
-    row = {
-        "job": log.job,
-        "executionlog": log,
-        "jobtype": log.job.job_type,
-        "organization": log.job.organization,
-        "membership": Membership.objects.get(),
-    }[model]
-    assert "ORG-MINE" in text(superuser, url("job", "changelist"))
-    text(superuser, url(model, "changelist"))
-    text(superuser, url(model, "changelist"), q="x")
-    text(superuser, url(model, "change", row.pk))
-    text(superuser, url(model, "history", row.pk))
+    for model in MODELS:
+        with subtests.test(model=model):
+            row = {
+                "job": log.job,
+                "executionlog": log,
+                "jobtype": log.job.job_type,
+                "organization": log.job.organization,
+                "membership": Membership.objects.get(),
+            }[model]
+            assert "ORG-MINE" in text(superuser, url("job", "changelist"))
+            text(superuser, url(model, "changelist"))
+            text(superuser, url(model, "changelist"), q="x")
+            text(superuser, url(model, "change", row.pk))
+            text(superuser, url(model, "history", row.pk))
 
 
 @pytest.mark.parametrize("model", ["jobtype", "organization", "membership"])

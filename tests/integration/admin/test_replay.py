@@ -13,6 +13,7 @@ from django_jobs.statuses import Status
 from tests.support import admin
 from tests.support.admin import remembered, said, text, url
 from tests.support.brokers import reread
+from tests.support.cases import rolled_back
 from tests.support.dead_letters import die, group, order
 from tests.support.factories import make_job_type, make_user
 
@@ -48,11 +49,14 @@ def test_it_is_remembered_who_started_it(root: Client, kind: JobType, mine: Orga
     assert ExecutionLog.objects.get(job=job, from_status="Dead Letter").actor == "root"
 
 
-@pytest.mark.parametrize("per_minute", ["0", "6001", "-1", "many", ""])
-def test_a_rate_that_cannot_be_is_refused(per_minute: str, root: Client, kind: JobType, mine: Organization) -> None:
-    response = order(root, die(kind, mine), per_minute=per_minute)
-    assert response.context["form"].errors["per_minute"]
-    assert not Replay.objects.exists()
+def test_a_rate_that_cannot_be_is_refused(
+    subtests: pytest.Subtests, root: Client, kind: JobType, mine: Organization
+) -> None:
+    for per_minute in ("0", "6001", "-1", "many", ""):
+        with rolled_back(subtests, per_minute=per_minute):
+            response = order(root, die(kind, mine), per_minute=per_minute)
+            assert response.context["form"].errors["per_minute"]
+            assert not Replay.objects.exists()
 
 
 def test_an_unknown_verb_is_refused(root: Client, kind: JobType, mine: Organization) -> None:

@@ -72,9 +72,8 @@ def test_unchanged_parameters_go_along_with_what_is_hidden_in_them(manager: Clie
 
 
 @pytest.mark.usefixtures("sensitive")
-@pytest.mark.parametrize(
-    "edited",
-    [
+def test_a_hidden_value_goes_to_no_job_that_differs(subtests: pytest.Subtests, manager: Client) -> None:
+    cases: list[Any] = [
         {"user": "bob", "Password": MASK},
         {"user": MASK},
         {"user": "ann", "Password": MASK, "webhook": "https://evil.example"},
@@ -83,14 +82,14 @@ def test_unchanged_parameters_go_along_with_what_is_hidden_in_them(manager: Clie
         {"user": "ann", "echo": {"Password": MASK}},
         {"user": "ann", "Password": [MASK]},
         [MASK],
-    ],
-)
-def test_a_hidden_value_goes_to_no_job_that_differs(manager: Client, edited: Any) -> None:
+    ]
     job = pending_job(parameters=SECRET)
-    page = run_again(manager, job, edited).content.decode()
-    assert "type this value. What" in page
-    assert "hunter2" not in page
-    assert newest() == job
+    for edited in cases:
+        with subtests.test(edited=edited):
+            page = run_again(manager, job, edited).content.decode()
+            assert "type this value. What" in page
+            assert "hunter2" not in page
+            assert newest() == job
 
 
 @pytest.mark.usefixtures("sensitive")
@@ -127,23 +126,22 @@ def test_whoever_may_read_sensitive_values_edits_them(root: Client, mine: Organi
         assert newest().input_parameters == {"user": "bob", "Password": "hunter2"}
 
 
-@pytest.mark.parametrize(
-    ("parameters", "reason"),
-    [
+def test_wrong_parameters_are_refused_beside_their_field(subtests: pytest.Subtests, root: Client) -> None:
+    cases: list[tuple[str, str]] = [
         ("{", "This is no JSON"),
         ("[1]", "Give an object"),
         ('{"a": NaN}', "NaN"),
         ('{"a": "\\u0000"}', "NUL"),
         ("[" * 100_000, "JSON|nested"),
         ("x" * 70_000, "This is no JSON"),
-    ],
-)
-def test_wrong_parameters_are_refused_beside_their_field(root: Client, parameters: str, reason: str) -> None:
+    ]
     job = job_in("Completed")
-    response = run_again(root, job, parameters)
-    (error,) = response.context["form"].errors["parameters"]
-    assert any(part in error for part in reason.split("|"))
-    assert newest() == job
+    for parameters, reason in cases:
+        with subtests.test(parameters=parameters, reason=reason):
+            response = run_again(root, job, parameters)
+            (error,) = response.context["form"].errors["parameters"]
+            assert any(part in error for part in reason.split("|"))
+            assert newest() == job
 
 
 def test_a_duplicate_is_refused_with_a_link_to_the_earlier_job(root: Client) -> None:

@@ -134,25 +134,22 @@ def test_what_is_typed_becomes_json_and_what_is_empty_is_left_out(
     }
 
 
-@pytest.mark.parametrize(
-    ("values", "place"),
-    [
+@pytest.mark.usefixtures("mine")
+def test_a_refusal_stands_beside_what_it_means(subtests: pytest.Subtests, root: Client, declared: JobType) -> None:
+    cases: list[tuple[dict[str, str], str]] = [
         ({"name": "nobody"}, "p-name"),
         ({"name": "both"}, "__all__"),
         ({"name": "ann", "lines": '["x"]'}, "p-lines"),
         ({"name": "ann", "lines": "["}, "p-lines"),
         ({"name": "ann", "owner": "99999"}, "p-owner"),
         ({}, "p-name"),
-    ],
-)
-@pytest.mark.usefixtures("mine")
-def test_a_refusal_stands_beside_what_it_means(
-    root: Client, declared: JobType, values: dict[str, str], place: str
-) -> None:
-    response = submit(root, declared, **values)
-    assert list(response.context["form"].errors) == [place]
-    assert not Job.objects.exists()
-    assert "<b>nobody" not in response.content.decode()
+    ]
+    for values, place in cases:
+        with subtests.test(values=values, place=place):
+            response = submit(root, declared, **values)
+            assert list(response.context["form"].errors) == [place]
+            assert not Job.objects.exists()
+            assert "<b>nobody" not in response.content.decode()
 
 
 @pytest.mark.usefixtures("mine")

@@ -14,6 +14,7 @@ from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, start
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
 
@@ -148,24 +149,26 @@ def test_a_job_with_a_file_links_to_it(client: APIClient, kind: JobType, organiz
     assert f'<a href="http://testserver{url_of(job, "output")}">Output</a>' in page(client, url_of(job))
 
 
-@pytest.mark.parametrize(
-    ("status", "cancel", "retry"),
-    [
+def test_a_job_has_the_buttons_that_its_status_allows(
+    subtests: pytest.Subtests, client: APIClient, kind: JobType, organization: Organization
+) -> None:
+    cases: list[tuple[str, bool, bool]] = [
         ("Pending", True, False),
         ("Running", True, False),
         ("Failed", True, True),
         ("Dead Letter", False, True),
         ("Completed", False, False),
-    ],
-)
-def test_a_job_has_the_buttons_that_its_status_allows(
-    client: APIClient, kind: JobType, organization: Organization, status: str, cancel: bool, retry: bool
-) -> None:
-    text = page(client, url_of(job_in(status, job_type=kind, organization=organization)))
-    assert (">Cancel</button>" in text.replace('data-dismiss="modal">Cancel', ""), ">Retry</button>" in text) == (
-        cancel,
-        retry,
-    )
+    ]
+    for status, cancel, retry in cases:
+        with rolled_back(subtests, status=status, cancel=cancel, retry=retry):
+            text = page(client, url_of(job_in(status, job_type=kind, organization=organization)))
+            assert (
+                ">Cancel</button>" in text.replace('data-dismiss="modal">Cancel', ""),
+                ">Retry</button>" in text,
+            ) == (
+                cancel,
+                retry,
+            )
 
 
 def test_a_button_of_a_page_works(client: APIClient, kind: JobType, organization: Organization) -> None:
@@ -178,17 +181,22 @@ def test_a_button_of_a_page_works(client: APIClient, kind: JobType, organization
     assert (answer.status_code, Job.objects.get().status) == (200, "Canceled")
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/api/jobs/metrics/", "/api/jobs/bulk/", "/api/jobs/socket-ticket/", "/api/job-types/", "/api/job-types/echo/"],
-)
-def test_every_page_can_be_shown(broker: MemoryBroker, path: str) -> None:
+def test_every_page_can_be_shown(subtests: pytest.Subtests, broker: MemoryBroker) -> None:
+    cases: list[str] = [
+        "/api/jobs/metrics/",
+        "/api/jobs/bulk/",
+        "/api/jobs/socket-ticket/",
+        "/api/job-types/",
+        "/api/job-types/echo/",
+    ]
     make_job_type(type_name="echo", handler="echo")
     client = client_of()
     client.force_login(make_system_admin())
-    answer = client.get(path, HTTP_ACCEPT="text/html")
-    assert answer.status_code in {200, 405}
-    assert "Background jobs" in answer.content.decode()
+    for path in cases:
+        with subtests.test(path=path):
+            answer = client.get(path, HTTP_ACCEPT="text/html")
+            assert answer.status_code in {200, 405}
+            assert "Background jobs" in answer.content.decode()
 
 
 def test_an_anonymous_visitor_is_asked_to_log_in(broker: MemoryBroker) -> None:

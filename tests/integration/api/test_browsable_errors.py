@@ -14,6 +14,7 @@ from django_jobs.engine.submission.rights import ASKED
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
 
 SURROGATE: Final = "a\ud800b"
@@ -42,20 +43,25 @@ def line_of(text: str, name: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("run_at", ["tomorrow", "2026-13-45T00:00", "26", "2026-11-25T25:00Z"])
-@pytest.mark.parametrize("kind_of_body", ["multipart", "json"])
 def test_a_moment_that_is_none_is_shown_with_its_error(
-    client: APIClient, body: dict[str, Any], run_at: str, kind_of_body: Any
+    subtests: pytest.Subtests, client: APIClient, body: dict[str, Any]
 ) -> None:
-    answer = client.post("/api/jobs/", {**body, "run_at": run_at}, kind_of_body, HTTP_ACCEPT="text/html")
-    line = line_of(refused(answer), "run_at")
-    assert f'value="{run_at}"' in line
-    assert "Datetime has wrong format" in line
+    for run_at in ("tomorrow", "2026-13-45T00:00", "26", "2026-11-25T25:00Z"):
+        for kind_of_body in ("multipart", "json"):
+            with subtests.test(run_at=run_at, kind_of_body=kind_of_body):
+                answer = client.post("/api/jobs/", {**body, "run_at": run_at}, kind_of_body, HTTP_ACCEPT="text/html")
+                line = line_of(refused(answer), "run_at")
+                assert f'value="{run_at}"' in line
+                assert "Datetime has wrong format" in line
 
 
-@pytest.mark.parametrize("run_at", [5, [], {"a": 1}, True, "\x00"], ids=repr)
-def test_what_is_no_text_is_no_moment_either(client: APIClient, body: dict[str, Any], run_at: Any) -> None:
-    refused(client.post("/api/jobs/", {**body, "run_at": run_at}, "json", HTTP_ACCEPT="text/html"))
+def test_what_is_no_text_is_no_moment_either(
+    subtests: pytest.Subtests, client: APIClient, body: dict[str, Any]
+) -> None:
+    cases: list[Any] = [5, [], {"a": 1}, True, "\x00"]
+    for run_at in cases:
+        with subtests.test(run_at=run_at):
+            refused(client.post("/api/jobs/", {**body, "run_at": run_at}, "json", HTTP_ACCEPT="text/html"))
 
 
 def test_a_moment_that_is_one_is_kept_when_something_else_is_wrong(client: APIClient, body: dict[str, Any]) -> None:
@@ -71,12 +77,18 @@ def test_half_a_character_is_shown_as_a_mark(client: APIClient, body: dict[str, 
     assert "a?b" in refused(answer)
 
 
-@pytest.mark.parametrize("name", ["type_name", "display_name", "description", "handler_method", "requires_permission"])
-def test_half_a_character_in_a_job_type_is_shown_as_a_mark(broker: MemoryBroker, name: str) -> None:
-    body = {"type_name": "a", "handler_method": "tests.support.handlers.echo", "max_retries": "no", name: SURROGATE}
-    client, sent = client_of(make_system_admin()), json.dumps(body)
-    answer = client.post("/api/job-types/", sent, content_type="application/json", HTTP_ACCEPT="text/html")
-    assert "a?b" in refused(answer)
+def test_half_a_character_in_a_job_type_is_shown_as_a_mark(subtests: pytest.Subtests, broker: MemoryBroker) -> None:
+    for name in ("type_name", "display_name", "description", "handler_method", "requires_permission"):
+        with rolled_back(subtests, name=name):
+            body = {
+                "type_name": "a",
+                "handler_method": "tests.support.handlers.echo",
+                "max_retries": "no",
+                name: SURROGATE,
+            }
+            client, sent = client_of(make_system_admin()), json.dumps(body)
+            answer = client.post("/api/job-types/", sent, content_type="application/json", HTTP_ACCEPT="text/html")
+            assert "a?b" in refused(answer)
 
 
 def test_what_is_wrong_inside_the_parameters_stands_beside_them(client: APIClient, organization: Organization) -> None:

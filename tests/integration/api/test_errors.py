@@ -21,9 +21,8 @@ def client(broker: MemoryBroker, organization: Organization) -> APIClient:
     return client_of(make_user(member_of=[organization]))
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "status", "code"),
-    [
+def test_an_error_has_a_detail_and_a_code(subtests: pytest.Subtests, client: APIClient) -> None:
+    cases: list[tuple[str, str, dict[str, Any], int, str]] = [
         ("get", "/api/jobs/JOB-2026-00001/", {}, 404, "not_found"),
         ("get", "/api/job-types/no_such_type/", {}, 404, "not_found"),
         ("put", "/api/jobs/", {}, 405, "method_not_allowed"),
@@ -32,14 +31,12 @@ def client(broker: MemoryBroker, organization: Organization) -> APIClient:
         ("get", "/api/jobs/socket-ticket/", {}, 405, "method_not_allowed"),
         ("get", "/api/jobs/", {"HTTP_ACCEPT": "image/png"}, 406, "not_acceptable"),
         ("post", "/api/job-types/", {}, 403, "permission_denied"),
-    ],
-)
-def test_an_error_has_a_detail_and_a_code(
-    client: APIClient, method: str, path: str, headers: dict[str, Any], status: int, code: str
-) -> None:
-    answer = getattr(client, method)(path, **headers)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.json().keys() == {"detail", "code"}
+    ]
+    for method, path, headers, status, code in cases:
+        with subtests.test(method=method, path=path, headers=headers, status=status, code=code):
+            answer = getattr(client, method)(path, **headers)
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+            assert answer.json().keys() == {"detail", "code"}
 
 
 def test_a_body_that_cannot_be_read_is_invalid(client: APIClient) -> None:

@@ -12,6 +12,7 @@ from django_jobs.conf import output_storage
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, start
+from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
 from tests.support.outputs import finished_with_file
 from tests.support.statements import statements_of
@@ -46,17 +47,25 @@ def test_a_status_has_the_fields_of_job_status(member: APIClient, organization: 
     assert told["next_retry_at"] == expected["next_retry_at"].isoformat().replace("+00:00", "Z")
 
 
-@pytest.mark.parametrize(
-    "job_id",
-    ["JOB-2026-99999", "JOB-1999-00001", "nonsense", "1", "JOB-2026-1", "%00", "JOB-2026-99999999999999999999"],
-)
-@pytest.mark.parametrize("path", [(), ("history",), ("output",)])
 def test_what_is_no_job_is_not_found(
-    member: APIClient, organization: Organization, kind: JobType, job_id: str, path: tuple[str, ...]
+    subtests: pytest.Subtests, member: APIClient, organization: Organization, kind: JobType
 ) -> None:
+    job_ids: list[str] = [
+        "JOB-2026-99999",
+        "JOB-1999-00001",
+        "nonsense",
+        "1",
+        "JOB-2026-1",
+        "%00",
+        "JOB-2026-99999999999999999999",
+    ]
+    paths: list[tuple[str, ...]] = [(), ("history",), ("output",)]
     pending_job(kind, organization)
-    answer = member.get(url_of(job_id, *path))
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    for job_id in job_ids:
+        for path in paths:
+            with subtests.test(job_id=job_id, path=path):
+                answer = member.get(url_of(job_id, *path))
+                assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 def test_a_history_tells_what_happened_in_order(member: APIClient, organization: Organization, kind: JobType) -> None:
@@ -147,11 +156,16 @@ def test_an_ended_job_is_deleted_with_all_that_is_its_own(
     assert not output_storage().exists(with_file.output_reference)
 
 
-@pytest.mark.parametrize("status", ["Pending", "Queued", "Running", "Failed", "Timed Out"])
-def test_a_job_that_has_not_ended_is_not_deleted(system_admin: APIClient, status: str) -> None:
-    answer = system_admin.delete(url_of(job_in(status)))
-    assert (answer.status_code, answer.json()["code"], answer.json()["verb"]) == (409, "invalid_transition", "delete")
-    assert Job.objects.exists()
+def test_a_job_that_has_not_ended_is_not_deleted(subtests: pytest.Subtests, system_admin: APIClient) -> None:
+    for status in ("Pending", "Queued", "Running", "Failed", "Timed Out"):
+        with rolled_back(subtests, status=status):
+            answer = system_admin.delete(url_of(job_in(status)))
+            assert (answer.status_code, answer.json()["code"], answer.json()["verb"]) == (
+                409,
+                "invalid_transition",
+                "delete",
+            )
+            assert Job.objects.exists()
 
 
 def test_a_members_unfinished_child_keeps_no_parent_that_a_system_admin_deletes(

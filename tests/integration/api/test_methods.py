@@ -187,42 +187,44 @@ def test_what_one_may_not_do_is_a_permission_error(
     assert (answer.status_code, answer.json()["exc_type"]) == (403, "PermissionError")
 
 
-@pytest.mark.parametrize(
-    ("name", "fields", "words"),
-    [
-        ("submit_job", {}, "job_type: This field is required.; organization: This field is required."),
-        ("submit_job", {"job_type": "x", "organization": "y", "nonsense": 1}, "nonsense: There is no such field"),
-        (
-            "submit_job",
-            {"job_type": "x", "organization": "y", "parameters": "{"},
-            "parameters: Value must be valid JSON.",
-        ),
-        ("get_job_status", {}, "job_id: This field is required."),
-        ("get_job_status", {"job_id": ""}, "job_id: This field is required."),
-        ("get_job_status", {"id": "JOB-2026-00001"}, "id: There is no such field; known are job_id."),
-        ("cancel_job", {}, "job_id: This field is required."),
-        ("list_jobs", {"limit": 0}, "limit: Give a number from 1 to 100."),
-        ("list_jobs", {"fields": ["result"]}, "fields: Only 'result' may be asked for"),
-        ("get_job_history", {"after": "first"}, "job_id: This field is required."),
-        ("list_jobs", {"offset": -1}, "offset: Give a number from 0 to 10000."),
-        ("list_jobs", {"status": "Sleeping"}, "status: 'Sleeping' is not a status"),
-        ("list_jobs", {"organization": "nobody"}, "organization: There is no organization 'nobody'."),
-        ("get_job_metrics", {"organization": "nobody"}, "organization: There is no organization 'nobody'."),
-        ("get_job_metrics", {"organization": ["a", "b"]}, "organization"),
-        ("get_job_history", [], "non_field_errors: Give an object"),
-    ],
-    ids=repr,
-)
-def test_bad_fields_are_told_by_name(client: APIClient, name: str, fields: Any, words: str) -> None:
-    answer = client.post(f"{PREFIX}{name}", fields, "json")
-    assert (answer.status_code, answer.json()["exc_type"]) == (400, "ValidationError")
-    assert answer.json()["message"].startswith(words)
+BAD_FIELDS: Final[list[tuple[str, Any, str]]] = [
+    ("submit_job", {}, "job_type: This field is required.; organization: This field is required."),
+    ("submit_job", {"job_type": "x", "organization": "y", "nonsense": 1}, "nonsense: There is no such field"),
+    (
+        "submit_job",
+        {"job_type": "x", "organization": "y", "parameters": "{"},
+        "parameters: Value must be valid JSON.",
+    ),
+    ("get_job_status", {}, "job_id: This field is required."),
+    ("get_job_status", {"job_id": ""}, "job_id: This field is required."),
+    ("get_job_status", {"id": "JOB-2026-00001"}, "id: There is no such field; known are job_id."),
+    ("cancel_job", {}, "job_id: This field is required."),
+    ("list_jobs", {"limit": 0}, "limit: Give a number from 1 to 100."),
+    ("list_jobs", {"fields": ["result"]}, "fields: Only 'result' may be asked for"),
+    ("get_job_history", {"after": "first"}, "job_id: This field is required."),
+    ("list_jobs", {"offset": -1}, "offset: Give a number from 0 to 10000."),
+    ("list_jobs", {"status": "Sleeping"}, "status: 'Sleeping' is not a status"),
+    ("list_jobs", {"organization": "nobody"}, "organization: There is no organization 'nobody'."),
+    ("get_job_metrics", {"organization": "nobody"}, "organization: There is no organization 'nobody'."),
+    ("get_job_metrics", {"organization": ["a", "b"]}, "organization"),
+    ("get_job_history", [], "non_field_errors: Give an object"),
+]
 
 
-@pytest.mark.parametrize("job_id", [["a", "b"], {"a": 1}, 7, True, "\x00"], ids=repr)
-def test_what_is_no_job_id_names_no_job(client: APIClient, job_id: Any) -> None:
-    answer = client.post(f"{PREFIX}get_job_status", {"job_id": job_id}, "json")
-    assert (answer.status_code, answer.json()["exc_type"]) == (404, "DoesNotExistError")
+def test_bad_fields_are_told_by_name(subtests: pytest.Subtests, client: APIClient) -> None:
+    for name, fields, words in BAD_FIELDS:
+        with subtests.test(name=name, fields=fields, words=words):
+            answer = client.post(f"{PREFIX}{name}", fields, "json")
+            assert (answer.status_code, answer.json()["exc_type"]) == (400, "ValidationError")
+            assert answer.json()["message"].startswith(words)
+
+
+def test_what_is_no_job_id_names_no_job(subtests: pytest.Subtests, client: APIClient) -> None:
+    cases: list[Any] = [["a", "b"], {"a": 1}, 7, True, "\x00"]
+    for job_id in cases:
+        with subtests.test(job_id=job_id):
+            answer = client.post(f"{PREFIX}get_job_status", {"job_id": job_id}, "json")
+            assert (answer.status_code, answer.json()["exc_type"]) == (404, "DoesNotExistError")
 
 
 @pytest.mark.parametrize("parameters", [[1], 5, "[1]", "5"], ids=repr)

@@ -12,6 +12,7 @@ from rest_framework.versioning import URLPathVersioning
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
+from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
 from tests.support.outputs import finished_with_file
 
@@ -59,19 +60,18 @@ def test_many_are_submitted_and_listed(client: APIClient, kind: JobType, organiz
     assert (told["count"], told["next"]) == (2, f"{HERE}/jobs/?limit=1&offset=1")
 
 
-@pytest.mark.parametrize(
-    ("method", "route", "status"),
-    [
+def test_every_route_of_a_job_is_there(subtests: pytest.Subtests, client: APIClient, job: Job) -> None:
+    cases: list[tuple[str, str, int]] = [
         ("get", "history/", 200),
         ("post", "cancel/", 200),
         ("post", "retry/", 409),
         ("delete", "", 403),
         ("options", "", 200),
         ("get", "output/", 404),
-    ],
-)
-def test_every_route_of_a_job_is_there(client: APIClient, job: Job, method: str, route: str, status: int) -> None:
-    assert getattr(client, method)(f"{HERE}/jobs/{job.name}/{route}").status_code == status
+    ]
+    for method, route, status in cases:
+        with rolled_back(subtests, method=method, route=route, status=status):
+            assert getattr(client, method)(f"{HERE}/jobs/{job.name}/{route}").status_code == status
 
 
 def test_the_routes_of_no_single_job_are_there(client: APIClient) -> None:
@@ -101,12 +101,13 @@ def test_job_types_are_there(broker: MemoryBroker, kind: JobType) -> None:
     assert client.patch(f"{HERE}/job-types/{kind.pk}/", {"is_paused": True}, "json").json()["is_paused"]
 
 
-@pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("name", ["get_job_status", "get_job_history", "list_jobs", "get_job_metrics"])
-def test_methods_that_read_answer(client: APIClient, job: Job, name: str, method: str) -> None:
-    fields: Any = {"job_id": job.name} if name in {"get_job_status", "get_job_history"} else {}
-    path = f"/t/acme/method/dartwing.dartwing_core.api.jobs.{name}"
-    assert getattr(client, method)(path, fields).status_code == 200
+def test_methods_that_read_answer(subtests: pytest.Subtests, client: APIClient, job: Job) -> None:
+    for method in ("get", "post"):
+        for name in ("get_job_status", "get_job_history", "list_jobs", "get_job_metrics"):
+            with subtests.test(method=method, name=name):
+                fields: Any = {"job_id": job.name} if name in {"get_job_status", "get_job_history"} else {}
+                path = f"/t/acme/method/dartwing.dartwing_core.api.jobs.{name}"
+                assert getattr(client, method)(path, fields).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["cancel_job", "retry_job"])

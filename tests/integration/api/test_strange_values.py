@@ -44,39 +44,43 @@ def send(client: APIClient, path: str, content: Any) -> int:
     return client.post(path, json.dumps(content), content_type="application/json").status_code
 
 
-@pytest.mark.parametrize("job_id", IDS, ids=lambda text: ascii(text)[:30])
-def test_an_id_of_no_job_is_not_found(client: APIClient, job_id: str) -> None:
-    path = f"/api/jobs/{quote(job_id, errors='replace')}/"
-    assert {client.get(path + more).status_code for more in ("", "history/", "output/")} == {404}
-    assert {client.post(path + more).status_code for more in ("cancel/", "retry/")} == {404}
-    assert client.delete(path).status_code == 404
-    calls = ("get_job_status", "get_job_history", "cancel_job", "retry_job")
-    assert {send(client, METHODS + call, {"job_id": job_id}) for call in calls} == {404}
+def test_an_id_of_no_job_is_not_found(subtests: pytest.Subtests, client: APIClient) -> None:
+    for job_id in IDS:
+        with subtests.test(job_id=job_id):
+            path = f"/api/jobs/{quote(job_id, errors='replace')}/"
+            assert {client.get(path + more).status_code for more in ("", "history/", "output/")} == {404}
+            assert {client.post(path + more).status_code for more in ("cancel/", "retry/")} == {404}
+            assert client.delete(path).status_code == 404
+            calls = ("get_job_status", "get_job_history", "cancel_job", "retry_job")
+            assert {send(client, METHODS + call, {"job_id": job_id}) for call in calls} == {404}
 
 
-@pytest.mark.parametrize("job_id", IDS, ids=lambda text: ascii(text)[:30])
 def test_an_id_of_no_job_is_no_parent(
-    client: APIClient, kind: JobType, organization: Organization, job_id: str
+    subtests: pytest.Subtests, client: APIClient, kind: JobType, organization: Organization
 ) -> None:
-    body = {"job_type": kind.pk, "organization": organization.name, "depends_on": job_id}
-    assert send(client, "/api/jobs/", body) == 400
-    assert send(client, "/api/jobs/bulk/", [body]) == 400
-    assert send(client, f"{METHODS}submit_job", body) == 400
+    for job_id in IDS:
+        with subtests.test(job_id=job_id):
+            body = {"job_type": kind.pk, "organization": organization.name, "depends_on": job_id}
+            assert send(client, "/api/jobs/", body) == 400
+            assert send(client, "/api/jobs/bulk/", [body]) == 400
+            assert send(client, f"{METHODS}submit_job", body) == 400
 
 
-@pytest.mark.parametrize("name", ["job_id", "search", "owner", "organization", "job_type"])
-@pytest.mark.parametrize("value", IDS, ids=lambda text: ascii(text)[:30])
-def test_a_list_is_asked_for_by_any_text(client: APIClient, name: str, value: str) -> None:
-    assert send(client, f"{METHODS}list_jobs", {name: value}) in {200, 400}
-    assert client.get("/api/jobs/", {name: value.encode(errors="replace")}).status_code in {200, 400}
+def test_a_list_is_asked_for_by_any_text(subtests: pytest.Subtests, client: APIClient) -> None:
+    for name in ("job_id", "search", "owner", "organization", "job_type"):
+        for value in IDS:
+            with subtests.test(name=name, value=value):
+                assert send(client, f"{METHODS}list_jobs", {name: value}) in {200, 400}
+                assert client.get("/api/jobs/", {name: value.encode(errors="replace")}).status_code in {200, 400}
 
 
-@pytest.mark.parametrize("name", ["created_after", "created_before"])
-@pytest.mark.parametrize("value", MOMENTS, ids=ascii)
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
-def test_a_list_is_asked_for_by_any_moment(client: APIClient, settings: Any, zone: str, name: str, value: str) -> None:
-    settings.TIME_ZONE = zone
-    assert send(client, f"{METHODS}list_jobs", {name: value}) in {200, 400}
+def test_a_list_is_asked_for_by_any_moment(subtests: pytest.Subtests, client: APIClient, settings: Any) -> None:
+    for name in ("created_after", "created_before"):
+        for value in MOMENTS:
+            for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+                with subtests.test(name=name, value=value, zone=zone):
+                    settings.TIME_ZONE = zone
+                    assert send(client, f"{METHODS}list_jobs", {name: value}) in {200, 400}
 
 
 def test_a_list_is_asked_for_from_the_beginning_to_the_end_of_time(client: APIClient) -> None:
