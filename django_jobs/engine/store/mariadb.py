@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, Error, transaction
 
@@ -22,12 +22,6 @@ _BY_ID: Final = f"WHERE {_JOB_TABLE}.`id` IN ("
 
 class MariaDBStore(Store):
     """MariaDB 10.6 or later. MySQL would get it too, but a system check refuses that."""
-
-    lost_races: ClassVar[frozenset[str | int]] = frozenset({1205, 1213, 1020})
-    #: The second is MySQL's.
-    too_slow: ClassVar[frozenset[str | int]] = frozenset({1969, 3024})
-    #: The answer to a statement that is larger than it takes; it hangs up then, and would hang up again.
-    hopeless: ClassVar[str | None] = "max_allowed_packet"
 
     def sql_now(self) -> str:
         return "UTC_TIMESTAMP(6)"

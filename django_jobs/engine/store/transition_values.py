@@ -45,16 +45,32 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must be true when a set moves, else none of it does: a term of SQL about other rows, and its parameters."""
+    """What must be true when a set moves, else none of it does: a term of SQL, and its parameters. No SQL: always."""
 
     sql: str
     params: tuple[Any, ...] = ()
 
 
-ALWAYS: Final = Condition("true")
+ALWAYS: Final = Condition("")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms a set of jobs moves, and by whom it is moved.
+
+    ``sources`` are the statuses that the jobs may come from. ``skip_locked`` leaves out rows that another transaction
+    holds, ``only_due`` those whose ``ready_at`` has not come.
+    """
+
+    sources: list[str]
+    actor: Actor
+    worker_name: str = ""
+    skip_locked: bool = False
+    only_due: bool = False
+    only_if: Condition = ALWAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
     """What happened to one job."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.store import database
-from django_jobs.engine.store.postgresql_moves import TRANSACTION_IDS
+from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.checks import Request
 from django_jobs.engine.transitions import relatives
@@ -54,7 +54,7 @@ def _transaction_ids() -> tuple[int | None, int | None]:
     if not database.is_postgresql():
         return None, None
     with database.connection().cursor() as cursor:
-        cursor.execute(f"SELECT {TRANSACTION_IDS}")
+        cursor.execute(f"SELECT {OWN_TRANSACTION}, {OLDEST_OPEN}")
         own, oldest = cursor.fetchone()
     return own, oldest
 

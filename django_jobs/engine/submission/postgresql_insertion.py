@@ -11,7 +11,7 @@ from django.db import connections, models
 from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.postgresql_moves import TRANSACTION_IDS
+from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.checks import Request
 from django_jobs.engine.submission.targets import TargetsChanged, Versions
@@ -103,7 +103,8 @@ def _sql(alias: str, has_versions: bool, has_window: bool) -> str:
             INSERT INTO "{ExecutionLog._meta.db_table}"
                 (job_id, from_status, to_status, "timestamp", actor, actor_kind, message, attempt, worker_name,
                 traceback, organization_id, transaction_id, oldest_open_id)
-            SELECT id, '', '{Status.PENDING}', created_at, %s, %s, '', 0, '', '', organization_id, {TRANSACTION_IDS}
+            SELECT id, '', '{Status.PENDING}', created_at, %s, %s, '', 0, '', '', organization_id,
+                {OWN_TRANSACTION}, {OLDEST_OPEN}
             FROM job
             RETURNING id
         )

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.store import database
-from django_jobs.engine.store.transition_values import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.transition_values import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved, Terms
 from django_jobs.engine.transitions import hooks
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
@@ -41,24 +42,20 @@ def move(
     """
     if not moves:
         return []
-    moves = [_without_readiness(item) for item in moves]
-    allowed = sorted(sources)
-    _refuse_unknown_ways(allowed, {item.to_status for item in moves})
-    if database.is_postgresql():
-        from django_jobs.engine.store import postgresql_moves as backend
-    else:
-        from django_jobs.engine.store import portable_moves as backend  # type: ignore[no-redef]
-
-    def apply() -> list[Moved]:
-        moved = backend.apply_moves(moves, allowed, actor, worker_name, skip_locked, only_if, only_due=only_due)
-        hooks.announcer().changed(moved, loudest)
-        if any(item.has_children and item.to_status in TERMINAL for item in moved):
-            database.on_commit(hooks.follow_up)
-        return moved
-
-    if database.is_postgresql() and not _spans_shapes(moves):
-        return apply()  # one statement is atomic by itself
-    return database.in_transaction(apply)
+    terms = Terms(
+        sources=sorted(sources),
+        actor=actor,
+        worker_name=worker_name,
+        skip_locked=skip_locked,
+        only_due=only_due,
+        only_if=only_if,
+    )
+    _refuse_unknown_ways(terms.sources, {item.to_status for item in moves})
+    moved = store().move([_without_readiness(item) for item in moves], terms)
+    hooks.announcer().changed(moved, loudest)
+    if any(item.has_children and item.to_status in TERMINAL for item in moved):
+        database.on_commit(hooks.follow_up)
+    return moved
 
 
 def _refuse_unknown_ways(sources: Iterable[str], targets: Iterable[str]) -> None:
@@ -76,8 +73,3 @@ def _without_readiness(item: Move) -> Move:
     if "ready_at" in item.values or item.to_status in DISPATCHABLE:
         return item
     return replace(item, values={**item.values, "ready_at": None})
-
-
-def _spans_shapes(moves: Sequence[Move]) -> bool:
-    first = moves[0].values.keys()
-    return any(item.values.keys() != first for item in moves)

@@ -6,8 +6,8 @@ import contextlib
 import datetime as dt
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.models import QuerySet
@@ -18,6 +18,9 @@ from django_jobs.conf import jobs_settings
 from django_jobs.models import Job
 
 T = TypeVar("T")
+
+#: Of a statement: in the order of its ``%s``, or by the names in its ``%(name)s``.
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 MAX_TRIES: Final = 8
 
@@ -34,14 +37,18 @@ def as_moment(value: Any) -> Any:
 class Essentials:
     """One database, by its alias. An instance serves all threads; each thread has a connection of its own."""
 
-    #: Codes of a deadlock, of a refusal to serialize, of a lock's timeout: SQLSTATEs, or the numbers of a vendor.
-    lost_races: ClassVar[frozenset[str | int]] = frozenset({"40001", "40P01", "55P03"})
-    #: Codes of a statement that reached the host's limit of time.
-    too_slow: ClassVar[frozenset[str | int]] = frozenset({"57014"})
-    #: Codes of an InternalError that a connection does not outlive.
-    fatal: ClassVar[frozenset[str | int]] = frozenset()
-    #: A refusal with this text looks like a lost connection, but the next try would end in the same way.
-    hopeless: ClassVar[str | None] = None
+    # Of every database that we know: a driver's codes are the same in every language, and none has two meanings.
+
+    #: A deadlock, a refusal to serialize, a lock's timeout: states of PostgreSQL, numbers of MariaDB and MySQL.
+    lost_races: ClassVar[frozenset[str | int]] = frozenset({"40P01", "40001", "55P03", 1205, 1213, 1020})
+    #: SQLite gives one code for every table and database that is locked, and only in newer Pythons.
+    lost_race_text: ClassVar[str] = "database is locked"
+    #: PostgreSQL heard nothing of the transaction for too long; it takes no writes (any more), as after a switch-over.
+    fatal: ClassVar[frozenset[str | int]] = frozenset({"25P03", "25006"})
+    #: The host's limit for one statement was reached, on PostgreSQL, MariaDB and MySQL.
+    too_slow: ClassVar[frozenset[str | int]] = frozenset({"57014", 1969, 3024})
+    #: MariaDB's answer to a statement that is larger than it takes; it hangs up then, and would do so again.
+    too_large_text: ClassVar[str] = "max_allowed_packet"
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -53,7 +60,7 @@ class Essentials:
 
     # Statements and the clock.
 
-    def fetch(self, sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str, params: Params, *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
         """Return the rows that one of the engine's own frequent statements gives.
 
         ``rows`` is how many jobs it is about, and ``newest`` a primary key near the table's end: hints for its plan.
@@ -138,12 +145,14 @@ class Essentials:
         if isinstance(error, InternalError):
             return code_of(error) in self.fatal
         if isinstance(error, OperationalError):
-            return not self.is_lost_race(error) and not (self.hopeless and self.hopeless in str(error))
+            return not self.is_lost_race(error) and self.too_large_text not in str(error)
         return isinstance(error, InterfaceError)
 
     def is_lost_race(self, error: BaseException) -> bool:
         """Return whether another transaction was in the way, so that a new try is right."""
-        return isinstance(error, OperationalError) and code_of(error) in self.lost_races
+        if not isinstance(error, OperationalError):
+            return False
+        return code_of(error) in self.lost_races or self.lost_race_text in str(error)
 
     def was_too_slow(self, error: BaseException) -> bool:
         """Return whether the database ended a statement that took too long: only this call has to wait."""

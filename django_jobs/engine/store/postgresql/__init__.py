@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 
 from django.db import transaction
 
-from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.base.essentials import Params
+from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch
 
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(Store):
+class PostgreSQLStore(Moves):
     """PostgreSQL 14 or later."""
 
-    #: It heard nothing of the transaction for too long; it takes no writes (any more), as after a switch-over.
-    fatal: ClassVar[frozenset[str | int]] = frozenset({"25P03", "25006"})
-
-    def fetch(self, sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str, params: Params, *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
         return fetch(self.connection, sql, params, rows=rows, newest=newest)
 
     def sql_now(self) -> str:

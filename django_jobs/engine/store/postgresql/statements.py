@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django_jobs.engine.store.base.essentials import Params
 
 #: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
-PLAN_SECONDS = 30
+PLAN_SECONDS: Final = 30
 #: Up to so many jobs one plan does for all.
-FEW = 4
+FEW: Final = 4
 
 
-def fetch(connection: Any, sql: str, params: Sequence[Any], *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
-    """The rows that a statement returns.
+def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement gives.
 
     ``rows`` is how many jobs it is about: a large set wants a plan for its size. ``newest`` is a primary key near the
     table's end: a plan that was made for a small table is not kept for one twice as large.
@@ -41,28 +43,29 @@ def may_prepare(connection: Any) -> bool:
     )
 
 
-def _fetch_prepared(connection: Any, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    make_cursor, whole = _psycopg()
+def _fetch_prepared(connection: Any, sql: str, params: Params) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_thread_sharing()
     connection.validate_no_broken_transaction()
-    # Whole numbers go in one width: for each combination of widths the server would prepare a statement.
-    typed = [
-        whole(value)
-        if type(value) is int
-        else [item if item is None else whole(item) for item in value]
-        if type(value) is list and _are_whole(value)
-        else value
-        for value in params
-    ]
+    typed: Any
+    if isinstance(params, Mapping):
+        typed = {name: _typed(value) for name, value in params.items()}
+    else:
+        typed = [_typed(value) for value in params]
     with connection.wrap_database_errors:
-        cursor = make_cursor(connection.connection)
+        cursor = _psycopg()[0](connection.connection)
         cursor.execute(sql, typed, prepare=True)
         return list(cursor.fetchall())
 
 
-def _are_whole(items: list[object]) -> bool:
-    return bool(items) and all(item is None or type(item) is int for item in items)
+def _typed(value: Any) -> Any:
+    """Send whole numbers in one width: for each combination of widths the server would prepare a statement."""
+    if type(value) is int:
+        return _psycopg()[1](value)
+    if type(value) is list and value and all(item is None or type(item) is int for item in value):
+        whole = _psycopg()[1]
+        return [item if item is None else whole(item) for item in value]
+    return value
 
 
 @functools.cache

@@ -1,0 +1,62 @@
+"""Columns of our tables as SQL names and fills them, read from the models."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from django.db import connections, models
+
+#: What a log row says of its transaction, and of the oldest one that is open beside it.
+OWN_TRANSACTION: Final = "pg_current_xact_id()::text::bigint"
+OLDEST_OPEN: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+class Column(NamedTuple):
+    """A column's name, its type without a length, which would cut silently, and whether it holds JSON."""
+
+    name: str
+    kind: str
+    is_json: bool
+
+
+@functools.cache
+def columns_of(model: type[models.Model], alias: str) -> dict[str, Column]:
+    """Return the columns of a model by the names of the attributes that hold their values."""
+    return {
+        field.attname: Column(
+            f'"{field.column}"',
+            str(field.db_type(connections[alias])).partition("(")[0],
+            isinstance(field, models.JSONField),
+        )
+        for field in model._meta.concrete_fields
+    }
+
+
+def insert(model: type[models.Model], given: Mapping[str, str], source: str) -> str:
+    """Return an INSERT of rows that a SELECT makes: ``given`` are its expressions, by the names of attributes.
+
+    Every other column gets what the model says. Only the key may be left to the database.
+    """
+    unknown = given.keys() - {field.attname for field in model._meta.concrete_fields}
+    if unknown:
+        raise ValueError(f"{model.__name__} has no {', '.join(sorted(unknown))}")
+    values = {
+        f'"{field.column}"': given.get(field.attname) or _literal(field)
+        for field in model._meta.concrete_fields
+        if field.attname in given or not field.primary_key
+    }
+    return f'INSERT INTO "{model._meta.db_table}" ({", ".join(values)}) SELECT {", ".join(values.values())} {source}'
+
+
+def _literal(field: models.Field[Any, Any]) -> str:
+    """Return a field's default as SQL."""
+    value = field.get_default()
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
