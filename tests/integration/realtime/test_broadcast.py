@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from channels.layers import channel_layers
+from django.db import connection, transaction
+from django.utils import timezone
 
+from django_jobs import cancel_job
+from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
+from django_jobs.models import ExecutionLog
 from django_jobs.realtime import broadcast
 from django_jobs.realtime.broadcast import LayerBroadcaster
-from tests.support.brokers import pending_job
+from tests.support.brokers import end, pending_job, returned, running_job
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -86,3 +92,51 @@ def test_nothing_is_prepared_where_nobody_is_to_be_told(layer: RecordingLayer) -
     use_broadcaster(None)
     pending_job()
     assert layer.sent == []
+
+
+class Witness:
+    """A broadcaster that notes what the database's transaction was like when it was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, bool]] = []
+        self.missing: list[int] = []
+
+    def changed(self, changes: Sequence[tuple[Any, int, int]]) -> None:
+        self.calls.append(("changed", connection.in_atomic_block))
+        ids = [log_id for _, log_id, _ in changes]
+        self.missing += set(ids) - set(ExecutionLog.objects.filter(pk__in=ids).values_list("pk", flat=True))
+
+    def updated(self, kind: str, organizations: Mapping[int, Any]) -> None:
+        self.calls.append((kind, connection.in_atomic_block))
+
+    def drain(self, timeout: float) -> None:
+        pass
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    witness = Witness()
+    use_broadcaster(witness)
+    yield witness
+    use_broadcaster(None)
+
+
+def test_every_step_of_a_job_is_told_after_its_commit(witness: Witness) -> None:
+    job, claimed = running_job()
+    board = ProgressBoard()
+    board.report((job.pk, claimed.attempt), 40, None)
+    board.flush()
+    end(returned(claimed))
+    cancel_job(pending_job(run_at=timezone.now() + dt.timedelta(hours=1)))
+    kinds = [kind for kind, _ in witness.calls]
+    assert (kinds.count("progress"), kinds.count("changed") >= 6) == (1, True)
+    assert not any(is_open for _, is_open in witness.calls)
+    assert witness.missing == []
+
+
+def test_what_happens_in_the_callers_transaction_is_told_after_its_commit(witness: Witness) -> None:
+    with transaction.atomic():
+        cancel_job(pending_job())
+        assert witness.calls == []
+    assert [kind for kind, _ in witness.calls] == ["changed", "changed"]
+    assert not any(is_open for _, is_open in witness.calls)

@@ -109,6 +109,28 @@ def test_progress_is_told_as_it_is_written(bell: HandBell, organization: Organiz
     )
 
 
+def test_progress_is_told_of_each_job_in_its_own_organizations_room(
+    bell: HandBell, organization: Organization, member: LiveClient
+) -> None:
+    mine = [running_job(organization=organization) for _ in range(2)]
+    theirs = running_job(organization=make_organization())
+    board = ProgressBoard()
+    bell.forget()
+
+    @with_clients(member)
+    async def told(client: LiveClient) -> dict[str, tuple[str, int]]:
+        await client.join(f"org:{organization.name}")
+        for percent, (_, claimed) in enumerate([*mine, theirs], start=10):
+            board.report((claimed.pk, claimed.attempt), percent, None)
+        await do(board.flush)
+        await bell.ring()
+        messages = [(await client.hear())["data"] for _ in mine]
+        assert await client.has_nothing()
+        return {data["job_id"]: (data["job_type"], data["progress"]) for data in messages}
+
+    assert told == {job.name: (job.job_type_id, 10 + number) for number, (job, _) in enumerate(mine)}
+
+
 def test_the_latest_progress_wins(bell: HandBell, organization: Organization, member: LiveClient) -> None:
     job, claimed = running_job(organization=organization)
     board = ProgressBoard()

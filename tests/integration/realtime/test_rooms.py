@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from django_jobs import cancel_job
 from django_jobs.models import Membership, Organization
 from django_jobs.realtime import hub
 from tests.support.brokers import end, returned, running_job
-from tests.support.factories import make_system_admin, make_user
+from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -90,20 +91,24 @@ def test_a_suspended_organizations_room_is_forbidden(organization: Organization,
     assert (answer["event"], answer["code"]) == ("error", "forbidden")
 
 
-def test_a_suspended_organizations_outputs_are_withheld(
+def test_a_suspended_organizations_outputs_are_withheld_and_another_ones_are_not(
     bell: HandBell, organization: Organization, admin: LiveClient
 ) -> None:
-    job, claimed = running_job(organization=organization)
-    Organization.objects.update(is_active=False)
+    suspended, active = running_job(organization=organization), running_job(organization=make_organization())
+    Organization.objects.filter(pk=organization.pk).update(is_active=False)
+    bell.forget()
 
     @with_clients(admin)
-    async def message(client: LiveClient) -> dict[str, Any]:
+    async def told(client: LiveClient) -> dict[str, Any]:
         await client.join("admin:jobs")
-        await do(end, returned(claimed, None, "a.pdf"))
+        for _, claimed in (suspended, active):
+            await do(end, returned(claimed, {"pages": 1}, f"{claimed.job_id}.pdf"))
         await bell.ring()
-        return await client.hear("job_status_changed")
+        messages = [(await client.hear("job_status_changed"))["data"] for _ in range(2)]
+        return {data["job_id"]: (data["to_status"], data["output_reference"]) for data in messages}
 
-    assert (message["data"]["job_id"], message["data"]["output_reference"]) == (job.name, None)
+    withheld, shown = suspended[0].name, active[0].name
+    assert told == {withheld: ("Completed", None), shown: ("Completed", f"{shown}.pdf")}
 
 
 @pytest.mark.usefixtures("quick_rechecks")
@@ -115,6 +120,32 @@ def test_a_removed_member_is_put_out_of_the_room(organization: Organization, mem
         return await client.hear()
 
     assert message == {"event": "left", "room": f"org:{organization.name}", "reason": "forbidden"}
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+def test_who_is_removed_from_one_of_two_organizations_hears_only_the_other_one(
+    bell: HandBell, organization: Organization
+) -> None:
+    other = make_organization()
+    user = make_user(member_of=[organization, other])
+    gone, kept = later_job(organization), later_job(other)
+    rooms = [f"org:{organization.name}", f"job:{gone.name}", f"org:{other.name}", f"job:{kept.name}"]
+    bell.forget()
+
+    @with_clients(by_token(user))
+    async def heard(client: LiveClient) -> tuple[set[str], list[tuple[str, str]]]:
+        for room in rooms:
+            assert (await client.join(room))["event"] == "joined"
+        await do(Membership.objects.filter(organization=organization).delete)
+        left = {(await client.hear("left"))["room"] for _ in range(2)}
+        await do(cancel_job, gone)
+        await do(cancel_job, kept)
+        await bell.ring()
+        changes = await client.changes(2)
+        assert await client.has_nothing()
+        return left, changes
+
+    assert heard == (set(rooms[:2]), [(kept.name, "Canceled")] * 2)
 
 
 @pytest.mark.usefixtures("quick_rechecks")
