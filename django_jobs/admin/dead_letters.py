@@ -15,6 +15,7 @@ from django.urls import URLPattern, path
 from django_jobs.admin.amounts import Amount
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.job_columns import tenant
+from django_jobs.admin.lookups import clean_term
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.replay import replays_seen_by
@@ -57,7 +58,7 @@ class DeadLetterAdmin(SeesJobs):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        kind = _text(request.GET.get("type", ""), MAX_TYPE)
+        kind = clean_term(request.GET.get("type", ""), MAX_TYPE)
         found = read_groups(request.user, kind)
         return self.page(
             request,
@@ -92,8 +93,8 @@ class DeadLetterAdmin(SeesJobs):
     def _group(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        kind = _text(request.GET.get("type", ""), MAX_TYPE)
-        fingerprint = _text(request.GET.get("error", ""), MAX_FINGERPRINT)
+        kind = clean_term(request.GET.get("type", ""), MAX_TYPE)
+        fingerprint = clean_term(request.GET.get("error", ""), MAX_FINGERPRINT)
         found = read_groups(request.user, kind, fingerprint) if kind else None
         if found is None or not found.groups:
             self.message_user(
@@ -157,11 +158,6 @@ class DeadLetterAdmin(SeesJobs):
         what = f"Started: {replay.get_verb_display()}, {replay.per_minute} jobs a minute."
         self.remember(request, [replay], what, ADDITION)
         return HttpResponseRedirect(self._links.page("django_jobs_replay_change", replay.pk))
-
-
-def _text(value: str, limit: int) -> str:
-    """A name out of an address: what no row could hold finds nothing, and no database complains of it."""
-    return value[:limit].replace("\0", "")
 
 
 def _named(links: Links, job: Job) -> tuple[str, str, Any, Any]:

@@ -17,6 +17,8 @@ from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest
 
+from django_jobs.engine.json_storage import is_storable_text
+
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Any]
 else:
@@ -40,8 +42,8 @@ class DeclaredList(ChangeList):
             self.full_result_count = self.result_count
 
     def get_filters(self, request: HttpRequest) -> Any:
-        # No row holds one, and some databases complain of it only when the list is read.
-        if any(NUL in value for values in self.get_filters_params().values() for value in values):
+        # No row holds such a text, and some databases complain of it only when the list is read.
+        if not all(is_storable_text(value) for values in self.get_filters_params().values() for value in values):
             raise IncorrectLookupParameters
         return super().get_filters(request)
 
@@ -89,6 +91,6 @@ class DeclaredLookups(BaseAdmin):
         return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
 
 
-def clean_term(text: str) -> str:
-    """What is looked for of a typed text."""
-    return text.replace(NUL, "")[:MAX_TERM]
+def clean_term(text: str, limit: int = MAX_TERM) -> str:
+    """Return what is looked for of a text that was typed or stands in an address: no database takes a NUL."""
+    return text.replace(NUL, "")[:limit]

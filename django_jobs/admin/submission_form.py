@@ -54,7 +54,7 @@ class SubmissionForm(forms.Form):
     def clean_organization(self) -> Any:
         """The organization, if the user may know of it."""
         try:
-            pk = find_organization_pk(self.cleaned_data["organization"].replace("\x00", ""), self.request.user)
+            pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
         except JobNotFound as error:
             raise forms.ValidationError("There is no such organization.") from error
         return database.rows(get_organization_model()).get(pk=pk)

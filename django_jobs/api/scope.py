@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import ASKED, submittable
 from django_jobs.models import Job, JobType, get_organization_model
@@ -44,7 +44,7 @@ def organizations_named(names: set[str], user: Any) -> dict[str, Any]:
 
 def _key(field: str, text: str) -> Any:
     """The value of the id field that a text stands for; None for one that it could not have."""
-    if not text or clean_text(text) != text:
+    if not text or not is_storable_text(text):
         return None
     meta = get_organization_model()._meta
     column: Any = meta.pk if field == "pk" else meta.get_field(field)

@@ -30,14 +30,10 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
         plain = json.loads(text)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
-    # The escapes are the only way in which ASCII JSON can carry these; a backslash that is text is doubled.
-    if "\\u0000" in text and "\x00" in _strings(plain):
-        raise NotStorable(f"{what} cannot be stored as JSON: it holds a NUL character.")
-    if "\\ud" in text:
-        try:
-            _strings(plain).encode()
-        except UnicodeEncodeError as error:
-            raise NotStorable(f"{what} cannot be stored as JSON: it holds a lone surrogate.") from error
+    # ASCII JSON carries these by their escapes alone. A backslash that is text is doubled, so what was read is asked.
+    is_suspect = "\\u0000" in text or "\\ud" in text
+    if is_suspect and (part := unstorable_part(_strings(plain))):
+        raise NotStorable(f"{what} cannot be stored as JSON: it holds {part}.")
     if len(text) > max_bytes:
         raise NotStorable(f"{what} takes {len(text)} bytes as JSON; at most {max_bytes} are accepted.")
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(plain) > MAX_DEPTH:
@@ -80,8 +76,27 @@ def _reason(error: Exception) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
+def unstorable_part(text: str) -> str | None:
+    """Return what some database cannot store of a text: "a NUL character", "a lone surrogate" or None."""
+    if "\x00" in text:
+        return "a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "a lone surrogate"
+    return None
+
+
+def is_storable_text(text: str) -> bool:
+    """Tell whether every database can store a text of these characters."""
+    return unstorable_part(text) is None
+
+
 def clean_text(value: object, limit: int | None = None) -> str:
-    """Any text in a form that every database takes: no NUL, no lone surrogate, cut to ``limit`` characters."""
+    """Return the text in a form that every database can store, with an ellipsis after at most ``limit`` characters.
+
+    A NUL becomes U+FFFD, a lone surrogate a question mark.
+    """
     text = str(value).replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     if limit is not None and len(text) > limit:
         return text[: limit - 1] + "…"

@@ -6,6 +6,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_jobs.engine.json_storage import is_storable_text
+
 ORGANIZATION: Final = "org"
 JOB: Final = "job"
 ADMIN: Final = "admin"
@@ -31,17 +33,12 @@ class Room:
 
 def parse_room(text: object) -> Room | None:
     """Return the room of this name; None when no room could have the name."""
-    if not isinstance(text, str) or len(text) > MAX_NAME or not _is_storable(text):
+    if not isinstance(text, str) or len(text) > MAX_NAME or not is_storable_text(text):
         return None
     kind, _, key = text.partition(":")
     if kind not in {ORGANIZATION, JOB, ADMIN} or not key or (kind == ADMIN and key != "jobs"):
         return None
     return Room(kind, key)
-
-
-def _is_storable(text: str) -> bool:
-    """Return whether a database takes the text: it has no NUL and no half of a surrogate pair."""
-    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 def group_of(organization_pk: Any) -> str:

@@ -19,7 +19,7 @@ from rest_framework import serializers
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.scope import organizations_named, unknown_organization
 from django_jobs.engine.insight.newest import RECENT, among_newest
-from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.json_storage import clean_text, unstorable_part
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store.moments import created_between
 from django_jobs.models import Job
@@ -104,7 +104,8 @@ def _with_ids(ids: Iterable[tuple[int, int]]) -> Q:
     return found
 
 
-def _plain(text: str) -> str:
+def _storable(text: str) -> str:
+    """Return the text; ValueError when no row can hold it."""
     if "\x00" in text:
         raise ValueError("Null characters are not allowed.")
     check_encodable(text)
@@ -112,8 +113,8 @@ def _plain(text: str) -> str:
 
 
 def check_encodable(text: str) -> None:
-    """A form's own check of text knows of null characters only."""
-    if clean_text(text) != text.replace("\x00", "\ufffd"):
+    """Raise ValidationError for a lone surrogate; Django's own check of a text refuses null characters alone."""
+    if unstorable_part(text.replace("\x00", "")):
         raise ValidationError("Lone surrogates are not allowed.")
 
 
@@ -152,7 +153,7 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
     status = SeveralFilter(label="Status", parse=_status, widget=forms.SelectMultiple(choices=Status.choices))
-    job_type = SeveralFilter(label="Job type", parse=_plain, widget=OneLineWidget, help_text="Its name.")
+    job_type = SeveralFilter(label="Job type", parse=_storable, widget=OneLineWidget, help_text="Its name.")
     priority = PriorityFilter(label="Priority")
     owner = django_filters.CharFilter(
         label="Owner", field_name="owner_name", validators=[check_encodable], help_text="A user name."

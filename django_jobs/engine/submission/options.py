@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 
 from django.utils import timezone
 
-from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.models import Job
 from django_jobs.models.job_type import MAX_SECONDS
@@ -115,7 +115,7 @@ def _check_word(field: str, value: object, words: Iterable[str], errors: Errors)
 def _check_unique_key(value: object, errors: Errors) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_UNIQUE_KEY or clean_text(value) != value:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_UNIQUE_KEY or not is_storable_text(value):
         errors["unique_key"] = [f"Give a text of 1 to {MAX_UNIQUE_KEY} characters."]
         return None
     return value

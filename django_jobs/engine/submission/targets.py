@@ -12,7 +12,7 @@ from django.db import models
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.rights import Doorkeeper
@@ -95,7 +95,7 @@ def _point_at_declarations(
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and clean_text(value) == value
+    return isinstance(value, str) and bool(value) and is_storable_text(value)
 
 
 def _kind_key(job_type: object) -> str | None:
