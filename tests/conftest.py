@@ -73,15 +73,10 @@ def processes(
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
     """A broker in memory in the place of Redis, and an engine that remembers nothing of earlier tests."""
-    from django_jobs.engine.dispatch import window
-    from django_jobs.engine.execution import claim_verdicts
     from django_jobs.engine.ports import use_broker
-    from django_jobs.engine.store import organization_ids
-    from tests.support.brokers import MemoryBroker
+    from tests.support.brokers import MemoryBroker, forget_everything
 
-    claim_verdicts.forget()
-    organization_ids.forget()
-    window.forget()
+    forget_everything()
     memory = MemoryBroker()
     use_broker(memory)
     yield memory

@@ -8,10 +8,12 @@ from typing import Any, Final
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel_and_retry import cancel_job
-from django_jobs.engine.execution import outcomes
+from django_jobs.engine.dispatch import window
+from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
 from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import organization_ids
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job
@@ -23,6 +25,13 @@ __all__ = ["MemoryBroker"]
 
 WORKER: Final = "worker-1"
 ALL_QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
+
+
+def forget_everything() -> None:
+    """Let the engine remember as little as in a new process."""
+    claim_verdicts.forget()
+    organization_ids.forget()
+    window.forget()
 
 
 def ticket_of(job: Job) -> Ticket:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from tests.support.brokers import forget_everything
+
 
 @contextmanager
 def rolled_back(subtests: pytest.Subtests, **case: Any) -> Iterator[None]:
-    """Let a case fail by itself, and take back what it wrote into the database."""
+    """Let a case fail by itself; take back what it wrote into the database, and let the engine forget it."""
+    forget_everything()
     with subtests.test(**case), transaction.atomic():
         try:
             yield

@@ -66,15 +66,18 @@ def job(organization: Organization, owner: Any) -> Job:
     return pending_job(organization=organization, user=owner)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_job_that_the_policy_does_not_show_is_not_found(door: str, job: Job, colleague: Any) -> None:
-    with pytest.raises(JobNotFound, match=f"There is no job '{job.name}'"):
-        DOORS[door](job, user=colleague)
+def test_a_job_that_the_policy_does_not_show_is_not_found(subtests: pytest.Subtests, job: Job, colleague: Any) -> None:
+    for door in DOORS:
+        with subtests.test(door=door), pytest.raises(JobNotFound, match=f"There is no job '{job.name}'"):
+            DOORS[door](job, user=colleague)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_no_route_finds_a_job_that_the_policy_does_not_show(route: str, job: Job, colleague: Any) -> None:
-    assert ROUTES[route](client_of(colleague), job).status_code == 404
+def test_no_route_finds_a_job_that_the_policy_does_not_show(
+    subtests: pytest.Subtests, job: Job, colleague: Any
+) -> None:
+    for route in ROUTES:
+        with subtests.test(route=route):
+            assert ROUTES[route](client_of(colleague), job).status_code == 404
 
 
 def test_its_file_is_not_found_either(organization: Organization, kind: JobType, colleague: Any) -> None:

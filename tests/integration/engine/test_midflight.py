@@ -26,6 +26,7 @@ from tests.support.brokers import (
     start,
     ticket_of,
 )
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_user
 from tests.support.midflight import come_due, postponed, try_to_run
 
@@ -60,19 +61,22 @@ def test_a_job_keeps_the_timeout_and_the_retries_of_its_submission(kind: JobType
     assert row.ready_at <= database.now()
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"), [({"is_paused": True}, "type_paused"), ({"is_enabled": False}, "type_disabled")]
-)
-@pytest.mark.parametrize("status", ["Pending", "Failed", "Timed Out"])
 def test_a_job_waits_in_its_status_while_its_type_is_closed_and_goes_when_it_opens(
-    kind: JobType, status: str, fields: dict[str, bool], reason: str
+    subtests: pytest.Subtests, kind: JobType
 ) -> None:
-    job = job_in(status, job_type=kind)
-    change(kind, **fields)
-    assert try_to_run(job).status == status
-    assert get_job_status(job).waiting_for == reason
-    change(kind, is_paused=False, is_enabled=True)
-    assert try_to_run(job).status == "Running"
+    fieldss: list[tuple[dict[str, bool], str]] = [
+        ({"is_paused": True}, "type_paused"),
+        ({"is_enabled": False}, "type_disabled"),
+    ]
+    for fields, reason in fieldss:
+        for status in ("Pending", "Failed", "Timed Out"):
+            with rolled_back(subtests, fields=fields, reason=reason, status=status):
+                job = job_in(status, job_type=kind)
+                change(kind, **fields)
+                assert try_to_run(job).status == status
+                assert get_job_status(job).waiting_for == reason
+                change(kind, is_paused=False, is_enabled=True)
+                assert try_to_run(job).status == "Running"
 
 
 @pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}])

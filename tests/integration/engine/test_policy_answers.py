@@ -75,27 +75,31 @@ def _fresh_complaints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_last_complaint", -math.inf)
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
-@pytest.mark.parametrize("question", ["is_active", "can_view", "can_retry", "is_system_admin"])
 def test_what_is_neither_yes_nor_no_is_a_failure_that_names_it(
-    kind: str, question: str, monkeypatch: pytest.MonkeyPatch
+    subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Given, "answer", staticmethod(ANSWERS[kind]))
-    with pytest.raises(PolicyFailed, match=rf"{question}\(\) returned {kind}; it must return True or False"):
-        getattr(Given(), question)(None, None)
+    for kind in ANSWERS:
+        for question in ("is_active", "can_view", "can_retry", "is_system_admin"):
+            with subtests.test(kind=kind, question=question):
+                monkeypatch.setattr(Given, "answer", staticmethod(ANSWERS[kind]))
+                with pytest.raises(
+                    PolicyFailed, match=rf"{question}\(\) returned {kind}; it must return True or False"
+                ):
+                    getattr(Given(), question)(None, None)
 
 
-@pytest.mark.parametrize("kind", ANSWERS)
 def test_rest_opens_nothing_for_such_an_answer(
-    kind: str, member: User, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch
+    subtests: pytest.Subtests, member: User, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Given, "answer", staticmethod(ANSWERS[kind]))
-    follow(settings, Given)
-    client = client_of(member)
-    answers = [client.get(url_of(job)), client.post(url_of(job, "retry")), client.delete(url_of(job))]
-    answers.append(client.patch(f"/api/job-types/{job.job_type_id}/", {"description": "mine"}, format="json"))
-    assert [answer.status_code for answer in answers] == [500] * 4
-    assert {answer.json()["code"] for answer in answers} == {"access_policy_failed"}
+    for kind in ANSWERS:
+        with subtests.test(kind=kind):
+            monkeypatch.setattr(Given, "answer", staticmethod(ANSWERS[kind]))
+            follow(settings, Given)
+            client = client_of(member)
+            answers = [client.get(url_of(job)), client.post(url_of(job, "retry")), client.delete(url_of(job))]
+            answers.append(client.patch(f"/api/job-types/{job.job_type_id}/", {"description": "mine"}, format="json"))
+            assert [answer.status_code for answer in answers] == [500] * 4
+            assert {answer.json()["code"] for answer in answers} == {"access_policy_failed"}
 
 
 @pytest.mark.parametrize("kind", ANSWERS)

@@ -63,20 +63,18 @@ def test_a_moment_in_any_zone_is_that_moment(given: ZoneInfo) -> None:
     assert get_job_status(row).run_at == moment
 
 
-@pytest.mark.parametrize(
-    ("local", "utc"),
-    [
+def test_around_a_change_of_the_clocks_each_moment_is_its_own(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dt.datetime, dt.datetime]] = [
         (dt.datetime(2099, 10, 25, 2, 30, tzinfo=BERLIN, fold=0), dt.datetime(2099, 10, 25, 0, 30, tzinfo=dt.UTC)),
         (dt.datetime(2099, 10, 25, 2, 30, tzinfo=BERLIN, fold=1), dt.datetime(2099, 10, 25, 1, 30, tzinfo=dt.UTC)),
         (dt.datetime(2099, 3, 29, 2, 30, tzinfo=BERLIN), dt.datetime(2099, 3, 29, 1, 30, tzinfo=dt.UTC)),
         (dt.datetime(2099, 11, 1, 1, 30, tzinfo=NEW_YORK, fold=1), dt.datetime(2099, 11, 1, 6, 30, tzinfo=dt.UTC)),
-    ],
-    ids=["before the clock goes back", "after it went back", "in the hour that is left out", "in New York"],
-)
-def test_around_a_change_of_the_clocks_each_moment_is_its_own(local: dt.datetime, utc: dt.datetime) -> None:
-    row = reread(pending_job(run_at=local))
-    assert (row.run_at, row.ready_at) == (utc, utc)
-    assert get_job_status(row).waiting_for == "run_at"
+    ]
+    for local, utc in cases:
+        with subtests.test(local=local, utc=utc):
+            row = reread(pending_job(run_at=local))
+            assert (row.run_at, row.ready_at) == (utc, utc)
+            assert get_job_status(row).waiting_for == "run_at"
 
 
 def test_a_delayed_job_goes_when_its_moment_has_come_and_not_before(broker: MemoryBroker) -> None:

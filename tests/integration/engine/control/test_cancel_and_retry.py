@@ -14,6 +14,7 @@ from django_jobs.exceptions import InvalidTransition, JobNotFound, PermissionDen
 from django_jobs.models import Organization
 from django_jobs.statuses import Status
 from tests.support.brokers import MemoryBroker, job_in, reread, start
+from tests.support.cases import rolled_back
 from tests.support.factories import make_organization, make_system_admin, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -70,12 +71,13 @@ def test_a_job_that_failed_is_given_a_new_life(status: str) -> None:
     assert (job.result, job.output_reference, job.progress, job.worker_name) == (None, "", 0, "")
 
 
-@pytest.mark.parametrize("status", sorted(set(Status.values) - set(RETRYABLE)))
-def test_a_job_that_has_not_failed_cannot_be_retried(status: str) -> None:
-    job = job_in(status)
-    with pytest.raises(InvalidTransition) as caught:
-        retry_job(job)
-    assert (caught.value.status, caught.value.verb, reread(job).status) == (status, "retry", status)
+def test_a_job_that_has_not_failed_cannot_be_retried(subtests: pytest.Subtests) -> None:
+    for status in sorted(set(Status.values) - set(RETRYABLE)):
+        with rolled_back(subtests, status=status):
+            job = job_in(status)
+            with pytest.raises(InvalidTransition) as caught:
+                retry_job(job)
+            assert (caught.value.status, caught.value.verb, reread(job).status) == (status, "retry", status)
 
 
 def test_the_attempt_goes_on_counting_after_a_retry() -> None:
@@ -93,11 +95,12 @@ def test_a_retried_job_is_dispatched_with_the_commit(
     assert broker.tickets == [Ticket(job.pk, job.created_at.year, 2, 1)]
 
 
-@pytest.mark.parametrize("verb", [cancel_job, retry_job])
-@pytest.mark.parametrize("job_id", ["JOB-2026-99999", "nonsense", "", "JOB-1999-00001"])
-def test_an_unknown_job_is_not_found(verb: Any, job_id: str) -> None:
-    with pytest.raises(JobNotFound):
-        verb(job_id)
+def test_an_unknown_job_is_not_found(subtests: pytest.Subtests) -> None:
+    verbs: list[Any] = [cancel_job, retry_job]
+    for verb in verbs:
+        for job_id in ("JOB-2026-99999", "nonsense", "", "JOB-1999-00001"):
+            with subtests.test(verb=verb, job_id=job_id), pytest.raises(JobNotFound):
+                verb(job_id)
 
 
 @pytest.mark.parametrize("verb", [cancel_job, retry_job])

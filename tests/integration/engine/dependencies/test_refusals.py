@@ -50,14 +50,23 @@ def test_a_parent_that_has_ended_without_completing_is_refused(
     assert text.startswith(f"{parent.name} has ended as {word}")
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [7, True, "7", "JOB-2026-1", "JOB-2026-00001-1", "job-2026-00001", b"JOB-2026-00001", {"a": 1}, object, Job(pk=7)],
-    ids=["number", "bool", "text", "short", "long", "lower case", "bytes", "dict", "class", "unsaved job"],
-)
-def test_what_is_no_job_id_is_refused(kind: JobType, organization: Organization, bad: Any) -> None:
-    (text,) = errors_of(kind, organization, depends_on=bad)
-    assert "is not a job id such as JOB-2026-00001" in text
+def test_what_is_no_job_id_is_refused(subtests: pytest.Subtests, kind: JobType, organization: Organization) -> None:
+    cases: list[Any] = [
+        7,
+        True,
+        "7",
+        "JOB-2026-1",
+        "JOB-2026-00001-1",
+        "job-2026-00001",
+        b"JOB-2026-00001",
+        {"a": 1},
+        object,
+        Job(pk=7),
+    ]
+    for bad in cases:
+        with subtests.test(bad=bad):
+            (text,) = errors_of(kind, organization, depends_on=bad)
+            assert "is not a job id such as JOB-2026-00001" in text
 
 
 def test_all_that_is_wrong_with_a_list_is_said(submit: Submitter, kind: JobType, organization: Organization) -> None:

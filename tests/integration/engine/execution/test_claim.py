@@ -17,6 +17,7 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Membership
 from tests.support import handlers
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, running_job, ticket_of
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -74,12 +75,13 @@ def test_a_ticket_from_before_a_retry_is_void() -> None:
     assert reread(job).status == "Queued"
 
 
-@pytest.mark.parametrize("status", ["Pending", "Canceled", "Failed", "Completed", "Dead Letter"])
-def test_a_ticket_of_a_job_that_is_not_queued_is_void(status: str, broker: MemoryBroker) -> None:
-    job = job_in(status)
-    broker.lose_tickets()
-    assert claim([ticket_of(job)], WORKER) == []
-    assert (reread(job).status, broker.tickets) == (status, [])
+def test_a_ticket_of_a_job_that_is_not_queued_is_void(subtests: pytest.Subtests, broker: MemoryBroker) -> None:
+    for status in ("Pending", "Canceled", "Failed", "Completed", "Dead Letter"):
+        with rolled_back(subtests, status=status):
+            job = job_in(status)
+            broker.lose_tickets()
+            assert claim([ticket_of(job)], WORKER) == []
+            assert (reread(job).status, broker.tickets) == (status, [])
 
 
 def test_a_ticket_of_a_deleted_job_is_void(broker: MemoryBroker) -> None:

@@ -48,14 +48,14 @@ def test_the_time_it_took_is_measured() -> None:
     assert outcome.started > 0
 
 
-@pytest.mark.parametrize(
-    "value", [{"a": {1}}, {"a": b"1"}, {"a": float("nan")}, {"a": "\x00"}, {"a": "\ud800"}, [1], 7, "text"]
-)
-def test_a_result_that_cannot_be_stored_is_a_permanent_failure(value: Any) -> None:
-    outcome = outcome_of(returning(value))
-    assert isinstance(outcome, outcomes.Raised)
-    assert outcome.kind == "Permanent"
-    assert outcome.text
+def test_a_result_that_cannot_be_stored_is_a_permanent_failure(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [{"a": {1}}, {"a": b"1"}, {"a": float("nan")}, {"a": "\x00"}, {"a": "\ud800"}, [1], 7, "text"]
+    for value in cases:
+        with subtests.test(value=value):
+            outcome = outcome_of(returning(value))
+            assert isinstance(outcome, outcomes.Raised)
+            assert outcome.kind == "Permanent"
+            assert outcome.text
 
 
 def test_a_result_that_is_too_large_is_a_permanent_failure(settings: Any) -> None:

@@ -31,22 +31,20 @@ from tests.support.factories import make_job_type, make_organization
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 
-@pytest.mark.parametrize(
-    ("error", "kind", "text"),
-    [
+def test_what_a_handler_raises_is_classified(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[BaseException, str, str]] = [
         (TransientError("later"), "Transient", "later"),
         (PermanentError("never"), "Permanent", "never"),
         (ValueError("secret"), "Transient", "ValueError"),
         (SystemExit(3), "Transient", "SystemExit"),
         (MemoryError(), "Transient", "MemoryError"),
-    ],
-    ids=repr,
-)
-def test_what_a_handler_raises_is_classified(error: BaseException, kind: str, text: str) -> None:
-    outcome = outcome_of(raising(error))
-    assert isinstance(outcome, outcomes.Raised)
-    assert (outcome.kind, outcome.text) == (kind, text)
-    assert type(error).__name__ in outcome.traceback
+    ]
+    for error, kind, text in cases:
+        with subtests.test(error=error, kind=kind, text=text):
+            outcome = outcome_of(raising(error))
+            assert isinstance(outcome, outcomes.Raised)
+            assert (outcome.kind, outcome.text) == (kind, text)
+            assert type(error).__name__ in outcome.traceback
 
 
 class Booby(Exception):

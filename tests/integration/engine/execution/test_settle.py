@@ -19,6 +19,7 @@ from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job, start
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -46,14 +47,15 @@ def test_a_returned_result_completes_its_job() -> None:
     assert row.started_at <= row.completed_at
 
 
-@pytest.mark.parametrize("name", ["returned", "transient", "permanent", "timed out", "canceled"])
-def test_a_job_has_started_when_its_handler_began(name: str) -> None:
-    _, claimed = running_job()
-    Job.objects.update(started_at=database.now() - dt.timedelta(seconds=60))  # the claim
-    began = time.monotonic() - 7
-    row = end(dataclasses.replace(outcome(name, claimed), started=began, seconds=5.0))
-    assert row.started_at
-    assert abs(row.started_at + dt.timedelta(seconds=7) - database.now()) < dt.timedelta(seconds=1)
+def test_a_job_has_started_when_its_handler_began(subtests: pytest.Subtests) -> None:
+    for name in ("returned", "transient", "permanent", "timed out", "canceled"):
+        with rolled_back(subtests, name=name):
+            _, claimed = running_job()
+            Job.objects.update(started_at=database.now() - dt.timedelta(seconds=60))  # the claim
+            began = time.monotonic() - 7
+            row = end(dataclasses.replace(outcome(name, claimed), started=began, seconds=5.0))
+            assert row.started_at
+            assert abs(row.started_at + dt.timedelta(seconds=7) - database.now()) < dt.timedelta(seconds=1)
 
 
 def test_a_job_has_completed_when_its_handler_returned_and_not_when_that_was_stored() -> None:
@@ -64,9 +66,8 @@ def test_a_job_has_completed_when_its_handler_returned_and_not_when_that_was_sto
     assert abs(row.completed_at - row.started_at - dt.timedelta(seconds=5)) < dt.timedelta(milliseconds=5)
 
 
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [
+def test_each_outcome_has_its_status(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("returned", "Completed"),
         ("transient", "Failed"),
         ("permanent", "Dead Letter"),
@@ -74,19 +75,23 @@ def test_a_job_has_completed_when_its_handler_returned_and_not_when_that_was_sto
         ("canceled", "Canceled"),
         ("postponed", "Pending"),
         ("interrupted", "Queued"),
-    ],
-)
-def test_each_outcome_has_its_status(name: str, status: str) -> None:
-    job, claimed = running_job()
-    row = end(outcome(name, claimed))
-    assert (row.status, row.lease_expires_at) == (status, None)
-    last = get_job_history(job)[-1]
-    assert (last["from_status"], last["to_status"], last["actor"], last["attempt"]) == ("Running", status, "worker", 1)
+    ]
+    for name, status in cases:
+        with rolled_back(subtests, name=name, status=status):
+            job, claimed = running_job()
+            row = end(outcome(name, claimed))
+            assert (row.status, row.lease_expires_at) == (status, None)
+            last = get_job_history(job)[-1]
+            assert (last["from_status"], last["to_status"], last["actor"], last["attempt"]) == (
+                "Running",
+                status,
+                "worker",
+                1,
+            )
 
 
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [
+def test_a_requested_cancel_overrules_all_but_a_return(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("returned", "Completed"),
         ("transient", "Canceled"),
         ("permanent", "Canceled"),
@@ -94,14 +99,14 @@ def test_each_outcome_has_its_status(name: str, status: str) -> None:
         ("canceled", "Canceled"),
         ("postponed", "Canceled"),
         ("interrupted", "Canceled"),
-    ],
-)
-def test_a_requested_cancel_overrules_all_but_a_return(name: str, status: str) -> None:
-    job, claimed = running_job()
-    cancel_job(job)
-    row = end(outcome(name, claimed))
-    assert (row.status, row.ready_at) == (status, None)
-    assert (row.canceled_at is not None) is (status == "Canceled")
+    ]
+    for name, status in cases:
+        with rolled_back(subtests, name=name, status=status):
+            job, claimed = running_job()
+            cancel_job(job)
+            row = end(outcome(name, claimed))
+            assert (row.status, row.ready_at) == (status, None)
+            assert (row.canceled_at is not None) is (status == "Canceled")
 
 
 def test_a_transient_failure_waits_for_its_retry() -> None:

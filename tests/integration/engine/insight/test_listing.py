@@ -80,9 +80,8 @@ def test_an_unknown_status_is_named(status: Any) -> None:
         list_jobs(status=[status])
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
+def test_a_page_out_of_range_is_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, Any]] = [
         ("limit", 0),
         ("limit", -1),
         ("limit", 1001),
@@ -91,11 +90,10 @@ def test_an_unknown_status_is_named(status: Any) -> None:
         ("results", True),
         ("offset", -1),
         ("offset", 10_001),
-    ],
-)
-def test_a_page_out_of_range_is_refused(field: str, value: Any) -> None:
-    with pytest.raises(ValueError, match="must be a number from"):
-        list_jobs(**{"limit": 21, field: value})
+    ]
+    for field, value in cases:
+        with subtests.test(field=field, value=value), pytest.raises(ValueError, match="must be a number from"):
+            list_jobs(**{"limit": 21, field: value})
 
 
 def test_a_user_sees_the_jobs_of_the_own_organizations() -> None:
@@ -168,9 +166,8 @@ def created(after: float | None = None, before: float | None = None) -> list[Job
     return list(created_between(Job.objects.order_by("pk"), *ends))
 
 
-@pytest.mark.parametrize(
-    ("after", "before", "found"),
-    [
+def test_jobs_are_found_by_when_they_were_submitted(subtests: pytest.Subtests, hourly: list[Job]) -> None:
+    cases: list[tuple[float | None, float | None, slice]] = [
         (None, None, slice(None)),
         (3, None, slice(3, None)),
         (3.1, None, slice(4, None)),
@@ -184,12 +181,10 @@ def created(after: float | None = None, before: float | None = None) -> list[Job
         (None, 0, slice(0, 0)),
         (None, 99, slice(None)),
         (5, 2, slice(0, 0)),
-    ],
-)
-def test_jobs_are_found_by_when_they_were_submitted(
-    after: float | None, before: float | None, found: slice, hourly: list[Job]
-) -> None:
-    assert created(after, before) == hourly[found]
+    ]
+    for after, before, found in cases:
+        with subtests.test(after=after, before=before, found=found):
+            assert created(after, before) == hourly[found]
 
 
 def test_jobs_that_are_gone_are_no_obstacle(hourly: list[Job]) -> None:

@@ -46,9 +46,10 @@ def test_a_function_of_an_allowed_module_is_accepted(path: str) -> None:
     JobType(type_name="echo", handler_method=path).full_clean()
 
 
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
+def test_another_path_is_refused_when_the_type_is_saved(
+    subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases: list[tuple[str, str]] = [
         ("os.system", "outside the allowed modules"),
         ("tests.integration.engine.job_types.test_handlers.of_a_test", "outside the allowed modules"),
         ("tests.support.handlers_of_another", "outside the allowed modules"),
@@ -61,15 +62,13 @@ def test_a_function_of_an_allowed_module_is_accepted(path: str) -> None:
         ("echo", "not a dotted path"),
         (".echo", "not a dotted path"),
         ("tests.support.handlers.", "not loadable"),
-    ],
-)
-def test_another_path_is_refused_when_the_type_is_saved(
-    monkeypatch: pytest.MonkeyPatch, path: str, reason: str
-) -> None:
-    monkeypatch.setattr(functions, "submitted_elsewhere", of_a_test, raising=False)
-    with pytest.raises(ValidationError) as caught:
-        JobType(type_name="echo", handler_method=path).full_clean()
-    assert reason in caught.value.message_dict["handler_method"][0]
+    ]
+    for path, reason in cases:
+        with subtests.test(path=path, reason=reason):
+            monkeypatch.setattr(functions, "submitted_elsewhere", of_a_test, raising=False)
+            with pytest.raises(ValidationError) as caught:
+                JobType(type_name="echo", handler_method=path).full_clean()
+            assert reason in caught.value.message_dict["handler_method"][0]
 
 
 def test_a_missing_path_is_told_once() -> None:

@@ -11,6 +11,7 @@ from django_jobs import submit_job, submit_jobs
 from django_jobs.models import Organization
 from django_jobs.models.job_type import MAX_RATE, MAX_SECONDS
 from tests.support.brokers import MemoryBroker, end, raised, start
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
 
 LARGEST: Final = {
@@ -23,21 +24,24 @@ LARGEST: Final = {
 }
 
 
-@pytest.mark.parametrize(("name", "largest"), LARGEST.items())
 def test_the_largest_number_that_is_taken_works(
-    broker: MemoryBroker, organization: Organization, name: str, largest: int
+    subtests: pytest.Subtests, broker: MemoryBroker, organization: Organization
 ) -> None:
-    fields: dict[str, Any] = {name: largest}
-    kind = make_job_type(**fields)
-    job = submit_job(kind, organization, {"n": 1})
-    submit_jobs([{"job_type": kind, "organization": organization, "parameters": {"n": 2}}])
-    assert end(raised(start(job))).next_retry_at is not None
+    for name, largest in LARGEST.items():
+        with rolled_back(subtests, name=name, largest=largest):
+            fields: dict[str, Any] = {name: largest}
+            kind = make_job_type(**fields)
+            job = submit_job(kind, organization, {"n": 1})
+            submit_jobs([{"job_type": kind, "organization": organization, "parameters": {"n": 2}}])
+            assert end(raised(start(job))).next_retry_at is not None
 
 
-@pytest.mark.parametrize("beyond", [1, 2**63 - 1], ids=["by one", "by far"])
-@pytest.mark.parametrize(("name", "largest"), LARGEST.items())
-def test_a_larger_number_is_refused(name: str, largest: int, beyond: int) -> None:
-    fields: dict[str, Any] = {name: max(beyond, largest + 1)}
-    with pytest.raises(ValidationError) as refused:
-        make_job_type(**fields)
-    assert list(refused.value.message_dict) == [name]
+def test_a_larger_number_is_refused(subtests: pytest.Subtests) -> None:
+    beyonds: list[int] = [1, 2**63 - 1]
+    for beyond in beyonds:
+        for name, largest in LARGEST.items():
+            with subtests.test(beyond=beyond, name=name, largest=largest):
+                fields: dict[str, Any] = {name: max(beyond, largest + 1)}
+                with pytest.raises(ValidationError) as refused:
+                    make_job_type(**fields)
+                assert list(refused.value.message_dict) == [name]

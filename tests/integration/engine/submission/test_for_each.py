@@ -138,12 +138,14 @@ def test_what_is_wrong_for_all_raises(kind: JobType, tenants: list[Organization]
     assert not Job.objects.exists()
 
 
-@pytest.mark.parametrize("bad", ["T-0", b"T-1", {"T-0": 1}, 7, None])
-def test_what_is_no_list_is_refused(bad: Any, kind: JobType, tenants: list[Organization]) -> None:
-    with pytest.raises(InvalidSubmission, match="Give a list of organizations"):
-        submit_for_each(kind, bad)
-    with pytest.raises(InvalidSubmission, match="Give a list of organizations"):
-        submit_for_each(kind, tenants[0])  # type: ignore[arg-type]
+def test_what_is_no_list_is_refused(subtests: pytest.Subtests, kind: JobType, tenants: list[Organization]) -> None:
+    cases: list[Any] = ["T-0", b"T-1", {"T-0": 1}, 7, None]
+    for bad in cases:
+        with subtests.test(bad=bad):
+            with pytest.raises(InvalidSubmission, match="Give a list of organizations"):
+                submit_for_each(kind, bad)
+            with pytest.raises(InvalidSubmission, match="Give a list of organizations"):
+                submit_for_each(kind, tenants[0])  # type: ignore[arg-type]
 
 
 def test_a_users_rights_are_asked_for_each(kind: JobType, tenants: list[Organization]) -> None:

@@ -94,14 +94,15 @@ BAD: Final[dict[str, list[Any]]] = {
 
 
 @both
-@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BAD.items() for value in values])
 def test_an_impossible_value_is_refused_by_name(
-    submit: Callable[..., Job], field: str, value: Any, job_type: JobType, organization: Organization
+    subtests: pytest.Subtests, submit: Callable[..., Job], job_type: JobType, organization: Organization
 ) -> None:
-    with pytest.raises(InvalidSubmission) as caught:
-        submit(job_type, organization, **{field: value})
-    assert [name.removeprefix("0.") for name in caught.value.errors] == [field]
-    assert not Job.objects.exists()
+    for field, value in [(field, value) for field, values in BAD.items() for value in values]:
+        with subtests.test(field=field, value=value):
+            with pytest.raises(InvalidSubmission) as caught:
+                submit(job_type, organization, **{field: value})
+            assert [name.removeprefix("0.") for name in caught.value.errors] == [field]
+            assert not Job.objects.exists()
 
 
 def test_a_job_that_would_expire_before_it_may_run_is_refused(job_type: JobType, organization: Organization) -> None:

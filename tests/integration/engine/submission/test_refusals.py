@@ -28,9 +28,11 @@ def errors_of(*args: Any, **kwargs: Any) -> dict[str, list[str]]:
     return caught.value.errors
 
 
-@pytest.mark.parametrize("job_type", ["nonesuch", "", None, 7, "nul\x00"])
-def test_an_unknown_type_is_refused(organization: Organization, job_type: Any) -> None:
-    assert set(errors_of(job_type, organization)) == {"job_type"}
+def test_an_unknown_type_is_refused(subtests: pytest.Subtests, organization: Organization) -> None:
+    cases: list[Any] = ["nonesuch", "", None, 7, "nul\x00"]
+    for job_type in cases:
+        with subtests.test(job_type=job_type):
+            assert set(errors_of(job_type, organization)) == {"job_type"}
 
 
 def test_a_disabled_type_is_refused(organization: Organization) -> None:
@@ -38,9 +40,11 @@ def test_a_disabled_type_is_refused(organization: Organization) -> None:
     assert errors_of(kind, organization) == {"job_type": [f"The job type '{kind.pk}' is disabled."]}
 
 
-@pytest.mark.parametrize("organization", ["nonesuch", "", None, 7, "nul\x00", Organization(name="unsaved")])
-def test_an_unknown_organization_is_refused(job_type: JobType, organization: Any) -> None:
-    assert set(errors_of(job_type, organization)) == {"organization"}
+def test_an_unknown_organization_is_refused(subtests: pytest.Subtests, job_type: JobType) -> None:
+    cases: list[Any] = ["nonesuch", "", None, 7, "nul\x00", Organization(name="unsaved")]
+    for organization in cases:
+        with subtests.test(organization=organization):
+            assert set(errors_of(job_type, organization)) == {"organization"}
 
 
 def test_a_deleted_organizations_instance_is_refused(job_type: JobType, organization: Organization) -> None:
@@ -60,11 +64,11 @@ def test_an_old_instance_does_not_hide_that_the_organization_is_inactive(
     assert set(errors_of(job_type, organization)) == {"organization"}
 
 
-@pytest.mark.parametrize(
-    "parameters", [[1], "text", 7, {"a": {1}}, {"a": "x\x00"}, {"a": float("nan")}, {"a": "x" * 70_000}]
-)
-def test_bad_parameters_are_refused(job_type: JobType, organization: Organization, parameters: Any) -> None:
-    assert set(errors_of(job_type, organization, parameters)) == {"parameters"}
+def test_bad_parameters_are_refused(subtests: pytest.Subtests, job_type: JobType, organization: Organization) -> None:
+    cases: list[Any] = [[1], "text", 7, {"a": {1}}, {"a": "x\x00"}, {"a": float("nan")}, {"a": "x" * 70_000}]
+    for parameters in cases:
+        with subtests.test(parameters=parameters):
+            assert set(errors_of(job_type, organization, parameters)) == {"parameters"}
 
 
 @pytest.mark.parametrize("metadata", [[1], "text", {"a": b"1"}, {"a": "x" * 5000}])
@@ -72,11 +76,13 @@ def test_bad_metadata_is_refused(job_type: JobType, organization: Organization, 
     assert set(errors_of(job_type, organization, metadata=metadata)) == {"metadata"}
 
 
-@pytest.mark.parametrize("priority", ["urgent", 4, -1, 1.5, True, []])
-def test_a_bad_priority_is_refused(job_type: JobType, organization: Organization, priority: Any) -> None:
-    assert errors_of(job_type, organization, priority=priority) == {
-        "priority": ["Use one of Low, Normal, High, Critical."]
-    }
+def test_a_bad_priority_is_refused(subtests: pytest.Subtests, job_type: JobType, organization: Organization) -> None:
+    cases: list[Any] = ["urgent", 4, -1, 1.5, True, []]
+    for priority in cases:
+        with subtests.test(priority=priority):
+            assert errors_of(job_type, organization, priority=priority) == {
+                "priority": ["Use one of Low, Normal, High, Critical."]
+            }
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
 from tests.support import handlers
 from tests.support.brokers import WORKER, job_in, raised, returned, ticket_of
+from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -119,7 +120,7 @@ WAYS: Final[dict[str, dict[str, str]]] = {
 
 
 def job_due_in(status: str) -> Job:
-    """A job in a status; one that waits for its retry is due."""
+    """A job in a status, alone in the system; one that waits for its retry is due."""
     return job_in(status, job_type=make_job_type(retry_delay=0))
 
 
@@ -143,29 +144,32 @@ def test_every_verb_is_in_the_grid() -> None:
     assert len(LEADING) + len(LEADING_NOWHERE) + len(WAYS["delete"]) == len(GRID)
 
 
-@pytest.mark.parametrize(("verb", "status", "target"), LEADING)
-def test_a_verb_leads_where_it_should_and_the_history_says_so_once(verb: str, status: str, target: str) -> None:
-    job = job_due_in(status)
-    before = steps_of(job)
-    run_verb(verb, job)
-    assert Job.objects.get(pk=job.pk).status == target
-    assert steps_of(job) == [*before, (status, target)]
+def test_a_verb_leads_where_it_should_and_the_history_says_so_once(subtests: pytest.Subtests) -> None:
+    for verb, status, target in LEADING:
+        with rolled_back(subtests, verb=verb, status=status, target=target):
+            job = job_due_in(status)
+            before = steps_of(job)
+            run_verb(verb, job)
+            assert Job.objects.get(pk=job.pk).status == target
+            assert steps_of(job) == [*before, (status, target)]
 
 
-@pytest.mark.parametrize(("verb", "status"), LEADING_NOWHERE)
-def test_a_verb_changes_no_status_where_it_has_no_way(verb: str, status: str) -> None:
-    job = job_due_in(status)
-    before = steps_of(job)
-    run_verb(verb, job)
-    assert Job.objects.get(pk=job.pk).status == status
-    assert steps_of(job) == before
+def test_a_verb_changes_no_status_where_it_has_no_way(subtests: pytest.Subtests) -> None:
+    for verb, status in LEADING_NOWHERE:
+        with rolled_back(subtests, verb=verb, status=status):
+            job = job_due_in(status)
+            before = steps_of(job)
+            run_verb(verb, job)
+            assert Job.objects.get(pk=job.pk).status == status
+            assert steps_of(job) == before
 
 
-@pytest.mark.parametrize("status", ["Completed", "Canceled", "Dead Letter"])
-def test_only_what_has_ended_is_deleted(status: str) -> None:
-    job = job_due_in(status)
-    run_verb("delete", job)
-    assert not Job.objects.filter(pk=job.pk).exists()
+def test_only_what_has_ended_is_deleted(subtests: pytest.Subtests) -> None:
+    for status in ("Completed", "Canceled", "Dead Letter"):
+        with rolled_back(subtests, status=status):
+            job = job_due_in(status)
+            run_verb("delete", job)
+            assert not Job.objects.filter(pk=job.pk).exists()
 
 
 ENDS = [
@@ -180,27 +184,30 @@ ENDS = [
 ENDS += ["lose the worker", "be killed at the timeout", "hand back", "let the lease expire"]
 
 
-@pytest.mark.parametrize("verb", ENDS)
-def test_once_a_cancel_is_requested_only_a_return_is_another_end(verb: str) -> None:
-    job = cancel_job(job_in("Running"))
-    run_verb(verb, job)
-    assert Job.objects.get(pk=job.pk).status == {"return": "Completed"}.get(verb, "Canceled")
+def test_once_a_cancel_is_requested_only_a_return_is_another_end(subtests: pytest.Subtests) -> None:
+    for verb in ENDS:
+        with rolled_back(subtests, verb=verb):
+            job = cancel_job(job_in("Running"))
+            run_verb(verb, job)
+            assert Job.objects.get(pk=job.pk).status == {"return": "Completed"}.get(verb, "Canceled")
 
 
-@pytest.mark.parametrize("verb", ENDS)
-def test_an_attempt_that_lost_its_job_changes_nothing_however_it_ends(verb: str) -> None:
-    job = job_in("Running")
-    stale = Job.objects.get(pk=job.pk)
-    stale.attempt -= 1
-    before = steps_of(job)
-    run_verb(verb, stale)
-    assert steps_of(job)[len(before) :] == {"let the lease expire": [("Running", "Failed")]}.get(verb, [])
+def test_an_attempt_that_lost_its_job_changes_nothing_however_it_ends(subtests: pytest.Subtests) -> None:
+    for verb in ENDS:
+        with rolled_back(subtests, verb=verb):
+            job = job_in("Running")
+            stale = Job.objects.get(pk=job.pk)
+            stale.attempt -= 1
+            before = steps_of(job)
+            run_verb(verb, stale)
+            assert steps_of(job)[len(before) :] == {"let the lease expire": [("Running", "Failed")]}.get(verb, [])
 
 
-@pytest.mark.parametrize("verb", ["fail", "run out of time", "lose the worker", "be killed at the timeout"])
-def test_without_a_retry_left_the_job_goes_on_to_dead_letter_at_once(verb: str) -> None:
-    job = job_in("Running", job_type=make_job_type(max_retries=0))
-    run_verb(verb, job)
-    row = Job.objects.get(pk=job.pk)
-    assert (row.status, row.next_retry_at, row.completed_at is not None) == ("Dead Letter", None, True)
-    assert get_job_history(job)[-1]["message"] == "Retries exhausted (0)"
+def test_without_a_retry_left_the_job_goes_on_to_dead_letter_at_once(subtests: pytest.Subtests) -> None:
+    for verb in ("fail", "run out of time", "lose the worker", "be killed at the timeout"):
+        with rolled_back(subtests, verb=verb):
+            job = job_in("Running", job_type=make_job_type(max_retries=0))
+            run_verb(verb, job)
+            row = Job.objects.get(pk=job.pk)
+            assert (row.status, row.next_retry_at, row.completed_at is not None) == ("Dead Letter", None, True)
+            assert get_job_history(job)[-1]["message"] == "Retries exhausted (0)"

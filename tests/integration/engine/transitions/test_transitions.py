@@ -14,6 +14,7 @@ from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TRANSITIONS, Status
 from tests.support.brokers import job_in, pending_job, reread, running_job
+from tests.support.cases import rolled_back
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -26,23 +27,25 @@ def to(job: Job, status: str, **fields: Any) -> Move:
     return Move(pk=job.pk, to_status=status, values=values, **fields)
 
 
-@pytest.mark.parametrize(("source", "target"), ARROWS)
-def test_a_job_moves_along_an_arrow_and_its_history_says_so(source: Status, target: Status) -> None:
-    job = job_in(source)
-    (moved,) = move([to(job, target)], sources=[source], actor=user_named("tester"))
-    log = ExecutionLog.objects.filter(job=job).last()
-    assert log is not None
-    assert reread(job).status == target
-    assert (moved.pk, moved.from_status, moved.to_status) == (job.pk, source, target)
-    assert (log.from_status, log.to_status) == (source, target)
+def test_a_job_moves_along_an_arrow_and_its_history_says_so(subtests: pytest.Subtests) -> None:
+    for source, target in ARROWS:
+        with rolled_back(subtests, source=source, target=target):
+            job = job_in(source)
+            (moved,) = move([to(job, target)], sources=[source], actor=user_named("tester"))
+            log = ExecutionLog.objects.filter(job=job).last()
+            assert log is not None
+            assert reread(job).status == target
+            assert (moved.pk, moved.from_status, moved.to_status) == (job.pk, source, target)
+            assert (log.from_status, log.to_status) == (source, target)
 
 
-@pytest.mark.parametrize(("source", "target"), WITHOUT_ARROW)
-def test_where_there_is_no_arrow_the_caller_is_wrong(source: Status, target: Status) -> None:
-    job = job_in(source)
-    with pytest.raises(ValueError, match=f"no way from {source} to {target}"):
-        move([to(job, target)], sources=[source], actor=user_named("tester"))
-    assert reread(job).status == source
+def test_where_there_is_no_arrow_the_caller_is_wrong(subtests: pytest.Subtests) -> None:
+    for source, target in WITHOUT_ARROW:
+        with rolled_back(subtests, source=source, target=target):
+            job = job_in(source)
+            with pytest.raises(ValueError, match=f"no way from {source} to {target}"):
+                move([to(job, target)], sources=[source], actor=user_named("tester"))
+            assert reread(job).status == source
 
 
 def test_an_arrow_that_only_one_of_the_sources_has_is_refused() -> None:
@@ -172,14 +175,22 @@ def test_an_increment_counts_from_the_rows_own_value() -> None:
     assert {item.pk: item.attempt for item in moved} == {first.pk: 2, second.pk: 1}
 
 
-@pytest.mark.parametrize(
-    "results", [[{"a": 1}, {"b": [None]}], [{"a": 1}, None], [None, None], [{"a": 1}, {"a": 1}], [[], "x"]]
-)
-def test_json_goes_to_its_own_job(results: list[Any]) -> None:
-    jobs = [running_job()[0] for _ in results]
-    moves = [to(job, Status.COMPLETED, values={"result": result}) for job, result in zip(jobs, results, strict=True)]
-    move(moves, sources=[Status.RUNNING], actor=user_named("w"))
-    assert [reread(job).result for job in jobs] == results
+def test_json_goes_to_its_own_job(subtests: pytest.Subtests) -> None:
+    cases: list[list[Any]] = [
+        [{"a": 1}, {"b": [None]}],
+        [{"a": 1}, None],
+        [None, None],
+        [{"a": 1}, {"a": 1}],
+        [[], "x"],
+    ]
+    for results in cases:
+        with rolled_back(subtests, results=results):
+            jobs = [running_job()[0] for _ in results]
+            moves = [
+                to(job, Status.COMPLETED, values={"result": result}) for job, result in zip(jobs, results, strict=True)
+            ]
+            move(moves, sources=[Status.RUNNING], actor=user_named("w"))
+            assert [reread(job).result for job in jobs] == results
 
 
 def test_one_set_may_lead_to_several_statuses_with_fields_of_their_own() -> None:
