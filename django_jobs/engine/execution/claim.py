@@ -13,7 +13,8 @@ from django_jobs.engine.dispatch import expirations
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim_verdicts import Refusal
 from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.store.claim_rows import Row, read_rows
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
@@ -64,7 +65,7 @@ def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
     """The tickets' jobs that wait for these very attempts, in the tickets' order. Read without a lock: the move
     judges status and attempt again.
     """
-    found = {job.pk: job for job in read_rows(list(wanted))}
+    found = {job.pk: job for job in store().claim_rows(list(wanted))}
     queued = [found[pk] for pk in wanted if pk in found]
     return [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
 
@@ -102,7 +103,7 @@ def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued:
     """Read those anew that were withdrawn and queued again after they had been read: they may have been replaced."""
     queued_at = {job.pk: job.queued_at for job in queued}
     changed = {item.pk: item for item in accepted if item.pk in started and started[item.pk] != queued_at[item.pk]}
-    for job in read_rows(list(changed)):
+    for job in store().claim_rows(list(changed)):
         item = changed[job.pk]
         item.parameters, item.metadata, item.timeout_seconds = job.input_parameters, job.metadata, job.timeout_seconds
         item.owner_id, item.owner_name, item.starts_before = job.owner_id, job.owner_name, job.starts_before

@@ -6,12 +6,9 @@ gone, and stands for a tenant nowhere.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
-
-from django.db import connections
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
@@ -90,35 +87,3 @@ def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
 def forget() -> None:
     """Remember nothing, as a process that has just started."""
     _remembered.clear()
-
-
-class Column(NamedTuple):
-    """Where a statement of our own finds the id: table, key and column, and what makes the value a text."""
-
-    table: str
-    key: str
-    column: str
-    read: Callable[[Any], str | None]
-
-
-def id_column() -> Column:
-    """For a join on a job's ``organization_id``. The id may lie in a table that the tenant model inherits from."""
-    return _id_column(get_organization_model(), str(jobs_settings.ORGANIZATION_ID_FIELD), database.alias())
-
-
-@functools.cache
-def _id_column(model: Any, name: str, alias: str) -> Column:
-    connection = connections[alias]
-    field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    owner = field.model._meta
-    expression = field.get_col(owner.db_table)
-    # As the ORM reads a value: first what the database's driver needs, then what the field does itself.
-    converters = [*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection)]
-
-    def read(value: Any) -> str | None:
-        for convert in converters:
-            value = convert(value, expression, connections[alias])  # this thread's
-        return None if value is None else str(value)
-
-    quote = connection.ops.quote_name
-    return Column(quote(owner.db_table), quote(owner.pk.column), quote(field.column), read)

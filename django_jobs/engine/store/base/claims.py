@@ -1,0 +1,77 @@
+"""What the claim reads: jobs and their types in one statement, because every job passes here.
+
+The same through the ORM took three times as long, most of it spent before the database was asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django_jobs.engine.store.base.essentials import Essentials, Params, as_moment
+from django_jobs.engine.store.claim_rows import Row
+from django_jobs.engine.store.tenant_column import TenantColumn, tenant_column
+from django_jobs.models import Job, JobType
+
+#: What of a row is not simply a column of the job or of its type.
+_MADE = frozenset({"seconds_left", "organization", "starts_before"})
+
+
+class Claims(Essentials):
+    """Reading what a worker is about to run."""
+
+    def claim_rows(self, pks: Sequence[int]) -> list[Row]:
+        """Return the jobs with these primary keys, in no order."""
+        if not pks:
+            return []
+        tenant, where, params = tenant_column(), *self._by_keys(pks)
+        columns = _columns(tenant, self.sql_now())
+        asked = time.monotonic()
+        found = self.fetch(_sql(tenant, self.sql_now()) + where, params, rows=len(pks), newest=max(pks))
+        return [_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
+
+    def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
+        """Return SQL that a column's value is one of these keys, and its parameters."""
+        return f"IN ({', '.join(['%s'] * len(pks))})", list(pks)
+
+
+def _row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row:
+    now, expires_at = as_moment(values.pop("now")), as_moment(values.pop("expires_at"))
+    left = None if expires_at is None else (expires_at - now).total_seconds()
+    values |= {
+        "organization_id": _tenant_key().to_python(values["organization_id"]),
+        "input_parameters": json.loads(values["input_parameters"]),
+        "metadata": json.loads(values["metadata"]),
+        "queued_at": as_moment(values["queued_at"]),
+        "organization": tenant.read(values["organization"]),
+        "seconds_left": left,
+        "starts_before": None if left is None else asked + left,
+    }
+    return Row(**values)
+
+
+@functools.cache
+def _tenant_key() -> Any:
+    return Job._meta.get_field("organization").target_field
+
+
+@functools.cache
+def _columns(tenant: TenantColumn, now: str) -> dict[str, str]:
+    """Return what is read, as SQL by its name: of the job what it has, of its type the rest."""
+    jobs = {field.attname: field.column for field in Job._meta.concrete_fields} | {"pk": Job._meta.pk.column}
+    types = {field.attname: field.column for field in JobType._meta.concrete_fields}
+    names = [name for name in Row._fields if name not in _MADE]
+    read = {name: f"j.{jobs[name]}" if name in jobs else f"t.{types[name]}" for name in names}
+    return read | {"expires_at": f"j.{jobs['expires_at']}", "now": now, "organization": f"o.{tenant.column}"}
+
+
+@functools.cache
+def _sql(tenant: TenantColumn, now: str) -> str:
+    return (
+        f"SELECT {', '.join(_columns(tenant, now).values())} FROM {Job._meta.db_table} j "
+        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id "
+        f"LEFT JOIN {tenant.table} o ON o.{tenant.key} = j.organization_id WHERE j.id "
+    )
