@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.status import get_job_status
     from django_jobs.engine.insight.waiting import wait_for_job
     from django_jobs.engine.job_types.declarations import job_handler
-    from django_jobs.engine.submission.for_each import submit_for_each
-    from django_jobs.engine.submission.single import submit_job, submit_jobs
+    from django_jobs.engine.submission.bulk import submit_jobs
+    from django_jobs.engine.submission.per_organization import submit_for_each
+    from django_jobs.engine.submission.single import submit_job
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
@@ -45,9 +46,9 @@ _HOMES = {
     "get_job_metrics": "django_jobs.engine.insight.metrics",
     "ResultReference": "django_jobs.engine.execution.parent_results",
     "get_job_status": "django_jobs.engine.insight.status",
-    "submit_for_each": "django_jobs.engine.submission.for_each",
+    "submit_for_each": "django_jobs.engine.submission.per_organization",
     "submit_job": "django_jobs.engine.submission.single",
-    "submit_jobs": "django_jobs.engine.submission.single",
+    "submit_jobs": "django_jobs.engine.submission.bulk",
     "wait_for_job": "django_jobs.engine.insight.waiting",
     "JobCanceled": "django_jobs.exceptions",
     "PermanentError": "django_jobs.exceptions",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 MAX_DEPTH = 30
 # Made once: ``json.dumps`` makes an encoder for each call that asks for anything of its own.
 _ENCODER: Final = DjangoJSONEncoder(allow_nan=False)
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class NotStorable(ValueError):
@@ -101,14 +99,3 @@ def clean_text(value: object, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         return text[: limit - 1] + "…"
     return text
-
-
-def job_hash(job_type: str, organization_pk: object, parameters: Any, unique_key: str | None = None) -> str:
-    """SHA-256 over type, organization and canonical parameters: equal work has equal hashes.
-
-    A ``unique_key`` takes the place of the parameters, and is equal to none.
-    """
-    work: list[Any] = [job_type, str(organization_pk)]
-    work += [parameters] if unique_key is None else ["unique_key", unique_key]
-    canonical = _CANONICAL.encode(work)
-    return hashlib.sha256(canonical.encode()).hexdigest()

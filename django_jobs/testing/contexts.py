@@ -15,10 +15,8 @@ from django_jobs.engine.execution.context import JobContext
 from django_jobs.engine.execution.parent_results import ResultReference
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.engine.submission import checks
-from django_jobs.engine.submission.errors import Errors
-from django_jobs.engine.submission.options import refuse_unknown
-from django_jobs.engine.submission.targets import shown
+from django_jobs.engine.submission.errors import Errors, shown
+from django_jobs.engine.submission.fields import check_fields, refuse_unknown
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
 
@@ -68,7 +66,7 @@ class RecordingContext(JobContext):
         fields = {name: value for name, value in keywords.items() if name != "user"}
         refuse_unknown("context.submit_job", fields)
         errors = Errors()
-        values = checks.check_values({**fields, "parameters": parameters}, errors)
+        values = check_fields({**fields, "parameters": parameters}, errors)
         if errors:
             raise errors.refusal()
         job = Job(
@@ -78,7 +76,7 @@ class RecordingContext(JobContext):
             input_parameters=values.parameters,
             metadata=values.metadata,
             run_at=values.run_at,
-            expires_at=values.options.expires_at,
+            expires_at=values.expires_at,
             created_at=timezone.now(),
         )
         if values.priority is not None:

@@ -15,7 +15,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import JobCanceled, OrganizationGone
 
 if TYPE_CHECKING:
-    from django_jobs.engine.submission.options import ContextFields
+    from django_jobs.engine.submission.fields import ContextFields
     from django_jobs.models import Job, JobType
 
 #: Submits a job of this type, with these parameters and keywords, from a handler.

@@ -18,7 +18,7 @@ from django_jobs.engine.execution import coroutines, outcomes, outputs, retry
 from django_jobs.engine.execution.context import JobContext, Runner
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
-from django_jobs.engine.submission import in_handlers
+from django_jobs.engine.submission import from_handlers
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 
 logger = logging.getLogger("django_jobs")
@@ -105,7 +105,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
         attempt=claimed.attempt,
         timeout_seconds=claimed.timeout_seconds,
         runner=runner,
-        submit=functools.partial(in_handlers.submit, claimed),
+        submit=functools.partial(from_handlers.submit, claimed),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.lookup import find_job
-from django_jobs.engine.submission import single
+from django_jobs.engine.submission.writing import is_uncommitted
 from django_jobs.exceptions import JobFailed
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
@@ -65,5 +65,5 @@ class Wait:
 def _refuse_where_endless(job: Job) -> None:
     if current_job.get() is not None:
         raise RuntimeError("A handler cannot wait for another job: it would hold a worker. Let the job depend on it.")
-    if single.is_uncommitted(job.pk):
+    if is_uncommitted(job.pk):
         raise RuntimeError(f"{job.name} was submitted in this open transaction; no worker sees it before the commit.")

@@ -1,20 +1,19 @@
-"""Many submissions at once: judged each by itself, written all or none."""
+"""Submitting many jobs: each takes the way of a single one, and they are written all or none."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.submission import checks, duplicates, insertion, limits, resubmission
-from django_jobs.engine.submission.checks import Request
-from django_jobs.engine.submission.errors import Errors, cause_of
-from django_jobs.engine.submission.options import FIELDS
+from django_jobs.engine.submission import building, checks, duplicates, limits, targets, writing
+from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.errors import Errors, cause_of, shown
+from django_jobs.engine.submission.fields import FIELDS, Fields, check_fields
 from django_jobs.engine.submission.rights import Doorkeeper
-from django_jobs.engine.submission.targets import Targets, TargetsChanged, read_all, shown
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job
 
@@ -23,117 +22,42 @@ from django_jobs.models import Job
 class _Draft:
     """One submission on its way to a request, with what is wrong with it so far."""
 
-    fields: Mapping[str, Any]
+    given: Mapping[str, Any]
     errors: Errors = field(default_factory=Errors)
-    values: checks.Values | None = None
-    found: Targets | None = None
-    #: What an earlier attempt of the running job submitted; it is given back as it is.
-    earlier: Job | None = None
-    #: Of a draft whose work stands earlier in the list, and that job will do: that draft.
-    twin: _Draft | None = None
+    fields: Fields | None = None
     request: Request | None = None
+    #: The draft of the same work that stands earlier in the list, where one job will do for both.
+    twin: _Draft | None = None
 
     def job(self) -> Job:
         if self.twin is not None:
             return self.twin.job()
-        if self.earlier is not None:
-            return self.earlier
         assert self.request is not None  # noqa: S101  (all drafts were found good)
         return self.request.existing or self.request.job
 
 
-def submit(items: Sequence[Any], user: Any) -> tuple[list[Job], list[Request]]:
-    """Judge and write them; return the jobs in the items' order, and the requests that were written.
+def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -> list[Job]:
+    """Submit many jobs, all or nothing, in a few statements; they come back in the given order.
 
-    Raises what ``submit_job`` raises, with the index of the culprit.
+    Each item takes :func:`submit_job`'s arguments by name, without ``user``; ``on_duplicate`` may be ``"raise"`` or
+    ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
+    tell the ``index`` of the first culprit.
     """
-    drafts = [_draft(item) for item in items]
-    with _named(drafts):
-        _examine(drafts, user)
-        places = {index: draft.request for index, draft in enumerate(drafts) if draft.request is not None}
-        with _at(list(places)):
-            written = _write(list(places.values()), user)
-    return [draft.job() for draft in drafts], written
+    drafts = [_draft(item) for item in _as_list(submissions)]
+    if not drafts:
+        return []
+    with _naming(drafts):
+        _build(drafts, user)
+        written = _write(drafts, user)
+    if written:
+        writing.follow_commit(written)
+    return [draft.job() for draft in drafts]
 
 
-def _write(asked: Sequence[Request], user: Any) -> list[Request]:
-    """Insert them; return those whose work was not there already."""
-    _find_existing(asked, user)
-    with _at([index for index, request in enumerate(asked) if request.existing is None]):
-        limits.check([request.targets for request in asked if request.existing is None])
-    try:
-        insertion.insert_all(asked)
-    except TargetsChanged as error:
-        raise InvalidSubmission({"non_field_errors": ["Others submit the same at this moment; try again."]}) from error
-    except DuplicateJob as duplicate:
-        duplicates.hide_unseen(duplicate, user)
-        raise
-    return [request for request in asked if request.existing is None]
-
-
-def _find_existing(asked: Sequence[Request], user: Any) -> None:
-    """What is there already needs no room; whether it still is there is asked again when the others are written.
-
-    What the user may not see is refused like any duplicate, not given back; nor is what comes in between.
-    """
-    seen: set[int] = set()
-    optional = [request for request in asked if _may_exist(request)]
-    found = duplicates.find({request.job.job_hash for request in optional}) if optional else {}
-    for request in optional:
-        request.is_shown = functools.partial(_is_shown, user=user, seen=seen)
-        request.existing = found.get(request.job.job_hash)
-        if request.existing is not None and not request.is_shown(request.existing):
-            request.existing, request.on_duplicate = None, "raise"
-
-
-def _is_shown(existing: Job, *, user: Any, seen: set[int]) -> bool:
-    """Whether the user may know of the job; asked once for each that is shown."""
-    if existing.pk not in seen and not duplicates.is_visible(existing, user):
-        return False
-    seen.add(existing.pk)
-    return True
-
-
-def _may_exist(request: Request) -> bool:
-    return request.on_duplicate != "raise" and request.window > 0
-
-
-@contextlib.contextmanager
-def _at(places: Sequence[int]) -> Iterator[None]:
-    """Translate the index of a refusal from the place in a part of the list to the place in the list."""
-    try:
-        yield
-    except (DuplicateJob, RetryableRefusal) as refusal:
-        refusal.index = places[refusal.index]
-        raise
-
-
-@contextlib.contextmanager
-def _named(drafts: Sequence[_Draft]) -> Iterator[None]:
-    """Let a refusal say which submission it refused, for the error text of a handler's job."""
-    try:
-        yield
-    except JobsError as refusal:
-        index = getattr(refusal, "index", None)
-        first = next((draft for draft in drafts if draft.errors), drafts[0]) if index is None else drafts[index]
-        refusal.refused_call = f"submit_jobs([{shown(first.fields.get('job_type'))!r}, …])"
-        raise
-
-
-def _examine(drafts: Sequence[_Draft], user: Any) -> None:
-    """Give each draft its request, or what an earlier attempt submitted."""
-    objects = [draft for draft in drafts if draft.values is not None]
-    targets = [(draft.fields.get("job_type"), draft.fields.get("organization")) for draft in objects]
-    read = read_all(targets, [draft.errors for draft in objects], Doorkeeper(user))
-    for draft, found in zip(objects, read, strict=True):
-        draft.found = found
-    _give_back(drafts)
-    _check_against_targets(drafts, user)
-    _raise_errors(drafts)
-    for draft in drafts:
-        if draft.found and draft.values and draft.earlier is None:
-            draft.request = checks.build(draft.found, draft.values, user)
-    _find_twins(drafts)
+def _as_list(submissions: object) -> list[Any]:
+    if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
+        raise InvalidSubmission({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
+    return list(submissions)
 
 
 def _draft(item: object) -> _Draft:
@@ -145,51 +69,54 @@ def _draft(item: object) -> _Draft:
         if name not in FIELDS:
             shown_name = clean_text(name, 100)
             draft.errors[shown_name] = [f"There is no such field; known are {', '.join(FIELDS)}."]
-    draft.values = checks.check_values(item, draft.errors)
-    if draft.values.options.on_duplicate == "replace":
+    draft.fields = check_fields(item, draft.errors)
+    if draft.fields.on_duplicate == "replace":
         draft.errors["on_duplicate"] = ["Use 'raise' or 'return'; only submit_job replaces."]
     return draft
 
 
-def _give_back(drafts: Sequence[_Draft]) -> None:
-    if not resubmission.is_later_attempt():
-        return
-    good = [draft for draft in drafts if draft.found and draft.values and not draft.errors]
-    work = [(d.values.hash_of(d.found), d.values.window_of(d.found)) for d in good if d.values and d.found]
-    for draft, earlier in zip(good, resubmission.given_back(work), strict=True):
-        draft.earlier = earlier
+@contextlib.contextmanager
+def _naming(drafts: Sequence[_Draft]) -> Iterator[None]:
+    """Let a refusal say which submission it refused; the error text of a handler's job quotes that."""
+    try:
+        yield
+    except JobsError as refusal:
+        index = getattr(refusal, "index", None)
+        first = next((draft for draft in drafts if draft.errors), drafts[0]) if index is None else drafts[index]
+        refusal.refused_call = f"submit_jobs([{shown(first.given.get('job_type'))!r}, …])"
+        raise
 
 
-def _key(found: Targets) -> tuple[Any, Any]:
-    return found.kind.pk, found.organization.pk
+def _build(drafts: Sequence[_Draft], user: Any) -> None:
+    """Give each draft its request. What an earlier attempt submitted is not judged again."""
+    objects = [draft for draft in drafts if draft.fields is not None]
+    wanted = [(draft.given.get("job_type"), draft.given.get("organization")) for draft in objects]
+    read = targets.read_all(wanted, [draft.errors for draft in objects], Doorkeeper(user))
+    for draft, found in zip(objects, read, strict=True):
+        if draft.fields is not None and found is not None:
+            draft.request = building.build(draft.fields, found, user)
+    building.give_back([draft.request for draft in objects if draft.request is not None and not draft.errors])
+    checks.check_all([(request, draft.errors) for draft in objects if (request := _new(draft)) is not None], user)
+    _raise_errors(drafts)
+    _find_twins(drafts)
 
 
-def _check_against_targets(drafts: Sequence[_Draft], user: Any) -> None:
-    active: dict[tuple[Any, Any], bool] = {}
-    names = [name for draft in drafts if draft.values and draft.earlier is None for name in draft.values.parents]
-    known = checks.read_parents(names, user)
-    for draft in drafts:
-        if draft.found is None or draft.values is None or draft.earlier is not None:
-            continue
-        key = _key(draft.found)
-        if key not in active:
-            active[key] = checks.is_active(draft.found)
-        checks.check_open(draft.found, draft.errors, is_active=active[key])
-        checks.check_window(draft.values, draft.found, draft.errors)
-        checks.check_parents(draft.values, draft.found, known, draft.errors)
-        checks.check_parameters(draft.values, draft.found, draft.errors)
+def _new(draft: _Draft) -> Request | None:
+    """Return the request of a job that is not there yet, as far as is known."""
+    return draft.request if draft.request is not None and draft.request.existing is None else None
 
 
 def _find_twins(drafts: Sequence[_Draft]) -> None:
     """The same work twice in one list is a mistake of the list's, whatever else is there, unless one will do."""
     first: dict[str, int] = {}
     for index, draft in enumerate(drafts):
-        if draft.request is None or not draft.request.window:
+        request = _new(draft)
+        if request is None or not request.window:
             continue
-        earlier = first.setdefault(draft.request.job.job_hash, index)
+        earlier = first.setdefault(request.job.job_hash, index)
         if earlier == index:
             continue
-        if draft.request.on_duplicate == "return":
+        if request.on_duplicate == "return":
             draft.twin, draft.request = drafts[earlier], None
         else:
             draft.errors["non_field_errors"] = [f"The same work stands at position {earlier} of this list."]
@@ -204,3 +131,51 @@ def _raise_errors(drafts: Sequence[_Draft]) -> None:
         # The special class only where it says what is wrong with each of them.
         cause = cause_of(causes) if len(causes) == 1 else InvalidSubmission
         raise cause(flat, {index: dict(errors) for index, errors in bad.items()})
+
+
+def _write(drafts: Sequence[_Draft], user: Any) -> list[Request]:
+    """Insert the jobs; return the requests of those whose work was not there already."""
+    places = {index: request for index, draft in enumerate(drafts) if (request := _new(draft)) is not None}
+    asked = list(places.values())
+    with _at(list(places)):
+        _find_existing(asked, user)
+        with _at([index for index, request in enumerate(asked) if request.existing is None]):
+            limits.check([request.targets for request in asked if request.existing is None])
+        try:
+            return writing.write_all(asked)
+        except DuplicateJob as duplicate:
+            duplicates.hide_unseen(duplicate, user)
+            raise
+
+
+@contextlib.contextmanager
+def _at(places: Sequence[int]) -> Iterator[None]:
+    """Translate the index of a refusal from the place in a part of the list to the place in the list."""
+    try:
+        yield
+    except (DuplicateJob, RetryableRefusal) as refusal:
+        refusal.index = places[refusal.index]
+        raise
+
+
+def _find_existing(asked: Sequence[Request], user: Any) -> None:
+    """Find the work that is there already, which needs no room; the insertion asks again whether it still is there.
+
+    A job that the user may not see is not given back: its work is refused like any duplicate.
+    """
+    seen: set[int] = set()
+    optional = [request for request in asked if request.on_duplicate != "raise" and request.window > 0]
+    found = duplicates.find({request.job.job_hash for request in optional}) if optional else {}
+    for request in optional:
+        request.is_shown = functools.partial(_is_shown, user=user, seen=seen)
+        request.existing = found.get(request.job.job_hash)
+        if request.existing is not None and not request.is_shown(request.existing):
+            request.existing, request.on_duplicate = None, "raise"
+
+
+def _is_shown(existing: Job, *, user: Any, seen: set[int]) -> bool:
+    """Whether the user may know of the job; asked once for each that is shown."""
+    if existing.pk not in seen and not duplicates.is_visible(existing, user):
+        return False
+    seen.add(existing.pk)
+    return True

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import (
     InvalidSubmission,
+    JobsError,
     JobTypeDisabled,
     JobTypeNotFound,
     OrganizationInactive,
@@ -43,3 +46,18 @@ def cause_of(causes: Iterable[type[InvalidSubmission]]) -> type[InvalidSubmissio
     """Return the first of the special causes among these, else InvalidSubmission."""
     found = set(causes)
     return next((cause for cause in _CAUSES if cause in found), InvalidSubmission)
+
+
+def shown(named: object) -> str:
+    """Return the name by which a type or an organization was asked for, as a message may quote it."""
+    return clean_text(getattr(named, "pk", named), 140)
+
+
+@contextlib.contextmanager
+def naming(call: str, job_type: object) -> Iterator[None]:
+    """Let a refusal say which call it refused; the error text of a handler's job quotes that."""
+    try:
+        yield
+    except JobsError as refusal:
+        refusal.refused_call = f"{call}({shown(job_type)!r})"
+        raise

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates, portable_insertion, postgresql_insertion
-from django_jobs.engine.submission.checks import Request
+from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.targets import TargetsChanged
 from django_jobs.engine.transitions import relatives
 

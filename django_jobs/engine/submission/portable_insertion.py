@@ -10,7 +10,7 @@ from django_jobs.engine.actors import submitter_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION
 from django_jobs.engine.submission import duplicates
-from django_jobs.engine.submission.checks import Request
+from django_jobs.engine.submission.building import Request
 from django_jobs.engine.transitions import relatives
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import ExecutionLog, Job

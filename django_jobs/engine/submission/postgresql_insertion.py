@@ -13,7 +13,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION
 from django_jobs.engine.submission import duplicates
-from django_jobs.engine.submission.checks import Request
+from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.targets import TargetsChanged, Versions
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, get_organization_model

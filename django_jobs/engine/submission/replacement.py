@@ -16,7 +16,7 @@ from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
-from django_jobs.engine.submission.checks import Request
+from django_jobs.engine.submission.building import Request
 from django_jobs.engine.transitions import Move, hooks, move
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Status

@@ -1,36 +1,33 @@
-"""Submitting jobs, one or many: validate, create, and ring the bell once they are committed."""
+"""Submitting one job: its values are checked, its type and organization read, the job built, judged and inserted."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.store import database
 from django_jobs.engine.submission import (
-    bulk,
+    building,
     checks,
     duplicates,
     insertion,
     limits,
     replacement,
-    resubmission,
     targets,
+    writing,
 )
-from django_jobs.engine.submission.checks import Request
-from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.errors import Errors, naming
+from django_jobs.engine.submission.fields import Fields, check_fields
 from django_jobs.engine.submission.rights import Doorkeeper
-from django_jobs.engine.transitions import hooks
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job, JobType
 
-MAX_TRIES = 10
-#: Seconds; between tries, at random, more of them the longer it goes on.
-PAUSE = 0.002
+MAX_TRIES: Final = 10
+#: Seconds. Before its n-th try, a submission pauses for a random time of up to n - 2 of these.
+PAUSE: Final = 0.002
 
 
 def submit_job(  # noqa: PLR0913  (all that one submission may say)
@@ -70,7 +67,7 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
     refusal leaves the transaction usable. Raises InvalidSubmission, whose ``errors`` name each field,
     PermissionDenied, DuplicateJob, QueueFull and RateLimited.
     """
-    fields = {
+    given = {
         "parameters": parameters,
         "priority": priority,
         "depends_on": depends_on,
@@ -84,17 +81,17 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
         "expires_at": expires_at,
         "run_after": run_after,
     }
-    return submit(job_type, organization, fields, user, Doorkeeper(user))
+    return submit(job_type, organization, given, user, Doorkeeper(user))
 
 
-def submit(job_type: object, organization: Any, fields: Mapping[str, Any], user: Any, doorkeeper: Doorkeeper) -> Job:
-    """Submit one job with these fields for an owner; the doorkeeper judges whether the owner may."""
+def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, doorkeeper: Doorkeeper) -> Job:
+    """Submit one job with these values for an owner, and return it; the doorkeeper judges whether the owner may."""
     errors = Errors()
-    with named("submit_job", job_type):
-        values = checks.check_values(fields, errors)
+    with naming("submit_job", job_type):
+        fields = check_fields(given, errors)
         for trial in range(MAX_TRIES):
             try:
-                request = _examine(job_type, organization, values, user, errors.copy(), doorkeeper)
+                request = _build(job_type, organization, fields, user, errors.copy(), doorkeeper)
                 return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
             except targets.TargetsChanged:
                 targets.forget()
@@ -109,38 +106,20 @@ def submit(job_type: object, organization: Any, fields: Mapping[str, Any], user:
         raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
 
 
-@contextlib.contextmanager
-def named(call: str, job_type: object) -> Iterator[None]:
-    """Let a refusal say which submission it refused, for the error text of a handler's job."""
-    try:
-        yield
-    except JobsError as refusal:
-        refusal.refused_call = f"{call}({targets.shown(job_type)!r})"
-        raise
-
-
-def _examine(
-    job_type: object,
-    organization: Any,
-    values: checks.Values,
-    user: Any,
-    errors: Errors,
-    doorkeeper: Doorkeeper,
+def _build(
+    job_type: object, organization: Any, fields: Fields, user: Any, errors: Errors, doorkeeper: Doorkeeper
 ) -> Request:
+    """Return a request that may be stored. What an earlier attempt submitted is not judged again."""
     found = targets.read(job_type, organization, errors, doorkeeper)
-    earlier = None
-    if found is not None and not errors and resubmission.is_later_attempt():
-        (earlier,) = resubmission.given_back([(values.hash_of(found), values.window_of(found))])
-    if found is not None and (earlier is None or values.options.on_duplicate == "replace"):
-        checks.check_open(found, errors, is_active=checks.is_active(found))
-        checks.check_window(values, found, errors)
-        if values.parents:
-            checks.check_parents(values, found, checks.read_parents(values.parents, user), errors)
-        checks.check_parameters(values, found, errors)
-    if errors or found is None:
+    if found is None:
         raise errors.refusal()
-    request = checks.build(found, values, user)
-    request.existing = earlier
+    request = building.build(fields, found, user)
+    if not errors:
+        building.give_back([request])
+    if request.existing is None or request.on_duplicate == "replace":
+        checks.check_all([(request, errors)], user)
+    if errors:
+        raise errors.refusal()
     return request
 
 
@@ -167,12 +146,15 @@ def _insert(request: Request, *, is_fresh: bool) -> Job | None:
         insertion.insert(request)
         existing = request.existing
     if existing is None:
-        tell_later([request])
+        writing.follow_commit([request])
     return existing
 
 
 def _find_room(request: Request, *, is_fresh: bool) -> Job | None:
-    """QueueFull or RateLimited, unless the same work is there already, which needs no room."""
+    """Raise QueueFull or RateLimited, unless the same work is there already, which needs no room: then return it.
+
+    ``is_fresh`` tells whether type and organization were just read, so that the window is certainly the type's.
+    """
     try:
         limits.check([request.targets])
     except RetryableRefusal:
@@ -184,61 +166,3 @@ def _find_room(request: Request, *, is_fresh: bool) -> Job | None:
             raise DuplicateJob(existing) from None
         return existing
     return None
-
-
-def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -> list[Job]:
-    """Submit many jobs, all or nothing, in a few statements; they come back in the given order.
-
-    Each item takes :func:`submit_job`'s arguments by name, without ``user``; ``on_duplicate`` may be ``"raise"`` or
-    ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
-    tell the ``index`` of the first culprit.
-    """
-    items = _as_list(submissions)
-    if not items:
-        return []
-    jobs, submitted = bulk.submit(items, user)
-    if submitted:
-        tell_later(submitted)
-    return jobs
-
-
-def _as_list(submissions: object) -> list[Any]:
-    if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
-        raise InvalidSubmission({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
-    return list(submissions)
-
-
-def tell_later(submitted: Sequence[Request]) -> None:
-    """What follows the commit: parents are looked at, the bell is rung, the world is told."""
-    jobs = [request.job for request in submitted]
-    _remember_uncommitted(jobs)
-    if len(jobs) > 1:
-        database.on_commit(dispatcher.wake)
-    elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and rings no bell now
-        database.on_commit(lambda: dispatcher.submitted(jobs[0]))
-    hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in submitted])
-
-
-def _remember_uncommitted(jobs: Sequence[Job]) -> None:
-    """So that waiting for a job that no worker can see yet is refused at once."""
-    connection = database.connection()
-    if connection.in_atomic_block:
-        _, waiting = _uncommitted(connection)
-        pks = {job.pk for job in jobs}
-        waiting |= pks
-        database.on_commit(lambda: waiting.difference_update(pks))
-
-
-def _uncommitted(connection: Any) -> tuple[Any, set[int]]:
-    """The outermost transaction that is open, and what was submitted in it."""
-    transaction = connection.atomic_blocks[0] if connection.atomic_blocks else None
-    known: tuple[Any, set[int]] = connection.__dict__.get("django_jobs_uncommitted", (None, set()))
-    if known[0] is not transaction:
-        known = connection.__dict__["django_jobs_uncommitted"] = (transaction, set())
-    return known
-
-
-def is_uncommitted(pk: int) -> bool:
-    """Whether this connection's open transaction submitted the job."""
-    connection = database.connection()
-    return bool(connection.in_atomic_block and pk in _uncommitted(connection)[1])

@@ -12,9 +12,9 @@ from django.db import models
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.errors import Errors, shown
 from django_jobs.engine.submission.rights import Doorkeeper
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
@@ -74,11 +74,6 @@ def _missing(what: str, named: object, *, is_id: bool) -> str:
     if not is_id or named == "":
         return f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
     return f"There is no {what} {shown(named)!r}."
-
-
-def shown(named: object) -> str:
-    """Return the name by which a type or an organization was asked for, as a message may quote it."""
-    return clean_text(getattr(named, "pk", named), 140)
 
 
 def _point_at_declarations(

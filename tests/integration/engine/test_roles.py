@@ -19,7 +19,7 @@ from django_jobs import (
     submit_job,
     wait_for_job,
 )
-from django_jobs.engine.submission.single import submit_jobs
+from django_jobs.engine.submission.bulk import submit_jobs
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Organization
 from tests.support.brokers import job_in, pending_job

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.engine.json_storage import NotStorable, clean_text, job_hash, storable
+from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 
 LIMIT = 1_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
@@ -128,14 +128,3 @@ def test_clean_text_replaces_what_databases_refuse() -> None:
 def test_clean_text_cuts_and_says_so() -> None:
     assert clean_text("abcdef", 4) == "abc…"
     assert clean_text("abcd", 4) == "abcd"
-
-
-def test_equal_work_has_equal_hashes_whatever_the_order_of_keys() -> None:
-    assert job_hash("report", 1, {"a": 1, "b": [2]}) == job_hash("report", 1, {"b": [2], "a": 1})
-
-
-def test_other_work_has_another_hash(subtests: pytest.Subtests) -> None:
-    cases: list[tuple[str, int, Any]] = [("mail", 1, {"a": 1}), ("report", 2, {"a": 1}), ("report", 1, {"a": 2})]
-    for other in cases:
-        with subtests.test(other=other):
-            assert job_hash(*other) != job_hash("report", 1, {"a": 1})

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.submission import single
-from django_jobs.engine.submission.options import refuse_unknown
+from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Doorkeeper
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
@@ -23,14 +23,14 @@ def submit(claimed: Claimed, job_type: object, parameters: Any, keywords: Mappin
 
     ``user`` among the keywords takes the place of the owner; it is checked like any user.
     """
-    fields = {name: value for name, value in keywords.items() if name != "user"}
-    refuse_unknown("context.submit_job", fields)
+    given = {name: value for name, value in keywords.items() if name != "user"}
+    refuse_unknown("context.submit_job", given)
     token = current_job.set(claimed)  # a thread of the handler's own knows nothing of the job
     try:
         owner = keywords["user"] if "user" in keywords else _owner(claimed)
         doorkeeper = Doorkeeper(owner, is_code="user" not in keywords)
         organization = get_organization_model()(pk=claimed.organization_pk)
-        return single.submit(job_type, organization, {**fields, "parameters": parameters}, owner, doorkeeper)
+        return single.submit(job_type, organization, {**given, "parameters": parameters}, owner, doorkeeper)
     finally:
         current_job.reset(token)
 

@@ -9,13 +9,12 @@ from typing import Any, Final, Unpack
 from django.db.models import Model
 
 from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.engine.submission import checks, duplicates, insertion, limits, replacement, resubmission
-from django_jobs.engine.submission.checks import Request, Values
-from django_jobs.engine.submission.errors import Errors
-from django_jobs.engine.submission.options import SubmissionFields, refuse_unknown
+from django_jobs.engine.submission import building, checks, duplicates, limits, replacement, resubmission, writing
+from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.errors import Errors, naming, shown
+from django_jobs.engine.submission.fields import SubmissionFields, check_fields, refuse_unknown
 from django_jobs.engine.submission.rights import Doorkeeper
-from django_jobs.engine.submission.single import named, tell_later
-from django_jobs.engine.submission.targets import Targets, TargetsChanged, read_all, shown
+from django_jobs.engine.submission.targets import Targets, read_all
 from django_jobs.exceptions import InvalidSubmission, OrganizationNotFound
 from django_jobs.models import Job, JobType
 
@@ -58,15 +57,15 @@ def submit_for_each(
     """
     refuse_unknown("submit_for_each", keywords)
     wanted = _as_list(organizations)
-    with named("submit_for_each", job_type):
+    with naming("submit_for_each", job_type):
         errors = Errors()
-        values = checks.check_values({**keywords, "parameters": parameters}, errors)
+        fields = check_fields({**keywords, "parameters": parameters}, errors)
         found = _read(job_type, wanted, errors, Doorkeeper(user)) if wanted else []
-        if found and not errors:
-            _check(values, found, user, errors)
         if errors:
             raise errors.refusal()
-        return _Round(values, user).go(found)
+        asked = [building.build(fields, item, user) for item in found]
+        _check(asked, user)
+        return _Round(fields.on_duplicate, user).go(asked)
 
 
 def _as_list(organizations: object) -> list[Any]:
@@ -90,53 +89,48 @@ def _read(job_type: object, wanted: Sequence[Any], errors: Errors, doorkeeper: D
     return list({item.organization.pk: item for item in read if item is not None}.values())
 
 
-def _check(values: Values, found: Sequence[Targets], user: Any, errors: Errors) -> None:
-    checks.check_open(found[0], errors, is_active=True)
-    checks.check_window(values, found[0], errors)
-    checks.check_parameters(values, found[0], errors)
-    known = checks.read_parents(values.parents, user)
-    for item in found if values.parents else ():
-        checks.check_parents(values, item, known, errors)
+def _check(asked: Sequence[Request], user: Any) -> None:
+    """Refuse what is wrong for all of them: the requests differ in nothing but their organizations."""
+    if not asked:
+        return
+    errors = Errors()
+    known = checks.read_parents(asked[:1], user)
+    checks.check(asked[0], known, errors, is_active=True)
+    for request in asked[1:]:
+        checks.check_parents(request, known, errors)
+    if errors:
+        raise errors.refusal()
 
 
 class _Round:
     """One call on its way: who is left, who is skipped, and what the others got."""
 
-    def __init__(self, values: Values, user: Any) -> None:
-        self._values = values
+    def __init__(self, on_duplicate: str, user: Any) -> None:
+        self._on_duplicate = on_duplicate
         self._user = user
         self._jobs: dict[Any, Job] = {}
         self._skipped: dict[Any, str] = {}
 
-    def go(self, found: Sequence[Targets]) -> ForEach:
-        active = [item for item in found if self._is_active(item)]
-        asked = self._ask(active)
-        self._sort_out(asked)
-        fresh = [request for request in asked if request.existing is None]
+    def go(self, asked: Sequence[Request]) -> ForEach:
+        active = [request for request in asked if self._is_active(request)]
+        building.give_back(active)
+        self._find_existing(active)
+        fresh = [request for request in active if request.existing is None]
         full = limits.full([request.targets for request in fresh])
         self._skipped |= full
         self._insert([request for request in fresh if _pk(request) not in full])
-        names = {item.organization.pk: id_of(item.organization) for item in found}
+        names = {_pk(request): id_of(request.targets.organization) for request in asked}
         jobs = [self._jobs[pk] for pk in names if pk in self._jobs]
         return ForEach(jobs, {names[pk]: self._skipped[pk] for pk in names if pk in self._skipped})
 
-    def _is_active(self, item: Targets) -> bool:
-        if checks.is_active(item):
+    def _is_active(self, request: Request) -> bool:
+        if checks.is_active(request.targets):
             return True
-        self._skipped[item.organization.pk] = INACTIVE
+        self._skipped[_pk(request)] = INACTIVE
         return False
 
-    def _ask(self, found: Sequence[Targets]) -> list[Request]:
-        """One request for each, with the job that an earlier attempt of the running job submitted, if any."""
-        asked = [checks.build(item, self._values, self._user) for item in found]
-        if resubmission.is_later_attempt():
-            earlier = resubmission.given_back([(request.job.job_hash, request.window) for request in asked])
-            for request, job in zip(asked, earlier, strict=True):
-                request.existing = job
-        return asked
-
-    def _sort_out(self, asked: Sequence[Request]) -> None:
-        """What is there already needs no room."""
+    def _find_existing(self, asked: Sequence[Request]) -> None:
+        """Find the work that is there already, which needs no room."""
         unknown = [request for request in asked if request.window and request.existing is None]
         there = duplicates.find({request.job.job_hash for request in unknown}) if unknown else {}
         for request in unknown:
@@ -151,7 +145,7 @@ class _Round:
                 given[request.existing.pk] = request
             elif request.existing is not None:
                 self._skipped[_pk(request)] = DUPLICATE
-        replaces = self._values.options.on_duplicate == "replace"
+        replaces = self._on_duplicate == "replace"
         jobs = replacement.replace_all(given, next(iter(given.values()))) if replaces and given else {}
         for pk, request in given.items():
             job = jobs.get(pk) if replaces else request.existing
@@ -163,20 +157,15 @@ class _Round:
     def _is_given(self, existing: Job) -> bool:
         if resubmission.is_own(existing):
             return True
-        return self._values.options.on_duplicate != "raise" and duplicates.is_visible(existing, self._user)
+        return self._on_duplicate != "raise" and duplicates.is_visible(existing, self._user)
 
     def _insert(self, asked: Sequence[Request]) -> None:
         for request in asked:
             request.on_duplicate = "return"  # what came in between is no error for the others
-        try:
-            insertion.insert_all(asked)
-        except TargetsChanged as error:
-            text = "Others submit the same at this moment; try again."
-            raise InvalidSubmission({"non_field_errors": [text]}) from error
-        written = [request for request in asked if request.existing is None]
+        written = writing.write_all(asked)
         self._jobs |= {_pk(request): request.job for request in written}
         if written:
-            tell_later(written)
+            writing.follow_commit(written)
         late = [request for request in asked if request.existing is not None]
         self._settle(late)
         again = [request for request in late if request.existing is None]

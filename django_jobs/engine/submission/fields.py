@@ -1,0 +1,227 @@
+"""What a submission says beside its type and organization: each value judged by itself, and made storable.
+
+What depends on the type or the organization is judged in ``checks``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
+
+from django.utils import timezone
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.json_storage import NotStorable, clean_text, is_storable_text, storable
+from django_jobs.engine.submission.errors import Errors
+from django_jobs.models import Job
+from django_jobs.models.job import parse_job_id
+from django_jobs.models.job_type import MAX_SECONDS
+from django_jobs.statuses import Priority, RunAfter
+
+MAX_METADATA_BYTES: Final = 4096
+MAX_PARENTS: Final = 10_000
+#: Characters.
+MAX_UNIQUE_KEY: Final = 200
+MAX_RETRIES: Final = 100
+#: What happens where the same work is there already: it is refused, given back, or changed to what is asked for now.
+ON_DUPLICATE: Final = ("raise", "return", "replace")
+
+
+class SubmissionFields(TypedDict, total=False):
+    """The keywords of :func:`django_jobs.submit_job` that a submission may have beside type, organization and user."""
+
+    priority: str | int | None
+    depends_on: str | Job | Iterable[str | Job] | None
+    run_at: dt.datetime | None
+    metadata: Mapping[str, Any] | None
+    on_duplicate: str
+    unique_key: str | None
+    deduplication_window: int | None
+    timeout: int | None
+    max_retries: int | None
+    expires_at: dt.datetime | None
+    run_after: str
+
+
+class ContextFields(SubmissionFields, total=False):
+    """The same through a handler's context, where the owner of the running job is the user unless another is named."""
+
+    user: Any
+
+
+#: All that one item of many may say.
+FIELDS: Final = ("job_type", "organization", "parameters", *SubmissionFields.__annotations__)
+#: Few submissions say one of these. None stands for what the job type says.
+_OPTIONS: Final = ("unique_key", "deduplication_window", "timeout", "max_retries", "expires_at")
+
+
+@dataclass(slots=True, kw_only=True)
+class Fields:
+    """The values that were found good, as they are stored. None stands for what the job type says.
+
+    ``parents`` holds the job id and the primary key of each job to wait for.
+    """
+
+    parameters: Any
+    metadata: Any
+    priority: int | None
+    run_at: dt.datetime | None
+    parents: dict[str, int]
+    on_duplicate: str = "raise"
+    unique_key: str | None = None
+    deduplication_window: int | None = None
+    timeout: int | None = None
+    max_retries: int | None = None
+    expires_at: dt.datetime | None = None
+    run_after: str = RunAfter.COMPLETED
+
+
+def check_fields(given: Mapping[str, Any], errors: Errors) -> Fields:
+    """Return the values of a submission; what is wrong with one goes into ``errors``, and a blank takes its place."""
+    max_bytes = int(jobs_settings.MAX_PARAMETERS_BYTES)
+    return Fields(
+        parameters=_check_object(given.get("parameters"), "parameters", max_bytes, errors),
+        metadata=_check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors),
+        priority=_check_priority(given.get("priority"), errors),
+        run_at=_check_moment(given.get("run_at"), "run_at", errors),
+        parents=_check_parents(given.get("depends_on"), errors),
+        **_check_options(given, errors),
+    )
+
+
+def refuse_unknown(call: str, keywords: Iterable[str]) -> None:
+    """Raise TypeError for keywords that a submission does not have."""
+    unknown = sorted(set(keywords) - set(SubmissionFields.__annotations__))
+    if unknown:
+        raise TypeError(f"{call}() got an unexpected keyword argument {unknown[0]!r}.")
+
+
+def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> Any:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        errors[name] = ["Give an object (a dict), or nothing."]
+        return {}
+    try:
+        return storable(dict(value), name, max_bytes) if value else {}
+    except NotStorable as error:
+        errors[name] = [str(error)]
+        return {}
+
+
+def _check_priority(priority: object, errors: Errors) -> int | None:
+    if priority is None:
+        return None
+    try:
+        return int(Priority.parse(priority))
+    except ValueError:
+        errors["priority"] = [f"Use one of {', '.join(Priority.labels)}."]
+        return None
+
+
+def _check_moment(value: object, field: str, errors: Errors) -> dt.datetime | None:
+    """Return the moment in UTC. A value that is no datetime, or has no time zone, is an error of the field."""
+    if value is None:
+        return None
+    if not isinstance(value, dt.datetime) or timezone.is_naive(value):
+        errors[field] = ["Give a datetime with a time zone."]
+        return None
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        errors[field] = ["This moment is out of range."]
+        return None
+
+
+def _check_parents(depends_on: object, errors: Errors) -> dict[str, int]:
+    """Return the job id and the primary key of each job to wait for."""
+    if depends_on is None or depends_on == "":
+        return {}
+    is_many = isinstance(depends_on, Iterable) and not isinstance(depends_on, str | bytes | Mapping)
+    items = list(depends_on) if is_many else [depends_on]  # type: ignore[call-overload]
+    if len(items) > MAX_PARENTS:
+        errors["depends_on"] = [f"At most {MAX_PARENTS} jobs can be waited for."]
+        return {}
+    names: dict[str, int] = {}
+    for item in items:
+        name = _name_of(item) if isinstance(item, Job) else item
+        parsed = parse_job_id(name)
+        if parsed is None:
+            shown = clean_text(_readable(name), 100)
+            errors.setdefault("depends_on", []).append(f"{shown} is not a job id such as JOB-2026-00001.")
+        else:
+            names[str(name)] = parsed[0]
+    return names
+
+
+def _name_of(job: Job) -> str:
+    is_saved = None not in {job.pk, job.created_at}
+    return job.name if is_saved else "an unsaved job"
+
+
+def _readable(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  (a number of 10,000 digits, an object with a repr of its own)
+        return f"This {type(value).__name__}"
+
+
+def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
+    on_duplicate, run_after = given.get("on_duplicate", "raise"), given.get("run_after", RunAfter.COMPLETED)
+    if (
+        on_duplicate == "raise"
+        and run_after == RunAfter.COMPLETED
+        and all(given.get(name) is None for name in _OPTIONS)
+    ):
+        return {}
+    return {
+        "on_duplicate": _check_word("on_duplicate", on_duplicate, ON_DUPLICATE, errors),
+        "unique_key": _check_unique_key(given.get("unique_key"), errors),
+        "deduplication_window": _check_number(given, "deduplication_window", 0, MAX_SECONDS, errors),
+        "timeout": _check_number(given, "timeout", 1, MAX_SECONDS, errors),
+        "max_retries": _check_number(given, "max_retries", 0, MAX_RETRIES, errors),
+        "expires_at": _check_expiry(given, errors),
+        "run_after": _check_word("run_after", run_after, RunAfter.values, errors),
+    }
+
+
+def _check_word(field: str, value: object, words: Iterable[str], errors: Errors) -> str:
+    if isinstance(value, str) and value in words:
+        return str(value)
+    *others, last = map(repr, map(str, words))
+    errors[field] = [f"Use {', '.join(others)} or {last}."]
+    return ""
+
+
+def _check_unique_key(value: object, errors: Errors) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_UNIQUE_KEY or not is_storable_text(value):
+        errors["unique_key"] = [f"Give a text of 1 to {MAX_UNIQUE_KEY} characters."]
+        return None
+    return value
+
+
+def _check_number(given: Mapping[str, Any], field: str, least: int, most: int, errors: Errors) -> int | None:
+    value = given.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        errors[field] = [f"Give a whole number from {least} to {most}."]
+        return None
+    return value
+
+
+def _check_expiry(given: Mapping[str, Any], errors: Errors) -> dt.datetime | None:
+    """Refuse a job that can never start. The clock is this process's: the database's would cost a statement."""
+    moment = _check_moment(given.get("expires_at"), "expires_at", errors)
+    if moment is None:
+        return None
+    run_at = given.get("run_at")
+    if moment <= timezone.now():
+        errors["expires_at"] = ["Give a moment in the future."]
+    elif isinstance(run_at, dt.datetime) and not timezone.is_naive(run_at) and moment <= run_at:
+        errors["expires_at"] = ["Give a moment after run_at: it would expire before it may run."]
+    return moment

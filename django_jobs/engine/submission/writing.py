@@ -1,0 +1,64 @@
+"""Writing many requests at once, and what follows the commit of new jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import insertion
+from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.targets import TargetsChanged
+from django_jobs.engine.transitions import hooks
+from django_jobs.exceptions import InvalidSubmission
+from django_jobs.models import Job
+
+
+def write_all(requests: Sequence[Request]) -> list[Request]:
+    """Insert these requests, all or none, and return those whose work was not there already.
+
+    Raises DuplicateJob with the index of the first that is refused, and InvalidSubmission where others submit the same
+    work again and again.
+    """
+    try:
+        insertion.insert_all(requests)
+    except TargetsChanged as error:
+        raise InvalidSubmission({"non_field_errors": ["Others submit the same at this moment; try again."]}) from error
+    return [request for request in requests if request.existing is None]
+
+
+def follow_commit(written: Sequence[Request]) -> None:
+    """Once the new jobs are committed, wake the dispatcher and tell the world of them."""
+    jobs = [request.job for request in written]
+    _remember_uncommitted(jobs)
+    if len(jobs) > 1:
+        database.on_commit(dispatcher.wake)
+    elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and needs no dispatch now
+        database.on_commit(lambda: dispatcher.submitted(jobs[0]))
+    hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
+
+
+def _remember_uncommitted(jobs: Sequence[Job]) -> None:
+    """Remember them until the commit, so that waiting for a job that no worker can see yet is refused at once."""
+    connection = database.connection()
+    if connection.in_atomic_block:
+        _, waiting = _uncommitted(connection)
+        pks = {job.pk for job in jobs}
+        waiting |= pks
+        database.on_commit(lambda: waiting.difference_update(pks))
+
+
+def _uncommitted(connection: Any) -> tuple[Any, set[int]]:
+    """Return the outermost transaction that is open, and the keys of the jobs that were submitted in it."""
+    transaction = connection.atomic_blocks[0] if connection.atomic_blocks else None
+    known: tuple[Any, set[int]] = connection.__dict__.get("django_jobs_uncommitted", (None, set()))
+    if known[0] is not transaction:
+        known = connection.__dict__["django_jobs_uncommitted"] = (transaction, set())
+    return known
+
+
+def is_uncommitted(pk: int) -> bool:
+    """Return whether this connection's open transaction submitted the job."""
+    connection = database.connection()
+    return bool(connection.in_atomic_block and pk in _uncommitted(connection)[1])

@@ -1,0 +1,20 @@
+"""What the same work has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.submission.building import work_hash
+
+
+def test_equal_work_has_equal_hashes_whatever_the_order_of_keys() -> None:
+    assert work_hash("report", 1, {"a": 1, "b": [2]}) == work_hash("report", 1, {"b": [2], "a": 1})
+
+
+def test_other_work_has_another_hash(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, int, Any]] = [("mail", 1, {"a": 1}), ("report", 2, {"a": 1}), ("report", 1, {"a": 2})]
+    for other in cases:
+        with subtests.test(other=other):
+            assert work_hash(*other) != work_hash("report", 1, {"a": 1})
