@@ -76,6 +76,13 @@ def test_it_tells_how_long_the_oldest_has_waited(root: Client) -> None:
     assert "the oldest for 5 min" in page(root)
 
 
+def test_what_runs_waits_no_longer(root: Client) -> None:
+    for job, minutes in ((running_job()[0], 90), (job_in("Queued"), 5)):
+        Job.objects.filter(pk=job.pk).update(queued_at=timezone.now() - dt.timedelta(minutes=minutes))
+    assert "the oldest for 5 min" in page(root)
+    assert (tiles(root)["Waiting"], tiles(root)["Running"]) == ("1", "1")
+
+
 def test_depths_are_by_priority(root: Client) -> None:
     pending_job(priority="High")
     pending_job(priority="Low")

@@ -127,10 +127,18 @@ def test_a_row_of_the_log_follows_can_view(member: Client, log: ExecutionLog, se
     assert member.get(address).status_code == 302
 
 
-def test_staff_see_their_own_organizations_alone(member: Client, job: Job, foreign_job: Job) -> None:
-    assert "ORG-THEIRS" not in text(member, url("organization", "changelist"))
-    assert "ORG-THEIRS" not in text(member, url("membership", "changelist"))
-    assert "ORG-THEIRS" not in text(member, url("job", "changelist"))
+def test_staff_see_their_own_organizations_and_memberships_alone(mine: Organization, theirs: Organization) -> None:
+    colleague, other = make_user("kim_of_mine", member_of=[mine]), make_user("lee_of_theirs", member_of=[theirs])
+    own, foreign = Membership.objects.get(user=colleague), Membership.objects.get(user=other)
+    client = admin.staff_of(mine)
+    for model, names, (shown, hidden) in (
+        ("organization", ("ORG-MINE", "ORG-THEIRS"), (mine, theirs)),
+        ("membership", ("kim_of_mine", "lee_of_theirs"), (own, foreign)),
+    ):
+        page = text(client, url(model, "changelist"))
+        assert [name in page for name in names] == [True, False]
+        assert client.get(url(model, "change", shown.pk)).status_code == 200
+        assert client.get(url(model, "change", hidden.pk)).status_code == 302
 
 
 def test_tracebacks_are_for_system_admins(member: Client, system_admin: Client, log: ExecutionLog) -> None:

@@ -60,6 +60,14 @@ def overdue(job: Job) -> Job:
 # --- jobs_status
 
 
+def test_what_runs_waits_no_longer(organization: Organization) -> None:
+    for status, minutes in (("Queued", 5), ("Running", 90)):
+        job = submit_job(make_job_type(), organization)
+        queued_at = timezone.now() - dt.timedelta(minutes=minutes)
+        Job.objects.filter(pk=job.pk).update(status=status, ready_at=None, queued_at=queued_at)
+    assert "Oldest wait  300" in run("jobs_status")
+
+
 def test_the_status_shows_counts_depths_workers_and_the_scheduler(sound: None, organization: Organization) -> None:
     kind = make_job_type()
     overdue(submit_job(kind, organization, priority="Critical"))

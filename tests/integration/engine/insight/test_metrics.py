@@ -103,9 +103,10 @@ def test_the_oldest_waiting_job_counts_from_when_it_was_due() -> None:
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
-def test_a_job_with_a_ticket_waits_too() -> None:
-    job = job_in("Queued")
-    Job.objects.filter(pk=job.pk).update(queued_at=database.now() - dt.timedelta(minutes=5))
+def test_a_job_with_a_ticket_waits_too_and_one_that_runs_no_longer() -> None:
+    for status, minutes in (("Queued", 5), ("Running", 90)):
+        queued_at = database.now() - dt.timedelta(minutes=minutes)
+        Job.objects.filter(pk=job_in(status).pk).update(queued_at=queued_at)
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
