@@ -123,6 +123,6 @@ def run_ticket() -> None:
         with runner.attended():
             ended = run(claimed, context_for(claimed, runner))
         settle_all([ended], worker_name)
-    dispatcher.tend()
+    dispatcher.dispatch_without_budget()
     signal_delivery.stop()
     drain_broadcasts()

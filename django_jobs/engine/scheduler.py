@@ -161,7 +161,7 @@ class Scheduler:
 
     def _dispatch(self) -> int:
         """Nothing to a broker that the duty before this one found to be another installation's."""
-        return 0 if self._tickets.is_foreign else dispatcher.tend()
+        return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
 
     def _rescue(self) -> int:
         return leases.rescue_expired() if self.is_steady() else 0

@@ -178,7 +178,7 @@ class Child:
         tickets = [ticket for _, _, ticket in parsed if ticket is not None]
         if not tickets:
             # In a burst the backlog may hold more than the broker shows.
-            return len(found) or (dispatcher.exhaust() if self.options.burst else 0)
+            return len(found) or (dispatcher.dispatch_or_raise() if self.options.burst else 0)
         doubtful, self._doubtful = self._doubtful, [*self._doubtful, *tickets]
         self.batch.put(claim(tickets, self.name, self.pace.fits))
         self._doubtful = doubtful

@@ -8,14 +8,14 @@ import time
 
 from django.db import connections
 
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import dispatcher, window
 from django_jobs.engine.store import database
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
 
-#: Far longer than the moment for which a submitter trusts that the broker was full.
-SECOND_LOOK_SECONDS = 5 * dispatcher.FULL_SECONDS
+#: Far longer than a submission relies on the broker having been full.
+SECOND_LOOK_SECONDS = 5 * window.FULL_SECONDS
 
 
 class Refiller:
@@ -60,4 +60,4 @@ class Refiller:
         database.mend_connections()
         dispatcher.refill(priority)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
-            dispatcher.refill_if_dry()
+            dispatcher.refill_if_empty()

@@ -8,16 +8,7 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.support.brokers import running_job
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.clocks import Clock
 
 
 def expired_job() -> Job:

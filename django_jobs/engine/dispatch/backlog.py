@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import Condition
 from django_jobs.models import Job
-from django_jobs.statuses import IN_FLIGHT, Priority
+from django_jobs.statuses import IN_FLIGHT
 
 LANES_AT_ONCE = 50
+#: The order of the index, which leaves the planner one way.
+_LANE_ORDER: Final = "ORDER BY organization_id, job_type_id, ready_at, id"
 
 
 class Lane(NamedTuple):
@@ -98,23 +99,44 @@ def waiting_priorities(priorities: Sequence[int]) -> list[int]:
     return [priority for priority, waits in zip(priorities, found, strict=True) if waits]
 
 
-def alone(job: Job) -> Condition:
-    """That a new job is due, nothing else waits with its priority or a higher one, and its limit has room.
+def is_due(pk: int) -> Condition:
+    """The condition that a job waits and that its moment has come."""
+    return Condition("(SELECT ready_at <= {now} FROM {table} WHERE id = %s)".format(**_names()), (pk,))
 
-    Then there are no turns to take, and it may go without the walk.
-    """
-    # Literal statuses and the index's own order leave the planner one way, so that its plan may be kept.
-    in_flight_statuses = ", ".join(f"'{status}'" for status in sorted(IN_FLIGHT))
-    no_other = (
-        "(SELECT id FROM {table} WHERE {lane} AND id <> %s "
-        "ORDER BY organization_id, job_type_id, ready_at, id LIMIT 1) IS NULL"
-    )
-    before = [priority for priority in Priority if priority >= job.priority]
-    has_room = f"(SELECT COUNT(*) FROM {{table}} WHERE status IN ({in_flight_statuses}) AND organization_id = %s) < %s"
-    is_due = "(SELECT ready_at <= {now} FROM {table} WHERE id = %s)"
-    params: list[Any] = [_for_database(job.organization_id), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION), job.pk]
-    params += [value for priority in before for value in (int(priority), job.pk)]
-    return Condition(" AND ".join([has_room, is_due, *[no_other] * len(before)]).format(**_names()), tuple(params))
+
+def nothing_else_waits(priority: int, pk: int) -> Condition:
+    """The condition that no job but this one waits with a priority, due or not."""
+    sql = f"(SELECT id FROM {{table}} WHERE {{lane}} AND id <> %s {_LANE_ORDER} LIMIT 1) IS NULL"
+    return Condition(sql.format(**_names()), (priority, pk))
+
+
+def nothing_waits_of(organization_pk: Any, priority: int) -> Condition:
+    """The condition that no job of an organization waits with a priority, due or not."""
+    sql = f"(SELECT id FROM {{table}} WHERE {{lane}} AND organization_id = %s {_LANE_ORDER} LIMIT 1) IS NULL"
+    return Condition(sql.format(**_names()), (priority, _for_database(organization_pk)))
+
+
+def has_fewer_in_flight(organization_pk: Any, count: int) -> Condition:
+    """The condition that fewer jobs of an organization than ``count`` are queued or running."""
+    # Literal statuses leave the planner one way, so that its plan may be kept.
+    statuses = ", ".join(f"'{status}'" for status in sorted(IN_FLIGHT))
+    sql = f"(SELECT COUNT(*) FROM {{table}} WHERE status IN ({statuses}) AND organization_id = %s) < %s"
+    return Condition(sql.format(**_names()), (_for_database(organization_pk), count))
+
+
+def all_of(*conditions: Condition) -> Condition:
+    """The condition that each of these holds."""
+    return _joined(" AND ", conditions)
+
+
+def any_of(*conditions: Condition) -> Condition:
+    """The condition that one of these holds, at least."""
+    return _joined(" OR ", conditions)
+
+
+def _joined(word: str, conditions: Sequence[Condition]) -> Condition:
+    params = tuple(value for condition in conditions for value in condition.params)
+    return Condition(f"({word.join(condition.sql for condition in conditions)})", params)
 
 
 def lanes(priority: int, after: Any) -> Iterator[Lane]:

@@ -2,24 +2,24 @@
 
 One dispatcher works at a time, held by a row lock. Jobs become Queued and are committed; only then are their tickets
 pushed, because a ticket that is popped before the commit would match no row.
+
+Which jobs go next is for :mod:`.round_robin` to say; how many, for :mod:`.window`.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import backlog, dispatch_lock, round_robin
-from django_jobs.engine.dispatch.load import read_load
-from django_jobs.engine.dispatch.time_budget import Patience
-from django_jobs.engine.dispatch.window import read_window
-from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.dispatch import backlog, dispatch_lock, round_robin, window
+from django_jobs.engine.dispatch.in_flight import count_in_flight
+from django_jobs.engine.dispatch.time_budget import TimeBudget
+from django_jobs.engine.ports import Look, Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -28,109 +28,104 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
-FULL_SECONDS = 0.004
-#: What a broker may cost one who submits: a call that follows may still take its whole timeout.
-PATIENCE_SECONDS = 0.3
-_QUEUED: dict[str, Any] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
-BY_URGENCY = tuple(sorted(Priority, reverse=True))
+#: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
+BUDGET_SECONDS: Final = 0.3
+_QUEUED: Final[dict[str, Any]] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
+BY_URGENCY: Final = tuple(sorted(Priority, reverse=True))
 
 
 def wake(priority: int = Priority.CRITICAL) -> int:
-    """Dispatch what may go if the broker has room for this priority; how many went.
+    """Dispatch what may go if the broker has room for this priority or a lower one; return how many jobs went.
 
-    Never raises: what fails now, the scheduler tries again. So it does with what a slow broker would take too long for.
+    For a caller who must not wait long: once the broker has taken BUDGET_SECONDS, the rest is left to the scheduler.
+    Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
-    return _dispatch_below(priority, 1.0, Patience(PATIENCE_SECONDS))
+    return _dispatch_if_room(priority, 1.0, TimeBudget(BUDGET_SECONDS))
 
 
-def tend(priority: int = Priority.CRITICAL) -> int:
-    """:func:`wake` for those whom nobody waits for: however slow the broker is."""
-    return _dispatch_below(priority, 1.0, Patience())
+def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
+    """Do what :func:`wake` does, however slow the broker is; return how many jobs went. For background processes."""
+    return _dispatch_if_room(priority, 1.0, TimeBudget())
 
 
-def submitted(job: Job) -> int:
-    """Dispatch a job that was just submitted by the short way if nobody is before it, else :func:`wake`."""
+def dispatch_new(job: Job) -> int:
+    """Queue a job that was just submitted, in one statement, if it takes nobody's turn; else dispatch as :func:`wake`.
 
-    def go() -> int:
-        broker, patience = get_broker(), Patience(PATIENCE_SECONDS)
-        if _was_full(broker, job.priority) or patience.is_over():
-            return 0
-        seen = patience.spend(broker.look)
-        if patience.is_over():
-            return 0
-        if read_window().room(job.priority, seen.depths) <= 0:
-            _note_full(broker, job.priority)
-            return 0
-        moved = _queue_alone(job)
-        if not moved:
-            return _dispatch(seen.rings, patience)
-        push(moved)
-        return len(moved)
-
-    return _quietly(go)
+    Return how many jobs went.
+    """
+    return _quietly(lambda: _dispatch_new(job))
 
 
-def _queue_alone(job: Job) -> list[Moved]:
-    """Queue a new job unless others are before it. Its type was just read."""
-    if job.job_type.is_paused:
+def _dispatch_new(job: Job) -> int:
+    broker, budget = get_broker(), TimeBudget(BUDGET_SECONDS)
+    if window.was_just_full(broker, job.priority) or budget.is_spent():
+        return 0
+    seen: Look = budget.spend(broker.look)
+    if budget.is_spent():
+        return 0
+    size = window.read_window()
+    if size.room(job.priority, seen.depths) <= 0:
+        window.note_full(broker, job.priority)
+        return 0
+    moved = _queue_without_turn(job, size.most_at_once)
+    if not moved:
+        return _dispatch(seen.rings, budget)
+    push(moved)
+    return len(moved)
+
+
+def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
+    """Queue a new job if the rule of fairness lets it go without a turn. Its type was just read."""
+    condition = round_robin.takes_no_turn(job, most_at_once)
+    if condition is None:
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)]
-    return move(moves, sources=DISPATCHABLE, actor=SYSTEM, only_due=True, only_if=backlog.alone(job))
-
-
-_full: tuple[object, int, float] = (None, 0, 0.0)
-
-
-def _was_full(broker: object, priority: int) -> bool:
-    """Whether the broker had no room for this priority a moment ago. Then its tickets are still to be taken, and who
-    takes the last one looks again later than that moment (:data:`FULL_SECONDS` is less than a refiller's pause).
-    """
-    return _full[0] is broker and priority == _full[1] and time.monotonic() < _full[2]
-
-
-def _note_full(broker: object, priority: int) -> None:
-    global _full  # noqa: PLW0603  (a process-wide note)
-    _full = (broker, priority, time.monotonic() + FULL_SECONDS)
+    # A row that somebody holds is left to the dispatcher: the condition would be out of date after the wait.
+    return move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
 
 
 def refill(priority: int) -> int:
-    """:func:`wake` for a worker that took tickets: only when half of the window is free, so that jobs go in sets."""
-    return _dispatch_below(priority, 0.5, Patience())
+    """Dispatch for a worker that took tickets of this priority, once half of the window is free; return how many went.
 
-
-def refill_if_dry() -> int:
-    """:func:`refill` only when the broker holds nothing at all."""
-    return _dispatch_below(Priority.LOW, 0.0, Patience())
-
-
-def exhaust() -> int:
-    """:func:`tend` for a burst, which must not take a broker that is away for one without work.
-
-    Raises BrokerUnavailable.
+    Waiting for half of it makes jobs go in sets, which cost less each.
     """
-    return _go_below(Priority.LOW, 1.0, Patience())
+    return _dispatch_if_room(priority, 0.5, TimeBudget())
 
 
-def _dispatch_below(priority: int, share: float, patience: Patience) -> int:
-    return _quietly(lambda: _go_below(priority, share, patience))
+def refill_if_empty() -> int:
+    """Dispatch if the broker holds no ticket of any priority; return how many jobs went."""
+    return _dispatch_if_room(Priority.LOW, 0.0, TimeBudget())
 
 
-def _go_below(priority: int, share: float, patience: Patience) -> int:
-    if patience.is_over():
+def dispatch_or_raise() -> int:
+    """Do what :func:`dispatch_without_budget` does, but raise BrokerUnavailable and errors of the database.
+
+    For a burst, which must not take a broker that does not answer for one without work.
+    """
+    return _dispatch_if_room_or_raise(Priority.LOW, 1.0, TimeBudget())
+
+
+def _dispatch_if_room(priority: int, share: float, budget: TimeBudget) -> int:
+    return _quietly(lambda: _dispatch_if_room_or_raise(priority, share, budget))
+
+
+def _dispatch_if_room_or_raise(priority: int, share: float, budget: TimeBudget) -> int:
+    if budget.is_spent():
         return 0
-    seen = patience.spend(get_broker().look)
-    if patience.is_over() or not _has_room(seen.depths, priority, share) or not backlog.waiting_priorities(BY_URGENCY):
+    seen = budget.spend(get_broker().look)
+    if budget.is_spent() or not _has_room(seen.depths, priority, share) or not backlog.waiting_priorities(BY_URGENCY):
         return 0
-    return _dispatch(seen.rings, patience)
+    return _dispatch(seen.rings, budget)
 
 
 def _has_room(tickets: dict[int, int], priority: int, share: float) -> bool:
-    """Whether less than this share of the window is taken, for this priority or for a lower one, which other workers
-    may serve.
+    """Return whether less than this share of the window is taken, for this priority or for a lower one.
+
+    The lower ones count because other workers may serve them.
     """
-    window = read_window()
+    size = window.read_window()
     below = [int(other) for other in Priority if other <= priority]
-    return any(window.taken(other, tickets) < max(1.0, share * window.sizes[other]) for other in below)
+    return any(size.taken(other, tickets) < max(1.0, share * size.sizes[other]) for other in below)
 
 
 def _quietly(go: Callable[[], int]) -> int:
@@ -144,47 +139,47 @@ def _quietly(go: Callable[[], int]) -> int:
 
 
 def dispatch() -> int:
-    """Dispatch what may go; how many went. Raises BrokerUnavailable."""
-    return _dispatch(get_broker().look().rings, Patience())
+    """Dispatch what may go, without looking for room first; return how many jobs went. Raises BrokerUnavailable."""
+    return _dispatch(get_broker().look().rings, TimeBudget())
 
 
-def _dispatch(rings: int, patience: Patience) -> int:
-    """Dispatch, and again for as long as the bell was rung meanwhile.
+def _dispatch(rings: int, budget: TimeBudget) -> int:
+    """Dispatch, and again for as long as the bell was rung meanwhile; return how many jobs went.
 
-    One works at a time. Who finds another at work rings and leaves: the bell is read after the lock's release, so
-    what was committed before the ring is seen. Between that release and that reading the lock is free; hence the
-    second try after the ring.
+    One process works at a time. A process that finds another at work rings the bell and leaves. The worker reads the
+    bell after it has released the lock, so it sees what was committed before the ring. Between that release and that
+    reading the lock is free; hence the second try after the ring.
     """
     total = 0
     while True:
         moved = database.in_transaction(_dispatch_once)
         if moved is None:
-            patience.spend(get_broker().ring)
+            budget.spend(get_broker().ring)
             moved = database.in_transaction(_dispatch_once)
             if moved is None:
                 return total
         if moved:
-            patience.spend(functools.partial(push, moved))
+            budget.spend(functools.partial(push, moved))
             total += len(moved)
-        if patience.is_over():
+        if budget.is_spent():
             return total
-        seen = patience.spend(get_broker().look).rings
+        seen = budget.spend(get_broker().look).rings
         if seen == rings:
             return total
         rings = seen
 
 
 def anything_queued() -> bool:
-    """Whether something has, or is about to get, a ticket; for a burst that wants to know whether it is over.
+    """Dispatch, then return whether any job is Queued; for a burst that asks whether it is over.
 
-    Raises BrokerUnavailable.
+    Raises BrokerUnavailable and errors of the database.
     """
-    exhaust()
+    dispatch_or_raise()
     return Job.primary.filter(status=Status.QUEUED).exists()
 
 
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:
-    """Give Queued jobs their tickets; where the broker cannot take them, they go back to Pending."""
+    """Give Queued jobs their tickets; if the broker cannot take them, put the jobs back to Pending."""
     items = list(moved)
     try:
         get_broker().push([_ticket(item) for item in items], front=front)
@@ -193,9 +188,9 @@ def push(moved: Iterable[Moved], *, front: bool = False) -> None:
 
 
 def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
-    """Queued jobs back to Pending, not to be dispatched before ``delay`` seconds from now.
+    """Put Queued jobs back to Pending, to be dispatched ``delay`` seconds from now or later; return those that moved.
 
-    Those whose rows are in use stay Queued: the scheduler misses their tickets and issues them again.
+    Jobs whose rows are in use stay Queued: the scheduler misses their tickets and issues them again.
     """
     values = {"ready_at": After(delay), "queued_at": None}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
@@ -207,25 +202,25 @@ def _ticket(item: Moved) -> Ticket:
 
 
 def _dispatch_once() -> list[Moved] | None:
-    """One pass under the dispatcher's lock; None when another dispatcher has it."""
+    """Make one pass under the dispatcher's lock; return the jobs that moved, None if another one has the lock."""
     lease = dispatch_lock.take()
-    alone = lease is not None
+    has_lock = lease is not None
     if lease is None and dispatch_lock.is_stuck():
         lease = dispatch_lock.look()
     if lease is None:
         return None
-    load, window = read_load(), read_window()
+    in_flight, size = count_in_flight(), window.read_window()
     moves: list[Move] = []
     cursors = dict(lease.state)
     for priority in backlog.waiting_priorities(BY_URGENCY):
-        room = window.room(priority, load.queued)
+        room = size.room(priority, in_flight.queued)
         if room > 0:
-            moves += [_queue(item) for item in round_robin.pick(priority, room, load, cursors)]
+            moves += [_queue(item) for item in round_robin.pick(priority, room, in_flight, cursors)]
     order = {item.pk: turn for turn, item in enumerate(moves)}
     # Due still: what was picked may have been given a later moment since.
     moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
     moved.sort(key=lambda item: order[item.pk])
-    if alone and cursors != lease.state:
+    if has_lock and cursors != lease.state:
         EngineLease.primary.filter(pk=lease.pk).update(state=cursors)
     return moved
 

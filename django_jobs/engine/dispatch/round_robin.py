@@ -1,4 +1,10 @@
-"""Whose turn it is: organizations of one priority are served one after the other, whatever each has waiting."""
+"""The rule of fairness: within a priority, organizations take turns, and each has a limit of jobs in flight.
+
+This module alone decides which jobs go next. :func:`pick` decides for the dispatcher, which works alone under its
+lock. :func:`takes_no_turn` decides for a job that was just submitted and may go without the dispatcher.
+
+Another rule of fairness is another version of this module.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +14,62 @@ from typing import Any
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog
-from django_jobs.engine.dispatch.load import Load
+from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.store import database
-from django_jobs.models import JobType, get_organization_model
+from django_jobs.engine.transitions import Condition
+from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.statuses import Priority
 
 
-def pick(priority: int, room: int, load: Load, cursors: dict[str, Any]) -> list[backlog.Candidate]:
-    """Up to ``room`` jobs of a priority, one organization after the other, starting behind the last one served."""
-    limit = int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+def in_flight_limit() -> int:
+    """Return how many jobs of one organization may be queued or running at once."""
+    return int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+
+
+def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
+    """Return the condition under which a new job may be queued without a turn; None if it has to wait for one.
+
+    It may be queued if it is due, no other job waits with its priority or a higher one, and its organization is below
+    its limit. Of new jobs with one priority, each sees the others wait, or counts them as in flight.
+
+    Jobs that are being queued at this moment are not counted yet. So near its limit an organization's new job goes
+    without a turn only if it leaves room for one job of each higher priority, and none waits with a lower priority.
+    What waits is queued by the dispatcher, ``most_at_once`` jobs in one pass: below that distance it is near.
+    """
+    if job.job_type.is_paused:
+        return None
+    tenant, limit = job.organization_id, in_flight_limit()
+    higher = [int(priority) for priority in Priority if priority > job.priority]
+    lower = [int(priority) for priority in Priority if priority < job.priority]
+    may_go_near = [backlog.has_fewer_in_flight(tenant, limit - len(higher))]
+    may_go_near += [backlog.nothing_waits_of(tenant, priority) for priority in lower]
+    has_room = backlog.any_of(backlog.has_fewer_in_flight(tenant, limit - most_at_once), backlog.all_of(*may_go_near))
+    is_first = [backlog.nothing_else_waits(priority, job.pk) for priority in (job.priority, *higher)]
+    return backlog.all_of(has_room, backlog.is_due(job.pk), *is_first)
+
+
+def pick(priority: int, room: int, in_flight: InFlight, cursors: dict[str, Any]) -> list[backlog.Candidate]:
+    """Return up to ``room`` jobs of a priority: one of each organization in turn, from behind the one served last.
+
+    What is picked is added to ``in_flight``, and ``cursors`` gets the organization that was served last.
+    """
+    limit = in_flight_limit()
     after = _organization_pk(cursors.get(str(priority)))
     picked: list[backlog.Candidate] = []
     batch: list[backlog.Lane] = []
     waiting: set[Any] = set()
     for lane in backlog.lanes(priority, after):
         waiting.add(lane.organization_pk)
-        if load.in_flight[lane.organization_pk] >= limit:
+        if in_flight.by_organization[lane.organization_pk] >= limit:
             continue
         batch.append(lane)
         if len(batch) == backlog.LANES_AT_ONCE:
-            picked += _take(priority, _open_lanes(batch), room - len(picked), load, limit)
+            picked += _take(priority, _open_lanes(batch), room - len(picked), in_flight, limit)
             batch = []
             if len(picked) >= room:
                 break
     if batch and len(picked) < room:
-        picked += _take(priority, _open_lanes(batch), room - len(picked), load, limit)
+        picked += _take(priority, _open_lanes(batch), room - len(picked), in_flight, limit)
     if picked and len(waiting) > 1:  # alone, an organization needs no turn, and the cursor no statement
         cursors[str(priority)] = str(picked[-1].organization_pk)
     return picked
@@ -42,7 +80,7 @@ def _organization_pk(text: Any) -> Any:
 
 
 def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
-    """Without those whose type is paused or disabled, or whose organization is inactive or gone.
+    """Leave out lanes whose type is paused or disabled, or whose organization is inactive or gone.
 
     A type that no longer exists is let through: the claim ends such jobs with the reason. Those of an organization
     that is gone would take its neighbors' turns for that; :mod:`django_jobs.engine.control.tenants` ends them.
@@ -55,8 +93,10 @@ def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
     return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk in active]
 
 
-def _take(priority: int, lanes: list[backlog.Lane], room: int, load: Load, limit: int) -> list[backlog.Candidate]:
-    """Round after round, one job of each organization, its longest ready first."""
+def _take(
+    priority: int, lanes: list[backlog.Lane], room: int, in_flight: InFlight, limit: int
+) -> list[backlog.Candidate]:
+    """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
     if not lanes:
         return []
     share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
@@ -70,9 +110,9 @@ def _take(priority: int, lanes: list[backlog.Lane], room: int, load: Load, limit
     picked: list[backlog.Candidate] = []
     while order and len(picked) < room:
         for organization_pk in list(order):
-            if not queues[organization_pk] or load.in_flight[organization_pk] >= limit:
+            if not queues[organization_pk] or in_flight.by_organization[organization_pk] >= limit:
                 order.remove(organization_pk)
             elif len(picked) < room:
                 picked.append(queues[organization_pk].pop())
-                load.add(priority, organization_pk)
+                in_flight.add(priority, organization_pk)
     return picked

@@ -35,7 +35,7 @@ def follow_commit(written: Sequence[Request]) -> None:
     if len(jobs) > 1:
         database.on_commit(dispatcher.wake)
     elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and needs no dispatch now
-        database.on_commit(lambda: dispatcher.submitted(jobs[0]))
+        database.on_commit(lambda: dispatcher.dispatch_new(jobs[0]))
     hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
 
 

@@ -14,7 +14,7 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, Worker
 from tests.support.brokers import MemoryBroker, pending_job
-from tests.support.ticks import Clock
+from tests.support.clocks import Clock
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_sched
     with monkeypatch.context() as patch:
         patch.setattr(leader, "lead", lambda: 1 / 0)
         assert leader.tick() == {}
-    monkeypatch.setattr(dispatcher, "tend", lambda: 3)
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", lambda: 3)
     assert leader.tick() == {"dispatch": 3}
 
 
@@ -79,7 +79,7 @@ def test_a_failing_duty_stops_no_other(clock: Clock, monkeypatch: pytest.MonkeyP
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatcher, "tend", fail)
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", fail)
     Worker.objects.create(name="old", pid=1, hostname="h", queues="", started_at=LONG_AGO, last_seen=LONG_AGO)
     assert Scheduler("one").tick() == {"forget_workers": 1}
 
@@ -93,7 +93,7 @@ def test_a_failing_duty_is_reported_once(
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatcher, "tend", fail)
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", fail)
     monkeypatch.setattr("django_jobs.engine.scheduler.logger.propagate", True)
     leader = Scheduler("one")
     leader.tick()

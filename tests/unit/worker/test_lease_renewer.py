@@ -144,7 +144,7 @@ def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) ->
         return answers(priority)
 
     monkeypatch.setattr(dispatcher, "refill", refill)
-    monkeypatch.setattr(dispatcher, "refill_if_dry", lambda: 0)
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda: 0)
     refiller = Refiller()
     refiller.start()
 

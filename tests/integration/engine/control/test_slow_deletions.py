@@ -10,7 +10,7 @@ from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.execution import outputs
 from django_jobs.models import FileDeletion, Job
 from tests.support.brokers import job_in
-from tests.support.ticks import Clock
+from tests.support.clocks import Clock
 
 pytestmark = pytest.mark.usefixtures("broker")
 

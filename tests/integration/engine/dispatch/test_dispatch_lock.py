@@ -5,16 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_jobs.engine.dispatch import dispatch_lock
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.clocks import Clock
 
 
 @pytest.fixture

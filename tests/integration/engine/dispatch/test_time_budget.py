@@ -8,16 +8,7 @@ from django_jobs.engine.dispatch import dispatcher, time_budget
 from django_jobs.engine.ports import use_broker
 from django_jobs.models import Job, JobType
 from tests.support.brokers import MemoryBroker, pending_job, reread
-
-
-class Clock:
-    """Stands still between the broker's answers."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.clocks import Clock
 
 
 class SlowBroker(MemoryBroker):
@@ -44,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_many_submissions_wait_for_a_slow_broker_once_a_second(clock: Clock, kind: JobType) -> None:
     use_broker(SlowBroker(clock, 0.9))
     for job in [pending_job(kind) for _ in range(50)]:
-        dispatcher.submitted(job)
+        dispatcher.dispatch_new(job)
         dispatcher.wake()
     assert clock.now == 1000.9
     assert not Job.objects.exclude(status="Pending").exists()
@@ -53,8 +44,8 @@ def test_many_submissions_wait_for_a_slow_broker_once_a_second(clock: Clock, kin
 def test_the_scheduler_has_time_for_a_slow_broker(clock: Clock) -> None:
     use_broker(SlowBroker(clock, 0.9))
     job = pending_job()
-    dispatcher.submitted(job)
-    assert dispatcher.tend() == 1
+    dispatcher.dispatch_new(job)
+    assert dispatcher.dispatch_without_budget() == 1
     assert reread(job).status == "Queued"
 
 
@@ -65,12 +56,12 @@ def test_a_broker_that_is_fast_again_gets_tickets_after_a_second(clock: Clock) -
     dispatcher.wake()
     broker.seconds = 0.0
     clock.now += 1.1
-    assert dispatcher.submitted(job) == 1
+    assert dispatcher.dispatch_new(job) == 1
 
 
 def test_a_broker_that_becomes_slow_while_it_is_pushed_to_is_asked_no_more(clock: Clock) -> None:
     use_broker(SlowBroker(clock, 0.2))
-    assert dispatcher.submitted(pending_job()) == 1
+    assert dispatcher.dispatch_new(pending_job()) == 1
     pending_job()
     pending_job()
     before = clock.now

@@ -18,7 +18,19 @@ from django_jobs.engine.execution import outcomes, settle
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
-from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job, start
+from tests.support.brokers import (
+    WORKER,
+    MemoryBroker,
+    end,
+    job_in,
+    pending_job,
+    raised,
+    reread,
+    returned,
+    running_job,
+    start,
+    ticket_of,
+)
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
 
@@ -167,10 +179,12 @@ def test_an_interrupted_job_goes_to_the_front_with_the_ticket_of_its_next_attemp
     broker: MemoryBroker, django_capture_on_commit_callbacks: Any
 ) -> None:
     job, claimed = running_job()
+    behind = ticket_of(job_in("Queued"))
+    broker.push([behind])
     with django_capture_on_commit_callbacks(execute=True):
         row = end(outcome("interrupted", claimed))
     assert (row.retry_count, row.worker_name, row.started_at) == (0, "", None)
-    assert broker.tickets[0].id == f"{job.name}-2"
+    assert [ticket.id for ticket in broker.tickets] == [f"{job.name}-2", behind.id]
 
 
 def test_a_set_of_all_kinds_is_settled_at_once() -> None:

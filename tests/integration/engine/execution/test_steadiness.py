@@ -15,7 +15,8 @@ from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.models import EngineLease
 from tests.support.brokers import MemoryBroker, reread
-from tests.support.ticks import Clock, expired_job, tick_for
+from tests.support.clocks import Clock
+from tests.support.ticks import expired_job, tick_for
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_i
         clock.now += 3_600
         return 0
 
-    monkeypatch.setattr(dispatcher, "tend", freeze)  # the duty before the rescue
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", freeze)  # the duty before the rescue
     leader.tick()
 
     assert reread(job).status == "Running"
@@ -134,7 +135,7 @@ def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
-    monkeypatch.setattr(dispatcher, "tend", lasting(clock, 3))
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", lasting(clock, 3))
     monkeypatch.setattr(duplicates, "forget_expired", lasting(clock, 3))
     monkeypatch.setattr(scheduler, "forget_workers", lasting(clock, 3))
     tick_for(leader, clock, 5)

@@ -1,0 +1,99 @@
+"""What the dispatcher and a new job decide at the same moment, or two new jobs: the limit of an organization holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobs import submit_job
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, window
+from django_jobs.models import EngineLease, Job, JobType, Organization
+from django_jobs.statuses import Status
+from tests.concurrency.conftest import CrowdedBroker
+from tests.support.brokers import reread
+from tests.support.factories import make_job_type, make_organization
+
+WAIT_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def row_locks(transactional_db: None) -> None:
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("This database locks no single rows.")
+    EngineLease.objects.create(name=dispatch_lock.LEASE)  # who makes it in an open transaction holds up the others
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type()
+
+
+@pytest.fixture
+def organization(settings: Any) -> Organization:
+    """One that may have a single job in flight."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 1}
+    return make_organization()
+
+
+@contextmanager
+def uncommitted(work: Callable[[], object]) -> Iterator[None]:
+    """Do ``work`` in another thread's transaction, which commits when the block ends."""
+    is_done, may_commit = threading.Event(), threading.Event()
+
+    def run() -> None:
+        with transaction.atomic():
+            work()
+            is_done.set()
+            may_commit.wait(WAIT_SECONDS)
+        connections.close_all()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert is_done.wait(WAIT_SECONDS)
+    yield
+    may_commit.set()
+    thread.join(WAIT_SECONDS)
+
+
+def waiting_job(broker: CrowdedBroker, kind: JobType, organization: Organization, priority: str = "Normal") -> Job:
+    """A job that was submitted while the broker was full."""
+    broker.is_full = True
+    job = submit_job(kind, organization, priority=priority)
+    broker.is_full = False
+    window.forget()
+    return job
+
+
+@pytest.mark.parametrize("second", ["Normal", "High"])
+def test_a_job_that_the_dispatcher_is_queuing_counts_for_the_limit(
+    broker: CrowdedBroker, kind: JobType, organization: Organization, second: str
+) -> None:
+    waiting_job(broker, kind, organization)
+    with uncommitted(dispatcher._dispatch_once):
+        job = submit_job(kind, organization, {"number": 2}, priority=second)
+    assert reread(job).status == "Pending"
+
+
+@pytest.mark.parametrize("second", ["Normal", "High"])
+def test_a_job_that_another_submission_is_queuing_counts_for_the_limit(
+    broker: CrowdedBroker, kind: JobType, organization: Organization, second: str
+) -> None:
+    first = waiting_job(broker, kind, organization)
+    with uncommitted(lambda: dispatcher.dispatch_new(first)):
+        submit_job(kind, organization, {"number": 2}, priority=second)
+    assert Job.objects.filter(status=Status.QUEUED).count() == 1
+
+
+def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_the_bell_is_rung(
+    broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    job = waiting_job(broker, kind, organization)
+    with uncommitted(dispatch_lock.take):
+        assert dispatcher.dispatch() == 0
+    assert (reread(job).status, broker.rings) == ("Pending", 1)
+    assert dispatcher.dispatch() == 1
