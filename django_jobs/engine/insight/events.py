@@ -1,6 +1,7 @@
-"""What happened, told once and after its commit: a log line, a signal and a broadcast for each change of status.
+"""The announcer of changes: after the commit of each change of status a log line, a signal and a broadcast.
 
-Where nobody listens, telling costs no statement and next to no time.
+Without receivers and without a broadcaster it makes no statement and takes next to no time. ``apps`` registers this
+module as the announcer of :mod:`django_jobs.engine.transitions.hooks`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _event(status: str) -> str:
     return status.lower().replace(" ", "_")
 
 
-#: One constant text for each event: error trackers group records by it.
+#: One constant text for each event, because error trackers group records by their text.
 _TEXTS: Final = {
     str(status): f"job_id=%s event={_event(status)} job_type=%s organization=%s attempt=%s from=%s by=%s %s"
     for status in Status
@@ -49,14 +50,14 @@ _SIGNALS: Final[dict[str, Signal]] = {
     Status.RUNNING: signals.job_started,
     **dict.fromkeys(TERMINAL, signals.job_finished),
 }
-#: What a terminal or a reader of lines takes for more than text.
+#: Control characters, which a terminal or a program that reads lines does not take as text.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: Called with each new job before its commit; for :mod:`django_jobs.testing`.
+#: Functions of :mod:`django_jobs.testing` that are called with each new job before its commit.
 watchers: Final[list[Callable[[Job], object]]] = []
 
 
 def submitted(*jobs: Job, log_ids: Sequence[int] = ()) -> None:
-    """Tell of new jobs when, and only if, they are committed. All of a set at once: their rows are read together.
+    """Announce new jobs once they are committed, and only then. The rows of one call are read together.
 
     ``log_ids`` are the ids of their first Execution Log rows, in the same order.
     """
@@ -72,26 +73,26 @@ def submitted(*jobs: Job, log_ids: Sequence[int] = ()) -> None:
 
 
 def replaced(job: Job, actor: Actor) -> None:
-    """Log, once it is committed, that a later submission took this one's place."""
+    """Log that a later submission took this job's place, once that is committed."""
     database.on_commit(lambda: _log_replaced(job, actor))
 
 
 def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
-    """Tell of these changes when, and only if, they are committed. No record's level is above ``loudest``."""
+    """Announce these changes once they are committed, and only then. No log record's level is above ``loudest``."""
     if not moved:
         return
     targets = {item.to_status for item in moved}
     if logger.isEnabledFor(min(loudest, max(_LEVELS[Status(status)] for status in targets))):
         database.on_commit(lambda: _log(moved, loudest))
     wanted = {status for status in targets if status in _SIGNALS and _SIGNALS[status].has_listeners(Job)}
-    _tell_of_errors(moved)
+    _announce_errors(moved)
     if wanted:
         heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
         database.on_commit(lambda: _send(heard))
     _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
 
 
-def _tell_of_errors(moved: Sequence[Moved]) -> None:
+def _announce_errors(moved: Sequence[Moved]) -> None:
     errors = {item.pk: item.error for item in moved if item.error is not None}
     if errors and signals.job_attempt_failed.has_listeners(Job):
         database.on_commit(lambda: _send(dict.fromkeys(errors, signals.job_attempt_failed), errors))
@@ -104,9 +105,9 @@ def _broadcast(changes: Callable[[], list[tuple[Any, int, int]]]) -> None:
 
 
 def progressed(organizations: Mapping[int, Any]) -> None:
-    """Tell that the progress of these running jobs was written, which happens outside of transactions.
+    """Announce that the progress of these running jobs was written and committed.
 
-    The mapping has the keys of their organizations, or None where nobody is there to be told of them.
+    The mapping has their organizations' keys by the jobs' keys; None where there is no broadcaster to tell.
     """
     if organizations and signals.job_progressed.has_listeners(Job):
         _send(dict.fromkeys(organizations, signals.job_progressed))
@@ -116,7 +117,7 @@ def progressed(organizations: Mapping[int, Any]) -> None:
 
 
 def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:
-    """Read the rows of a set at once, and have each job's signal delivered, with its error where there is one."""
+    """Read these jobs together and deliver the signal of each, with the job's error if there is one."""
     try:
         found = Job.primary.in_bulk(list(heard))
         jobs = [found[pk] for pk in heard if pk in found]
@@ -172,7 +173,7 @@ def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
 
 
 def refused(claimed: Claimed, error: BaseException) -> None:
-    """Tell of an error whose attempt had been taken away meanwhile, so that it changed nothing."""
+    """Log the error of an attempt that lost its job meanwhile, so that the error changed nothing."""
     logger.warning(
         "job_id=%s event=end_refused job_type=%s organization=%s attempt=%s",
         claimed.job_id,
@@ -185,14 +186,14 @@ def refused(claimed: Claimed, error: BaseException) -> None:
 
 
 def on_one_line(text: str) -> str:
-    """The text with its line breaks escaped, so that no error's words look like another event."""
+    """Return the text with control characters escaped, so that no error's text looks like another log line."""
     if text.isprintable():
         return text
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def fields(job_id: str, job_type: str, organization: str, attempt: int, event: str) -> dict[str, object]:
-    """The attributes that each of our log records carries."""
+    """Return the attributes that each of our log records carries."""
     return {
         "job_id": job_id,
         "job_type": job_type,

@@ -1,7 +1,7 @@
-"""Calling the receivers of signals so that they can harm nobody: neither by an error, nor by taking their time.
+"""Calling the receivers of signals, so that neither their errors nor their slowness harm jobs.
 
-By default they are called at once, in the thread that acted. A process whose threads have jobs and leases in their
-hands asks for :func:`work_in_background`.
+By default receivers are called at once, in the thread that changed the job. A process whose threads run jobs or renew
+leases calls :func:`work_in_background` first; then a thread of its own calls the receivers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from django_jobs.values import JobStatus
 
 logger = logging.getLogger("django_jobs")
 
+#: How many signals wait in the background. Further ones are dropped.
 MAX_WAITING = 10_000
 DRAIN_SECONDS = 5.0
 
 
 def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
-    """Call the signal's receivers, now or soon; they get the ``facts`` beside the status."""
+    """Call the signal's receivers, at once or in the background. They get the ``facts`` beside the status."""
     if _background is None:
         _send(signal, status, facts)
     else:
@@ -36,7 +37,7 @@ def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
 def _send(signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
     try:
         answers = signal.send_robust(sender=Job, status=status, **facts)
-    except Interruption as error:  # raised by a receiver, it must not pass for the handler's
+    except Interruption as error:  # raised by a receiver: it must not be taken for one of the handler
         _complain(status, "unknown", error)
         return
     for receiver, answer in answers:
@@ -49,9 +50,9 @@ def _complain(status: JobStatus, receiver: str, error: BaseException) -> None:
 
 
 class _Background:
-    """One thread that calls receivers, started with the first of them.
+    """A thread that calls receivers. It starts with the first signal.
 
-    ``SimpleQueue`` because a handler's thread that is interrupted inside of ``put`` leaves no lock behind.
+    It uses ``SimpleQueue``, because a handler's thread that is interrupted inside ``put`` leaves no lock behind.
     """
 
     def __init__(self) -> None:
@@ -94,7 +95,7 @@ class _Background:
                 _send(*item)
             except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
                 _complain(item[1], "unknown", error)
-            del item  # with the error in it, and all that it keeps alive
+            del item  # an error in it would keep its frames alive
             reset_queries()
             close_old_connections()
 
@@ -103,13 +104,13 @@ _background: _Background | None = None
 
 
 def work_in_background() -> None:
-    """From now on this process calls receivers in a thread that nothing waits for."""
+    """Call receivers in a background thread from now on. Nothing waits for it."""
     global _background  # noqa: PLW0603  (a process's way of working)
     _background = _background or _Background()
 
 
 def stop(timeout: float = DRAIN_SECONDS) -> None:
-    """Call what still waits, for so many seconds at most, and go back to calling at once."""
+    """Deliver what still waits, for at most ``timeout`` seconds. From now on call receivers at once again."""
     global _background
     background, _background = _background, None
     if background is not None:

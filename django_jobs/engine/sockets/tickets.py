@@ -1,6 +1,6 @@
-"""Short-lived tickets by which a websocket proves who opened it, for clients that cannot send a header.
+"""Short-lived tickets by which a client that cannot send a header proves who opens a websocket.
 
-A ticket opens one socket, and is worth no more than what asked for it: a session, or a token.
+A ticket opens one socket. The socket ends with the session or the token that asked for the ticket.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django_jobs.engine.store import database
 from django_jobs.models import SocketTicket
 
 LIFETIME_SECONDS: Final = 60
-#: As many characters as any ticket has, and more than an address or header should carry.
+#: No ticket has more characters. A longer text is refused without a look at the database.
 MAX_LENGTH: Final = 100
 BATCH: Final = 1_000
 
@@ -26,7 +26,7 @@ TOKEN: Final = "token"  # noqa: S105  (the name of a kind, not a secret)
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What somebody proved with who they are. ``kind`` is SESSION, TOKEN, or blank for any other.
+    """How somebody proved who they are. ``kind`` is SESSION, TOKEN, or blank for any other way.
 
     ``secret`` is the session's key, or a token with the keyword before it. ``auth_hash`` is the hash of the user's
     password when a session asked.
@@ -39,7 +39,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """Whom a ticket was issued for, and by what."""
+    """Who a used ticket was issued for, and which credential asked for it."""
 
     user_pk: Any
     credential: Credential
@@ -49,9 +49,9 @@ ANOTHER: Final = Credential()
 
 
 def make_ticket(user: Any, credential: Credential = ANOTHER) -> str:
-    """Return a new ticket for this user, in characters that a websocket subprotocol may have.
+    """Return a new ticket for this user, good for LIFETIME_SECONDS, in characters that a subprotocol may have.
 
-    Give the credential that the user came with: the ticket, and the socket that it opens, end with it.
+    Pass the credential that the user's request came with. The ticket, and the socket that it opens, end with it.
     """
     ticket = secrets.token_urlsafe(32)
     SocketTicket.primary.create(
@@ -65,10 +65,10 @@ def make_ticket(user: Any, credential: Credential = ANOTHER) -> str:
 
 
 def use_ticket(ticket: str) -> Redeemed | None:
-    """Return whom a ticket of the last minute names, and take it away; None for any other text, and the second time.
+    """Use up a ticket and return who it was issued for; None if it is unknown, used or expired.
 
-    Of two who use it at the same moment one deletes the row, and the other gets None. Whether the credential still
-    holds is the caller's question.
+    Of two callers at the same moment one deletes the row, and the other gets None. The caller must check whether the
+    credential still holds.
     """
     if not ticket or len(ticket) > MAX_LENGTH:
         return None
@@ -82,7 +82,7 @@ def use_ticket(ticket: str) -> Redeemed | None:
 
 
 def forget_expired() -> int:
-    """Delete a batch of the tickets that nobody used in time."""
+    """Delete at most BATCH expired tickets, and return how many were deleted."""
     rows = SocketTicket.primary.all()
     expired = rows.filter(expires_at__lt=database.now()).values_list("pk", flat=True)[:BATCH]
     return rows.filter(pk__in=list(expired)).delete()[0]
@@ -93,9 +93,9 @@ def _digest(ticket: str) -> str:
 
 
 def _seal(secret: str, ticket: str) -> str:
-    """Make the secret unreadable to whoever reads the table and does not hold the ticket.
+    """Encrypt the secret, so that who reads the table and does not hold the ticket cannot read it.
 
-    A one-time pad: the ticket is random, seals one secret, and is stored nowhere.
+    This is a one-time pad (SHAKE-256 of the ticket): the ticket is random, seals one secret, and is stored nowhere.
     """
     return base64.urlsafe_b64encode(_pad(secret.encode(), ticket)).decode()
 
