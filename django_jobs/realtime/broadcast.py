@@ -1,4 +1,4 @@
-"""Sending notifications to the channel layer: a thread with an event loop of its own does it, and nobody waits."""
+"""Sending notifications to the channel layer: a thread with an event loop of its own, for which no job waits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reading ids of events from the Execution Log: what a client missed, what a poll finds, and the events of some jobs.
 
 Ids are handed out before their transaction commits, so a lower id may become visible after a higher one. On PostgreSQL
-each row has its transaction's id and the oldest transaction that was open when it was written: whoever saw row X has
+each row has its transaction's id and the oldest transaction that was open when it was written: who saw row X has
 seen every transaction older than that. SQLite commits in the order of ids. On MariaDB polls and catch-ups read the last
 minute once more. The ids of one job are in order everywhere, because each change of a job waits for the one before.
 """

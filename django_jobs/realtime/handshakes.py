@@ -45,7 +45,7 @@ class Handshake:
 def complete(handshakes: Sequence[Handshake], seats: Seats) -> list[Handshake | Exception]:
     """Find the users of these sockets and give each a seat. Return each handshake, or the error that it met.
 
-    Equal identities are looked up once. An alone connecting socket takes two statements.
+    Equal identities are looked up once. A socket that connects alone takes two statements.
     """
     users: dict[Any, Any] = {}
     for handshake in handshakes:

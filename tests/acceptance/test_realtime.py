@@ -41,7 +41,7 @@ def server(processes: ProcessPool, layer: None) -> LiveServer:
 
 @pytest.fixture
 def watchful_server(processes: ProcessPool) -> LiveServer:
-    """One that looks at the log all the time, because nothing rings for it."""
+    """A server that polls the log all the time, because no notification reaches it."""
     return LiveServer(processes, poll=0.2)
 
 

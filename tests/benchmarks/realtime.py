@@ -93,7 +93,7 @@ async def measure_sockets(process: psutil.Process, port: int, names: list[str], 
 
 
 def wait_for_all(heard: list[float], expected: int) -> None:
-    """Wait for the frames that are late, as long as a lost bell may take to be made up for."""
+    """Wait for the frames that are late, as long as it takes until a poll finds what a notification lost."""
     started = time.monotonic()
     while len(heard) < expected and time.monotonic() - started < LATE_SECONDS:
         time.sleep(0.5)

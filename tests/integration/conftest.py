@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from tests.support.brokers import MemoryBroker
-    from tests.support.live import HandBell
+    from tests.support.live import ManualBroadcaster
 
 Listen = Callable[[Signal, Callable[..., object]], None]
 
@@ -65,17 +65,17 @@ def root() -> Client:
 
 
 @pytest.fixture
-def bell() -> Iterator[HandBell]:
-    """A channel layer in memory, and a broadcaster that sends when the test rings."""
+def broadcaster() -> Iterator[ManualBroadcaster]:
+    """A channel layer in memory, and a broadcaster that sends when the test says so."""
     from channels.layers import InMemoryChannelLayer, channel_layers
 
     from django_jobs.engine.ports import use_broadcaster
-    from tests.support.live import HandBell
+    from tests.support.live import ManualBroadcaster
 
     channel_layers.set("default", InMemoryChannelLayer())
-    bell = HandBell()
-    use_broadcaster(bell)
-    yield bell
+    broadcaster = ManualBroadcaster()
+    use_broadcaster(broadcaster)
+    yield broadcaster
     use_broadcaster(None)
     channel_layers.backends.clear()
 

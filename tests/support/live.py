@@ -1,4 +1,4 @@
-"""Live progress without a server: clients in this process, and a bell that a test rings by hand."""
+"""Live progress without a server: clients in this process, and a broadcaster that sends when a test says so."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PATIENCE: Final = 10.0
 communicator: Any = ApplicationCommunicator
 
 
-class HandBell(LayerBroadcaster):
-    """Keeps what is to be told until the test rings."""
+class ManualBroadcaster(LayerBroadcaster):
+    """Keeps notifications until the test sends them."""
 
     def _wake_thread(self) -> None:
         pass
@@ -41,7 +41,7 @@ class HandBell(LayerBroadcaster):
         """What happened until now is not told."""
         self.outbox.take()
 
-    async def ring(self) -> None:
+    async def send(self) -> None:
         assert await self.send_waiting()
 
 

@@ -118,7 +118,8 @@ class Seats:
         seats = [self._given_back[index] for index in range(len(self._given_back))]  # other threads append meanwhile
         keys = [seat.id for seat in seats if self._held.get(seat.id) is seat]
         freed = _delete(self._mine().filter(pk__in=keys)) if keys else 0
-        # Only now: `renew` compares numbers of rows, so a row that is still there and held by nobody hides a lost one.
+        # Only after the deletion: `renew` compares the number of rows with the number of held seats, so a row that is
+        # still there for no seat would hide a lost one.
         for key in keys:
             self._held.pop(key, None)
         for _ in seats:

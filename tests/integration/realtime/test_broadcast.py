@@ -55,14 +55,14 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingLayer]:
 
 def test_a_change_is_sent_by_a_thread_of_its_own(layer: RecordingLayer) -> None:
     pending_job()
-    wait_until(lambda: layer.sent, 5, "a bell")
+    wait_until(lambda: layer.sent, 5, "a notification")
     assert threading.get_ident() not in layer.threads
 
 
 def test_what_waits_is_sent_before_the_process_ends(layer: RecordingLayer) -> None:
     job = pending_job()
     drain_broadcasts(5)
-    changes = [pair for _, bell in layer.sent for pairs in bell["changes"].values() for pair in pairs]
+    changes = [pair for _, message in layer.sent for pairs in message["changes"].values() for pair in pairs]
     assert job.pk in {pk for _, pk in changes}
 
 
@@ -71,7 +71,7 @@ def test_the_thread_starts_anew_after_a_drain(layer: RecordingLayer) -> None:
     drain_broadcasts(5)
     layer.sent.clear()
     pending_job()
-    wait_until(lambda: layer.sent, 5, "a bell")
+    wait_until(lambda: layer.sent, 5, "a notification")
 
 
 def test_a_broken_layer_is_told_of_once_and_harms_no_submission(

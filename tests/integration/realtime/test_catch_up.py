@@ -15,7 +15,7 @@ from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import event_log, joins
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_system_admin, make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -157,15 +157,15 @@ def test_a_deleted_event_serves_as_well(organization: Organization, member: Live
 
 
 def test_what_happens_between_join_and_replay_is_told_once(
-    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later_job(organization)
-    bell.forget()
+    broadcaster.forget()
     (since,) = ids_of(organization)
     read = joins.read
 
     def read_while_things_happen(*args: Any) -> Any:
-        later_job(organization)  # visible to the replay, and its bell rings afterwards
+        later_job(organization)  # visible to the replay, and its notification is sent afterwards
         return read(*args)
 
     monkeypatch.setattr(joins, "read", read_while_things_happen)
@@ -175,7 +175,7 @@ def test_what_happens_between_join_and_replay_is_told_once(
         await client.join(f"org:{organization.name}", since)
         heard = [(await client.hear("job_status_changed"))["id"]]
         await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         heard += [(await client.hear("job_status_changed"))["id"] for _ in range(2)]
         return heard
 

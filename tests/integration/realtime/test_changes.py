@@ -13,7 +13,7 @@ from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime.frames import moment
 from tests.support.brokers import end, job_in, raised, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -29,19 +29,19 @@ def admin() -> LiveClient:
 
 
 def test_a_member_hears_of_the_organizations_jobs(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
         job = await do(later_job, organization)
         await do(cancel_job, job)
-        await bell.ring()
+        await broadcaster.send()
         assert await client.changes(2) == [(job.name, "Pending"), (job.name, "Canceled")]
 
 
 def test_a_change_says_all_that_the_contract_names(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
 
@@ -49,7 +49,7 @@ def test_a_change_says_all_that_the_contract_names(
     async def message(client: LiveClient) -> dict[str, Any]:
         await client.join(f"job:{job.name}")
         await do(end, returned(claimed, {"output_reference": "a.pdf"}, "a.pdf"))
-        await bell.ring()
+        await broadcaster.send()
         return await client.hear("job_status_changed")
 
     last = ExecutionLog.objects.filter(job=job).latest("id")
@@ -74,20 +74,24 @@ def test_a_change_says_all_that_the_contract_names(
     assert message == {"event": "job_status_changed", "room": f"job:{job.name}", "id": last.pk}
 
 
-def test_a_failure_is_told_with_its_reason(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_a_failure_is_told_with_its_reason(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
     job, claimed = running_job(organization=organization)
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
         await client.join(f"job:{job.name}")
         await do(end, raised(claimed, "Permanent", text="no paper"))
-        await bell.ring()
+        await broadcaster.send()
         return await client.hear("job_status_changed")
 
     assert message["data"]["error_message"] == "no paper"
 
 
-def test_progress_is_told_as_it_is_written(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_progress_is_told_as_it_is_written(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
     job, claimed = running_job(organization=organization)
     board = ProgressBoard()
 
@@ -96,7 +100,7 @@ def test_progress_is_told_as_it_is_written(bell: HandBell, organization: Organiz
         await client.join(f"job:{job.name}")
         board.report((claimed.pk, claimed.attempt), 40, "page 4")
         await do(board.flush)
-        await bell.ring()
+        await broadcaster.send()
         return await client.hear("job_progress")
 
     told = message["data"]
@@ -110,12 +114,12 @@ def test_progress_is_told_as_it_is_written(bell: HandBell, organization: Organiz
 
 
 def test_progress_is_told_of_each_job_in_its_own_organizations_room(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     mine = [running_job(organization=organization) for _ in range(2)]
     theirs = running_job(organization=make_organization())
     board = ProgressBoard()
-    bell.forget()
+    broadcaster.forget()
 
     @with_clients(member)
     async def told(client: LiveClient) -> dict[str, tuple[str, int]]:
@@ -123,7 +127,7 @@ def test_progress_is_told_of_each_job_in_its_own_organizations_room(
         for percent, (_, claimed) in enumerate([*mine, theirs], start=10):
             board.report((claimed.pk, claimed.attempt), percent, None)
         await do(board.flush)
-        await bell.ring()
+        await broadcaster.send()
         messages = [(await client.hear())["data"] for _ in mine]
         assert await client.has_nothing()
         return {data["job_id"]: (data["job_type"], data["progress"]) for data in messages}
@@ -131,7 +135,9 @@ def test_progress_is_told_of_each_job_in_its_own_organizations_room(
     assert told == {job.name: (job.job_type_id, 10 + number) for number, (job, _) in enumerate(mine)}
 
 
-def test_the_latest_progress_wins(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_the_latest_progress_wins(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
     job, claimed = running_job(organization=organization)
     board = ProgressBoard()
 
@@ -142,7 +148,7 @@ def test_the_latest_progress_wins(bell: HandBell, organization: Organization, me
         await do(board.flush)
         board.report((claimed.pk, claimed.attempt), 100, "page 10")
         await do(board.flush)
-        await bell.ring()
+        await broadcaster.send()
         message = await client.hear()
         assert await client.has_nothing()
         return message
@@ -150,7 +156,9 @@ def test_the_latest_progress_wins(bell: HandBell, organization: Organization, me
     assert message["data"]["progress"] == 100
 
 
-def test_a_jobs_room_tells_of_that_job_only(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_a_jobs_room_tells_of_that_job_only(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
     mine, other = (later_job(organization) for _ in range(2))
 
     @with_clients(member)
@@ -158,14 +166,14 @@ def test_a_jobs_room_tells_of_that_job_only(bell: HandBell, organization: Organi
         await client.join(f"job:{mine.name}")
         await do(cancel_job, other)
         await do(cancel_job, mine)
-        await bell.ring()
+        await broadcaster.send()
         return await client.changes(1)
 
     assert heard == [(mine.name, "Canceled")]
 
 
 def test_nothing_crosses_to_another_organization(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     other = make_organization()
 
@@ -174,13 +182,13 @@ def test_nothing_crosses_to_another_organization(
         await client.join(f"org:{organization.name}")
         await stranger.join(f"org:{other.name}")
         job = await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         assert await client.changes(1) == [(job.name, "Pending")]
         assert await stranger.has_nothing()
 
 
-def test_a_bell_that_names_foreign_rows_tells_nothing(
-    bell: HandBell, organization: Organization, member: LiveClient
+def test_a_notification_that_names_foreign_rows_tells_nothing(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     foreign = later_job()
     log = ExecutionLog.objects.get(job=foreign)
@@ -188,43 +196,43 @@ def test_a_bell_that_names_foreign_rows_tells_nothing(
     @with_clients(member)
     async def is_silent(client: LiveClient) -> bool:
         await client.join(f"org:{organization.name}")
-        bell.changed([(organization.pk, log.pk, foreign.pk)])
-        await bell.ring()
+        broadcaster.changed([(organization.pk, log.pk, foreign.pk)])
+        await broadcaster.send()
         own = await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         return await client.changes(1) == [(own.name, "Pending")]
 
     assert is_silent
 
 
-def test_what_is_rolled_back_is_never_told(bell: HandBell, organization: Organization) -> None:
+def test_what_is_rolled_back_is_never_told(broadcaster: ManualBroadcaster, organization: Organization) -> None:
     with transaction.atomic():
         later_job(organization)
         transaction.set_rollback(True)
-    assert not bell.outbox
+    assert not broadcaster.outbox
 
 
-def test_system_admins_hear_of_everybodys_jobs(bell: HandBell, admin: LiveClient) -> None:
+def test_system_admins_hear_of_everybodys_jobs(broadcaster: ManualBroadcaster, admin: LiveClient) -> None:
     @with_clients(admin)
     async def scenario(client: LiveClient) -> None:
         await client.join("admin:jobs")
         jobs = [await do(later_job) for _ in range(2)]
-        await bell.ring()
+        await broadcaster.send()
         assert await client.changes(2) == [(job.name, "Pending") for job in jobs]
 
 
 def test_who_is_in_two_rooms_of_a_job_hears_of_it_in_both(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job = job_in("Dead Letter", organization=organization)
-    bell.forget()
+    broadcaster.forget()
 
     @with_clients(member)
     async def rooms(client: LiveClient) -> set[str]:
         await client.join(f"org:{organization.name}")
         await client.join(f"job:{job.name}")
         await do(retry_job, job)
-        await bell.ring()
+        await broadcaster.send()
         return {(await client.hear())["room"] for _ in range(2)}
 
     assert rooms == {f"org:{organization.name}", f"job:{job.name}"}

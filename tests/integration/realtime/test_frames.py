@@ -9,7 +9,7 @@ import pytest
 from django_jobs.models import Organization
 from django_jobs.realtime import consumer, sockets
 from tests.support.factories import make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -147,14 +147,14 @@ def test_a_room_joined_again_counts_once(
 
 
 def test_a_room_joined_again_tells_everything_once(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
         await client.join(f"org:{organization.name}")
         await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         await client.changes(1)
         assert await client.has_nothing()
 

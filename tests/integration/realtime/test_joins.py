@@ -17,7 +17,7 @@ from django_jobs.realtime import events, joins
 from django_jobs.realtime.authorization import Target
 from tests.support.brokers import end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -158,7 +158,7 @@ def test_long_texts_are_cut_with_a_sign(organization: Organization, member: Live
 
 
 def test_a_handler_that_returns_at_once_is_told_at_100_percent_before_its_end(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
 
@@ -166,7 +166,7 @@ def test_a_handler_that_returns_at_once_is_told_at_100_percent_before_its_end(
     async def told(client: LiveClient) -> list[dict[str, Any]]:
         await client.join(f"job:{job.name}")
         await do(end, returned(claimed))
-        await bell.ring()
+        await broadcaster.send()
         heard = [await client.hear() for _ in range(2)]
         assert await client.has_nothing()
         return heard
@@ -180,7 +180,7 @@ def test_a_handler_that_returns_at_once_is_told_at_100_percent_before_its_end(
 
 
 def test_the_last_words_of_a_handler_are_part_of_its_end(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
 
@@ -190,14 +190,14 @@ def test_the_last_words_of_a_handler_are_part_of_its_end(
         outcome = returned(claimed)
         object.__setattr__(outcome, "unwritten", (90, "350 of 350"))
         await do(end, outcome)
-        await bell.ring()
+        await broadcaster.send()
         return [(await client.hear())["data"]["progress_message"] for _ in range(2)]
 
     assert told == ["350 of 350", "350 of 350"]
 
 
 def test_100_percent_that_was_told_is_not_told_again(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
     board = ProgressBoard()
@@ -207,10 +207,10 @@ def test_100_percent_that_was_told_is_not_told_again(
         await client.join(f"job:{job.name}")
         board.report((claimed.pk, claimed.attempt), 100, "done")
         await do(board.flush)
-        await bell.ring()
+        await broadcaster.send()
         first = await client.hear()
         await do(end, returned(claimed))
-        await bell.ring()
+        await broadcaster.send()
         return [first["event"], (await client.hear())["event"]]
 
     assert told == ["job_progress", "job_status_changed"]

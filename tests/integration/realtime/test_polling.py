@@ -12,7 +12,7 @@ from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import events, hub, outbox
 from tests.support.brokers import running_job
 from tests.support.factories import make_system_admin, make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -34,7 +34,9 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_polls")
-def test_what_a_layer_loses_is_found_by_a_poll(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_what_a_layer_loses_is_found_by_a_poll(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
@@ -42,7 +44,7 @@ def test_what_a_layer_loses_is_found_by_a_poll(bell: HandBell, organization: Org
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_polls", "bell")
+@pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_each_organization_has_its_turn_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "TOPICS_A_TICK", 1)
     monkeypatch.setattr(hub, "POLL_SECONDS", 0.0)
@@ -56,7 +58,7 @@ def test_each_organization_has_its_turn_however_many_are_due(monkeypatch: pytest
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
-@pytest.mark.usefixtures("quick_polls", "bell")
+@pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_events_that_could_not_be_read_are_told_by_the_next_poll(
     organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +80,7 @@ def test_events_that_could_not_be_read_are_told_by_the_next_poll(
 
 
 def test_a_flood_makes_the_hub_poll_at_once(
-    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "MAX_LISTED", 0)
@@ -87,12 +89,12 @@ def test_a_flood_makes_the_hub_poll_at_once(
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
         job = await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         assert await client.changes(1) == [(job.name, "Pending")]
 
 
 @pytest.mark.usefixtures("quick_polls")
-def test_everybodys_room_is_polled_too(bell: HandBell, admin: LiveClient) -> None:
+def test_everybodys_room_is_polled_too(broadcaster: ManualBroadcaster, admin: LiveClient) -> None:
     @with_clients(admin)
     async def scenario(client: LiveClient) -> None:
         await client.join("admin:jobs")
@@ -102,7 +104,7 @@ def test_everybodys_room_is_polled_too(bell: HandBell, admin: LiveClient) -> Non
 
 @pytest.mark.usefixtures("quick_polls")
 def test_progress_that_a_layer_lost_is_found_by_a_poll(
-    bell: HandBell, organization: Organization, member: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
     board = ProgressBoard()
@@ -118,20 +120,20 @@ def test_progress_that_a_layer_lost_is_found_by_a_poll(
 
 
 @pytest.mark.usefixtures("quick_polls")
-def test_a_poll_repeats_nothing(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_a_poll_repeats_nothing(broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient) -> None:
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
         jobs = []
         for _ in range(5):
             jobs.append(await do(later_job, organization))
-            await bell.ring()
+            await broadcaster.send()
             await client.hear()
         assert await client.has_nothing()
 
 
 def test_more_new_events_than_anybody_wants_become_one_advice(
-    bell: HandBell, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "MAX_NEW", 2)
 
@@ -140,7 +142,7 @@ def test_more_new_events_than_anybody_wants_become_one_advice(
         await client.join(f"org:{organization.name}")
         for _ in range(3):
             await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         return await client.hear()
 
     last = ExecutionLog.objects.latest("id").pk

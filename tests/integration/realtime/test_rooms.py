@@ -11,7 +11,7 @@ from django_jobs.models import Membership, Organization
 from django_jobs.realtime import hub
 from tests.support.brokers import end, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -68,14 +68,16 @@ def test_foreign_rooms_and_unknown_ones_are_not_told_apart(member: LiveClient) -
     assert {(answer["code"], answer["detail"]) for answer in answers} == {("not_found", "There is no such room.")}
 
 
-def test_who_leaves_a_room_hears_no_more_of_it(bell: HandBell, organization: Organization, member: LiveClient) -> None:
+def test_who_leaves_a_room_hears_no_more_of_it(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
     @with_clients(member)
     async def is_silent(client: LiveClient) -> bool:
         await client.join(f"org:{organization.name}")
         await client.say({"action": "leave", "room": f"org:{organization.name}"})
         assert await client.hear() == {"event": "left", "room": f"org:{organization.name}"}
         await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         return await client.has_nothing()
 
     assert is_silent
@@ -92,18 +94,18 @@ def test_a_suspended_organizations_room_is_forbidden(organization: Organization,
 
 
 def test_a_suspended_organizations_outputs_are_withheld_and_another_ones_are_not(
-    bell: HandBell, organization: Organization, admin: LiveClient
+    broadcaster: ManualBroadcaster, organization: Organization, admin: LiveClient
 ) -> None:
     suspended, active = running_job(organization=organization), running_job(organization=make_organization())
     Organization.objects.filter(pk=organization.pk).update(is_active=False)
-    bell.forget()
+    broadcaster.forget()
 
     @with_clients(admin)
     async def told(client: LiveClient) -> dict[str, Any]:
         await client.join("admin:jobs")
         for _, claimed in (suspended, active):
             await do(end, returned(claimed, {"pages": 1}, f"{claimed.job_id}.pdf"))
-        await bell.ring()
+        await broadcaster.send()
         messages = [(await client.hear("job_status_changed"))["data"] for _ in range(2)]
         return {data["job_id"]: (data["to_status"], data["output_reference"]) for data in messages}
 
@@ -124,13 +126,13 @@ def test_a_removed_member_is_put_out_of_the_room(organization: Organization, mem
 
 @pytest.mark.usefixtures("quick_rechecks")
 def test_who_is_removed_from_one_of_two_organizations_hears_only_the_other_one(
-    bell: HandBell, organization: Organization
+    broadcaster: ManualBroadcaster, organization: Organization
 ) -> None:
     other = make_organization()
     user = make_user(member_of=[organization, other])
     gone, kept = later_job(organization), later_job(other)
     rooms = [f"org:{organization.name}", f"job:{gone.name}", f"org:{other.name}", f"job:{kept.name}"]
-    bell.forget()
+    broadcaster.forget()
 
     @with_clients(by_token(user))
     async def heard(client: LiveClient) -> tuple[set[str], list[tuple[str, str]]]:
@@ -140,7 +142,7 @@ def test_who_is_removed_from_one_of_two_organizations_hears_only_the_other_one(
         left = {(await client.hear("left"))["room"] for _ in range(2)}
         await do(cancel_job, gone)
         await do(cancel_job, kept)
-        await bell.ring()
+        await broadcaster.send()
         changes = await client.changes(2)
         assert await client.has_nothing()
         return left, changes

@@ -13,7 +13,7 @@ from django_jobs.models import Job, Organization
 from django_jobs.realtime import authorization, fan_out, hub
 from tests.support.brokers import pending_job
 from tests.support.factories import make_organization, make_system_admin, make_user
-from tests.support.live import HandBell, LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 from tests.support.policies import OwnJobsOnly
 from tests.support.statements import statements_of
 
@@ -42,7 +42,7 @@ def job_of(user: User, organization: Organization) -> Job:
 
 @pytest.mark.usefixtures("_own_jobs_only")
 def test_an_organizations_room_tells_each_of_the_jobs_that_they_may_see(
-    bell: HandBell, organization: Organization, owner: User, colleague: User
+    broadcaster: ManualBroadcaster, organization: Organization, owner: User, colleague: User
 ) -> None:
     room = f"org:{organization.name}"
 
@@ -51,7 +51,7 @@ def test_an_organizations_room_tells_each_of_the_jobs_that_they_may_see(
         await one.join(room)
         await other.join(room)
         jobs = [await do(job_of, user, organization) for user in (owner, colleague)]
-        await bell.ring()
+        await broadcaster.send()
         first, second = await one.hear("job_status_changed"), await other.hear("job_status_changed")
         return [jobs, first["data"]["job_id"], second["data"]["job_id"], await other.has_nothing()]
 
@@ -61,11 +61,11 @@ def test_an_organizations_room_tells_each_of_the_jobs_that_they_may_see(
 
 @pytest.mark.usefixtures("_own_jobs_only")
 def test_a_replay_leaves_out_what_the_policy_hides(
-    bell: HandBell, organization: Organization, owner: User, colleague: User
+    broadcaster: ManualBroadcaster, organization: Organization, owner: User, colleague: User
 ) -> None:
     job_of(owner, organization)
     own = job_of(colleague, organization)
-    bell.forget()
+    broadcaster.forget()
 
     @with_clients(by_token(colleague))
     async def replayed(client: LiveClient) -> list[str]:
@@ -95,7 +95,11 @@ def switch(settings: Any, monkeypatch: pytest.MonkeyPatch) -> type[Switch]:
 
 
 def test_a_jobs_room_ends_when_the_policy_hides_the_job(
-    bell: HandBell, organization: Organization, owner: User, switch: type[Switch], monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster,
+    organization: Organization,
+    owner: User,
+    switch: type[Switch],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
     monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
@@ -111,14 +115,14 @@ def test_a_jobs_room_ends_when_the_policy_hides_the_job(
 
 
 def test_an_event_is_told_to_nobody_whom_the_policy_stopped_showing_the_job(
-    bell: HandBell, organization: Organization, owner: User, switch: type[Switch]
+    broadcaster: ManualBroadcaster, organization: Organization, owner: User, switch: type[Switch]
 ) -> None:
     @with_clients(by_token(owner))
     async def is_silent(client: LiveClient) -> bool:
         await client.join(f"org:{organization.name}")
         switch.is_open = False
         await do(job_of, owner, organization)
-        await bell.ring()
+        await broadcaster.send()
         return await client.has_nothing()
 
     assert is_silent
@@ -141,7 +145,7 @@ def rename(organization: Organization, name: str) -> None:
 
 
 def test_who_listens_goes_on_hearing_of_a_renamed_tenant(
-    bell: HandBell, organization: Organization, owner: User
+    broadcaster: ManualBroadcaster, organization: Organization, owner: User
 ) -> None:
     old = organization.name
 
@@ -150,7 +154,7 @@ def test_who_listens_goes_on_hearing_of_a_renamed_tenant(
         await client.join(f"org:{old}")
         await do(rename, organization, "RENAMED")
         await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         return await client.hear("job_status_changed")
 
     assert (told["room"], told["data"]["organization"]) == (f"org:{old}", "RENAMED")
@@ -158,7 +162,7 @@ def test_who_listens_goes_on_hearing_of_a_renamed_tenant(
 
 @pytest.mark.parametrize("goes", ["renamed", "deleted"])
 def test_a_room_that_has_changed_hands_tells_nothing_of_the_tenant_that_had_it(
-    goes: str, bell: HandBell, organization: Organization
+    goes: str, broadcaster: ManualBroadcaster, organization: Organization
 ) -> None:
     old = organization.name
     admin = make_system_admin()
@@ -177,12 +181,12 @@ def test_a_room_that_has_changed_hands_tells_nothing_of_the_tenant_that_had_it(
         heir = await do(change)
         if goes == "renamed":
             await do(later_job, organization)
-        await bell.ring()
+        await broadcaster.send()
         left = await client.hear()
         assert await client.has_nothing()
         await client.join(f"org:{old}")
         job = await do(later_job, heir)
-        await bell.ring()
+        await broadcaster.send()
         return [left, job.name, (await client.hear("job_status_changed"))["data"]["job_id"]]
 
     left, job, told = heard
@@ -191,14 +195,14 @@ def test_a_room_that_has_changed_hands_tells_nothing_of_the_tenant_that_had_it(
 
 
 def test_a_replay_of_an_id_that_changed_hands_is_the_new_tenants_alone(
-    bell: HandBell, organization: Organization
+    broadcaster: ManualBroadcaster, organization: Organization
 ) -> None:
     later_job(organization)
     old = organization.name
     rename(organization, "RENAMED")
     heir = make_organization(name=old)
     own = later_job(heir)
-    bell.forget()
+    broadcaster.forget()
 
     @with_clients(by_token(make_user(member_of=[heir])))
     async def told(client: LiveClient) -> dict[str, Any]:
