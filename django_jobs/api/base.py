@@ -1,4 +1,4 @@
-"""What all our views have in common, whatever the host's settings of the REST framework say."""
+"""What all views of this package have in common, whatever the host's settings of the REST framework are."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from django_jobs.api.throttles import JobsThrottle
 
 
 def _non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
-    """On every database; the view made of a class takes this over from its ``dispatch``."""
+    """Mark ``dispatch`` as non-atomic on every database; the view that is made of the class copies the mark."""
     for alias in connections:
         dispatch = transaction.non_atomic_requests(using=alias)(dispatch)
     return dispatch
 
 
 class JobsView(APIView):
-    """Authentication is the host's; errors, throttles and bounds are ours.
+    """Authenticate as the host does, with errors, throttles and bounds of this package.
 
-    Not atomic under ``ATOMIC_REQUESTS``: the engine's transactions are short, and jobs go to the broker after them.
+    A view is not atomic even under ``ATOMIC_REQUESTS``: the engine's transactions are short, and jobs go to the broker
+    after each of them.
     """
 
     permission_classes = [IsAuthenticated]
@@ -37,18 +38,18 @@ class JobsView(APIView):
         return super().dispatch(request, *args, **kwargs)
 
     def throttle_scope_of(self, request: Any) -> str:
-        """The name of the rate in ``THROTTLE_RATES`` that this request counts against."""
+        """Return the name of the rate in ``THROTTLE_RATES`` that this request counts against."""
         raise NotImplementedError
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        check_body(request._request)  # noqa: SLF001  (before authentication reads a form)
+        check_body(request._request)  # noqa: SLF001  (here, because authentication may read a form)
         super().initial(request, *args, **kwargs)
 
     def get_throttles(self) -> list[Any]:
         return [*super().get_throttles(), JobsThrottle(self.throttle_scope_of(self.request))]
 
     def get_renderers(self) -> list[Any]:
-        """The host's renderers, with our pages in the place of the plain browsable ones."""
+        """Return the host's renderers; the plain browsable one is exchanged for one that knows jobs."""
         found: list[Any] = super().get_renderers()
         return [JobsBrowsableAPIRenderer() if type(item) is BrowsableAPIRenderer else item for item in found]
 

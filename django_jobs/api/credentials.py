@@ -1,4 +1,4 @@
-"""What a request to REST was authenticated with, for the ticket that it asks for."""
+"""How a request was authenticated: a ticket for a websocket ends with the session or token that asked for it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def credential_of(request: Any) -> Credential:
 
 
 def _key_of(request: Any, way: TokenAuthentication) -> str:
-    """The token in the request's header; where a subclass takes it from elsewhere, that of the row it found."""
+    """Return the token in the request's header, or the key of the token's row where a subclass reads it elsewhere."""
     keyword, _, key = get_authorization_header(request).decode("latin-1").strip().partition(" ")
     return key.strip() if keyword.lower() == way.keyword.lower() else str(getattr(request.auth, "key", ""))

@@ -1,6 +1,7 @@
-"""Errors in one place: which exception becomes which status, code and facts.
+"""Which exception becomes which HTTP status, code and facts.
 
-Only this package's views answer so; the host's ``EXCEPTION_HANDLER`` stays as it is, and gets what is not known here.
+This holds for the views of this package alone. The host's ``EXCEPTION_HANDLER`` stays as it is for its own views, and
+also gets the exceptions that are not known here.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class TooLarge(exceptions.APIException):
 
 
 class NoOutput(exceptions.NotFound):
-    """The job has no file of its own."""
+    """The job saved no file, or the file is gone."""
 
     default_detail = "This job has no output file."
     default_code = "no_output"
@@ -64,7 +65,10 @@ class JobTypeInUse(exceptions.APIException):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error as it is told: ``fields`` instead of ``detail`` where single fields are wrong."""
+    """What a client is told of an error.
+
+    ``fields`` takes the place of ``detail`` where single fields are wrong. ``facts`` stand beside ``detail``.
+    """
 
     status_code: int
     code: str
@@ -75,7 +79,7 @@ class Problem:
 
 
 def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """The REST answer to an exception; what is not known here goes to the host's own handler."""
+    """Return the answer to an exception; the host's own handler answers what is not known here, or returns None."""
     problem = problem_of(error)
     if problem is None:
         by_host: Any = api_settings.EXCEPTION_HANDLER
@@ -90,7 +94,7 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What an exception says to a client; None when it is none of a client's business."""
+    """Return what a client is told of an exception; None for an error of the code, which no client is told of."""
     for kinds, describe in _KNOWN:
         if isinstance(error, kinds):
             return describe(error)
@@ -146,7 +150,7 @@ def _bad_request(error: Exception) -> Problem:
 
 
 def _of_framework(error: Any) -> Problem:
-    """The REST framework's own errors, under the codes of the contract."""
+    """The REST framework's own errors, under the codes that this API documents."""
     headers = {"WWW-Authenticate": error.auth_header} if getattr(error, "auth_header", None) else {}
     if isinstance(error, exceptions.Throttled):
         headers |= _retry_after(getattr(error, "wait", None) or 1)
@@ -162,7 +166,10 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _clean(errors: Any) -> Any:
-    """The same errors, in text that can be sent: they may quote what cannot. A form's serializer stays with them."""
+    """The same errors in text that can be sent, since they may quote what cannot.
+
+    The serializer of a form stays with them: the page shows them beside its fields.
+    """
     if isinstance(errors, Mapping):
         plain = {clean_text(key, 200): _clean(value) for key, value in errors.items()}
         serializer = getattr(errors, "serializer", None)
@@ -174,14 +181,14 @@ def _clean(errors: Any) -> Any:
 
 _CODES: Final = {"parse_error": "invalid", "authentication_failed": "not_authenticated"}
 
-#: The first that fits answers.
+#: The first that fits an exception describes it.
 _KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
     (PolicyFailed, _policy_failed),
     (InvalidSubmission, _invalid),
     (DuplicateJob, _duplicate),
     (InvalidTransition, _transition),
     (RetryableRefusal, _refusal),
-    # No other ObjectDoesNotExist: that is an error of the host's code, and no answer.
+    # Any other ObjectDoesNotExist is an error in the host's code, so it is not listed here.
     ((JobNotFound, Http404), _not_found),
     (exceptions.APIException, _of_framework),
     (django_exceptions.PermissionDenied, _denied),

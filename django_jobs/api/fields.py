@@ -1,4 +1,4 @@
-"""Fields of our own words: priorities, job ids, names to choose from."""
+"""Serializer fields for what is special here: priorities, job ids, names to choose from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Option(NamedTuple):
 
 
 class PriorityField(serializers.Field[Any, Any, Any, Any]):
-    """A priority's label or number; shown as the label."""
+    """Accept a priority's label or number; show the label."""
 
     default_error_messages = {"invalid": f"Use one of {', '.join(Priority.labels)}."}
 
@@ -38,6 +38,7 @@ class PriorityField(serializers.Field[Any, Any, Any, Any]):
         return serializers.empty if value == "" and serializers_html(dictionary) else value
 
     def iter_options(self) -> Iterator[Option]:
+        """Yield what the select of a form offers, the most urgent first."""
         yield from (Option(label, label) for label in reversed(Priority.labels))
 
     def to_internal_value(self, data: Any) -> int:
@@ -51,7 +52,7 @@ class PriorityField(serializers.Field[Any, Any, Any, Any]):
 
 
 class JobIdsField(serializers.Field[Any, Any, Any, Any]):
-    """A list of job ids, or a single one; in a form separated by commas or blanks."""
+    """Accept a list of job ids or a single one; in a form they are separated by commas or blanks."""
 
     default_error_messages = {"invalid": "Give a job id or a list of them."}
 
@@ -71,7 +72,7 @@ class JobIdsField(serializers.Field[Any, Any, Any, Any]):
 
 
 class ObjectField(serializers.JSONField):
-    """A JSON object; in a form its text, and in a form or a query an object's text stands for it."""
+    """Accept a JSON object, or its text where it comes from a form or a query. An empty text counts as not given."""
 
     default_error_messages = {"object": "Give an object (a dict), or nothing."}
 
@@ -82,7 +83,7 @@ class ObjectField(serializers.JSONField):
 
     def get_value(self, dictionary: Any) -> Any:
         value = super().get_value(dictionary)
-        # So the REST framework marks what comes from a form.
+        # The REST framework marks what comes from a form with this attribute.
         is_blank = getattr(value, "is_json_string", False) and not str(value).strip()
         return serializers.empty if is_blank else value
 
@@ -97,7 +98,7 @@ class ObjectField(serializers.JSONField):
 
 
 class WordField(serializers.CharField):
-    """One of a few words; for what is only shown."""
+    """Show one of a few words. It is for answers alone: it does not check what comes in."""
 
     def __init__(self, *, words: list[str], **kwargs: Any) -> None:
         self.words = words
@@ -105,9 +106,9 @@ class WordField(serializers.CharField):
 
 
 class NameField(serializers.CharField):
-    """A name, which a form lets people choose among those that ``options`` gives for the user.
+    """Accept a name, and let people choose it in a form among those that ``options`` gives for the user.
 
-    If they are more than ``at_most``, the form offers so many, and any other may be typed.
+    A form offers at most ``at_most`` of them; where there are more, any other may be typed.
     """
 
     def __init__(
@@ -120,24 +121,30 @@ class NameField(serializers.CharField):
 
     @cached_property
     def offered(self) -> list[tuple[str, str]]:
+        """Return all that ``options`` gives for the request's user, as (value, text); empty without a request."""
         request = self.context.get("request")
         return self.options(request.user) if request is not None else []
 
     @property
     def is_cut(self) -> bool:
+        """Return whether there are more names than the form offers."""
         return self.at_most is not None and len(self.offered) > self.at_most
 
     def iter_options(self) -> Iterator[Option]:
+        """Yield the names that the form offers."""
         yield from (Option(*option) for option in self.offered[: self.at_most])
 
 
 def serializers_html(dictionary: Any) -> bool:
-    """Whether the data come from a form."""
+    """Return whether the data come from a form."""
     return hasattr(dictionary, "getlist")
 
 
 def refuse_unknown(data: Any, known: Any) -> None:
-    """ValidationError that names the fields which nobody reads: a mistyped one would otherwise be ignored."""
+    """Raise ValidationError when a name in ``data`` is not among the ``known`` ones.
+
+    Otherwise a mistyped field or parameter would be ignored. The error names at most 50 of them.
+    """
     unknown = [str(name) for name in data if name not in known]
     if unknown:
         text = f"There is no such field; known are {', '.join(known)}."

@@ -46,7 +46,7 @@ class JobTypeViewSet(
         return {"list": "list", "retrieve": "status"}.get(self.action or "", "submit")
 
     def filter_queryset(self, queryset: Any) -> Any:
-        """What the user may submit depends on the host's policy, so it is a list and no queryset."""
+        """Return the types that the user may submit. The host's policy decides, so this is a list and no queryset."""
         refuse_unknown(self.request.query_params, ["limit", "offset", "format"])
         return job_types_for(self.request.user)
 
@@ -74,7 +74,7 @@ class JobTypeViewSet(
         database.in_transaction(update)
 
     def perform_destroy(self, instance: JobType) -> None:
-        # Asked first, because a refused deletion would read every job that it protects.
+        # This is asked first, because a deletion that is refused reads every job of the type.
         if has_jobs(job_type=instance):
             raise JobTypeInUse
         try:

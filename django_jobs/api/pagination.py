@@ -1,4 +1,4 @@
-"""Pages by limit and offset, whose cost is bounded: counting ends at 10,000, and so does the way from the top."""
+"""Pages by limit and offset at a bounded cost: counting ends at 10,000 rows, and an offset goes no farther."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from rest_framework.utils.urls import replace_query_param
 from django_jobs.engine.insight.listing import MAX_OFFSET, MAX_RESULTS
 from django_jobs.engine.store.counting import capped_count
 
+#: Rows of a page where the request names no limit, and at most.
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
+#: The field of a job that a list has only where it is asked for.
 RESULT: Final = "result"
 _LIMIT: Final = f"Rows a page; more than {MAX_LIMIT} are cut to {MAX_LIMIT}."
 
 
 class JobsPagination(LimitOffsetPagination):
-    """``count`` is exact up to 10,000; beyond that it is 10,000, and ``count_capped`` is there."""
+    """Split a list into pages. Beyond 10,000 rows ``count`` is 10,000, and the answer has ``count_capped``."""
 
     default_limit = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
     is_capped = False
 
     def most(self, parameters: Any) -> int:
-        """How many rows a page of this request may have."""
+        """Return how many rows a page of a request with these parameters may have."""
         return MAX_LIMIT
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
@@ -45,7 +47,7 @@ class JobsPagination(LimitOffsetPagination):
         return count
 
     def get_next_link(self) -> Any:
-        # There is more than was counted.
+        # There are more rows than were counted, which the REST framework does not know.
         if self.is_capped and self._total <= self._following <= MAX_OFFSET and self.request is not None:
             url = replace_query_param(self.request.build_absolute_uri(), "limit", self.limit)
             return replace_query_param(url, "offset", self._following)
@@ -83,7 +85,7 @@ class JobsPagination(LimitOffsetPagination):
 
 
 class JobListPagination(JobsPagination):
-    """Pages of jobs, smaller where their results are asked for."""
+    """Split a list of jobs into pages, smaller ones where the results are asked for."""
 
     def most(self, parameters: Any) -> int:
         return MAX_RESULTS if asks_for_results(parameters) else MAX_LIMIT
@@ -96,7 +98,7 @@ class JobListPagination(JobsPagination):
 
 
 def asks_for_results(parameters: Any) -> bool:
-    """Whether ``fields=result`` is asked for; ValidationError for any other field, since lists have them all."""
+    """Return whether ``fields=result`` was given. ValidationError for any other field, since a list has all others."""
     asked = parameters.get("fields")
     if asked not in (None, "", RESULT):
         raise ValidationError({"fields": [f"Only {RESULT!r} may be asked for; a list has all other fields."]})
@@ -104,7 +106,10 @@ def asks_for_results(parameters: Any) -> bool:
 
 
 def read_range(parameters: Any, most: int = MAX_LIMIT) -> tuple[int, int]:
-    """(limit, offset) of a request, the limit cut to ``most``; ValidationError names what is no number or too small."""
+    """Return (limit, offset) of a request, the limit cut to ``most``.
+
+    ValidationError names what is no number, a limit below 1, and an offset that is negative or beyond MAX_OFFSET.
+    """
     errors: dict[str, list[str]] = {}
     limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
     offset = _number(parameters.get("offset"), 0)

@@ -1,4 +1,4 @@
-"""Reading bodies, as far as they are worth reading."""
+"""Reading the bodies of requests, within bounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_jobs.api.errors import TooLarge
 
 
 class PatientJSONParser(JSONParser):
-    """JSON, also where it is nested more deeply than Python can read."""
+    """Parse JSON. ParseError, not a crash, for JSON that is nested more deeply than Python can read."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
@@ -22,14 +22,16 @@ class PatientJSONParser(JSONParser):
             raise ParseError("JSON parse error - it is nested too deeply.") from error
 
 
-#: Encodings in which no body can be written; which of them fail, and when, is another matter in each Python.
+#: Encodings of host names, in which no body can be written. Some versions of Python fail at them late, or not at all.
 OF_HOST_NAMES: Final = frozenset({"idna", "punycode"})
 PARSERS = (PatientJSONParser, FormParser, MultiPartParser)
 
 
 def check_body(request: Any) -> None:
-    """Refuse what would not be read to its end: a body of more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes, which Django
-    itself asks of forms alone, and one in what is no encoding of text, or one in which not all bytes can be read.
+    """Refuse a body that could not be read to its end.
+
+    TooLarge for more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes, which Django itself checks for forms alone.
+    UnsupportedMediaType for a charset that is unknown, no encoding of text, or fails at wrong bytes.
     """
     limit: int | None = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     length = str(request.META.get("CONTENT_LENGTH") or "0")
@@ -38,9 +40,9 @@ def check_body(request: Any) -> None:
     encoding = request.encoding
     try:
         is_of_text = codecs.lookup(encoding or "utf-8").name not in OF_HOST_NAMES
-        b"\xff".decode(encoding or "utf-8", "replace")  # as Django reads forms
+        b"\xff".decode(encoding or "utf-8", "replace")  # which is how Django reads forms
     except (LookupError, UnicodeError):
         is_of_text = False
     if not is_of_text:
-        request.encoding = None  # so that the answer can be made
+        request.encoding = None  # the answer is written in the request's encoding
         raise UnsupportedMediaType(f"charset={encoding}")

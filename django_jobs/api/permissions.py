@@ -1,4 +1,4 @@
-"""Who may use a route at all. What may be done to a single job is the engine's answer."""
+"""Who may use a route at all. The engine decides what may be done to a single job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django_jobs.engine.access import get_policy
 
 
 class SystemAdminOrReadOnly(BasePermission):
-    """Everybody reads, system admins write."""
+    """Let everybody read, and system admins write."""
 
     message = "Only system admins may change job types."
 

@@ -12,24 +12,24 @@ from django_jobs.models import JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
 
-#: So many parents, and so many children, are linked.
+#: Links to parents, and links to children, on the page of a job.
 MAX_RELATIVES: Final = 50
 
 
 class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
-    """Adds to a job's pages the way to its history, output, parents and children."""
+    """Add links to a job's pages: its history, output, parents and children, and buttons for what may be done."""
 
     template = "django_jobs/api/page.html"
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> Any:
-        """The page, in text that can be sent: forms show what was typed, which may be half a character."""
+        """Return the page in text that can be sent. A form shows what was typed, and that may hold a lone surrogate."""
         return clean_text(super().render(data, accepted_media_type, renderer_context))
 
     def get_filter_form(self, data: Any, view: Any, request: Any) -> Any:
-        """The filters of a list; where they were refused, with what was typed and why, and open."""
+        """Return the form of a list's filters; open, with what was typed and the errors, where they were refused."""
         if _refuses_filters(view):
             self.filter_template = "django_jobs/api/filters.html"
-            data = {"results": []}  # so that it passes for a list
+            data = {"results": []}  # with these the REST framework takes the answer for a list
         return super().get_filter_form(data, view, request)
 
     def get_context(self, data: Any, accepted_media_type: Any, renderer_context: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What of the database a user's request may touch at all."""
+"""Which rows of the database the request of a user may reach."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from django_jobs.engine.submission.rights import ASKED, submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
 
-#: So many keys are written into the statement, where the database sees how few they are; more stay a subquery.
+#: Up to so many keys are written into the statement, so that the database sees how few they are. More are a subquery.
 FEW: Final = 1_000
 
 
 def jobs_seen_by(user: Any) -> JobQuerySet:
-    """The jobs that this user may know of. Every route starts from here."""
+    """Return the jobs that this user may know of. Every route starts from here."""
     rows = Job.primary.all()
     organizations = organizations_seen_by(user)
     if organizations is None:
@@ -31,7 +31,7 @@ def jobs_seen_by(user: Any) -> JobQuerySet:
 
 
 def organizations_named(names: set[str], user: Any) -> dict[str, Any]:
-    """Those of these organizations that the user may know of: id as given -> primary key."""
+    """Return the primary keys of those of these organizations that the user may know of, by the id as it was given."""
     seen = organizations_seen_by(user)
     rows = database.rows(get_organization_model()) if seen is None else seen
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
@@ -43,7 +43,7 @@ def organizations_named(names: set[str], user: Any) -> dict[str, Any]:
 
 
 def _key(field: str, text: str) -> Any:
-    """The value of the id field that a text stands for; None for one that it could not have."""
+    """The value of the id field that a text stands for; None when the field cannot have it."""
     if not text or not is_storable_text(text):
         return None
     meta = get_organization_model()._meta
@@ -57,12 +57,15 @@ def _key(field: str, text: str) -> Any:
 
 
 def unknown_organization(name: Any) -> str:
-    """What is said of an organization that is not there, and of one that is not the user's."""
+    """Return the one error for an organization that does not exist and for one that the user may not know of."""
     return f"There is no organization {clean_text(name, 140)!r}."
 
 
 def organization_ids(user: Any) -> list[str]:
-    """The ids of the first organizations that the user may know of, to choose from; one beyond, if there are more."""
+    """Return the ids of the first organizations that the user may know of, in order, for a form to offer.
+
+    These are at most ASKED, and one more when there are more.
+    """
     seen = organizations_seen_by(user)
     rows = database.rows(get_organization_model()) if seen is None else seen
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
@@ -70,9 +73,9 @@ def organization_ids(user: Any) -> list[str]:
 
 
 def job_types_for(user: Any) -> list[JobType]:
-    """The types that the user may submit in some organization, by name.
+    """Return the job types that the user may submit in some organization, by name.
 
-    System admins, who write them, get all of them, also those that they cannot submit.
+    System admins get all of them, also those that they may not submit, since they write them.
     """
     rows = list(JobType.primary.order_by("pk"))
     if organizations_seen_by(user) is None:
@@ -81,6 +84,6 @@ def job_types_for(user: Any) -> list[JobType]:
 
 
 def job_types_to_choose(user: Any) -> list[JobType]:
-    """The types that a form for submissions offers this user."""
+    """Return the job types that the form of a submission offers this user: enabled, and submittable by them."""
     rows = JobType.primary.filter(is_enabled=True).order_by("pk")
     return submittable(user, rows)

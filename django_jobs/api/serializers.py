@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP."""
+"""The bodies that go in and out over HTTP."""
 
 from __future__ import annotations
 
@@ -23,8 +23,19 @@ from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.values import JobStatus
 
-#: What a browser's form carries besides fields.
+#: What a browser's form sends besides its fields.
 FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses a field that it does not have, which the REST framework would ignore."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values of the fields; ValidationError also for a field that there is not."""
+        if hasattr(data, "keys"):
+            is_form = serializers_html(data)
+            refuse_unknown([name for name in data if not (is_form and name in FORM_EXTRAS)], self.fields)
+        return super().to_internal_value(data)
 
 
 def _type_options(user: Any) -> list[tuple[str, str]]:
@@ -35,7 +46,7 @@ def _organization_options(user: Any) -> list[tuple[str, str]]:
     return [(name, name) for name in organization_ids(user)]
 
 
-class SubmissionSerializer(serializers.Serializer[Any]):
+class SubmissionSerializer(StrictSerializer):
     """A submission. Its form is judged here, what it asks for by the engine."""
 
     job_type = NameField(options=_type_options, max_length=100, help_text="The name of a job type.")
@@ -47,7 +58,7 @@ class SubmissionSerializer(serializers.Serializer[Any]):
     depends_on = JobIdsField(
         required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
     )
-    # As text: an input for moments alone would drop what was typed, and the page fails when that is none.
+    # A text input: one for moments drops what was typed when it is no moment, and the page of the error fails then.
     run_at = serializers.DateTimeField(
         required=False,
         allow_null=True,
@@ -61,24 +72,17 @@ class SubmissionSerializer(serializers.Serializer[Any]):
         help_text="A JSON object of up to 4 kB for correlation ids and the like.",
     )
 
-    def to_internal_value(self, data: Any) -> Any:
-        if hasattr(data, "keys"):
-            refuse_unknown(
-                [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
-            )
-        return super().to_internal_value(data)
-
     def __getitem__(self, key: str) -> Any:
-        """For forms: what is wrong inside a field (``parameters.template``) stands beside that field."""
+        """Return a field for a form; errors inside it, such as ``parameters.template``, stand beside it."""
         field: Any = super().__getitem__(key)
-        errors = getattr(self, "_errors", {})  # a form that nobody has sent yet has none
+        errors = getattr(self, "_errors", {})  # a form that was not sent yet has none
         inside = [(name, texts) for name, texts in errors.items() if name.startswith(f"{key}.")]
         lines = [f"{name.removeprefix(f'{key}.')}: {text}" for name, texts in inside for text in texts]
         field.errors = [*(field.errors or []), *lines]
         return field
 
     def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
-        """The engine's errors as this serializer's, so that a form shows them at its fields."""
+        """Return the engine's errors as errors of this serializer, so that a form shows them beside its fields."""
         self._errors = {name: list(texts) for name, texts in error.errors.items()}
         return serializers.ValidationError(self.errors)
 
@@ -107,18 +111,11 @@ class SubmittedJobSerializer(JobSerializer):
     message = serializers.CharField()
 
 
-class NothingSerializer(serializers.Serializer[Any]):
+class NothingSerializer(StrictSerializer):
     """A call that takes no fields."""
 
-    def to_internal_value(self, data: Any) -> Any:
-        if hasattr(data, "keys"):
-            refuse_unknown(
-                [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
-            )
-        return super().to_internal_value(data)
 
-
-class JobTypeSerializer(serializers.ModelSerializer[JobType]):
+class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted."""
 
     default_priority = PriorityField(required=False)
@@ -146,16 +143,11 @@ class JobTypeSerializer(serializers.ModelSerializer[JobType]):
         ]
 
     def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
+        """Return the JSON Schema of the type's parameters; None where any object is accepted."""
         return parameters_schema(kind.pk)
 
-    def to_internal_value(self, data: Any) -> Any:
-        if hasattr(data, "keys"):
-            refuse_unknown(
-                [name for name in data if name not in FORM_EXTRAS or not serializers_html(data)], self.fields
-            )
-        return super().to_internal_value(data)
-
     def validate_type_name(self, name: str) -> str:
+        """Return the name; ValidationError when it is not the one that an existing type has."""
         if self.instance is not None and name != self.instance.pk:
             raise serializers.ValidationError("A job type keeps its name; make another one instead.")
         return name

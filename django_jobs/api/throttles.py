@@ -1,4 +1,4 @@
-"""How often a user may ask, by kind of request."""
+"""How often a user may call, by kind of request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ RATES: Final = {
 
 
 class JobsThrottle(SimpleRateThrottle):
-    """One scope's rate; None in ``THROTTLE_RATES`` lifts it. Without its cache it lets requests pass."""
+    """Hold one user, or one address of anonymous callers, to the rate of a scope.
+
+    None as the rate in ``THROTTLE_RATES`` lifts it. When the cache fails, requests pass and a warning is logged.
+    """
 
     cache_format = "django_jobs_throttle_%(scope)s_%(ident)s"
 
@@ -48,12 +51,12 @@ class JobsThrottle(SimpleRateThrottle):
             return True
 
     def counts(self, request: Any, view: Any) -> bool:
-        """Count the request if it is within the rate, and say whether it is."""
+        """Count the request if it is within the rate, and return whether it is."""
         return bool(super().allow_request(request, view))
 
 
 class ItemsThrottle(JobsThrottle):
-    """A rate of things of which one request may bring many. All of them pass, or none is counted."""
+    """Hold a user to a rate of items, of which one request may bring many: all of them pass, or none is counted."""
 
     num_requests: int | None
     duration: int | None
@@ -65,7 +68,7 @@ class ItemsThrottle(JobsThrottle):
 
     @property
     def most(self) -> int | None:
-        """How many one request may bring at all; None: as many as it likes."""
+        """Return how many items one request may bring at most; None when there is no bound."""
         return self.num_requests
 
     def counts(self, request: Any, view: Any) -> bool:
@@ -81,7 +84,7 @@ class ItemsThrottle(JobsThrottle):
         return True
 
     def _until_room(self, taken: list[tuple[float, int]], now: float) -> float:
-        """Seconds until so many of those taken have expired that these have room; 0: they have it now."""
+        """Seconds until enough of the items taken have expired to leave room for these; 0 when there is room now."""
         room = int(self.num_requests or 0) - sum(items for _, items in taken)
         seconds = 0.0
         for when, items in taken:

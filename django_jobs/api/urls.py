@@ -10,7 +10,7 @@ from rest_framework.routers import SimpleRouter
 from django_jobs.api.job_types import JobTypeViewSet
 from django_jobs.api.jobs.viewset import JobViewSet
 
-# Describes the views to drf-spectacular, where that is installed.
+# This describes the views to drf-spectacular, where that is installed.
 with contextlib.suppress(ModuleNotFoundError):
     import_module("django_jobs.api.schema")
 

@@ -28,7 +28,7 @@ from django_jobs.values import JobStatus
 
 register = template.Library()
 
-#: What ``jobs.js`` starts from.
+#: The fields of a job's status that ``jobs.js`` reads.
 STATE: Final = (
     "job_id",
     "status",
@@ -45,7 +45,7 @@ STATE: Final = (
     "completed_at",
     "canceled_at",
 )
-#: Characters of an error that the page has, though it shows fewer.
+#: Characters of an error that are sent with the page. It shows fewer of them.
 MAX_ERROR: Final = 2_000
 
 
@@ -53,11 +53,13 @@ MAX_ERROR: Final = 2_000
 def job_progress(
     context: template.Context, job: Job | JobStatus | str, *, room: str = "", label: str = "", ws_url: str = ""
 ) -> dict[str, Any]:
-    """The job as it stands, as a ``<job-progress>``. ``job`` is a Job, a JobStatus, or a job id.
+    """Render a ``<job-progress>`` element that shows a job and follows it. ``job`` is a Job, a JobStatus or a job id.
 
-    A page with many jobs of one organization has them listen to one ``room``, ``org:<organization>``. ``label`` is read
-    out before the job's state, by default its id. ``ws_url`` is for a host that mounts the websocket elsewhere.
-    An id that the request's user may not know of raises JobNotFound; a row or status that is handed in is shown.
+    ``room`` is where the element listens, by default the job's own room; many jobs of one organization share a
+    subscription with ``org:<organization>``. ``label`` is what a screen reader says before the job's state, by default
+    its id. ``ws_url`` is needed where the host mounts the websocket elsewhere.
+
+    An id that the request's user may not know of raises JobNotFound. A Job or JobStatus that is handed in is shown.
     """
     request = context.get("request")
     user = getattr(request, "user", None)
@@ -83,7 +85,7 @@ def job_progress(
 
 @register.inclusion_tag("django_jobs/job_progress_script.html")
 def job_progress_script() -> Mapping[str, Any]:
-    """The style sheet and the script of ``<job-progress>``, once a page."""
+    """Render the style sheet and the script of ``<job-progress>``. A page needs them once."""
     return {}
 
 
@@ -94,7 +96,7 @@ def _status(job: Job | JobStatus | str, user: Any) -> JobStatus:
 
 
 def _api_url() -> str:
-    """Where REST has the jobs; empty where the host does not mount it: then there is only the socket."""
+    """The address of the jobs in REST; empty where the host does not mount it, so that there is only the socket."""
     try:
         return reverse("django_jobs:job-list")
     except NoReverseMatch:
@@ -108,13 +110,13 @@ def _host(request: Any) -> str:
 
 
 def _state(status: JobStatus, now: dt.datetime) -> dict[str, Any]:
-    """The job as it stands, and the server's clock, by which the script counts seconds."""
+    """The job as it stands, and the time of the server's clock, from which the script counts seconds."""
     state = {name: getattr(status, name) for name in STATE}
     return {**state, "error_message": status.error_message[:MAX_ERROR], "rendered_at": now}
 
 
 def _rights(job: Job | JobStatus | str, status: JobStatus, user: Any) -> dict[str, bool]:
-    """What the user may do now or once it has failed; not asked of jobs with which nothing can be done any more."""
+    """What the user may do now, or once the job has failed. The policy is not asked where nothing can be done."""
     may_cancel, may_retry = status.status not in TERMINAL, status.status not in FINAL
     if not may_cancel and not may_retry:
         return {}

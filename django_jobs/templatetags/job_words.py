@@ -1,4 +1,4 @@
-"""How a job stands, in words for people who wait for their work; ``job_facts.js`` has the same ones."""
+"""The state of a job in words for the people who wait for it. ``job_facts.js`` has the same words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS: Final[dict[str, str]] = {
 STOPPING: Final = "Being canceled"
 EXPIRED: Final = "Canceled: it expired"
 DEPENDENCY: Final = "Waiting for other jobs"
-#: Why nothing of its kind, or of its organization, runs at the moment.
+#: Said while no job of its type or of its organization runs.
 HELD: Final = {
     "organization_inactive": "On hold: the organization is suspended",
     "type_disabled": "On hold: jobs of this kind are switched off",
@@ -29,11 +29,12 @@ HELD: Final = {
     "handler": "On hold: waiting for a worker that can run it",
 }
 AGAIN: Final = "{}, will be tried again"
+#: Characters of an error or a message.
 LONGEST: Final = 300
 
 
 def status_in_words(status: JobStatus, now: dt.datetime) -> str:
-    """What the job does, e.g. ``Failed, will be tried again at 14:05 UTC``."""
+    """Return what the job does, such as ``Failed, will be tried again at 14:05 UTC``."""
     plain = WORDS.get(status.status, status.status)
     reason = status.waiting_for or ""
     if status.status == Status.RUNNING:
@@ -48,7 +49,7 @@ def status_in_words(status: JobStatus, now: dt.datetime) -> str:
 
 
 def message_in_words(status: JobStatus) -> str:
-    """The error of a job that failed, as much of it as a page has room for; else what the handler said last."""
+    """Return the error of a job that failed, else what its handler said last; at most LONGEST characters of it."""
     text = (status.status in WITH_ERRORS and status.error_message) or status.progress_message
     return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
 
@@ -59,7 +60,7 @@ def _again(plain: str, due: dt.datetime | None, now: dt.datetime) -> str:
 
 
 def _when(moment: dt.datetime, now: dt.datetime) -> str:
-    """In the zone that is active here, which is named: the script puts the reader's own in its place."""
+    """The moment in the active time zone, with the zone's name. The script shows the reader's own zone instead."""
     local = timezone.localtime(moment)
     clock = f"{local:%H:%M} {local.tzname()}"
     today = timezone.localtime(now)

@@ -1,4 +1,4 @@
-"""The filters of a list as a form."""
+"""The form with the filters of a list, on the pages of the browsable API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django_jobs.api.jobs.filters import JobFilterBackend
 
 
 class FilterForm(JobFilterBackend):
-    """Shows beside each filter what is wrong with it, the user's organization too, which the filter set looks up."""
+    """Show beside each filter what is wrong with it, an unknown organization included."""
 
     def to_html(self, request: Any, queryset: Any, view: Any) -> str:
         filterset = self.get_filterset(request, queryset, view)

@@ -1,4 +1,4 @@
-"""Which jobs a list holds."""
+"""The parameters of a list of jobs, and which jobs each of them finds."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from django_jobs.statuses import WITH_ERRORS, Priority, Status
 
 MAX_VALUES: Final = 100
 #: Where jobs have an error to search in.
-#: Read by others than the filter set; ``format`` is the REST framework's own.
+#: Parameters of a list that are no filters: the pagination reads the first three, the REST framework ``format``.
 PAGE_PARAMETERS: Final = ("limit", "offset", "fields", "format")
 
 
 class SeveralField(forms.Field):
-    """A parameter that may be repeated, up to 100 times; ``parse`` reads each value or raises ValueError."""
+    """A parameter that may be repeated up to 100 times. ``parse`` reads each value, or raises ValueError."""
 
     widget = forms.SelectMultiple
 
@@ -52,7 +52,7 @@ class SeveralField(forms.Field):
 
 
 class SeveralFilter(django_filters.Filter):  # type: ignore[misc]
-    """Rows whose column has one of the values given."""
+    """Find the rows whose column has one of the values."""
 
     field_class = SeveralField
 
@@ -61,14 +61,14 @@ class SeveralFilter(django_filters.Filter):  # type: ignore[misc]
 
 
 class JobIdsFilter(SeveralFilter):
-    """Jobs with one of the ids given."""
+    """Find the jobs with one of the ids."""
 
     def filter(self, qs: Any, value: Any) -> Any:
         return qs.filter(_with_ids(value)) if value else qs
 
 
 class OneLineWidget(forms.TextInput):
-    """Reads every repetition; a form shows one line."""
+    """Read every repetition of a parameter, and show one line in a form."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         values = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
@@ -92,7 +92,7 @@ def _job_id(text: str) -> tuple[int, int]:
 
 
 def _with_ids(ids: Iterable[tuple[int, int]]) -> Q:
-    """The condition of having one of these ids; its year counts too."""
+    """The condition for jobs with one of these ids. The year is a part of an id, so it must be right too."""
     by_year: dict[int, list[int]] = defaultdict(list)
     for pk, year in ids:
         by_year[year].append(pk)
@@ -119,7 +119,7 @@ def check_encodable(text: str) -> None:
 
 
 class MomentField(IsoDateTimeField):  # type: ignore[misc]
-    """A moment that is one in every time zone."""
+    """A moment; one that lies outside of the calendar in UTC is refused."""
 
     def to_python(self, value: Any) -> Any:
         moment = super().to_python(value)
@@ -130,10 +130,14 @@ class MomentField(IsoDateTimeField):  # type: ignore[misc]
 
 
 class MomentFilter(django_filters.Filter):  # type: ignore[misc]
+    """Find rows by a moment (ISO 8601)."""
+
     field_class = MomentField
 
 
 class PriorityFormField(forms.CharField):
+    """A priority by its label or number; the form offers the labels."""
+
     widget = forms.Select(choices=[("", "---------"), *((label, label) for label in reversed(Priority.labels))])
 
     def to_python(self, value: Any) -> Any:
@@ -145,11 +149,13 @@ class PriorityFormField(forms.CharField):
 
 
 class PriorityFilter(django_filters.Filter):  # type: ignore[misc]
+    """Find rows by their priority."""
+
     field_class = PriorityFormField
 
 
 class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """``status``, ``job_type`` and ``job_id`` may be repeated, nothing else."""
+    """Find jobs by the parameters of a list. Only ``status``, ``job_type`` and ``job_id`` may be repeated."""
 
     organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
     status = SeveralFilter(label="Status", parse=_status, widget=forms.SelectMultiple(choices=Status.choices))
@@ -170,7 +176,7 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         validators=[check_encodable],
         help_text=f"A job id, or a part of the error of a job that failed, among the newest {RECENT:,} of your jobs.",
     )
-    # The order of the ids is that of the submissions, and has an index.
+    # Ids are in the order of the submissions, and they have an index.
     ordering = django_filters.ChoiceFilter(
         label="Order",
         method="in_order",
@@ -183,13 +189,15 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields: list[str] = []
 
     def in_organization(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
-        """The organization was found when the form was checked."""
+        """Return the organization's jobs. ``is_valid`` has read its key."""
         return rows.filter(organization_id=self._organizations[value])
 
     def created(self, rows: JobQuerySet, name: str, value: dt.datetime) -> JobQuerySet:
+        """Return the jobs that were submitted at or after a moment, or before it, as the parameter's name says."""
         return created_between(rows, **{name.removeprefix("created_"): value})
 
     def having(self, rows: JobQuerySet, name: str, value: str) -> QuerySet[Any]:
+        """Return the job with this id, or the failed ones among the newest whose error contains the text."""
         parsed = parse_job_id(value.strip())
         if parsed is not None:
             return rows.filter(_with_ids([parsed]))
@@ -199,12 +207,13 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         return among_newest(found, organizations, RECENT).rows
 
     def in_order(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
+        """Return the jobs in the order that was asked for."""
         return rows.order_by("pk" if value == "created_at" else "-pk")
 
     def matching(self) -> JobQuerySet:
-        """The jobs that match; the REST framework's ValidationError names the parameters that are wrong.
+        """Return the jobs that match. The REST framework's ValidationError names the parameters that are wrong.
 
-        Not django-filter's own translation, which takes a percent sign in a message for a place to fill in.
+        The errors are translated here, because django-filter's own way fails at a percent sign in a message.
         """
         wrong = {} if self.is_valid() else {name: list(map(str, texts)) for name, texts in self.errors.items()}
         wrong |= self._repeated()
@@ -214,13 +223,16 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows
 
     def _repeated(self) -> dict[str, list[str]]:
-        """What is given twice but has one value: to take either would be a guess."""
+        """The errors of parameters that were given twice but have one value: to choose one would be a guess."""
         several = {name for name, item in self.base_filters.items() if isinstance(item, SeveralFilter)}
         given = self.data.lists() if isinstance(self.data, QueryDict) else ()
         return {name: ["Give one value."] for name, values in given if len(values) > 1 and name not in several}
 
     def is_valid(self) -> bool:
-        """A filter by an organization that the user cannot know of is refused, as one that does not exist."""
+        """Return whether all parameters are right.
+
+        An organization that the user may not know of is refused like one that does not exist.
+        """
         self._organizations: dict[str, Any] = {}
         valid = bool(super().is_valid())
         name = self.form.cleaned_data.get("organization")
@@ -233,7 +245,7 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class JobFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """The filter set, and a refusal of names that it does not have."""
+    """Filter a list by JobFilter, and refuse parameters that it does not have."""
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
         refuse_unknown(request.query_params, [*JobFilter.base_filters, *PAGE_PARAMETERS])

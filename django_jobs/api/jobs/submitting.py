@@ -1,4 +1,4 @@
-"""Submissions as they come in over HTTP, one or many, handed to the engine."""
+"""Hand submissions that came in over HTTP to the engine, one or many."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
 
+#: Submissions in one call.
 MAX_BULK: Final = 1_000
 
 
@@ -22,12 +23,15 @@ def reread(job: Job) -> Job:
 
 
 def submit(serializer: SubmissionSerializer, user: Any) -> Job:
-    """Submit what a valid serializer holds; ValidationError has the engine's errors at the serializer's fields."""
+    """Submit what a valid serializer holds, and return the job.
+
+    ValidationError has the engine's errors at the serializer's fields.
+    """
     fields = dict(serializer.validated_data)
     name = fields["organization"]
     visible = bool(organizations_named({name}, user))
     try:
-        # None is no organization at all: so the engine judges the other fields, and tells nothing of this one.
+        # With None the engine still checks the other fields, and its answer tells nothing about this organization.
         return submit_job(**{**fields, "organization": name if visible else None}, user=user)
     except InvalidSubmission as error:
         if not visible:
@@ -36,7 +40,7 @@ def submit(serializer: SubmissionSerializer, user: Any) -> Job:
 
 
 def check_list(items: Any) -> list[Any]:
-    """The list of submissions that a body is; ValidationError for anything else, and for too long a list."""
+    """Return the body if it is a list of at most MAX_BULK submissions; raise ValidationError if not."""
     if not isinstance(items, list):
         raise ValidationError({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
     if len(items) > MAX_BULK:
@@ -45,7 +49,11 @@ def check_list(items: Any) -> list[Any]:
 
 
 def submit_all(items: list[Any], user: Any) -> list[Job]:
-    """Submit a list, all or nothing. ValidationError has a list as long as this one, with ``{}`` where it is good."""
+    """Submit a list, all or nothing, and return the jobs in the same order.
+
+    ValidationError has a list as long as this one, with ``{}`` for each item that is right. Where no single item is
+    wrong, it has the errors of the call.
+    """
     read, errors = _read_all(items)
     visible = organizations_named({fields["organization"] for fields in read if fields}, user)
     asked = [fields and {**fields, "organization": _if_visible(fields["organization"], visible)} for fields in read]
@@ -53,14 +61,17 @@ def submit_all(items: list[Any], user: Any) -> list[Job]:
         jobs = submit_jobs(asked, user=user)
     except InvalidSubmission as error:
         errors = {**error.by_index, **_unknown(read, visible, error.by_index), **errors}
-        if not errors:  # none of them is wrong by itself
+        if not errors:  # no single item is wrong
             raise ValidationError(error.errors) from error
         raise ValidationError([errors.get(index, {}) for index in range(len(items))]) from error
     return jobs
 
 
 def _read_all(items: list[Any]) -> tuple[list[Any], dict[int, Any]]:
-    """The fields of each item, or None with its errors: the engine refuses None, and looks at the others."""
+    """Read each item: its fields, or None with its errors by index.
+
+    The engine refuses None and still checks the other items, so that one answer has all errors.
+    """
     serializer = SubmissionSerializer()
     read: list[Any] = []
     errors: dict[int, Any] = {}
@@ -78,7 +89,7 @@ def _if_visible(name: Any, visible: dict[str, Any]) -> Any:
 
 
 def _unknown(read: list[Any], visible: dict[str, Any], by_index: dict[int, Any]) -> dict[int, Any]:
-    """The errors of items whose organization is none of the user's."""
+    """The errors of the items whose organization the user may not know of."""
     return {
         index: {**by_index.get(index, {}), "organization": [unknown_organization(fields["organization"])]}
         for index, fields in enumerate(read)

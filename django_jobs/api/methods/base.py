@@ -31,6 +31,7 @@ class MethodView(JobsView):
         raise NotImplementedError
 
     def post(self, request: Any, **kwargs: Any) -> Response:
+        """Check the names of the fields, make the call and answer with its message."""
         fields = arguments_of(request)
         refuse_unknown(fields, self.fields)
         return Response({"message": self.call(fields, request.user)})

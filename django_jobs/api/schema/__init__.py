@@ -1,7 +1,7 @@
-"""What drf-spectacular is told of our views; imported only where it is installed (the extra ``openapi``).
+"""The OpenAPI schema: what drf-spectacular is told about the views. It is imported only where that is installed.
 
-Nothing here asks the database: parameters are an object, and what a job type wants of them is told by its
-``parameters_schema`` when a client asks.
+Nothing here reads the database. Parameters are any object here; what a job type accepts is in the
+``parameters_schema`` of its own answer.
 """
 
 from __future__ import annotations

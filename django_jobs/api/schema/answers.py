@@ -1,4 +1,4 @@
-"""Answers that many calls have in common, and examples of the bodies that are worth showing."""
+"""Answers that many calls have in common, and examples of bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from django_jobs.values import JobStatus
 
-#: What the example of a job says; of fields that are not here, the example says that they are empty.
+#: What the example of a job says. A field that is not here is empty in the example.
 _SAID: Final[dict[str, Any]] = {
     "job_id": "JOB-2026-00001",
     "job_type": "pdf_generation",
@@ -120,13 +120,13 @@ BODY: Final = {
 
 
 def reading(success: Any, more: dict[int, Any] | None = None) -> dict[int, Any]:
-    """The answers of a call that reads."""
+    """Return the answers of a call that reads, by status; ``more`` adds to them or takes their place."""
     common = {400: INVALID, 401: NOT_AUTHENTICATED, 403: DENIED, **OTHER, 413: BODY[413], 415: BODY[415]}
     return {200: success, **common, 429: THROTTLED, **(more or {})}
 
 
 def writing(success: dict[int, Any], more: dict[int, Any] | None = None) -> dict[int, Any]:
-    """The answers of a call that changes something."""
+    """Return the answers of a call that changes something, by status; ``more`` adds to them or takes their place."""
     return {
         **success,
         400: INVALID,

@@ -1,4 +1,7 @@
-"""Bodies that only the schema knows as serializers."""
+"""Bodies that have a serializer for the schema alone; the views build them by hand.
+
+A docstring of a serializer becomes its description in the schema, so those whose fields say all have none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our serializer fields in OpenAPI's words."""
+"""The OpenAPI types of this package's own serializer fields."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ JOB_ID: dict[str, Any] = {"type": "string", "examples": ["JOB-2026-00001"]}
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, Any]:
-    """Where drf-spectacular does not make a component of it, whose name could be one of the host's."""
+    """Keep drf-spectacular from making a component of the enum, whose name could be one of the host's."""
     return {"anyOf": [schema]}
 
 
 class DescribePriority(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A label in answers; a label or a number in submissions."""
+
     target_class = "django_jobs.api.fields.PriorityField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
@@ -27,6 +29,8 @@ class DescribePriority(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
 
 
 class DescribeWord(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """An enum of the words."""
+
     target_class = "django_jobs.api.fields.WordField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
@@ -34,6 +38,8 @@ class DescribeWord(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-
 
 
 class DescribeJobIds(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A list of ids, or one."""
+
     target_class = "django_jobs.api.fields.JobIdsField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
@@ -41,6 +47,8 @@ class DescribeJobIds(OpenApiSerializerFieldExtension):  # type: ignore[no-untype
 
 
 class DescribeObject(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """An object with any keys."""
+
     target_class = "django_jobs.api.fields.ObjectField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _DESCRIPTIONS = {
 
 
 class DescribeJobTypes(OpenApiViewExtension):  # type: ignore[no-untyped-call]
+    """Attaches the descriptions to the routes of job types."""
+
     target_class = "django_jobs.api.job_types.JobTypeViewSet"
 
     def view_replacement(self) -> Any:
@@ -34,10 +36,12 @@ class DescribeJobTypes(OpenApiViewExtension):  # type: ignore[no-untyped-call]
 
 
 class DescribeJobType(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Says of which type ``parameters_schema`` is."""
+
     target_class = "django_jobs.api.serializers.JobTypeSerializer"
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
-        """A JSON Schema of parameters is an object that this schema does not look into."""
+        """Return the serializer's schema, with the JSON Schema of the parameters as an object of any content."""
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001
         if "parameters_schema" in schema["properties"]:
             schema["properties"]["parameters_schema"] = {

@@ -106,6 +106,8 @@ _DESCRIPTIONS = {
 
 
 class DescribeJobs(OpenApiViewExtension):  # type: ignore[no-untyped-call]
+    """Attaches the descriptions to the routes of jobs."""
+
     target_class = "django_jobs.api.jobs.viewset.JobViewSet"
 
     def view_replacement(self) -> Any:

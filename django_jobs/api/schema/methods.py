@@ -80,7 +80,7 @@ _DESCRIPTIONS: dict[str, dict[str, Any]] = {
 
 
 def _describe(name: str) -> None:
-    """Make the extension that drf-spectacular finds by the view's name."""
+    """Make an extension for the view of this name; drf-spectacular finds it by the name of its class."""
 
     def view_replacement(self: Any) -> Any:
         described = type(self.target_class.__name__, (self.target_class,), {})

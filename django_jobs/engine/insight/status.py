@@ -1,4 +1,4 @@
-"""Reading: what jobs are doing and why they wait, one or many by the same few statements."""
+"""What jobs are doing and why they wait: one or many, by the same number of statements."""
 
 from __future__ import annotations
 
@@ -24,34 +24,33 @@ from django_jobs.models.job import format_job_id
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
 from django_jobs.values import JobStatus
 
-#: In lists: characters of an error, and of a reference that was stored before references had a bound; parents.
+#: In lists: characters of an error, and ids of parents.
 MAX_LISTED_ERROR: Final = 500
 MAX_LISTED_PARENTS: Final = 100
 
 
 def get_job_status(job_id: str | Job, *, user: Any = None) -> JobStatus:
-    """What the job is doing now. JobNotFound when there is none, or none that ``user`` may know of.
+    """Return what the job is doing now. JobNotFound when there is no such job, or ``user`` may not know of it.
 
-    A ``user`` reads no result and no output of an organization that is not active, and a mask in the place of what
-    ``SENSITIVE_PARAMETERS`` names, unless the user holds the permission ``django_jobs.view_sensitive``.
+    With a ``user``, the result and the output reference are None while the job's organization is not active. What
+    ``SENSITIVE_PARAMETERS`` names is masked, unless the user has the permission ``django_jobs.view_sensitive``.
     """
     return describe(find_job(job_id, user), user=user)
 
 
 def describe(job: Job, *, user: Any = None) -> JobStatus:
-    """The status of a row that was just read."""
+    """Return the status of a job whose row was just read; see ``describe_all``."""
     return describe_all([job], user=user)[0]
 
 
 def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False) -> list[JobStatus]:
-    """The status of each of these rows, by a number of statements that does not depend on how many there are.
+    """Return the status of each of these rows. The number of statements does not depend on how many they are.
 
     With a ``user``, results and outputs of organizations that are not active are withheld, and what is sensitive is
-    masked. Whether the user may see
-    the jobs at all is the caller's question.
+    masked. The caller has checked that the user may see the jobs at all.
 
-    ``listed`` is for lists, whose size must not be that of so many jobs: an error is cut after 500 characters and
-    names of parents after 100, each with an ellipsis, and ``result`` is None where its column was deferred.
+    ``listed`` keeps a list small: an error is cut after 500 characters and the parents' ids after 100, each with an
+    ellipsis, and ``result`` is None where its column was deferred.
     """
     parents = _first_parents(jobs) if listed else _parents(jobs)
     around = _Circumstances(jobs, user)
@@ -60,7 +59,7 @@ def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False)
 
 
 def _in_list(status: JobStatus) -> JobStatus:
-    """The same with its texts cut, so that a page of many jobs stays small."""
+    """The same with its texts cut. A reference may be longer than any is today, stored before there was a bound."""
     reference = status.output_reference
     return dataclasses.replace(
         status,
@@ -102,12 +101,12 @@ def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus
 
 
 def _result(job: Job, hidden: Names) -> Any:
-    """What the handler returned; None where the column was not read, as in lists."""
+    """What the handler returned; None where the column was not read, which lists do not."""
     return None if "result" in job.get_deferred_fields() else masked(job.result, hidden)
 
 
 def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
-    """The ids of the first jobs that each of these depends on, and an ellipsis where there are more."""
+    """The ids of the first parents of each of these jobs, and an ellipsis where there are more."""
     links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
     number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
     first = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1).order_by("parent_id")
@@ -119,7 +118,7 @@ def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
 
 
 def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
-    """The ids of the jobs that each of these depends on, in the order of their submission."""
+    """The ids of the parents of each of these jobs, in the order of their submission."""
     links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
     found: dict[int, list[str]] = defaultdict(list)
     rows = links.order_by("parent_id").values_list("child_id", "parent_id", "parent__created_at")
@@ -129,7 +128,7 @@ def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
 
 
 class _Circumstances:
-    """What is told of jobs besides their own rows, read for all at once: their tenants, and for what they wait."""
+    """What a status says beyond the job's own row, read for all jobs at once: the tenant, and why the job waits."""
 
     def __init__(self, jobs: Sequence[Job], user: Any) -> None:
         self.withhold = user is not None
@@ -143,7 +142,7 @@ class _Circumstances:
         self._unloadable = unloadable.reasons(waiting)
 
     def organization(self, job: Job) -> str:
-        """The id that the job's tenant has now; of one that is gone the id that the job remembers."""
+        """Return the id that the job's tenant has now, or the one at the submission when the tenant is gone."""
         tenant = self._tenants.get(job.organization_id)
         return job.organization_name if tenant is None else id_of(tenant)
 
@@ -154,9 +153,9 @@ class _Circumstances:
         return {pk for pk in asked if not is_active(self._tenants[pk])}
 
     def reason(self, job: Job) -> str | None:
-        """The first of the reasons that hold, in the order in which a person would mend them.
+        """Return why the job does not run yet: the first of WAITING_REASONS that holds. None when it does not wait.
 
-        What people hold back comes before its moment: that may pass, and it would not run.
+        What people hold back comes before a moment that is not due, since the job would not run when it is due.
         """
         if job.status not in WAITING:
             return None
@@ -164,14 +163,14 @@ class _Circumstances:
             return "dependency"
         if held_back := self._held_back(job):
             return held_back
-        # One whose handler a worker could not load is ready in some seconds, to be tried again.
+        # A job whose handler a worker could not load is due again in some seconds; that is not why it waits.
         is_unloadable = job.pk in self._unloadable
         if not is_unloadable and job.ready_at is not None and self._now is not None and job.ready_at > self._now:
             return "run_at" if job.status == Status.PENDING else "retry"
         return "handler" if is_unloadable else self._place(job)
 
     def _held_back(self, job: Job) -> str | None:
-        """What people hold it back with."""
+        """The reason when people hold the job back."""
         if job.organization_id in self.inactive:
             return "organization_inactive"
         kind = self._types.get(job.job_type_id)
@@ -180,7 +179,7 @@ class _Circumstances:
         return "type_paused" if kind is not None and kind.is_paused else None
 
     def _place(self, job: Job) -> str:
-        """Where a job waits for its turn that nothing holds back."""
+        """Where a job waits for its turn when nothing holds it back."""
         if job.status == Status.QUEUED:
             return "broker"
         limit = jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION
@@ -192,7 +191,7 @@ def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
 
 
 def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
-    """How many jobs of each of these jobs' organizations are queued or running."""
+    """How many jobs are queued or running, by organization, for the organizations of these jobs."""
     if not jobs:
         return Counter()
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs})
