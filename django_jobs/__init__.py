@@ -13,7 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from django_jobs.engine.access import AccessPolicy
     from django_jobs.engine.asynchronous import acancel_job, aget_job_status, asubmit_job, await_job
-    from django_jobs.engine.control.cancel_and_retry import cancel_job, retry_job
+    from django_jobs.engine.control.cancel import cancel_job
+    from django_jobs.engine.control.retry import retry_job
     from django_jobs.engine.execution.context import JobContext
     from django_jobs.engine.execution.parent_results import ResultReference
     from django_jobs.engine.insight.history import get_job_history
@@ -37,8 +38,8 @@ _HOMES = {
     "asubmit_job": "django_jobs.engine.asynchronous",
     "await_job": "django_jobs.engine.asynchronous",
     "JobContext": "django_jobs.engine.execution.context",
-    "cancel_job": "django_jobs.engine.control.cancel_and_retry",
-    "retry_job": "django_jobs.engine.control.cancel_and_retry",
+    "cancel_job": "django_jobs.engine.control.cancel",
+    "retry_job": "django_jobs.engine.control.retry",
     "job_handler": "django_jobs.engine.job_types.declarations",
     "JobStatus": "django_jobs.values",
     "get_job_history": "django_jobs.engine.insight.history",

@@ -22,7 +22,7 @@ from django_jobs.admin.job_columns import progress_bar, tenant
 from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.execution import outputs
-from django_jobs.engine.execution.retry import PERMANENT
+from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import Names, sensitive_names

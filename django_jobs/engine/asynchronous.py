@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.insight.status import get_job_status
 from django_jobs.engine.insight.waiting import Wait
 from django_jobs.engine.submission.single import submit_job

@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.control import file_deletions, replays, retention, tenants
-from django_jobs.engine.control.forgetting import forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import dispatcher, expirations, reconciliation
 from django_jobs.engine.execution import leases

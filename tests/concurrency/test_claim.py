@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.db import transaction
 
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Ticket

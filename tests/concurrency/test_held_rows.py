@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
 from django_jobs.engine.execution import claim as claim_module

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from django_jobs.engine.control import replays
-from django_jobs.engine.control.cancel_and_retry import retry_job
+from django_jobs.engine.control.retry import retry_job
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import ExecutionLog, Job, Replay
 from django_jobs.statuses import Status

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from django_jobs.engine.actors import SCHEDULER, SYSTEM, WORKER, user_named
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import leases, settle
 from django_jobs.engine.store.base.essentials import Essentials
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move

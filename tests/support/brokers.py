@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import window
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim

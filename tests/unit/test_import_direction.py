@@ -11,9 +11,9 @@ from tests.support.imports import circles, wrong_imports
 
 RIGHT = [
     ("models/job.py", "from django_jobs.statuses import Status"),
-    ("engine/control/cancel_and_retry.py", "from django_jobs.models import Job"),
-    ("engine/control/cancel_and_retry.py", "from django_jobs.engine import transitions"),
-    ("engine/control/cancel_and_retry.py", "import requests"),
+    ("engine/control/cancel.py", "from django_jobs.models import Job"),
+    ("engine/control/cancel.py", "from django_jobs.engine import transitions"),
+    ("engine/control/cancel.py", "import requests"),
     ("api/urls.py", "from ..engine.control import cancel_job"),
     ("worker/pool.py", "from django_jobs.broker import queues"),
     ("broker/queues.py", "import rq, redis.exceptions"),
@@ -22,17 +22,17 @@ RIGHT = [
     ("management/commands/jobs_worker.py", "from django_jobs.worker.pool import run"),
     ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
     ("apps.py", "def ready():\n    from django_jobs import broker, realtime"),
-    ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel_and_retry import cancel_job"),
+    ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel import cancel_job"),
 ]
 
 WRONG = [
     ("statuses.py", "from django_jobs.models import Job", "statuses imports models"),
     ("exceptions.py", "from django_jobs.models import Job", "exceptions imports models"),
     ("models/job.py", "from ..engine import control", "models imports engine"),
-    ("models/job.py", "import django_jobs.engine.control.cancel_and_retry", "models imports engine"),
+    ("models/job.py", "import django_jobs.engine.control.cancel", "models imports engine"),
     (
         "models/job.py",
-        "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel_and_retry import x",
+        "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel import x",
         "models imports engine",
     ),
     ("engine/dispatch/dispatcher.py", "from django_jobs.broker import queues", "engine imports broker"),
@@ -43,9 +43,9 @@ WRONG = [
         "def send():\n    from django_jobs.realtime import broadcast",
         "engine imports realtime",
     ),
-    ("engine/control/cancel_and_retry.py", "from django_jobs.api import views", "engine imports api"),
+    ("engine/control/cancel.py", "from django_jobs.api import views", "engine imports api"),
     (
-        "engine/control/cancel_and_retry.py",
+        "engine/control/cancel.py",
         "from django_jobs import submit_job",
         "engine imports the face of the package",
     ),

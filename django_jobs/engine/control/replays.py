@@ -21,8 +21,8 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import user_named
 from django_jobs.engine.control import audit
-from django_jobs.engine.control.mass_retry import retry_dead_letters
 from django_jobs.engine.control.retention import delete_rows
+from django_jobs.engine.control.retry import retry_dead_letters
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database

@@ -18,7 +18,7 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
-from django_jobs.engine.transitions.reset_fields import NEW_LIFE
+from django_jobs.engine.transitions.reset_fields import RESET_FIELDS
 from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
@@ -104,7 +104,7 @@ def _revive(children: Sequence[Job]) -> None:
     """Give those that died with a parent a new life, since it has one. Their own children are looked at next: whoever
     decides walks the tasks again until none is left.
     """
-    values = {**NEW_LIFE, "ready_at": None}
+    values = {**RESET_FIELDS, "ready_at": None}
     moves = [
         Move(pk=job.pk, to_status=Status.PENDING, message="Its parents may complete again", values=values)
         for job in children

@@ -14,7 +14,7 @@ from django.db import connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import coroutines, outcomes, outputs, retry
+from django_jobs.engine.execution import coroutines, outcomes, outputs, retry_policy
 from django_jobs.engine.execution.context import JobContext, Runner
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
@@ -75,7 +75,9 @@ def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
         return _judged(claimed, _essence(error))
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
         name = type(error).__name__
-        return outcomes.Raised(claimed=claimed, kind=retry.TRANSIENT, text=name, traceback=_traceback(), error=error)
+        return outcomes.Raised(
+            claimed=claimed, kind=retry_policy.TRANSIENT, text=name, traceback=_traceback(), error=error
+        )
 
 
 def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
@@ -89,7 +91,7 @@ def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
         case WorkerStopping():
             return outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
         case RetryLater():
-            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry.readable(error))
+            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry_policy.readable(error))
     return _raised(claimed, error)
 
 
@@ -134,11 +136,11 @@ def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
 
 
 def _unstorable(claimed: Claimed, error: NotStorable) -> outcomes.Raised:
-    return outcomes.Raised(claimed=claimed, kind=retry.PERMANENT, text=str(error), error=error)
+    return outcomes.Raised(claimed=claimed, kind=retry_policy.PERMANENT, text=str(error), error=error)
 
 
 def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
-    verdict = retry.classify(error)
+    verdict = retry_policy.classify(error)
     return outcomes.Raised(
         claimed=claimed,
         kind=verdict.kind,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.execution import outcomes, retry
+from django_jobs.engine.execution import outcomes, retry_policy
 from django_jobs.engine.job_types.masking import without_secrets
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
@@ -32,8 +32,8 @@ def move_for(job: Job, item: outcomes.Outcome) -> Move:
             later = After(min(item.delay, RetryLater.MAX_SECONDS))
             values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
             return _to(job, Status.PENDING, values, item.text)
-        case outcomes.Raised(kind=retry.PERMANENT):
-            values = {**_ENDED, **_error(retry.PERMANENT, item.text, item.traceback), "completed_at": NOW}
+        case outcomes.Raised(kind=retry_policy.PERMANENT):
+            values = {**_ENDED, **_error(retry_policy.PERMANENT, item.text, item.traceback), "completed_at": NOW}
             return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
         case outcomes.Raised():
             return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after)
@@ -112,11 +112,11 @@ def killed_at_timeout(job: Job, traceback: str) -> Move:
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
     """Failed or Timed Out, with the moment of the next try while retries remain."""
     # Where a timeout struck tells nothing of its kind.
-    error = _error(retry.TRANSIENT, text, traceback if status == Status.FAILED else "")
+    error = _error(retry_policy.TRANSIENT, text, traceback if status == Status.FAILED else "")
     values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
     if job.retry_count < job.max_retries:
         delay = retry_after
         if delay is None:
-            delay = retry.back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
+            delay = retry_policy.back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
         values |= {"next_retry_at": After(delay), "ready_at": After(delay), "retry_count": job.retry_count + 1}
     return _to(job, status, values, text, traceback)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import outcome_transitions, outcomes, retry
+from django_jobs.engine.execution import outcome_transitions, outcomes, retry_policy
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, After, Move, Moved, hooks, move
 from django_jobs.models import Job
@@ -89,8 +89,8 @@ def _halving(
 def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
     """What becomes of an end that the database does not take."""
     text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
-    trace = retry.readable(error)
-    return outcomes.Raised(claimed=item.claimed, kind=retry.PERMANENT, text=text, traceback=trace, error=error)
+    trace = retry_policy.readable(error)
+    return outcomes.Raised(claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error)
 
 
 def is_large(item: outcomes.Outcome) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-NEW_LIFE: Final[dict[str, Any]] = {
+RESET_FIELDS: Final[dict[str, Any]] = {
     "retry_count": 0,
     "next_retry_at": None,
     "error_message": "",

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from django_jobs.engine import scheduler
-from django_jobs.engine.control import forgetting
+from django_jobs.engine.control import cleanup
 from django_jobs.engine.dispatch import dispatcher, worker_registry
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -105,7 +105,7 @@ def test_a_failing_duty_is_reported_once(
 
 def test_living_workers_are_not_forgotten(clock: Clock) -> None:
     worker_registry.announce("young", ["jobs-low"], slots=1, window=1)
-    assert forgetting.forget_workers() == 0
+    assert cleanup.forget_workers() == 0
     assert [worker.name for worker in worker_registry.live_workers()] == ["young"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import event_log, joins
 from tests.support.brokers import job_in

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 
 from django_jobs import submit_job
 from django_jobs.engine.control import replays
-from django_jobs.engine.control.cancel_and_retry import retry_job
+from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import ExecutionLog, Job, JobType, Replay

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import signals
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import handler_run, settle
 from django_jobs.engine.execution.settle import settle_lost
 from django_jobs.engine.store import database

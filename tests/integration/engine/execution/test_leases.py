@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import leases, settle
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.insight.history import get_job_history

@@ -13,7 +13,7 @@ from django.db import DataError, OperationalError
 
 from django_jobs.engine import transitions
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import outcomes, settle
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.control.cancel_and_retry import cancel_job
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import settle
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control.cancel_and_retry import retry_job
+from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.control.tenants import OrphanWatch
 from django_jobs.engine.dependencies.follow_up import follow_up
 from django_jobs.engine.execution import outcomes, settle

@@ -18,7 +18,7 @@ from rest_framework import exceptions as rest
 from rest_framework.exceptions import ErrorDetail
 
 from django_jobs import exceptions
-from django_jobs.engine.execution.retry import MAX_BACK_OFF, back_off, classify, readable
+from django_jobs.engine.execution.retry_policy import MAX_BACK_OFF, back_off, classify, readable
 
 RETRYABLE = [408, 429, 500, 502, 503, 504]
 

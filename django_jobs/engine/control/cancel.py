@@ -1,0 +1,57 @@
+"""Canceling a job: a waiting one ends at once, a running one is asked to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.actors import Actor, actor_for
+from django_jobs.engine.lookup import find_job
+from django_jobs.engine.ports import get_broker
+from django_jobs.engine.store import database
+from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs.exceptions import BrokerUnavailable, InvalidTransition, PermissionDenied
+from django_jobs.models import Job
+from django_jobs.statuses import WAITING, Status
+
+
+def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
+    """Cancel a waiting job at once; ask a running one to stop (``cancel_requested_at``). Return it as it is then.
+
+    A job that is canceled already stays as it is. Raises JobNotFound, PermissionDenied, and InvalidTransition when the
+    job has already ended otherwise.
+    """
+    job = find_job(job_id, user)
+    if user is not None and not get_policy().can_cancel(user, job):
+        raise PermissionDenied(f"You may not cancel {job.name}.")
+    actor = actor_for(user)
+    worker_name = database.in_transaction(lambda: _cancel(job.pk, actor))
+    if worker_name:
+        database.on_commit(lambda: _tell_worker(worker_name, job.name))
+    return find_job(job.name)
+
+
+def _cancel(pk: int, actor: Actor) -> str:
+    """Return the name of the worker that must be told, if the job runs."""
+    job = database.locked(Job.primary.filter(pk=pk)).get()
+    if job.status in WAITING:
+        values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
+        item = Move(pk=pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
+        move([item], sources=WAITING, actor=actor)
+        return ""
+    if job.status == Status.RUNNING:
+        if job.cancel_requested_at is None:
+            job.cancel_requested_at = database.now()
+            job.canceled_by = actor.name
+            job.save(update_fields=["cancel_requested_at", "canceled_by"], using=database.alias())
+        return str(job.worker_name)
+    if job.status != Status.CANCELED:
+        raise InvalidTransition(job.name, job.status, "cancel")
+    return ""
+
+
+def _tell_worker(worker_name: str, job_id: str) -> None:
+    try:
+        get_broker().request_cancel(worker_name, [job_id])
+    except BrokerUnavailable:
+        return  # the request is in the database; the worker reads it when it renews its leases
