@@ -69,18 +69,18 @@ jobs_settings = JobsSettings()
 def host_settings() -> Mapping[str, Any]:
     """Return what the host has set. Raises ImproperlyConfigured when that is no dict."""
     host: object = getattr(settings, "DJANGO_JOBS", {})
-    if isinstance(host, (dict, Mapping)):  # a dict, which is asked so often, is the quick answer
+    if isinstance(host, (dict, Mapping)):  # nearly always a dict, for which this is quicker
         return host
     raise ImproperlyConfigured(f"The setting DJANGO_JOBS must be a dict, not {host!r}.")
 
 
 def organization_model_name() -> str:
-    """The ``app_label.Model`` that plays the tenant."""
+    """Return the ``app_label.Model`` of the tenant's model."""
     return str(getattr(settings, ORGANIZATION_SETTING, DEFAULT_ORGANIZATION_MODEL))
 
 
 def output_storage() -> Any:
-    """The Django storage that holds what handlers save."""
+    """Return the Django storage that holds the files that handlers save."""
     from django.core.files.storage import storages
 
     return storages[jobs_settings.OUTPUT_STORAGE]

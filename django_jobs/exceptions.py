@@ -1,4 +1,4 @@
-"""What can go wrong, by name. Facts are attributes; the docstring says what it means."""
+"""The exceptions. A docstring says what one means; its facts are attributes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class JobsError(Exception):
 class InvalidSubmission(JobsError):
     """The submission was refused; ``errors`` maps each field to its messages.
 
-    Of many at once, ``by_index`` has the errors of each bad one by its place, and ``errors`` all of them, with fields
-    such as ``3.parameters``.
+    Of a bulk submission, ``by_index`` has the errors of each bad item by its place, and ``errors`` has them all, with
+    fields such as ``3.parameters``.
     """
 
     def __init__(self, errors: dict[str, list[str]], by_index: dict[int, dict[str, list[str]]] | None = None) -> None:
@@ -52,10 +52,10 @@ class OrganizationInactive(InvalidSubmission):
 
 
 class DuplicateJob(JobsError):
-    """The same work was submitted moments ago; ``existing`` is that job, ``index`` the place among many at once.
+    """The same work was submitted moments ago; ``existing`` is that job, ``index`` the place in a bulk submission.
 
-    ``is_visible`` says whether the user who submits may know of that job. If not, the text does not tell it, and
-    ``existing`` is for server code alone.
+    ``is_visible`` says whether the user who submits may know of that job. If not, the text does not name the job, and
+    only server code may use ``existing``.
     """
 
     def __init__(self, existing: Job, index: int = 0, *, is_visible: bool = True) -> None:
@@ -67,7 +67,10 @@ class DuplicateJob(JobsError):
 
 
 class RetryableRefusal(JobsError):
-    """A refusal that will pass; ``retry_after`` is in seconds, ``index`` the place among many at once."""
+    """A refusal that will pass: try again after ``retry_after`` seconds.
+
+    ``index`` is the place in a bulk submission.
+    """
 
     def __init__(self, message: str, retry_after: float, index: int = 0) -> None:
         super().__init__(message)
@@ -112,8 +115,8 @@ class PermissionDenied(JobsError, DjangoPermissionDenied):
 class PolicyFailed(RuntimeError):
     """The host's access policy raised, or gave no answer; what it raised, or a TypeError, is the cause (``__cause__``).
 
-    No JobsError, and nothing that Django or the REST framework take for an answer: whatever a policy raises, a missing
-    row or attribute or even PermissionDenied, is its failure and decides nothing.
+    It is no JobsError, and nothing that Django or the REST framework turn into an answer. Whatever a policy raises (a
+    missing row, a missing attribute, even PermissionDenied) is its failure and decides nothing.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -152,7 +155,7 @@ class RetryLater(JobsError):
 
 
 class Interruption(BaseException):
-    """Base of what stops a handler from outside. No ``Exception``, so that handlers do not swallow it."""
+    """Base of what stops a handler from outside. It is no ``Exception``, so that no handler catches it by accident."""
 
 
 class JobCanceled(Interruption):
@@ -160,7 +163,7 @@ class JobCanceled(Interruption):
 
 
 class AttemptLost(JobCanceled):
-    """This attempt seems to own the job no longer; if it still does, the job goes back to the queue."""
+    """This attempt seems to have lost the job. If it still owns it, the job goes back to the queue."""
 
 
 class JobTimedOut(Interruption):
@@ -176,7 +179,7 @@ class BrokerUnavailable(JobsError):
 
 
 class WorkersSuspended(BrokerUnavailable):
-    """RQ's workers are suspended: nobody is to start anything."""
+    """RQ's workers are suspended, so nothing may start."""
 
 
 class ForeignBroker(JobsError):

@@ -1,4 +1,4 @@
-"""Who may do what: one class that a host may replace."""
+"""The access policy: who may do what. A host may replace the class."""
 
 from __future__ import annotations
 
@@ -30,47 +30,47 @@ COMPLAINT_PAUSE = 60.0
 class AccessPolicy:
     """The built-in policy, by :class:`~django_jobs.models.Membership`.
 
-    A host with its own tenants replaces the first five methods; the others are made of them, and refuse whoever is
+    A host with its own tenants replaces the first five methods. The other methods call these. They refuse whoever is
     not authenticated or not active, whatever the five say.
     """
 
     def __getattribute__(self, name: str) -> Any:
-        """Let each question give an answer of its kind, or raise PolicyFailed, whichever way a subclass answers it.
+        """Make each question give an answer of its kind or raise PolicyFailed, however a subclass answers it.
 
-        Else an AttributeError would be swallowed on its way, and a DoesNotExist be taken for a job that is not there.
+        Otherwise an AttributeError could be swallowed on its way, and a DoesNotExist be taken for a missing job.
         """
         find = super().__getattribute__
         return policy_answers.guarded(name, find) if name in policy_answers.KINDS else find(name)
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
-        """The organizations whose jobs the user may see."""
+        """Return the organizations whose jobs the user may see."""
         organizations: QuerySet[Any] = get_organization_model()._default_manager.all()
         if not self._is_live(user):
             return organizations.none()
         return organizations.filter(pk__in=Membership.objects.filter(user_id=user.pk).values("organization_id"))
 
     def is_member(self, user: Any, organization: Any) -> bool:
-        """Whether the user belongs to the organization."""
+        """Return whether the user belongs to the organization."""
         memberships = self._memberships(user, organization)
         return self._is_live(user) and memberships.exists()
 
     def is_organization_admin(self, user: Any, organization: Any) -> bool:
-        """Whether the user manages the organization's jobs."""
+        """Return whether the user manages the organization's jobs."""
         memberships = self._memberships(user, organization).filter(role=Membership.Role.ADMIN)
         return self._is_live(user) and memberships.exists()
 
     def is_system_admin(self, user: Any) -> bool:
-        """Whether the user manages the jobs of every organization."""
+        """Return whether the user manages the jobs of every organization."""
         return self._is_live(user) and bool(user.has_perm("django_jobs.manage_all_jobs"))
 
     def is_active(self, organization: Any) -> bool:
-        """Whether the organization's jobs may start."""
+        """Return whether the organization's jobs may start."""
         return bool(organization.is_active)
 
     def can_submit(self, user: Any, organization: Any, job_type: JobType) -> bool:
-        """Those whom the type's ``submit_by`` names may, if they hold the permission that it requires.
+        """Return whether the user may submit the type: ``submit_by`` names them, and they hold its permission.
 
-        System admins may submit all but what is for code alone, which no user may.
+        System admins may submit every type except those for code alone, which no user may submit.
         """
         if not self._is_live(user) or job_type.submit_by == SubmitBy.CODE:
             return False
@@ -81,19 +81,28 @@ class AccessPolicy:
         return has_role(user, organization) and holds(user, job_type.requires_permission)
 
     def can_view(self, user: Any, job: Job) -> bool:
-        """Those who see the organization's jobs may. An override narrows that for single jobs, not for lists."""
+        """Return whether the user may see the job: if they see its organization's jobs.
+
+        An override narrows that for single jobs, not for lists.
+        """
         if not self._is_live(user) or self.is_system_admin(user):
             return self._is_live(user)
         return self.organizations_of(user).using(database.alias()).filter(pk=job.organization_id).exists()
 
     def can_cancel(self, user: Any, job: Job) -> bool:
-        """Owners who still belong to the organization, its admins and system admins may."""
+        """Return whether the user may cancel the job.
+
+        Its owner may while they see its organization's jobs, and so may the organization's admins and system admins.
+        """
         if self._manages(user, job):
             return True
         return job.owner_id is not None and job.owner_id == getattr(user, "pk", None) and self.can_view(user, job)
 
     def can_retry(self, user: Any, job: Job) -> bool:
-        """System admins may, and the organization's admins who hold the permission that the type requires."""
+        """Return whether the user may retry the job.
+
+        System admins may, and the organization's admins who hold the permission that the type requires.
+        """
         if not self._manages(user, job):
             return False
         return self.is_system_admin(user) or holds(user, _required_permission(job))
@@ -105,7 +114,7 @@ class AccessPolicy:
         return self.can_view(user, job)
 
     def _manages(self, user: Any, job: Job) -> bool:
-        """Whether the user is a system admin, or an admin of the job's organization."""
+        """Return whether the user is a system admin, or an admin of the job's organization."""
         if not self._is_live(user) or self.is_system_admin(user):
             return self._is_live(user)
         organization = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
@@ -122,18 +131,18 @@ class AccessPolicy:
 
 
 def holds(user: Any, permission: str) -> bool:
-    """Whether the user has a permission such as ``app_label.codename``; everybody has the blank one."""
+    """Return whether the user has a permission such as ``app_label.codename``. Everybody has the blank one."""
     return not permission or bool(user.has_perm(permission))
 
 
 def _required_permission(job: Job) -> str:
-    """What the job's type requires; a job of a type that is gone requires nothing."""
+    """Return the permission that the job's type requires; blank when the type is gone."""
     rows = JobType.primary.filter(pk=job.job_type_id)
     return rows.values_list("requires_permission", flat=True).first() or ""
 
 
 def get_policy() -> AccessPolicy:
-    """The host's policy, or the built-in one."""
+    """Return the host's policy, or the built-in one."""
     path = jobs_settings.ACCESS_POLICY
     if not path:
         return AccessPolicy()
@@ -147,9 +156,9 @@ def get_policy() -> AccessPolicy:
 
 
 def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
-    """Whose jobs the user may see, read where jobs are written; None: everybody's.
+    """Return the organizations whose jobs the user may see, read where jobs are written; None means all of them.
 
-    Nobody asks a policy about a user who is not there: ``filter(members=None)`` finds whatever has no members.
+    A policy is never asked about a missing user: ``filter(members=None)`` would find whatever has no members.
     """
     policy = get_policy()
     if not policy._is_live(user):  # noqa: SLF001
@@ -160,9 +169,9 @@ def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
 
 
 def may_view(user: Any, job: Job) -> bool:
-    """Whether the policy shows the user a job of one of the organizations that ``organizations_seen_by`` gave.
+    """Return whether the policy shows the user a job of an organization that ``organizations_seen_by`` returned.
 
-    The built-in rule says no more than they did, so only a host's own is asked.
+    The built-in rule adds nothing to that, so only a host's own rule is asked.
     """
     return not may_hide_jobs() or bool(get_policy().can_view(user, job))
 
@@ -173,7 +182,7 @@ def may_hide_jobs() -> bool:
 
 
 def may_start(organization: Any) -> bool:
-    """Whether the policy lets the organization's jobs start. A policy that fails makes them wait, and no others."""
+    """Return whether the policy lets the organization's jobs start. If the policy fails, only these jobs wait."""
     try:
         return bool(get_policy().is_active(organization))
     except Error:
@@ -187,7 +196,7 @@ _last_complaint: float = -math.inf
 
 
 def complain(error: Exception) -> None:
-    """Tell of a policy that fails, once a minute: it is asked for every job."""
+    """Log that the policy fails, at most once a minute, because it is asked for every job."""
     global _last_complaint  # noqa: PLW0603  (a process-wide note)
     if time.monotonic() - _last_complaint >= COMPLAINT_PAUSE:
         _last_complaint = time.monotonic()
@@ -195,11 +204,11 @@ def complain(error: Exception) -> None:
 
 
 def report(error: Exception) -> None:
-    """Tell of a policy that failed, with the traceback of what it raised."""
+    """Log that the policy failed, with the traceback of what it raised."""
     cause = cause_of(error)
     logger.error("event=access_policy_failed error=%r", cause, exc_info=cause)
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What the policy itself raised."""
+    """Return what the policy itself raised."""
     return error.__cause__ if isinstance(error, PolicyFailed) and error.__cause__ is not None else error

@@ -1,4 +1,4 @@
-"""Who changed a job's status: a name for the audit trail, and the kind of actor that bears it."""
+"""Who changed a job's status: a name for the audit trail, and the kind of actor behind it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def actor_for(user: Any) -> Actor:
 
 
 def kind_in(actor: str, stored: str) -> str:
-    """Return the kind of actor of a row of the log. The release before wrote none, and workers of it write none beside
-    this one: the column's default then says "system", which here only ever stands beside that name.
+    """Return the kind of actor of a row of the Execution Log.
+
+    An older release wrote no kind, and its workers may still run beside this one. Their rows have the column's default,
+    "system"; then the kind is told from the name.
     """
     if stored != ActorKind.SYSTEM or actor == SYSTEM.name:
         return stored

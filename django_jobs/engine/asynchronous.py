@@ -1,4 +1,4 @@
-"""The verbs for async code: the same, in the thread where Django keeps its connections."""
+"""The public calls for async code. They run in the thread where Django keeps its connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 def _twin(verb: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """The coroutine function that does the same."""
+    """Return a coroutine function that does the same."""
 
     @functools.wraps(verb)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -37,7 +37,10 @@ acancel_job = _twin(cancel_job)
 
 
 async def await_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:  # noqa: ASYNC109
-    """:func:`~django_jobs.wait_for_job` for async code; between its looks it holds neither the loop nor a thread."""
+    """Wait until the job ends, as :func:`~django_jobs.wait_for_job` does, without holding the loop or a thread.
+
+    Return its status. ``timeout`` is in seconds.
+    """
     wait = Wait(job_id, timeout, user)
     while isinstance(seen := await sync_to_async(wait.look, thread_sensitive=True)(), float):  # noqa: ASYNC110
         await asyncio.sleep(seen)

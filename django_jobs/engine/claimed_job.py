@@ -1,6 +1,7 @@
-"""The job whose handler runs in this context: in its thread, its event loop, and what they start in a copy of it.
+"""The job that this process has claimed, and the one whose handler runs in this context.
 
-A bare ``threading.Thread`` or executor copies no context, so nothing is known there.
+The context is that of the handler's thread or event loop, and of what they start with a copy of it. A bare
+``threading.Thread`` or executor copies no context, so no job is known there.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ Handler = Callable[[Any], Any]
 
 @dataclass(slots=True)
 class GivenBack:
-    """Which jobs of earlier attempts this attempt has got back, each with the transaction in which that was.
+    """The jobs of earlier attempts that this attempt got back, each with the transaction in which it did.
 
-    None stands for one that is committed. What was given in a transaction that was rolled back may be given again.
+    None stands for a committed one. What was given back in a transaction that was rolled back may be given back again.
     """
 
     jobs: dict[int, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def has(self, pk: int, transaction: Any) -> bool:
+        """Return whether the job was given back in this transaction, or in one that is committed."""
         return pk in self.jobs and self.jobs[pk] in {None, transaction}
 
     def add(self, pk: int, transaction: Any) -> None:
+        """Note that the job is given back in this transaction; None: outside of one."""
         self.jobs[pk] = transaction
         if transaction is not None:
             database.on_commit(lambda: self.jobs.update({pk: None}))
@@ -55,7 +58,7 @@ class Claimed:
     owner_id: Any = None
     owner_name: str = ""
     given_back: GivenBack = field(default_factory=GivenBack)
-    #: The handler begins before this moment of the monotonic clock, or not at all.
+    #: The handler must begin before this moment of the monotonic clock; None: at any time.
     starts_before: float | None = None
 
 

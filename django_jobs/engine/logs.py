@@ -1,4 +1,4 @@
-"""Log records that say which job they belong to, also those that a handler writes."""
+"""Adds the running job to log records, also to those that a handler writes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _EVENT: Final = re.compile(r"(?:^|\s)event=(\w+)")
 
 
 class JobFields(logging.Filter):
-    """Gives each record ``job_id``, ``job_type``, ``organization``, ``attempt`` and ``event``, where it has none.
+    """Gives each record ``job_id``, ``job_type``, ``organization``, ``attempt`` and ``event``, unless it has them.
 
-    ``event`` is for our own records, and in their text.
+    Only our own records have an ``event``; it is read from their text.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Add what is missing; every record passes."""
         claimed = current_job.get()
         values = {
             "job_id": claimed.job_id if claimed else "",
@@ -38,7 +39,7 @@ def _event_of(record: logging.LogRecord) -> str:
 
 
 def install() -> None:
-    """Put the filter on every handler that this process logs through; a logger's filter would miss its children."""
+    """Put the filter on every log handler of this process. A filter on a logger would miss the logger's children."""
     fields = JobFields()
     loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     for handler in {handler for logger in loggers for handler in logger.handlers}:

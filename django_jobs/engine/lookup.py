@@ -1,4 +1,4 @@
-"""Finding a job, or whose jobs are meant, on behalf of somebody."""
+"""Finds a job, or the organizations that are meant, on behalf of a user."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from django_jobs.models.job import JobQuerySet
 
 
 def find_job(job_id: str | Job, user: Any = None) -> Job:
-    """The job with this id, read afresh. JobNotFound when there is none, or none that ``user`` may know of."""
+    """Return the job with this id, read anew. Raises JobNotFound when there is none that ``user`` may know of."""
     rows = Job.primary.all()
     name = job_id.name if isinstance(job_id, Job) else job_id
     return find_among(rows if user is None else rows.visible_to(user), name, user)
 
 
 def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
-    """The same, among rows that hold only jobs of organizations that ``user`` may know of."""
+    """Return the job with this id among rows that belong to organizations which ``user`` may know of."""
     not_found = JobNotFound(f"There is no job {job_id!r}.")
     try:
         job = rows.by_id(job_id)
@@ -35,9 +35,9 @@ def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
 
 
 def find_organization_pk(organization: Any, user: Any = None) -> Any:
-    """The key of the organization with this id, or of this instance.
+    """Return the primary key of the organization with this id, or of this instance.
 
-    JobNotFound when there is none, or when ``user`` may know of none of its jobs.
+    Raises JobNotFound when there is none, or when ``user`` may know of none of its jobs.
     """
     model = get_organization_model()
     seen = None if user is None else organizations_seen_by(user)
@@ -54,9 +54,9 @@ def find_organization_pk(organization: Any, user: Any = None) -> Any:
 
 
 def visible_organizations(organization: Any, user: Any) -> list[Any] | None:
-    """The keys of the organizations whose jobs are meant; None for all of them.
+    """Return the primary keys of the organizations whose jobs are meant; None means all of them.
 
-    They are read before the jobs are, so that the database sees how few they are when it chooses an index.
+    They are read before the jobs, so that the database sees how few they are when it chooses an index.
     """
     if organization is not None:
         return [find_organization_pk(organization, user)]

@@ -1,7 +1,7 @@
-"""What counts as an answer of a host's access policy. Anything else is its failure, and decides nothing.
+"""Which answers of a host's access policy count. Any other answer is a failure of the policy, and decides nothing.
 
-A text, a coroutine or a method without its parentheses counts as true in Python, and the keys of another model's rows
-are keys of organizations, too: taken for answers they would open what the policy meant to close.
+Python takes a text, a coroutine, or a method without its parentheses for true; and the keys of another model's rows may
+be keys of organizations. Taken for answers, they would open what the policy meant to close.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django_jobs.models import get_organization_model
 
 
 def guarded(name: str, find: Callable[[str], Any]) -> Callable[..., Any]:
-    """Return the question that ``find`` finds, so that it gives an answer of its kind or raises PolicyFailed."""
+    """Return the method that ``find`` finds, wrapped: it gives an answer of the right kind or raises PolicyFailed."""
     question = _ask(lambda: find(name))
 
     def ask(*args: Any, **kwargs: Any) -> Any:

@@ -1,6 +1,7 @@
-"""The duties that nobody calls: each does one bounded batch and returns a count; one that fails stops no other.
+"""The scheduler: duties that run by themselves. Each does one bounded batch and returns a count.
 
-Any number of schedulers may run. One leads, by a lease row; a second one that acted too would do no harm.
+A duty that fails stops no other. Any number of schedulers may run; one leads, by a lease row. If two acted at once, it
+would do no harm.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ RETENTION_PAUSE = 60.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
 LEADER_SECONDS = 10.0
-#: Duties that call the host's storage or policy, which may be slow or hang. After so long a turn they rest.
+#: Duties that call the host's storage or policy, which may be slow or hang. After a turn of LONG_SECONDS they rest.
 SLOWED = frozenset({"replay", "delete_files"})
 LONG_SECONDS = 4.0
-#: How long what the storage refused waits for another try.
+#: Seconds until a file is tried again that the storage refused to delete.
 FILES_PAUSE = 10.0
-#: Duties that have something to do at most ticks.
+#: Duties that have something to do in nearly every tick; they are logged at a lower level.
 FREQUENT = frozenset({"dispatch", "replay", "roll_up", "forget_sockets"})
 
 
@@ -67,7 +68,7 @@ class Scheduler:
         self.resign()
 
     def tick(self) -> dict[str, int]:
-        """Do every duty once, if this scheduler leads; what each one did."""
+        """Do every duty once, if this scheduler leads. Return a count for each duty that did something."""
         database.mend_connections()
         try:
             if not self.lead():
@@ -82,7 +83,7 @@ class Scheduler:
         return {name: count for name, count in done.items() if count}
 
     def lead(self) -> bool:
-        """Take or keep the leader's lease; whether this scheduler leads."""
+        """Take or keep the leader's lease. Return whether this scheduler leads."""
         now, moment = database.now(), time.monotonic()
         if not self._take_lease(now):
             return False
@@ -114,9 +115,10 @@ class Scheduler:
             self._complain("resign", error)
 
     def _asleep(self, moment: float, now: dt.datetime) -> float:
-        """For how long this machine was suspended since it last led: the database counts that, its own clock does not.
+        """Return for how many seconds this machine was suspended since it last led.
 
-        A leap of the database's clock counts too: leases go by that clock.
+        The database's clock counts that time, and the machine's monotonic clock does not. A leap of the database's
+        clock counts as well, because leases go by that clock.
         """
         if self._led is None:
             return 0.0
@@ -124,20 +126,23 @@ class Scheduler:
         return max(0.0, (now - last).total_seconds() - (moment - last_moment))
 
     def _note_sign(self, asleep: float = 0.0) -> None:
-        """Steady means: at work without failure or gap, so that every living worker could renew meanwhile."""
+        """Note that this scheduler is at work. After a gap it counts as steady only from now on.
+
+        Steady means: at work without failure or gap, so that every living worker could renew its leases meanwhile.
+        """
         now = time.monotonic()
         if self._steady_since is None or self._is_gap(now + asleep):
             self._steady_since = now
         self._last_sign = now
 
     def _is_gap(self, now: float) -> bool:
-        """Whether leases may have run out because the database answered nobody: they last longer than this."""
+        """Return whether leases may have run out because the database answered nobody for too long."""
         interval, lease = float(jobs_settings.SCHEDULER_INTERVAL), float(jobs_settings.LEASE_SECONDS)
         longest = min(5 + 3 * interval, interval + lease / 3)
         return self._last_sign is not None and now - self._last_sign > longest
 
     def is_steady(self) -> bool:
-        """Also in the midst of a tick, in which this process may have been frozen."""
+        """Return whether leases may be rescued. In the midst of a tick, False if this process was frozen in it."""
         now, since = time.monotonic(), self._steady_since
         return since is not None and now - since >= float(jobs_settings.LEASE_SECONDS) and not self._is_gap(now)
 
@@ -160,7 +165,7 @@ class Scheduler:
         }
 
     def _dispatch(self) -> int:
-        """Nothing to a broker that the duty before this one found to be another installation's."""
+        """Dispatch, unless the duty before this one found that the broker is another installation's."""
         return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
 
     def _rescue(self) -> int:
@@ -200,7 +205,7 @@ class Scheduler:
         return count
 
     def _do(self, name: str, duty: Callable[[], int]) -> int:
-        # Many duties that each take their time make a long tick, but no gap.
+        # Many slow duties make a long tick, but no gap.
         self._note_sign()
         started = time.monotonic()
         if started < self._rests_until.get(name, 0.0):
@@ -220,13 +225,13 @@ class Scheduler:
         return count
 
     def _let_rest(self, name: str, started: float) -> None:
-        """Long enough for the scheduler to be steady, and to rescue, in between."""
+        """Let a duty that took long rest for so long that the scheduler becomes steady, and rescues, in between."""
         now = time.monotonic()
         if name in SLOWED and now - started > LONG_SECONDS:
             self._rests_until[name] = now + max(RETENTION_PAUSE, 2 * float(jobs_settings.LEASE_SECONDS))
 
     def _complain(self, name: str, error: Exception) -> None:
-        """Once when a duty starts to fail, not at every tick."""
+        """Log once when a duty starts to fail, not at every tick."""
         if name not in self._failing:
             self._failing.add(name)
             logger.warning("event=duty_failed duty=%s error=%r", name, error)

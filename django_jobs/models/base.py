@@ -15,6 +15,7 @@ class PrimaryManager(models.Manager[_M_co]):
     """Reads where jobs are written, since a replica may lag behind the truth."""
 
     def get_queryset(self) -> models.QuerySet[_M_co]:
+        """Return all rows of the database that jobs are written to."""
         return self._queryset_class(model=self.model, using=primary_alias(), hints=self._hints)  # type: ignore[attr-defined,no-any-return]
 
 

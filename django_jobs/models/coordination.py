@@ -1,4 +1,4 @@
-"""What processes agree upon through the database: who leads, who works, whose installation this is."""
+"""What processes agree on through the database: who leads, who works, and which installation this is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EngineLease(StoredModel):
 
 
 class Installation(StoredModel):
-    """The single row that tells this database's installation from others that might share a broker."""
+    """The single row that tells this installation from others that might use the same broker."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     installation_id = models.UUIDField(default=uuid.uuid4, editable=False)
@@ -37,7 +37,7 @@ class Installation(StoredModel):
 
 
 class Worker(StoredModel):
-    """A worker process and how many tickets it wants within reach; kept while it lives."""
+    """A living worker, and how many tickets it wants to have waiting for it."""
 
     name = models.CharField(primary_key=True, max_length=100)
     hostname = models.CharField(max_length=255)

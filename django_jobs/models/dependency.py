@@ -1,4 +1,4 @@
-"""Which job waits for which, and what of that is still to be followed up."""
+"""Which job waits for which, and which of these links somebody still has to look at."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class JobDependency(StoredModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["child", "parent"], name="djobs_dependency_once"),
-            # A parent is there before its child, so that no circle can close.
+            # A parent is older than its child, so that no circle can close.
             models.CheckConstraint(condition=Q(parent_id__lt=F("child_id")), name="djobs_dependency_no_circle"),
         ]
 
@@ -31,10 +31,10 @@ class JobDependency(StoredModel):
 
 
 class DependencyTask(StoredModel):
-    """A job whose relatives are to be looked at: it has new parents, or children and has ended.
+    """A job whose relatives must be looked at: it has new parents, or it has children and ended.
 
-    Written in the transaction that makes it necessary, removed by the one that does it; so whoever dies in between
-    leaves it to the scheduler.
+    The transaction that makes this necessary writes the row, and the one that looks at the relatives deletes it. If a
+    process dies in between, the scheduler finds the row.
     """
 
     job_id = models.BigIntegerField()

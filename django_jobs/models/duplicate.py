@@ -1,4 +1,4 @@
-"""What makes "the same work again" exact while many submit it at once."""
+"""Rows that let exactly one of many simultaneous submissions of the same work through."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django_jobs.models.base import StoredModel
 class DuplicateKey(StoredModel):
     """The latest accepted submission of some work; others of the same are refused until ``expires_at``.
 
-    ``key`` is the job's ``job_hash``. A job that was canceled or died holds nobody back.
+    ``key`` is the job's ``job_hash``. A job that was canceled or died refuses nobody.
     """
 
     key = models.CharField(primary_key=True, max_length=64)
@@ -26,7 +26,7 @@ class DuplicateKey(StoredModel):
 
 
 class DuplicateGate(StoredModel):
-    """On MariaDB, a row that submissions of equal work lock before they look; there are :data:`GATES` of them."""
+    """One of :data:`GATES` striped locks: on MariaDB, submissions of equal work lock the same row before they look."""
 
     id = models.PositiveSmallIntegerField(primary_key=True)
 

@@ -1,4 +1,4 @@
-"""The audit trail: one row a change of status, in order, never edited."""
+"""The audit trail: one row for each change of status, in order, never edited."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ExecutionLog(StoredModel):
         db_index=False,
         db_constraint=False,
     )
-    #: On PostgreSQL, the transaction that wrote the row, and the oldest one that was still open then: by these a replay
-    #: finds rows that became visible later than rows with higher ids.
+    #: On PostgreSQL: the transaction that wrote the row, and the oldest transaction that was open then. With them a
+    #: replay finds rows that became visible later than rows with higher ids.
     transaction_id = models.BigIntegerField(null=True, editable=False)
     oldest_open_id = models.BigIntegerField(null=True, editable=False)
 

@@ -16,13 +16,14 @@ else:  # generic for the type checker only
 
 
 class PriorityField(_SmallIntegerField):
-    """A :class:`Priority`, stored as a small integer; takes the label or the number everywhere."""
+    """A :class:`Priority`, stored as a small integer. It takes the label and the number everywhere."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("choices", Priority.choices)
         super().__init__(*args, **kwargs)
 
     def to_python(self, value: Any) -> Any:
+        """Return the Priority that a label or a number names; ValidationError for anything else."""
         if value is None or value == "":
             return None
         try:
@@ -32,6 +33,7 @@ class PriorityField(_SmallIntegerField):
             raise ValidationError(f"{value!r} is not a priority; use one of {accepted}.") from error
 
     def get_prep_value(self, value: Any) -> Any:
+        """Return the number to store; ValueError for what is no priority."""
         try:
             parsed = self.to_python(value)
         except ValidationError as error:
@@ -39,6 +41,7 @@ class PriorityField(_SmallIntegerField):
         return None if parsed is None else int(parsed)
 
     def deconstruct(self) -> Any:
+        """Leave the choices out of migrations, which need none when a label changes."""
         name, path, args, kwargs = super().deconstruct()
         kwargs.pop("choices", None)
         return name, path, args, kwargs

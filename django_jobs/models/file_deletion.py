@@ -1,4 +1,4 @@
-"""Jobs that are gone, and whose files are still to go."""
+"""Deleted jobs whose files are not deleted yet."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django_jobs.models.base import StoredModel
 
 
 class FileDeletion(StoredModel):
-    """Written in the transaction that deletes the job, and deleted once the job's files are.
+    """A deleted job whose files must be deleted. The row is written together with the deletion of the job.
 
-    So a refused deletion removes no file, and a process that dies after the commit leaves none for ever.
+    So a deletion that is rolled back removes no file, and a process that dies after the commit leaves no file for ever.
     """
 
     job_id = models.CharField(primary_key=True, max_length=30)

@@ -1,4 +1,4 @@
-"""One unit of work of an organization, and the ways to find it."""
+"""A job: one unit of work of an organization, and the ways to find it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
 
 
 def format_job_id(pk: int, year: int) -> str:
-    """``JOB-2026-00001`` of a primary key and a year."""
+    """Return the job id, such as ``JOB-2026-00001``, of a primary key and the year of its submission."""
     return f"JOB-{year}-{pk:05d}"
 
 
 def parse_job_id(job_id: object) -> tuple[int, int] | None:
-    """(primary key, year) of a job id, or None when it is not one."""
+    """Return (primary key, year) of a job id; None when the value is no job id."""
     match = _JOB_ID.match(job_id) if isinstance(job_id, str) else None
     if match is None:
         return None
@@ -41,7 +41,7 @@ class JobQuerySet(models.QuerySet["Job"]):
     """Look-ups of jobs."""
 
     def by_id(self, job_id: str) -> Job:
-        """The job with this id; ``Job.DoesNotExist`` when there is none."""
+        """Return the job with this id. Raises ``Job.DoesNotExist`` when there is none."""
         parsed = parse_job_id(job_id)
         if parsed is None:
             raise self.model.DoesNotExist(f"{job_id!r} is not a job id.")
@@ -51,7 +51,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return job
 
     def visible_to(self, user: Any) -> JobQuerySet:
-        """The jobs that this user may know of, by the access policy."""
+        """Return the jobs that the access policy lets this user know of."""
         organizations = hooks.organizations_seen_by(user)
         if organizations is None:
             return self.all()
@@ -224,5 +224,5 @@ class Job(models.Model):
 
     @property
     def name(self) -> str:
-        """The job's id, e.g. ``JOB-2026-00001``."""
+        """Return the job's id, such as ``JOB-2026-00001``."""
         return format_job_id(self.pk, self.created_at.year)

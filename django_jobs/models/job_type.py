@@ -13,28 +13,32 @@ from django_jobs.models.fields import PriorityField
 from django_jobs.statuses import Priority, SubmitBy
 
 MAX_SECONDS = 30 * 24 * 3600
-#: A submission walks past so many entries of an index.
+#: To check a rate limit, a submission reads at most so many entries of an index.
 MAX_RATE = 1_000_000
 
 
 def default_timeout() -> int:
+    """Return DEFAULT_TIMEOUT, in seconds."""
     return int(jobs_settings.DEFAULT_TIMEOUT)
 
 
 def default_max_retries() -> int:
+    """Return MAX_RETRIES."""
     return int(jobs_settings.MAX_RETRIES)
 
 
 def default_retry_delay() -> int:
+    """Return RETRY_DELAY, in seconds."""
     return int(jobs_settings.RETRY_DELAY)
 
 
 def default_deduplication_window() -> int:
+    """Return DEDUPLICATION_WINDOW, in seconds."""
     return int(jobs_settings.DEDUPLICATION_WINDOW)
 
 
 class JobType(StoredModel):
-    """A kind of work. Its id is ``type_name``, so renaming one is making another."""
+    """A kind of work. ``type_name`` is its id, so a type that is renamed is another type."""
 
     type_name = models.CharField(
         primary_key=True,
@@ -96,8 +100,10 @@ class JobType(StoredModel):
         return self.display_name or self.type_name
 
     def clean(self) -> None:
-        """Refuse a handler that may not run or is not there; one that was stored once stays, so that a type can be
-        paused while its handler cannot be loaded. ``create()`` and fixtures do not ask: the code may come later.
+        """Refuse a handler that may not run or cannot be found.
+
+        A handler that is stored already is accepted, so that a type can be paused while its handler cannot be loaded.
+        ``create()`` and fixtures do not call this: the code may come later.
         """
         super().clean()
         problem = hooks.path_problem(self.handler_method) if self.handler_method else None

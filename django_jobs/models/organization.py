@@ -19,7 +19,10 @@ if not hasattr(settings, ORGANIZATION_SETTING):
 
 
 def get_organization_model() -> type[models.Model]:
-    """The model that plays the tenant: ``DJANGO_JOBS_ORGANIZATION_MODEL``, else the built-in one."""
+    """Return the tenant's model: the one that DJANGO_JOBS_ORGANIZATION_MODEL names, else the built-in one.
+
+    Raises ImproperlyConfigured when the setting names no installed model.
+    """
     name = organization_model_name()
     try:
         return apps.get_model(name, require_ready=False)
@@ -28,7 +31,7 @@ def get_organization_model() -> type[models.Model]:
 
 
 class AbstractOrganization(models.Model):
-    """What the built-in organization has; a host may build its own on it."""
+    """The fields of the built-in organization. A host may build its own model on it."""
 
     name = models.CharField(max_length=140, unique=True, blank=True, help_text="Blank: ORG-<year>-<number>.")
     title = models.CharField(max_length=200, blank=True)
@@ -41,11 +44,11 @@ class AbstractOrganization(models.Model):
         return self.title or self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a blank name becomes one made of the year and the new row's number."""
+        """Save. A blank name is replaced by one made of the year and the new row's number."""
         if self.name:
             super().save(*args, **kwargs)
             return
-        # The number is known only after the insert, and a blank name may exist just once meanwhile.
+        # The number is known only after the insert. Until then the name must be unique, so it cannot be blank.
         with transaction.atomic(using=kwargs.get("using")):
             self.name = f"new-{timezone.now().timestamp()}"
             super().save(*args, **kwargs)
@@ -64,6 +67,8 @@ class Membership(StoredModel):
     """A user's place in an organization; read by the built-in access policy."""
 
     class Role(models.TextChoices):
+        """What a member may do, in the built-in access policy."""
+
         MEMBER = "member", "Member"
         ADMIN = "admin", "Admin"
 

@@ -1,4 +1,4 @@
-"""Pages of the admin that are about jobs but list none: each has a place of its own in the admin's index."""
+"""Proxies of Job that give the admin's other pages about jobs an entry in its index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django_jobs.models.job import Job
 
 
 class Monitor(Job):
-    """How the system is doing."""
+    """The page that shows how the system is doing."""
 
     class Meta:
         proxy = True
@@ -16,7 +16,7 @@ class Monitor(Job):
 
 
 class DeadLetter(Job):
-    """What will not run again by itself, in groups of like errors."""
+    """The page of jobs that will not run again by themselves, in groups of like errors."""
 
     class Meta:
         proxy = True

@@ -1,4 +1,4 @@
-"""A group of Dead Letters that is being retried, or deleted, in the background."""
+"""The request to retry, or delete, a group of Dead Letters in the background."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from django_jobs.models.base import StoredModel
 
 
 class Replay(StoredModel):
-    """What was asked for, by whom, and how far it has come. The scheduler's leader works it off."""
+    """What somebody asked for, and how far it has come. The leading scheduler works it off."""
 
     class Verb(models.TextChoices):
+        """What is done to each job."""
+
         RETRY = "retry", "Retry"
         DELETE = "delete", "Delete"
 
     class State(models.TextChoices):
+        """Whether the replay goes on."""
+
         RUNNING = "running", "Running"
         PAUSED = "paused", "Paused"
         STOPPED = "stopped", "Stopped"  # before it came to the end
@@ -34,11 +38,11 @@ class Replay(StoredModel):
     user_name = models.CharField(max_length=150)
     per_minute = models.PositiveIntegerField(help_text="Jobs that are released in a minute.")
     state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
-    #: Why it was paused or stopped, where no person did that.
+    #: Why the engine paused or stopped it; blank where a person did.
     note = models.CharField(max_length=255, blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
-    #: The rate is kept up to this moment.
+    #: The jobs that the rate allows until this moment have been released.
     released_until = models.DateTimeField()
     #: How many jobs the group had, counted up to a bound.
     total = models.PositiveIntegerField(default=0)
@@ -48,7 +52,7 @@ class Replay(StoredModel):
     #: The jobs up to this one have been looked at.
     position = models.BigIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
-    #: By reason, how many jobs were left as they are.
+    #: For each reason, how many jobs were left as they are.
     refused: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
 
     class Meta:
@@ -67,11 +71,12 @@ class Replay(StoredModel):
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still go on."""
+        """Return whether it may still go on."""
         return self.state in OPEN
 
     @property
     def refusals(self) -> int:
+        """Return how many jobs were left as they are."""
         return sum(self.refused.values())
 
 

@@ -38,10 +38,10 @@ class Activity(StoredModel):
     #: Jobs that became Dead Letters: at the end of an attempt, after their last retry, or without any attempt.
     died = models.PositiveIntegerField(default=0)
     canceled = models.PositiveIntegerField(default=0)
-    #: Of the jobs that completed, their last attempts alone.
+    #: How long the last attempts of the completed jobs took.
     run_seconds = models.FloatField(default=0.0)
     run_histogram: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
-    #: Of first attempts: from when they could start until a worker took them.
+    #: How long first attempts waited, from when they could start until a worker took them.
     wait_seconds = models.FloatField(default=0.0)
     wait_histogram: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
 
@@ -50,7 +50,7 @@ class Activity(StoredModel):
 
 
 class TypeActivity(Activity):
-    """Of all organizations together."""
+    """The activity of all organizations together."""
 
     class Meta:
         verbose_name_plural = "type activity"
@@ -64,7 +64,7 @@ class TypeActivity(Activity):
 
 
 class OrganizationActivity(Activity):
-    """Of one organization, which may be gone."""
+    """The activity of one organization, which may have been deleted."""
 
     organization = models.ForeignKey(
         organization_model_name(),

@@ -1,4 +1,4 @@
-"""What opens a websocket once, and which are open."""
+"""Tickets that open a websocket once, and the websockets that are open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django_jobs.models.base import StoredModel
 class SocketTicket(StoredModel):
     """A ticket that REST issued and no socket has used yet. Using it deletes the row, so it opens one socket.
 
-    Only a digest of the ticket is kept. ``credential`` tells what it was issued for and dies with: a session, a token.
+    Only a digest of the ticket is stored. ``credential`` is the session or token for which it was issued. When that
+    ends, the ticket ends too.
     """
 
     digest = models.CharField(primary_key=True, max_length=64)
@@ -36,7 +37,8 @@ class SocketTicket(StoredModel):
 class OpenSocket(StoredModel):
     """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
 
-    #: One of as many as a user may have, so that there cannot be more of them (``engine.sockets.open_sockets``).
+    #: One of a fixed set of ids for each user, so that the primary key bounds how many there are
+    #: (``engine.sockets.open_sockets``).
     id = models.UUIDField(primary_key=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     #: The server process that holds it.
@@ -46,7 +48,7 @@ class OpenSocket(StoredModel):
     class Meta:
         default_permissions = ()
         indexes = [
-            # Renewing all of a process.
+            # Renewing all sockets of a process.
             models.Index(fields=["process"], name="djobs_socket_process"),
         ]
 

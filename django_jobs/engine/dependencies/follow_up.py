@@ -1,13 +1,13 @@
-"""Parents and children: when somebody looks at what a job's end, or its retry, means for others.
+"""Follows up what the end of a job, or its retry, means for its parents and children.
 
 Whatever concerns a job's relatives leaves a :class:`DependencyTask` in the same transaction: a submission with
-parents, the end of a job that has children, a retry by hand. After the commit :func:`follow_up` looks at how things
-stand then, and has each child decided anew (``children``); so it does not matter in which order, how often, or by
-whom it is done, and the scheduler does what a dead process left.
+parents, the end of a job that has children, a retry by hand. After the commit, :func:`follow_up` reads how things stand
+then, and decides each child anew (``children``). So the order, the number of times and the process do not matter; the
+scheduler does what a dead process left.
 
-A parent learns that it has children under its row's lock. Its end, which takes that lock too, either comes first and
-is seen by who links the child, or comes later and leaves a task. A child is decided under its own lock, by reading
-its parents afterwards: of two parents that end at once, the later decision sees both.
+The flag ``has_children`` of a parent is set under the lock of its row. The end of the parent takes that lock too.
+Either it comes first, and whoever links the child sees it; or it comes later, and leaves a task. A child is decided
+under its own lock, by reading its parents afterwards: if two parents end at once, the later decision sees both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAUSES = (0.005, 0.02, 0.1)
 
 
 def hindrance(job: Job) -> str | None:
-    """Return why a retry of the job would lead to nothing: a parent that it needs completed has ended otherwise."""
+    """Return why a retry of the job would be in vain, or None: a parent that must complete ended without completing."""
     # A canceled one first, because it cannot be retried.
     rows = children.dead_links().filter(child_id=job.pk).order_by("parent__status", "parent_id")
     parent = rows.values_list("parent_id", "parent__created_at", "parent__status").first()
@@ -47,14 +47,14 @@ def hindrance(job: Job) -> str | None:
 
 
 def without_hope(pks: Iterable[int]) -> set[int]:
-    """Return those of these jobs that need a parent completed which ended otherwise."""
+    """Return those of these jobs for which a parent must complete that ended without completing."""
     return set(children.dead_links().filter(child_id__in=pks).values_list("child_id", flat=True))
 
 
 def follow_up() -> int:
-    """Do what is outstanding, set by set; how many tasks were done. What others hold now is left to the scheduler.
+    """Work off the tasks, set by set. Return how many were done.
 
-    Never raises: what fails now, the scheduler tries again.
+    Tasks whose rows others hold are left to the scheduler. Never raises: the scheduler tries again what fails now.
     """
     if _here.is_busy:  # called by the commit of one of its own sets; the loop below goes on
         return 0
@@ -76,14 +76,14 @@ _here = _Here()
 
 
 def _follow_up() -> int:
-    """Walk the tasks again and again while that gets any done, or some wait for a lock and there is a pause left."""
+    """Walk the tasks until a walk gets none done. If some wait for a lock, walk again after each of PAUSES."""
     total = 0
     pauses = iter(PAUSES)
     while True:
         done, skipped = _walk()
         total += done
         if done:
-            continue  # meanwhile others may have left what they found held by this one
+            continue  # others may have skipped rows that this walk held
         pause = next(pauses, None) if skipped else None
         if pause is None:
             return total
@@ -91,7 +91,7 @@ def _follow_up() -> int:
 
 
 def _walk() -> tuple[int, int]:
-    """All tasks set by set: how many are done, how many must wait. Those that must wait do not stop those behind."""
+    """Walk all tasks, set by set. Return how many are done and how many must wait for a lock."""
     total = skipped = last = 0
     while True:
         done, held, released, last = database.in_transaction(functools.partial(_one_set, last))
@@ -104,8 +104,10 @@ def _walk() -> tuple[int, int]:
 
 
 def _one_set(after: int) -> tuple[int, int, int, int]:
-    """Some tasks behind ``after``: how many are done, how many must wait for somebody's lock, how many children may
-    start now, and the last task if there may be more.
+    """Work off some tasks behind the id ``after``.
+
+    Return how many are done, how many must wait for a lock, how many children may start now, and the id of the last
+    task; 0 when there are no more.
     """
     rows = DependencyTask.primary.all()
     tasks = list(database.locked(rows.filter(pk__gt=after), skip=True)[:TASKS_AT_ONCE])
@@ -128,7 +130,7 @@ def _one_set(after: int) -> tuple[int, int, int, int]:
 
 
 def _concerned(pks: set[int]) -> list[int]:
-    """The jobs of the tasks, as children, and their children, in ascending order."""
+    """Return the jobs of the tasks, which may be children, and their children, in ascending order."""
     return sorted(pks | set(children.links().filter(parent_id__in=pks).values_list("child_id", flat=True)))
 
 

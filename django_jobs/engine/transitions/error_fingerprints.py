@@ -1,6 +1,6 @@
-"""Telling like errors from others: what is left of a message without numbers, ids and whatever else it quotes.
+"""Groups like errors: a fingerprint is a hash of the message without numbers, ids and quoted texts.
 
-Pure: no database. A fingerprint is a hash, so that it tells nobody what only the traceback may tell.
+It is a hash, because the message may hold what only readers of the traceback may see.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import hashlib
 import re
 from typing import Final
 
-#: Of a longer message the beginning is enough.
+#: Characters of the message that count.
 MAX_MESSAGE: Final = 2_000
-#: In this order: what quotes goes first, else its content would be folded piece by piece.
+#: In this order: quoted texts go first, otherwise their content would be replaced piece by piece.
 _FOLDED: Final = (
     (re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|`[^`\n]*`"), "<quoted>"),
     # An apostrophe inside a word quotes nothing.
@@ -31,13 +31,13 @@ _FRAME: Final = '  File "'
 
 
 def fingerprint(message: str, traceback: str = "") -> str:
-    """Equal for like errors: of the exception that the traceback ends with, or of the message alone."""
+    """Return a hash that is equal for like errors: of the traceback's exception, or of the message if there is none."""
     text = fold(exception_in(traceback) or message)
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def fold(message: str) -> str:
-    """The message with what varies from one time to the next replaced by what kind of thing it was."""
+    """Return the message with each varying part replaced by the kind of thing it is."""
     folded = message[:MAX_MESSAGE]
     for pattern, kind in _FOLDED:
         folded = pattern.sub(kind, folded)
@@ -45,7 +45,7 @@ def fold(message: str) -> str:
 
 
 def exception_in(traceback: str) -> str:
-    """``class: message`` of the exception that a traceback ends with; empty where there is none."""
+    """Return ``class: message`` of the exception at the end of a traceback; empty when there is none."""
     _, frame, rest = traceback.rpartition(_FRAME)
     lines = iter(rest.splitlines()[1:] if frame else [])
     # Source lines, marks and notes of repetition are indented; the exception is not.
