@@ -35,7 +35,7 @@ class PriorityField(serializers.Field[Any, Any, Any, Any]):
 
     def get_value(self, dictionary: Any) -> Any:
         value = super().get_value(dictionary)
-        return serializers.empty if value == "" and serializers_html(dictionary) else value
+        return serializers.empty if value == "" and is_form(dictionary) else value
 
     def iter_options(self) -> Iterator[Option]:
         """Yield what the select of a form offers, the most urgent first."""
@@ -135,9 +135,9 @@ class NameField(serializers.CharField):
         yield from (Option(*option) for option in self.offered[: self.at_most])
 
 
-def serializers_html(dictionary: Any) -> bool:
+def is_form(data: Any) -> bool:
     """Return whether the data come from a form."""
-    return hasattr(dictionary, "getlist")
+    return hasattr(data, "getlist")
 
 
 def refuse_unknown(data: Any, known: Any) -> None:

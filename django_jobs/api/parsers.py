@@ -12,7 +12,7 @@ from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from django_jobs.api.errors import TooLarge
 
 
-class PatientJSONParser(JSONParser):
+class SafeJSONParser(JSONParser):
     """Parse JSON. ParseError, not a crash, for JSON that is nested more deeply than Python can read."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
@@ -23,8 +23,8 @@ class PatientJSONParser(JSONParser):
 
 
 #: Encodings of host names, in which no body can be written. Some versions of Python fail at them late, or not at all.
-OF_HOST_NAMES: Final = frozenset({"idna", "punycode"})
-PARSERS = (PatientJSONParser, FormParser, MultiPartParser)
+HOST_NAME_ENCODINGS: Final = frozenset({"idna", "punycode"})
+PARSERS = (SafeJSONParser, FormParser, MultiPartParser)
 
 
 def check_body(request: Any) -> None:
@@ -39,7 +39,7 @@ def check_body(request: Any) -> None:
         raise TooLarge(f"The request's body is larger than {limit} bytes.")
     encoding = request.encoding
     try:
-        is_of_text = codecs.lookup(encoding or "utf-8").name not in OF_HOST_NAMES
+        is_of_text = codecs.lookup(encoding or "utf-8").name not in HOST_NAME_ENCODINGS
         b"\xff".decode(encoding or "utf-8", "replace")  # which is how Django reads forms
     except (LookupError, UnicodeError):
         is_of_text = False

@@ -13,8 +13,8 @@ from django_jobs.api.fields import (
     NameField,
     ObjectField,
     PriorityField,
+    is_form,
     refuse_unknown,
-    serializers_html,
 )
 from django_jobs.api.scope import job_types_to_choose, organization_ids
 from django_jobs.engine.job_types.parameters import parameters_schema
@@ -33,8 +33,8 @@ class StrictSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         """Return the values of the fields; ValidationError also for a field that there is not."""
         if hasattr(data, "keys"):
-            is_form = serializers_html(data)
-            refuse_unknown([name for name in data if not (is_form and name in FORM_EXTRAS)], self.fields)
+            extras = FORM_EXTRAS if is_form(data) else ()
+            refuse_unknown([name for name in data if name not in extras], self.fields)
         return super().to_internal_value(data)
 
 

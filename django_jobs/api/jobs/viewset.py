@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django_jobs.api.jobs.control import ControlMixin
+from django_jobs.api.jobs.control_views import ControlMixin
 from django_jobs.api.jobs.filter_form import FilterForm
 from django_jobs.api.jobs.filters import JobFilter
-from django_jobs.api.jobs.overview import OverviewMixin
-from django_jobs.api.jobs.reading import ReadMixin
-from django_jobs.api.jobs.submission import SubmitMixin
+from django_jobs.api.jobs.overview_views import OverviewMixin
+from django_jobs.api.jobs.read_views import ReadMixin
+from django_jobs.api.jobs.submit_views import SubmitMixin
 from django_jobs.api.pagination import JobListPagination
 from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
 

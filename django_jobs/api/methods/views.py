@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework.utils.urls import replace_query_param
 
-from django_jobs.api.jobs import submitting
+from django_jobs.api.jobs import submissions
 from django_jobs.api.jobs.answers import SUBMITTED, history_of, metrics_of, rows_of
 from django_jobs.api.jobs.filters import JobFilter
 from django_jobs.api.methods.arguments import as_query, with_objects
@@ -31,7 +31,7 @@ class SubmitJob(MethodView):
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         serializer = SubmissionSerializer(data=with_objects(fields))
         serializer.is_valid(raise_exception=True)
-        return _told(submitting.reread(submitting.submit(serializer, user)), SUBMITTED)
+        return _told(submissions.reread(submissions.submit(serializer, user)), SUBMITTED)
 
 
 class CancelJob(MethodView):

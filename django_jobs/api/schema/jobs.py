@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from django_jobs.api.jobs.answers import SUBMITTED
 from django_jobs.api.jobs.filters import MAX_VALUES
-from django_jobs.api.jobs.submitting import MAX_BULK
+from django_jobs.api.jobs.submissions import MAX_BULK
 from django_jobs.api.schema.answers import (
     DENIED,
     DUPLICATE,

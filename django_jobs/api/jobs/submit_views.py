@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
-from django_jobs.api.jobs import submitting
+from django_jobs.api.jobs import submissions
 from django_jobs.api.jobs.answers import SUBMITTED, rows_of
 from django_jobs.api.jobs.base import JobScope
 from django_jobs.api.serializers import SubmissionSerializer
@@ -25,7 +25,7 @@ class SubmitMixin(JobScope):
         """Submit a job."""
         serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
-        job = submitting.reread(submitting.submit(serializer, request.user))
+        job = submissions.reread(submissions.submit(serializer, request.user))
         body = {**self.described(job), "message": SUBMITTED}
         location = self.reverse_action("detail", kwargs={"job_id": job.name})
         return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
@@ -33,9 +33,9 @@ class SubmitMixin(JobScope):
     @action(detail=False, methods=["post"], pagination_class=None)
     def bulk(self, request: Any, **kwargs: Any) -> Response:
         """Submit up to 1,000 jobs, all or nothing."""
-        items = submitting.check_list(request.data)
+        items = submissions.check_list(request.data)
         self._count_items(request, len(items))
-        jobs = submitting.submit_all(items, request.user)
+        jobs = submissions.submit_all(items, request.user)
         now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
         rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
         return Response(rows, status=status.HTTP_201_CREATED)
