@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from django_jobs.admin.amounts import Amount
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredLookups
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
@@ -60,9 +60,9 @@ class CappedPaginator(BasePaginator):
         return self._counted[1]
 
     @property
-    def amount(self) -> Amount:
+    def amount(self) -> CappedCount:
         """How many rows there are, for people."""
-        return Amount(count=self.count, is_cut=self.is_cut)
+        return CappedCount(count=self.count, is_cut=self.is_cut)
 
     @cached_property
     def _counted(self) -> tuple[int, bool]:

@@ -30,16 +30,12 @@ class Report:
     asked: list[Job] = field(default_factory=list)
     refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    @property
-    def changed(self) -> list[Job]:
-        return [*self.done, *self.asked]
-
     def refuse(self, job: Job, reason: str) -> None:
         self.refused[reason].append(job.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class BulkAction:
     """Something that people do to jobs. ``fits`` are the statuses in which it makes sense."""
 
     verb: str
@@ -98,7 +94,7 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
     return report
 
 
-CANCEL: Final = Act(
+CANCEL: Final = BulkAction(
     verb="cancel",
     past="canceled",
     fits=UNFINISHED,
@@ -106,7 +102,7 @@ CANCEL: Final = Act(
     "Jobs that wait for them to complete are canceled with them.",
     perform=_one_by_one(cancel_job),
 )
-RETRY: Final = Act(
+RETRY: Final = BulkAction(
     verb="retry",
     past="retried",
     fits=RETRYABLE_BY_HAND,
@@ -114,7 +110,7 @@ RETRY: Final = Act(
     "because of it come to life again.",
     perform=_one_by_one(retry_job),
 )
-DELETE: Final = Act(
+DELETE: Final = BulkAction(
     verb="delete",
     past="deleted",
     fits=TERMINAL,
@@ -122,10 +118,10 @@ DELETE: Final = Act(
     "longer, and cannot read its result. This cannot be undone.",
     perform=_delete,
 )
-ACTS: Final = {act.verb: act for act in (CANCEL, RETRY, DELETE)}
+BULK_ACTIONS: Final = {act.verb: act for act in (CANCEL, RETRY, DELETE)}
 
 
-def tell(act: Act, report: Report, missing: int = 0) -> Iterable[tuple[int, str]]:
+def tell(act: BulkAction, report: Report, missing: int = 0) -> Iterable[tuple[int, str]]:
     """The report in sentences, each with its level."""
     if report.done:
         yield messages.SUCCESS, f"{_count(len(report.done))} {act.past}{_names(report.done)}."

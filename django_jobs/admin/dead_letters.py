@@ -12,14 +12,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 
-from django_jobs.admin.amounts import Amount
 from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.admin.formatting import ALL, block, line, moment
 from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.lookups import clean_term
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.replay import replays_seen_by
-from django_jobs.admin.texts import ALL, block, line, moment
 from django_jobs.engine.control import replays
 from django_jobs.engine.insight.dead_letters import BOUND, Group, last_traceback, read_groups
 from django_jobs.engine.store import organization_ids
@@ -81,8 +81,8 @@ class DeadLetterAdmin(SeesJobs):
             "kind": line(group.job_type, 60),
             "error": line(group.newest.error_message, ERROR) if group.newest.error_message else "(without a text)",
             "url": self._address(group.job_type, group.error_fingerprint),
-            "count": Amount(count=group.count, is_cut=is_cut),
-            "organizations": Amount(count=group.organizations, is_cut=is_cut),
+            "count": CappedCount(count=group.count, is_cut=is_cut),
+            "organizations": CappedCount(count=group.organizations, is_cut=is_cut),
             "first": moment(group.first_seen),
             "last": moment(group.last_seen),
         }

@@ -11,10 +11,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.formatting import ALL, actor, badge, block, line, moment
 from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
-from django_jobs.admin.texts import ALL, actor, badge, block, line, moment
 from django_jobs.engine.access import may_view
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id

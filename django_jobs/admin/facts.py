@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from django_jobs.admin.texts import line, moment
+from django_jobs.admin.formatting import line, moment
 
 Line = TypeVar("Line", bound=Callable[..., Any])
 

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from django_jobs.admin.base import NobodyWrites, View, is_system_admin
+from django_jobs.admin.formatting import ALL, badge
 from django_jobs.admin.job_actions import JobActions
 from django_jobs.admin.job_columns import JobColumns, note, page_state
 from django_jobs.admin.job_facts import JobFacts
@@ -17,9 +18,9 @@ from django_jobs.admin.job_filters import FILTERS
 from django_jobs.admin.job_history import read_history
 from django_jobs.admin.job_list import JobList, search
 from django_jobs.admin.job_live import JobLive
+from django_jobs.admin.job_output import JobOutput
 from django_jobs.admin.job_relatives import read_relatives
 from django_jobs.admin.job_rerun import RunAgain
-from django_jobs.admin.texts import ALL, badge
 from django_jobs.engine.access import get_policy, may_view
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.store import database
@@ -29,7 +30,7 @@ from django_jobs.statuses import FINAL, RETRYABLE_BY_HAND, WAITING, Status
 
 
 @admin.register(Job)
-class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites):
+class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, NobodyWrites):
     list_filter = FILTERS
     # Any field: what is searched, ``search`` decides.
     search_fields = ("pk",)
@@ -38,7 +39,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobFacts, JobColumns, NobodyWrites
     change_form_template = "admin/django_jobs/job/change_form.html"
 
     def own_views(self) -> dict[str, tuple[str, View]]:
-        return {**self.live_views(), **self.act_views(), **self.rerun_views()}
+        return {**self.live_views(), **self.output_views(), **self.act_views(), **self.rerun_views()}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return Job.primary.visible_to(request.user).order_by("-pk")

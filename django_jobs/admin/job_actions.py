@@ -14,10 +14,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from django_jobs.admin.base import OwnPages, View, is_system_admin, keys_of
-from django_jobs.admin.bulk_actions import ACTS, CANCEL, DELETE, MAX_AT_ONCE, RETRY, Act, tell
+from django_jobs.admin.bulk_actions import BULK_ACTIONS, CANCEL, DELETE, MAX_AT_ONCE, RETRY, BulkAction, tell
+from django_jobs.admin.formatting import badge
 from django_jobs.admin.job_export import MAX_ROWS, csv_of
 from django_jobs.admin.job_list import LARGE
-from django_jobs.admin.texts import badge
 from django_jobs.models import Job
 
 CONFIRMED = "confirmed"
@@ -74,11 +74,11 @@ class JobActions(OwnPages):
         if job is None:
             return self.gone(request, object_id)
         if request.method != "POST":
-            return self._confirm(request, ACTS[verb], [job], back_url=self.url_of("change", job.pk))
-        self._perform(request, ACTS[verb], [job.pk])
+            return self._confirm(request, BULK_ACTIONS[verb], [job], back_url=self.url_of("change", job.pk))
+        self._perform(request, BULK_ACTIONS[verb], [job.pk])
         return self.go_to(job.pk)
 
-    def _act_on_list(self, request: HttpRequest, queryset: QuerySet[Any], act: Act) -> HttpResponse:
+    def _act_on_list(self, request: HttpRequest, queryset: QuerySet[Any], act: BulkAction) -> HttpResponse:
         if request.POST.get(CONFIRMED):
             # What was confirmed, whether or not it still matches the filters.
             self._perform(request, act, keys_of(request.POST.getlist(ACTION_CHECKBOX_NAME)))
@@ -94,7 +94,7 @@ class JobActions(OwnPages):
         )
 
     def _confirm(
-        self, request: HttpRequest, act: Act, jobs: list[Job], *, is_cut: bool = False, **context: Any
+        self, request: HttpRequest, act: BulkAction, jobs: list[Job], *, is_cut: bool = False, **context: Any
     ) -> HttpResponse:
         """The page that says what would happen."""
         counted = Counter(job.status for job in jobs)
@@ -121,7 +121,7 @@ class JobActions(OwnPages):
             **context,
         )
 
-    def _perform(self, request: HttpRequest, act: Act, pks: list[int]) -> None:
+    def _perform(self, request: HttpRequest, act: BulkAction, pks: list[int]) -> None:
         jobs = list(self.get_queryset(request).filter(pk__in=pks[:MAX_AT_ONCE]).defer(*LARGE))
         report = act.perform(jobs, request.user)
         flag = DELETION if act is DELETE else CHANGE

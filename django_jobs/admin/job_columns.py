@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.texts import NOTHING, ago, badge, line, slug
+from django_jobs.admin.formatting import NOTHING, ago, badge, line, slug
 from django_jobs.engine.store.organization_ids import is_gone, shown_id
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_TURN, TERMINAL, Priority, Status

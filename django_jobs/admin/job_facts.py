@@ -15,19 +15,18 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from django_jobs.admin.base import BaseAdmin, is_system_admin
+from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.facts import fact, field, other, says_nothing, without
+from django_jobs.admin.formatting import NOTHING, as_json, block, line, moment
 from django_jobs.admin.job_columns import progress_bar, tenant
-from django_jobs.admin.texts import NOTHING, as_json, block, line, moment
-from django_jobs.engine.access import get_policy
+from django_jobs.admin.job_output import may_read_results
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import Names, sensitive_names
-from django_jobs.engine.store import database
-from django_jobs.models import Job, get_organization_model
+from django_jobs.models import Job
 from django_jobs.statuses import Priority, RunAfter, Status
 from django_jobs.values import JobStatus
 
@@ -211,12 +210,3 @@ def _hidden_names(job: Job) -> Names:
     """The keys that the page's reader may not see into; all sensitive ones where nobody said who reads."""
     names: Names | None = getattr(job, "hidden_names", None)
     return sensitive_names() if names is None else names
-
-
-def may_read_results(request: HttpRequest, job: Job) -> bool:
-    """Whether this user may see now what the job returned."""
-    if is_system_admin(request):
-        return True
-    tenant = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
-    policy = get_policy()
-    return tenant is not None and policy.is_active(tenant) and policy.can_read_output(request.user, job)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.texts import actor, badge, block, line, moment
+from django_jobs.admin.formatting import actor, badge, block, line, moment
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TERMINAL, Status
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from django_jobs.admin.texts import badge
+from django_jobs.admin.formatting import badge
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job, JobDependency
 

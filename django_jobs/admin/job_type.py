@@ -17,10 +17,10 @@ from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import OwnPages, SystemAdminWrites, View, is_system_admin
 from django_jobs.admin.durations import format_duration
+from django_jobs.admin.formatting import line
 from django_jobs.admin.job_type_day import read_day
 from django_jobs.admin.job_type_form import SWITCHES, JobTypeForm, changed_values, retry_schedule, total_delay
 from django_jobs.admin.submission_form import SubmissionForm
-from django_jobs.admin.texts import line
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.store import database

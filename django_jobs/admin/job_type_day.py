@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
 
-from django_jobs.admin.amounts import Amount
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.texts import NOTHING, badge
+from django_jobs.admin.formatting import NOTHING, badge
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
@@ -26,11 +26,11 @@ DAY: Final = dt.timedelta(hours=24)
 class Day:
     """``is_cut``: more jobs than the newest RECENT came in that time, and older ones are not counted."""
 
-    counts: list[tuple[Any, Amount]]
-    total: Amount
+    counts: list[tuple[Any, CappedCount]]
+    total: CappedCount
     failure_rate: str
     average: str
-    waiting: Amount
+    waiting: CappedCount
     in_flight: int
     is_cut: bool
     looked_at: int = RECENT
@@ -49,11 +49,11 @@ def read_day(kind: JobType) -> Day:
     first = jobs().filter(pk__gt=oldest).order_by("pk").values_list("created_at", flat=True).first()
     is_cut = oldest > 0 and first is not None and first > now - DAY
     return Day(
-        counts=[(badge(status), Amount(count=count, is_cut=is_cut)) for status, count in counts.items()],
-        total=Amount(count=sum(counts.values()), is_cut=is_cut),
+        counts=[(badge(status), CappedCount(count=count, is_cut=is_cut)) for status, count in counts.items()],
+        total=CappedCount(count=sum(counts.values()), is_cut=is_cut),
         failure_rate=_rate(counts),
         average=_average(found),
-        waiting=Amount(count=backlog, is_cut=has_more),
+        waiting=CappedCount(count=backlog, is_cut=has_more),
         in_flight=jobs().filter(status__in=sorted(IN_FLIGHT), job_type=kind).count(),
         is_cut=is_cut,
     )

@@ -9,8 +9,8 @@ from django.db.models import Field
 from django.http import HttpRequest
 
 from django_jobs.admin.base import BaseAdmin
-from django_jobs.admin.datalist import DatalistInput
 from django_jobs.admin.durations import HELP, DurationField, format_duration
+from django_jobs.admin.widgets import DatalistInput
 from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path
 
-from django_jobs.admin.amounts import Amount
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.charts import as_table, draw
 from django_jobs.admin.charts_small import draw_bars
 from django_jobs.admin.monitor_health import WORKERS_SHOWN, read_health, scheduler_words
@@ -105,7 +105,9 @@ class MonitorAdmin(SeesJobs):
             # Hosts and processes are shared by all tenants: they are for those who run the system.
             "is_system_admin": is_system_admin(request),
             "workers": worker_rows(links, health.workers[:WORKERS_SHOWN]) if is_system_admin(request) else [],
-            "more_workers": Amount(count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers),
+            "more_workers": CappedCount(
+                count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers
+            ),
             "notices": health.notices,
             "scheduler": scheduler_words(health.leader),
             "scheduler_is_alive": health.leader.is_alive,

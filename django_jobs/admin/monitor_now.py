@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db.models import Count, Min, Q, QuerySet
 
-from django_jobs.admin.amounts import Amount
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.access import may_start
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store import database
@@ -29,7 +29,7 @@ class Tenant:
     organization: Any
     name: str
     is_active: bool
-    waiting: Amount
+    waiting: CappedCount
     running: int
     share: float
 
@@ -42,14 +42,14 @@ class Now:
     """
 
     moment: dt.datetime
-    waiting: Amount
-    retrying: Amount
-    blocked: Amount
+    waiting: CappedCount
+    retrying: CappedCount
+    blocked: CappedCount
     running: int
     running_by: Counter[str]
-    dead: Amount
+    dead: CappedCount
     oldest_seconds: float | None
-    depths: list[tuple[Priority, Amount]]
+    depths: list[tuple[Priority, CappedCount]]
     tenants: list[Tenant]
     is_empty: bool
 
@@ -60,7 +60,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
     backlog = {priority: _read_backlog(scope, priority, moment) for priority in sorted(Priority, reverse=True)}
     flight = _Flight(_read_in_flight(scope))
     depths = [
-        (priority, Amount(count=min(total, BOUND) + flight.queued_by_priority[priority], is_cut=total > BOUND))
+        (priority, CappedCount(count=min(total, BOUND) + flight.queued_by_priority[priority], is_cut=total > BOUND))
         for priority, (total, _) in backlog.items()
     ]
     since = [first for _, first in backlog.values()] + flight.queued_since
@@ -71,7 +71,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
     waiting_count = sum(amount.count for _, amount in depths)
     return Now(
         moment=moment,
-        waiting=Amount(count=waiting_count, is_cut=any(amount.is_cut for _, amount in depths)),
+        waiting=CappedCount(count=waiting_count, is_cut=any(amount.is_cut for _, amount in depths)),
         retrying=retrying,
         blocked=blocked,
         running=flight.running.total(),
@@ -117,9 +117,9 @@ def _read_in_flight(scope: QuerySet[Job]) -> Iterable[tuple[Any, ...]]:
     yield from rows.annotate(count=Count("pk"), since=Min("queued_at")).values_list(*names, "count", "since")
 
 
-def _bounded(rows: QuerySet[Job]) -> Amount:
+def _bounded(rows: QuerySet[Job]) -> CappedCount:
     count = rows[: BOUND + 1].count()
-    return Amount(count=min(count, BOUND), is_cut=count > BOUND)
+    return CappedCount(count=min(count, BOUND), is_cut=count > BOUND)
 
 
 def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
@@ -138,7 +138,7 @@ def _tenant(pk: Any, row: Any, waiting_count: int, running: Counter[Any], *, is_
         organization=row,
         name=str(row) if row is not None else f"{pk}, which is gone",
         is_active=row is not None and may_start(row),
-        waiting=Amount(count=waiting_count, is_cut=is_cut),
+        waiting=CappedCount(count=waiting_count, is_cut=is_cut),
         running=running[pk],
         share=running[pk] / running.total() if running.total() else 0.0,
     )

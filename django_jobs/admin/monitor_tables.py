@@ -14,12 +14,12 @@ from django.utils.safestring import SafeString
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.charts_small import draw_spark
 from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.formatting import NOTHING, ago, line
 from django_jobs.admin.monitor_health import WorkerLoad
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_range import Range
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
-from django_jobs.admin.texts import NOTHING, ago, line
 from django_jobs.models import JobType, get_organization_model
 
 #: Shares that differ by less are the same to people.

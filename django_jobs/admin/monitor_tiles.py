@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django_jobs.admin.amounts import Amount
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.monitor_health import Health
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Now
@@ -26,7 +26,7 @@ class Tile:
 def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list[Tile]:
     minutes = traffic.range.length.total_seconds() / 60
     completed = traffic.totals["completed"]
-    workers = Amount(count=len(health.alive), is_cut=health.has_more_workers)
+    workers = CappedCount(count=len(health.alive), is_cut=health.has_more_workers)
     return [
         Tile(name="Running", value=f"{now.running:,}", note=running_note(now, health), url=links.running()),
         Tile(name="Waiting", value=now.waiting, note=_waiting_note(now)),

@@ -16,8 +16,8 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin
+from django_jobs.admin.formatting import line
 from django_jobs.admin.organization_load import OrganizationList, read_load
-from django_jobs.admin.texts import line
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.store import database

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db.models import Count
 from django.http import HttpRequest
 
-from django_jobs.admin.amounts import Amount
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.inspection import jobs, waiting
@@ -25,7 +25,7 @@ MAX_LOOKED_AT: Final = 10_000
 class Load:
     """``waiting`` is counted up to a bound. A limit of None is none."""
 
-    waiting: Amount
+    waiting: CappedCount
     queued: int
     running: int
     most_in_flight: int
@@ -38,7 +38,7 @@ def read_load(organization_pk: Any) -> Load:
     rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
     counted = dict(rows.values_list("status").annotate(count=Count("pk")))
     return Load(
-        waiting=Amount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT),
+        waiting=CappedCount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT),
         queued=counted.get(str(Status.QUEUED), 0),
         running=counted.get(str(Status.RUNNING), 0),
         most_in_flight=int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION),
@@ -63,5 +63,5 @@ class OrganizationList(DeclaredList):
         for organization in self.result_list:
             count = backlogs[organization.pk]
             # Of those behind the bound only that there may be more is known.
-            organization.shown_backlog = Amount(count=count, is_cut=is_cut)
+            organization.shown_backlog = CappedCount(count=count, is_cut=is_cut)
             organization.shown_in_flight = f"{in_flight.get(organization.pk, 0):,}"

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import View, is_system_admin
 from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.formatting import line, moment
 from django_jobs.admin.monitor import SeesJobs
-from django_jobs.admin.texts import line, moment
 from django_jobs.engine.control import replays
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from django_jobs.admin.base import is_system_admin
-from django_jobs.admin.datalist import DatalistInput
+from django_jobs.admin.widgets import DatalistInput
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.job_types import declarations

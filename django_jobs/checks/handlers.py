@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from django_jobs.checks.names import check_list
+from django_jobs.checks.list_settings import check_list
 
 
 @register("django_jobs")

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from django_jobs.checks.names import check_list
+from django_jobs.checks.list_settings import check_list
 from django_jobs.conf import DEFAULTS, host_settings, jobs_settings
 from django_jobs.statuses import Priority
 

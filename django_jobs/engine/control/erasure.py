@@ -36,7 +36,7 @@ class Meant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
+class CappedCount:
     """What would go, and the jobs that stay. ``files`` is None where the storage cannot say."""
 
     jobs: int
@@ -92,14 +92,14 @@ def _jobs(pk: Any) -> QuerySet[Job]:
     return Job.primary.filter(organization_id=pk).order_by()
 
 
-def measure(pk: Any, cutoff: dt.datetime | None) -> Amount:
+def measure(pk: Any, cutoff: dt.datetime | None) -> CappedCount:
     """Count what would go: what ended before ``cutoff``, or (None) all that ended."""
     rows = _jobs(pk).filter(status__in=sorted(TERMINAL))
     if cutoff is not None:
         ended = Coalesce("completed_at", "canceled_at")
         rows = rows.annotate(ended=ended).filter(Q(ended__isnull=True) | Q(ended__lt=cutoff))
     count = rows.count()
-    return Amount(
+    return CappedCount(
         jobs=count,
         logs=ExecutionLog.primary.filter(job_id__in=rows.values("pk")).count(),
         files=_count_files(pk, rows),

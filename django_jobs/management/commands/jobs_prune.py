@@ -13,7 +13,7 @@ from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.store import database
-from django_jobs.management.boot import JobsCommand, told_plainly
+from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.models import FileDeletion
 
 logger = logging.getLogger("django_jobs")

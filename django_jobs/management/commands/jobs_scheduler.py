@@ -9,7 +9,7 @@ from typing import Any
 from django_jobs.engine import logs
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.management.boot import WaitingCommand, await_database
+from django_jobs.management.base import WaitingCommand, await_database
 
 
 class Command(WaitingCommand):

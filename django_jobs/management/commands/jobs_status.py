@@ -10,7 +10,7 @@ from django.db import Error
 
 from django_jobs.engine.insight.inspection import MAX_ENDED, Snapshot, snapshot
 from django_jobs.engine.store import database
-from django_jobs.management.boot import JobsCommand, told_plainly
+from django_jobs.management.base import JobsCommand, told_plainly
 
 PAUSE_SECONDS = 2.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.declared_types import Difference
 from django_jobs.engine.store import database
-from django_jobs.management.boot import JobsCommand, told_plainly
+from django_jobs.management.base import JobsCommand, told_plainly
 
 
 class Command(JobsCommand):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.boot import WaitingCommand, await_database, told_plainly
+from django_jobs.management.base import WaitingCommand, await_database, told_plainly
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 

@@ -19,7 +19,7 @@ from django_jobs.engine.insight.findings import PROBLEM, Finding
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
-from django_jobs.management import boot
+from django_jobs.management import base
 from django_jobs.management.commands import jobs_check, jobs_status
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.supervisor import Supervisor
@@ -57,7 +57,7 @@ def failing(error: BaseException) -> Callable[..., Any]:
 def test_a_database_without_tables_is_told_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str
 ) -> None:
-    monkeypatch.setattr(boot, "installation_id", failing(MISSING))
+    monkeypatch.setattr(base, "installation_id", failing(MISSING))
     monkeypatch.setattr(jobs_status, "snapshot", failing(MISSING))
     monkeypatch.setattr(retention.Pruner, "prune_batch", failing(MISSING))
     with pytest.raises(CommandError, match=MIGRATE):

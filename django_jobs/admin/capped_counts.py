@@ -10,7 +10,7 @@ NOT_COUNTED: Final = "not counted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
+class CappedCount:
     """A number of jobs, or at least so many: ``is_cut`` when counting ended at a bound."""
 
     count: int
