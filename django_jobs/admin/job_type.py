@@ -23,6 +23,7 @@ from django_jobs.admin.job_type_form import SWITCHES, JobTypeForm, changed_value
 from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.inspection import has_jobs
+from django_jobs.engine.job_types import declarations
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import JobType
@@ -46,12 +47,12 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     ordering = ("type_name",)
     sortable_by = ("type_name", "max_retries")
     fieldsets = (
-        (None, {"fields": ("type_name", "display_name", "description", "handler_method")}),
-        ("What its jobs get", {"fields": ("default_priority", "default_timeout")}),
-        ("Who may submit it", {"fields": ("submit_by", "requires_permission")}),
-        ("Retries", {"fields": ("max_retries", "retry_delay", "schedule")}),
+        (None, {"fields": ("type_name", *declarations.TextFields.__annotations__, "handler_method")}),
+        ("What its jobs get", {"fields": tuple(declarations.DefaultFields.__annotations__)}),
+        ("Who may submit it", {"fields": tuple(declarations.AccessFields.__annotations__)}),
+        ("Retries", {"fields": (*declarations.RETRY_FIELDS, "schedule")}),
         ("Limits", {"fields": ("deduplication_window", ("rate_limit", "rate_limit_window"))}),
-        ("State", {"fields": ("is_enabled", "is_paused")}),
+        ("State", {"fields": tuple(declarations.StateFields.__annotations__)}),
     )
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
 

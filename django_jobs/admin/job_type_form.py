@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django import forms
+from django.core.validators import MaxValueValidator
 from django.db.models import Field
 from django.http import HttpRequest
 
@@ -14,8 +15,8 @@ from django_jobs.admin.widgets import DatalistInput
 from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
+from django_jobs.models.job_type import MAX_SECONDS
 
-DURATIONS: Final = ("default_timeout", "retry_delay", "deduplication_window", "rate_limit_window")
 SWITCHES: Final = ("is_enabled", "is_paused")
 MAX_DELAYS: Final = 12
 
@@ -24,7 +25,7 @@ class JobTypeForm(BaseAdmin):
     """How the fields of a job type are shown and taken."""
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name in DURATIONS:
+        if _is_duration(db_field):
             field = db_field.formfield(form_class=DurationField, **kwargs)
             help_text = str(db_field.help_text)
             field.help_text = f"{help_text.replace('Seconds', 'The time')} {HELP}".strip()  # type: ignore[union-attr]
@@ -37,6 +38,11 @@ class JobTypeForm(BaseAdmin):
             # So that a page that was opened before somebody else's click does not undo it.
             field.show_hidden_initial = True
         return field
+
+
+def _is_duration(field: Field[Any, Any]) -> bool:
+    """Return whether the field holds seconds: those are the numbers that are bounded by 30 days."""
+    return any(isinstance(item, MaxValueValidator) and item.limit_value == MAX_SECONDS for item in field.validators)
 
 
 def registered_handlers() -> list[str]:

@@ -123,24 +123,7 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
 
     class Meta:
         model = JobType
-        fields = [
-            "type_name",
-            "display_name",
-            "description",
-            "handler_method",
-            "default_timeout",
-            "default_priority",
-            "max_retries",
-            "retry_delay",
-            "is_enabled",
-            "is_paused",
-            "requires_permission",
-            "submit_by",
-            "deduplication_window",
-            "rate_limit",
-            "rate_limit_window",
-            "parameters_schema",
-        ]
+        fields = [*(field.name for field in JobType._meta.concrete_fields if field.editable), "parameters_schema"]
 
     def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
         """Return the JSON Schema of the type's parameters; None where any object is accepted."""

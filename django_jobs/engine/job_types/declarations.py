@@ -19,27 +19,57 @@ from django.utils.module_loading import autodiscover_modules
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class JobTypeFields(TypedDict, total=False):
-    """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
+class TextFields(TypedDict, total=False):
+    """What people read of a type: text, or a lazy translation of one."""
 
-    display_name: Any  # text, or a lazy translation of one
+    display_name: Any
     description: Any
-    default_timeout: int
+
+
+class DefaultFields(TypedDict, total=False):
+    """What a job of the type gets where its submission says nothing else."""
+
     default_priority: str | int
+    default_timeout: int
+
+
+class RetryFields(TypedDict, total=False):
+    """How a failed attempt is tried again. Each job keeps a copy, in a field of the same name, from its submission."""
+
     max_retries: int
     retry_delay: int
-    is_enabled: bool
-    is_paused: bool
-    requires_permission: str
+
+
+class AccessFields(TypedDict, total=False):
+    """Who may submit the type."""
+
     submit_by: str
+    requires_permission: str
+
+
+class LimitFields(TypedDict, total=False):
+    """How often the type may be submitted."""
+
     deduplication_window: int
     rate_limit: int | None
     rate_limit_window: int
 
 
+class StateFields(TypedDict, total=False):
+    """Whether the type takes submissions and starts jobs."""
+
+    is_enabled: bool
+    is_paused: bool
+
+
+class JobTypeFields(TextFields, DefaultFields, RetryFields, AccessFields, LimitFields, StateFields, total=False):
+    """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
+
+
 #: Where code that says nothing means something else than a row that is made by hand.
 DEFAULTS: Final = {"submit_by": "code"}
 FIELDS: Final = tuple(JobTypeFields.__annotations__)
+RETRY_FIELDS: Final = tuple(RetryFields.__annotations__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.fields import Fields
@@ -65,8 +66,7 @@ def build(fields: Fields, found: Targets, user: Any) -> Request:
         "input_parameters": fields.parameters,
         "metadata": fields.metadata,
         "run_at": fields.run_at,
-        "max_retries": kind.max_retries if fields.max_retries is None else fields.max_retries,
-        "retry_delay": kind.retry_delay,
+        **{name: getattr(kind, name) for name in RETRY_FIELDS},
         "timeout_seconds": kind.default_timeout if fields.timeout is None else fields.timeout,
         "expires_at": fields.expires_at,
         "run_after": fields.run_after,
@@ -74,6 +74,8 @@ def build(fields: Fields, found: Targets, user: Any) -> Request:
         "submitted_by_id": submitted_by_id,
         "submitted_by_attempt": submitted_by_attempt,
     }
+    if fields.max_retries is not None:
+        values["max_retries"] = fields.max_retries
     make: Callable[..., Job] = Job
     job = make(*values.values())
     job.job_type = kind

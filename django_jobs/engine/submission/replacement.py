@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.building import Request
@@ -32,8 +33,7 @@ _TAKEN: Final = (
     "input_parameters",
     "metadata",
     "run_at",
-    "max_retries",
-    "retry_delay",
+    *RETRY_FIELDS,
     "timeout_seconds",
     "expires_at",
     "submitted_by_id",
