@@ -1,8 +1,8 @@
-"""What becomes of jobs that wait for others, judged by how their parents stand at this moment.
+"""Decides what becomes of jobs that wait for others, from the status that their parents have at this moment.
 
 A child waits until all its parents have completed, or, if it was submitted with ``run_after="ended"``, until all have
-ended. The first parent that ends without completing takes a child of the first kind along: to Canceled if it was
-canceled, else to Dead Letter. A child is decided under its own lock, by reading its parents afterwards.
+ended. When a parent ends without completing, a child of the first kind ends with it: as Canceled if the parent was
+canceled, else as Dead Letter. A child is decided under its own lock, by reading its parents afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
-#: A job that waits for parents, or died with one. Whatever makes it so leaves a task.
+#: A job that waits for parents, or died with one.
 _UNDECIDED: Final = Q(status=Status.PENDING, ready_at__isnull=True) | Q(status=Status.DEAD_LETTER, is_orphaned=True)
 _READ: Final = ("pk", "status", "ready_at", "is_orphaned", "has_children", "run_after")
 
@@ -34,7 +34,7 @@ def links() -> QuerySet[JobDependency]:
 
 
 def dead_links() -> QuerySet[JobDependency]:
-    """Return the links to parents that ended without completing, of those children that need them completed."""
+    """Return the links of children to parents that had to complete and ended otherwise."""
     return links().filter(parent__status__in=sorted(UNSUCCESSFUL), child__run_after=RunAfter.COMPLETED)
 
 
@@ -43,28 +43,28 @@ def _jobs(pks: Iterable[int]) -> QuerySet[Job]:
 
 
 def decide(pks: Sequence[int]) -> tuple[set[int], int]:
-    """Let each of these children start, end, live again, or wait.
+    """Decide each of these children: it becomes ready, ends, is revived, or goes on waiting.
 
-    Return those about which nothing can be said while somebody holds them or a parent, and how many may start now.
+    Return the children that must be decided later, because somebody holds them or a parent, and how many became ready.
     """
-    strangers = _introduce(pks)
-    concerned = set(_jobs(set(pks) - strangers).filter(_UNDECIDED).values_list("pk", flat=True))
+    undecided = _mark_parents(pks)
+    concerned = set(_jobs(set(pks) - undecided).filter(_UNDECIDED).values_list("pk", flat=True))
     if not concerned:
-        return strangers, 0
+        return undecided, 0
     children = list(database.locked(_jobs(concerned).only(*_READ), skip=True))
     waiting = [job for job in children if job.status == Status.PENDING and job.ready_at is None]
     orphans = [job for job in children if job.status == Status.DEAD_LETTER and job.is_orphaned]
     known = [job.pk for job in waiting + orphans]
-    takers = _takers(known) if known else {}
-    revived = [job for job in orphans if job.pk not in takers]
+    failed_parents = _failed_parents(known) if known else {}
+    revived = [job for job in orphans if job.pk not in failed_parents]
     _revive(revived)
-    _take_along([job for job in waiting if job.pk in takers], takers)
-    held = strangers | (concerned - {job.pk for job in children})
-    return held, _release([job for job in [*waiting, *revived] if job.pk not in takers])
+    _end_with_parents([job for job in waiting if job.pk in failed_parents], failed_parents)
+    held = undecided | (concerned - {job.pk for job in children})
+    return held, _release([job for job in [*waiting, *revived] if job.pk not in failed_parents])
 
 
-def _introduce(pks: Sequence[int]) -> set[int]:
-    """Tell parents that they have children, under their locks; the children of those that somebody holds."""
+def _mark_parents(pks: Sequence[int]) -> set[int]:
+    """Set ``has_children`` of the parents, under their locks. Return the children of parents that somebody holds."""
     unknown = links().filter(child_id__in=pks, parent__has_children=False)
     pairs = list(unknown.values_list("child_id", "parent_id"))
     if not pairs:
@@ -74,18 +74,18 @@ def _introduce(pks: Sequence[int]) -> set[int]:
     return {child for child, parent in pairs if parent not in found}
 
 
-def _takers(children: Sequence[int]) -> dict[int, Job]:
-    """Child by child, the parent that takes it along: the first that ended without completing."""
+def _failed_parents(children: Sequence[int]) -> dict[int, Job]:
+    """Return, by child, the parent that it ends with: the first that ended without completing."""
     ended_at = Coalesce("parent__canceled_at", "parent__completed_at")
     first = dead_links().filter(child_id=OuterRef("pk")).order_by(ended_at, "parent_id").values("parent_id")[:1]
-    found = dict(_jobs(children).order_by().annotate(taker=Subquery(first)).values_list("pk", "taker"))
+    found = dict(_jobs(children).order_by().annotate(failed_parent=Subquery(first)).values_list("pk", "failed_parent"))
     parents = _jobs({pk for pk in found.values() if pk is not None}).only("pk", "status", "created_at").in_bulk()
     return {child: parents[parent] for child, parent in found.items() if parent is not None}
 
 
-def _take_along(children: Sequence[Job], takers: dict[int, Job]) -> None:
-    """End these children as their parents ended. It is no error of theirs, and is not logged as one."""
-    moves = [_end_like(takers[child.pk], child.pk) for child in sorted(children, key=lambda job: job.pk)]
+def _end_with_parents(children: Sequence[Job], failed_parents: dict[int, Job]) -> None:
+    """End these children as their parents ended. It is not their error, and is not logged as one."""
+    moves = [_end_like(failed_parents[child.pk], child.pk) for child in sorted(children, key=lambda job: job.pk)]
     move(moves, sources=[Status.PENDING], actor=SYSTEM, loudest=logging.INFO)
 
 
@@ -101,8 +101,9 @@ def _end_like(parent: Job, child: int) -> Move:
 
 
 def _revive(children: Sequence[Job]) -> None:
-    """Give those that died with a parent a new life, since it has one. Their own children are looked at next: whoever
-    decides walks the tasks again until none is left.
+    """Revive children that died with a parent which may complete again.
+
+    Their own children get a task, and the caller walks the tasks until none is left.
     """
     values = {**RESET_FIELDS, "ready_at": None}
     moves = [
@@ -115,7 +116,7 @@ def _revive(children: Sequence[Job]) -> None:
 
 
 def _release(children: Sequence[Job]) -> int:
-    """Make those ready whose parents have all completed, or ended where that is enough; how many."""
+    """Make those children ready whose parents have all completed, or ended where that is enough. Return how many."""
     until_ended = [job.pk for job in children if job.run_after == RunAfter.ENDED]
     others = [job.pk for job in children if job.run_after != RunAfter.ENDED]
     free = _without_parents_outside(TERMINAL, until_ended) + _without_parents_outside({Status.COMPLETED}, others)
@@ -126,7 +127,7 @@ def _release(children: Sequence[Job]) -> int:
 
 
 def _without_parents_outside(statuses: Iterable[str], children: Sequence[int]) -> list[int]:
-    """Those of the children whose parents are all in one of these statuses."""
+    """Return those of the children whose parents are all in one of these statuses."""
     if not children:
         return []
     others = links().filter(child_id=OuterRef("pk")).exclude(parent__status__in=sorted(statuses))

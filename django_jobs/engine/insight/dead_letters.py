@@ -1,4 +1,4 @@
-"""Dead Letters in groups of one type and like errors, so that a thousand of them read as the few faults they are."""
+"""Groups Dead Letters by type and like errors, so that a thousand of them read as the few faults behind them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django_jobs.engine.lookup import visible_organizations
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
-#: The newest Dead Letters that are looked at.
+#: How many of the newest Dead Letters are read.
 BOUND: Final = 10_000
 MAX_GROUPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """``newest`` and the times are those of its jobs that were looked at; an unknown time is None."""
+    """Dead Letters of one type with like errors. ``newest`` and the times are those of the jobs that were read."""
 
     job_type: str
     error_fingerprint: str
@@ -33,7 +33,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """The largest first. ``is_cut``: there are more Dead Letters than were looked at; ``has_more``: and more groups."""
+    """Groups, the largest first.
+
+    ``is_cut`` says that there are more Dead Letters than were read, ``has_more`` that there are more groups.
+    """
 
     groups: list[Group]
     is_cut: bool
@@ -41,7 +44,10 @@ class Groups:
 
 
 def read_groups(user: Any, job_type: str = "", error_fingerprint: str | None = None) -> Groups:
-    """Of the jobs that this user may see, in three statements; of one type, or one group, where that is asked for."""
+    """Return the groups of the jobs that this user may see, by three statements.
+
+    ``job_type`` and ``error_fingerprint`` narrow them down to one type or one group.
+    """
     rows = jobs().filter(status=Status.DEAD_LETTER)
     organizations = visible_organizations(None, user)
     if organizations is not None:
@@ -90,7 +96,7 @@ def _group(row: dict[str, Any], newest: Job) -> Group:
 
 
 def last_traceback(job: Job) -> str:
-    """Of the newest error in the job's Execution Log; empty where there is none. It may quote secrets."""
-    # Not the entry that made it a Dead Letter alone: where retries were exhausted, the one before tells why.
+    """Return the traceback of the newest error in the job's Execution Log; empty if none. It may hold secrets."""
+    # The newest entry may have none: when retries were exhausted, an entry before it has the traceback.
     rows = ExecutionLog.primary.filter(job_id=job.pk).exclude(traceback="").order_by("-pk")
     return rows.values_list("traceback", flat=True).first() or ""

@@ -1,4 +1,4 @@
-"""Whether the running setup is sound: one finding for each thing looked at. It changes nothing at the broker."""
+"""Diagnostics of the running setup: one finding for each subject. They change nothing at the broker."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import JobType, Worker, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Status
 
-#: A due job that waits longer while workers are free is not being taken.
+#: Seconds. If a due job waits longer while workers are free, something is wrong.
 STUCK_SECONDS: Final = 60
 MAX_LANES: Final = 500
 
 
 def examine() -> Iterator[Finding]:
-    """Whether the running setup is sound, one finding after the other. What cannot be read is a problem."""
+    """Yield the findings. What cannot be read is a problem."""
     try:
         now = database.now()
         mine = installation_id()
@@ -134,7 +134,7 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
 
 
 def _plain_workers(queues: list[str]) -> dict[str, int]:
-    """How many workers of RQ's own take from each queue; none where the broker cannot be asked."""
+    """Return how many of RQ's own workers take from each queue; nothing if the broker cannot be asked."""
     try:
         found: dict[str, int] = import_string("django_jobs.broker.plain_workers.count_by_queue")(queues)
     except ImproperlyConfigured:
@@ -154,7 +154,7 @@ def _examine_scheduler(found: Leader) -> Finding:
 
 
 def _examine_waiting(now: dt.datetime, workers: list[Worker]) -> Finding:
-    """Long waits are fine while every slot is busy, and for what is held back on purpose."""
+    """Report jobs that wait too long, unless all slots are busy or something holds the jobs back on purpose."""
     subject, slots = "waiting jobs", sum(worker.slots for worker in workers)
     running = jobs().filter(status=Status.RUNNING).count()
     if slots and running >= slots:
@@ -169,7 +169,7 @@ def _examine_waiting(now: dt.datetime, workers: list[Worker]) -> Finding:
 
 
 def _neglected(since: dt.datetime) -> int:
-    """Due jobs that nothing holds back: neither a paused or disabled type, nor their organization."""
+    """Return due jobs that neither a paused or disabled type nor their organization holds back."""
     rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
     lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
     open_types = JobType.primary.filter(is_enabled=True, is_paused=False)

@@ -1,4 +1,4 @@
-"""What an examination of the running setup finds."""
+"""What the diagnostics of the running setup report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROBLEM: Final = "PROBLEM"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One examined thing. ``level`` is OK, WARNING or PROBLEM; ``text`` says what is so, and what to do."""
+    """A finding. ``level`` is OK, WARNING or PROBLEM; ``text`` says what is so and what to do."""
 
     level: str
     subject: str

@@ -1,4 +1,4 @@
-"""Reading: what happened to a job."""
+"""Reads what happened to a job: its Execution Log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_jobs.engine.actors import kind_in
 from django_jobs.engine.lookup import find_job
 from django_jobs.models import ExecutionLog, Job
 
-#: Rows of a page, and characters of the messages in them: a page of long messages has fewer rows.
+#: The most rows of a page, and the most characters of messages in it: a page of long messages has fewer rows.
 MAX_ROWS: Final = 1_000
 MAX_CHARACTERS: Final = 250_000
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class HistoryPage(NamedTuple):
-    """Some rows in order; ``after`` is the id of the last one where others follow, else None."""
+    """Some rows, in order. ``after`` is the id of the last one if more rows follow, else None."""
 
     rows: list[Row]
     after: int | None

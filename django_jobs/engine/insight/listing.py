@@ -1,4 +1,4 @@
-"""Reading: a page of jobs, newest first."""
+"""Reads a page of jobs, newest first."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django_jobs.statuses import Status
 from django_jobs.values import JobStatus
 
 MAX_LIMIT: Final = 1_000
-#: Results that one page may hold: each may have ``MAX_RESULT_BYTES``.
+#: The most jobs of a page with results, each of which may have ``MAX_RESULT_BYTES``.
 MAX_RESULTS: Final = 20
-#: What is farther away is found by a filter, not by counting rows.
+#: The largest offset. Filters find what lies further back.
 MAX_OFFSET: Final = 10_000
 
 
@@ -24,7 +24,7 @@ Jobs = TypeVar("Jobs", bound=QuerySet[Job])
 
 
 def for_list(queryset: Jobs, *, results: bool = False) -> Jobs:
-    """The same jobs, read without the columns that may be large: a page shall not cost what so many of them do."""
+    """Return the same jobs without the columns that may be large, since a page reads many rows."""
     queryset = queryset.defer("input_parameters", "metadata")
     return queryset if results else queryset.defer("result")
 
@@ -39,11 +39,11 @@ def list_jobs(
     user: Any = None,
     results: bool = False,
 ) -> list[JobStatus]:
-    """A page of the jobs that match, newest first; with a ``user``, of those that the user may see.
+    """Return a page of the jobs that match, newest first; with a ``user``, of those that the user may see.
 
-    ``organization`` is an id or an instance; ``status`` and ``job_type`` one or several. ``result`` is None in each
-    status unless ``results`` asks for it, errors are cut after 500 characters and the names of parents after 100:
-    ``get_job_status`` has all. Raises ValueError for an unknown status, for a ``limit`` outside 1 to 1,000 (with
+    ``organization`` is an id or an instance; ``status`` and ``job_type`` are one or several. ``result`` is None unless
+    ``results`` asks for it, errors are cut after 500 characters, and at most 100 parents are named;
+    ``get_job_status`` returns all. Raises ValueError for an unknown status, for a ``limit`` outside 1 to 1,000 (with
     ``results`` to 20) or an ``offset`` outside 0 to 10,000; JobNotFound for an organization that does not exist, or of
     which the user may see nothing.
     """

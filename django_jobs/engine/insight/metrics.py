@@ -31,11 +31,12 @@ BOUND: Final = 10_000
 
 
 def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, Any]:
-    """How the jobs of an organization, or of all that ``user`` may see, are doing.
+    """Return counts and times of the jobs of an organization, or of all that ``user`` may see.
 
-    Run times, failure rates and throughput are those of the last hour; a rate is the share of Dead Letters among what
-    completed or died, from 0 to 1. ``organization`` is an id or an instance; JobNotFound when it does not exist, or
-    the user may see nothing of it. ``active_workers`` are everybody's.
+    Run times, failure rates and throughput are those of the last hour. A failure rate is the share of Dead Letters
+    among the jobs that completed or died, from 0 to 1. ``organization`` is an id or an instance. ``active_workers``
+    counts all workers, whoever asks. Raises JobNotFound when the organization does not exist, or the user may see
+    nothing of it.
     """
     organizations = visible_organizations(organization, user)
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
@@ -59,7 +60,7 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
 
 
 class _Waiting(NamedTuple):
-    """So many jobs of one status and priority; ``since`` when the one that waits longest was ready, or None."""
+    """Jobs of one status and priority. ``since`` is when the one that waits longest became ready, or None."""
 
     status: str
     priority: int
@@ -68,7 +69,7 @@ class _Waiting(NamedTuple):
 
 
 def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
-    """What waits to be dispatched, at most BOUND jobs of each priority; a statement for each."""
+    """Count what waits to be dispatched, at most BOUND jobs of each priority, by a statement for each priority."""
     facts: dict[str, Any] = {"since": Min("ready_at", filter=Q(ready_at__lte=now))}
     facts |= {status.name: Count("pk", filter=Q(status=str(status))) for status in DISPATCHABLE}
     found = []
@@ -84,7 +85,7 @@ def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
 
 
 def _read_depths(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
-    """The same without telling statuses apart, from the index alone."""
+    """Count the same from the index alone, which does not tell statuses apart."""
     facts: dict[str, Any] = {"jobs": Count("pk"), "since": Min("ready_at", filter=Q(ready_at__lte=now))}
     found = []
     for priority in Priority:
@@ -101,11 +102,11 @@ def _read_in_flight(scope: QuerySet[Job]) -> list[_Waiting]:
 
 
 def _is_large(scope: QuerySet[Job]) -> bool:
-    """Whether there are more than BOUND jobs, by a walk over an index that ends there."""
+    """Return whether there are more than BOUND jobs, by reading so many entries of an index at most."""
     return bool(scope.order_by("-pk").values_list("pk", flat=True)[BOUND : BOUND + 1])
 
 
-#: What has ended, and what waits for parents: all that is neither in the backlog nor in flight.
+#: What is neither in the backlog nor in flight: jobs that have ended, and jobs that wait for parents.
 _REST: Final = Q(status__in=sorted(TERMINAL)) | Q(status__in=sorted(DISPATCHABLE), ready_at__isnull=True)
 
 
@@ -114,7 +115,7 @@ def _count_rest(scope: QuerySet[Job]) -> dict[str, int]:
 
 
 def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: dt.datetime) -> dict[str, int]:
-    """All but what is in flight, less what the depths count as Pending although it has failed."""
+    """Estimate all but what is in flight. The depths count retries as Pending, so they are subtracted there."""
     since = now - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
     days = activities(organizations, Span.DAY, since)
     ended = days.aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
@@ -131,7 +132,7 @@ def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: d
 
 
 class _UpToBound(Subquery):
-    """How many rows there are, counted up to BOUND; so that several counts are one statement."""
+    """Counts rows up to BOUND in a subquery, so that several counts are one statement."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded)"
     output_field = IntegerField()
@@ -148,7 +149,7 @@ def _counts(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], rest: Ma
 
 
 def _depths(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting]) -> dict[str, int]:
-    """What waits for a worker, here or at the broker, by priority."""
+    """Return how many jobs wait for a worker, in the backlog or at the broker, by priority."""
     depths: Counter[int] = Counter()
     for item in [*backlog, *in_flight]:
         if item.status != Status.RUNNING:
@@ -157,6 +158,6 @@ def _depths(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting]) -> dict[
 
 
 def _oldest(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], now: dt.datetime) -> float | None:
-    """How long the job has waited that has waited longest since it was due, in seconds; None where none waits."""
+    """Return for how many seconds the longest-waiting due job has waited; None if none waits."""
     since = [item.since for item in [*backlog, *in_flight] if item.status != Status.RUNNING and item.since]
     return max(0.0, (now - min(since)).total_seconds()) if since else None

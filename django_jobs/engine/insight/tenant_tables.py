@@ -1,4 +1,4 @@
-"""Which table the tenants were in when the tables of jobs were made, beside the one that the settings name now."""
+"""Finds out whether the tenant's model was swapped after the tables of jobs had been made."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def _is_key_of(constraint: dict[str, Any], column: str) -> bool:
 
 
 def _plain(table: str) -> str:
-    """Without a schema and quotes, which a host may have put into the name, and as MariaDB on some systems keeps it."""
+    """Return the name without schema and quotes, which a host may give, and in the case that some MariaDBs keep."""
     return table.replace('"', "").replace("`", "").rpartition(".")[2].lower()

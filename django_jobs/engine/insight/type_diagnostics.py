@@ -1,4 +1,4 @@
-"""Whether the job types are sound: declared ones have their rows, handlers can be loaded, here and by the workers."""
+"""Diagnostics of job types: whether declared ones have their rows, and whether handlers can be loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_jobs.models import JobType
 
 DECLARED: Final = "declared job types"
 HANDLERS: Final = "handlers"
-#: So many are named; the others are counted.
+#: How many are named; the others are counted.
 MAX_NAMED: Final = 5
 
 
@@ -50,7 +50,7 @@ def _examine_declarations() -> Finding:
 
 
 def _unloadable_here() -> dict[str, str]:
-    """What is wrong with the handler of each enabled type, by the type's name."""
+    """Return what is wrong with handlers of enabled types, by the type's name."""
     rows = JobType.primary.filter(is_enabled=True).order_by("pk")
     asked = {name: path_problem(path) for name, path in rows.values_list("pk", "handler_method")}
     return {name: problem for name, problem in asked.items() if problem}
@@ -64,7 +64,7 @@ def _tell_unloadable(problems: dict[str, str]) -> Finding:
 
 
 def _tell_put_back(said: dict[int, str]) -> Finding:
-    """Ordinary for a moment while a deployment is under way."""
+    """Report handlers that a worker could not load. During a deployment that is normal for a moment."""
     named = _named(sorted({message.rstrip(".") for message in said.values()}))
     text = (
         f"a worker could not load that of {len(said)} jobs, which wait for one that can: {named}. Restart workers of "

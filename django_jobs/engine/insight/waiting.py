@@ -1,4 +1,4 @@
-"""Waiting for a job's end, in a thread or in an event loop."""
+"""Waits for a job's end, in a thread or in an event loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wait_for_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -
 
 
 class Wait:
-    """One wait. It never sleeps itself: it says for how long to, so that whoever waits may do it in its own way."""
+    """One wait. It does not sleep itself; it says for how long to, since threads and event loops differ in that."""
 
     def __init__(self, job_id: str | Job, timeout: float, user: Any) -> None:
         self._job_id = job_id
@@ -42,7 +42,10 @@ class Wait:
         self._first = True
 
     def look(self) -> JobStatus | float:
-        """The job's status if it is Completed, else the seconds until the next look; or one of the errors."""
+        """Return the job's status if it is Completed, else the seconds until the next look.
+
+        Raises what :func:`wait_for_job` raises.
+        """
         job = find_job(self._job_id, self._user)
         if self._first:
             _refuse_where_endless(job)

@@ -1,7 +1,7 @@
-"""How long things took, in a few numbers that can be added up: counts in ten classes a decade of seconds.
+"""Logarithmic histograms of durations, which can be added up: counts in ten classes for each power of ten.
 
-Class ``n`` holds what took about 10^(n/10) seconds, from a millisecond up, so that a percentile read from a histogram
-is at most 13 % off. Stored as JSON, hence with text as keys. Pure: no database.
+Class ``n`` counts durations of about 10^(n/10) seconds, from a millisecond up, so that a percentile read from a
+histogram is at most 13 % off. They are stored as JSON; that is why keys are texts.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Final
 
 CLASSES_PER_DECADE: Final = 10
-#: A millisecond and less; four months and more.
+#: The classes of a millisecond or less, and of four months or more.
 LEAST, MOST = -30, 70
 
 
 def class_of(seconds: float) -> str:
-    """The key under which so many seconds are counted."""
+    """Return the key of the class that counts this many seconds."""
     if seconds <= 0:
         return str(LEAST)
     return str(min(MOST, max(LEAST, round(CLASSES_PER_DECADE * math.log10(seconds)))))
@@ -29,12 +29,12 @@ def merge(total: dict[str, int], other: Mapping[str, int]) -> None:
 
 
 def count(histogram: Mapping[str, int]) -> int:
-    """How many are counted in it."""
+    """Return how many durations the histogram counts."""
     return sum(histogram.values())
 
 
 def percentile(histogram: Mapping[str, int], share: float) -> float | None:
-    """The seconds that this share (0 to 1) did not exceed, by nearest rank; None of nothing."""
+    """Return the seconds that this share (0 to 1) of durations did not exceed, by nearest rank; None if it is empty."""
     rank = max(1, math.ceil(share * count(histogram)))
     for key in sorted(histogram, key=int):
         rank -= histogram[key]

@@ -1,7 +1,7 @@
-"""The ids that tenants have now. A job knows its tenant by the key; the name in its row is that of the submission.
+"""The ids that tenants have now. A job refers to its tenant by primary key; its row keeps the id of the submission.
 
-A tenant may be renamed and another one may take its name. So the name in a job's row is shown only where the tenant is
-gone, and stands for a tenant nowhere.
+A tenant may be renamed, and another one may take its name. So the id in a job's row is shown only when the tenant is
+gone, and it never identifies a tenant.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 
-#: Log lines may name a tenant by an id that is so many seconds old.
+#: Seconds for which log lines may name a tenant by an id that was read before.
 MAX_AGE: Final = 1.0
 MAX_REMEMBERED: Final = 10_000
 
 
 def id_of(tenant: Any) -> str:
-    """The id of a tenant whose row was just read."""
+    """Return the id of a tenant whose row was just read."""
     return str(getattr(tenant, str(jobs_settings.ORGANIZATION_ID_FIELD)))
 
 
 def read_tenants(pks: Collection[Any]) -> dict[Any, Any]:
-    """The tenants with these keys, by key, in one statement; those that are gone are missing."""
+    """Return the tenants with these primary keys, by key, read in one statement. Deleted ones are missing."""
     if not pks:
         return {}
     # Where jobs are written, since a replica may not know a new tenant yet.
@@ -34,12 +34,12 @@ def read_tenants(pks: Collection[Any]) -> dict[Any, Any]:
 
 
 def current_ids(pks: Collection[Any]) -> dict[Any, str]:
-    """By key, the id that each of these tenants has now, in one statement; those that are gone are missing."""
+    """Return the id that each of these tenants has now, by primary key, in one statement. Deleted ones are missing."""
     return {pk: id_of(tenant) for pk, tenant in read_tenants(pks).items()}
 
 
 def mark(jobs: Iterable[Job]) -> None:
-    """Note on each of these rows the id that its tenant has now, for :func:`shown_id`, in one statement."""
+    """Note on each of these jobs the id that its tenant has now, for :func:`shown_id`, by one statement."""
     rows = list(jobs)
     ids = current_ids({job.organization_id for job in rows})
     for job in rows:
@@ -47,15 +47,15 @@ def mark(jobs: Iterable[Job]) -> None:
 
 
 def shown_id(job: Job) -> str:
-    """The id that the job's tenant has now; of one that is gone the id that the job remembers.
+    """Return the id that the job's tenant has now; for a deleted tenant, the id in the job's row.
 
-    Many jobs are marked first, by :func:`mark`; a single one is marked here.
+    Call :func:`mark` first for many jobs; a single one is marked here.
     """
     return job.organization_name if is_gone(job) else str(job.__dict__["_organization_now"])
 
 
 def is_gone(job: Job) -> bool:
-    """Whether the job's tenant was deleted."""
+    """Return whether the job's tenant was deleted."""
     if "_organization_now" not in job.__dict__:
         mark([job])
     return job.__dict__["_organization_now"] is None
@@ -65,9 +65,9 @@ _remembered: dict[tuple[str, Any], tuple[float, str | None]] = {}
 
 
 def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
-    """For log lines, by key: the ids that these tenants had within MAX_AGE; else, as given, what their jobs remember.
+    """Return for log lines the ids that these tenants had within MAX_AGE, by primary key; else the ids that are given.
 
-    A tenant is asked about once a second in each process, however many jobs it has.
+    Each process asks for a tenant once a second at most, however many jobs it has.
     """
     now, alias = time.monotonic(), database.alias()
     known = {pk: _remembered.get((alias, pk), (0.0, None)) for pk in remembered}
@@ -85,5 +85,5 @@ def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
 
 
 def forget() -> None:
-    """Remember nothing, as a process that has just started."""
+    """Empty the cache of :func:`recent_ids`."""
     _remembered.clear()
