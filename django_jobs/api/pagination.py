@@ -13,7 +13,7 @@ from rest_framework.utils.urls import replace_query_param
 from django_jobs.engine.insight.listing import MAX_OFFSET, MAX_RESULTS
 from django_jobs.engine.store.counting import capped_count
 
-#: Rows of a page where the request names no limit, and at most.
+#: Rows of a page: where the request names no limit, and the most that it may ask for.
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
 #: The field of a job that a list has only where it is asked for.

@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
 from django_jobs.api.jobs.answers import SUBMITTED
-from django_jobs.api.jobs.filters import MAX_VALUES
+from django_jobs.api.jobs.filter_fields import MAX_VALUES
 from django_jobs.api.jobs.submissions import MAX_BULK
 from django_jobs.api.schema.answers import (
     DENIED,
