@@ -17,6 +17,8 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import SCHEDULER
 from django_jobs.engine.dispatch import backlog, dispatcher
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import Lane
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.exceptions import KeyInUse
@@ -42,7 +44,7 @@ class OrphanWatch:
 
     def __init__(self) -> None:
         self._priorities: list[int] = []
-        self._last: backlog.Lane | None = None
+        self._last: Lane | None = None
 
     def bury(self) -> int:
         """End the orphans found in the next pages, and those that have tickets; how many ended."""
@@ -54,10 +56,10 @@ class OrphanWatch:
         orphans += _queued_jobs(gone)
         return _bury(orphans[:BATCH])
 
-    def _next_lanes(self) -> list[tuple[int, backlog.Lane]]:
+    def _next_lanes(self) -> list[tuple[int, Lane]]:
         """The next lanes with their priorities; after the last ones, a later call begins anew."""
-        found: list[tuple[int, backlog.Lane]] = []
-        self._priorities = self._priorities or backlog.waiting_priorities(dispatcher.BY_URGENCY)
+        found: list[tuple[int, Lane]] = []
+        self._priorities = self._priorities or store().waiting_priorities(dispatcher.BY_URGENCY)
         for _ in range(PAGES):
             if not self._priorities:
                 break
@@ -82,12 +84,12 @@ def _without_row(organization_pks: Collection[Any]) -> set[Any]:
     return set(organization_pks) - set(rows.values_list("pk", flat=True))
 
 
-def _waiting_jobs(lanes: Collection[tuple[int, backlog.Lane]]) -> list[int]:
+def _waiting_jobs(lanes: Collection[tuple[int, Lane]]) -> list[int]:
     share = max(1, BATCH // max(1, len(lanes)))
-    by_priority: dict[int, list[tuple[backlog.Lane, int]]] = defaultdict(list)
+    by_priority: dict[int, list[tuple[Lane, int]]] = defaultdict(list)
     for priority, lane in lanes:
         by_priority[priority].append((lane, share))
-    return [job.pk for priority, taken in by_priority.items() for job in backlog.heads(priority, taken, due=False)]
+    return [job.pk for priority, taken in by_priority.items() for job in store().heads(priority, taken, due=False)]
 
 
 def _queued_jobs(organization_pks: Collection[Any]) -> list[int]:

@@ -16,11 +16,13 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import backlog, dispatch_lock, round_robin, window
+from django_jobs.engine.dispatch import dispatch_lock, round_robin, window
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Ticket, get_broker
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job
@@ -113,7 +115,7 @@ def _dispatch_if_room_or_raise(priority: int, share: float, budget: TimeBudget) 
     if budget.is_spent():
         return 0
     seen = budget.spend(get_broker().look)
-    if budget.is_spent() or not _has_room(seen.depths, priority, share) or not backlog.waiting_priorities(BY_URGENCY):
+    if budget.is_spent() or not _has_room(seen.depths, priority, share) or not store().waiting_priorities(BY_URGENCY):
         return 0
     return _dispatch(seen.rings, budget)
 
@@ -212,7 +214,7 @@ def _dispatch_once() -> list[Moved] | None:
     in_flight, size = count_in_flight(), window.read_window()
     moves: list[Move] = []
     cursors = dict(lease.state)
-    for priority in backlog.waiting_priorities(BY_URGENCY):
+    for priority in store().waiting_priorities(BY_URGENCY):
         room = size.room(priority, in_flight.queued)
         if room > 0:
             moves += [_queue(item) for item in round_robin.pick(priority, room, in_flight, cursors)]
@@ -225,5 +227,5 @@ def _dispatch_once() -> list[Moved] | None:
     return moved
 
 
-def _queue(item: backlog.Candidate) -> Move:
+def _queue(item: Candidate) -> Move:
     return Move(pk=item.pk, to_status=Status.QUEUED, values=_QUEUED)

@@ -16,7 +16,9 @@ from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import Condition
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import Candidate, Lane
+from django_jobs.engine.store.transition_values import Condition, all_of, any_of
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
 
@@ -38,25 +40,25 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     """
     if job.job_type.is_paused:
         return None
-    tenant, limit = job.organization_id, in_flight_limit()
+    ask, tenant, limit = store(), job.organization_id, in_flight_limit()
     higher = [int(priority) for priority in Priority if priority > job.priority]
     lower = [int(priority) for priority in Priority if priority < job.priority]
-    may_go_near = [backlog.has_fewer_in_flight(tenant, limit - len(higher))]
-    may_go_near += [backlog.nothing_waits_of(tenant, priority) for priority in lower]
-    has_room = backlog.any_of(backlog.has_fewer_in_flight(tenant, limit - most_at_once), backlog.all_of(*may_go_near))
-    is_first = [backlog.nothing_else_waits(priority, job.pk) for priority in (job.priority, *higher)]
-    return backlog.all_of(has_room, backlog.is_due(job.pk), *is_first)
+    may_go_near = [ask.has_fewer_in_flight(tenant, limit - len(higher))]
+    may_go_near += [ask.nothing_waits_of(tenant, priority) for priority in lower]
+    has_room = any_of(ask.has_fewer_in_flight(tenant, limit - most_at_once), all_of(*may_go_near))
+    is_first = [ask.nothing_else_waits(priority, job.pk) for priority in (job.priority, *higher)]
+    return all_of(has_room, ask.is_due(job.pk), *is_first)
 
 
-def pick(priority: int, room: int, in_flight: InFlight, cursors: dict[str, Any]) -> list[backlog.Candidate]:
+def pick(priority: int, room: int, in_flight: InFlight, cursors: dict[str, Any]) -> list[Candidate]:
     """Return up to ``room`` jobs of a priority: one of each organization in turn, from behind the one served last.
 
     What is picked is added to ``in_flight``, and ``cursors`` gets the organization that was served last.
     """
     limit = in_flight_limit()
     after = _organization_pk(cursors.get(str(priority)))
-    picked: list[backlog.Candidate] = []
-    batch: list[backlog.Lane] = []
+    picked: list[Candidate] = []
+    batch: list[Lane] = []
     waiting: set[Any] = set()
     for lane in backlog.lanes(priority, after):
         waiting.add(lane.organization_pk)
@@ -79,7 +81,7 @@ def _organization_pk(text: Any) -> Any:
     return None if text is None else get_organization_model()._meta.pk.to_python(text)
 
 
-def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
+def _open_lanes(lanes: list[Lane]) -> list[Lane]:
     """Leave out lanes whose type is paused or disabled, or whose organization is inactive or gone.
 
     A type that no longer exists is let through: the claim ends such jobs with the reason. Those of an organization
@@ -93,21 +95,19 @@ def _open_lanes(lanes: list[backlog.Lane]) -> list[backlog.Lane]:
     return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk in active]
 
 
-def _take(
-    priority: int, lanes: list[backlog.Lane], room: int, in_flight: InFlight, limit: int
-) -> list[backlog.Candidate]:
+def _take(priority: int, lanes: list[Lane], room: int, in_flight: InFlight, limit: int) -> list[Candidate]:
     """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
     if not lanes:
         return []
     share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
-    queues: dict[Any, list[backlog.Candidate]] = defaultdict(list)
+    queues: dict[Any, list[Candidate]] = defaultdict(list)
     # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.
-    for candidate in backlog.heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
+    for candidate in store().heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
         queues[candidate.organization_pk].append(candidate)
     for queue in queues.values():
         queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
-    picked: list[backlog.Candidate] = []
+    picked: list[Candidate] = []
     while order and len(picked) < room:
         for organization_pk in list(order):
             if not queues[organization_pk] or in_flight.by_organization[organization_pk] >= limit:

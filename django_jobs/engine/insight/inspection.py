@@ -14,9 +14,10 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.worker_registry import live_workers
 from django_jobs.engine.ports import Broker, SetAside, get_broker
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, Worker
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
+from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
 
 T = TypeVar("T")
 
@@ -100,10 +101,8 @@ def jobs() -> QuerySet[Job]:
 
 
 def waiting() -> QuerySet[Job]:
-    """The backlog, by the index that each database has for it."""
-    if database.connection().vendor == "mysql":
-        return jobs().filter(status__in=sorted(DISPATCHABLE), ready_at__isnull=False)
-    return jobs().filter(ready_at__isnull=False)
+    """Return the jobs that wait for dispatch, in no order."""
+    return store().waiting_jobs()
 
 
 def _waiting_rows(now: dt.datetime) -> QuerySet[Job, tuple[Any, ...]]:

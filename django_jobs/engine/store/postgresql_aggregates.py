@@ -72,4 +72,4 @@ def _sql() -> str:
                 THEN greatest({LEAST}, least({MOST}, round({CLASSES_PER_DECADE} * log(seconds))::integer)) END AS class,
             count(*), sum(greatest(seconds, 0)), count(*) FILTER (WHERE is_failed_for_good)
         FROM measured GROUP BY starts_at, job_type_id, organization_id, counted_as, class
-    """  # noqa: S608  (names come from the models)
+    """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -52,6 +52,21 @@ class Condition:
 
 
 ALWAYS: Final = Condition("")
+
+
+def all_of(*conditions: Condition) -> Condition:
+    """Return the condition that each of these holds."""
+    return _joined(" AND ", conditions)
+
+
+def any_of(*conditions: Condition) -> Condition:
+    """Return the condition that at least one of these holds."""
+    return _joined(" OR ", conditions)
+
+
+def _joined(word: str, conditions: Sequence[Condition]) -> Condition:
+    params = tuple(value for condition in conditions for value in condition.params)
+    return Condition(f"({word.join(condition.sql for condition in conditions)})", params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import transaction
 
 from django_jobs.engine.store.base.essentials import Params
 from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch
+from django_jobs.engine.store.recursive_lanes import RecursiveLanes
 
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(Moves):
+class PostgreSQLStore(Moves, RecursiveLanes):
     """PostgreSQL 14 or later."""
+
+    ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"
 
     def fetch(self, sql: str, params: Params, *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
         return fetch(self.connection, sql, params, rows=rows, newest=newest)

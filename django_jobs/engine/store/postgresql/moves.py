@@ -174,7 +174,7 @@ def _sql(
             FROM locked JOIN unnest(%(pks)s::bigint[]{given}) AS v(pk{slots}) ON locked.id = v.pk
         ), {", ".join(steps)}
         SELECT {", ".join(_TOLD.values())} FROM moved JOIN logged ON logged.job_id = moved.id
-    """  # noqa: S608  (names come from the models)
+    """
 
 
 def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *, only_due: bool) -> str:
@@ -189,7 +189,7 @@ def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *,
             RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
                 j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
                 j.organization_id, j.queued_at{slots}
-        )"""  # noqa: S608
+        )"""
 
 
 def _logged(said: Mapping[str, Way]) -> str:

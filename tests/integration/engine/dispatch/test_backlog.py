@@ -8,13 +8,15 @@ import pytest
 
 from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import Lane
 from django_jobs.models import Job
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_organization
 
 
 @pytest.fixture
-def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[backlog.Lane]:
+def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
     """Six lanes with Normal priority: three organizations, two types each; read two at a time."""
     monkeypatch.setattr(backlog, "LANES_AT_ONCE", 2)
     kinds = sorted((make_job_type(), make_job_type()), key=lambda kind: kind.pk)
@@ -22,29 +24,29 @@ def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[backlog
     for organization in [make_organization() for _ in range(3)]:
         for kind in kinds:
             pending_job(kind, organization)
-            expected.append(backlog.Lane(organization.pk, kind.pk))
+            expected.append(Lane(organization.pk, kind.pk))
     pending_job(kinds[0], make_organization(), priority="High")
     return expected
 
 
-def test_every_lane_of_a_priority_is_walked_once(lanes: list[backlog.Lane]) -> None:
+def test_every_lane_of_a_priority_is_walked_once(lanes: list[Lane]) -> None:
     assert list(backlog.lanes(1, None)) == lanes
 
 
-def test_the_walk_begins_behind_the_organization_that_was_served_last(lanes: list[backlog.Lane]) -> None:
+def test_the_walk_begins_behind_the_organization_that_was_served_last(lanes: list[Lane]) -> None:
     assert list(backlog.lanes(1, lanes[0].organization_pk)) == lanes[2:] + lanes[:2]
     assert list(backlog.lanes(1, lanes[2].organization_pk)) == lanes[4:] + lanes[:4]
 
 
-def test_behind_the_last_organization_the_walk_begins_at_the_start(lanes: list[backlog.Lane]) -> None:
+def test_behind_the_last_organization_the_walk_begins_at_the_start(lanes: list[Lane]) -> None:
     assert list(backlog.lanes(1, lanes[5].organization_pk)) == lanes
 
 
-def test_a_priority_without_jobs_has_no_lanes(lanes: list[backlog.Lane]) -> None:
+def test_a_priority_without_jobs_has_no_lanes(lanes: list[Lane]) -> None:
     assert list(backlog.lanes(0, None)) == list(backlog.lanes(0, 1)) == []
 
 
-def test_a_lane_whose_jobs_all_wait_for_their_moment_is_passed_by(lanes: list[backlog.Lane]) -> None:
+def test_a_lane_whose_jobs_all_wait_for_their_moment_is_passed_by(lanes: list[Lane]) -> None:
     tomorrow = database.now() + dt.timedelta(days=1)
     sleeping = lanes[1]
     Job.objects.filter(organization=sleeping.organization_pk, job_type=sleeping.job_type).update(ready_at=tomorrow)
@@ -56,9 +58,9 @@ def test_of_each_lane_the_longest_ready_come_first(broker: MemoryBroker) -> None
     organization, kind = make_organization(), make_job_type()
     jobs = [pending_job(kind, organization) for _ in range(3)]
     Job.objects.filter(pk=jobs[2].pk).update(ready_at=database.now() - dt.timedelta(hours=1))
-    lane = backlog.Lane(organization.pk, kind.pk)
-    assert [found.pk for found in backlog.heads(1, [(lane, 1)])] == [jobs[2].pk]
+    lane = Lane(organization.pk, kind.pk)
+    assert [found.pk for found in store().heads(1, [(lane, 1)])] == [jobs[2].pk]
 
 
 def test_of_no_lanes_there_are_no_heads(broker: MemoryBroker) -> None:
-    assert backlog.heads(1, []) == []
+    assert store().heads(1, []) == []
