@@ -13,7 +13,7 @@ from django_jobs import submit_jobs
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import event_log, joins
-from tests.support.brokers import job_in
+from tests.support.brokers import end, job_in, raised, start
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
@@ -112,6 +112,29 @@ def test_events_before_the_last_tell_what_was_then(organization: Organization, m
         return [(item["to_status"], item["progress"]) for item in data]
 
     assert heard == [("Pending", 0), ("Queued", 0), ("Running", 0), ("Completed", 100)]
+
+
+def test_each_attempt_is_replayed_with_its_own_error(organization: Organization, member: LiveClient) -> None:
+    job = job_in("Failed", organization=organization)
+    end(raised(start(job), text="it failed again"))
+
+    @with_clients(member)
+    async def heard(client: LiveClient) -> list[tuple[str, int, str]]:
+        await client.join(f"job:{job.name}", 0)
+        data = [(await client.hear())["data"] for _ in range(7)]
+        return [
+            (item["to_status"], item["attempt"], item["error_message"], item["started_at"] == start) for item in data
+        ]
+
+    assert heard == [
+        ("Pending", 0, ""),
+        ("Queued", 0, ""),
+        ("Running", 1, ""),
+        ("Failed", 1, "it failed"),
+        ("Queued", 1, ""),
+        ("Running", 2, ""),
+        ("Failed", 2, "it failed again"),
+    ]
 
 
 def test_too_much_to_replay_is_left_to_rest(

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from django_jobs import cancel_job, retry_job
 from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime.frames import moment
 from tests.support.brokers import end, job_in, raised, returned, running_job
@@ -154,6 +155,45 @@ def test_the_latest_progress_wins(
         return message
 
     assert message["data"]["progress"] == 100
+
+
+def test_progress_of_a_job_that_has_ended_meanwhile_is_not_told(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
+) -> None:
+    (ended, first), (running, second) = (running_job(organization=organization) for _ in range(2))
+    board = ProgressBoard()
+    broadcaster.forget()
+
+    @with_clients(member)
+    async def told(client: LiveClient) -> list[tuple[str, str]]:
+        await client.join(f"org:{organization.name}")
+        for claimed in (first, second):
+            board.report((claimed.pk, claimed.attempt), 40, None)
+        await do(board.flush)
+        await do(end, raised(first, "Permanent"))
+        await broadcaster.send()
+        messages = [await client.hear() for _ in range(2)]
+        assert await client.has_nothing()
+        return [(message["event"], message["data"]["job_id"]) for message in messages]
+
+    assert told == [("job_status_changed", ended.name), ("job_progress", running.name)]
+
+
+@pytest.mark.parametrize(("names", "told"), [((), "a.pdf"), (("output_reference",), MASK)])
+def test_a_masked_output_is_told_masked(
+    names: tuple[str, ...], told: str, broadcaster: ManualBroadcaster, member: LiveClient, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": names}
+    job, claimed = running_job(organization=Organization.objects.get())
+
+    @with_clients(member)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        await do(end, returned(claimed, {"output_reference": "a.pdf"}, "a.pdf"))
+        await broadcaster.send()
+        return await client.hear("job_status_changed")
+
+    assert message["data"]["output_reference"] == told
 
 
 def test_a_jobs_room_tells_of_that_job_only(
