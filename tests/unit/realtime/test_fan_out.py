@@ -1,0 +1,74 @@
+"""Each event reaches those who listen once, whichever tasks have read it."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from django_jobs.realtime.authorization import Target
+from django_jobs.realtime.events import PROGRESS, STATUS_CHANGED, Event
+from django_jobs.realtime.fan_out import FanOut
+from django_jobs.realtime.topics import EVERYBODY, Subscription, Topic
+
+
+class Stage:
+    """Topics of two organizations and of everybody, each with one room and one socket in it."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.sockets = {key: Mock() for key in ("1", "2", EVERYBODY)}
+        for key, socket in self.sockets.items():
+            organization = int(key) if key else None
+            topic = self.topics[key] = Topic(key, organization)
+            subscription = Subscription(socket, Target(f"org:{key}" if key else "admin:jobs", organization))
+            subscription.go_live(set())
+            topic.add(subscription)
+        thread: Any = Mock()
+        self.fan_out = FanOut(self.topics, thread)
+
+    def deliver(self, *events: Event) -> None:
+        async_to_sync(self.fan_out.deliver)(events)
+
+    def heard(self, key: str) -> list[str]:
+        """The data of the frames that the socket of this topic was sent."""
+        return [call.args[0].rpartition('"data": ')[2].rstrip("}") for call in self.sockets[key].put.call_args_list]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def change(number: int, organization: int = 1, **fields: Any) -> Event:
+    return Event(STATUS_CHANGED, organization, 5, str(number), id=number, organization=str(organization), **fields)
+
+
+def progress(data: str, organization: int = 1, attempt: int | None = None) -> Event:
+    filled = (5, attempt) if attempt is not None else None
+    return Event(PROGRESS, organization, 5, data, organization=str(organization), filled=filled)
+
+
+def test_an_event_that_a_poll_and_a_notification_have_read_is_told_once(stage: Stage) -> None:
+    stage.deliver(change(7))
+    stage.deliver(change(7), change(8))
+    assert stage.heard("1") == stage.heard(EVERYBODY) == ["7", "8"]
+
+
+def test_an_organizations_events_are_told_to_its_own_topic_and_to_everybodys(stage: Stage) -> None:
+    stage.deliver(change(7, organization=1), progress("40", organization=2))
+    assert [stage.heard(key) for key in ("1", "2", EVERYBODY)] == [["7"], ["40"], ["7", "40"]]
+
+
+def test_progress_is_told_as_often_as_it_is_read(stage: Stage) -> None:
+    stage.deliver(progress("40"))
+    stage.deliver(progress("40"))
+    assert stage.heard("1") == ["40", "40"]
+
+
+def test_each_attempt_is_shown_at_100_percent_once(stage: Stage) -> None:
+    stage.deliver(progress("100", attempt=1))
+    stage.deliver(change(7, before=progress("100", attempt=1)), change(8, before=progress("100 again", attempt=2)))
+    assert stage.heard("1") == ["100", "7", "100 again", "8"]
