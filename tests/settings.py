@@ -14,9 +14,13 @@ from typing import Any
 
 from example_project.environment import mail_to_files
 from example_project.settings import *  # noqa: F403
-from example_project.settings import DATABASES
+from example_project.settings import DATABASES, INSTALLED_APPS
+from tests.support.short_grace import VARIABLE as SHORT_GRACE
 
 RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
+
+if SHORT_GRACE in os.environ:
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.short_grace.ShortGrace"]
 
 DEBUG = False
 ROOT_URLCONF = "tests.urls"

@@ -28,6 +28,7 @@ from tests.acceptance.steps import (
     wait_for_status,
 )
 from tests.support.factories import make_job_type
+from tests.support.short_grace import SHORT_GRACE
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
@@ -210,7 +211,7 @@ def test_a_handler_that_never_stops_does_not_outlive_its_supervisor_for_long(
 ) -> None:
     job = stage.submit(make_job_type("swallow_everything", default_timeout=1, max_retries=0))
     settings = {"LEASE_SECONDS": 3}
-    worker = processes.worker("--processes", "1", "--no-scheduler", settings=settings)
+    worker = processes.worker("--processes", "1", "--no-scheduler", settings=settings, environ=SHORT_GRACE)
     wait_for_message(job, "waiting")
     children = worker.children()
 
