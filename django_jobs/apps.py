@@ -22,7 +22,7 @@ class DjangoJobsConfig(AppConfig):
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
         tenants.listen()
-        self._guard_rq()
+        self._set_up_broker()
         self._tell_live_pages()
 
     @staticmethod
@@ -39,11 +39,10 @@ class DjangoJobsConfig(AppConfig):
         hooks.connect(events, follow_up)
 
     @staticmethod
-    def _guard_rq() -> None:
-        from django_jobs.broker import rq_guard, rq_pages
+    def _set_up_broker() -> None:
+        from django_jobs import broker
 
-        rq_guard.install()
-        rq_pages.install()
+        broker.install()
 
     @staticmethod
     def _tell_live_pages() -> None:

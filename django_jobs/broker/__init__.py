@@ -1,7 +1,14 @@
-"""The broker: RQ's queues in Redis, a small window onto the backlog. The only package that imports rq and redis."""
+"""The broker: RQ's queues in Redis, which hold a small part of the backlog. Only this package imports rq and redis."""
 
 from __future__ import annotations
 
+from django_jobs.broker import rq_guard, rq_pages
 from django_jobs.broker.rq_broker import RQBroker
 
-__all__ = ["RQBroker"]
+__all__ = ["RQBroker", "install"]
+
+
+def install() -> None:
+    """Guard RQ and django-rq in this process; to be called once the project's apps are ready."""
+    rq_guard.install()
+    rq_pages.install()

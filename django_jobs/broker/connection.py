@@ -1,12 +1,15 @@
-"""Connections to Redis as the host configured them in RQ_QUEUES, but with bounded patience."""
+"""Connections to Redis, as the host configured them in RQ_QUEUES, on which no call waits for long."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import django_rq
+import redis
 from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -14,6 +17,7 @@ from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from django_jobs.conf import jobs_settings
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 
 CONNECT_SECONDS = 0.5
@@ -22,17 +26,22 @@ BLOCK_SECONDS = 2
 
 
 def queue_name(priority: int) -> str:
-    """The RQ queue of a priority."""
+    """Return the name of a priority's RQ queue."""
     return str(jobs_settings.QUEUES[Priority(priority).label])
 
 
 def queue_names() -> list[str]:
-    """All queues, the most urgent first."""
+    """Return the names of all our queues, the most urgent first."""
     return [queue_name(priority) for priority in sorted(Priority, reverse=True)]
 
 
+def priorities_by_queue() -> dict[str, int]:
+    """Return the priority that each of our queues is for; the lowest where several share one."""
+    return {queue_name(priority): int(priority) for priority in sorted(Priority, reverse=True)}
+
+
 def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
-    """A new client with its own pool: no call takes longer than connecting and ``answer_seconds``.
+    """Return a new client with its own pool. No call takes longer than connecting and ``answer_seconds``.
 
     Raises ImproperlyConfigured when RQ_QUEUES does not say where Redis is.
     """
@@ -54,9 +63,25 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
 
 @functools.cache
 def shared() -> Redis:
-    """The process's client for short calls. It introduces itself with no words, each of which waits for an answer."""
+    """Return the process's client for short calls.
+
+    It sends neither HELLO nor CLIENT SETINFO when it connects, since each of them costs a round trip.
+    """
     client = connect()
-    is_new = "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # where it took two names
+    # redis-py renamed the option: one name now, two names in earlier versions.
+    is_new = "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
     unsaid: dict[str, Any] = {"driver_info": None} if is_new else {"lib_name": None, "lib_version": None}
     client.connection_pool.connection_kwargs.update(protocol=2, **unsaid)
     return client
+
+
+@contextlib.contextmanager
+def errors_translated() -> Iterator[None]:
+    """Raise BrokerUnavailable for whatever Redis raises inside the block."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+    except redis.ResponseError as error:
+        # Loading, out of memory, read-only: Redis is there but cannot serve now.
+        raise BrokerUnavailable(f"Redis refuses: {error}") from error

@@ -1,4 +1,7 @@
-"""What a plain ``rqworker`` calls for a ticket: claim, run, settle, one job at a time."""
+"""The function that a plain ``rqworker`` calls for a ticket: it claims, runs and settles one job.
+
+Tickets name it by its path, so that module and function keep their names.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ logger = logging.getLogger("django_jobs")
 
 
 class CheckpointRunner:
-    """Stops a handler only when it calls the context: nobody else is here to do it."""
+    """Stops a handler only when it calls its context: no other process watches it."""
 
     def __init__(self, claimed: Claimed, worker_name: str) -> None:
         self.key = (claimed.pk, claimed.attempt)
         self.worker_name = worker_name
-        self.board = progress.ProgressBoard()
+        self.progress = progress.ProgressBoard()
         self.deadline = time.monotonic() + claimed.timeout_seconds
         self.stopped = threading.Event()
         self.done = threading.Event()
@@ -42,7 +45,7 @@ class CheckpointRunner:
         self._has_complained = False
 
     def report(self, percent: int, message: str | None) -> None:
-        self.board.report(self.key, percent, message)
+        self.progress.report(self.key, percent, message)
 
     def is_canceled(self) -> bool:
         return self.stopped.is_set()
@@ -69,27 +72,27 @@ class CheckpointRunner:
             self._shields -= 1
         self.check()
 
-    def attend(self) -> None:
-        """Renew the lease, write progress and look for a cancel, until the handler is done; in a thread."""
+    def keep_alive(self) -> None:
+        """Renew the lease, write progress and look for a cancel until the handler is done."""
         while not self.done.wait(float(jobs_settings.PROGRESS_INTERVAL)):
-            self._persistently(self._write_progress)
+            self._tried(self._write_progress)
             if time.monotonic() > self._renewal_due:
-                self._persistently(self._renew)
-        self._persistently(self._write_progress)
+                self._tried(self._renew)
+        self._tried(self._write_progress)
         database.drop_connections()
 
-    def _persistently(self, duty: Callable[[], None]) -> None:
-        """Do it, or try again the next time: while the handler runs, nobody else renews its lease."""
+    def _tried(self, duty: Callable[[], None]) -> None:
+        """Call the duty. If it fails it is tried again the next time: nobody else renews this handler's lease."""
         try:
             duty()
-        except Exception as error:  # noqa: BLE001  (whatever it is, the lease must be renewed)
+        except Exception as error:  # noqa: BLE001  (whatever failed, the lease must be renewed)
             if not self._has_complained:
                 logger.warning("event=attend_failed worker=%s error=%r", self.worker_name, error)
             self._has_complained = True
             database.drop_connections()
 
     def _write_progress(self) -> None:
-        if self.board.flush():
+        if self.progress.flush():
             self.stopped.set()
 
     def _renew(self) -> None:
@@ -99,8 +102,9 @@ class CheckpointRunner:
             self.stopped.set()
 
     @contextlib.contextmanager
-    def attended(self) -> Iterator[None]:
-        thread = threading.Thread(target=self.attend, daemon=True)
+    def kept_alive(self) -> Iterator[None]:
+        """Keep the lease alive inside the block, from a thread."""
+        thread = threading.Thread(target=self.keep_alive, daemon=True)
         thread.start()
         try:
             yield
@@ -110,7 +114,7 @@ class CheckpointRunner:
 
 
 def run_ticket() -> None:
-    """Run the ticket that the surrounding RQ job is."""
+    """Run the job whose ticket is the RQ job that RQ executes now."""
     rq_job = get_current_job()
     ticket = Ticket.parse(rq_job.id, Priority.NORMAL) if rq_job is not None else None
     if rq_job is None or ticket is None:
@@ -120,7 +124,7 @@ def run_ticket() -> None:
     signal_delivery.work_in_background()  # between claim and run nobody renews the lease
     for claimed in claim([ticket], worker_name):
         runner = CheckpointRunner(claimed, worker_name)
-        with runner.attended():
+        with runner.kept_alive():
             ended = run(claimed, context_for(claimed, runner))
         settle_all([ended], worker_name)
     dispatcher.dispatch_without_budget()

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
-import redis
+from redis import Redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from django_jobs.broker import connection
-
-#: How our own children are called, which RQ lists too: host, the supervisor's process id, eight hexadecimal digits.
+#: The names of our own workers, which RQ lists too: host, the supervisor's process id, eight hexadecimal digits.
 _OURS: Final = re.compile(r".*-\d+-[0-9a-f]{8}\Z")
 
 
-def count_by_queue(queues: Iterable[str]) -> Counter[str]:
-    """How many plain workers RQ lists for each of these queues; none where Redis does not answer.
+def count_by_queue(client: Redis, queues: Sequence[str]) -> Counter[str]:
+    """Return how many plain workers RQ lists for each of these queues.
 
-    RQ lists one that was killed for some minutes more. Only reads: what is stale in RQ's lists is left there.
+    RQ lists one that was killed for some minutes more. What is out of date in RQ's lists is left there.
     """
-    try:
-        return _count(list(queues))
-    except (redis.RedisError, OSError):
-        return Counter()
-
-
-def _count(queues: list[str]) -> Counter[str]:
-    client = connection.shared()
     with client.pipeline(transaction=False) as pipeline:
         for queue in queues:
             pipeline.smembers(WORKERS_BY_QUEUE_KEY % queue)

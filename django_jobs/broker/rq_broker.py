@@ -1,18 +1,20 @@
-"""The engine's broker on RQ: bounded in time, and quiet for a second after a failure."""
+"""The engine's broker on RQ. No call waits for long, and none asks Redis within a second after a failure."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import redis
 from redis import Redis
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from django_jobs.broker import connection, strangers, tickets
+from django_jobs.broker import connection, foreign_entries, plain_workers, tickets
+from django_jobs.broker.rq_consumer import RQConsumer
+from django_jobs.broker.rq_worker import CANCEL_COMMAND
 from django_jobs.engine.ports import Look, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
@@ -20,7 +22,6 @@ from django_jobs.statuses import Priority
 T = TypeVar("T")
 
 BREAK_SECONDS = 1.0
-CANCEL_COMMAND = "cancel-jobs"
 
 
 class RQBroker:
@@ -78,8 +79,6 @@ class RQBroker:
         self._call(lambda client: client.publish(PUBSUB_CHANNEL_TEMPLATE % worker_name, payload))
 
     def eviction_policy(self) -> str:
-        """Redis's ``maxmemory-policy``; an empty text where it may not be asked."""
-
         def read(client: Redis) -> str:
             try:
                 return str(client.info("memory").get("maxmemory_policy", ""))
@@ -89,22 +88,24 @@ class RQBroker:
         return self._call(read)
 
     def foreign_ids(self) -> list[str]:
-        """RQ jobs in our queues that are not ours."""
-        return sorted(filter(strangers.is_stranger, self.waiting_ids()))
+        return sorted(filter(foreign_entries.is_foreign, self.waiting_ids()))
 
     def set_aside(self) -> SetAside:
-        return self._call(lambda client: strangers.look(client, connection.queue_names()))
+        return self._call(lambda client: foreign_entries.look(client, connection.queue_names()))
+
+    def other_workers(self, queues: Sequence[str]) -> Mapping[str, int]:
+        return self._call(lambda client: plain_workers.count_by_queue(client, queues))
+
+    def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> RQConsumer:
+        return RQConsumer(worker_name, queues or connection.queue_names())
 
     def _call(self, function: Callable[[Redis], T]) -> T:
         """Call Redis; BrokerUnavailable when it does not answer, and for a second after that without trying."""
         if time.monotonic() < self._broken_until:
             raise BrokerUnavailable("Redis did not answer a moment ago")
         try:
-            return function(connection.shared())
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            with connection.errors_translated():
+                return function(connection.shared())
+        except BrokerUnavailable:
             self._broken_until = time.monotonic() + BREAK_SECONDS
-            raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
-        except redis.ResponseError as error:
-            # Loading, out of memory, read-only: Redis is there but cannot serve now.
-            self._broken_until = time.monotonic() + BREAK_SECONDS
-            raise BrokerUnavailable(f"Redis refuses: {error}") from error
+            raise

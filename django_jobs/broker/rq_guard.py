@@ -1,9 +1,9 @@
 """Keeps RQ and django-rq, wherever they run in this project, from executing what is written in our queues.
 
 RQ has no setting for that: its registries and workers unpickle whatever their queues' entries hold, and django-rq's
-pages and commands make such objects by name. So the few places through which all of it passes are wrapped, once, when
-the project's apps are ready. Queues of the host's own stay as they are, and so do ours where ``FOREIGN_RQ_JOBS`` is
-``"run"``; only tickets are inert there too.
+pages and commands do the same. So the few methods through which all of it passes are wrapped, once, when the project's
+apps are ready. The host's own queues stay as they are. So do ours where ``FOREIGN_RQ_JOBS`` is ``"run"``, except that
+our tickets are sanitized there too.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ from rq.registry import BaseRegistry, ScheduledJobRegistry
 from rq.utils import now
 from rq.worker import BaseWorker
 
-from django_jobs.broker import strangers, tickets
-from django_jobs.broker.inert import InertSerializer, make_inert
+from django_jobs.broker import foreign_entries, tickets
+from django_jobs.broker.sanitized_jobs import WriteOnlySerializer, restore_sanitized
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.ports import ForeignEntry
 
 logger = logging.getLogger("django_jobs")
 
 _GUARDED: Final = "guarded_by_django_jobs"
-_inert: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("django_jobs_inert", default=False)
+_sanitizes_all: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("django_jobs_sanitizes_all", default=False)
 
 
 def guards(queue: str) -> bool:
-    """Whether nothing of this queue's entries is to be executed."""
-    return queue in jobs_settings.QUEUES.values() and not strangers.are_run()
+    """Return whether nothing that this queue's entries hold may be executed."""
+    return queue in jobs_settings.QUEUES.values() and not foreign_entries.are_run()
 
 
 @contextlib.contextmanager
-def all_inert() -> Iterator[None]:
-    """Whatever RQ reads meanwhile is inert, in whatever queue it lies."""
-    token = _inert.set(True)
+def all_sanitized() -> Iterator[None]:
+    """Sanitize whatever RQ reads inside the block, in whatever queue it lies."""
+    token = _sanitizes_all.set(True)
     try:
         yield
     finally:
-        _inert.reset(token)
+        _sanitizes_all.reset(token)
 
 
 def install() -> None:
-    """Wrap what RQ reads our queues by; once in a process."""
+    """Wrap the methods by which RQ reads our queues; a second call changes nothing."""
     if hasattr(RQJob.restore, _GUARDED):
         return
     _wrap(RQJob, "restore", _restore)
@@ -73,20 +74,20 @@ def _wrap(owner: type, name: str, make: Callable[[Any], Callable[..., Any]]) -> 
 
 def _restore(original: Callable[..., Any]) -> Callable[..., Any]:
     def restore(self: RQJob, raw_data: Any) -> Any:
-        if _inert.get() or self.serializer is InertSerializer or not strangers.is_stranger(self.id):
-            return make_inert(self, raw_data, original)
+        if _sanitizes_all.get() or self.serializer is WriteOnlySerializer or not foreign_entries.is_foreign(self.id):
+            return restore_sanitized(self, raw_data, original)
         return original(self, raw_data)
 
     return restore
 
 
 def _mark_by_name(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A queue or a registry of ours hands its serializer on to every job that it reads."""
+    """Give queues and registries of ours a serializer that reads nothing; each job that they read gets it too."""
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(self, *args, **kwargs)
         if guards(getattr(self, "name", "")):
-            self.serializer = InertSerializer
+            self.serializer = WriteOnlySerializer
 
     return __init__
 
@@ -95,14 +96,14 @@ def _get_current_job(original: Callable[..., Any]) -> Callable[..., Any]:
     def get_current_job(self: BaseWorker) -> Any:
         if not any(guards(queue.name) for queue in self.queues):
             return original(self)
-        with all_inert():
+        with all_sanitized():
             return original(self)
 
     return get_current_job
 
 
 def _run_maintenance_tasks(original: Callable[..., Any]) -> Callable[..., Any]:
-    """RQ tidies up its registries and groups; a worker must not end because of what somebody wrote there."""
+    """Keep a worker alive when RQ fails at tidying its registries and groups because of what somebody wrote there."""
 
     def run_maintenance_tasks(self: BaseWorker) -> None:
         try:
@@ -119,34 +120,34 @@ def _run_maintenance_tasks(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _lpop(original: Callable[..., Any]) -> Callable[..., Any]:
-    """What a plain ``rqworker`` pops of our queues is a ticket."""
+    """Set foreign entries aside, so that a plain ``rqworker`` gets only tickets from our queues."""
 
     def lpop(cls: type[RQQueue], queue_keys: Sequence[str], timeout: int | None, connection: Any = None) -> Any:
         while (found := original(cls, queue_keys, timeout, connection=connection)) is not None:
-            if not (stranger := _stranger(*found)):
+            if not (entry := _foreign(*found)):
                 return found
-            strangers.set_aside(connection, [stranger])
+            foreign_entries.set_aside(connection, [entry])
         return None
 
     return lpop
 
 
 def _lmove(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a worker of a single queue, which notes what it pops in a second list."""
+    """Do the same for a worker of a single queue, which also keeps in a second list what it pops."""
 
     def lmove(cls: type[RQQueue], connection: Any, queue_key: str, timeout: int | None) -> Any:
         while (found := original(cls, connection, queue_key, timeout)) is not None:
-            if not (stranger := _stranger(*found)):
+            if not (entry := _foreign(*found)):
                 return found
             connection.lrem(IntermediateQueue.get_intermediate_queue_key(queue_key), 1, found[1])
-            strangers.set_aside(connection, [stranger])
+            foreign_entries.set_aside(connection, [entry])
         return None
 
     return lmove
 
 
 def _get_jobs_to_schedule(original: Callable[..., Any]) -> Callable[..., Any]:
-    """RQ's scheduler, which reads them without their queue, finds nothing of ours: we schedule nothing there."""
+    """Hide our queues from RQ's scheduler, which would read jobs without their queue: we schedule nothing there."""
 
     def get_jobs_to_schedule(self: ScheduledJobRegistry, *args: Any, **kwargs: Any) -> list[str]:
         return [] if guards(self.name) else list(original(self, *args, **kwargs))
@@ -154,9 +155,9 @@ def _get_jobs_to_schedule(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_jobs_to_schedule
 
 
-def _stranger(queue_key: str | bytes, entry: str | bytes) -> tuple[str, str] | None:
-    """(queue, id) of an entry that must not be run."""
+def _foreign(queue_key: str | bytes, entry: str | bytes) -> ForeignEntry | None:
+    """Return the entry if it must not be run."""
     key = queue_key if isinstance(queue_key, str) else tickets.as_id(queue_key)
     entry_id = entry if isinstance(entry, str) else tickets.as_id(entry)
     queue = key.removeprefix(RQQueue.redis_queue_namespace_prefix)
-    return (queue, entry_id) if guards(queue) and strangers.is_stranger(entry_id) else None
+    return ForeignEntry(queue, entry_id) if guards(queue) and foreign_entries.is_foreign(entry_id) else None

@@ -1,7 +1,7 @@
-"""django-rq's pages are for system admins: they empty queues, stop workers, and show every tenant's tickets.
+"""Keeps django-rq's pages for system admins: they empty queues, stop workers, and show every tenant's tickets.
 
 django-rq shows them to all staff, at the URLs that a host mounts and in the admin. Each of its views is wrapped here,
-once, when the project's apps are ready: wherever it is mounted, whoever imports it later gets the wrapped one.
+once, when the project's apps are ready. Whoever imports a view after that gets the wrapped one, wherever it is mounted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpResponse
 
-from django_jobs.broker import rq_guard, strangers
+from django_jobs.broker import foreign_entries, rq_guard
 from django_jobs.engine.access import get_policy
 
-#: The attribute of a view that tells a system check that it is guarded. `functools.wraps` hands it on.
+#: The attribute by which a system check knows a guarded view; `functools.wraps` copies it.
 GUARDED: Final = "guarded_by_django_jobs"
-#: Those that also take the host's RQ_API_TOKEN, and find out by themselves who may.
+#: Views that also accept the host's RQ_API_TOKEN, and check it themselves.
 _WITH_TOKEN: Final = frozenset({"stats_json", "prometheus_metrics"})
-#: Bytes of what is no text that are shown.
+#: How many bytes are shown of something that is no text.
 MAX_SHOWN: Final = 100
 _UNREADABLE: Final = """Redis holds something here that is no text in UTF-8, so this page cannot be shown.
 
@@ -35,11 +35,11 @@ aside by its workers, and "manage.py jobs_check" tells of it. Anywhere else, rem
 
 
 def install() -> None:
-    """Guard the views of django-rq; what a host without Django's admin cannot import, it cannot show either."""
+    """Guard the views of django-rq; a second call changes nothing."""
     try:
         from django_rq import cron_views, stats_views, views
     except (ImportError, RuntimeError, ImproperlyConfigured):
-        return
+        return  # a host without Django's admin cannot import these views, so that it cannot show them either
     for module in (views, stats_views, cron_views):
         for name, view in _views_of(module):
             setattr(module, name, _for_system_admins(view))
@@ -48,12 +48,12 @@ def install() -> None:
 
 
 def is_system_admin(request: Any) -> bool:
-    """Whether the access policy says so of who asks."""
+    """Return whether the user of the request is a system admin by the access policy."""
     return bool(get_policy().is_system_admin(getattr(request, "user", AnonymousUser())))
 
 
 def _views_of(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
-    """The functions of a module whose first argument is a request; the wrapped ones are left out."""
+    """Return (name, function) of a module's views that are not wrapped yet: their first argument is a request."""
     found = inspect.getmembers(module, inspect.isfunction)
     return [
         (name, function)
@@ -74,8 +74,8 @@ def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
         if getattr(user, "is_authenticated", False) and not is_system_admin(request):
             if not has_token:
                 raise PermissionDenied
-            request.user = AnonymousUser()  # then it is the token that counts
-        with rq_guard.all_inert() if _may_show_ours(kwargs) else contextlib.nullcontext():
+            request.user = AnonymousUser()  # so that only the token counts
+        with rq_guard.all_sanitized() if _may_show_ours(kwargs) else contextlib.nullcontext():
             try:
                 return view(request, *args, **kwargs)
             except UnicodeDecodeError as error:
@@ -86,7 +86,7 @@ def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _unreadable(error: UnicodeDecodeError) -> HttpResponse:
-    """django-rq and RQ decode every id as UTF-8; whoever may write to Redis may write one that is none."""
+    """Return the answer where an id is not UTF-8, as which RQ decodes all of them: anybody may have written it."""
     found = ascii(error.object[:MAX_SHOWN])
     response = HttpResponse(f"{_UNREADABLE}\n\nIt begins with {found}.\n", content_type="text/plain")
     response.status_code = 409
@@ -94,20 +94,20 @@ def _unreadable(error: UnicodeDecodeError) -> HttpResponse:
 
 
 def _may_show_ours(kwargs: dict[str, Any]) -> bool:
-    """Whether the page is about one of our queues, which its URL names by a number.
+    """Return whether the page may show one of our queues, which its URL names by a number.
 
-    A page that names none, such as a cron job's, shows what Redis says, of whatever queue Redis says.
+    A page whose URL names no queue, such as that of a cron job, may show any queue: which one is written in Redis.
     """
     from django_rq.settings import get_queues_list
 
     index, queues = kwargs.get("queue_index", kwargs.get("scheduler_index")), get_queues_list()
     if index is None:
-        return not strangers.are_run()
+        return not foreign_entries.are_run()
     return isinstance(index, int) and 0 <= index < len(queues) and rq_guard.guards(queues[index]["name"])
 
 
 def _guard_imported_urls() -> None:
-    """For a host that imported them before its apps were ready."""
+    """Guard the URLs of a host that imported them before its apps were ready."""
     urls = sys.modules.get("django_rq.urls")
     for pattern in getattr(urls, "urlpatterns", ()):
         if not hasattr(pattern.callback, GUARDED):
@@ -115,7 +115,7 @@ def _guard_imported_urls() -> None:
 
 
 def _show_in_admin_index() -> None:
-    """Show the link in the admin's index to those whom the pages behind it let in, and to nobody else."""
+    """Show the link in the admin's index only to those who may see the pages behind it."""
     if not apps.is_installed("django.contrib.admin"):
         return
     from django_rq import stats_views

@@ -1,7 +1,4 @@
-"""A worker process as RQ knows it: listed by ``rq info`` and django-rq's pages with what it runs.
-
-RQ's own loop is not used; it makes about fifteen round trips a job.
-"""
+"""A worker process as RQ knows it: ``rq info`` and django-rq's pages list it with what it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis import Redis
@@ -24,13 +21,15 @@ from rq.registry import StartedJobRegistry
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import WorkerStatus
 
-from django_jobs.broker import connection, strangers, tickets
-from django_jobs.broker.rq_broker import CANCEL_COMMAND
-from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.broker import connection, foreign_entries, tickets
+from django_jobs.engine.ports import ForeignEntry, RunningTicket, Ticket
 
 logger = logging.getLogger("django_jobs")
 
-PUBLISHED_SECONDS = 60
+#: After so long what a killed worker ran disappears from RQ's lists.
+PUBLISHED_SECONDS: Final = 60
+#: What a message to a worker's channel says when it is our hint to cancel jobs.
+CANCEL_COMMAND: Final = "cancel-jobs"
 
 
 @dataclass(slots=True)
@@ -44,24 +43,21 @@ class Published:
 
 
 class TicketWorker(SimpleWorker):
-    """RQ's view of one of our worker processes."""
+    """One of our worker processes, in the shape in which RQ's tools expect a worker."""
 
-    # For strangers' jobs. RQ's default would take SIGALRM, which is our own handlers' timeout, and not give it back.
+    # For foreign jobs. RQ's default would take SIGALRM, which is our own handlers' timeout, and not give it back.
     death_penalty_class = TimerDeathPenalty
 
-    def __init__(self, names: Sequence[str], name: str) -> None:
-        self.names = list(names)
-        self.calls = connection.connect()
-        self.blocking: Redis = connection.connect(answer_seconds=connection.BLOCK_SECONDS + 3)
-        self._blocking_id: int | None = None
+    def __init__(self, queue_names: Sequence[str], name: str, client: Redis) -> None:
+        self.calls = client
         self._listener: Any = None
         self._published: dict[str, Published] = {}
-        queues = [RQQueue(queue, connection=self.calls) for queue in self.names]
-        super().__init__(queues, name=name, connection=self.calls, log_job_description=False)
+        queues = [RQQueue(queue, connection=client) for queue in queue_names]
+        super().__init__(queues, name=name, connection=client, log_job_description=False)
         self.log = logging.getLogger("rq.worker")
 
     def _set_connection(self, connection: Redis) -> Redis:
-        # RQ would raise the timeout to minutes; a worker must notice a silent Redis.
+        # RQ would raise the timeout to minutes, and a worker must notice a Redis that does not answer.
         return connection
 
     def _set_ip_address(self, connection: Redis) -> None:
@@ -72,21 +68,19 @@ class TicketWorker(SimpleWorker):
             self.ip_address = "unknown"
 
     def procline(self, message: str) -> None:
-        """RQ would rename the process for every job."""
-
-    # -- registration --------------------------------------------------------------------------------------------
+        """Do nothing; RQ would rename the process for every job."""
 
     def announce(self) -> None:
         """Appear in RQ's list of workers."""
-        self.calls.delete(self.key)  # the name is ours alone: an earlier try may have got there without our knowing
+        self.calls.delete(self.key)  # no other worker has this name: an earlier try may have left the key
         try:
             self.register_birth()  # type: ignore[no-untyped-call]
             self.set_state(WorkerStatus.IDLE)
-        except redis.ResponseError as error:  # rubbish lies over RQ's lists, which only show us
+        except redis.ResponseError as error:  # somebody overwrote RQ's lists, which only show the worker
             logger.warning("event=worker_not_listed worker=%s error=%s", self.name, error)
 
     def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
-        """Take RQ's commands and our cancel hints from this worker's channel, in a thread."""
+        """Obey RQ's commands and our cancel hints from this worker's channel, in a thread."""
         self._on_cancel, self._on_shutdown = on_cancel, on_shutdown
         self.pubsub = self.calls.pubsub()  # type: ignore[no-untyped-call]
         self.pubsub.subscribe(**{self.pubsub_channel_name: self.handle_payload})
@@ -99,7 +93,7 @@ class TicketWorker(SimpleWorker):
         time.sleep(1.0)
 
     def handle_payload(self, message: Any) -> None:
-        """One message of this worker's channel."""
+        """Obey one message of this worker's channel."""
         try:
             payload = json.loads(message["data"])
             command = payload["command"]
@@ -111,12 +105,12 @@ class TicketWorker(SimpleWorker):
         elif command == "shutdown":
             self._on_shutdown()
 
-    def beat(self, running: Sequence[Published]) -> None:
-        """Say that we live and what we run; register anew when Redis has forgotten us.
+    def beat(self, running: Sequence[RunningTicket]) -> None:
+        """Say that the worker lives and what it runs; register anew where Redis has forgotten it.
 
-        In one transaction with what has ended: a reader must not see an idle worker with a job, or a busy one without.
+        Everything goes in one transaction: a reader must not see an idle worker with a job, or a busy one without.
         """
-        shown = {item.ticket_id: item for item in running}
+        shown = {item.ticket.id: self._published.get(item.ticket.id) or _published(item) for item in running}
         ended = [item for ticket_id, item in self._published.items() if ticket_id not in shown]
         self._published |= shown
         try:
@@ -126,10 +120,10 @@ class TicketWorker(SimpleWorker):
                 self._withdraw(ended, pipeline)
                 self.heartbeat(pipeline=pipeline)
                 self.set_state(WorkerStatus.BUSY if running else WorkerStatus.IDLE, pipeline=pipeline)
-                for item in running:
+                for item in shown.values():
                     self._publish(item, pipeline)
                 pipeline.execute()
-            self._published = shown  # not before: what has ended is withdrawn once Redis is back
+            self._published = shown  # not earlier: what has ended is withdrawn once Redis is back
         except (redis.RedisError, OSError, ValueError) as error:
             logger.debug("event=heartbeat_failed error=%r", error)
 
@@ -152,100 +146,36 @@ class TicketWorker(SimpleWorker):
         pipeline.hset(job.key, mapping={"status": "started", "worker_name": self.name, "started_at": started})
 
     def _withdraw(self, ended: Iterable[Published], pipeline: Any) -> None:
-        """Take ended tickets off RQ's registries, and their hashes with them: a page must find both or neither."""
+        """Remove ended tickets from RQ's registries together with their hashes: a page must find both or neither."""
         for item in ended:
             job, execution = self._execution(item)
             execution.delete(job, pipeline)
             pipeline.unlink(job.key)
 
-    def leave(self, done: Sequence[str] = ()) -> None:
-        """Disappear from RQ's lists, and take along the hashes of the tickets that are ``done``."""
+    def leave(self, done: Sequence[Ticket] = ()) -> None:
+        """Disappear from RQ's lists, and remove the hashes of the tickets that are ``done``."""
         try:
             with self.calls.pipeline() as pipeline:
                 self._withdraw(list(self._published.values()), pipeline)
                 pipeline.execute()
             if done:
-                self.calls.unlink(*map(tickets.job_key, done))
+                self.calls.unlink(*(tickets.job_key(ticket.id) for ticket in done))
             self.register_death()  # type: ignore[no-untyped-call]
             if self._listener is not None:
                 self._listener.stop()
         except (redis.RedisError, OSError) as error:
             logger.debug("event=leave_failed error=%r", error)
 
-    # -- tickets -------------------------------------------------------------------------------------------------
-
-    def take(self, count: int, done: Sequence[str] = ()) -> list[tuple[str, str]]:
-        """(queue, ticket id) of up to ``count`` waiting tickets; waits up to two seconds for the first."""
-        try:
-            found = tickets.take(self.calls, self.names, count, done)
-            if found is None:
-                time.sleep(0.5)  # suspended by `rq suspend`
-                return []
-            return found or self._wait(count)
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            self._blocking_id = None
-            raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
-        except redis.ResponseError as error:
-            if "UNBLOCKED" in str(error):
-                return []
-            raise BrokerUnavailable(f"Redis refuses: {error}") from error
-
-    def take_now(self, count: int, done: Sequence[str] = ()) -> list[tuple[str, str]] | None:
-        """The same without waiting, for a burst; None while RQ is suspended."""
-        try:
-            return tickets.take(self.calls, self.names, count, done)
-        except (redis.RedisError, OSError) as error:
-            raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
-
-    def _wait(self, count: int) -> list[tuple[str, str]]:
-        client = self.blocking.client()  # type: ignore[no-untyped-call]  # one connection, so that it has an id by which to wake it
-        try:
-            self._blocking_id = client.client_id()
-            found, suspended = tickets.wait(client, self.names, count, connection.BLOCK_SECONDS)
-        finally:
-            self._blocking_id = None
-            client.close()
-        if found and suspended:
-            self.put_back(found)
-            return []
-        return found
-
-    def wake(self) -> None:
-        """End a wait, from another thread, without losing a ticket that is on its way."""
-        blocked = self._blocking_id
-        if blocked is not None:
-            try:
-                self.calls.client_unblock(blocked)
-            except (redis.RedisError, OSError):
-                return  # the wait ends by itself within two seconds
-
-    def put_back(self, found: Sequence[tuple[str, str]]) -> None:
-        """What this worker does not want after all, to the front of their queues."""
-        try:
-            for name in dict.fromkeys(queue for queue, _ in found):
-                ids = [entry_id for queue, entry_id in found if queue == name]
-                ours = [entry_id for entry_id in ids if not strangers.is_stranger(entry_id)]
-                if ours:
-                    tickets.push(self.calls, name, ours, front=True)
-                if others := [tickets.as_bytes(entry_id) for entry_id in ids if strangers.is_stranger(entry_id)]:
-                    self.calls.lpush(tickets.queue_key(name), *reversed(others))
-        except (redis.RedisError, OSError) as error:  # the scheduler misses them and issues them again
-            logger.debug("event=put_back_failed error=%r", error)
-
-    def receive_strangers(self, found: Sequence[tuple[str, str]]) -> None:
-        """See to (queue, id) of entries that are no tickets: set aside, or run where the host wants that."""
-        if not strangers.are_run():
-            strangers.set_aside(self.calls, found)
-            return
-        for queue, rq_job_id in found:
-            self._run_foreign(queue, rq_job_id)
-
-    def _run_foreign(self, queue: str, rq_job_id: str) -> None:
+    def run_foreign(self, entry: ForeignEntry) -> None:
         """Run an RQ job that is not ours, by RQ's own means."""
         try:
-            job = RQJob.fetch(rq_job_id, connection=self.calls)
-        except Exception as error:  # noqa: BLE001  (whatever a stranger's job does, this worker goes on)
-            shown = strangers.shown(rq_job_id)
-            logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", queue, shown, error)
+            job = RQJob.fetch(entry.id, connection=self.calls)
+        except Exception as error:  # noqa: BLE001  (whatever a foreign job does, this worker goes on)
+            shown = foreign_entries.shown(entry.id)
+            logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", entry.queue, shown, error)
             return
-        self.execute_job(job, RQQueue(queue, connection=self.calls))
+        self.execute_job(job, RQQueue(entry.queue, connection=self.calls))
+
+
+def _published(item: RunningTicket) -> Published:
+    return Published(item.ticket.id, connection.queue_name(item.ticket.priority), item.started)

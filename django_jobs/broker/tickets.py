@@ -1,7 +1,7 @@
-"""How tickets lie in Redis: RQ jobs whose id is all that anybody reads.
+"""How tickets are stored in Redis: as RQ jobs of which only the id is ever read.
 
-A ticket's hash is there for RQ's tools and django-rq's pages. What it says of code is constant and no pickle: who
-runs tickets knows what to call. It expires after a day, should it ever be left behind.
+A ticket's hash is there for RQ's tools and django-rq's pages. The function that it names is the same in all of them,
+and it holds no pickle. It expires after a day, in case nobody removes it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import utcformat
 
 ENTRY: Final = "django_jobs.broker.entry.run_ticket"
-#: What RQ calls the data of a job: function, instance, arguments and keywords.
+#: The data of an RQ job: its function, instance, arguments and keyword arguments.
 DATA: Final = json.dumps([ENTRY, None, [], {}]).encode()
+#: A number that changes whenever somebody rings.
+BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"
+#: The id of the installation whose tickets lie here.
+MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"
 
-# One round trip for any number of tickets of one queue: their hashes, then their place in the list.
+# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list.
 _PUSH: Final = """
 local ids = {}
 for i = 6, #ARGV do
@@ -41,7 +45,7 @@ end
 return #ids
 """
 
-# Up to ARGV[1] tickets from the queues in order, none while RQ's workers are suspended.
+# Pops up to ARGV[1] entries from the queues in their order; none while RQ's workers are suspended.
 _TAKE: Final = """
 local taken = {}
 local room = tonumber(ARGV[1])
@@ -58,15 +62,14 @@ end
 return {0, taken}
 """
 
-
-# The bell's count and the queues' lengths. A bell that somebody else wrote to may be no number: it counts as 0.
+# Returns the bell's count and the queues' lengths. A bell that somebody overwrote may be no number; it counts as 0.
 _LOOK: Final = """
 local found = {tonumber(redis.pcall('GET', KEYS[1])) or 0}
 for i = 2, #KEYS do found[i] = redis.call('LLEN', KEYS[i]) end
 return found
 """
 
-# A bell that cannot be counted up is replaced, by a number that nobody has seen on it.
+# Counts the bell up. One that is no number is replaced by the time, a number that nobody has read there yet.
 _RING: Final = """
 if type(redis.pcall('INCR', KEYS[1])) ~= 'number' then
   redis.call('SET', KEYS[1], redis.call('TIME')[1])
@@ -75,7 +78,7 @@ end
 
 
 def look(connection: Redis, names: Sequence[str]) -> list[int]:
-    """The bell's count, then how many tickets wait in each queue."""
+    """Return the bell's count, then how many entries wait in each queue."""
     keys = [BELL, *map(queue_key, names)]
     found: Any = connection.eval(_LOOK, len(keys), *keys)
     return list(found)
@@ -87,24 +90,27 @@ def ring(connection: Redis) -> None:
 
 
 def as_id(raw: bytes) -> str:
-    """An entry of a queue as text, whatever its bytes are; :func:`as_bytes` gives them back."""
+    """Return an entry of a queue as text, whatever its bytes are; :func:`as_bytes` reverses it."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def as_bytes(entry_id: str) -> bytes:
+    """Return the bytes that :func:`as_id` made this text of."""
     return entry_id.encode("utf-8", "surrogateescape")
 
 
 def job_key(ticket_id: str) -> str:
+    """Return the key of a ticket's hash."""
     return f"{RQJob.redis_job_namespace_prefix}{ticket_id}"
 
 
 def queue_key(name: str) -> str:
+    """Return the key of a queue's list."""
     return f"{RQQueue.redis_queue_namespace_prefix}{name}"
 
 
 def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> None:
-    """Put tickets at the end of a queue, or in front of it in their order."""
+    """Add tickets at the back of a queue, or in their order at its front."""
     now = utcformat(dt.datetime.now(dt.UTC))
     keys = [queue_key(name), RQQueue.redis_queues_keys]
     head: list[Any] = ["1" if front else "0", RQJob.redis_job_namespace_prefix, DATA, now, name]
@@ -112,9 +118,9 @@ def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> No
 
 
 def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str] = ()) -> list[tuple[str, str]] | None:
-    """(queue, id) of up to ``count`` tickets, most urgent first; None while RQ is suspended.
+    """Pop up to ``count`` entries and return their (queue, id), the most urgent first; None while RQ is suspended.
 
-    ``done`` are ids of earlier tickets whose hashes can go.
+    ``done`` are ids of earlier tickets, whose hashes are removed.
     """
     keys = [WORKERS_SUSPENDED, *map(queue_key, names)]
     with connection.pipeline(transaction=False) as pipeline:
@@ -128,10 +134,10 @@ def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str
 
 
 def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple[list[tuple[str, str]], bool]:
-    """The same, blocking until a ticket comes or time is up, and whether RQ is suspended by then; needs Redis 7.
+    """Do the same, waiting at most ``seconds`` for the first entry; return also whether RQ is suspended by then.
 
-    ``client`` has one connection. Both commands go at once, since Redis answers the second when the first no longer
-    blocks: a ticket that comes is not held up by another round trip.
+    ``client`` must hold a single connection. Both commands are sent at once, because Redis answers the second as soon
+    as the first no longer blocks: so a ticket that comes waits for no further round trip. BLMPOP needs Redis 7.
     """
     link: Any = client.connection
     pop = ("BLMPOP", seconds, len(names), *map(queue_key, names), "LEFT", "COUNT", count)
@@ -145,7 +151,3 @@ def wait(client: Redis, names: Sequence[str], count: int, seconds: int) -> tuple
         return [], bool(suspended)
     name = answer[0].decode().removeprefix(RQQueue.redis_queue_namespace_prefix)
     return [(name, as_id(ticket_id)) for ticket_id in answer[1]], bool(suspended)
-
-
-BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"
-MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"

@@ -1,10 +1,14 @@
-"""What the engine needs of a broker and of whoever tells the world, so that it imports neither."""
+"""What engine and workers need of a broker, and of whoever tells live pages, so that they import neither.
+
+Another broker is another package with a class that has :class:`Broker`'s methods, and one that has
+:class:`Consumer`'s. ``tests/integration/broker/test_port.py`` says, method by method, what they must do.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -12,8 +16,8 @@ from django.utils.module_loading import import_string
 
 from django_jobs.models.job import format_job_id, parse_job_id
 
-#: Only the canonical spelling is a ticket, and no database holds a larger attempt: whoever may write to the broker
-#: may write anything there.
+#: Whoever may write to the broker may write anything there. Only the canonical spelling of an attempt makes a ticket,
+#: and no database holds a greater one.
 _ATTEMPT: Final = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
 MAX_ATTEMPT: Final = 2**31 - 1
 
@@ -29,12 +33,12 @@ class Ticket:
 
     @property
     def id(self) -> str:
-        """The RQ job id."""
+        """The id under which it waits at the broker; with RQ the id of the RQ job."""
         return f"{format_job_id(self.pk, self.year)}-{self.attempt}"
 
     @classmethod
     def parse(cls, text: str, priority: int) -> Ticket | None:
-        """The ticket with this RQ job id; None for one that is not ours."""
+        """Return the ticket with this id; None where the id is not one of ours."""
         job_id, _, attempt = text.rpartition("-")
         parsed = parse_job_id(job_id)
         if parsed is None or not _ATTEMPT.match(attempt) or int(attempt) > MAX_ATTEMPT:
@@ -43,8 +47,35 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignEntry:
+    """Something that waited in one of our queues and is no ticket of ours."""
+
+    queue: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a worker took from its queues; the tickets come in order, the most urgent first."""
+
+    tickets: Sequence[Ticket] = ()
+    foreign: Sequence[ForeignEntry] = ()
+
+    def __len__(self) -> int:
+        return len(self.tickets) + len(self.foreign)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTicket:
+    """A ticket whose job runs in a worker; ``started`` is in seconds since the epoch."""
+
+    ticket: Ticket
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
 class SetAside:
-    """Entries that were no tickets of ours and were set aside.
+    """Foreign entries that workers set aside.
 
     ``count`` is how many are remembered; ``is_capped`` says that there were more. ``newest`` are the ids of some.
     """
@@ -59,54 +90,100 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A glance at the broker: how many tickets wait, by priority, and how often its bell was rung."""
+    """What a dispatcher reads of the broker: how many entries wait, by priority, and how often its bell was rung."""
 
     depths: dict[int, int]
     rings: int
 
 
 class Broker(Protocol):
-    """A place where tickets wait. Every method raises BrokerUnavailable when it cannot be reached in time."""
+    """A place where tickets wait. Every method raises BrokerUnavailable when the broker does not answer in time."""
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
-        """Add tickets to their priorities' queues."""
+        """Add tickets at the back of their priorities' queues, or in their order at the front."""
 
     def look(self) -> Look:
-        """What waits, and the bell's count."""
+        """Return what waits, and the bell's count."""
 
     def ring(self) -> None:
-        """Ring the bell: whoever dispatches now is to look at the backlog once more."""
+        """Ring the bell: whoever dispatches now looks at the backlog once more."""
 
     def depths(self) -> dict[int, int]:
-        """How many tickets wait, by priority."""
+        """Return how many entries wait, by priority."""
 
     def waiting_ids(self) -> set[str]:
-        """The ids of all tickets that wait."""
+        """Return the ids of all that waits, foreign entries included."""
 
     def installation(self) -> str | None:
-        """The installation that this broker's data belong to; None when it has been emptied."""
+        """Return the installation that this broker's data belong to; None after the broker was emptied."""
 
     def mark(self, installation: str) -> bool:
-        """Claim an unmarked broker for an installation; False when another one has it."""
+        """Claim an unmarked broker for an installation; return False when another one has it."""
 
     def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
         """Tell a worker to look at the cancellation of these jobs. A hint: it may get lost."""
 
     def eviction_policy(self) -> str:
-        """Redis's ``maxmemory-policy``; an empty text where it may not be asked."""
+        """Return what the broker drops when its memory is short, in Redis's words; empty where it does not tell."""
 
     def foreign_ids(self) -> list[str]:
-        """The ids of what waits in our queues and is no ticket of ours."""
+        """Return the sorted ids of the foreign entries that wait in our queues."""
 
     def set_aside(self) -> SetAside:
-        """What workers found in our queues that was no ticket of ours, and did not run."""
+        """Return what workers found in our queues that was no ticket of ours, and did not run."""
+
+    def other_workers(self, queues: Sequence[str]) -> Mapping[str, int]:
+        """Return how many workers that are not started by ``jobs_worker`` serve each of these queues."""
+
+    def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> Consumer:
+        """Return a worker's own access to these queues, in this order; to all of them where none is named."""
+
+
+class Consumer(Protocol):
+    """One worker process at the broker: it is listed there, hears what it is told, and takes tickets."""
+
+    #: The names of the queues that it takes from, the first one first.
+    queues: Sequence[str]
+
+    def announce(self) -> None:
+        """Appear in the broker's list of workers. Raises BrokerUnavailable."""
+
+    def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
+        """Call these, from another thread, at a hint to cancel (job ids) and at an order to leave.
+
+        Raises BrokerUnavailable.
+        """
+
+    def beat(self, running: Sequence[RunningTicket]) -> None:
+        """Say that the worker lives and what it runs; appear anew where the broker has forgotten it. Never raises."""
+
+    def leave(self, done: Sequence[Ticket] = ()) -> None:
+        """Disappear from the broker's list, and clear away what is left of the tickets ``done``. Never raises."""
+
+    def take(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
+        """Take up to ``count`` entries and wait up to two seconds for the first; nothing while workers are suspended.
+
+        ``done`` are tickets taken before, of which nothing need be kept. Raises BrokerUnavailable.
+        """
+
+    def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
+        """Take up to ``count`` entries and wait for none. Raises WorkersSuspended, or BrokerUnavailable."""
+
+    def wake(self) -> None:
+        """End a wait of :meth:`take`, from another thread. Never raises, and loses no ticket."""
+
+    def put_back(self, taken: Taken) -> None:
+        """Return entries to the front of their queues. Never raises; what is lost is found missing and issued again."""
+
+    def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
+        """Run foreign entries by the broker's own means where ``FOREIGN_RQ_JOBS`` says so, else set them aside."""
 
 
 _current: list[Broker] = []
 
 
 def get_broker() -> Broker:
-    """The broker of this process."""
+    """Return the broker of this process."""
     if not _current:
         _current.append(import_string("django_jobs.broker.RQBroker")())
     return _current[0]
@@ -114,7 +191,8 @@ def get_broker() -> Broker:
 
 @contextlib.contextmanager
 def broker_in_place(broker: Broker) -> Iterator[None]:
-    """Another broker for a while; then the one before, which need not have been looked for yet."""
+    """Use another broker inside the block, and after it the one before."""
+    # None is in place yet where nobody asked for one.
     before = list(_current)
     _current[:] = [broker]
     try:
@@ -129,32 +207,32 @@ def use_broker(broker: Broker | None) -> None:
 
 
 class Broadcaster(Protocol):
-    """Tells live pages that something happened. Best effort: no method waits, raises or touches the database."""
+    """Tells live pages what happened. Best effort: no method waits, raises or touches the database."""
 
     def changed(self, changes: Sequence[tuple[Any, int, int]]) -> None:
-        """These changes of status are committed: (organization's key, Execution Log id, job's key) of each."""
+        """Tell of committed changes of status: (organization's key, Execution Log id, job's key) of each."""
 
     def updated(self, kind: str, organizations: Mapping[int, Any]) -> None:
-        """Something else about these jobs is committed, such as "progress"; their organizations' keys by the jobs'."""
+        """Tell of another committed change, such as "progress": the organization's key by the job's key."""
 
     def drain(self, timeout: float) -> None:
-        """Send what waits, for so many seconds at most: the process is about to end."""
+        """Send what waits, for at most ``timeout`` seconds, before the process ends."""
 
 
 _broadcaster: list[Broadcaster] = []
 
 
 def get_broadcaster() -> Broadcaster | None:
-    """Who tells live pages; None where the host has none."""
+    """Return who tells live pages; None where the host has none."""
     return _broadcaster[0] if _broadcaster else None
 
 
 def use_broadcaster(broadcaster: Broadcaster | None) -> None:
-    """Have live pages told by this one from now on, or by nobody."""
+    """Put who tells live pages in place; None for nobody."""
     _broadcaster[:] = [] if broadcaster is None else [broadcaster]
 
 
 def drain_broadcasts(timeout: float = 1.0) -> None:
-    """Let what waits to be told out before the process ends."""
+    """Send what live pages have not been told yet, for at most ``timeout`` seconds, before the process ends."""
     if (broadcaster := get_broadcaster()) is not None:
         broadcaster.drain(timeout)

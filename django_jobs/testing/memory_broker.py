@@ -2,92 +2,135 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
-from django_jobs.engine.ports import Look, SetAside, Ticket
-from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.ports import ForeignEntry, Look, RunningTicket, SetAside, Taken, Ticket
+from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
+
+Entry: TypeAlias = Ticket | ForeignEntry
+
+WAIT_SECONDS: Final = 2.0
+NEWEST: Final = 3
 
 
 class MemoryBroker:
-    """What a test may look into and break: set ``is_down``, and every call fails as it does without Redis."""
+    """What a test may look into and break: set ``is_down``, and every call fails as it does without Redis.
+
+    With ``is_suspended`` workers get nothing. See :class:`django_jobs.engine.ports.Broker` for the methods.
+    """
 
     def __init__(self, *, is_down: bool = False) -> None:
-        self.queues: dict[int, deque[Ticket]] = {int(priority): deque() for priority in Priority}
+        self.queues: dict[int, deque[Entry]] = {int(priority): deque() for priority in Priority}
         self.marker: str | None = None
         self.hints: list[tuple[str, list[str]]] = []
         self.is_down = is_down
+        self.is_suspended = False
         self.rings = 0
+        #: What each worker in the list runs, by its name, and what listening ones do at a hint.
+        self.workers: dict[str, list[RunningTicket]] = {}
+        self.listeners: dict[str, Callable[[list[str]], None]] = {}
+        self.aside: list[ForeignEntry] = []
+        self.changed = threading.Condition(threading.RLock())
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
-        self._reach()
-        for ticket in reversed(tickets) if front else tickets:
-            queue = self.queues[ticket.priority]
-            if front:
-                queue.appendleft(ticket)
-            else:
-                queue.append(ticket)
+        self.reach()
+        self.add([(ticket.priority, ticket) for ticket in tickets], front=front)
 
     def look(self) -> Look:
         return Look(self.depths(), self.rings)
 
     def ring(self) -> None:
-        self._reach()
+        self.reach()
         self.rings += 1
 
     def depths(self) -> dict[int, int]:
-        self._reach()
+        self.reach()
         return {priority: len(queue) for priority, queue in self.queues.items()}
 
     def waiting_ids(self) -> set[str]:
-        self._reach()
-        return {ticket.id for ticket in self.tickets}
+        self.reach()
+        return {entry.id for entry in self._entries()}
 
     def installation(self) -> str | None:
-        self._reach()
+        self.reach()
         return self.marker
 
     def mark(self, installation: str) -> bool:
-        self._reach()
+        self.reach()
         self.marker = self.marker or installation
         return self.marker == installation
 
     def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
-        self._reach()
+        self.reach()
         self.hints.append((worker_name, list(job_ids)))
+        if (listener := self.listeners.get(worker_name)) is not None:
+            listener(self.hints[-1][1])
 
     def eviction_policy(self) -> str:
-        self._reach()
+        self.reach()
         return "noeviction"
 
     def foreign_ids(self) -> list[str]:
-        self._reach()
-        return []
+        self.reach()
+        return sorted({entry.id for entry in self._entries() if isinstance(entry, ForeignEntry)})
 
     def set_aside(self) -> SetAside:
-        self._reach()
-        return SetAside()
+        self.reach()
+        return SetAside(len(self.aside), newest=tuple(ascii(entry.id) for entry in self.aside[: -NEWEST - 1 : -1]))
 
-    def _reach(self) -> None:
+    def other_workers(self, queues: Sequence[str]) -> Mapping[str, int]:
+        self.reach()
+        return dict.fromkeys(queues, 0)
+
+    def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> MemoryConsumer:
+        return MemoryConsumer(self, worker_name, queues or list(_priorities()))
+
+    # -- for tests and consumers -----------------------------------------------------------------------------------
+
+    def reach(self) -> None:
+        """Raise BrokerUnavailable if the broker is down."""
         if self.is_down:
             raise BrokerUnavailable("the test says so")
 
+    def add(self, entries: Sequence[tuple[int, Entry]], *, front: bool = False) -> None:
+        """Add (priority, ticket or foreign entry) at the back of the queues, or in their order at the front."""
+        with self.changed:
+            for priority, entry in reversed(entries) if front else entries:
+                if front:
+                    self.queues[priority].appendleft(entry)
+                else:
+                    self.queues[priority].append(entry)
+            self.changed.notify_all()
+
+    def pop(self, priorities: Iterable[int], count: int) -> list[Entry]:
+        """Pop up to ``count`` entries from the queues of these priorities, in their order."""
+        popped: list[Entry] = []
+        for queue in (self.queues[priority] for priority in priorities):
+            while queue and len(popped) < count:
+                popped.append(queue.popleft())
+        return popped
+
+    def _entries(self) -> list[Entry]:
+        return [entry for priority in sorted(self.queues, reverse=True) for entry in self.queues[priority]]
+
     @property
     def tickets(self) -> list[Ticket]:
-        """Everything that waits, in the order in which workers would get it."""
-        return [ticket for priority in sorted(self.queues, reverse=True) for ticket in self.queues[priority]]
+        """The tickets that wait, in the order in which workers would get them."""
+        return [entry for entry in self._entries() if isinstance(entry, Ticket)]
 
     def pks(self) -> list[int]:
         """The jobs of :attr:`tickets`."""
         return [ticket.pk for ticket in self.tickets]
 
     def take(self) -> Ticket | None:
-        """Pop what is next, as a worker does."""
-        for priority in sorted(self.queues, reverse=True):
-            if self.queues[priority]:
-                return self.queues[priority].popleft()
-        return None
+        """Pop the next ticket, as a worker does."""
+        taken = _sorted(self.pop(sorted(self.queues, reverse=True), 1))
+        return taken.tickets[0] if taken.tickets else None
 
     def take_all(self) -> list[Ticket]:
         """Pop everything, as workers do."""
@@ -96,11 +139,84 @@ class MemoryBroker:
         return taken
 
     def lose_tickets(self) -> None:
-        """Single tickets go, the installation's mark stays."""
+        """Lose all tickets and keep the installation's mark."""
         for queue in self.queues.values():
             queue.clear()
 
     def lose_everything(self) -> None:
-        """As after FLUSHALL."""
+        """Lose all data, as Redis does at FLUSHALL."""
         self.lose_tickets()
         self.marker = None
+
+
+class MemoryConsumer:
+    """A worker at a :class:`MemoryBroker`; see :class:`django_jobs.engine.ports.Consumer` for the methods."""
+
+    def __init__(self, broker: MemoryBroker, worker_name: str, queues: Sequence[str]) -> None:
+        self.queues: Sequence[str] = list(queues)
+        self._broker = broker
+        self._name = worker_name
+        self._is_woken = False
+
+    def announce(self) -> None:
+        self._broker.reach()
+        self._broker.workers[self._name] = []
+
+    def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
+        self._broker.reach()
+        self._broker.listeners[self._name] = on_cancel
+
+    def beat(self, running: Sequence[RunningTicket]) -> None:
+        if not self._broker.is_down:
+            self._broker.workers[self._name] = list(running)
+
+    def leave(self, done: Sequence[Ticket] = ()) -> None:
+        if not self._broker.is_down:
+            self._broker.workers.pop(self._name, None)
+            self._broker.listeners.pop(self._name, None)
+
+    def take(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
+        with self._broker.changed:
+            self._broker.changed.wait_for(lambda: self._is_woken or self._may_take(), WAIT_SECONDS)
+            self._is_woken = False
+            return Taken() if self._broker.is_suspended else self._take(count)
+
+    def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
+        self._broker.reach()
+        if self._broker.is_suspended:
+            raise WorkersSuspended("the test says so")
+        return self._take(count)
+
+    def wake(self) -> None:
+        with self._broker.changed:
+            self._is_woken = True
+            self._broker.changed.notify_all()
+
+    def put_back(self, taken: Taken) -> None:
+        if not self._broker.is_down:
+            foreign = [(_priorities()[entry.queue], entry) for entry in taken.foreign]
+            self._broker.add([*foreign, *((ticket.priority, ticket) for ticket in taken.tickets)], front=True)
+
+    def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
+        self._broker.aside += entries
+
+    def _take(self, count: int) -> Taken:
+        known = _priorities()
+        return _sorted(self._broker.pop([known[queue] for queue in self.queues], count))
+
+    def _may_take(self) -> bool:
+        self._broker.reach()
+        known = _priorities()
+        return not self._broker.is_suspended and any(self._broker.queues[known[queue]] for queue in self.queues)
+
+
+def _priorities() -> dict[str, int]:
+    """The priority of each queue, by the queue's name; the most urgent first."""
+    return {str(jobs_settings.QUEUES[priority.label]): int(priority) for priority in sorted(Priority, reverse=True)}
+
+
+def _sorted(entries: Sequence[Entry]) -> Taken:
+    return Taken(
+        [entry for entry in entries if isinstance(entry, Ticket)],
+        [entry for entry in entries if isinstance(entry, ForeignEntry)],
+    )

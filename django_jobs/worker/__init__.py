@@ -1,1 +1,1 @@
-"""The processes: a supervisor, its children, and how a handler is stopped."""
+"""The worker's processes: a supervisor, its children, and how a handler is stopped."""

@@ -1,4 +1,4 @@
-"""A child process as its supervisor sees it: alive, frozen, dead and of what."""
+"""A child process as its supervisor sees it: whether it lives, is frozen or ended, and why it ended."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from django_jobs.engine.execution.leases import Loss
 from django_jobs.worker import stacks
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import NO_WISH, Board, Running
+from django_jobs.worker.shared_slots import OccupiedSlot, SharedSlots, StopRequest
 from django_jobs.worker.stacks import StackFile
 
 
 class ChildProcess:
-    """One child, from its start to what became of it."""
+    """One child, from its start to its end."""
 
     def __init__(self, host: str, options: WorkerOptions) -> None:
-        # A new name at every start: RQ refuses the name of a killed worker for minutes.
+        # A new name at every start, because RQ refuses the name of a killed worker for minutes.
         self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.board = Board.create(options.threads)
+        self.slots = SharedSlots.create(options.threads)
         self.stacks = StackFile()
         self.started = time.monotonic()
-        #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor killed it, if it did.
+        #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor kills it, if it does.
         self.killed: tuple[str, str, tuple[int, int] | None] | None = None
-        #: When it was told to take no more jobs, because one of them is going to cost its life.
+        #: When it was told to take no more jobs, because it will be killed for one of them.
         self.condemned_at: float | None = None
         command = [sys.executable, "-m", "django_jobs.worker", self.name, options.to_json()]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            [*command, *map(str, (self.board.descriptor, self.stacks.descriptor, os.getpid()))],
-            pass_fds=[self.board.descriptor, self.stacks.descriptor],
+            [*command, *map(str, (self.slots.descriptor, self.stacks.descriptor, os.getpid()))],
+            pass_fds=[self.slots.descriptor, self.stacks.descriptor],
             env=environment,
         )
 
@@ -44,36 +44,39 @@ class ChildProcess:
         return self.process.pid
 
     def has_ended(self) -> bool:
+        """Return whether the process is gone."""
         return self.process.poll() is not None
 
     def is_frozen(self) -> bool:
-        """Whether it was stopped by a signal, as by SIGSTOP or a debugger."""
+        """Return whether it was stopped by a signal, such as SIGSTOP, or by a debugger."""
         if not hasattr(os, "waitid"):
             return False
         try:
-            # WNOWAIT leaves the state to be asked for again, and the exit to subprocess.
+            # WNOWAIT keeps the state for the next look, and the exit code for subprocess.
             state = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return False
         return state is not None and state.si_code == os.CLD_STOPPED
 
-    def running(self) -> list[Running]:
-        return self.board.running()
+    def running(self) -> list[OccupiedSlot]:
+        """Return what runs in it, or ran in it when it ended."""
+        return self.slots.occupied()
 
-    def wish(self, item: Running, wish: int) -> None:
-        """Ask it to stop a job, once."""
-        if item.wish == NO_WISH:
-            self.board.wish(item, wish)
+    def request_stop(self, item: OccupiedSlot, request: StopRequest) -> None:
+        """Ask it once to stop a job."""
+        if item.stop_request == StopRequest.NONE:
+            self.slots.request_stop(item, request)
             self.send(SIGNAL)
 
     def send(self, number: int) -> None:
+        """Send it a signal; nothing where it has ended."""
         if not self.has_ended():
             self.process.send_signal(number)
 
     def kill(self, reason: str, how: str, culprit: tuple[int, int] | None = None) -> None:
-        """End it, once it has left its stacks; with a ``culprit`` (job, attempt), for that one's sake.
+        """Kill it once it has written its stacks; ``culprit`` is the (job, attempt) for which it is killed, if any.
 
-        To be called again, or :meth:`go_on_killing`, until it is gone. Nobody waits here.
+        Does not wait: call it, or :meth:`go_on_killing`, again and again until the process is gone.
         """
         if self.killed is None:
             self.killed = (reason, how, culprit)
@@ -82,12 +85,12 @@ class ChildProcess:
         self.go_on_killing()
 
     def go_on_killing(self) -> None:
-        """Kill one that was asked for its stacks, when they are there, or will not come."""
+        """Send SIGKILL to a child that was asked for its stacks, once it has written them or will not."""
         if self.killed is not None and (self.is_frozen() or not self.stacks.is_awaited()):
             self.send(signal.SIGKILL)
 
-    def kill_for(self, item: Running, reason: str, how: str) -> None:
-        """End it because this job does not stop. Others that run in it get the grace of an orderly end first."""
+    def kill_for(self, item: OccupiedSlot, reason: str, how: str) -> None:
+        """Kill it because this job does not stop. Before that the other jobs that run in it get the usual grace."""
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS)
         if self.condemned_at is None:
             self.condemned_at = time.monotonic()
@@ -96,14 +99,14 @@ class ChildProcess:
             self.kill(reason, how, item.key)
 
     def loss(self) -> Loss:
-        """What its end means to the jobs that it leaves behind."""
+        """Return what its end means for the jobs that ran in it."""
         reason, how, culprit = self.killed or (self._own_end(), "lost", None)
         running = self.running()
         what = f"{reason}: process {self.pid} was killed" if self.killed else reason
         return Loss(
             worker_name=self.name,
             started=frozenset(item.key for item in running),
-            ended=self.board.ended(),
+            ended=self.slots.ended(),
             reason=reason,
             how=how,
             culprit=culprit,
@@ -111,8 +114,8 @@ class ChildProcess:
         )
 
     def close(self) -> None:
-        """Let go of what was shared with it, when it is gone."""
-        self.board.close()
+        """Release what was shared with it; to be called when it is gone."""
+        self.slots.close()
         self.stacks.close()
 
     def _own_end(self) -> str:

@@ -1,7 +1,8 @@
-"""Stopping a handler that does not look: by a signal to the main thread, by an asynchronous exception to others.
+"""Stopping a handler that does not call its context: by a signal in the main thread, by an asynchronous exception in
+other threads.
 
 The exception is raised only inside the handler, never inside engine code that it called, and again every two seconds
-until the handler gives in. Who never does is killed by the supervisor.
+until the handler ends. The supervisor kills the process of a handler that never does.
 """
 
 from __future__ import annotations
@@ -36,39 +37,40 @@ class Interrupter:
 
     @property
     def wanted(self) -> type[Interruption] | None:
-        """The interruption that is due."""
+        """The interruption that was asked for; None where none was."""
         return self._wanted
 
     def request(self, kind: type[Interruption]) -> None:
-        """Ask for an interruption, from any thread."""
+        """Ask for an interruption and raise it; to be called from any thread."""
         self.want(kind)
         self.prod()
 
     def want(self, kind: type[Interruption]) -> None:
-        """Note what is due; the first kind asked for stays."""
+        """Ask for an interruption without raising it yet. The first kind that was asked for stays."""
         if self._wanted is None:
             self._wanted = kind
 
     def prod(self) -> None:
-        """Raise what is due, unless that was done less than two seconds ago."""
+        """Raise what was asked for, unless that was done less than two seconds ago."""
         if not self._on_main_thread:
             self._raise_in_thread()
         elif self._due() is not None and not self._was_raised_just_now():
             signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
 
     def _raise_in_thread(self) -> None:
-        with self._raising:  # nobody else raises it a second time, nor does the handler end, at the same moment
+        with self._raising:  # at the same moment nobody else raises it, and the handler does not end
             kind = self._due()
             if kind is not None and not self._was_raised_just_now():
                 self._raised_at = time.monotonic()
                 _set_asynchronous(self._thread_id, kind)
 
     def close(self) -> None:
-        """The handler has ended: raise nothing any more, and take back what was raised and has not arrived yet.
+        """Raise nothing any more, since the handler has ended, and take back what was raised and has not arrived yet.
 
-        To be called again by who ran the handler: what arrives on the way out may have kept it from being called.
+        Whoever ran the handler calls it once more: an exception that arrives while the handler's block is left may
+        have prevented the first call.
         """
-        if self._on_main_thread:  # no lock, since a signal may interrupt whoever holds it
+        if self._on_main_thread:  # no lock, since a signal may interrupt the code that holds it
             self._open = False
             return
         with self._raising:
@@ -76,16 +78,16 @@ class Interrupter:
             _set_asynchronous(self._thread_id, None)
 
     def on_signal(self) -> None:
-        """In the main thread, between two bytecodes of whatever runs there.
+        """Raise what was asked for, in the main thread, unless that was done less than two seconds ago.
 
-        Signals come from the supervisor, the steward and the alarm, and often two at a time. The second must not be
-        raised inside what the handler does about the first.
+        Signals come from the supervisor, the housekeeper and the alarm, and often two at a time. The second must not
+        disturb what the handler does about the first.
         """
         if not self._was_raised_just_now():
             self.check()
 
     def check(self) -> None:
-        """Raise what is due, here; for the context's calls."""
+        """Raise what was asked for, here; called whenever the handler calls its context."""
         kind = self._due()
         if kind is not None:
             self._raised_at = time.monotonic()
@@ -99,6 +101,7 @@ class Interrupter:
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
+        """Allow interruptions of the calling thread inside the block."""
         self._thread_id = threading.get_ident()
         self._open = True
         try:
@@ -108,6 +111,7 @@ class Interrupter:
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
+        """Put interruptions off until the end of the block."""
         self._shields += 1
         try:
             yield
@@ -117,7 +121,7 @@ class Interrupter:
 
 
 def _set_asynchronous(thread_id: int, kind: type[Interruption] | None) -> None:
-    """Have a thread raise an exception at its next bytecode; with None, not raise the one that it was to raise."""
+    """Make a thread raise an exception at its next bytecode; None withdraws one that it has not raised yet."""
     exception = None if kind is None else ctypes.py_object(kind)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)
 
@@ -125,9 +129,9 @@ def _set_asynchronous(thread_id: int, kind: type[Interruption] | None) -> None:
 class SlotRunner:
     """What a handler's context talks to inside a worker child."""
 
-    def __init__(self, key: tuple[int, int], board: Any, interrupter: Interrupter) -> None:
+    def __init__(self, key: tuple[int, int], progress: Any, interrupter: Interrupter) -> None:
         self.key = key
-        self._board = board
+        self._progress = progress
         self.interrupter = interrupter
         self.interruptible = interrupter.interruptible
         self.shielded = interrupter.shielded
@@ -135,7 +139,7 @@ class SlotRunner:
         self.remind = interrupter.on_signal
 
     def report(self, percent: int, message: str | None) -> None:
-        self._board.report(self.key, percent, message)
+        self._progress.report(self.key, percent, message)
 
     def is_canceled(self) -> bool:
         wanted = self.interrupter.wanted
@@ -143,7 +147,7 @@ class SlotRunner:
 
 
 class MainThreadSignals:
-    """Routes the process's signals to the handler that runs in the main thread."""
+    """Passes the process's signals to the handler that runs in the main thread."""
 
     def __init__(self) -> None:
         self.current: Interrupter | None = None

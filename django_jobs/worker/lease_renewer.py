@@ -1,4 +1,7 @@
-"""The supervisor's way to the database, in a thread of its own, so that killing never waits on a network."""
+"""The supervisor's thread for the database: it renews leases and ends what dead children leave behind.
+
+It is a thread of its own, so that the supervisor can kill a child without waiting for a network.
+"""
 
 from __future__ import annotations
 
@@ -16,31 +19,30 @@ from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.store import database
-from django_jobs.worker.shared_slots import Running
+from django_jobs.worker.shared_slots import OccupiedSlot
 
 logger = logging.getLogger("django_jobs")
 
-
 RENEWALS_TO_BE_LOST = 2
-#: After so long what could not be done, since a row was in use, is tried again.
+#: After so many seconds what could not be done because a row was in use is tried again.
 AGAIN_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """For which workers leases were renewed, and of which attempts (job, attempt); ``began`` on time.monotonic."""
+    """One renewal: for which workers, and the (job, attempt) that it found; ``began`` is on time.monotonic's clock."""
 
     began: float
     workers: frozenset[str]
     held: frozenset[tuple[int, int]]
 
-    def missed(self, worker_name: str, item: Running) -> bool:
-        """Whether it should have found this attempt running, and did not."""
+    def missed(self, worker_name: str, item: OccupiedSlot) -> bool:
+        """Return whether this renewal should have found the attempt, and did not."""
         return self.began > item.started and worker_name in self.workers and item.key not in self.held
 
 
-class Keeper:
-    """Renews the leases of living children and ends what dead ones leave behind."""
+class LeaseRenewer:
+    """Renews the leases of living children every sixth of LEASE_SECONDS, and ends what dead ones leave behind."""
 
     def __init__(self, living: Callable[[], Collection[str]]) -> None:
         self._living = living
@@ -54,15 +56,16 @@ class Keeper:
         self.renewals: list[Renewal] = []
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def report(self, loss: Loss) -> None:
-        """A child is gone."""
+        """Hand over what a dead child leaves behind."""
         self._losses.append(loss)
         self._wake.set()
 
     def stop(self) -> None:
-        """End, after the reported losses were seen to."""
+        """End the thread once it has dealt with the reported losses; wait for at most twenty seconds."""
         deadline = time.monotonic() + 10
         while self._losses and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -70,15 +73,15 @@ class Keeper:
         self._wake.set()
         self._thread.join(timeout=10)
 
-    def is_lost(self, worker_name: str, item: Running) -> bool:
-        """Whether two renewals in a row missed this attempt: it belongs to somebody else now."""
+    def is_lost(self, worker_name: str, item: OccupiedSlot) -> bool:
+        """Return whether two renewals in a row missed this attempt: its job belongs to another worker now."""
         return len(self.renewals) == RENEWALS_TO_BE_LOST and all(it.missed(worker_name, item) for it in self.renewals)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self._round()
-            except Exception:  # all running jobs hang on this thread, which must outlive any mistake
+            except Exception:  # all running jobs depend on this thread, so that no mistake may end it
                 logger.exception("event=keeper_failed")
                 self._stop.wait(1.0)
         connections.close_all()
@@ -87,13 +90,13 @@ class Keeper:
         if time.monotonic() >= self._next_renewal:
             self._next_renewal = time.monotonic() + self._renew()
         for _ in range(len(self._losses)):
-            self._see_to(self._losses[0])
+            self._deal_with(self._losses[0])
         pause = max(0.05, self._next_renewal - time.monotonic())
         self._wake.wait(min(pause, AGAIN_SECONDS) if self._losses else pause)
         self._wake.clear()
 
-    def _see_to(self, loss: Loss) -> None:
-        """See to the first loss; to be continued in a next round where the database is away, or a row in use."""
+    def _deal_with(self, loss: Loss) -> None:
+        """Deal with the first loss; again in a later round where the database is away or a row is in use."""
         is_done = True
         try:
             is_done = leases.release_worker(loss)
@@ -109,7 +112,7 @@ class Keeper:
             self._losses.append(loss)
 
     def _renew(self) -> float:
-        """Renew, and say in how many seconds to do it again."""
+        """Renew the leases and return in how many seconds to do it again."""
         pause = float(jobs_settings.LEASE_SECONDS) / 6
         began, workers = time.monotonic(), self._living()
         try:
@@ -124,5 +127,5 @@ class Keeper:
         self.canceled = {
             (item.pk, item.attempt): now - item.cancel_seconds for item in held if item.cancel_seconds is not None
         }
-        # A row that was in use is not to lose its lease for that.
+        # Where a row was in use, its lease is renewed soon.
         return pause if all(item.is_renewed for item in held) else min(pause, AGAIN_SECONDS)

@@ -13,7 +13,7 @@ _STATM: Final = Path("/proc/self/statm")
 
 
 def megabytes() -> float:
-    """Return what this process holds in memory now; where the system does not tell (macOS), the most it ever held."""
+    """Return the megabytes that this process holds now; on macOS, which does not tell, the most it ever held."""
     try:
         pages = int(_STATM.read_text().split()[1])
     except OSError:

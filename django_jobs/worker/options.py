@@ -1,4 +1,4 @@
-"""What `jobs_worker` was asked to do."""
+"""The options of ``jobs_worker``, for the supervisor and its children."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """``processes`` children with ``threads`` slots each on ``queues``; ``max_jobs`` and ``max_memory`` (MB)
-    recycle a child.
+    """``processes`` children with ``threads`` slots each, which serve ``queues`` (all of them where none is named).
+
+    A child is replaced after ``max_jobs``, or when it holds more than ``max_memory`` megabytes.
     """
 
     processes: int = 2
@@ -23,18 +24,20 @@ class WorkerOptions:
     reload: bool = False
 
     def to_json(self) -> str:
+        """Return the options as a command line argument for a child."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> WorkerOptions:
+        """Return the options that :meth:`to_json` wrote."""
         values = json.loads(text)
         return cls(**{**values, "queues": tuple(values["queues"])})
 
 
 def parse_queues(words: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
-    """The names in ``words``, each once, in their order; a word may hold several with commas between them.
+    """Return the queues named in ``words``, each once, in their order; a word may hold several, separated by commas.
 
-    Raises ValueError for a name that is not among the ``known``: nobody puts anything into such a queue.
+    Raises ValueError for a name that is not ``known``, since nothing is ever put into such a queue.
     """
     words = list(words)
     names = dict.fromkeys(name for word in words for name in word.replace(",", " ").split())

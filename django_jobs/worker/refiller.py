@@ -1,4 +1,4 @@
-"""The child's third thread: makes the broker full again after tickets were taken, while the handlers run."""
+"""The child's third thread: it fills the broker again after tickets were taken, while the handlers run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SECOND_LOOK_SECONDS = 5 * window.FULL_SECONDS
 
 
 class Refiller:
-    """Dispatches when asked; several askings while it works are one.
+    """Dispatches when it is asked to. What is asked while it works counts as one request.
 
-    Once nothing was asked for a moment it looks a second time: what was submitted while the broker was still full of
-    the tickets that are taken now rang no bell.
+    When nothing was asked for a moment it looks once more: a job that was submitted while the broker was still full of
+    the tickets that are taken by now did not ring the bell.
     """
 
     def __init__(self) -> None:
@@ -32,14 +32,16 @@ class Refiller:
         self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def ask(self, priority: int) -> None:
-        """Tickets of this priority, and perhaps lower ones, were taken."""
+        """Ask for a refill, since tickets of this priority, and perhaps of lower ones, were taken."""
         self._priority = max(self._priority, priority)
         self._asked.set()
 
     def stop(self) -> None:
+        """End the thread; wait for it for at most ten seconds."""
         self._quit = True
         self._asked.set()
         self._thread.join(timeout=10)
@@ -49,7 +51,7 @@ class Refiller:
             self._asked.wait()
             try:
                 self._refill()
-            except Exception:  # the scheduler would go on in its place, but slower
+            except Exception:  # the scheduler would do its work, but more slowly
                 logger.exception("event=refill_failed")
                 time.sleep(1.0)
         connections.close_all()

@@ -1,4 +1,4 @@
-"""`jobs_worker --reload`: Django's own watcher of source files tells when to start anew."""
+"""``jobs_worker --reload``: the worker starts anew when Django's own watcher finds a changed source file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHECK_SECONDS = 60
 
 
 def problem_at_start() -> str:
-    """What keeps the project from starting, as a fresh process says it; empty where nothing does.
+    """Return why the project would not start, in the words of a fresh process; empty where it would.
 
-    With its checks, which a management command makes too, and which import the URLs.
+    The process runs the project's checks, as every management command does; they import the URLs.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "django", "check"]
@@ -44,26 +44,27 @@ class _Reloader(autoreload.StatReloader):
 
 
 class ReloadWatch:
-    """Knows, from a thread of its own, whether a module of this process was changed."""
+    """Watches, in a thread of its own, whether a source file of the project was changed."""
 
     def __init__(self) -> None:
-        #: A file because of which to start anew.
+        #: The changed file because of which to start anew; empty where there is none.
         self.changed = ""
         #: Whether the project, as its files are now, would not start.
         self.is_broken = False
         self._reloader = _Reloader(self)
 
     def start(self) -> None:
+        """Start the thread."""
         for config in apps.get_app_configs():
-            # The handlers' modules are loaded by the children only, so that the folders are watched as well.
+            # Only the children load the modules of the handlers, so that the apps' folders are watched as well.
             if "site-packages" not in config.path:
                 self._reloader.watch_dir(config.path, "**/*.py")
         threading.Thread(target=self._reloader.run_loop, name="reload", daemon=True).start()
 
     def look_at(self, path: str) -> None:
-        """A file was changed: to start anew is right only where the project starts at all, as its files are now.
+        """Note a changed file, if the project would start with its files as they are now.
 
-        What does not start is told, and the next change is waited for; what runs goes on meanwhile.
+        If it would not, say why and wait for the next change; the worker that runs goes on meanwhile.
         """
         problem = problem_at_start()
         self.is_broken = bool(problem)

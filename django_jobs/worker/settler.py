@@ -1,4 +1,4 @@
-"""Storing how attempts ended, whatever the database is up to."""
+"""Storing how attempts ended, whatever state the database is in."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("django_jobs")
 
+#: After so many failures attempts are stored one by one: one of them may be what the database fails at.
 SET_TRIES = 2
+#: After so many failures of one attempt its large result is given up.
 LARGE_TRIES = 5
 AGAIN_SECONDS = 0.05
 
 
 class Settler:
-    """Several threads of a child settle; what they could not, because its row was in use, is kept for another try."""
+    """Stores outcomes for several threads of a child, and keeps for another try those whose rows are in use.
 
-    def __init__(self, worker_name: str, patience: float = math.inf) -> None:
+    While the database fails it tries for ``max_seconds``, then it raises the database's Error.
+    """
+
+    def __init__(self, worker_name: str, max_seconds: float = math.inf) -> None:
         self._worker_name = worker_name
-        self._patience = patience
+        self._max_seconds = max_seconds
         self._settling: set[tuple[int, int]] = set()
         self._unsettled: deque[Outcome] = deque()
 
     def settle(self, ended: list[Outcome]) -> None:
-        """Store how attempts ended, for as long as it takes: only the database can say that they are lost. With a
-        ``patience`` of so many seconds, its Error is raised after that, and they are lost.
+        """Store how attempts ended, for as long as it takes: without that they would run again.
 
-        One by one after the second failure, since one of them may be what the database hangs up on. For a row that is
-        in use nobody waits.
+        Does not wait for a row that is in use. Raises Error where ``max_seconds`` are over; these outcomes are lost.
         """
         keys = _keys(ended)
         self._settling |= keys
@@ -60,30 +63,31 @@ class Settler:
             except Error as error:
                 logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._worker_name, len(ended), error)
                 database.drop_connections()
-                if time.monotonic() - began > self._patience:
+                if time.monotonic() - began > self._max_seconds:
                     raise
-                failures += _database_answers()  # one that is away says nothing of what it was sent
+                failures += _database_answers()  # a database that is away has not refused what it was sent
                 if failures >= LARGE_TRIES and settle.is_large(ended[0]):
                     ended = [settle.refused(ended[0], error), *ended[1:]]
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)
 
     def settle_again(self) -> None:
-        """Try again what could not be settled."""
+        """Try once more to store the outcomes whose rows were in use."""
         self.settle([self._unsettled.popleft() for _ in range(len(self._unsettled))])
 
     def finish(self) -> None:
-        """Try until nothing is left, or for as long as a lease lasts."""
+        """Store the outcomes whose rows are in use; give up after the time that a lease lasts."""
         deadline = time.monotonic() + float(jobs_settings.LEASE_SECONDS)
         while self._unsettled and time.monotonic() < deadline:
             self.settle_again()
             time.sleep(AGAIN_SECONDS)
 
     def has_unsettled(self) -> bool:
+        """Return whether outcomes wait for another try."""
         return bool(self._unsettled)
 
     def keys(self) -> set[tuple[int, int]]:
-        """(job, attempt) of what is being settled, or is to be."""
+        """Return (job, attempt) of all outcomes that are not stored yet."""
         return self._settling | _keys(list(self._unsettled))
 
 

@@ -1,7 +1,8 @@
-"""The Python stacks of a process that is about to be killed, or that crashed, for those who ask why.
+"""The Python stacks of a process that is about to be killed, or that crashed; they show what it was doing.
 
-The child's ``faulthandler`` writes them to a file that it shares with its supervisor, from a signal handler in C: also
-while a handler holds the interpreter's lock. A process that is stopped, or waits in the kernel, does not answer.
+The child's ``faulthandler`` writes them to a file that it shares with its supervisor. It does so from a signal handler
+in C, so that it works also while a job's handler holds the interpreter's lock. A process that is stopped, or waits in
+the kernel, writes nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from django_jobs.worker.shared_slots import Running
+from django_jobs.worker.shared_slots import OccupiedSlot
 
 SIGNAL: Final = signal.SIGUSR2
-#: For so long at most a process is waited for that is to leave its stacks.
+#: How long the supervisor waits for a process to write its stacks.
 ANSWER_SECONDS: Final = 1.0
-#: Whoever writes for longer than this without a pause writes on.
+#: A process that has written nothing for so long has finished.
 QUIET_SECONDS: Final = 0.04
 MAX_BYTES: Final = 512_000
 MAX_TEXT: Final = 60_000
@@ -29,13 +30,13 @@ _THREAD: Final = re.compile(r"^(?:Current )?[Tt]hread 0x([0-9a-f]+)", re.MULTILI
 
 
 def leave_stacks_in(descriptor: int) -> None:
-    """In the child: write all threads' stacks there when asked by the signal, and when the interpreter crashes."""
+    """Make this process write all threads' stacks there at the signal, and when the interpreter crashes."""
     faulthandler.enable(file=descriptor, all_threads=True)
     faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
 class StackFile:
-    """What a child leaves, as its supervisor sees it."""
+    """The file with a child's stacks, as its supervisor sees it."""
 
     def __init__(self) -> None:
         with tempfile.TemporaryFile() as file:
@@ -45,11 +46,11 @@ class StackFile:
         self._grown_at = 0.0
 
     def ask(self) -> None:
-        """The process was asked for its stacks just now."""
+        """Note that the process was asked for its stacks just now."""
         self._asked = self._grown_at = time.monotonic()
 
     def is_awaited(self) -> bool:
-        """Whether more may come of what was asked for."""
+        """Return whether the process may still write."""
         now, size = time.monotonic(), os.fstat(self.descriptor).st_size
         if size != self._size:
             self._size, self._grown_at = size, now
@@ -57,16 +58,18 @@ class StackFile:
         return now - self._asked < ANSWER_SECONDS and not is_quiet
 
     def read(self) -> str:
+        """Return what was written."""
         return os.pread(self.descriptor, MAX_BYTES, 0).decode(errors="replace").replace("\0", "")
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self.descriptor)
 
 
-def tracebacks(raw: str, running: Iterable[Running], what: str, *, was_asked: bool) -> dict[tuple[int, int], str]:
-    """What each job's Execution Log tells, by (job, attempt): ``what`` happened, then the stacks, its own first.
+def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_asked: bool) -> dict[tuple[int, int], str]:
+    """Return the text for each job's Execution Log, by (job, attempt): ``what`` happened, then the stacks.
 
-    Empty where the process was not asked, and left nothing.
+    The job's own thread comes first. Empty where the process was not asked, and wrote nothing.
     """
     if not raw and not was_asked:
         return {}
@@ -75,8 +78,8 @@ def tracebacks(raw: str, running: Iterable[Running], what: str, *, was_asked: bo
     return {item.key: f"{what}. The stacks of its threads at that time:\n\n{_own_first(raw, item)}" for item in running}
 
 
-def _own_first(raw: str, item: Running) -> str:
-    """The stacks with that of the job's thread before the others, and named."""
+def _own_first(raw: str, item: OccupiedSlot) -> str:
+    """Return the stacks with that of the job's thread first, and with a title."""
     starts = [found.start() for found in _THREAD.finditer(raw)]
     blocks = [raw[start:end].strip() for start, end in itertools.pairwise([*starts, len(raw)])]
     own = [block for block in blocks if _thread_of(block) == item.thread]

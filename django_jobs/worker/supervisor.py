@@ -1,4 +1,4 @@
-"""The supervisor: starts children, notices at once when one dies, kills what will not stop, and leaves in order."""
+"""The supervisor: it starts children, notices at once when one dies, kills what does not stop, and ends in order."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.giving_up import REASONS, WORN_OUT, code_of
-from django_jobs.worker.lease_renewer import Keeper
+from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
+from django_jobs.worker.lease_renewer import LeaseRenewer
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.reloading import ReloadWatch
-from django_jobs.worker.shared_slots import WISH_CANCEL, WISH_LOST, Running
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 
 logger = logging.getLogger("django_jobs")
 
 TICK_SECONDS = 0.05
-TIMEOUT_GRACE_SECONDS = 5.0
-#: After the children's own grace for running jobs.
+#: How long after the children's own grace for running jobs the supervisor kills them.
 STOP_MARGIN_SECONDS = 5.0
 MAX_BURST_ROUNDS = 10
 #: A child that dies sooner than this is not replaced at once.
@@ -43,7 +42,7 @@ class Supervisor:
         self.options = options
         self.host = socket.gethostname()[:40]
         self.children: list[ChildProcess] = []
-        self.keeper = Keeper(self._living)
+        self.leases = LeaseRenewer(self._living)
         self._stop_since: float | None = None
         self._stop_scheduler = threading.Event()
         self._not_before = 0.0
@@ -51,11 +50,11 @@ class Supervisor:
         self._last_death = ""
         self._stop_signals = 0
         self._reload = ReloadWatch() if options.reload else None
-        #: Why it does not go on, or did not do what it was to do; empty for an orderly end.
+        #: Why it ended without having done its work; empty for an orderly end.
         self.failure = ""
 
     def run(self) -> None:
-        """Work until the end. Returns normally for an orderly one."""
+        """Work until the end; :attr:`failure` then says whether it was an orderly one."""
         logs.install()
         signal_delivery.work_in_background()
         connections.close_all()
@@ -67,7 +66,7 @@ class Supervisor:
         while self._goes_on():
             time.sleep(TICK_SECONDS)
         self._stop_scheduler.set()
-        self.keeper.stop()
+        self.leases.stop()
         for thread in threads:
             thread.join(timeout=5)
         signal_delivery.stop()
@@ -76,7 +75,7 @@ class Supervisor:
             self._reload.start_anew()
 
     def _goes_on(self) -> bool:
-        """Look after the children once; whether there is more to do. Running jobs hang on this: no mistake ends it."""
+        """Look after the children once; whether there is more to do. No mistake ends it: running jobs depend on it."""
         try:
             self._tick()
             return bool(self.children) or not self._is_over()
@@ -86,14 +85,14 @@ class Supervisor:
             return True
 
     def _is_over(self) -> bool:
-        """Whether to leave, now that there is no child."""
+        """Whether to leave now that there is no child."""
         if self._stop_since is not None:
             return True
         if not self.options.burst:
             return False
         if time.monotonic() < self._not_before:
             return False
-        # Tickets may have arrived after the last look of the last child; another round, but not for ever.
+        # Tickets may have come after the last child looked for some. So there is another round, but not for ever.
         self._burst_rounds += 1
         if not self._is_anything_left():
             return True
@@ -113,7 +112,7 @@ class Supervisor:
             return False
 
     def _start_threads(self) -> list[threading.Thread]:
-        self.keeper.start()
+        self.leases.start()
         if self._reload is not None:
             self._reload.start()
         if not self.options.scheduler:
@@ -127,19 +126,19 @@ class Supervisor:
         self._stop_signals += 1
 
     def _living(self) -> list[str]:
-        """Children that work; nobody renews for a frozen one."""
+        """The names of the children whose leases are renewed: those that live and are not frozen."""
         return [child.name for child in list(self.children) if not child.has_ended() and not child.is_frozen()]
 
     def _fill(self) -> None:
-        """Start what is missing."""
+        """Start the children that are missing."""
         if self._stop_since is not None or time.monotonic() < self._not_before:
             return
         if self._reload is not None and self._reload.is_broken:
-            return  # a process that starts now would die of what is in the files
+            return  # a process that starts now would fail at what is in the files
         while len(self.children) < self.options.processes:
             try:
                 child = ChildProcess(self.host, self.options)
-            except OSError as error:  # no memory, no process, no descriptor left: for the moment
+            except OSError as error:  # for the moment there is no memory, process or descriptor left
                 logger.error("event=child_not_started error=%r", error)  # noqa: TRY400
                 self._not_before = time.monotonic() + 1.0
                 return
@@ -162,7 +161,7 @@ class Supervisor:
             self._fill()
 
     def _begin_stop(self) -> None:
-        """No new jobs; running ones get their grace, for which the children see themselves."""
+        """Tell the children to take no more jobs; they give the running ones their grace."""
         self._stop_since = time.monotonic()
         logger.info("event=stopping children=%s", len(self.children))
         for child in self.children:
@@ -180,9 +179,9 @@ class Supervisor:
         for child in [child for child in self.children if child.has_ended()]:
             self.children.remove(child)
             loss = child.loss()
-            clean = child.process.returncode in {0, WORN_OUT}
-            if child.process.returncode == WORN_OUT:
-                self._burst_rounds = 0  # it ran something, so that the rounds come to an end
+            clean = child.process.returncode in {0, RECYCLED}
+            if child.process.returncode == RECYCLED:
+                self._burst_rounds = 0  # it ran something, so that the rounds will end
             logger.log(
                 logging.INFO if clean else logging.ERROR,
                 "event=child_ended worker=%s pid=%s running=%s reason=%s",
@@ -195,7 +194,7 @@ class Supervisor:
                 self._note_death(child.process.returncode, loss)
             if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
                 self._not_before = time.monotonic() + 1.0
-            self.keeper.report(loss)
+            self.leases.report(loss)
             child.close()
 
     def _note_death(self, code: int, loss: Loss) -> None:
@@ -205,15 +204,15 @@ class Supervisor:
             if self._stop_since is None:
                 self._begin_stop()
 
-    def _watch(self, child: ChildProcess, item: Running) -> None:
-        """Pass a cancel on, and kill the process of a handler that will not stop."""
+    def _watch(self, child: ChildProcess, item: OccupiedSlot) -> None:
+        """Pass a cancel on, and kill the process of a handler that does not stop."""
         grace = float(jobs_settings.CANCEL_GRACE_SECONDS)
-        requested = self.keeper.canceled.get(item.key)
+        requested = self.leases.canceled.get(item.key)
         if requested is not None:
-            child.wish(item, WISH_CANCEL)
+            child.request_stop(item, StopRequest.CANCEL)
             if time.monotonic() - max(requested, item.started) > grace:
                 child.kill_for(item, "The handler did not stop when it was canceled", "interrupted")
-        elif self.keeper.is_lost(child.name, item):
-            child.wish(item, WISH_LOST)
-        if item.seconds > item.timeout + TIMEOUT_GRACE_SECONDS:
+        elif self.leases.is_lost(child.name, item):
+            child.request_stop(item, StopRequest.LOST)
+        if item.ignores_timeout:
             child.kill_for(item, "The handler did not stop at its timeout", "timed_out")

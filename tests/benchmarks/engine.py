@@ -24,16 +24,15 @@ django.setup()
 from django.db import connection
 
 from django_jobs import submit_job, submit_jobs
+from django_jobs.broker import RQBroker
 from django_jobs.broker.connection import queue_names, shared
-from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine.dispatch import dispatcher, window, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.progress import ProgressBoard
 from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.ports import Ticket
 from django_jobs.models import ExecutionLog, Job, JobType
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import Status
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from tests.benchmarks import setting
 
@@ -123,18 +122,17 @@ def statements() -> None:
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
     worker_registry.announce("bench", queue_names(), slots=1, window=SET_SIZE)
-    worker, board = TicketWorker(queue_names(), "bench"), ProgressBoard()
+    worker, progress = RQBroker().consumer("bench"), ProgressBoard()
     window.forget()
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
         dispatcher.wake()
     with counting(f"take {SET_SIZE} tickets", SET_SIZE):
-        found = worker.take_now(SET_SIZE) or []
-    tickets = [ticket for _, name in found if (ticket := Ticket.parse(name, Priority.NORMAL))]
+        tickets = worker.take_now(SET_SIZE).tickets
     with counting(f"claim {len(tickets)}", len(tickets)):
         claimed = claim(tickets, "bench")
     ended = []
     for item in claimed:
-        runner = SlotRunner((item.pk, item.attempt), board, Interrupter(on_main_thread=True))
+        runner = SlotRunner((item.pk, item.attempt), progress, Interrupter(on_main_thread=True))
         ended.append(run(item, context_for(item, runner)))
     with counting(f"settle {len(ended)}", len(ended)):
         settle(ended, "bench")

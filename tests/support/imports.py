@@ -28,7 +28,7 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "engine": STORED | {"signals"},
     "broker": RULES_OF_WORK,
     "realtime": RULES_OF_WORK,
-    "worker": RULES_OF_WORK | {"broker"},
+    "worker": RULES_OF_WORK,
     "api": PAGES,
     "admin": PAGES,
     "management": RULES_OF_WORK | {"worker"},

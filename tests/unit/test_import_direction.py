@@ -15,7 +15,7 @@ RIGHT = [
     ("engine/control/cancel.py", "from django_jobs.engine import transitions"),
     ("engine/control/cancel.py", "import requests"),
     ("api/urls.py", "from ..engine.control import cancel_job"),
-    ("worker/pool.py", "from django_jobs.broker import queues"),
+    ("worker/pool.py", "from django_jobs.engine import control"),
     ("broker/queues.py", "import rq, redis.exceptions"),
     ("realtime/consumer.py", "from channels.generic.websocket import AsyncJsonWebsocketConsumer"),
     ("realtime/routing.py", "from django_jobs.realtime.consumer import JobsConsumer"),
@@ -58,6 +58,7 @@ WRONG = [
         "worker imports management",
     ),
     ("management/commands/jobs_check.py", "from django_jobs.admin import job", "management imports admin"),
+    ("worker/pool.py", "from django_jobs.broker import queues", "worker imports broker"),
     ("worker/pool.py", "import rq", "worker imports rq, which only broker may"),
     (
         "worker/pool.py",

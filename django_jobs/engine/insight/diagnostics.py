@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.db.models import Count
-from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
@@ -133,13 +132,12 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
             yield Finding(level=PROBLEM, subject=subject, text=text)
 
 
-def _plain_workers(queues: list[str]) -> dict[str, int]:
+def _plain_workers(queues: list[str]) -> Mapping[str, int]:
     """Return how many of RQ's own workers take from each queue; nothing if the broker cannot be asked."""
     try:
-        found: dict[str, int] = import_string("django_jobs.broker.plain_workers.count_by_queue")(queues)
-    except ImproperlyConfigured:
+        return get_broker().other_workers(queues)
+    except (BrokerUnavailable, ImproperlyConfigured):
         return {}
-    return found
 
 
 def _examine_scheduler(found: Leader) -> Finding:

@@ -9,11 +9,22 @@ from unittest.mock import Mock
 import pytest
 import redis
 
-from django_jobs.broker.connection import queue_names
-from django_jobs.broker.rq_worker import Published, TicketWorker
+from django_jobs.broker.connection import connect, queue_names
+from django_jobs.broker.rq_worker import TicketWorker
+from django_jobs.engine.ports import RunningTicket, Ticket
 
 ROUNDS = 200
 LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2])}"
+
+
+def made_worker() -> TicketWorker:
+    worker = TicketWorker(queue_names(), "one", connect())
+    worker.announce()
+    return worker
+
+
+def running(pk: int) -> RunningTicket:
+    return RunningTicket(Ticket(pk, 2026, 1, 1), time.time())
 
 
 class Reader(threading.Thread):
@@ -37,13 +48,11 @@ class Reader(threading.Thread):
 
 
 def test_nobody_sees_an_idle_worker_with_a_job_nor_a_busy_one_without(redis_client: redis.Redis) -> None:
-    worker = TicketWorker(queue_names(), "one")
-    worker.announce()
+    worker = made_worker()
     reader = Reader(redis_client, worker)
     reader.start()
-    for number in range(ROUNDS):
-        ticket = f"JOB-2026-{number:05}-1"
-        worker.beat([Published(ticket, "jobs-normal", time.time())])
+    for number in range(1, ROUNDS + 1):
+        worker.beat([running(number)])
         worker.beat([])
     reader.stop()
     worker.leave()
@@ -55,9 +64,8 @@ def test_nobody_sees_an_idle_worker_with_a_job_nor_a_busy_one_without(redis_clie
 def test_what_ended_while_redis_was_away_is_taken_off_its_lists_later(
     redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = TicketWorker(queue_names(), "one")
-    worker.announce()
-    worker.beat([Published("JOB-2026-00001-1", "jobs-normal", time.time())])
+    worker = made_worker()
+    worker.beat([running(1)])
     for call in ("exists", "pipeline"):
         with monkeypatch.context() as away:
             away.setattr(worker.calls, call, Mock(side_effect=redis.ConnectionError("away")))

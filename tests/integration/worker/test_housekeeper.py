@@ -1,7 +1,8 @@
-"""What a child's second thread sees to while handlers run."""
+"""What a child's second thread does while handlers run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,27 +10,36 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.engine.execution import settle
-from django_jobs.worker import housekeeper
-from django_jobs.worker.batch import Batch
+from django_jobs.worker import housekeeper, shared_slots
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.options import WorkerOptions
-from tests.support.brokers import WORKER, reread, running_job
+from django_jobs.worker.shared_slots import SharedSlots
+from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 
 pytestmark = pytest.mark.usefixtures("broker")
 
-OPTIONS = WorkerOptions()
+
+@pytest.fixture
+def state(broker: MemoryBroker) -> Iterator[ChildState]:
+    slots = SharedSlots.create(1)
+    yield ChildState(WORKER, WorkerOptions(), broker.consumer(WORKER), slots)
+    slots.close()
+
+
+@pytest.fixture
+def keeper(state: ChildState) -> housekeeper.Housekeeper:
+    return housekeeper.Housekeeper(state, supervisor=1)
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
 def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
-    monkeypatch: pytest.MonkeyPatch, is_committed: bool
+    state: ChildState, keeper: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
     job, claimed = running_job()
-    batch = Batch()
-    batch.put([running_job()[1], claimed])
-    batch.next()
+    state.batch.put([running_job()[1], claimed])
+    state.batch.next()
     monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 0.0)
-    child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, batch=batch)
-    watch = housekeeper.Steward(child, supervisor=1)
     original = settle.return_to_queue
 
     def cut_off(*args: Any) -> None:
@@ -39,46 +49,44 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
 
     monkeypatch.setattr(settle, "return_to_queue", cut_off)
     with pytest.raises(OperationalError):
-        watch._hand_back()
-    assert batch.next() is None
+        keeper._hand_back()
+    assert state.batch.next() is None
     monkeypatch.setattr(settle, "return_to_queue", original)
-    watch._hand_back()
+    keeper._hand_back()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
-def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_is_seen_twice() -> None:
+def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_is_seen_twice(
+    state: ChildState, keeper: housekeeper.Housekeeper
+) -> None:
     (forgotten, _), (known, claimed), (others, _) = running_job(), running_job(), running_job("worker-2")
-    batch = Batch()
-    batch.put([claimed])
-    child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, batch=batch, known=lambda: {(known.pk, claimed.attempt)})
-    watch = housekeeper.Steward(child, supervisor=1)
+    state.batch.put([claimed])
 
-    watch._return_strangers()
-    watch._hand_back()
+    keeper._return_unknown()
+    keeper._hand_back()
     assert reread(forgotten).status == "Running"
-    watch._return_strangers()
-    watch._hand_back()
+    keeper._return_unknown()
+    keeper._hand_back()
 
     assert [reread(job).status for job in (forgotten, known, others)] == ["Queued", "Running", "Running"]
     assert reread(forgotten).retry_count == 0
 
 
-def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat() -> None:
-    job, claimed = running_job()
-    shown: list[list[str]] = []
-    item = SimpleNamespace(key=(job.pk, claimed.attempt), seconds=0.4)
-    slots = SimpleNamespace(
-        board=SimpleNamespace(running=lambda: [item]), running=SimpleNamespace(claimed=lambda _: claimed)
-    )
-    rq = SimpleNamespace(beat=lambda items: shown.append([one.ticket_id for one in items]))
-    child: Any = SimpleNamespace(name=WORKER, options=OPTIONS, slots=slots, rq=rq)
-    watch = housekeeper.Steward(child, supervisor=1)
+def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
+    state: ChildState, keeper: housekeeper.Housekeeper, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, claimed = running_job()
+    state.running.add(claimed, Interrupter(on_main_thread=False))
+    state.shared_slots.begin(0, claimed.pk, claimed.attempt, 60)
+    (began,) = (item.started for item in state.shared_slots.occupied())
+    clock = SimpleNamespace(monotonic=lambda: began + 0.4)
+    monkeypatch.setattr(shared_slots, "time", clock)
 
-    assert not watch._is_any_unseen()
-    item.seconds = 0.6
-    watch._due.clear()
-    assert watch._is_any_unseen()
-    watch._show()
-    assert shown == [[claimed.ticket.id]]
-    watch._due.clear()
-    assert not watch._is_any_unseen()
+    assert not keeper._is_any_unseen()
+    clock.monotonic = lambda: began + 0.6
+    keeper._due.clear()
+    assert keeper._is_any_unseen()
+    keeper._show()
+    assert [item.ticket for item in broker.workers[WORKER]] == [claimed.ticket]
+    keeper._due.clear()
+    assert not keeper._is_any_unseen()

@@ -15,12 +15,12 @@ from django_jobs.engine.execution import outcomes
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
 from django_jobs.worker import slots
-from django_jobs.worker.batch import Batch
-from django_jobs.worker.housekeeper import Steward
-from django_jobs.worker.shared_slots import Board
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.shared_slots import SharedSlots
 from django_jobs.worker.slots import ThreadSlots, make_slots
 from tests.support.attempts import raising
-from tests.support.brokers import WORKER, reread, running_job
+from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -45,44 +45,38 @@ class Pauses(threading.Event):
 class Child:
     """A worker child, as far as its slots see it."""
 
-    def __init__(self, threads: int) -> None:
-        self.name = WORKER
-        self.options = SimpleNamespace(threads=threads, burst=False)
-        self.batch = Batch()
-        self.stopping = Pauses()
-        self.steward = Steward(self, supervisor=1)  # type: ignore[arg-type]
-        self.ends: list[Any] = []
-        self.slots = make_slots(self, Board.create(threads))  # type: ignore[arg-type]
-
-    def ended(self, outcome: outcomes.Outcome) -> None:
-        self.ends.append(outcome)
-        self.batch.add_ended(outcome)
+    def __init__(self, threads: int, broker: MemoryBroker) -> None:
+        options = WorkerOptions(threads=threads)
+        self.state = ChildState(WORKER, options, broker.consumer(WORKER), SharedSlots.create(threads))
+        self.pauses = self.state.stopping = Pauses()
+        self.slots = make_slots(self.state)
 
     def run(self) -> Job:
         """A job in a slot, to its end."""
         job, claimed = running_job()
-        self.batch.put([claimed])
+        self.state.batch.put([claimed])
         self.slots.run_batch()
         self.slots.wait()
-        self.steward.settle(self.batch.take_ended())
+        self.state.settle()
         return reread(job)
 
     def is_idle(self) -> bool:
-        return not self.slots.running and not self.slots.board.running() and self.batch.is_empty()
+        state = self.state
+        return not state.running and not state.shared_slots.occupied() and state.batch.is_empty()
 
 
 @pytest.fixture
-def make_child() -> Iterator[Callable[[int], Child]]:
+def make_child(broker: MemoryBroker) -> Iterator[Callable[[int], Child]]:
     before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGALRM)}
     made: list[Child] = []
 
     def make(threads: int) -> Child:
-        made.append(Child(threads))
+        made.append(Child(threads, broker))
         return made[-1]
 
     yield make
     for child in made:
-        child.slots.board.close()
+        child.state.shared_slots.close()
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -118,8 +112,8 @@ def test_what_strikes_outside_the_handler_is_an_end_too(
     assert child.is_idle()
 
 
-def test_the_board_refuses_a_job_and_its_slot_is_free_again(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child.slots.board, "begin", lambda *arguments: raising(ValueError())(None))
+def test_a_job_that_the_shared_slots_refuse_leaves_its_slot_free(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child.state.shared_slots, "begin", lambda *arguments: raising(ValueError())(None))
     assert child.run().status == "Failed"
     assert child.is_idle()
 
@@ -142,18 +136,27 @@ def test_an_interruption_that_kept_the_handlers_end_from_being_noted_is_the_last
     seen[0].check()
 
 
-@pytest.mark.parametrize("what", ["forget", "settle"])
+@pytest.mark.parametrize("what", ["shown.forget", "settler.settle"])
 def test_a_thread_that_a_mistake_ends_leaves_its_slot_free_and_its_outcome_known(
     threaded: Child, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     _, claimed = running_job()
-    monkeypatch.setattr(threaded.steward, what, lambda _: raising(ValueError("a mistake of ours"))(None))
-    threaded.batch.put([claimed])
+    state, (part, _, name) = threaded.state, what.partition(".")
+    ends: list[Any] = []
+    ended = state.ended
+
+    def take_over(outcome: outcomes.Outcome) -> None:
+        ends.append(outcome)
+        ended(outcome)
+
+    monkeypatch.setattr(state, "ended", take_over)
+    monkeypatch.setattr(getattr(state, part), name, lambda _: raising(ValueError("a mistake of ours"))(None))
+    threaded.state.batch.put([claimed])
     threaded.slots.run_batch()
     threaded.slots.wait()
     assert threaded.is_idle()
     assert is_free(threaded)
-    assert [type(outcome) for outcome in threaded.ends] == [outcomes.Returned]
+    assert [type(outcome) for outcome in ends] == [outcomes.Returned]
 
 
 def test_a_connection_that_cannot_be_closed_does_not_keep_a_slot(
@@ -184,12 +187,12 @@ def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
         really_start(thread)
 
     (first, one), (second, two) = running_job(), running_job()
-    threaded.batch.put([one, two])
+    threaded.state.batch.put([one, two])
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         threaded.slots.run_batch()
     threaded.slots.wait()
-    threaded.steward.settle(threaded.batch.take_ended())
+    threaded.state.settle()
     for job in (reread(first), reread(second)):
         assert (job.status, job.retry_count) == ("Queued", 0)
         assert "can't start new thread" in job.history.latest("pk").message
@@ -197,7 +200,7 @@ def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
 
     assert threaded.slots.room(5) == 0
     threaded.slots.wait_for_room()
-    (pause,) = threaded.stopping.seconds
+    (pause,) = threaded.pauses.seconds
     assert pause is not None
     assert 0 < pause <= slots.PAUSE_SECONDS
 
@@ -208,7 +211,7 @@ def test_after_the_pause_threads_are_tried_again(threaded: Child, monkeypatch: p
     assert isinstance(threaded.slots, ThreadSlots)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
-        threaded.batch.put([running_job()[1]])
+        threaded.state.batch.put([running_job()[1]])
         threaded.slots.run_batch()
     clock.monotonic = lambda: 1.0 + slots.PAUSE_SECONDS
     assert is_free(threaded)

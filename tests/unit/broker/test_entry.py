@@ -51,9 +51,9 @@ def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
     of_renewal: int,
 ) -> None:
     flush, renew = Duty(of_progress), Duty(of_renewal)
-    monkeypatch.setattr(runner.board, "flush", flush)
+    monkeypatch.setattr(runner.progress, "flush", flush)
     monkeypatch.setattr(leases, "renew", renew)
     with caplog.at_level(logging.WARNING, "django_jobs"):
-        runner.attend()
+        runner.keep_alive()
     assert (flush.calls, renew.calls) == (ROUNDS + 1, ROUNDS)
     assert [record.message.split()[0] for record in caplog.records] == ["event=attend_failed"]

@@ -52,23 +52,23 @@ def test_a_batch_is_empty_only_when_nothing_waits_runs_or_is_unsettled(batch: Ba
 def test_what_waits_behind_a_running_job_becomes_overdue(batch: Batch) -> None:
     batch.put([FIRST, SECOND])
     batch.next()
-    assert batch.overdue(0.0)
-    assert not batch.overdue(60.0)
+    assert batch.is_overdue(0.0)
+    assert not batch.is_overdue(60.0)
 
 
 def test_an_unsettled_end_behind_a_running_job_becomes_overdue(batch: Batch) -> None:
     batch.put([FIRST])
     batch.add_ended(OUTCOME)
     batch.next()
-    assert batch.overdue(0.0)
+    assert batch.is_overdue(0.0)
 
 
 def test_a_running_job_with_nothing_behind_it_is_not_overdue(batch: Batch) -> None:
     batch.put([FIRST])
     batch.next()
-    assert not batch.overdue(0.0)
+    assert not batch.is_overdue(0.0)
 
 
 def test_nothing_is_overdue_while_nothing_runs(batch: Batch) -> None:
     batch.put([FIRST])
-    assert not batch.overdue(0.0)
+    assert not batch.is_overdue(0.0)

@@ -13,9 +13,9 @@ from django.db import InterfaceError, OperationalError
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Held, Loss
-from django_jobs.worker.lease_renewer import Keeper, Renewal
+from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
 from django_jobs.worker.refiller import Refiller
-from django_jobs.worker.shared_slots import NO_WISH, Running
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
@@ -39,42 +39,42 @@ class Answers:
 
 
 @pytest.fixture
-def keeper(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseRenewer]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
     monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.withdraw", lambda _: None)
-    keeper = Keeper(lambda: ["child"])
-    yield keeper
-    keeper.stop()
+    renewer = LeaseRenewer(lambda: ["child"])
+    yield renewer
+    renewer.stop()
 
 
 @pytest.mark.parametrize(
     "trouble", [OperationalError("gone"), InterfaceError("closed"), RuntimeError("a mistake")], ids=repr
 )
-def test_no_trouble_with_a_renewal_keeps_the_keeper_from_the_next(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: Exception
+def test_no_trouble_with_a_renewal_keeps_the_renewer_from_the_next(
+    renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: Exception
 ) -> None:
     renew = Answers(trouble, [HELD])
     monkeypatch.setattr(leases, "renew", renew)
 
     with caplog.at_level(logging.WARNING, "django_jobs"):
-        keeper.start()
-        wait_until(lambda: len(keeper.renewals) == 2, PATIENCE, "two renewals after the trouble")
+        renewer.start()
+        wait_until(lambda: len(renewer.renewals) == 2, PATIENCE, "two renewals after the trouble")
 
-    assert [renewal.held for renewal in keeper.renewals] == [{(7, 2)}] * 2
+    assert [renewal.held for renewal in renewer.renewals] == [{(7, 2)}] * 2
     assert renew.calls[0] == (["child"],)
     assert type(trouble).__name__ in caplog.text
 
 
 def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "renew", Answers([HELD], []))
-    item = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=time.monotonic(), timeout=60)
-    assert not keeper.is_lost("child", item)
+    item = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=time.monotonic(), timeout=60)
+    assert not renewer.is_lost("child", item)
 
-    keeper.start()
+    renewer.start()
 
-    wait_until(lambda: keeper.is_lost("child", item), PATIENCE, "the attempt to be lost")
+    wait_until(lambda: renewer.is_lost("child", item), PATIENCE, "the attempt to be lost")
 
 
 @pytest.mark.parametrize(
@@ -91,46 +91,46 @@ def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
 def test_a_renewal_speaks_only_of_attempts_that_it_should_have_found(
     renewals: list[tuple[float, str, Any]], expected: bool
 ) -> None:
-    keeper = Keeper(list)
-    item = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=5, timeout=60)
-    keeper.renewals = [Renewal(began, frozenset({name}), frozenset(held)) for began, name, held in renewals]
-    assert keeper.is_lost("child", item) is expected
+    renewer = LeaseRenewer(list)
+    item = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=5, timeout=60)
+    renewer.renewals = [Renewal(began, frozenset({name}), frozenset(held)) for began, name, held in renewals]
+    assert renewer.is_lost("child", item) is expected
 
 
-def test_a_loss_is_seen_to_once_the_database_is_back(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_is_seen_to_once_the_database_is_back(renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
     release = Answers(OperationalError("gone"), InterfaceError("closed"), False, True)  # then its rows were in use
     monkeypatch.setattr(leases, "renew", Answers([]))
     monkeypatch.setattr(leases, "release_worker", release)
 
-    keeper.report(LOSS)
-    keeper.start()
+    renewer.report(LOSS)
+    renewer.start()
     wait_until(lambda: len(release.calls) == 4, PATIENCE, "the fourth try")
-    keeper.stop()
+    renewer.stop()
 
     assert release.calls == [(LOSS,)] * 4
 
 
 def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     renew = Answers([HELD])
     monkeypatch.setattr(leases, "renew", renew)
     monkeypatch.setattr(leases, "release_worker", Answers(RuntimeError("a mistake")))
 
-    keeper.report(LOSS)
-    keeper.start()
+    renewer.report(LOSS)
+    renewer.start()
 
     wait_until(lambda: len(renew.calls) >= 3, PATIENCE, "three renewals")
 
 
 def test_a_lease_whose_row_was_in_use_is_renewed_again_soon(
-    keeper: Keeper, settings: Any, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600}
     renew = Answers([dataclasses.replace(HELD, is_renewed=False)], [HELD])
     monkeypatch.setattr(leases, "renew", renew)
 
-    keeper.start()
+    renewer.start()
 
     wait_until(lambda: len(renew.calls) == 2, PATIENCE, "the second renewal")
 

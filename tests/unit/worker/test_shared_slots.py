@@ -7,76 +7,81 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker.shared_slots import NO_WISH, REMEMBERED, WISH_CANCEL, WISH_LOST, Board
+from django_jobs.worker.shared_slots import REMEMBERED, SharedSlots, StopRequest
 
 
 @pytest.fixture
-def board() -> Iterator[Board]:
-    board = Board.create(3)
-    yield board
-    board.close()
+def slots() -> Iterator[SharedSlots]:
+    slots = SharedSlots.create(3)
+    yield slots
+    slots.close()
 
 
-def test_a_new_board_is_empty(board: Board) -> None:
-    assert board.running() == []
+def test_new_slots_are_free(slots: SharedSlots) -> None:
+    assert slots.occupied() == []
 
 
-def test_a_handler_that_began_is_seen_with_its_attempt_and_timeout(board: Board) -> None:
-    board.begin(1, 2**62, 3, 12.5)
-    (running,) = board.running()
-    assert (running.slot, running.key, running.timeout, running.wish) == (1, (2**62, 3), 12.5, NO_WISH)
-    assert 0 <= running.seconds < 60
+def test_a_handler_that_began_is_seen_with_its_attempt_and_timeout(slots: SharedSlots) -> None:
+    slots.begin(1, 2**62, 3, 12.5)
+    (item,) = slots.occupied()
+    assert (item.slot, item.key, item.timeout, item.stop_request) == (1, (2**62, 3), 12.5, StopRequest.NONE)
+    assert 0 <= item.seconds < 60
 
 
-def test_a_handler_that_ended_is_seen_no_more(board: Board) -> None:
-    board.begin(0, 1, 1, 1.0)
-    board.begin(2, 2, 1, 1.0)
-    board.end(0)
-    assert [running.pk for running in board.running()] == [2]
+def test_a_handler_that_ended_is_seen_no_more(slots: SharedSlots) -> None:
+    slots.begin(0, 1, 1, 1.0)
+    slots.begin(2, 2, 1, 1.0)
+    slots.end(0)
+    assert [item.pk for item in slots.occupied()] == [2]
 
 
-def test_a_wish_is_for_what_runs_in_that_slot(board: Board) -> None:
-    board.begin(0, 1, 1, 1.0)
-    board.begin(1, 2, 1, 1.0)
-    board.wish(board.running()[1], WISH_CANCEL)
-    assert [(running.pk, running.wish) for running in board.running()] == [(1, NO_WISH), (2, WISH_CANCEL)]
+def test_a_stop_request_is_for_what_runs_in_that_slot(slots: SharedSlots) -> None:
+    slots.begin(0, 1, 1, 1.0)
+    slots.begin(1, 2, 1, 1.0)
+    slots.request_stop(slots.occupied()[1], StopRequest.CANCEL)
+    assert [(item.pk, item.stop_request) for item in slots.occupied()] == [
+        (1, StopRequest.NONE),
+        (2, StopRequest.CANCEL),
+    ]
 
 
-def test_the_next_job_of_a_slot_does_not_inherit_a_wish(board: Board) -> None:
-    board.begin(0, 1, 1, 1.0)
-    board.wish(board.running()[0], WISH_CANCEL)
-    board.end(0)
-    board.begin(0, 2, 1, 1.0)
-    assert board.running()[0].wish == NO_WISH
+def test_the_next_job_of_a_slot_does_not_inherit_a_stop_request(slots: SharedSlots) -> None:
+    slots.begin(0, 1, 1, 1.0)
+    slots.request_stop(slots.occupied()[0], StopRequest.CANCEL)
+    slots.end(0)
+    slots.begin(0, 2, 1, 1.0)
+    assert slots.occupied()[0].stop_request == StopRequest.NONE
 
 
 @pytest.mark.parametrize("follower", [(2, 1), (1, 2)], ids=["another job", "its next attempt"])
-def test_a_wish_that_comes_too_late_is_not_for_what_runs_there_now(board: Board, follower: tuple[int, int]) -> None:
-    board.begin(0, 1, 1, 1.0)
-    (seen,) = board.running()
-    board.end(0)
-    board.begin(0, *follower, 1.0)
-    board.wish(seen, WISH_CANCEL)
-    assert board.running()[0].wish == NO_WISH
-    board.wish(board.running()[0], WISH_LOST)
-    assert board.running()[0].wish == WISH_LOST
+def test_a_stop_request_that_comes_too_late_is_not_for_what_runs_there_now(
+    slots: SharedSlots, follower: tuple[int, int]
+) -> None:
+    slots.begin(0, 1, 1, 1.0)
+    (seen,) = slots.occupied()
+    slots.end(0)
+    slots.begin(0, *follower, 1.0)
+    slots.request_stop(seen, StopRequest.CANCEL)
+    assert slots.occupied()[0].stop_request == StopRequest.NONE
+    slots.request_stop(slots.occupied()[0], StopRequest.LOST)
+    assert slots.occupied()[0].stop_request == StopRequest.LOST
 
 
-def test_the_other_process_sees_the_same_board(board: Board) -> None:
-    other = Board(board.descriptor, board.slots)
-    board.begin(0, 1, 1, 1.0)
-    assert [running.pk for running in other.running()] == [1]
+def test_the_other_process_sees_the_same_slots(slots: SharedSlots) -> None:
+    other = SharedSlots(slots.descriptor, slots.count)
+    slots.begin(0, 1, 1, 1.0)
+    assert [item.pk for item in other.occupied()] == [1]
 
 
-def test_handlers_that_ended_are_remembered_and_the_oldest_forgotten(board: Board) -> None:
+def test_handlers_that_ended_are_remembered_and_the_oldest_forgotten(slots: SharedSlots) -> None:
     for pk in range(1, REMEMBERED + 10):
-        board.begin(pk % 3, pk, 2, 1.0)
-        board.end(pk % 3)
-    ended = board.ended()
-    assert len(ended) == REMEMBERED + board.slots
+        slots.begin(pk % 3, pk, 2, 1.0)
+        slots.end(pk % 3)
+    ended = slots.ended()
+    assert len(ended) == REMEMBERED + slots.count
     assert ((REMEMBERED + 9, 2) in ended, (1, 2) in ended, (0, 0) in ended) == (True, False, False)
 
 
-def test_the_thread_of_a_handler_is_seen(board: Board) -> None:
-    board.begin(0, 1, 1, 1.0)
-    assert board.running()[0].thread == threading.get_ident()
+def test_the_thread_of_a_handler_is_seen(slots: SharedSlots) -> None:
+    slots.begin(0, 1, 1, 1.0)
+    assert slots.occupied()[0].thread == threading.get_ident()

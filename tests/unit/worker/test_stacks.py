@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.worker import stacks
-from django_jobs.worker.shared_slots import NO_WISH, Running
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.stacks import StackFile, tracebacks
 from tests.support.waiting import wait_until
 
-ITEM = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=0.0, timeout=1, thread=0x7F02)
-OTHER = Running(slot=1, pk=8, attempt=1, wish=NO_WISH, started=0.0, timeout=1, thread=0x7F03)
+ITEM = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1, thread=0x7F02)
+OTHER = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE, started=0.0, timeout=1, thread=0x7F03)
 RAW = """Thread 0x0000000000007f03 (most recent call first):
   File "b.py", line 2 in other
 

@@ -17,13 +17,13 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.giving_up import FOREIGN_BROKER
+from django_jobs.worker.exit_codes import FOREIGN_BROKER
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import NO_WISH, Running
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.supervisor import Supervisor
 
-STUCK = Running(slot=0, pk=7, attempt=2, wish=NO_WISH, started=0.0, timeout=1)
-NEIGHBOUR = Running(slot=1, pk=8, attempt=1, wish=NO_WISH, started=0.0, timeout=100)
+STUCK = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1)
+NEIGHBOUR = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE, started=0.0, timeout=100)
 
 
 class FakeStacks:
@@ -45,16 +45,16 @@ class FakeStacks:
 class FakeChild(ChildProcess):
     """A child without a process: it notes the signals that it gets."""
 
-    def __init__(self, *running: Running, returncode: int | None = None) -> None:
+    def __init__(self, *running: OccupiedSlot, returncode: int | None = None) -> None:
         self.name = "child"
         self.killed = self.condemned_at = None
         self.process = SimpleNamespace(pid=1234, returncode=returncode)  # type: ignore[assignment]
-        self.board = SimpleNamespace(ended=lambda: frozenset({(9, 1)}))  # type: ignore[assignment]
+        self.slots = SimpleNamespace(ended=lambda: frozenset({(9, 1)}))  # type: ignore[assignment]
         self.stacks = FakeStacks()  # type: ignore[assignment]
         self.signals: list[int] = []
         self._running = list(running)
 
-    def running(self) -> list[Running]:
+    def running(self) -> list[OccupiedSlot]:
         return self._running
 
     def is_frozen(self) -> bool:

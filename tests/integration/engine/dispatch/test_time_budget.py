@@ -19,8 +19,8 @@ class SlowBroker(MemoryBroker):
         self.clock = clock
         self.seconds = seconds
 
-    def _reach(self) -> None:
-        super()._reach()
+    def reach(self) -> None:
+        super().reach()
         self.clock.now += self.seconds
 
 

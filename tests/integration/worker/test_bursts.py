@@ -11,7 +11,8 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker.child import Child
-from django_jobs.worker.giving_up import Patience
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.exit_codes import FailureTracker
 from django_jobs.worker.options import WorkerOptions
 from tests.support.brokers import MemoryBroker, pending_job, reread
 from tests.support.commands import DeadBroker
@@ -23,17 +24,12 @@ class IdleChild(Child):
     """A child of a burst that finds no ticket."""
 
     def __init__(self) -> None:
-        self.name = WORKER
-        self.options = WorkerOptions(burst=True)
-        self.stopping: Any = SimpleNamespace(wait=lambda _: None, is_set=lambda: False)
+        slots: Any = SimpleNamespace()
+        self.state = ChildState(WORKER, WorkerOptions(burst=True), MemoryBroker().consumer(WORKER), slots)
+        self.state.stopping = SimpleNamespace(wait=lambda _: None, is_set=lambda: False)  # type: ignore[assignment]
         self.slots: Any = SimpleNamespace(room=lambda count: count, run_batch=lambda: None)
-        self.pace: Any = SimpleNamespace(set_size=lambda: 1)
-        self.rq: Any = SimpleNamespace(take_now=lambda *_: [])
-        self.steward: Any = SimpleNamespace(not_shown=lambda ids: ids, settle=lambda _: None)
-        self.batch: Any = SimpleNamespace(take_ended=list)
-        self._patience = Patience(is_burst=True)
-        self._done_tickets = []
-        self._doubtful = []
+        self._failures = FailureTracker(is_burst=True)
+        self._done = []
         self._is_own_broker = True
 
 

@@ -10,16 +10,16 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import giving_up
+from django_jobs.worker import exit_codes
 from django_jobs.worker.child import Child
-from django_jobs.worker.giving_up import TOLD_EVERY_SECONDS, Patience
+from django_jobs.worker.exit_codes import LOGGED_EVERY_SECONDS, FailureTracker
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A monotonic clock that goes on by hand."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(giving_up, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(exit_codes, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -27,9 +27,8 @@ class Failing(Child):
     """A child whose every round fails."""
 
     def __init__(self) -> None:
-        self.name = "worker-1"
-        self._patience = Patience(is_burst=False)
-        self.stopping: Any = SimpleNamespace(wait=lambda _: None)
+        self.state: Any = SimpleNamespace(name="worker-1", stopping=SimpleNamespace(wait=lambda _: None))
+        self._failures = FailureTracker(is_burst=False)
         self.error: Exception | None = BrokerUnavailable("Redis does not answer")
 
     def _take_and_claim(self) -> int:
@@ -49,7 +48,7 @@ def test_an_hour_of_failures_is_told_at_once_and_then_once_a_minute(
     for _ in range(3600):
         clock.seconds += 1
         child._round()
-    assert len(caplog.records) == 1 + 3600 / TOLD_EVERY_SECONDS
+    assert len(caplog.records) == 1 + 3600 / LOGGED_EVERY_SECONDS
     assert {record.levelno for record in caplog.records} <= {logging.WARNING, logging.ERROR}
 
 

@@ -1,4 +1,4 @@
-"""Entries of our queues that are no tickets of ours: set aside, remembered by their ids, and told of.
+"""Entries of our queues that are no tickets of ours: set aside, remembered by their ids, and logged.
 
 Redis is not trusted: whoever may write to it may put anything into a queue. Of an entry nothing but its id is read.
 """
@@ -19,47 +19,47 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from django_jobs.broker import tickets
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.ports import SetAside, Ticket
+from django_jobs.engine.ports import ForeignEntry, SetAside, Ticket
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
 
-#: The value of FOREIGN_RQ_JOBS that trusts Redis.
+#: The value of FOREIGN_RQ_JOBS by which a host trusts whoever may write to Redis.
 RUN: Final = "run"
-#: A queue's list holds so many ids, the newest first. RQ's own hash of an entry stays where it was.
+#: How many ids are remembered of each queue, the newest first. RQ's own hash of an entry stays where it was.
 MAX_REMEMBERED: Final = 1000
 MAX_ID_BYTES: Final = 500
 SHOWN_CHARACTERS: Final = 100
 NEWEST: Final = 3
-TOLD_EVERY_SECONDS: Final = 10.0
+LOGGED_EVERY_SECONDS: Final = 10.0
 KEY: Final = f"{RQ_KEY_PREFIX}:django_jobs:set_aside:"
 
 
 def are_run() -> bool:
-    """Whether the host wants RQ to run what is not ours; anything but its word means no."""
+    """Return whether the host wants RQ to run foreign entries; any other value of the setting means no."""
     return bool(jobs_settings.FOREIGN_RQ_JOBS == RUN)
 
 
-def is_stranger(entry_id: str) -> bool:
-    """Whether an entry of one of our queues is no ticket of ours."""
+def is_foreign(entry_id: str) -> bool:
+    """Return whether an entry of one of our queues is no ticket of ours."""
     return Ticket.parse(entry_id, Priority.NORMAL) is None
 
 
 def shown(entry_id: str) -> str:
-    """An id as a log or a terminal may show it."""
+    """Return an id as a log or a terminal may show it: in ASCII, and not long."""
     text = ascii(entry_id)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
-def set_aside(connection: Redis, found: Sequence[tuple[str, str]]) -> None:
-    """Remember (queue, id) of entries that were taken from our queues, and tell of them.
+def set_aside(connection: Redis, found: Sequence[ForeignEntry]) -> None:
+    """Remember entries that were taken from our queues, and log them.
 
-    Where Redis does not answer they are told of alone: their hashes lie where they lay.
+    Where Redis does not answer they are only logged. RQ's hashes of them stay in Redis either way.
     """
-    _herald.tell(found)
+    _log.add(found)
     by_queue: dict[str, list[bytes]] = defaultdict(list)
-    for queue, entry_id in found:
-        by_queue[queue].append(tickets.as_bytes(entry_id)[:MAX_ID_BYTES])
+    for entry in found:
+        by_queue[entry.queue].append(tickets.as_bytes(entry.id)[:MAX_ID_BYTES])
     try:
         with connection.pipeline() as pipeline:
             for queue, ids in by_queue.items():
@@ -67,12 +67,12 @@ def set_aside(connection: Redis, found: Sequence[tuple[str, str]]) -> None:
                 pipeline.ltrim(KEY + queue, 0, MAX_REMEMBERED - 1)
             pipeline.execute()
     except (redis.RedisError, OSError) as error:
-        ids_shown = [shown(entry_id) for _, entry_id in found[:NEWEST]]
+        ids_shown = [shown(entry.id) for entry in found[:NEWEST]]
         logger.warning("event=foreign_entry_forgotten rq_jobs=%s error=%r", ids_shown, error)
 
 
 def look(connection: Redis, names: Sequence[str]) -> SetAside:
-    """What was set aside of these queues."""
+    """Return what was set aside of these queues."""
     with connection.pipeline(transaction=False) as pipeline:
         for name in names:
             pipeline.llen(KEY + name)
@@ -86,22 +86,22 @@ def look(connection: Redis, names: Sequence[str]) -> SetAside:
     )
 
 
-class _Herald:
-    """Tells of the first at once, and then no more than once in TOLD_EVERY_SECONDS: there may be a flood of them."""
+class _RateLimitedLog:
+    """Logs the first entry at once, and then at most one line in LOGGED_EVERY_SECONDS: there may be a flood of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = -math.inf
-        self._untold = 0
+        self._unlogged = 0
 
-    def tell(self, found: Sequence[tuple[str, str]]) -> None:
+    def add(self, found: Sequence[ForeignEntry]) -> None:
         with self._lock:
-            self._untold += len(found)
-            if not found or time.monotonic() - self._last < TOLD_EVERY_SECONDS:
+            self._unlogged += len(found)
+            if not found or time.monotonic() - self._last < LOGGED_EVERY_SECONDS:
                 return
-            count, self._untold, self._last = self._untold, 0, time.monotonic()
-        queue, entry_id = found[0]
-        logger.warning("event=foreign_entry queue=%s rq_job=%s count=%s", queue, shown(entry_id), count)
+            count, self._unlogged, self._last = self._unlogged, 0, time.monotonic()
+        first = found[0]
+        logger.warning("event=foreign_entry queue=%s rq_job=%s count=%s", first.queue, shown(first.id), count)
 
 
-_herald: Final = _Herald()
+_log: Final = _RateLimitedLog()

@@ -1,4 +1,4 @@
-"""When a worker does not go on: as exit codes by which a child tells its supervisor, and as sentences for people."""
+"""Why a child leaves: as an exit code for its supervisor, and as a sentence for people."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.db import Error
 
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 
-#: For so long a burst tries again; whoever started it waits for its end.
-BURST_PATIENCE_SECONDS: Final = 3.0
-#: What goes on failing is tried every second, and told of so often.
-TOLD_EVERY_SECONDS: Final = 60.0
-# No codes that other programs, or handlers that call os._exit, are likely to use.
+#: How long a burst tries again what fails; somebody waits for its end.
+BURST_SECONDS: Final = 3.0
+#: How often the same failure is logged. It is tried again every second.
+LOGGED_EVERY_SECONDS: Final = 60.0
+# Codes that other programs, and handlers that call os._exit, are not likely to use.
 FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE, SUSPENDED = 113, 114, 115, 116, 118
-#: Of a child that is no failure: it ran what it may, and another one is to take its place.
-WORN_OUT: Final = 117
+#: No failure: the child has run as many jobs, or holds as much memory, as it may, and is to be replaced.
+RECYCLED: Final = 117
 REASONS: Final = {
     FOREIGN_BROKER: "The broker belongs to another installation. Give each installation a Redis database of its own.",
     BROKER_AWAY: "Redis does not answer. What was not run waits for the next worker.",
@@ -27,8 +27,8 @@ REASONS: Final = {
 }
 
 
-class GaveUp(Exception):
-    """This worker process is to leave; ``code`` says why."""
+class WorkerFailed(Exception):
+    """This worker process cannot work and is to leave; ``code`` says why."""
 
     def __init__(self, code: int) -> None:
         super().__init__(REASONS[code])
@@ -36,7 +36,7 @@ class GaveUp(Exception):
 
 
 def code_of(error: Exception) -> int:
-    """The exit code for what kept a worker from working."""
+    """Return the exit code for what kept a worker from working."""
     match error:
         case ForeignBroker():
             return FOREIGN_BROKER
@@ -50,30 +50,30 @@ def code_of(error: Exception) -> int:
             return MISTAKE
 
 
-class Patience:
-    """How long it has not worked. A burst gives up after a while, any other worker never."""
+class FailureTracker:
+    """Knows since when a worker has failed at its work. A burst leaves after a while, any other worker never."""
 
     def __init__(self, *, is_burst: bool) -> None:
-        self._seconds = BURST_PATIENCE_SECONDS if is_burst else math.inf
+        self._seconds = BURST_SECONDS if is_burst else math.inf
         self._since: float | None = None
-        self._told_next: dict[type[Exception], float] = {}
+        self._log_next: dict[type[Exception], float] = {}
 
-    def works(self) -> None:
-        """It worked."""
+    def succeeded(self) -> None:
+        """Note that the work succeeded."""
         self._since = None
-        self._told_next.clear()
+        self._log_next.clear()
 
-    def is_news(self, error: Exception) -> bool:
-        """Whether to tell of it: of the first of its kind since it worked at once, of the others from time to time."""
+    def is_to_be_logged(self, error: Exception) -> bool:
+        """Return whether to log a failure: the first of its kind since a success, and then one a minute."""
         now = time.monotonic()
-        if now < self._told_next.get(type(error), -math.inf):
+        if now < self._log_next.get(type(error), -math.inf):
             return False
-        self._told_next[type(error)] = now + TOLD_EVERY_SECONDS
+        self._log_next[type(error)] = now + LOGGED_EVERY_SECONDS
         return True
 
     def failed(self, error: Exception) -> None:
-        """It did not. GaveUp when that has been so for too long, and at once where somebody decided it."""
+        """Note a failure. Raises WorkerFailed when the worker is to leave: after a while, or where somebody said so."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if isinstance(error, ForeignBroker | WorkersSuspended) or now - self._since >= self._seconds:
-            raise GaveUp(code_of(error)) from error
+            raise WorkerFailed(code_of(error)) from error

@@ -1,8 +1,8 @@
-"""RQ's objects for what lies in our queues, made so that they execute nothing that is written in Redis.
+"""RQ's job objects for the entries of our queues, which execute nothing that is written in Redis.
 
-RQ unpickles a job's arguments, meta data and results, and imports the functions that its hash names, in the process
-that looks at it: a worker, a page of django-rq, a command. For an entry of our queues nothing of this happens. Of its
-hash only times, names and the status are read, and each of them only where it is what it should be.
+RQ unpickles a job's arguments, metadata and results, and imports the functions that its hash names, in every process
+that looks at it: a worker, a page of django-rq, a command. With an entry of our queues it does none of that. Of the
+entry's hash only times, names and the status are read, and each of them only where its value is a valid one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rq.job import JobStatus
 from rq.serializers import DefaultSerializer
 from rq.utils import str_to_date
 
-from django_jobs.broker import strangers, tickets
+from django_jobs.broker import foreign_entries, tickets
 
-#: What is shown in the place of whatever is not read.
+#: Shown instead of what is not read.
 UNREAD: Final = "(not read: it is no ticket of django_jobs)"
 MAX_TEXT_BYTES: Final = 500
 
 
-class InertSerializer:
+class WriteOnlySerializer:
     """Writes as RQ does by default, and reads nothing."""
 
     @staticmethod
@@ -36,8 +36,8 @@ class InertSerializer:
         return UNREAD
 
 
-class InertJob:
-    """Mixed into the RQ job class of an entry of ours: what the hash says of code and results is not there."""
+class SanitizedJob:
+    """Mixed into the RQ job class of an entry of ours, so that it shows no code and no results."""
 
     def results(self) -> list[Any]:
         return []
@@ -54,7 +54,7 @@ class InertJob:
     def _fetch_status(self) -> JobStatus:
         try:
             return JobStatus(super()._fetch_status())  # type: ignore[misc]
-        except ValueError:  # no status of RQ's, or no text
+        except ValueError:  # it is no status of RQ's, or no text
             return JobStatus.CREATED
 
     @property
@@ -66,28 +66,28 @@ class InertJob:
         return None
 
 
-def make_inert(job: RQJob, raw: Mapping[Any, Any], restore: Callable[[RQJob, Any], Any]) -> None:
-    """Restore a job of RQ from its hash as an inert one; ``restore`` is RQ's own.
+def restore_sanitized(job: RQJob, raw: Mapping[Any, Any], restore: Callable[[RQJob, Any], Any]) -> None:
+    """Restore an RQ job from its hash without anything that could be executed; ``restore`` is RQ's own method.
 
-    A ticket calls the constant entry of our tickets, and anything else a name that cannot be imported.
+    A ticket then calls the one function that all our tickets call, and anything else a name that cannot be imported.
     """
-    job.__class__ = _inert_class(cast("Any", type(job)))
-    job.serializer = InertSerializer
-    restore(job, _harmless(raw))
-    job.func_name = UNREAD if strangers.is_stranger(job.id) else tickets.ENTRY
+    job.__class__ = _sanitized_class(cast("Any", type(job)))
+    job.serializer = WriteOnlySerializer
+    restore(job, _readable(raw))
+    job.func_name = UNREAD if foreign_entries.is_foreign(job.id) else tickets.ENTRY
     job.instance, job.args, job.kwargs = None, [], {}
     job.description = job.func_name
     job.timeout, job.result_ttl = -1, 0
-    job.enqueued_at = job.enqueued_at or job.created_at  # django-rq expects one of whatever waits
+    job.enqueued_at = job.enqueued_at or job.created_at  # django-rq's pages expect that everything has one
 
 
 @functools.cache
-def _inert_class(kind: Any) -> Any:
-    return kind if issubclass(kind, InertJob) else type(kind.__name__, (InertJob, kind), {})
+def _sanitized_class(kind: Any) -> Any:
+    return kind if issubclass(kind, SanitizedJob) else type(kind.__name__, (SanitizedJob, kind), {})
 
 
-def _harmless(raw: Mapping[Any, Any]) -> dict[bytes, bytes]:
-    """What of the hash may be looked at. Without ``data`` there is no job: RQ says so itself."""
+def _readable(raw: Mapping[Any, Any]) -> dict[bytes, bytes]:
+    """Return the fields of the hash that may be read. Without ``data`` there is no job, as RQ itself then says."""
     given = {key: value for key, value in raw.items() if isinstance(key, bytes) and isinstance(value, bytes)}
     kept = {name: given[name] for name, is_fine in _READ.items() if name in given and _passes(is_fine, given[name])}
     return {**kept, **({b"data": tickets.DATA} if b"data" in given else {})}

@@ -1,0 +1,42 @@
+"""The handlers that run in a child, each with what interrupts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.exceptions import JobCanceled
+from django_jobs.models.job import parse_job_id
+from django_jobs.worker.interruption import Interrupter
+
+
+class RunningJobs:
+    """What runs now, by (job, attempt). Other threads read it while the slots change it."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[tuple[int, int], tuple[Claimed, Interrupter]] = {}
+
+    def add(self, claimed: Claimed, interrupter: Interrupter) -> None:
+        self._jobs[claimed.pk, claimed.attempt] = (claimed, interrupter)
+
+    def remove(self, claimed: Claimed) -> None:
+        self._jobs.pop((claimed.pk, claimed.attempt), None)
+
+    def interrupters(self) -> dict[tuple[int, int], Interrupter]:
+        """Return what interrupts each handler, by (job, attempt)."""
+        return {key: interrupter for key, (_, interrupter) in list(self._jobs.items())}
+
+    def claimed(self, key: tuple[int, int]) -> Claimed | None:
+        """Return the job of this (job, attempt); None where it does not run any more."""
+        found = self._jobs.get(key)
+        return None if found is None else found[0]
+
+    def cancel(self, job_ids: Iterable[str]) -> None:
+        """Interrupt the handlers of these jobs, since somebody canceled them."""
+        canceled = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
+        for (pk, _), interrupter in self.interrupters().items():
+            if pk in canceled:
+                interrupter.request(JobCanceled)
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)

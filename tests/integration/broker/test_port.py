@@ -1,0 +1,405 @@
+"""What the engine and its workers need of a broker, method by method: of the one on RQ, and of the one in memory.
+
+Another broker joins :data:`BENCHES`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+import redis
+from rq import Worker
+from rq.suspension import resume, suspend
+
+from django_jobs.broker import RQBroker, connection
+from django_jobs.engine.ports import Broker, Consumer, ForeignEntry, RunningTicket, Taken, Ticket
+from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
+from django_jobs.statuses import Priority
+from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support.commands import QUEUES
+from tests.support.waiting import wait_until
+
+#: At once, against the two seconds for which a worker waits for tickets.
+AT_ONCE: Final = 1.0
+
+
+class RedisBench:
+    """What a test does to RQ's Redis, beside what the port can do."""
+
+    def __init__(self, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.broker = self.made_broker()
+        self._client = client
+        self._monkeypatch = monkeypatch
+
+    def made_broker(self) -> Broker:
+        """Another one, which has not failed yet."""
+        return RQBroker()
+
+    def plant(self, queue: str, *ids: str) -> None:
+        self._client.rpush(f"rq:queue:{queue}", *ids)
+
+    def suspend(self) -> None:
+        suspend(self._client)
+
+    def resume(self) -> None:
+        resume(self._client)
+
+    def break_down(self) -> None:
+        """Every connection fails from now on."""
+        fail: Any = redis.ConnectionPool
+        self._monkeypatch.setattr(fail, "get_connection", self._refuse)
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise redis.ConnectionError("the test says so")
+
+    def workers(self) -> dict[str, list[str]]:
+        """What each worker runs, by name."""
+        found = Worker.all(connection=self._client)
+        return {worker.name: [str(job_id)] if (job_id := worker.get_current_job_id()) else [] for worker in found}
+
+
+class MemoryBench:
+    """The same for the broker in memory."""
+
+    def __init__(self, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._memory = MemoryBroker()
+        self.broker = self.made_broker()
+
+    def made_broker(self) -> Broker:
+        return self._memory
+
+    def plant(self, queue: str, *ids: str) -> None:
+        priority = dict(zip(QUEUES, sorted(Priority, reverse=True), strict=True))[queue]
+        self._memory.add([(priority, ForeignEntry(queue, entry_id)) for entry_id in ids])
+
+    def suspend(self) -> None:
+        self._memory.is_suspended = True
+
+    def resume(self) -> None:
+        self._memory.is_suspended = False
+
+    def break_down(self) -> None:
+        self._memory.is_down = True
+
+    def workers(self) -> dict[str, list[str]]:
+        return {name: [item.ticket.id for item in running] for name, running in self._memory.workers.items()}
+
+
+BENCHES: Final[dict[str, type[RedisBench] | type[MemoryBench]]] = {"RQ": RedisBench, "memory": MemoryBench}
+
+
+@pytest.fixture(params=list(BENCHES))
+def bench(
+    request: pytest.FixtureRequest, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> RedisBench | MemoryBench:
+    connection.shared.cache_clear()
+    return BENCHES[request.param](redis_client, monkeypatch)
+
+
+@pytest.fixture
+def broker(bench: RedisBench | MemoryBench) -> Broker:
+    return bench.broker
+
+
+@pytest.fixture
+def consumer(broker: Broker) -> Iterator[Consumer]:
+    consumer = broker.consumer("worker-1")
+    yield consumer
+    consumer.leave()
+
+
+def ticket(pk: int, priority: Priority = Priority.NORMAL, attempt: int = 1) -> Ticket:
+    return Ticket(pk, 2026, attempt, int(priority))
+
+
+ONE, TWO, THREE = ticket(1), ticket(2), ticket(3)
+LOW, URGENT = ticket(4, Priority.LOW), ticket(5, Priority.CRITICAL)
+FOREIGN: Final = ForeignEntry("jobs-normal", "somebodys-job")
+
+
+def taken(consumer: Consumer) -> list[Ticket]:
+    return list(consumer.take_now(10).tickets)
+
+
+class Waiting(threading.Thread):
+    """A worker that waits for tickets."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        super().__init__(daemon=True)
+        self.taken = Taken()
+        self.seconds = 0.0
+        self._consumer = consumer
+
+    def run(self) -> None:
+        began = time.monotonic()
+        self.taken = self._consumer.take(10)
+        self.seconds = time.monotonic() - began
+
+
+# -- pushing and looking -----------------------------------------------------------------------------------------------
+
+
+def test_tickets_are_taken_in_the_order_in_which_they_came(broker: Broker, consumer: Consumer) -> None:
+    broker.push([ONE, TWO])
+    broker.push([THREE])
+    assert taken(consumer) == [ONE, TWO, THREE]
+
+
+def test_tickets_pushed_to_the_front_go_before_those_that_wait_and_keep_their_order(
+    broker: Broker, consumer: Consumer
+) -> None:
+    broker.push([ONE])
+    broker.push([TWO, THREE], front=True)
+    assert taken(consumer) == [TWO, THREE, ONE]
+
+
+def test_what_is_most_urgent_is_taken_first(broker: Broker, consumer: Consumer) -> None:
+    broker.push([LOW, ONE, URGENT])
+    assert taken(consumer) == [URGENT, ONE, LOW]
+
+
+def test_a_look_tells_what_waits_and_how_often_the_bell_was_rung(bench: RedisBench | MemoryBench) -> None:
+    broker = bench.broker
+    broker.push([ONE, TWO, URGENT])
+    bench.plant("jobs-low", "somebodys-job")
+    before = broker.look()
+    broker.ring()
+    broker.ring()
+    after = broker.look()
+    assert before.depths == after.depths == broker.depths() == {0: 1, 1: 2, 2: 0, 3: 1}
+    assert after.rings - before.rings == 2
+
+
+def test_the_ids_of_all_that_waits_are_told_and_which_of_them_are_foreign(bench: RedisBench | MemoryBench) -> None:
+    bench.broker.push([ONE, URGENT])
+    bench.plant("jobs-high", "b", "a")
+    assert bench.broker.waiting_ids() == {ONE.id, URGENT.id, "a", "b"}
+    assert bench.broker.foreign_ids() == ["a", "b"]
+
+
+# -- whose broker it is ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_installation_that_marks_a_broker_has_it(broker: Broker) -> None:
+    assert broker.installation() is None
+    assert broker.mark("mine")
+    assert broker.mark("mine")
+    assert not broker.mark("theirs")
+    assert broker.installation() == "mine"
+
+
+def test_a_broker_that_drops_nothing_says_so(broker: Broker) -> None:
+    assert broker.eviction_policy() == "noeviction"
+
+
+# -- workers -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_consumer_serves_all_queues_or_those_that_it_is_given(broker: Broker) -> None:
+    broker.push([LOW, URGENT])
+    assert tuple(broker.consumer("worker-1").queues) == QUEUES
+    some = broker.consumer("worker-2", ["jobs-low"])
+    assert (list(some.queues), taken(some)) == (["jobs-low"], [LOW])
+
+
+def test_queues_are_served_in_the_order_in_which_they_are_given(broker: Broker) -> None:
+    broker.push([ONE, URGENT])
+    assert taken(broker.consumer("worker-1", ["jobs-normal", "jobs-critical"])) == [ONE, URGENT]
+
+
+def test_no_more_is_taken_than_was_asked_for(broker: Broker, consumer: Consumer) -> None:
+    broker.push([URGENT, ONE, TWO])
+    assert consumer.take_now(2).tickets == [URGENT, ONE]
+    assert consumer.take_now(2, done=[URGENT, ONE]).tickets == [TWO]
+    assert len(consumer.take_now(2)) == 0
+
+
+def test_a_ticket_is_taken_by_one_worker(broker: Broker, consumer: Consumer) -> None:
+    broker.push([ONE])
+    assert (taken(consumer), taken(broker.consumer("worker-2"))) == ([ONE], [])
+
+
+def test_what_waits_is_taken_at_once(broker: Broker, consumer: Consumer) -> None:
+    broker.push([ONE])
+    began = time.monotonic()
+    assert consumer.take(10).tickets == [ONE]
+    assert time.monotonic() - began < AT_ONCE
+
+
+def test_a_worker_waits_for_a_ticket(broker: Broker, consumer: Consumer) -> None:
+    waiting = Waiting(consumer)
+    waiting.start()
+    time.sleep(0.2)
+    broker.push([ONE])
+    waiting.join(5)
+    assert (waiting.taken.tickets, waiting.seconds < AT_ONCE) == ([ONE], True)
+
+
+def test_a_worker_waits_for_no_more_than_a_few_seconds(consumer: Consumer) -> None:
+    began = time.monotonic()
+    assert len(consumer.take(10)) == 0
+    assert AT_ONCE < time.monotonic() - began < 5
+
+
+def test_a_wait_is_ended_from_another_thread_and_loses_no_ticket(broker: Broker, consumer: Consumer) -> None:
+    waiting = Waiting(consumer)
+    waiting.start()
+    began = time.monotonic()
+
+    def is_over() -> bool:
+        consumer.wake()
+        return not waiting.is_alive()
+
+    wait_until(is_over, 5, "the end of the wait")
+    assert time.monotonic() - began < AT_ONCE
+    broker.push([ONE])
+    assert [*waiting.taken.tickets, *taken(consumer)] == [ONE]
+
+
+def test_what_is_put_back_is_next_again(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
+    bench.broker.push([URGENT, ONE, TWO])
+    bench.plant("jobs-normal", FOREIGN.id)
+    first = consumer.take_now(2)
+    consumer.put_back(first)
+    assert taken(consumer) == [URGENT, ONE, TWO]
+    consumer.put_back(Taken(foreign=[FOREIGN]))
+    assert bench.broker.foreign_ids() == [FOREIGN.id]
+
+
+def test_while_workers_are_suspended_they_get_nothing(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
+    bench.broker.push([ONE])
+    bench.suspend()
+    assert len(consumer.take(10)) == 0
+    with pytest.raises(WorkersSuspended):
+        consumer.take_now(10)
+    bench.resume()
+    assert taken(consumer) == [ONE]
+
+
+def test_a_ticket_that_comes_to_a_worker_that_was_suspended_meanwhile_stays(
+    bench: RedisBench | MemoryBench, consumer: Consumer
+) -> None:
+    waiting = Waiting(consumer)
+    waiting.start()
+    time.sleep(0.2)
+    bench.suspend()
+    bench.broker.push([ONE])
+    waiting.join(5)
+    bench.resume()
+    assert (len(waiting.taken), taken(consumer)) == (0, [ONE])
+
+
+def test_foreign_entries_are_told_from_tickets(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
+    bench.plant("jobs-normal", FOREIGN.id)
+    bench.broker.push([ONE])
+    found = consumer.take_now(10)
+    assert (list(found.tickets), list(found.foreign), len(found)) == ([ONE], [FOREIGN], 2)
+
+
+def test_foreign_entries_are_set_aside_and_remembered(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
+    assert bench.broker.set_aside().count == 0
+    bench.plant("jobs-normal", "a", "b")
+    consumer.handle_foreign(consumer.take_now(10).foreign)
+    aside = bench.broker.set_aside()
+    assert (aside.count, aside.is_capped, set(aside.newest)) == (2, False, {"'a'", "'b'"})
+    assert bench.broker.foreign_ids() == []
+
+
+def test_a_worker_is_listed_from_its_beginning_to_its_end(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
+    consumer.announce()
+    consumer.announce()  # the answer to the first try may have been lost
+    assert bench.workers() == {"worker-1": []}
+    consumer.leave([ONE])
+    assert bench.workers() == {}
+
+
+def test_a_worker_shows_what_it_runs_and_no_longer_than_that(
+    bench: RedisBench | MemoryBench, consumer: Consumer
+) -> None:
+    consumer.announce()
+    consumer.beat([RunningTicket(ONE, time.time())])
+    assert bench.workers() == {"worker-1": [ONE.id]}
+    consumer.beat([RunningTicket(TWO, time.time())])
+    assert bench.workers() == {"worker-1": [TWO.id]}
+    consumer.beat([])
+    assert bench.workers() == {"worker-1": []}
+
+
+def test_a_heartbeat_lists_a_worker_that_the_broker_has_forgotten(
+    bench: RedisBench | MemoryBench, consumer: Consumer
+) -> None:
+    consumer.beat([])
+    assert bench.workers() == {"worker-1": []}
+
+
+def test_a_hint_to_cancel_reaches_the_worker_that_listens(broker: Broker, consumer: Consumer) -> None:
+    heard: list[list[str]] = []
+    consumer.announce()
+    consumer.listen(heard.append, lambda: None)
+
+    def is_heard() -> bool:
+        broker.request_cancel("worker-1", ["JOB-2026-00001", "JOB-2026-00002"])
+        return bool(heard)
+
+    broker.request_cancel("worker-2", ["JOB-2026-00003"])  # nobody listens there
+    wait_until(is_heard, 10, "the hint")
+    assert heard[0] == ["JOB-2026-00001", "JOB-2026-00002"]
+
+
+def test_our_own_workers_are_no_other_workers(broker: Broker) -> None:
+    consumer = broker.consumer("web1-31066-8172e863")
+    consumer.announce()
+    assert not any(broker.other_workers(QUEUES).values())
+    consumer.leave()
+
+
+# -- a broker that does not answer -------------------------------------------------------------------------------------
+
+CALLS: Final[dict[str, Callable[[Broker], object]]] = {
+    "push": lambda broker: broker.push([ONE]),
+    "look": lambda broker: broker.look(),
+    "ring": lambda broker: broker.ring(),
+    "depths": lambda broker: broker.depths(),
+    "waiting_ids": lambda broker: broker.waiting_ids(),
+    "installation": lambda broker: broker.installation(),
+    "mark": lambda broker: broker.mark("mine"),
+    "request_cancel": lambda broker: broker.request_cancel("worker-1", ["JOB-2026-00001"]),
+    "eviction_policy": lambda broker: broker.eviction_policy(),
+    "foreign_ids": lambda broker: broker.foreign_ids(),
+    "set_aside": lambda broker: broker.set_aside(),
+    "other_workers": lambda broker: broker.other_workers(QUEUES),
+}
+CONSUMER_CALLS: Final[dict[str, Callable[[Consumer], object]]] = {
+    "announce": lambda consumer: consumer.announce(),
+    "listen": lambda consumer: consumer.listen(lambda _: None, lambda: None),
+    "take": lambda consumer: consumer.take(1),
+    "take_now": lambda consumer: consumer.take_now(1),
+}
+
+
+def test_every_call_says_that_the_broker_does_not_answer(bench: RedisBench | MemoryBench) -> None:
+    methods = {name for name in vars(Broker) if not name.startswith("_")}
+    assert set(CALLS) == methods - {"consumer"}
+    bench.break_down()
+    for name, call in CALLS.items():
+        with pytest.raises(BrokerUnavailable):
+            raise AssertionError(f"{name} answered {call(bench.made_broker())}")
+
+
+def test_a_worker_is_told_that_the_broker_does_not_answer_where_it_must_know(
+    bench: RedisBench | MemoryBench, consumer: Consumer
+) -> None:
+    consumer.announce()
+    bench.break_down()
+    for name, call in CONSUMER_CALLS.items():
+        with pytest.raises(BrokerUnavailable):
+            raise AssertionError(f"{name} answered {call(consumer)}")
+    consumer.beat([RunningTicket(ONE, time.time())])
+    consumer.put_back(Taken([ONE], [FOREIGN]))
+    consumer.handle_foreign([FOREIGN])
+    consumer.wake()
+    consumer.leave([ONE])
