@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from asgiref.sync import async_to_sync
 
-from django_jobs.realtime.authorization import Target
+from django_jobs.realtime import fan_out
+from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.events import PROGRESS, STATUS_CHANGED, Event
-from django_jobs.realtime.fan_out import FanOut
+from django_jobs.realtime.fan_out import FanOut, VisibilityCache
 from django_jobs.realtime.topics import EVERYBODY, Subscription, Topic
 
 
@@ -72,3 +75,43 @@ def test_each_attempt_is_shown_at_100_percent_once(stage: Stage) -> None:
     stage.deliver(progress("100", attempt=1))
     stage.deliver(change(7, before=progress("100", attempt=1)), change(8, before=progress("100 again", attempt=2)))
     assert stage.heard("1") == ["100", "7", "100 again", "8"]
+
+
+class Policy:
+    """Answers for (user, job) pairs, and how often each was asked."""
+
+    def __init__(self) -> None:
+        self.hides: set[UserAndJob] = set()
+        self.asked: list[UserAndJob] = []
+
+    async def read(self, function: Any, wanted: Mapping[UserAndJob, Any]) -> dict[UserAndJob, bool]:
+        self.asked += wanted
+        return {pair: pair not in self.hides for pair in wanted}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time of the cache, which passes when the test says so."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(fan_out, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(fan_out, "may_hide_jobs", lambda: True)
+    return clock
+
+
+def test_an_answer_of_the_policy_is_kept_for_some_seconds_and_then_asked_again(clock: SimpleNamespace) -> None:
+    policy = Policy()
+    cache = VisibilityCache(policy.read)
+    mine, yours, other = (1, 5), (2, 5), (1, 6)
+
+    def hidden() -> set[UserAndJob]:
+        return set(async_to_sync(cache.hidden)(lambda: dict.fromkeys([mine, yours, other])))
+
+    policy.hides = {yours}
+    assert hidden() == {yours}
+    policy.hides = {mine}
+    clock.now += fan_out.ANSWER_SECONDS - 0.1
+    assert hidden() == {yours}
+    assert policy.asked == [mine, yours, other]
+    clock.now += 0.2
+    assert hidden() == {mine}
+    assert policy.asked == [mine, yours, other] * 2
