@@ -1,4 +1,4 @@
-"""The models in Django's admin: one file a model. What happens to a job is never decided by a form."""
+"""Show the models in Django's admin: a file for each model. No form decides what happens to a job."""
 
 from __future__ import annotations
 

@@ -33,22 +33,22 @@ else:
     BasePaginator = Paginator
 
 View = Callable[..., Any]
-#: A longer number is no key of any database.
+#: No database has a primary key of more digits.
 MAX_DIGITS: Final = 18
 
 
 def is_system_admin(request: HttpRequest) -> bool:
-    """Whether the access policy lets this user manage every organization's jobs."""
+    """Return whether the access policy lets this user manage every organization's jobs."""
     return get_policy().is_system_admin(request.user)
 
 
 def keys_of(texts: Iterable[str]) -> list[int]:
-    """The primary keys among these texts."""
+    """Return the primary keys among these texts; the other texts are left out."""
     return [int(text) for text in texts if text.isdecimal() and len(text) <= MAX_DIGITS]
 
 
 class CappedPaginator(BasePaginator):
-    """Counts and pages no further than ``store.counting``; search and filters find what lies behind."""
+    """Counts and pages no further than the bound in ``store.counting``. Search and filters find the rows behind it."""
 
     @cached_property
     def count(self) -> int:
@@ -56,12 +56,12 @@ class CappedPaginator(BasePaginator):
 
     @property
     def is_cut(self) -> bool:
-        """Whether there are more rows than were counted."""
+        """Return whether there are more rows than were counted."""
         return self._counted[1]
 
     @property
     def amount(self) -> CappedCount:
-        """How many rows there are, for people."""
+        """Return how many rows there are, for people."""
         return CappedCount(count=self.count, is_cut=self.is_cut)
 
     @cached_property
@@ -71,13 +71,13 @@ class CappedPaginator(BasePaginator):
 
 
 class SystemAdminWrites(DeclaredLookups):
-    """Written by system admins alone; seen by them and by staff with the model's view permission."""
+    """Only system admins write the model. They see it, and so do staff with the model's view permission."""
 
-    # Facets would count every row.
+    # Facets would count every row for every choice.
     show_facets = admin.ShowFacets.NEVER
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # A form that was filled from a replica which lags would write old values back.
+        # A form that was filled from a lagging replica would write old values back.
         return super().get_queryset(request).using(database.alias())
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -93,12 +93,12 @@ class SystemAdminWrites(DeclaredLookups):
         return is_system_admin(request)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        # Django looks for the object first, and so tells whether there is one.
+        # Django looks for the object first, and its answer tells whether there is one.
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
 
-    # In the place of Django's own, which write the rows alone.
+    # Django's own methods write only the rows of the history; these also write the log.
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
         audit.record(request.user, [obj], audit.Act.ADDED, message)
 
@@ -110,14 +110,14 @@ class SystemAdminWrites(DeclaredLookups):
 
 
 class NobodyWrites(SystemAdminWrites):
-    """Seen by the same people, written by the engine alone; in pages of bounded cost, the newest first."""
+    """Only the engine writes the model. The same people see it, in pages of bounded cost, the newest rows first."""
 
     actions: Any = None
     paginator = CappedPaginator
     show_full_result_count = False
     list_max_show_all = 0
     list_per_page = 50
-    # Only the primary key has an index over everything.
+    # Only the primary key has an index that covers all rows.
     ordering = ("-id",)
     sortable_by = ()
 
@@ -132,14 +132,14 @@ class NobodyWrites(SystemAdminWrites):
 
 
 class OwnPages(BaseAdmin):
-    """Pages and acts beside those that Django has."""
+    """Adds pages and buttons to those that Django has."""
 
     class Media:
         css = {"all": ["django_jobs/admin.css"]}
         js = ["django_jobs/admin.js"]
 
     def own_views(self) -> dict[str, tuple[str, View]]:
-        """By name, the route below the model's and the view."""
+        """Return the added views: by name, the route below the model's and the view."""
         return {}
 
     def get_urls(self) -> list[URLPattern]:
@@ -151,32 +151,32 @@ class OwnPages(BaseAdmin):
         return [*own, *super().get_urls()]
 
     def url_of(self, page: str, pk: Any = None) -> str:
-        """The address of one of this model's pages."""
+        """Return the address of one of this model's pages, of the list or, with ``pk``, of a row."""
         name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}"
         return reverse(name, args=() if pk is None else (quote(pk),))
 
     def go_to(self, pk: Any) -> HttpResponseRedirect:
-        """Back to an object's own page, which tells what was done."""
+        """Return a redirect to an object's own page, which shows the messages."""
         return HttpResponseRedirect(self.url_of("change", pk))
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
-        """The object, if this user may see it; None when it is gone meanwhile, or never was."""
+        """Return the object if it is there and this user may see it, else None."""
         return self.get_object(request, unquote(object_id))
 
     def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """To the list, saying that there is no such object any more."""
+        """Return a redirect to the list, with the message that the object is not there any more."""
         name = unquote(object_id)
         self.message_user(request, f"{self.opts.verbose_name} {name} is not there any more.", messages.WARNING)
         return HttpResponseRedirect(self.url_of("changelist"))
 
     def page(self, request: HttpRequest, template: str, title: str, place: str, **context: Any) -> TemplateResponse:
-        """One of our pages inside Django's frame; ``place`` is the last word of its path."""
+        """Return one of our pages inside Django's frame. ``place`` is the last word of the breadcrumbs."""
         values = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": title,
             "original": place,
-            # The style sheets of either release know only its own.
+            # Each release's style sheets know only the markup of that release.
             "crumbs_are_a_list": django.VERSION >= (6, 1),
             "media": self.media,
             "has_view_permission": self.has_view_permission(request),
@@ -189,7 +189,10 @@ class OwnPages(BaseAdmin):
     def form_page(
         self, request: HttpRequest, form: Any, title: str, facts: list[tuple[str, Any]], **context: Any
     ) -> TemplateResponse:
-        """A form in the look of Django's own; ``facts`` stand above it and cannot be changed."""
+        """Return a page with a form that looks like Django's own.
+
+        ``facts`` stand above the form and cannot be changed.
+        """
         names = list(form.fields)
         fieldsets = AdminForm(form, [(None, {"fields": names})], {}, model_admin=self)
         context |= {"form": form, "adminform": fieldsets, "errors": form.errors, "facts": facts}

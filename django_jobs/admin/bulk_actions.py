@@ -1,4 +1,4 @@
-"""Doing the same to many jobs, by the engine's own verbs, and telling honestly what became of it."""
+"""Do the same to many jobs, each by the engine's own verb, and report what became of each."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ MAX_NAMED: Final = 5
 
 @dataclass(slots=True)
 class Report:
-    """What became of each job: done, asked to stop, or refused with a reason."""
+    """What became of each job: it was done, it was asked to stop, or it was refused for a reason."""
 
     done: list[Job] = field(default_factory=list)
     asked: list[Job] = field(default_factory=list)
     refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def refuse(self, job: Job, reason: str) -> None:
+        """Note that nothing was done to the job, and why."""
         self.refused[reason].append(job.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkAction:
-    """Something that people do to jobs. ``fits`` are the statuses in which it makes sense."""
+    """An action that people can take on many jobs. ``fits`` are the statuses in which it can succeed."""
 
     verb: str
     past: str
@@ -62,7 +63,7 @@ def _one_by_one(change: Callable[..., Job]) -> Callable[[Sequence[Job], Any], Re
 
 
 def _reason(error: JobsError) -> str:
-    """A refusal in words that are the same for every job that it holds for."""
+    """Return the reason of a refusal without the job's id, so that equal reasons are told together."""
     if isinstance(error, PermissionDenied):
         return "you may not"
     if isinstance(error, JobNotFound):
@@ -122,7 +123,7 @@ BULK_ACTIONS: Final = {act.verb: act for act in (CANCEL, RETRY, DELETE)}
 
 
 def tell(act: BulkAction, report: Report, missing: int = 0) -> Iterable[tuple[int, str]]:
-    """The report in sentences, each with its level."""
+    """Yield the report in sentences, each with its message level. ``missing`` is how many chosen jobs are gone."""
     if report.done:
         yield messages.SUCCESS, f"{_count(len(report.done))} {act.past}{_names(report.done)}."
     if report.asked:

@@ -1,17 +1,17 @@
-"""Numbers of jobs that were counted up to a bound, and how they are written."""
+"""Numbers of jobs that were counted up to a bound, and how people read them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-#: Of what lies behind a bound nothing is known, not even that it is nothing.
+#: Nothing was found before the bound, and what lies behind it is not known.
 NOT_COUNTED: Final = "not counted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CappedCount:
-    """A number of jobs, or at least so many: ``is_cut`` when counting ended at a bound."""
+    """A number of jobs. With ``is_cut``, counting ended at a bound, and there may be more."""
 
     count: int
     is_cut: bool = False

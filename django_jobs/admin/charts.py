@@ -1,7 +1,7 @@
-"""Charts as SVG, without scripts or styles of their own: classes of ``monitor.css`` give the colors.
+"""Charts as SVG, without scripts or inline styles: classes of ``monitor.css`` give the colors.
 
-Each is one image to assistive technology, with a title and a description; its numbers stand in a table beside it, which
-``as_table`` makes. Whatever the pointer rests on tells its values. Pure: no database.
+To assistive technology each chart is one image with a title and a description, and ``as_table`` makes a table of its
+numbers that stands beside it. A tooltip tells the values under the pointer. Nothing here reads the database.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ GAP: Final = 0.2
 
 
 def whole(value: float) -> str:
-    """A count as people write it."""
+    """Return a count as people write it, such as ``12,345``."""
     return f"{round(value):,}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One row of numbers, None where there is none; ``color`` ends the name of its CSS class."""
+    """One row of numbers, with None where there is no number. ``color`` is the end of the name of its CSS class."""
 
     name: str
     color: str
@@ -38,33 +38,35 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Columns stacked on each other and lines over them, one of each label. ``key`` is unique on its page."""
+    """A column and a point of each line for every label. Columns are stacked. ``key`` is unique on its page."""
 
     key: str
     title: str
     labels: Sequence[str]
     columns: Sequence[Series] = ()
     lines: Sequence[Series] = ()
-    #: How a value is written.
+    #: Writes a value for people.
     write: Callable[[float], str] = field(default=whole)
 
     @property
     def series(self) -> list[Series]:
+        """Return all rows of numbers, columns before lines."""
         return [*self.columns, *self.lines]
 
     @property
     def is_empty(self) -> bool:
+        """Return whether there is nothing to draw but zeros."""
         return not any(value for series in self.series for value in series.values)
 
     @property
     def most(self) -> float:
-        """The highest that is drawn."""
+        """Return the highest value that is drawn, with columns stacked on each other."""
         heights: list[float] = [sum(values) for values in zip(*(_filled(item) for item in self.columns), strict=True)]
         heights += [value for line in self.lines for value in _filled(line)]
         return max(heights, default=0.0)
 
     def describe(self) -> str:
-        """What somebody who does not see it should know at once."""
+        """Return the ranges of the values in words, for people who do not see the chart."""
         if self.is_empty:
             return "Nothing in this time."
         parts = []
@@ -80,7 +82,7 @@ def _filled(series: Series) -> list[float]:
 
 
 def nice_ceiling(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20, … that is not below; 1 for nothing."""
+    """Return the smallest of 1, 2, 5, 10, 20, 50, … that is not below the value; 1 for a value of 0 or less."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -88,7 +90,7 @@ def nice_ceiling(value: float) -> float:
 
 
 def draw(chart: Chart) -> SafeString:
-    """The chart as one ``<svg>``."""
+    """Return the chart as one ``<svg>``."""
     ceiling = nice_ceiling(chart.most)
     return format_html(
         '<svg class="djobs-chart" viewBox="0 0 {width} {height}" role="img" tabindex="0" '
@@ -116,7 +118,7 @@ def _x(index: float, count: int) -> float:
 
 def _grid(chart: Chart, ceiling: float) -> SafeString:
     rows = [(ceiling * step / GRID_LINES) for step in range(GRID_LINES + 1)]
-    # Of small counts there are no quarters.
+    # A small count has no quarters: "0.5 jobs" would mean nothing.
     if chart.write is whole:
         rows = [value for value in rows if value == round(value)]
     return format_html_join(
@@ -154,7 +156,7 @@ def _buckets(chart: Chart, ceiling: float) -> SafeString:
 
 
 def _bucket(chart: Chart, place: int, ceiling: float) -> SafeString:
-    """A column, in a field as high as the chart, so that the pointer finds low ones too."""
+    """Return a column inside a field of the chart's full height, so that the pointer finds low columns too."""
     count = len(chart.labels)
     left, width = _x(place, count), PLOT_WIDTH / max(count, 1)
     return format_html(
@@ -170,7 +172,7 @@ def _bucket(chart: Chart, place: int, ceiling: float) -> SafeString:
 
 
 def told(chart: Chart, place: int) -> str:
-    """The values at one place, in words."""
+    """Return the values at one place, in words."""
     values = [f"{item.name} {chart.write(value)}" for item in chart.series if (value := item.values[place]) is not None]
     return f"{chart.labels[place]}: {', '.join(values) or 'nothing'}"
 
@@ -181,7 +183,7 @@ def _column(chart: Chart, place: int, ceiling: float, left: float, width: float)
         value = item.values[place] or 0.0
         if value:
             top, bottom = _y(height + value, ceiling), _y(height, ceiling)
-            # What is there is seen, however little it is beside the others.
+            # A small value is still drawn one pixel high.
             parts.append(
                 (item.color, round(left, 1), min(top, bottom - 1), round(width, 1), round(max(1.0, bottom - top), 1))
             )
@@ -190,20 +192,20 @@ def _column(chart: Chart, place: int, ceiling: float, left: float, width: float)
 
 
 def _line(series: Series, ceiling: float) -> SafeString:
-    """In pieces where there are gaps; a value with gaps on both sides is a dot."""
+    """Return the line in pieces where it has gaps. A value with a gap on both sides is a dot."""
     count, pieces, piece = len(series.values), [], []
     for place, value in enumerate([*series.values, None]):
         if value is not None:
             piece.append(f"{_x(place + 0.5, count)},{_y(value, ceiling)}")
         elif piece:
-            # A line of no length is drawn as a dot, by its round ends.
+            # The round ends of a line of no length make a dot.
             pieces.append((series.color, " ".join(piece if len(piece) > 1 else piece * 2)))
             piece = []
     return format_html_join("", '<polyline class="djobs-line djobs-stroke-{}" points="{}"></polyline>', pieces)
 
 
 def as_table(chart: Chart) -> SafeString:
-    """The same numbers, for those who read them or have them read."""
+    """Return the chart's numbers as a table, for people who read them or have them read out."""
     head = format_html_join("", '<th scope="col">{}</th>', ((item.name,) for item in chart.series))
     rows = format_html_join(
         "",

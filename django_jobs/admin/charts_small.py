@@ -1,4 +1,4 @@
-"""Charts that need no axes. Pure, as ``charts`` is."""
+"""Charts that have no axes: bars and sparklines. Nothing here reads the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BAR_LEFT, BAR_RIGHT = 72, 70
 
 
 def draw_bars(key: str, title: str, rows: Sequence[tuple[str, str, float, str]]) -> SafeString:
-    """Lying bars: label, color, value and how that is written."""
+    """Return horizontal bars. Each row has a label, a color, a value and the value as people write it."""
     ceiling = max([value for _, _, value, _ in rows] or [0.0]) or 1.0
     space = WIDTH - BAR_LEFT - BAR_RIGHT
     return format_html(
@@ -52,8 +52,9 @@ def draw_bars(key: str, title: str, rows: Sequence[tuple[str, str, float, str]])
 
 
 def draw_spark(values: Sequence[float | None], least_scale: float = 0.2) -> SafeString:
-    """A small line from 0 to the highest value, at least to ``least_scale``, beside a number that says the same; hidden
-    from assistive technology.
+    """Return a small line from 0 up to the highest value, or up to ``least_scale`` if that is higher.
+
+    It stands beside a number that says the same, so assistive technology does not see it.
     """
     width, height = 84, 20
     most = max([least_scale, *(value or 0.0 for value in values)])

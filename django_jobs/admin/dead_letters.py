@@ -1,4 +1,4 @@
-"""Dead letters: the groups, one group with its newest traceback, and the order to retry or delete it."""
+"""Dead letters in groups of like errors: the list of groups, the page of one, and the order to retry or delete it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ERROR: Final = 240
 
 
 class ReplayForm(forms.Form):
-    """At which rate."""
+    """What to do with a group of dead letters, and at which rate."""
 
     verb = forms.ChoiceField(choices=Replay.Verb.choices)
     per_minute = forms.IntegerField(
@@ -44,6 +44,8 @@ class ReplayForm(forms.Form):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(SeesJobs):
+    """The list of groups, and the page of one group with its newest error."""
+
     def get_urls(self) -> list[URLPattern]:
         views = [("", self.changelist_view, "changelist"), ("group/", self._group, "group")]
         return [
@@ -110,7 +112,7 @@ class DeadLetterAdmin(SeesJobs):
         self, request: HttpRequest, group: Group, *, is_cut: bool = False, form: ReplayForm | None = None
     ) -> HttpResponse:
         whole = ALL in request.GET
-        # Who may not read tracebacks causes none to be read.
+        # A traceback is not even read for people who may not see it.
         traceback = last_traceback(group.newest) if is_system_admin(request) else ""
         rows = replays.group_of(group.job_type, group.error_fingerprint, request.user)
         newest = list(

@@ -1,4 +1,4 @@
-"""Spans of time as people write and read them."""
+"""Durations as people write and read them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SECONDS: Final = {
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3_600),
     **dict.fromkeys(("d", "day", "days"), 86_400),
 }
-#: Of so many of one unit, parts do not count.
+#: From so many of one unit on, smaller units are not told.
 FEW: Final = 10
 _PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([a-z]*)\s*,?\s*")
 
 
 def format_duration(seconds: int) -> str:
-    """A whole number of seconds, exactly: ``1 h 30 min``."""
+    """Return a whole number of seconds exactly, such as ``1 h 30 min``."""
     parts = []
     for size, unit in UNITS:
         count, seconds = divmod(seconds, size)
@@ -32,7 +32,7 @@ def format_duration(seconds: int) -> str:
 
 
 def brief_duration(seconds: float) -> str:
-    """A measured time, as exact as people need it: ``240 ms``, ``3.4 s``, ``2 h 5 min``, ``12 h``."""
+    """Return a measured time as exactly as people need it: ``240 ms``, ``3.4 s``, ``2 h 5 min``, ``12 h``."""
     seconds = max(0.0, seconds)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -43,7 +43,7 @@ def brief_duration(seconds: float) -> str:
 
 
 def parse_duration(text: str) -> int:
-    """The seconds that ``90``, ``5 min`` or ``1h 30m`` stand for; ValueError for anything else."""
+    """Return the seconds that ``90``, ``5 min`` or ``1h 30m`` stand for. Raise ValueError for anything else."""
     total, place, words = 0.0, 0, text.strip().lower()
     while place < len(words):
         match = _PART.match(words, place)
@@ -58,7 +58,7 @@ def parse_duration(text: str) -> int:
 
 
 class DurationField(forms.IntegerField):
-    """Seconds, shown and typed as people write them."""
+    """A number of seconds that people see and type as a duration."""
 
     widget = AdminTextInputWidget
 

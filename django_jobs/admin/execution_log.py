@@ -1,3 +1,5 @@
+"""The Execution Log: every change of a job's status, as a list that can be narrowed and searched by a job's id."""
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -19,16 +21,18 @@ from django_jobs.engine.access import may_view
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
-#: The log has no index by organization: members see the history of so many of their newest jobs, or of the job that
-#: they search for.
+#: No index of the log leads to an organization. Members see the history of so many of their newest jobs, or of the
+#: job that they search for.
 NEWEST_JOBS: Final = 500
-#: Nor has it one by what filters ask for: with a filter, so many of the newest rows are looked at.
+#: No index serves the filters either. A list with a filter looks at so many of the newest rows.
 RECENT: Final = 100_000
 
 
 class LogList(DeclaredList):
-    """A page of the log. ``looks_back`` is how many of the newest rows it looked at, ``newest_jobs`` of how many of the
-    newest jobs; None: all.
+    """A page of the log.
+
+    ``looks_back`` is the number of newest rows that were looked at, and ``newest_jobs`` the number of newest jobs whose
+    rows were. Each is None if there was no such bound.
     """
 
     looks_back: int | None = None
@@ -59,6 +63,8 @@ class LogList(DeclaredList):
 
 @admin.register(ExecutionLog)
 class ExecutionLogAdmin(OwnPages, NobodyWrites):
+    """The list of the log, and the page of one row."""
+
     list_display = ("id", "job_id", "change", "when", "who", "what", "attempt", "worker_name")
     list_display_links = ("id", "job_id")
     list_filter = LOG_FILTERS
@@ -74,7 +80,7 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         return rows.filter(job__in=Job.primary.visible_to(request.user))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """A row tells of a single job, so the policy is asked as on the job's own page."""
+        """Return the row if the policy shows its job to the user: it tells of a single job, as that job's page does."""
         log = super().get_object(request, object_id, from_field)
         if log is None or not may_view(request.user, log.job):
             return None
@@ -85,7 +91,7 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         return LogList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        """A job's exact id; anything else would read every row."""
+        """Return the rows of the job with this id. Any other search would read every row."""
         if not search_term.strip():
             return queryset, False
         parsed = parse_job_id(search_term.strip())
@@ -94,39 +100,47 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         return queryset.filter(job_id=parsed[0], job__created_at__year=parsed[1]), False
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A traceback may quote secrets: it is for system admins."""
+        """Return the fields. A traceback may quote secrets, so only system admins get it."""
         return (*self.fields, "full_traceback") if is_system_admin(request) else self.fields
 
     @admin.display(description="job")
     def job_id(self, log: ExecutionLog) -> str:
+        """Return the id of the row's job."""
         return log.job.name
 
     @admin.display(description="job")
     def job_link(self, log: ExecutionLog) -> SafeString:
+        """Return the id of the row's job as a link to its page."""
         address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(log.job_id,))
         return format_html('<a href="{}">{}</a>', address, log.job.name)
 
     @admin.display(description="timestamp")
     def when(self, log: ExecutionLog) -> SafeString | str:
+        """Return the moment of the change."""
         return moment(log.timestamp)
 
     @admin.display(description="actor")
     def who(self, log: ExecutionLog) -> SafeString:
+        """Return who changed the status."""
         return actor(log)
 
     @admin.display(description="change")
     def change(self, log: ExecutionLog) -> SafeString:
+        """Return the status before the change and the one after it."""
         before = badge(log.from_status) if log.from_status else "new"
         return format_html("{} → {}", before, badge(log.to_status))
 
     @admin.display(description="message")
     def what(self, log: ExecutionLog) -> SafeString | str:
+        """Return the message in one line."""
         return line(log.message)
 
     @admin.display(description="message")
     def full_message(self, log: ExecutionLog) -> SafeString | str:
+        """Return the whole message."""
         return block(log.message, whole=getattr(log, "shows_all", False))
 
     @admin.display(description="traceback")
     def full_traceback(self, log: ExecutionLog) -> SafeString | str:
+        """Return the whole traceback."""
         return block(log.traceback, whole=getattr(log, "shows_all", False))

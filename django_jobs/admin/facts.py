@@ -1,4 +1,4 @@
-"""Read-only lines of a page: which fields each tells, and that it is left out where those are empty."""
+"""Read-only lines of a page. Each says which fields it tells, and is left out where they are empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Text of others on our pages: escaped, kept from turning its surroundings around, and cut to what a page can bear."""
+"""Statuses, moments and other people's texts as HTML.
+
+Texts are escaped, kept from reversing the direction of what stands around them, and cut to what a page can hold.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,28 @@ from django_jobs.statuses import ActorKind, Status
 if TYPE_CHECKING:
     from django_jobs.models import ExecutionLog
 
-#: Characters of one text, unless all of it is asked for; then as many as a browser still shows quickly.
+#: Characters that are shown of one text; with "show all", as many as a browser still shows quickly.
 CUT: Final = 5_000
 WHOLE: Final = 1_500_000
 LINE: Final = 120
 NOTHING: Final = "-"
-#: What the links that show everything ask for.
+#: The parameter of the links that show everything.
 ALL: Final = "all"
 
 
 def badge(status: str) -> SafeString:
-    """A status as a colored word."""
+    """Return a status as a colored word."""
     return format_html('<span class="djobs-badge {}">{}</span>', slug(status), status)
 
 
 def slug(status: str) -> str:
-    """The CSS class of a status."""
+    """Return the CSS class of a status."""
     known = status if status in Status.values else "unknown"
     return f"djobs-{known.lower().replace(' ', '-')}"
 
 
 def line(text: str, limit: int = LINE) -> SafeString | str:
-    """One line of somebody's text; the whole of it shows when the pointer rests on it, if it had to be cut."""
+    """Return a text in one line. If it had to be cut, a tooltip shows more of it."""
     if not text:
         return NOTHING
     if len(text) <= limit:
@@ -50,7 +53,7 @@ def line(text: str, limit: int = LINE) -> SafeString | str:
 
 
 def block(text: str, *, whole: bool = False) -> SafeString | str:
-    """A longer text as it stands, with a link to all of it where it is cut."""
+    """Return a longer text as it stands. Where it is cut, a link leads to all of it."""
     if not text:
         return NOTHING
     limit = WHOLE if whole else CUT
@@ -63,15 +66,16 @@ def block(text: str, *, whole: bool = False) -> SafeString | str:
 
 
 def as_json(value: Any, names: Names, *, whole: bool = False) -> SafeString | str:
-    """A JSON value in lines, with what lies under these keys masked."""
+    """Return a JSON value in lines, with the values under these keys masked."""
     if value in (None, {}, []):
         return NOTHING if value is None else json.dumps(value)
     return block(json_of(value, names), whole=whole)
 
 
 def moment(value: dt.datetime | None) -> SafeString | str:
-    """A moment in the current time zone, to the second and with the zone's name; the exact one is for programs and
-    pointers.
+    """Return a moment in the current time zone, to the second and with the zone's name.
+
+    A tooltip and the ``datetime`` attribute have the exact one.
     """
     if value is None:
         return NOTHING
@@ -81,13 +85,16 @@ def moment(value: dt.datetime | None) -> SafeString | str:
 
 
 def actor(log: ExecutionLog) -> SafeString:
-    """Who changed a status; with the kind where the name alone would name another one, such as a user "scheduler"."""
+    """Return who changed a status.
+
+    A user whose name is that of another kind of actor, such as "scheduler", is marked.
+    """
     name = line(log.actor, 60)
     is_misleading = log.actor_kind == ActorKind.USER and log.actor.casefold() in ActorKind.values
     return format_html("{} <small>(a user)</small>", name) if is_misleading else format_html("{}", name)
 
 
 def ago(value: dt.datetime) -> SafeString:
-    """How long ago a moment was, with the moment itself for programs and pointers."""
+    """Return how long ago a moment was. A tooltip and the ``datetime`` attribute have the moment itself."""
     text = f"{brief_duration((timezone.now() - value).total_seconds())} ago"
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), localize(localtime(value)), text)

@@ -31,14 +31,17 @@ from django_jobs.statuses import FINAL, RETRYABLE_BY_HAND, WAITING, Status
 
 @admin.register(Job)
 class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, NobodyWrites):
+    """Puts together what the ``job_*`` files give: columns, filters, facts, actions, live answers and the download."""
+
     list_filter = FILTERS
-    # Any field: what is searched, ``search`` decides.
+    # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
     search_help_text = "A job id, an organization's id or an owner's name, each exactly; or words of an error."
     change_list_template = "admin/django_jobs/job/change_list.html"
     change_form_template = "admin/django_jobs/job/change_form.html"
 
     def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views that the parts add."""
         return {**self.live_views(), **self.output_views(), **self.act_views(), **self.rerun_views()}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -51,7 +54,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, N
         return search(queryset, search_term, request.user), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """By its key, or by the id that people know."""
+        """Return the job with this primary key or this job id, if the user may see it."""
         parsed = parse_job_id(object_id)
         job = super().get_object(request, str(parsed[0]) if parsed else object_id, from_field)
         if job is None or (parsed and job.created_at.year != parsed[1]) or not may_view(request.user, job):
@@ -66,7 +69,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, N
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _page_of(self, request: HttpRequest, job: Any) -> dict[str, Any]:
-        """What stands on a job's page around its fields."""
+        """Return what stands on a job's page around its fields."""
         whole = job.shows_all
         history = read_history(job, database.now(), whole=whole, tracebacks=is_system_admin(request))
         return {
@@ -85,7 +88,7 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, N
         }
 
     def _buttons(self, request: HttpRequest, job: Job) -> list[tuple[str, str]]:
-        """What this user may do to this job now: words and address."""
+        """Return what this user may do to this job now: the words and the address of each button."""
         policy = get_policy()
         found = []
         stoppable = job.status in WAITING or (job.status == Status.RUNNING and job.cancel_requested_at is None)

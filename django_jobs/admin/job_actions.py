@@ -1,4 +1,4 @@
-"""Cancel, retry and delete: chosen in the list or on a job's page, confirmed, done, and reported."""
+"""Cancel, retry, delete and export jobs: choose them in the list or on a job's page, confirm, act, and report."""
 
 from __future__ import annotations
 
@@ -25,15 +25,21 @@ MAX_SHOWN = 10
 
 
 class JobActions(OwnPages):
-    """What is done to jobs. The access policy is asked for each job; a permission here only offers the act."""
+    """The actions of the list and the buttons of a job's page.
+
+    A permission here only offers an action. The engine asks the access policy for each job.
+    """
 
     actions = ("cancel_jobs", "retry_jobs", "delete_jobs", "export_jobs")
 
     def has_act_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user is offered to cancel, retry and export jobs: whoever sees them is."""
         return self.has_view_permission(request)
 
     def has_remove_permission(self, request: HttpRequest) -> bool:
-        """System admins, and staff with Django's permission to delete jobs, if the host's policy lets them."""
+        """Return whether the user is offered to delete jobs: system admins are, and staff with Django's permission for
+        it.
+        """
         user: Any = request.user
         return is_system_admin(request) or bool(
             self.has_view_permission(request) and user.has_perm("django_jobs.delete_job")
@@ -48,21 +54,26 @@ class JobActions(OwnPages):
 
     @admin.action(description="Cancel selected jobs", permissions=["act"])
     def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Return the page that asks before it cancels, or cancel what was confirmed."""
         return self._act_on_list(request, queryset, CANCEL)
 
     @admin.action(description="Retry selected jobs", permissions=["act"])
     def retry_jobs(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Return the page that asks before it retries, or retry what was confirmed."""
         return self._act_on_list(request, queryset, RETRY)
 
     @admin.action(description="Delete selected ended jobs", permissions=["remove"])
     def delete_jobs(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Return the page that asks before it deletes, or delete what was confirmed."""
         return self._act_on_list(request, queryset, DELETE)
 
     @admin.action(description=f"Export selected jobs as CSV (at most {MAX_ROWS:,})", permissions=["act"])
     def export_jobs(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Return the chosen jobs as a CSV file."""
         return csv_of(request, queryset)
 
     def act_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons on a job's page, by name."""
         return {
             verb: (f"<path:object_id>/{verb}/", partial(self._act_on_one, verb=verb)) for verb in ("cancel", "retry")
         }
@@ -80,7 +91,7 @@ class JobActions(OwnPages):
 
     def _act_on_list(self, request: HttpRequest, queryset: QuerySet[Any], act: BulkAction) -> HttpResponse:
         if request.POST.get(CONFIRMED):
-            # What was confirmed, whether or not it still matches the filters.
+            # The jobs that were confirmed may no longer match the list's filters.
             self._perform(request, act, keys_of(request.POST.getlist(ACTION_CHECKBOX_NAME)))
             return HttpResponseRedirect(request.get_full_path())
         jobs = list(queryset.defer(*LARGE)[: MAX_AT_ONCE + 1])
@@ -96,7 +107,7 @@ class JobActions(OwnPages):
     def _confirm(
         self, request: HttpRequest, act: BulkAction, jobs: list[Job], *, is_cut: bool = False, **context: Any
     ) -> HttpResponse:
-        """The page that says what would happen."""
+        """Return the page that says what would happen."""
         counted = Counter(job.status for job in jobs)
         many = f"the newest {len(jobs):,} of these jobs" if is_cut else f"{len(jobs):,} jobs"
         what = jobs[0].name if len(jobs) == 1 else many

@@ -84,7 +84,7 @@ class JobColumns(BaseAdmin):
         return ago(job.created_at)
 
 
-#: The columns of the export, by title; ``job_export`` adds the parameters, of which not everybody reads everything.
+#: The columns of the export, by title. ``job_export`` adds the parameters, masked for who may not read all of them.
 EXPORTED: Final[dict[str, Callable[[Job], Any]]] = {
     "job": attrgetter("name"),
     "type": attrgetter("job_type_id"),

@@ -1,4 +1,4 @@
-"""Jobs as CSV, streamed, in cells that no spreadsheet takes for formulas."""
+"""Jobs as CSV, sent piece by piece, in cells that no spreadsheet takes for formulas."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ MAX_ROWS: Final = 100_000
 #: The last column; the others are ``job_columns.EXPORTED``.
 PARAMETERS: Final = "parameters"
 _LARGE: Final = ("result", "metadata", "output_reference")
-#: What begins a formula, in ASCII and full width.
+#: A formula begins with one of these, in ASCII or in full width.
 _SIGNS: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 class _Echo:
-    """A file that hands back what is written to it."""
+    """A file that returns what is written to it."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def csv_of(request: HttpRequest, queryset: QuerySet[Any]) -> Download:
-    """The newest MAX_ROWS of these jobs; batch by batch, so that neither side holds them all.
+    """Return the newest MAX_ROWS of these jobs as a download, read in batches so that they are never all in memory.
 
-    Without those that the policy hides from the user: a row has parameters, which no list shows.
+    Jobs that the policy hides from the user are left out: a row has parameters, which no list shows.
     """
     name = f"jobs-{dt.datetime.now(dt.UTC):%Y-%m-%d-%H%M}.csv"
     return Download(_parts(queryset, request.user, hidden_from(request.user)), name, "text/csv; charset=utf-8")
@@ -48,7 +48,7 @@ def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:
     writer: Any = csv.writer(echo)
     yield writer.writerow([*EXPORTED, PARAMETERS])
     left, last = MAX_ROWS, None
-    # No ORDER BY of the caller's: pages follow each other by key, since a connection pool keeps no cursors.
+    # A connection pool may keep no cursor between pages, so each page begins where the one before ended, by key.
     rows = queryset.order_by("-pk").defer(None).defer(*_LARGE)
     while left > 0:
         page = list((rows if last is None else rows.filter(pk__lt=last))[: min(BATCH, left)])
@@ -75,7 +75,10 @@ def _parameters(job: Job, hidden: Names) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A spreadsheet takes text that begins like a formula for one, unless an apostrophe stands before it."""
+    """Return a value as text.
+
+    An apostrophe before a text that begins like a formula keeps a spreadsheet from running it.
+    """
     if value is None:
         return ""
     if isinstance(value, dt.datetime):

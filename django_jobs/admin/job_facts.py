@@ -30,7 +30,7 @@ from django_jobs.models import Job
 from django_jobs.statuses import Priority, RunAfter, Status
 from django_jobs.values import JobStatus
 
-#: Why a job waits, for people; the words of ``JobStatus.waiting_for``.
+#: Each value of ``JobStatus.waiting_for`` in words for people.
 REASONS: Final = {
     "run_at": "It is not due yet.",
     "dependency": "It waits for other jobs; they are listed below.",
@@ -48,8 +48,10 @@ ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on"})
 
 
 class JobFacts(BaseAdmin):
-    """The fields of a job's page. The page notes on the job what it was asked to show, as ``shows_all``, and what its
-    reader may not see, as ``hidden_names``.
+    """The fields of a job's page.
+
+    The page notes on the job what it was asked to show, as ``shows_all``, and what its reader may not see, as
+    ``hidden_names``.
     """
 
     fieldsets = (
@@ -96,7 +98,7 @@ class JobFacts(BaseAdmin):
     lease = field("lease until", "lease_expires_at", moment)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out what says nothing of this job, and what a suspended organization's jobs made, as everywhere."""
+        """Leave out the lines that are empty for this job, and the results of a suspended organization's jobs."""
         if obj is None:
             return self.fieldsets
         if not hasattr(obj, "told"):
@@ -116,32 +118,39 @@ class JobFacts(BaseAdmin):
 
     @fact("type", "job_type", always=True)
     def type_name(self, job: Job) -> str:
+        """Return the job's type."""
         return job.job_type_id
 
     @fact("organization", "organization", always=True)
     def tenant(self, job: Job) -> SafeString | str:
+        """Return the id of the job's organization."""
         return tenant(job)
 
     @fact("owner", "owner", always=True)
     def owned_by(self, job: Job) -> SafeString | str:
+        """Return the name of the job's owner."""
         return line(job.owner_name, 40)
 
     @fact("priority", "priority", always=True)
     def urgency(self, job: Job) -> str:
+        """Return the label of the job's priority."""
         return str(Priority(job.priority).label)
 
     @fact("retries", "retry_count", "max_retries", always=True)
     def attempts_left(self, job: Job) -> str:
+        """Return how many of its retries the job has used."""
         return f"{job.retry_count} of {job.max_retries} used"
 
     @fact("why it waits", "waiting_for")
     def waits_because(self, job: Job) -> str:
+        """Return why the job does not run yet."""
         reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
         said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
         return f"{REASONS.get(reason, NOTHING)} {said}".strip()
 
     @fact("starts after", always=True)
     def starts_after(self, job: Job) -> str:
+        """Return that the job does not need its parents to complete. The line is there for such jobs only."""
         return "The jobs that it waits for have ended, whatever became of them."
 
     @fact("submitted by", "submitted_by_id")
@@ -156,27 +165,33 @@ class JobFacts(BaseAdmin):
 
     @fact("progress", "progress", "progress_message", always=True)
     def progress_now(self, job: Job) -> SafeString:
+        """Return the progress bar and the handler's latest message, which an open page keeps up to date."""
         message = format_html(' <bdi data-djobs-message="{}">{}</bdi>', job.pk, job.progress_message)
         return format_html("{}{}", progress_bar(job), message)
 
     @fact("error", "error_message")
     def error(self, job: Job) -> SafeString | str:
+        """Return the latest error."""
         return block(job.error_message, whole=_shows_all(job))
 
     @fact("kind", "error_type")
     def error_kind(self, job: Job) -> str:
+        """Return whether the latest error is retried by itself."""
         return "Permanent: it is not retried by itself" if job.error_type == PERMANENT else job.error_type or NOTHING
 
     @fact("input parameters", "input_parameters", always=True)
     def parameters(self, job: Job) -> SafeString | str:
+        """Return the input parameters with sensitive values masked."""
         return as_json(job.input_parameters, _hidden_names(job), whole=_shows_all(job))
 
     @fact("result", "result")
     def outcome(self, job: Job) -> SafeString | str:
+        """Return what the handler returned, with sensitive values masked."""
         return as_json(job.result, _hidden_names(job), whole=_shows_all(job))
 
     @fact("output", "output_reference")
     def output(self, job: Job) -> SafeString | str:
+        """Return a link to the file that the handler saved, or the reference if it is not the name of one."""
         reference = job.output_reference
         if not reference or not outputs.belongs_to(reference, job.organization_id, job.name):
             return line(reference)
@@ -184,15 +199,17 @@ class JobFacts(BaseAdmin):
 
     @fact("metadata", "metadata")
     def correlation(self, job: Job) -> SafeString | str:
+        """Return the metadata with sensitive values masked."""
         return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
 
     @fact("cancel requested", "cancel_requested")
     def cancel_requested(self, job: Job) -> SafeString | str:
+        """Return when somebody asked the job to stop."""
         return moment(job.cancel_requested_at)
 
 
 def _others(request: HttpRequest, job: Job) -> list[tuple[str, dict[str, Any]]]:
-    """The fields of JobStatus that no line of the page tells, as a group; nothing where all are told."""
+    """Return the fields of JobStatus that no line of the page tells, as a group. Return no group where all are told."""
     told = ELSEWHERE.union(*(getattr(item, "tells", ()) for item in vars(JobFacts).values()))
     names = [item.name for item in dataclasses.fields(JobStatus) if item.name not in told]
     if not names:
@@ -207,6 +224,6 @@ def _shows_all(job: Job) -> bool:
 
 
 def _hidden_names(job: Job) -> Names:
-    """The keys that the page's reader may not see into; all sensitive ones where nobody said who reads."""
+    """Return the keys whose values the reader may not see: all sensitive ones if nobody said who reads."""
     names: Names | None = getattr(job, "hidden_names", None)
     return sensitive_names() if names is None else names

@@ -1,4 +1,4 @@
-"""By what the jobs list is narrowed."""
+"""The filters of the jobs list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
-#: So many choices are offered; the list's search finds any.
+#: At most so many choices are offered. The list's search finds any organization.
 MAX_LISTED: Final = 50
 MAX_TYPES: Final = 200
 
@@ -28,24 +28,27 @@ class BoundedFilter(admin.SimpleListFilter):
     """A filter that takes only what it offers. Where no index serves it, the list looks at the newest jobs alone."""
 
     def chosen(self) -> str | None:
+        """Return the choice that the address asks for, or None if it asks for none that is offered."""
         offered = {str(value) for value, _ in self.lookup_choices}
         value = self.value()
         return value if value in offered else None
 
     def needs_bound(self) -> bool:
-        """Whether a page of it may have to be looked for in all jobs."""
+        """Return whether finding a page of the chosen jobs could mean to read all jobs."""
         return self.chosen() is not None
 
     def is_selective(self) -> bool:
-        """Whether it alone leaves so few rows that no bound is needed."""
+        """Return whether the choice alone leaves so few jobs that no bound is needed."""
         return False
 
 
-#: A choice beside the single statuses: what failed and will be tried again by itself.
+#: A choice beside the single statuses: jobs that failed and will be retried by themselves.
 RETRYING: Final = "retrying"
 
 
 class StatusFilter(BoundedFilter):
+    """Narrows the list to one status, or to the jobs that failed and will be retried by themselves."""
+
     title = "status"
     parameter_name = "status"
 
@@ -54,10 +57,11 @@ class StatusFilter(BoundedFilter):
         return [*single, (RETRYING, "Failed or Timed Out, to be retried")]
 
     def needs_bound(self) -> bool:
+        """Return False: an index serves each status."""
         return False
 
     def is_selective(self) -> bool:
-        """All but one have an index of their own, since they are rare."""
+        """Return whether the status is a rare one: each but Completed has an index of its own."""
         return self.chosen() not in {None, str(Status.COMPLETED)}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -67,12 +71,15 @@ class StatusFilter(BoundedFilter):
         if status == RETRYING:
             return _retrying(queryset)
         rows = queryset.filter(status=status)
-        # In words that its partial index answers.
+        # This condition is that of the partial index, which is used for no other wording.
         return rows.filter(status__in=sorted(IN_FLIGHT)) if status in IN_FLIGHT else rows
 
 
 def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """From the newest of them on, so that no walk from the newest job of all passes a million others first."""
+    """Return the jobs that await a retry, from the newest of them on.
+
+    Without that bound the database could walk from the newest job of all past a million others first.
+    """
     statuses = sorted(AWAITING_RETRY)
     newest = (rows.filter(status=status).order_by("-pk").values_list("pk", flat=True)[:1] for status in statuses)
     found = [pk for pks in newest for pk in pks]
@@ -80,7 +87,7 @@ def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _types_known_to(user: Any) -> QuerySet[JobType]:
-    """The types of jobs that the user sees, and those that the user may submit; all of them for system admins."""
+    """Return the types of the jobs that the user sees and the types that the user may submit; all for system admins."""
     rows = JobType.primary.all()
     seen = organizations_seen_by(user)
     if seen is None:
@@ -91,10 +98,12 @@ def _types_known_to(user: Any) -> QuerySet[JobType]:
 
 
 class TypeFilter(BoundedFilter):
+    """Narrows the list to one job type."""
+
     title = "type"
     parameter_name = "type"
 
-    #: From the list's rows to the name of the type.
+    #: The look-up that leads from a row of the list to the name of its type.
     path = "job_type_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -113,13 +122,17 @@ class TypeFilter(BoundedFilter):
 
 
 class OrganizationFilter(BoundedFilter):
+    """Narrows the list to one organization."""
+
     title = "organization"
     parameter_name = "organization"
 
     def needs_bound(self) -> bool:
+        """Return False: an index serves each organization."""
         return False
 
     def is_selective(self) -> bool:
+        """Return whether an organization is chosen."""
         return self.chosen() is not None
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -136,7 +149,7 @@ class OrganizationFilter(BoundedFilter):
         return [(str(pk), str(name)) for pk, name in found]
 
     def _one(self, names: QuerySet[Any, Any]) -> list[Any]:
-        """The organization that an address asks for, if it is one that the user may see."""
+        """Return the organization that the address asks for, if there is one that the user may see."""
         try:
             return list(names.filter(pk=self.value())[:1])
         except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # no value that a key could have
@@ -148,10 +161,13 @@ class OrganizationFilter(BoundedFilter):
 
 
 class PriorityFilter(BoundedFilter):
+    """Narrows the list to one priority."""
+
     title = "priority"
     parameter_name = "priority"
 
     def needs_bound(self) -> bool:
+        """Return whether Normal is chosen: the other priorities have an index."""
         return self.chosen() == str(Priority.NORMAL.value)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -163,10 +179,13 @@ class PriorityFilter(BoundedFilter):
 
 
 class CreatedFilter(BoundedFilter):
+    """Narrows the list to the jobs that were submitted lately."""
+
     title = "created"
     parameter_name = "created"
 
     def needs_bound(self) -> bool:
+        """Return False: ids are in the order of submission."""
         return False
 
     hours: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
@@ -187,6 +206,8 @@ class CreatedFilter(BoundedFilter):
 
 
 class ErrorFilter(BoundedFilter):
+    """Narrows the list to the jobs that have an error, or have none."""
+
     title = "has error"
     parameter_name = "error"
 
@@ -194,6 +215,7 @@ class ErrorFilter(BoundedFilter):
         return [("yes", "Yes"), ("no", "No")]
 
     def needs_bound(self) -> bool:
+        """Return whether jobs with an error are asked for: they may be rare, and no index finds them."""
         return self.chosen() == "yes"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

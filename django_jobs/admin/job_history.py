@@ -1,4 +1,4 @@
-"""A job's Execution Log as a timeline, and what it tells of each attempt."""
+"""A job's Execution Log as a timeline, and its attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL_ROWS: Final = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One change of status; ``lasted`` is how long the new status held."""
+    """One change of status. ``lasted`` is how long the new status held."""
 
     badge: Any
     moment: Any
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One run by one worker; ``error`` and ``traceback`` are empty where it did not fail."""
+    """One run by one worker. ``error`` and ``traceback`` are empty if it did not fail."""
 
     number: int
     worker: str
@@ -44,7 +44,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The newest changes of a job in their order, and the attempts among them; ``is_cut`` when there were more."""
+    """The newest changes of a job in their order, and the attempts among them. ``is_cut`` if there were more."""
 
     steps: list[Step]
     attempts: list[Attempt]
@@ -52,7 +52,10 @@ class History:
 
 
 def read_history(job: Job, now: dt.datetime, *, whole: bool, tracebacks: bool) -> History:
-    """In one statement. Tracebacks may quote secrets: whoever may not read them causes none to be read."""
+    """Return the job's history, read in one statement.
+
+    A traceback may quote secrets: without ``tracebacks`` none is read. With ``whole``, long texts are not cut.
+    """
     limit = ALL_ROWS if whole else ROWS
     rows = ExecutionLog.primary.filter(job_id=job.pk).order_by("-pk")
     found = list((rows if tracebacks else rows.defer("traceback"))[: limit + 1])
@@ -65,7 +68,7 @@ def read_history(job: Job, now: dt.datetime, *, whole: bool, tracebacks: bool) -
 
 
 def _ends(logs: Sequence[ExecutionLog], now: dt.datetime) -> list[dt.datetime | None]:
-    """When each status was left: at the next change, or not yet."""
+    """Return when each status was left: at the next change, or now, or never if it is an end."""
     last = [None if log.to_status in TERMINAL else now for log in logs[-1:]]
     return [*(log.timestamp for log in logs[1:]), *last]
 
@@ -82,13 +85,13 @@ def _step(log: ExecutionLog, end: dt.datetime | None, whole: bool) -> Step:
 
 
 def _message(log: ExecutionLog, whole: bool) -> Any:
-    """The errors of attempts stand in full beside those."""
+    """Return the message of a change. The errors of attempts stand in full beside those, so here they are cut."""
     is_told = log.from_status == Status.RUNNING
     return line(log.message, MESSAGE) if is_told or len(log.message) <= MESSAGE else block(log.message, whole=whole)
 
 
 def _attempts(logs: Sequence[ExecutionLog], now: dt.datetime, *, whole: bool, tracebacks: bool) -> list[Attempt]:
-    """The newest first."""
+    """Return the attempts, the newest first."""
     found = []
     started: ExecutionLog | None = None
     for log in logs:

@@ -19,12 +19,12 @@ from django_jobs.models import get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import WITH_ERRORS
 
-#: The list needs none of these columns, and a page of jobs shall not cost what so many of them do.
+#: The list needs none of these columns, and reading them for a page of jobs would be slow.
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
 
 
 class JobList(DeclaredList):
-    """A page of the jobs that a user may see. ``looks_back`` is how many of the newest it looked at; None: all."""
+    """A page of the jobs that a user may see. ``looks_back`` is how many of the newest were looked at; None for all."""
 
     looks_back: int | None = None
 
@@ -48,7 +48,7 @@ class JobList(DeclaredList):
 
 
 def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
-    """By a job id; else by an organization's id or an owner's name, exactly; else by the text of an error."""
+    """Return the jobs with this job id, organization id or owner name; else those with these words in their error."""
     term = clean_term(text.strip())
     if not term:
         return rows.none() if text.strip() else rows
@@ -63,7 +63,7 @@ def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
 
 
 def organization_pks_of(text: str) -> list[Any]:
-    """The primary key of the organization with this id, if there is one."""
+    """Return the primary key of the organization with this id, in a list; an empty list if there is none."""
     found = database.rows(get_organization_model()).filter(**{jobs_settings.ORGANIZATION_ID_FIELD: text})
     try:
         return list(found.values_list("pk", flat=True))

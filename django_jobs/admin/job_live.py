@@ -24,7 +24,7 @@ class JobLive(OwnPages):
         return {"live": ("live/", self._live)}
 
     def _live(self, request: HttpRequest) -> HttpResponse:
-        """``{"jobs": {"<key>": {…}}}`` of the asked jobs; those that are gone, or were never there, are missing."""
+        """Return ``{"jobs": {"<key>": {…}}}`` of the asked jobs that are there and that the user may see."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         pks = keys_of(request.GET.get("ids", "").split(","))[:MAX_ASKED]

@@ -49,7 +49,7 @@ class JobOutput(OwnPages):
             return self.go_to(job.pk)
         name = PurePosixPath(job.output_reference).name
         kind, encoding = mimetypes.guess_type(name)
-        # A packed file is not of the kind that is in it.
+        # The type that was guessed for a compressed file is that of its content.
         kind = "application/octet-stream" if kind is None or encoding else kind
         return Download(file, name, kind)
 

@@ -17,7 +17,7 @@ ALL_ROWS: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relative:
-    """A job in one line."""
+    """A related job in one line."""
 
     pk: int
     name: str
@@ -27,7 +27,10 @@ class Relative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relatives:
-    """The first of a job's relatives of one kind, and how many there are (counted up to a bound)."""
+    """The first of a job's parents or children.
+
+    ``count`` is how many there are, ``is_counted_out`` if it is a bound.
+    """
 
     title: str
     jobs: list[Relative]
@@ -36,11 +39,12 @@ class Relatives:
 
     @property
     def is_cut(self) -> bool:
+        """Return whether there are more than are shown."""
         return self.count > len(self.jobs)
 
 
 def read_relatives(job: Job, *, whole: bool) -> list[Relatives]:
-    """Parents and children, in a statement each, and one more where they are many."""
+    """Return parents and children, read in a statement each, and one more where they are many."""
     links = JobDependency.primary.all()
     return [
         _read("Waits for", links.filter(child_id=job.pk), "parent", whole),

@@ -1,4 +1,4 @@
-"""A new job from an editable copy of another one's parameters."""
+"""Run again: a new job from an editable copy of another one's parameters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ MAX_PLACES: Final = 20
 
 
 class RunAgainForm(forms.Form):
-    """Type and organization are the job's own. ``hidden`` are the keys whose values the user may not read."""
+    """Parameters and priority; type and organization are the job's own.
+
+    ``hidden`` are the keys whose values the user may not read.
+    """
 
     parameters = forms.CharField(
         required=False,
@@ -66,9 +69,11 @@ class RunAgain(OwnPages):
     """The page behind the button Run again."""
 
     def rerun_views(self) -> dict[str, tuple[str, View]]:
+        """Return the route and the view of the page, by name."""
         return {"run_again": ("<path:object_id>/run-again/", self._run_again)}
 
     def may_run_again(self, request: HttpRequest, job: Job) -> bool:
+        """Return whether the user may submit a job of this type for this organization."""
         tenant, kind = _tenant_of(job), JobType.primary.filter(pk=job.job_type_id).first()
         return tenant is not None and kind is not None and may_submit(request.user, tenant, kind)
 
@@ -96,5 +101,5 @@ class RunAgain(OwnPages):
 
 
 def _tenant_of(job: Job) -> Any:
-    """The job's organization; None when it is gone."""
+    """Return the job's organization; None if it was deleted."""
     return database.rows(get_organization_model()).filter(pk=job.organization_id).first()

@@ -1,4 +1,4 @@
-"""Job types: what system admins decide of a kind of work, switch, and try."""
+"""Job types: their settings, the buttons that pause and disable them, and the form that tries one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 
-#: What each button sets, and what it says when it did, and when it was so already.
+#: By button: the field and the value that it sets, and what is said of the type afterwards.
 SWITCH: Final = {
     "pause": ("is_paused", True, "is paused: what is submitted waits, what runs goes on."),
     "resume": ("is_paused", False, "goes on: what waited may start."),
@@ -40,6 +40,8 @@ SWITCH: Final = {
 
 @admin.register(JobType)
 class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
+    """The list of job types, and the page of one with its last 24 hours."""
+
     list_display = ("type_name", "title", "state", "handler", "urgency", "time_limit", "max_retries")
     list_filter = ("is_enabled", "is_paused")
     search_fields = ("type_name", "display_name", "handler_method")
@@ -57,19 +59,22 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # Its name is its id: saving another one would make another type.
+        # The name is the primary key: saving another one would make another type.
         return ("type_name", "schedule") if obj is not None else ("schedule",)
 
     def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons and of the form that submits a job, by name."""
         switches = {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
         return {**switches, "submit": ("<path:object_id>/submit/", self._submit)}
 
     @admin.display(description="name", ordering="display_name")
     def title(self, kind: JobType) -> SafeString | str:
+        """Return the display name."""
         return line(kind.display_name, 60)
 
     @admin.display(description="state")
     def state(self, kind: JobType) -> SafeString:
+        """Return whether the type is enabled, disabled or paused."""
         words, name = ("enabled", "completed")
         if not kind.is_enabled:
             words, name = ("disabled", "canceled")
@@ -79,18 +84,22 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
 
     @admin.display(description="handler", ordering="handler_method")
     def handler(self, kind: JobType) -> SafeString | str:
+        """Return the dotted path of the handler."""
         return line(kind.handler_method, 60)
 
     @admin.display(description="priority", ordering="default_priority")
     def urgency(self, kind: JobType) -> str:
+        """Return the label of the default priority."""
         return str(Priority(kind.default_priority).label)
 
     @admin.display(description="time limit", ordering="default_timeout")
     def time_limit(self, kind: JobType) -> str:
+        """Return the default time limit."""
         return format_duration(kind.default_timeout)
 
     @admin.display(description="schedule")
     def schedule(self, kind: JobType) -> SafeString | str:
+        """Return the delays before the retries, as a list."""
         if not kind.max_retries:
             return "No retry: a failure makes it a Dead Letter."
         delays = retry_schedule(kind)
@@ -123,7 +132,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         database.on_commit(dispatcher.wake)
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
-        """A type with jobs is protected; asked by EXISTS, since Django's collector would load every job."""
+        """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""
         types = list(objs)
         protected = [f"{kind.type_name} has jobs; disable it instead." for kind in types if has_jobs(job_type=kind)]
         return [str(kind) for kind in types], {JobType._meta.verbose_name_plural: len(types)}, set(), protected
@@ -147,7 +156,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         return [(verb.capitalize(), self.url_of(verb, kind.pk)) for verb in verbs]
 
     def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
-        """At once, by one guarded statement, so that it is seen who was first."""
+        """Set the switch by one guarded statement, so that the user is told if somebody else was first."""
         if not is_system_admin(request):
             raise PermissionDenied
         if request.method != "POST":

@@ -17,14 +17,17 @@ from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import JobType
 from django_jobs.statuses import IN_FLIGHT, Status
 
-#: Without roll-ups a day is read from the jobs themselves, no further back than so many of the newest of all types.
+#: The day is read from the jobs themselves: from so many of the newest of all types, and no further back.
 RECENT: Final = 50_000
 DAY: Final = dt.timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
-    """``is_cut``: more jobs than the newest RECENT came in that time, and older ones are not counted."""
+    """The counts of one day.
+
+    With ``is_cut``, jobs of that time that are not among the newest ``looked_at`` are left out.
+    """
 
     counts: list[tuple[Any, CappedCount]]
     total: CappedCount
@@ -37,7 +40,7 @@ class Day:
 
 
 def read_day(kind: JobType) -> Day:
-    """In a handful of statements of bounded cost."""
+    """Return the last 24 hours of a type, read in a constant number of statements of bounded cost."""
     now = database.now()
     oldest = (jobs().order_by("-pk").values_list("pk", flat=True).first() or 0) - RECENT
     rows = jobs().filter(pk__gt=oldest, created_at__gte=now - DAY)

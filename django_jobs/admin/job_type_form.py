@@ -1,4 +1,4 @@
-"""The form of a job type: its handler from a list, its times in words, and switches that undo nobody's."""
+"""The form of a job type: it offers the known handlers, takes durations, and never undoes somebody else's click."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_DELAYS: Final = 12
 
 
 class JobTypeForm(BaseAdmin):
-    """How the fields of a job type are shown and taken."""
+    """Chooses the form field of each field of a job type."""
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         if _is_duration(db_field):
@@ -35,7 +35,7 @@ class JobTypeForm(BaseAdmin):
             field.widget = DatalistInput(registered_handlers, attrs={"class": "vTextField", "maxlength": "255"})
             field.help_text = f"{db_field.help_text} The declared ones are offered."
         if db_field.name in SWITCHES and field is not None:
-            # So that a page that was opened before somebody else's click does not undo it.
+            # The form then knows what the page showed, and a page that is old does not undo somebody else's click.
             field.show_hidden_initial = True
         return field
 
@@ -46,23 +46,23 @@ def _is_duration(field: Field[Any, Any]) -> bool:
 
 
 def registered_handlers() -> list[str]:
-    """The dotted paths of the functions that code declares as handlers."""
+    """Return the dotted paths of the functions that code declares as handlers, sorted."""
     return sorted({declaration.path for declaration in declarations.declared()})
 
 
 def changed_values(form: forms.ModelForm[JobType]) -> dict[str, Any]:
-    """The stored fields that the user changed, not those that differ because the page was old."""
+    """Return the fields that the user changed, without those that differ because the page was old."""
     names = {field.attname for field in JobType._meta.concrete_fields}
     return {name: form.cleaned_data[name] for name in form.changed_data if name in names}
 
 
 def retry_schedule(kind: JobType) -> list[str]:
-    """When each retry comes after the one before it, without the jitter."""
+    """Return the delays before the first retries, without jitter."""
     numbers = range(1, min(kind.max_retries, MAX_DELAYS) + 1)
     return [format_duration(round(back_off(number, kind.retry_delay, 0))) for number in numbers]
 
 
 def total_delay(kind: JobType) -> str:
-    """How long the last retry lies after the first failure, not counting the runs."""
+    """Return the sum of all delays before retries; the runs are not counted."""
     delays = (back_off(number, kind.retry_delay, 0) for number in range(1, kind.max_retries + 1))
     return format_duration(round(sum(delays)))

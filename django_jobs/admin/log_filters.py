@@ -1,4 +1,4 @@
-"""By what the Execution Log is narrowed. It has no index for these: a list of them looks at the newest rows alone."""
+"""The filters of the Execution Log. No index serves them, so a list with one looks at the newest rows alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from django_jobs.admin.monitor_range import RANGES
 from django_jobs.engine.store import database
 from django_jobs.statuses import WITH_ERRORS, Status
 
-#: A choice beside the single statuses: the ends of attempts that the monitor counts as failures.
+#: A choice beside the single statuses: the changes that the monitor counts as failed attempts.
 FAILURES: Final = "failures"
 
 
 class BecameFilter(BoundedFilter):
+    """Narrows the log to the changes to one status, or to the failed attempts."""
+
     title = "what it became"
     parameter_name = "became"
 
@@ -33,11 +35,13 @@ class BecameFilter(BoundedFilter):
 
 
 class LogTypeFilter(TypeFilter):
+    """Narrows the log to the jobs of one type."""
+
     path = "job__job_type_id"
 
 
 class SinceFilter(BoundedFilter):
-    """The monitor's times, from the same moments on."""
+    """Narrows the log to one of the monitor's time ranges."""
 
     title = "when"
     parameter_name = "since"

@@ -1,7 +1,7 @@
 """What an address may narrow, sort and search a list by: what the admin class declares, and nothing else.
 
-Django's own admin takes any look-up of a model's own fields. Those would answer questions about values that the pages
-mask, and a regular expression of the asker's would keep the database busy.
+Django's own admin takes any look-up of a model's own fields. Such look-ups would answer questions about values that the
+pages mask, and a regular expression in one could keep the database busy.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 else:
     BaseAdmin = admin.ModelAdmin
 
-#: Characters of a search that are looked for.
+#: At most so many characters of a search are looked for.
 MAX_TERM: Final = 200
 NUL: Final = "\x00"
 
 
 class DeclaredList(ChangeList):
-    """A page of rows, sorted by the columns of ``sortable_by`` alone, that calls a bound of counting no number."""
+    """A page of rows. It can be sorted only by ``sortable_by``, and never shows a bound as the number of rows."""
 
     def get_ordering_field(self, field_name: Any) -> Any:
         return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
@@ -38,7 +38,7 @@ class DeclaredList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if getattr(self.paginator, "is_cut", False):
-            # Beside the search Django would call the bound the number of results; so it says no number.
+            # Django would show the bound beside the search as the number of results.
             self.full_result_count = self.result_count
 
     def get_filters(self, request: HttpRequest) -> Any:
@@ -49,8 +49,10 @@ class DeclaredList(ChangeList):
 
 
 class DeclaredLookups(BaseAdmin):
-    """Refuses every look-up but the parameters of ``list_filter`` and ``date_hierarchy``, as Django refuses those that
-    it knows to be dangerous: with status 400 and a line of the logger ``django.security``.
+    """Refuses every look-up but the parameters of ``list_filter`` and ``date_hierarchy``.
+
+    It does so as Django refuses look-ups that it knows to be dangerous: with status 400 and a line of the logger
+    ``django.security``.
     """
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -64,16 +66,14 @@ class DeclaredLookups(BaseAdmin):
         )
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        """By the first characters of what was typed; Django's own look-up of a long text nests deeper than databases
-        can parse.
-        """
+        """Search for the first characters only. For a long text Django nests more look-ups than databases can parse."""
         return super().get_search_results(request, queryset, clean_term(search_term))
 
     def _declared_by_hierarchy(self) -> set[str]:
         return {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")} if self.date_hierarchy else set()
 
     def _parameters_of(self, item: Any, request: HttpRequest) -> list[str]:
-        """The parameters of one item of ``list_filter``, asked of the filter that Django makes of it."""
+        """Return the parameters of one item of ``list_filter``, asked of the filter that Django makes of it."""
         if name := getattr(item, "parameter_name", None):
             return [name]
         arguments: tuple[Any, ...] = (request, {}, self.model, self)
@@ -86,11 +86,11 @@ class DeclaredLookups(BaseAdmin):
         return list(made.expected_parameters())
 
     def _is_limit_of_a_key(self, lookup: str, value: Any) -> bool:
-        """Whether a foreign key of a host declares this look-up, with this value, as its ``limit_choices_to``."""
+        """Return whether a foreign key of the host has this look-up with this value in its ``limit_choices_to``."""
         limits = (limit() if callable(limit) else limit for limit in self.opts.related_fkey_lookups)
         return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
 
 
 def clean_term(text: str, limit: int = MAX_TERM) -> str:
-    """Return what is looked for of a text that was typed or stands in an address: no database takes a NUL."""
+    """Return the part of a typed text that is looked for: without NUL, and at most MAX_TERM characters."""
     return text.replace(NUL, "")[:limit]

@@ -10,12 +10,12 @@ from typing import Any, Final
 from django_jobs.engine.job_types.masking import MASK, Names, masked
 
 ROOT: Final = "parameters"
-#: Unicode's marks, embeddings, overrides and isolates of direction.
+#: Unicode's characters that change the direction of text: marks, embeddings, overrides and isolates.
 _TURNING: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class MasksLeft(ValueError):
-    """Masks stand in parameters that are not those of the job before; ``places`` says where, in dotted paths."""
+    """Edited parameters still hold masks. ``places`` are the dotted paths of the masks."""
 
     def __init__(self, places: Sequence[str]) -> None:
         super().__init__(f"The values at {', '.join(places)} have to be typed.")
@@ -39,7 +39,7 @@ def parameters_to_submit(edited: Any, original: Any, names: Names) -> Any:
 
 
 def _text(value: Any) -> str:
-    """The value as text that tells 1 from 1.0 and True."""
+    """Return the value as text that tells 1, 1.0 and True apart."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -60,9 +60,9 @@ def _masks_in(edited: Any, original: Any, names: Names, place: str) -> Iterator[
 
 
 def json_of(value: Any, names: Names) -> str:
-    """A JSON value for people, with what lies under these keys masked.
+    """Return a JSON value as text for people, with the values under these keys masked.
 
-    What would turn the text around it is written as its escape.
+    Characters that would reverse the direction of the text around them are written as their escapes.
     """
     try:
         text = json.dumps(masked(value, names), indent=2, ensure_ascii=False)

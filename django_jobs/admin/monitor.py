@@ -32,7 +32,7 @@ COLORS: Final = {"Critical": "bad", "High": "warn", "Normal": "info", "Low": "ne
 
 
 class SeesJobs(OwnPages, NobodyWrites):
-    """Pages about jobs, for whoever may see jobs: system admins, and staff with that permission."""
+    """Pages about jobs that everybody sees who may see jobs: system admins, and staff with that permission."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         user: Any = request.user
@@ -44,11 +44,13 @@ class SeesJobs(OwnPages, NobodyWrites):
 
 @admin.register(Monitor)
 class MonitorAdmin(SeesJobs):
+    """The monitor's page, and the part of it that an open page reads again."""
+
     def get_urls(self) -> list[URLPattern]:
         show, refresh = (self.admin_site.admin_view(view) for view in (self.changelist_view, self._refresh))
         return [
             path("", show, name="django_jobs_monitor"),
-            # Where the admin's index leads to.
+            # The admin's index leads to this name.
             path("", show, name="django_jobs_monitor_changelist"),
             path("live/", refresh, name="django_jobs_monitor_live"),
         ]
@@ -62,7 +64,7 @@ class MonitorAdmin(SeesJobs):
         return self.page(request, "monitor/page.html", "Monitor", "Monitor", **context)
 
     def _refresh(self, request: HttpRequest) -> TemplateResponse:
-        """What changes on the page, alone."""
+        """Return only the part of the page that changes."""
         context = self._read(request, self._range(request))
         request.current_app = self.admin_site.name  # for the template's own links
         return TemplateResponse(request, "admin/django_jobs/monitor/parts.html", context)
@@ -73,7 +75,10 @@ class MonitorAdmin(SeesJobs):
 
     @staticmethod
     def _socket_url(request: HttpRequest) -> str:
-        """Where changes are told at once: the room of all jobs is for system admins, and only with a channel layer."""
+        """Return the address of the websocket, or "" if the page cannot use it.
+
+        The room of all jobs is for system admins, and needs a channel layer.
+        """
         if not getattr(settings, "CHANNEL_LAYERS", None) or not is_system_admin(request):
             return ""
         return f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}{get_script_prefix()}ws/jobs/"

@@ -15,7 +15,7 @@ Values = Sequence[float | None]
 def chart_of_ends(
     chosen: Range, moments: Sequence[dt.datetime], steps: Mapping[dt.datetime, Mapping[str, int]]
 ) -> Chart:
-    """How many jobs came, and how attempts ended."""
+    """Return the chart of how many jobs came and how attempts ended."""
 
     def values(name: str) -> list[float | None]:
         return [float(steps.get(moment, {}).get(name, 0)) for moment in moments]
@@ -35,7 +35,7 @@ def chart_of_ends(
 
 
 def chart_of_times(chosen: Range, moments: Sequence[dt.datetime], waited: Values, ran: Values) -> Chart:
-    """How long jobs waited and ran, in seconds."""
+    """Return the chart of how long jobs waited and ran, in seconds."""
     return Chart(
         key="djobs-times",
         title=f"How long all but the slowest 5 % took, by {chosen.unit}",

@@ -1,4 +1,4 @@
-"""Whether the engine is alive: scheduler, workers, broker; and what to do where it is not."""
+"""Whether scheduler, workers and broker are alive, and what to do if one is not."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType, Worker
 from django_jobs.statuses import Status
 
-#: Worker processes that are counted, and those of them that are shown.
+#: How many worker processes are counted, and how many of them are shown.
 MAX_WORKERS: Final = 1_000
 WORKERS_SHOWN: Final = 100
 MAX_RUNNING: Final = 300
 RUNNING_SHOWN: Final = 5
-#: Events that are still to be counted before the charts are called late.
+#: The charts are called late if more events than this are still to be counted.
 LATE_EVENTS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What is wrong. ``level`` is one of Django's message tags; ``advice`` is for those who run the system."""
+    """Something that is wrong.
+
+    ``level`` is one of Django's message tags; ``advice`` is for those who run the system.
+    """
 
     level: str
     text: str
@@ -37,7 +40,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLoad:
-    """A worker process, the newest few of the jobs that it runs, and how many more there are."""
+    """A worker process, the newest few of the jobs that it runs, and how many more it runs."""
 
     worker: Worker
     is_alive: bool
@@ -48,7 +51,10 @@ class WorkerLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """``workers`` are the first MAX_WORKERS; ``has_more_workers``: there are others, of which nothing is known here."""
+    """What is known of the engine's processes.
+
+    ``workers`` are the first MAX_WORKERS. With ``has_more_workers`` there are others, of which nothing is known here.
+    """
 
     workers: list[WorkerLoad]
     has_more_workers: bool
@@ -58,14 +64,16 @@ class Health:
 
     @property
     def alive(self) -> list[WorkerLoad]:
+        """Return the workers that have been heard of lately."""
         return [item for item in self.workers if item.is_alive]
 
     @property
     def slots(self) -> int:
+        """Return how many jobs the live workers can run at once."""
         return sum(item.worker.slots for item in self.alive)
 
     def running_elsewhere(self, running_by: Mapping[str, int]) -> int:
-        """How many of these jobs, counted by worker, are with workers that are silent or were never announced."""
+        """Return how many of these running jobs, counted by worker, are with workers that are silent or unknown."""
         known = {item.worker.name for item in self.alive}
         return sum(count for name, count in running_by.items() if name not in known)
 
@@ -73,9 +81,9 @@ class Health:
 def read_health(
     moment: dt.datetime, *, is_empty: bool, waiting: int, running_by: Mapping[str, int], types: Collection[str] | None
 ) -> Health:
-    """In a constant number of statements and two calls of the broker.
+    """Return the health, read in a constant number of statements and two calls of the broker.
 
-    ``types``: only of these job types is told, and nothing of what belongs to no tenant.
+    With ``types``, notices are about these job types only, and nothing is told that belongs to no tenant.
     """
     workers, has_more = _read_workers(moment, running_by)
     found = leader(moment)
@@ -115,7 +123,7 @@ def _load(worker: Worker, running: list[Job], count: int, now: dt.datetime) -> W
 
 
 def _read_tickets() -> int | None:
-    """What the broker holds; None where it does not answer."""
+    """Return how many tickets the broker holds; None if it does not answer."""
     try:
         return sum(get_broker().depths().values())
     except BrokerUnavailable:
@@ -168,7 +176,7 @@ def _about_workers(alive: list[WorkerLoad], waiting: int) -> list[Notice]:
 
 
 def _about_charts(*, is_empty: bool) -> list[Notice]:
-    """The counting follows the history some seconds late; where it does not, the charts are not to be believed."""
+    """Return a notice if the charts cannot be trusted, since counting follows the history by more than some seconds."""
     count = behind()
     lease = EngineLease.primary.filter(pk=LEASE).first()
     if is_empty:
@@ -197,6 +205,6 @@ def _about_types(types: Collection[str] | None) -> list[Notice]:
 
 
 def scheduler_words(found: Leader) -> tuple[str, Any]:
-    """Who leads, and when it ticked, for people."""
+    """Return who leads and how long ago it ticked, in words."""
     since = found.seconds_since_tick
     return found.holder or "nobody", "never" if since is None else f"{brief_duration(since)} ago"

@@ -17,31 +17,38 @@ from django_jobs.statuses import Status
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Into the admin site of this name: a host may have several, and another one may not know our pages."""
+    """Addresses in the admin site of this name. A host may have several sites, and some without our pages."""
 
     site: str
 
     def page(self, name: str, *args: Any) -> str:
-        """The address of one of the site's pages, such as ``django_jobs_job_change``."""
+        """Return the address of one of the site's pages, such as ``django_jobs_job_change``."""
         return reverse(f"{self.site}:{name}", args=[quote(arg) for arg in args])
 
     def running(self) -> str:
+        """Return the address of the list of running jobs."""
         return self._list("job", {"status": str(Status.RUNNING)})
 
     def retrying(self) -> str:
+        """Return the address of the list of jobs that await a retry."""
         return self._list("job", {"status": RETRYING})
 
     def jobs_of_type(self, job_type: str) -> str:
+        """Return the address of the list of this type's jobs."""
         return self._list("job", {"type": job_type})
 
     def jobs_of_organization(self, pk: Any) -> str:
+        """Return the address of the list of this organization's jobs."""
         return self._list("job", {"organization": pk})
 
     def dead_letters(self) -> str:
+        """Return the address of the groups of dead letters."""
         return self._list("deadletter", {})
 
     def failures(self, chosen: Range, job_type: str = "") -> str:
-        """The changes of status that the counts of failures in this time are sums of."""
+        """Return the address of the log rows that the monitor counts as failures of this time and, if given, of this
+        type.
+        """
         query = {"became": FAILURES, "since": chosen.key}
         return self._list("executionlog", query | ({"type": job_type} if job_type else {}))
 

@@ -17,14 +17,14 @@ from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
-#: Jobs of one priority that are counted, and waiting jobs whose organizations are looked at.
+#: At most so many jobs of one priority are counted, and so many waiting jobs are looked at for their organizations.
 BOUND: Final = 10_000
 MAX_ORGANIZATIONS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """What one organization has waiting and running; ``share`` is its part of all that runs."""
+    """What one organization has waiting and running. ``share`` is its part of all that runs."""
 
     organization: Any
     name: str
@@ -36,9 +36,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """``blocked`` waits for other jobs and is in no queue. ``depths`` are by priority, the most urgent first.
+    """The counts of this moment.
 
-    ``running_by`` counts what runs by worker. ``oldest_seconds`` is at least that where ``waiting`` was cut.
+    ``blocked`` jobs wait for other jobs and are in no queue. ``depths`` are by priority, the most urgent first.
+    ``running_by`` counts what runs by worker. If ``waiting`` was cut, ``oldest_seconds`` is a lower bound.
     """
 
     moment: dt.datetime
@@ -55,7 +56,7 @@ class Now:
 
 
 def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
-    """In a constant number of statements."""
+    """Return the counts of this moment, read in a constant number of statements."""
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
     backlog = {priority: _read_backlog(scope, priority, moment) for priority in sorted(Priority, reverse=True)}
     flight = _Flight(_read_in_flight(scope))
@@ -85,15 +86,15 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
 
 
 def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> tuple[int, dt.datetime | None]:
-    """How many wait, up to one more than BOUND, and since when the longest of these could run."""
-    # Written as `&` and not as a filter on the slice, which the database would apply too late.
+    """Return how many jobs wait, counted up to BOUND + 1, and since when the longest of these could run."""
+    # `&` puts both conditions below the slice; a filter on a sliced queryset is not possible.
     rows = (waiting() & scope).filter(priority=priority)[: BOUND + 1]
     found = rows.aggregate(total=Count("pk"), since=Min("ready_at", filter=Q(ready_at__lte=moment)))
     return found["total"], found["since"]
 
 
 class _Flight:
-    """What is queued or running, added up by what is asked of it."""
+    """What is queued or running, added up in the ways that the page needs."""
 
     def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
         self.queued_by_priority: Counter[int] = Counter()
@@ -123,7 +124,7 @@ def _bounded(rows: QuerySet[Job]) -> CappedCount:
 
 
 def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
-    """Those with the most running and waiting."""
+    """Return the organizations with the most running and waiting jobs."""
     found = list((waiting() & scope).values_list("organization_id", flat=True)[: BOUND + 1])
     backlog = Counter(found) + flight.queued
     load = backlog + flight.running

@@ -1,4 +1,4 @@
-"""The times that the monitor can look back over."""
+"""The time ranges that the monitor can look back over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_jobs.models import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """How far back the page looks, in how many steps of which span."""
+    """A time range: ``count`` steps of one span, the last of which is not over."""
 
     key: str
     label: str
@@ -25,19 +25,22 @@ class Range:
     pattern: str
 
     def begins(self, now: dt.datetime) -> dt.datetime:
-        """When the first step began; the last one is not over."""
+        """Return when the first step began."""
         return start_of(self.span, now) - (self.count - 1) * dt.timedelta(seconds=int(self.span))
 
     @property
     def length(self) -> dt.timedelta:
+        """Return how long the range is."""
         return self.count * dt.timedelta(seconds=int(self.span))
 
     def moments(self, now: dt.datetime) -> list[dt.datetime]:
+        """Return when each step began."""
         first = self.begins(now)
         return [first + step * dt.timedelta(seconds=int(self.span)) for step in range(self.count)]
 
     def label_of(self, moment: dt.datetime) -> str:
-        # Days are those of UTC: at the turn of one, a local date would name its neighbor.
+        """Return the label of the step that began at this moment."""
+        # A step of a day begins at midnight UTC, which may be the day before in local time.
         local = moment if self.span == Span.DAY else localtime(moment)
         return date_format(local, self.pattern)
 

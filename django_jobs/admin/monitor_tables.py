@@ -22,12 +22,14 @@ from django_jobs.admin.monitor_range import Range
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.models import JobType, get_organization_model
 
-#: Shares that differ by less are the same to people.
+#: Shares that differ by less than this are told as equal.
 SAME: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeRow:
+    """One job type's line."""
+
     name: Any
     url: str
     jobs_url: str
@@ -43,6 +45,8 @@ class TypeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantRow:
+    """One organization's line."""
+
     name: Any
     url: str
     jobs_url: str
@@ -55,6 +59,8 @@ class TenantRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRow:
+    """One worker process' line."""
+
     name: Any
     host: Any
     pid: int
@@ -67,15 +73,17 @@ class WorkerRow:
 
 
 def duration(seconds: float | None) -> str:
+    """Return a number of seconds for people; a dash for None."""
     return NOTHING if seconds is None else brief_duration(seconds)
 
 
 def percent(share: float | None) -> str:
+    """Return a share as a percentage; a dash for None."""
     return NOTHING if share is None else f"{100 * share:.1f} %"
 
 
 def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
-    """Waiting and running: average, median, 95th percentile."""
+    """Return the lines of waiting and running: average, median and 95th percentile."""
     named: list[tuple[str, Times]] = [("Wait", traffic.wait), ("Run", traffic.run)]
     return [
         (name, duration(times.average), duration(times.percentile(0.5)), duration(times.percentile(0.95)))
@@ -84,6 +92,7 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
 
 
 def type_rows(request: HttpRequest, links: Links, traffic: Traffic) -> list[TypeRow]:
+    """Return the lines of the job types. Only who may see job types gets links to them."""
     names = [item.name for item in traffic.types]
     kinds = JobType.primary.in_bulk(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
@@ -107,7 +116,7 @@ def _type_row(links: Links, item: TypeTraffic, kind: JobType | None, chosen: Ran
 
 
 def trend(now: float | None, earlier: float | None) -> SafeString | str:
-    """The failure rate beside that of the time before."""
+    """Return the change of the failure rate since the time before, in words; "" if one of the rates is unknown."""
     if now is None or earlier is None:
         return ""
     if abs(now - earlier) < SAME:
@@ -130,6 +139,7 @@ def _state(kind: JobType | None) -> SafeString:
 
 
 def tenant_rows(request: HttpRequest, links: Links, tenants: Collection[Tenant]) -> list[TenantRow]:
+    """Return the lines of the organizations. Only who may see organizations gets links to them."""
     meta = get_organization_model()._meta
     may_open = is_system_admin(request) or request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
     return [_tenant_row(links, item, may_open=may_open) for item in tenants]
@@ -150,7 +160,7 @@ def _tenant_row(links: Links, item: Tenant, *, may_open: bool) -> TenantRow:
 
 
 def _organization_url(links: Links, pk: Any) -> str:
-    """The page of a host's own organization may not be in the admin."""
+    """Return the address of the organization's page; "" if the host's model is not in the admin."""
     meta = get_organization_model()._meta
     try:
         return links.page(f"{meta.app_label}_{meta.model_name}_change", pk)
@@ -159,6 +169,7 @@ def _organization_url(links: Links, pk: Any) -> str:
 
 
 def worker_rows(links: Links, workers: Collection[WorkerLoad]) -> list[WorkerRow]:
+    """Return the lines of the worker processes."""
     return [
         WorkerRow(
             name=line(item.worker.name, 60),

@@ -1,4 +1,4 @@
-"""The numbers that tell at a glance whether jobs flow, each with the address where what it counts can be seen."""
+"""The numbers that tell at a glance whether jobs flow, each with a link to what it counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_jobs.admin.monitor_traffic import Traffic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A number and what it means. ``url`` is empty where no list shows just what was counted."""
+    """A number and what it means. ``url`` is empty if no list shows exactly what was counted."""
 
     name: str
     value: Any
@@ -24,6 +24,7 @@ class Tile:
 
 
 def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list[Tile]:
+    """Return the tiles, in their order."""
     minutes = traffic.range.length.total_seconds() / 60
     completed = traffic.totals["completed"]
     workers = CappedCount(count=len(health.alive), is_cut=health.has_more_workers)
@@ -45,7 +46,10 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
 
 
 def running_note(now: Now, health: Health) -> str:
-    """Who runs them. Workers take some short jobs ahead; what a dead worker ran is Running until its lease ends."""
+    """Return who runs the running jobs.
+
+    Workers take some short jobs ahead, and the jobs of a dead worker are Running until their leases end.
+    """
     slots = f"{health.slots:,} worker slot{'' if health.slots == 1 else 's'}"
     elsewhere = health.running_elsewhere(now.running_by)
     if elsewhere:

@@ -1,4 +1,4 @@
-"""What happened lately: read from the activity rows, so that it costs the same however many jobs there are."""
+"""What happened lately, read from the activity rows, so that it costs the same however many jobs there are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_jobs.admin.monitor_range import Range
 from django_jobs.engine.insight.activity import activities
 from django_jobs.engine.store import histograms
 
-#: Rows whose histograms are read, the newest first.
+#: Histograms are read of so many rows, the newest first.
 MAX_SAMPLES: Final = 3_000
 MAX_TYPES: Final = 50
 ENDS: Final = ("completed", "failed", "died", "canceled")
@@ -24,28 +24,33 @@ ENDS: Final = ("completed", "failed", "died", "canceled")
 
 @dataclass(slots=True)
 class Times:
-    """Durations added up."""
+    """Durations, added up."""
 
     seconds: float = 0.0
     histogram: dict[str, int] = field(default_factory=dict)
 
     def add(self, seconds: float, histogram: dict[str, int]) -> None:
+        """Add the durations of one row: their sum in seconds, and their histogram."""
         self.seconds += seconds
         histograms.merge(self.histogram, histogram)
 
     @property
     def average(self) -> float | None:
+        """Return the mean in seconds; None if there are no durations."""
         count = histograms.count(self.histogram)
         return self.seconds / count if count else None
 
     def percentile(self, share: float) -> float | None:
+        """Return the duration in seconds below which this share of all lies; None if there are no durations."""
         return histograms.percentile(self.histogram, share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeTraffic:
-    """A type's attempts in the range: ``failure_rate`` is the share of those that failed, ``earlier_rate`` the
-    same in the range before, and ``rates`` is it step by step.
+    """A type's attempts in the range.
+
+    ``failure_rate`` is the share of those that failed, ``earlier_rate`` the same in the range before, and ``rates`` the
+    same for each step.
     """
 
     name: str
@@ -59,7 +64,7 @@ class TypeTraffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """All of it. ``is_sampled``: the times are those of the newest MAX_SAMPLES rows alone."""
+    """The numbers of a range. With ``is_sampled``, the times are those of the newest MAX_SAMPLES rows alone."""
 
     range: Range
     totals: dict[str, int]
@@ -72,19 +77,22 @@ class Traffic:
 
     @property
     def failures(self) -> int:
+        """Return how many attempts failed."""
         return self.totals["failed"]
 
     @property
     def failure_rate(self) -> float | None:
+        """Return the share of the attempts that failed; None if none ended."""
         return rate_of(self.totals["completed"], self.failures)
 
 
 def rate_of(completed: int, failures: int) -> float | None:
+    """Return the share of failures among the attempts that ended; None if none did."""
     return failures / (completed + failures) if completed + failures else None
 
 
 def read_traffic(organizations: Collection[Any] | None, chosen: Range, now: dt.datetime) -> Traffic:
-    """In three statements."""
+    """Return the numbers of a range, read in three statements."""
     since = chosen.begins(now)
     steps = _read_steps(organizations, chosen, since)
     samples = _read_samples(organizations, chosen, since)
@@ -118,7 +126,7 @@ def _read_steps(
 def _read_types(
     organizations: Collection[Any] | None, chosen: Range, since: dt.datetime
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The busiest types of this range and of the one before."""
+    """Return the busiest types of this range and of the one before, and whether there are more."""
     rows = activities(organizations, chosen.span, since - chosen.length).order_by().values("job_type")
     is_now = Q(starts_at__gte=since)
     sums: dict[str, Any] = {}
@@ -149,7 +157,7 @@ def _read_samples(organizations: Collection[Any] | None, chosen: Range, since: d
 
 
 class _Times:
-    """The samples, added up by what is asked of them."""
+    """The samples, added up in the ways that the page needs."""
 
     def __init__(self, samples: Sequence[tuple[Any, ...]]) -> None:
         self.run_by_type: dict[str, Times] = defaultdict(Times)
@@ -166,7 +174,7 @@ class _Times:
 
 
 def _slow(parts: dict[dt.datetime, Times], moments: Sequence[dt.datetime]) -> list[float | None]:
-    """Step by step the 95th percentile."""
+    """Return the 95th percentile of each step."""
     return [parts[moment].percentile(0.95) if moment in parts else None for moment in moments]
 
 

@@ -1,4 +1,4 @@
-"""The built-in tenants and their members; a host's own have an admin of their own."""
+"""The built-in organizations and their members. A host's own organization model has the host's admin."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from django_jobs.models import Membership, Organization
 
 
 class OrganizationAdmin(OwnPages, SystemAdminWrites):
+    """The list of organizations with their loads, and the page of one with the button that suspends it."""
+
     list_display = ("name", "shown_title", "state", "backlog", "in_flight")
     list_filter = ("is_active",)
     search_fields = ("name", "title")
@@ -36,6 +38,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     fields = ("name", "title", "is_active")
 
     def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views that suspend and reactivate, by name."""
         return {
             verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in ("suspend", "reactivate")
         }
@@ -48,31 +51,35 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
         return OrganizationList
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # Suspending has a page of its own, which says what it does.
+        # Suspending has a page of its own, which says what happens to the jobs.
         return ("is_active",) if obj is not None else ()
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None:
-            # The admin shows help as HTML; this one names parts in angle brackets.
+            # The admin shows a help text as HTML, and ours has words in angle brackets.
             field.help_text = escape(field.help_text)
         return field
 
     @admin.display(description="title", ordering="title")
     def shown_title(self, organization: Organization) -> SafeString | str:
+        """Return the title in one line."""
         return line(organization.title, 60)
 
     @admin.display(description="state", ordering="is_active")
     def state(self, organization: Organization) -> SafeString:
+        """Return whether the organization is active or suspended."""
         words, name = ("active", "completed") if organization.is_active else ("suspended", "timed-out")
         return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
 
     @admin.display(description="backlog")
     def backlog(self, organization: Any) -> str:
+        """Return how many of its jobs wait."""
         return str(organization.shown_backlog)
 
     @admin.display(description="queued or running")
     def in_flight(self, organization: Any) -> str:
+        """Return how many of its jobs are queued or running."""
         return str(organization.shown_in_flight)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -112,7 +119,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
                 self.message_user(request, f"{organization.name} is {state} already.", messages.WARNING)
                 return
             row.is_active = value
-            # By save(), since its signal lets waiting jobs go on.
+            # save() sends the signal that lets waiting jobs go on; update() would not.
             row.save(update_fields=["is_active"])
         self.remember(request, [row], "Reactivated." if value else "Suspended.")
         words = "is active again: its jobs go on" if value else "is suspended: nothing of it starts"
@@ -120,10 +127,12 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
 
 
 class MembershipAdmin(SystemAdminWrites):
+    """Who belongs to which organization, in which role."""
+
     list_display = ("user", "organization", "role")
     list_filter = ("role",)
     ordering = ("organization", "user")
-    # Not autocompletion: that needs the host's user model in the admin.
+    # Autocompletion would need the host's user model in the admin.
     raw_id_fields = ("user", "organization")
     paginator = CappedPaginator
     show_full_result_count = False

@@ -1,4 +1,4 @@
-"""How much of an organization waits and runs, beside what it may."""
+"""How many jobs of an organization wait and run, beside how many may."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from django_jobs.engine.store.counting import MAX_COUNT
 from django_jobs.engine.submission.limits import waiting as waiting_of
 from django_jobs.statuses import IN_FLIGHT, Status
 
-#: Waiting jobs that a page of organizations counts, all together.
+#: A page of organizations counts so many waiting jobs, of all its organizations together.
 MAX_LOOKED_AT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """``waiting`` is counted up to a bound. A limit of None is none."""
+    """One organization's load. ``waiting`` is counted up to a bound. A limit of None is no limit."""
 
     waiting: CappedCount
     queued: int
@@ -33,7 +33,7 @@ class Load:
 
 
 def read_load(organization_pk: Any) -> Load:
-    """One organization's load, in three statements."""
+    """Return one organization's load, read in three statements."""
     count = waiting_of(organization_pk, MAX_COUNT + 1)
     rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
     counted = dict(rows.values_list("status").annotate(count=Count("pk")))
@@ -47,7 +47,7 @@ def read_load(organization_pk: Any) -> Load:
 
 
 class OrganizationList(DeclaredList):
-    """A page of organizations with their loads, in two statements for all of them."""
+    """A page of organizations with their loads, read in two statements for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -62,6 +62,6 @@ class OrganizationList(DeclaredList):
         in_flight = dict(rows.values_list("organization_id").annotate(count=Count("pk")))
         for organization in self.result_list:
             count = backlogs[organization.pk]
-            # Of those behind the bound only that there may be more is known.
+            # If the bound was reached, each organization may have more than were counted.
             organization.shown_backlog = CappedCount(count=count, is_cut=is_cut)
             organization.shown_in_flight = f"{in_flight.get(organization.pk, 0):,}"

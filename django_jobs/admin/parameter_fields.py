@@ -1,4 +1,4 @@
-"""From a serializer's fields to form fields. They only take values down: the serializer judges what was typed."""
+"""Form fields for the fields of a serializer. They only take values: the serializer judges what was typed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rest_framework import fields, relations, serializers
 
 from django_jobs.engine.job_types.masking import sensitive_names
 
-#: Longer texts get a box instead of a line.
+#: A field for texts of more characters is a box instead of a line.
 LONG_TEXT: Final = 200
 MAX_CHOICES: Final = 200
 
 
 class JSONValueField(forms.CharField):
-    """Any JSON value, as text."""
+    """Any JSON value, typed as text."""
 
     widget = forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField djobs-code", "spellcheck": "false"})
 
@@ -42,11 +42,11 @@ class JSONValueField(forms.CharField):
             raise forms.ValidationError(self.error_messages["required"], code="required")
 
     def run_validators(self, value: Any) -> None:
-        """None but JSON's own grammar."""
+        """Check nothing: any JSON value is one."""
 
 
 def accepted_fields(serializer: Any) -> dict[str, Any]:
-    """The fields that a person may fill in, by name."""
+    """Return the fields that a person may fill in, by name."""
     return {
         name: field
         for name, field in serializer.fields.items()
@@ -55,7 +55,7 @@ def accepted_fields(serializer: Any) -> dict[str, Any]:
 
 
 def form_field(name: str, field: Any) -> forms.Field:
-    """A form field that takes what this serializer field takes."""
+    """Return a form field that takes what this serializer field takes."""
     is_sensitive = name.casefold() in sensitive_names()
     options: dict[str, Any] = {
         "label": str(field.label or name),
@@ -72,7 +72,7 @@ def form_field(name: str, field: Any) -> forms.Field:
 
 
 def json_value(value: Any) -> Any:
-    """What was typed, as the JSON that an API client would send."""
+    """Return what was typed as the JSON value that an API client would send."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, dt.datetime | dt.date | dt.time):
@@ -81,6 +81,7 @@ def json_value(value: Any) -> Any:
 
 
 def is_empty(value: Any) -> bool:
+    """Return whether nothing was typed or chosen."""
     return value is None or value == "" or (isinstance(value, list) and not value)
 
 
@@ -134,7 +135,7 @@ def _choice(field: Any, options: dict[str, Any]) -> forms.Field:
     choices = list(field.choices.items())
     if len(choices) > MAX_CHOICES:
         return _line(field, options)
-    # The choices' own values, since JSON tells 1 from "1".
+    # A form gives texts. The choices' own values go on, since JSON tells 1 from "1".
     empty = [] if options["required"] and options["initial"] is not None else [("", "---------")]
     by_text = {str(value): value for value, _ in choices}
     return forms.TypedChoiceField(
@@ -159,7 +160,7 @@ def _typed(form_class: Any, input_type: str, layout: str | None = None) -> Calla
 
 
 def _primary_key(field: Any, options: dict[str, Any]) -> forms.Field:
-    """Typed, not chosen: a list of the host's rows would show one organization's to another."""
+    """Return a field to type the key into. A list of the host's rows would show one organization's rows to another."""
     kind = field.queryset.model._meta.pk.get_internal_type() if field.queryset is not None else ""
     is_number = kind.endswith(("AutoField", "IntegerField"))
     return forms.IntegerField(**options, widget=AdminIntegerFieldWidget()) if is_number else _line(field, options)
@@ -171,7 +172,7 @@ def _json_field(field: Any, options: dict[str, Any]) -> forms.Field:
     return JSONValueField(**options)
 
 
-#: The first that fits builds a field, so the special ones come before those that they are made of.
+#: The first class that fits builds the field, so subclasses come before their bases.
 _BUILDERS: Final[tuple[tuple[Any, Callable[[Any, dict[str, Any]], forms.Field]], ...]] = (
     (relations.PrimaryKeyRelatedField, _primary_key),
     ((relations.SlugRelatedField, relations.HyperlinkedRelatedField, fields.UUIDField, fields.DurationField), _line),

@@ -22,7 +22,7 @@ from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.models import Replay
 
-#: What each button does, and the word for it afterwards.
+#: By button: what it does, and the word for the replay's state afterwards.
 SWITCHES: Final[dict[str, tuple[Callable[[Replay], bool], str]]] = {
     "pause": (replays.pause, "paused"),
     "resume": (replays.resume, "resumed"),
@@ -33,7 +33,7 @@ PAST: Final = {Replay.Verb.RETRY: "retried", Replay.Verb.DELETE: "deleted"}
 
 
 def replays_seen_by(request: HttpRequest) -> QuerySet[Replay]:
-    """All for system admins, since their numbers are of all organizations; for others their own."""
+    """Return all replays for system admins, since their numbers are of all organizations; for others their own."""
     rows = Replay.primary.order_by("-pk")
     user: Any = request.user
     return rows if is_system_admin(request) else rows.filter(user_id=user.pk)
@@ -41,6 +41,8 @@ def replays_seen_by(request: HttpRequest) -> QuerySet[Replay]:
 
 @admin.register(Replay)
 class ReplayAdmin(SeesJobs):
+    """The list of replays, and the page of one."""
+
     list_display = ("id", "what", "error", "progress", "condition", "by", "started_at")
     list_filter = ("state", "verb")
     fields = ("what", "error", "rate", "by", "started", "ended", "note")
@@ -50,40 +52,49 @@ class ReplayAdmin(SeesJobs):
         return replays_seen_by(request)
 
     def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons, by name."""
         return {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCHES}
 
     @admin.display(description="replay")
     def what(self, replay: Replay) -> SafeString:
+        """Return what the replay does, and to which job type."""
         return format_html("{} {}", replay.get_verb_display(), line(replay.job_type, 60))
 
     @admin.display(description="error")
     def error(self, replay: Replay) -> SafeString | str:
+        """Return the error of the group in one line."""
         return line(replay.error_message)
 
     @admin.display(description="progress")
     def progress(self, replay: Replay) -> str:
+        """Return how many jobs were changed, of how many."""
         return (
             f"{replay.changed:,} of {replay.total:,}{'+' if replay.has_more else ''} {PAST[Replay.Verb(replay.verb)]}"
         )
 
     @admin.display(description="state")
     def condition(self, replay: Replay) -> SafeString:
+        """Return the state as a colored word."""
         return state_badge(replay)
 
     @admin.display(description="started by")
     def by(self, replay: Replay) -> SafeString | str:
+        """Return who started the replay."""
         return line(replay.user_name, 60)
 
     @admin.display(description="rate")
     def rate(self, replay: Replay) -> str:
+        """Return how many jobs are changed in a minute."""
         return f"{replay.per_minute:,} jobs a minute"
 
     @admin.display(description="started")
     def started(self, replay: Replay) -> SafeString | str:
+        """Return when the replay was started."""
         return moment(replay.started_at)
 
     @admin.display(description="ended")
     def ended(self, replay: Replay) -> SafeString | str:
+        """Return when the replay ended."""
         return moment(replay.ended_at)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -120,13 +131,14 @@ def _switches(replay: Replay) -> list[str]:
 
 
 def state_badge(replay: Replay) -> SafeString:
+    """Return a replay's state as a colored word."""
     return format_html(
         '<span class="djobs-badge djobs-{}">{}</span>', COLORS[replay.state], replay.get_state_display().lower()
     )
 
 
 def describe(replay: Replay) -> dict[str, Any]:
-    """How far it has come."""
+    """Return how far the replay has come, as values for the template."""
     seen = replay.changed + replay.refusals
     left = max(0, replay.total - seen)
     goes_on = replay.state == Replay.State.RUNNING and left

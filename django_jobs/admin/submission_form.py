@@ -1,4 +1,4 @@
-"""A submission as a form: for which organization, with which parameters; refusals stand beside what they mean."""
+"""A submission as a form: for which organization and with which parameters. Refusals stand beside their fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAME_WORK: Final = (
 
 
 class SubmissionForm(forms.Form):
-    """For one job type: a field for each of its serializer's, or one for the whole JSON object."""
+    """A submission of one job type: one form field for each of its serializer's, or one for the whole JSON object."""
 
     organization = forms.CharField(max_length=140)
     priority = forms.ChoiceField(required=False)
@@ -52,7 +52,7 @@ class SubmissionForm(forms.Form):
         self.fields.update(_parameter_fields(self.serializer_fields))
 
     def clean_organization(self) -> Any:
-        """The organization, if the user may know of it."""
+        """Return the organization, if the user may know of it."""
         try:
             pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
         except JobNotFound as error:
@@ -60,7 +60,7 @@ class SubmissionForm(forms.Form):
         return database.rows(get_organization_model()).get(pk=pk)
 
     def parameters(self) -> dict[str, Any]:
-        """What was typed, as an API client would send it; what was left empty is left out."""
+        """Return what was typed as an API client would send it; fields that were left empty are left out."""
         from django_jobs.admin.parameter_fields import is_empty, json_value
 
         if self.serializer_fields is None:
@@ -75,14 +75,14 @@ class SubmissionForm(forms.Form):
         return found
 
     def submit(self) -> Job | None:
-        """The new job; None when it was refused, and the form says why."""
+        """Submit the job and return it. Return None if the engine refused it; then the form says why."""
         values = self.cleaned_data
         priority = int(values["priority"]) if values["priority"] else None
         return submit(self, self.kind.pk, values["organization"], self.parameters(), priority, self.request)
 
 
 def organization_ids(request: HttpRequest) -> list[str]:
-    """The ids of the first organizations that this user may submit for; others can be typed."""
+    """Return the ids of the first organizations that this user may submit for. Others can be typed."""
     seen = None if is_system_admin(request) else organizations_seen_by(request.user)
     rows = database.rows(get_organization_model()) if seen is None else seen
     field = jobs_settings.ORGANIZATION_ID_FIELD
@@ -90,7 +90,7 @@ def organization_ids(request: HttpRequest) -> list[str]:
 
 
 def _serializer_fields(kind: JobType) -> dict[str, Any] | None:
-    """The fields of the type's serializer; None where it has none, or one that names no fields."""
+    """Return the fields of the type's serializer; None if it has no serializer, or one that names no fields."""
     declaration = declarations.get(kind.pk)
     if declaration is None or declaration.serializer is None:
         return None
@@ -114,7 +114,10 @@ def _parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, for
 def submit(
     form: forms.Form, job_type: str, tenant: Any, parameters: Any, priority: int | None, request: HttpRequest
 ) -> Job | None:
-    """Submit by the engine's own door, as the request's user. None when it refuses; then the form says why."""
+    """Submit a job as the request's user and return it.
+
+    Return None if the engine refuses it; then the form says why.
+    """
     try:
         return submit_job(job_type, tenant, parameters, priority, user=request.user)
     except InvalidSubmission as refusal:
@@ -136,7 +139,7 @@ def submit(
 
 
 def _place(form: forms.Form, path: list[str]) -> tuple[str | None, str]:
-    """The form's field that a refusal means, and where inside of it."""
+    """Return the form field that a refusal is about, and where inside of it."""
     first, *inner = path
     if first == "parameters" and inner and PREFIX + inner[0] in form.fields:
         return PREFIX + inner[0], ".".join(inner[1:])

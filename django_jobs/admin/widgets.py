@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 
 class DatalistInput(forms.TextInput):
-    """``offered`` are the values, or a function that gives them when the page is made."""
+    """A text input with a ``<datalist>``. ``offered`` are the values, or a function that returns them for each page."""
 
     def __init__(
         self, offered: Iterable[str] | Callable[[], Iterable[str]], attrs: dict[str, Any] | None = None

@@ -1,4 +1,7 @@
-"""System checks: what is wrong with the host's settings, before it costs a job. Importing them registers them."""
+"""System checks: they find what is wrong with the host's settings before it costs a job.
+
+Importing the package registers them.
+"""
 
 from __future__ import annotations
 

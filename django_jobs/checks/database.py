@@ -1,4 +1,4 @@
-"""The database, and how times get into it."""
+"""Checks of the database, and of how moments are stored in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from django.core.checks import CheckMessage, Error, register
 
 @register("django_jobs", "database")
 def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """MySQL is refused: it lacks what the engine builds on. So are times that the database keeps in a local zone."""
+    """Refuse MySQL, which lacks what the engine builds on, a lossy isolation level, and a local time zone of the
+    database.
+    """
     from django.db import connections, router
 
     from django_jobs.engine.store.chosen import store_of
@@ -51,7 +53,7 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_time_zones(**kwargs: Any) -> list[CheckMessage]:
-    """Times are aware, so that neither a time zone nor daylight saving moves a job."""
+    """Require aware times, so that neither a time zone nor daylight saving time moves a job."""
     if settings.USE_TZ:
         return []
     return [Error("django_jobs needs aware times.", hint="Set USE_TZ = True, Django's default.", id="django_jobs.E008")]

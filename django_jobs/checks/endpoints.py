@@ -1,4 +1,4 @@
-"""What the REST API and the websocket are told by settings."""
+"""Checks of the settings of the REST API and the websocket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RATE = re.compile(r"\d+/[smhd][a-z]*\Z")
 
 @register("django_jobs")
 def check_throttle_rates(**kwargs: Any) -> list[CheckMessage]:
-    """Each rate is one in the REST framework's form, for a scope that there is."""
+    """Require that each rate has the REST framework's form and a scope that exists."""
     rates = jobs_settings.THROTTLE_RATES
     if not isinstance(rates, dict):
         return [_wrong_rate(f"must be a dict, not {rates!r}")]
@@ -38,9 +38,9 @@ def _wrong_rate(problem: str) -> CheckMessage:
 
 @register("django_jobs")
 def check_websocket_origins(**kwargs: Any) -> list[CheckMessage]:
-    """Each origin is a whole one: of part of one no page could ever be a match."""
+    """Require whole origins: a part of one would never match a page."""
     origins = jobs_settings.WEBSOCKET_ORIGINS
-    # Of a single text each letter would be one.
+    # Iterating over a single text would give its letters.
     wrong = [origins] if isinstance(origins, str) else [origin for origin in origins if not _is_origin(origin)]
     return [
         Error(

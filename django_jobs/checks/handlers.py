@@ -1,4 +1,4 @@
-"""Where handlers may lie, and what they declare."""
+"""Checks of the modules of handlers and of what they declare."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from django_jobs.checks.list_settings import check_list
 
 @register("django_jobs")
 def check_handler_modules(**kwargs: Any) -> list[CheckMessage]:
-    """The modules are a list."""
+    """Require a list of module names."""
     return check_list("HANDLER_MODULES", "module names", "billing.tasks", "django_jobs.E005")
 
 
 @register("django_jobs")
 def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
-    """Each job type is declared by one function."""
+    """Require that each job type is declared by one function."""
     from django_jobs.engine.job_types import declarations
 
     return [
@@ -32,7 +32,7 @@ def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_declarations(**kwargs: Any) -> list[CheckMessage]:
-    """What @job_handler says can be stored, and its function can be found by its path."""
+    """Require that what @job_handler says can be stored, and that its function is found by its path."""
     from django_jobs.engine.job_types import declarations, declared_types
 
     return [

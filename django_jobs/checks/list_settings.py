@@ -1,4 +1,4 @@
-"""Settings that are lists of names."""
+"""The check of settings that are lists of names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django_jobs.conf import jobs_settings
 
 
 def check_list(setting: str, what: str, example: str, check_id: str) -> list[CheckMessage]:
-    """Tell of a setting that is no list of names: a forgotten comma leaves one text, whose letters would count."""
+    """Return an error if the setting is no list of names: with a forgotten comma it is one text, made of letters."""
     names = getattr(jobs_settings, setting)
     if isinstance(names, list | tuple | set | frozenset) and all(isinstance(name, str) for name in names):
         return []

@@ -1,4 +1,4 @@
-"""The tenant model, its id, and the policy that knows who belongs to whom."""
+"""Checks of the organization model, of its id, and of the access policy, which knows who belongs to whom."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_jobs.models import get_organization_model
 
 @register("django_jobs")
 def check_access_policy(**kwargs: Any) -> list[CheckMessage]:
-    """A swapped organization model needs a policy that knows it."""
+    """Require an access policy where the organization model is swapped."""
     if organization_model_name() != DEFAULT_ORGANIZATION_MODEL and not jobs_settings.ACCESS_POLICY:
         return [
             Error(
@@ -30,7 +30,7 @@ def check_access_policy(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_policy_class(**kwargs: Any) -> list[CheckMessage]:
-    """The access policy can be imported, and is one."""
+    """Require that the access policy can be imported and is one."""
     path = jobs_settings.ACCESS_POLICY
     if not path:
         return []
@@ -50,7 +50,7 @@ def check_policy_class(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _unanswered(path: str, policy: type[AccessPolicy]) -> list[CheckMessage]:
-    """With a host's own tenants, what the built-in policy says of Membership is no answer."""
+    """Return a warning for each method in which the built-in policy answers for the built-in Membership."""
     if organization_model_name() == DEFAULT_ORGANIZATION_MODEL:
         return []
     inherited = [
@@ -72,7 +72,7 @@ def _unanswered(path: str, policy: type[AccessPolicy]) -> list[CheckMessage]:
 
 @register("django_jobs", "database")
 def check_swapped_late(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """The organization model was not swapped after the first migrate: jobs would get other tenants."""
+    """Refuse an organization model that was swapped after the first migrate: jobs would get other tenants."""
     if database.alias() not in (databases or []):
         return []
     before = swapped_from()
@@ -92,7 +92,7 @@ def check_swapped_late(databases: Any = None, **kwargs: Any) -> list[CheckMessag
 
 @register("django_jobs")
 def check_organization_id_field(**kwargs: Any) -> list[CheckMessage]:
-    """An organization's id names one organization."""
+    """Require that an organization's id names one organization."""
     name, model = str(jobs_settings.ORGANIZATION_ID_FIELD), get_organization_model()
     field: Any = {item.name: item for item in model._meta.fields}.get(name)
     if field is not None and _is_unique(field):

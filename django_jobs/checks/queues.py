@@ -1,4 +1,4 @@
-"""That the four queues are in one Redis database, and that django-rq's pages are not open to all staff."""
+"""Checks that the four queues are in one Redis database, and that not all staff see django-rq's pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_jobs.statuses import Priority
 
 @register("django_jobs")
 def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
-    """Each queue is where the Normal one is, whose connection is used for all of them."""
+    """Warn of a queue in another Redis database than the Normal one, whose connection is used for all of them."""
     configured, ours = getattr(settings, "RQ_QUEUES", {}), jobs_settings.QUEUES
     normal = ours.get(Priority.NORMAL.label)
     if normal not in configured:
@@ -35,7 +35,7 @@ def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
-    """Every page of django-rq that the project shows is guarded."""
+    """Warn of pages of django-rq that our guard did not find."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
     unguarded = sorted({name for name, view in _views(get_resolver()) if not hasattr(view, "guarded_by_django_jobs")})
@@ -54,7 +54,7 @@ def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _views(resolver: URLResolver) -> Iterator[tuple[str, Any]]:
-    """(name, view) of each URL that shows a view of django-rq's."""
+    """Yield the name and the view of each URL that shows a page of django-rq."""
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLResolver):
             yield from _views(pattern)
@@ -63,7 +63,7 @@ def _views(resolver: URLResolver) -> Iterator[tuple[str, Any]]:
 
 
 def _place(config: dict[str, Any]) -> tuple[str, ...]:
-    """The server and the database that a queue's connection leads to, in django-rq's order of precedence."""
+    """Return the server and the database of a queue's connection, in django-rq's order of precedence."""
     database = str(config.get("DB") or 0)
     if config.get("URL"):
         return _place_of_url(str(config["URL"]), database)

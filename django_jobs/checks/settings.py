@@ -1,4 +1,4 @@
-"""The names and kinds of what stands in DJANGO_JOBS, and that each queue is there."""
+"""Checks of the names and kinds of the settings in DJANGO_JOBS, and of the queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django_jobs.statuses import Priority
 
 @register("django_jobs")
 def check_setting_names(**kwargs: Any) -> list[CheckMessage]:
-    """Every key of DJANGO_JOBS is one that we read."""
+    """Warn of keys of DJANGO_JOBS that we do not read."""
     unknown = sorted(set(host_settings()) - set(DEFAULTS))
     return [
         Warning(
@@ -28,7 +28,7 @@ def check_setting_names(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_queues(**kwargs: Any) -> list[CheckMessage]:
-    """Each priority has its queue, and each queue its connection in RQ_QUEUES."""
+    """Require a queue for each priority, and a connection in RQ_QUEUES for each queue."""
     queues = jobs_settings.QUEUES
     missing = [label for label in Priority.labels if label not in queues]
     if missing:
@@ -74,7 +74,7 @@ _NOT_NEGATIVE = (
 
 @register("django_jobs")
 def check_numbers(**kwargs: Any) -> list[CheckMessage]:
-    """What is a number of seconds, days, bytes or jobs is one, and none is below what makes sense."""
+    """Require numbers where seconds, days, bytes or jobs are counted, and none below what makes sense."""
     wrong = [(name, "a number above 0") for name in _POSITIVE if not _is_number(name, above=True)]
     wrong += [(name, "a number, 0 or more") for name in _NOT_NEGATIVE if not _is_number(name, above=False)]
     if jobs_settings.MAX_BACKLOG_PER_ORGANIZATION is not None and not _is_number(
@@ -93,7 +93,7 @@ def check_numbers(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_foreign_rq_jobs(**kwargs: Any) -> list[CheckMessage]:
-    """What becomes of entries that are not ours is said in one of two words."""
+    """Require one of the two words that say what becomes of queue entries that are not ours."""
     value = jobs_settings.FOREIGN_RQ_JOBS
     if value in ("set_aside", "run"):
         return []
@@ -108,7 +108,7 @@ def check_foreign_rq_jobs(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs")
 def check_sensitive_parameters(**kwargs: Any) -> list[CheckMessage]:
-    """The names are a list."""
+    """Require a list of names."""
     return check_list("SENSITIVE_PARAMETERS", "names", "password", "django_jobs.E021")
 
 

@@ -1,4 +1,4 @@
-"""That nobody can read what handlers save without being asked who they are."""
+"""The check that nobody can read the files of jobs without a check of permissions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django_jobs.conf import jobs_settings, output_storage
 
 @register("django_jobs", Tags.security)
 def check_output_storage(**kwargs: Any) -> list[CheckMessage]:
-    """What handlers save is read through us, where permission is checked, and not by a URL of the storage's own."""
+    """Warn of a storage that seems to serve its files by URLs of its own: only our views check permissions."""
     name = jobs_settings.OUTPUT_STORAGE
     try:
         storage = output_storage()
@@ -34,16 +34,16 @@ def check_output_storage(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _public_because(storage: Any) -> str | None:
-    """What speaks for it, as far as settings tell; None when nothing does."""
+    """Return why the storage seems to be public, as far as settings tell; None if it does not."""
     if isinstance(storage, FileSystemStorage):
         place = Path(storage.location).resolve()
         if _lies_in(place, "STATIC_ROOT"):
             return "it lies in STATIC_ROOT"
-        # Django gives an unset MEDIA_URL as "/".
+        # An unset MEDIA_URL is "/" to Django.
         if str(settings.MEDIA_URL) not in {"", "/"} and _lies_in(place, "MEDIA_ROOT"):
             return "it lies in MEDIA_ROOT, and MEDIA_URL is set"
         return None
-    # django-storages' names.
+    # The attributes are those of the backends of django-storages.
     if str(getattr(storage, "default_acl", None) or "").startswith("public"):
         return "its default_acl is public"
     return "its URLs are not signed" if getattr(storage, "querystring_auth", True) is False else None

@@ -1,4 +1,4 @@
-"""What commands do before their work, and what they say when they cannot do it."""
+"""What our commands share: they wait for the database, and say plainly why they cannot work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAUSE_SECONDS = 1.0
 
 @contextlib.contextmanager
 def told_plainly() -> Iterator[None]:
-    """CommandError where the database is away or has not been migrated, or where a setting is wrong."""
+    """Raise CommandError where the database is away or has not been migrated, or where a setting is wrong."""
     try:
         yield
     except (InterfaceError, OperationalError, ProgrammingError) as error:
@@ -29,9 +29,9 @@ def told_plainly() -> Iterator[None]:
 
 
 class JobsCommand(BaseCommand):
-    """A command that tells plainly of a database which its system checks find away.
+    """A command whose system checks say plainly that the database is away.
 
-    Some of Django's ask the database, since 6.1 also those that run before every command.
+    Some of Django's checks ask the database; since 6.1 also some of those that run before every command.
     """
 
     def check(self, *args: Any, **kwargs: Any) -> None:
@@ -40,7 +40,7 @@ class JobsCommand(BaseCommand):
 
 
 class WaitingCommand(JobsCommand):
-    """One that waits for its database, before its system checks too; not in a burst."""
+    """A command that waits for its database before its system checks run, except in a burst."""
 
     is_burst = False
 
@@ -54,7 +54,7 @@ class WaitingCommand(JobsCommand):
 
 
 def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
-    """Wait until the database takes connections; not in a burst. CommandError when it then lacks our tables."""
+    """Wait until the database takes connections, except in a burst. Raise CommandError if it lacks our tables."""
     _await_connection(errors, is_burst=is_burst)
     with told_plainly():
         installation_id()
@@ -83,6 +83,6 @@ def _try_to_connect(errors: OutputWrapper, *, is_burst: bool) -> None:
 
 
 def _unusable(error: Error) -> str:
-    """The first line is what a driver says; further ones show a statement or give advice for another case."""
+    """Return the first line of what the driver says. The others show a statement or give advice for another case."""
     lines = str(error).splitlines() or [""]
     return f"The database cannot be used ({type(error).__name__}: {lines[0].strip()})"

@@ -1,4 +1,4 @@
-"""Catching what is submitted."""
+"""Catch the jobs that are submitted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def captured_jobs() -> Iterator[list[Job]]:
     jobs: list[Job] = []
     events.watchers.append(jobs.append)
     try:
-        # A broker that cannot be reached is what keeps a job Pending.
+        # A job stays Pending as long as the broker cannot be reached.
         with broker_in_place(MemoryBroker(is_down=True)):
             yield jobs
     finally:
         events.watchers.remove(jobs.append)
-    # A rolled-back job's number may have been given again: the later one counts.
+    # The key of a job that was rolled back may have been used again: the later job counts.
     latest = {job.pk: job for job in jobs}
     kept = set(Job.primary.filter(pk__in=latest).values_list("pk", flat=True))
     jobs[:] = [job for pk, job in latest.items() if pk in kept]

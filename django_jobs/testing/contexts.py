@@ -20,7 +20,7 @@ from django_jobs.engine.submission.fields import check_fields, refuse_unknown
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
 
-#: The number of the first job that a recording context submits.
+#: The primary key of the first job that a recording context submits.
 FIRST_SUBMITTED: Final = 900_001
 _DEFAULTS: Final[dict[str, Any]] = {
     "job_id": "JOB-2026-00001",
@@ -33,10 +33,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 
 class RecordingContext(JobContext):
-    """Keeps what the handler reports and saves, for the test to look at.
+    """A context that keeps what the handler reports, saves and submits, for the test to look at.
 
     ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference,
-    ``submitted`` the jobs that it submitted through the context, which are not saved.
+    ``submitted`` the jobs that the handler submitted through the context. They are not saved.
     """
 
     def __init__(self, runner: RecordingRunner, tenant: Any, *, parents: Mapping[str, Any], **fields: Any) -> None:
@@ -49,7 +49,7 @@ class RecordingContext(JobContext):
         self.parents = dict(parents)
 
     def get_organization(self) -> Any:
-        """The instance that the test gave; else, for a test with a database, what is there under the key."""
+        """Return the instance that the test gave, else the row with the key; the latter needs a database."""
         return super().get_organization() if self._tenant is None else self._tenant
 
     def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
@@ -62,7 +62,7 @@ class RecordingContext(JobContext):
         return reference
 
     def _record(self, job_type: Any, parameters: Any, keywords: Mapping[str, Any]) -> Job:
-        """Judge the values as a submission does, but for what only the database knows, and keep the job."""
+        """Check the values as a submission does, except for what only the database knows, and keep the job."""
         fields = {name: value for name, value in keywords.items() if name != "user"}
         refuse_unknown("context.submit_job", fields)
         errors = Errors()
@@ -85,20 +85,20 @@ class RecordingContext(JobContext):
         return job
 
     def cancel(self) -> None:
-        """As if the job were canceled now: ``is_canceled()`` is true, and ``update_progress`` raises JobCanceled."""
+        """Cancel the job: ``is_canceled()`` is true from now on, and ``update_progress`` raises JobCanceled."""
         self._recorder.canceled = True
 
     def lose(self) -> None:
-        """As if another worker had the job by now: ``still_owned()`` is false."""
+        """Give the job to another worker: ``still_owned()`` is false from now on."""
         self._recorder.lost = True
 
     def still_owned(self) -> bool:
-        """True until :meth:`lose` is called; the database is not asked."""
+        """Return whether :meth:`lose` has not been called. The database is not asked."""
         return not self._recorder.lost
 
 
 class RecordingRunner:
-    """Takes the place of a worker."""
+    """Stands in for a worker."""
 
     def __init__(self) -> None:
         self.progress: list[tuple[int, str | None]] = []
@@ -106,18 +106,22 @@ class RecordingRunner:
         self.lost = False
 
     def report(self, percent: int, message: str | None) -> None:
+        """Keep the progress."""
         self.progress.append((percent, message))
 
     def is_canceled(self) -> bool:
+        """Return whether the test has canceled the job."""
         return self.canceled
 
     def check(self) -> None:
+        """Raise JobCanceled if the test has canceled the job."""
         if self.canceled:
             raise JobCanceled
 
     remind = check
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context manager that does nothing: nobody interrupts the handler."""
         return contextlib.nullcontext()
 
     shielded = interruptible
@@ -126,12 +130,12 @@ class RecordingRunner:
 def make_context(
     parameters: Mapping[str, Any] | None = None, *, parents: Mapping[str, Any] | None = None, **fields: Any
 ) -> RecordingContext:
-    """A context with these parameters, in the form in which a job stores them.
+    """Return a context with these parameters, in the form in which a job stores them.
 
     ``parents`` are the results of the jobs that it depends on, by job id; None for one that did not complete.
     ``fields`` are ``job_id``, ``job_type``, ``organization`` (an id, or an instance, which may be unsaved),
     ``organization_pk`` (its key; by default the instance's, else the id), ``metadata``, ``attempt`` and
-    ``timeout_seconds``.
+    ``timeout_seconds``. Raise TypeError for any other.
     """
     stored = storable(dict(parameters or {}), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES))
     results = {name: None if result is None else _result(name, result) for name, result in (parents or {}).items()}
@@ -146,7 +150,7 @@ def make_context(
 
 
 def _result(name: str, result: Any) -> Any:
-    """In the form in which a job stores it; a reference stays one."""
+    """Return a parent's result in the form in which a job stores it; a reference stays one."""
     if isinstance(result, ResultReference):
         return result
     return storable(result, f"The result of {name}", int(jobs_settings.MAX_RESULT_BYTES))

@@ -1,4 +1,4 @@
-"""Running what is ready, here and now, by the engine's own dispatch, claim and settle."""
+"""Run what is ready, here and now, by the engine's own dispatch, claim and settle."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from django_jobs.testing.transactions import Commits, Shelter, held_open
 from django_jobs.values import JobStatus
 
 WORKER: Final = "run_jobs"
-#: What has not come to an end after so many attempts will not.
+#: Jobs that are still ready after so many attempts would go on for ever.
 MAX_ATTEMPTS: Final = 10_000
 
 
 def run_jobs(*, raise_errors: bool = False, retries: bool = False) -> list[JobStatus]:
-    """Run every job that is ready, and what becomes ready by that, until nothing is; how those jobs are then.
+    """Run every job that is ready, and every job that becomes ready by that. Return the status of each.
 
-    They come in the order in which they first ran; one that was refused at its claim and ended is among them. Works
-    without Redis and without a worker, also inside a test's transaction: what waits for a commit is then done as
-    if each step had been committed. Jobs run one after the other, by priority. Paused types, inactive organizations,
-    permissions, limits and ``run_at`` hold as ever.
+    The statuses are in the order in which the jobs first ran; a job that ended at its claim is among them. Neither
+    Redis nor a worker is needed. Inside a test's transaction, what waits for a commit is done as if each step had been
+    committed. Jobs run one after the other, by priority. Paused types, inactive organizations, permissions, limits and
+    ``run_at`` hold as ever.
 
-    ``retries``: retries run at once, whether they are due or not. ``raise_errors``: the first handler that fails
-    ends the run with its exception, when its job has been settled. Nothing interrupts a handler here: timeouts are not
-    enforced, and a cancel is noticed when the handler calls its context.
+    With ``retries``, retries run at once, whether they are due or not. With ``raise_errors``, the first handler that
+    fails ends the run with its exception, once its job has been settled. Nothing interrupts a handler here: timeouts
+    are not enforced, and a cancel is noticed when the handler calls its context. Raise RuntimeError if jobs are still
+    ready after 10,000 attempts.
     """
     run = _Run(raise_errors=raise_errors, retries=retries)
     with broker_in_place(run.broker):
@@ -69,7 +70,7 @@ class _Run:
         return describe_all([found[pk] for pk in self._seen if pk in found])
 
     def _adopt_queued(self) -> None:
-        """Jobs that have a ticket elsewhere, such as at a broker that no test's worker serves."""
+        """Make tickets for jobs that have one elsewhere, such as at a broker that no test's worker serves."""
         rows = Job.primary.filter(status=Status.QUEUED).order_by("queued_at", "pk")
         self.broker.push([Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority) for job in rows])
 
@@ -131,7 +132,7 @@ class _Run:
 
 
 class _Call:
-    """The handler. Remembers what it raised, and in a test's transaction does what it left for its commits."""
+    """The handler. It remembers what the handler raised and, in a test's transaction, runs what waits for commits."""
 
     def __init__(self, handler: Callable[[Any], Any], commits: Commits) -> None:
         self._handler = handler
@@ -151,9 +152,9 @@ class _Call:
 
 
 class _Runner:
-    """What the handler's context talks to: progress is written at once, a cancel is looked for at each call.
+    """What the handler's context talks to. It writes progress at once and looks for a cancel at each call.
 
-    The event loop of an async handler may not ask the database: what is said there is written afterwards.
+    The event loop of an async handler may not ask the database: what is reported there is written afterwards.
     """
 
     def __init__(self, claimed: Claimed) -> None:
@@ -167,7 +168,7 @@ class _Runner:
             self.write()
 
     def write(self) -> None:
-        # In a transaction that the handler broke nothing can be written; progress is no reason to fail.
+        # Nothing can be written in a transaction that the handler broke, and lost progress is no reason to fail.
         with contextlib.suppress(Error):
             self._lost = bool(self._board.flush()) or self._lost
 

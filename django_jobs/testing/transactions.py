@@ -1,4 +1,4 @@
-"""A test's transaction, in which nothing is ever committed, made to do for jobs what commits would do."""
+"""What commits would do for jobs, done inside a test's transaction, in which nothing is ever committed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ logger = logging.getLogger("django_jobs")
 
 
 def held_open() -> list[Any]:
-    """The connections that a test holds in a transaction."""
+    """Return the connections on which a test holds a transaction open."""
     return [connection for connection in connections.all(initialized_only=True) if connection.in_atomic_block]
 
 
 class Commits:
-    """What is to happen at commits: done without one, from the moment at which this was made."""
+    """The functions that wait for a commit, from the moment on at which this was made. They run without one."""
 
     def __init__(self) -> None:
         self._before = {connection.alias: len(connection.run_on_commit) for connection in held_open()}
 
     def run(self) -> None:
-        """Call what was registered since then. What raises is raised, unless it was registered as robust."""
+        """Call what was registered since then. An exception is raised, unless its function was registered as robust."""
         for connection in held_open():
             for function, robust in self._taken_from(connection):
                 try:
@@ -34,11 +34,11 @@ class Commits:
                     logger.exception("event=on_commit_failed")
 
     def forget(self, connection: Any) -> None:
-        """What was registered was rolled back."""
+        """Forget what was registered on a connection, since it was rolled back."""
         del connection.run_on_commit[self._before.get(connection.alias, 0) :]
 
     def _taken_from(self, connection: Any) -> Iterator[tuple[Any, bool]]:
-        """One by one, since each may register more."""
+        """Yield the functions one by one, since each may register more."""
         start = self._before.get(connection.alias, 0)
         while len(connection.run_on_commit) > start:
             _, function, robust = connection.run_on_commit.pop(start)
@@ -48,8 +48,8 @@ class Commits:
 class Shelter:
     """A savepoint around a handler in each transaction that a test holds open.
 
-    In production the handler's statements would be committed one by one, so they stay, whatever it raises; unless it
-    left the transaction unusable: then all that it wrote there goes, because the test must go on.
+    In production each of the handler's statements would be committed, so they stay, whatever it raises. But if it left
+    the transaction unusable, all that it wrote there is rolled back, because the test must go on.
     """
 
     def __init__(self, commits: Commits) -> None:

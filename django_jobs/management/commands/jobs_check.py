@@ -1,3 +1,5 @@
+"""``manage.py jobs_check``: examine the running setup."""
+
 from __future__ import annotations
 
 import contextlib

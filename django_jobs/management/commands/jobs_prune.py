@@ -1,3 +1,5 @@
+"""``manage.py jobs_prune``: delete jobs that ended long ago, or all ended jobs of one organization."""
+
 from __future__ import annotations
 
 import datetime as dt
@@ -48,7 +50,10 @@ class Command(JobsCommand):
             self._prune(days, meant.pk, str(meant))
 
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
-        """The one tenant that is meant. CommandError with all that could be meant, where they are several."""
+        """Return the one organization that is meant.
+
+        Raise CommandError with all that could be meant if they are several.
+        """
         if key is not None:
             return _by_key(key, organization)
         found = meant_by_id(str(organization))
@@ -63,7 +68,7 @@ class Command(JobsCommand):
         return found[0]
 
     def _confirm(self, meant: Meant, days: float | None, *, is_agreed: bool) -> None:
-        """Say what will go, and go on only with a yes."""
+        """Say what will be deleted, and raise CommandError unless the answer is yes."""
         self.stdout.write(f"To be erased, of {meant}: {measure(meant.pk, _cutoff(days))}.")
         if meant.is_living:
             self.stdout.write("This organization exists: its members lose these jobs and files.")
@@ -103,7 +108,7 @@ def _cutoff(days: float | None) -> dt.datetime | None:
 
 
 def prune(pruner: Pruner) -> int:
-    """One whole pass; how many jobs went."""
+    """Run one whole pass and return how many jobs were deleted."""
     total = 0
     while count := pruner.prune_batch():
         total += count

@@ -1,3 +1,5 @@
+"""``manage.py jobs_scheduler``: run the scheduler alone."""
+
 from __future__ import annotations
 
 import os

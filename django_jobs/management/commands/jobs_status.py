@@ -1,3 +1,5 @@
+"""``manage.py jobs_status``: show what waits, what runs and who works, once or again and again."""
+
 from __future__ import annotations
 
 import os
@@ -27,7 +29,7 @@ class Command(JobsCommand):
             with told_plainly():
                 self._watch() if options["watch"] else self._show("\n".join(describe(snapshot())))
         except BrokenPipeError:  # as when `head` has seen enough
-            # What the stream still holds would fail again when the interpreter closes it.
+            # The interpreter flushes the stream when it exits, and that would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
 
     def _watch(self) -> None:
@@ -44,7 +46,7 @@ class Command(JobsCommand):
 
 
 def look() -> str:
-    """The state as text. A database that is away is told of, and asked again next time."""
+    """Return the state as text. If the database is away, return that; the next call asks it again."""
     database.mend_connections()
     try:
         return "\n".join(describe(snapshot()))
@@ -53,7 +55,7 @@ def look() -> str:
 
 
 def describe(seen: Snapshot) -> Iterator[str]:
-    """The lines to show."""
+    """Yield the lines to show."""
     yield f"{seen.moment:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
     yield "Unfinished   " + counts(seen.unfinished)
@@ -79,7 +81,7 @@ def describe(seen: Snapshot) -> Iterator[str]:
 
 
 def counts(numbers: dict[str, int], most: int | None = None) -> str:
-    """The numbers by name; of those above ``most`` it says that there are more."""
+    """Return the numbers by name. A number above ``most`` is shown as ``most`` and a plus sign."""
     return "   ".join(
         f"{name} {number:,}" if most is None or number <= most else f"{name} {most:,}+"
         for name, number in numbers.items()
@@ -87,4 +89,5 @@ def counts(numbers: dict[str, int], most: int | None = None) -> str:
 
 
 def seconds(value: float | None, absent: str, suffix: str = "") -> str:
+    """Return a number of seconds as text; ``absent`` for None."""
     return absent if value is None else f"{value:.1f} s{suffix}"

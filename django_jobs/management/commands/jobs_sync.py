@@ -1,3 +1,5 @@
+"""``manage.py jobs_sync``: bring the rows of the declared job types up to date."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

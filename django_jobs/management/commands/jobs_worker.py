@@ -1,3 +1,5 @@
+"""``manage.py jobs_worker``: run jobs."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,7 +13,7 @@ from django_jobs.management.base import WaitingCommand, await_database, told_pla
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 
-#: More would be a slip of the finger.
+#: A larger number is a typing error.
 MAX_PROCESSES = MAX_THREADS = 1_000
 
 
@@ -66,18 +68,21 @@ def _greeting(wanted: WorkerOptions) -> str:
 
 
 def between(option: str, number: int, most: int) -> int:
+    """Return the number of an option. Raise CommandError if it is not from 1 to ``most``."""
     if not 1 <= number <= most:
         raise CommandError(f"{option} must be between 1 and {most:,}.")
     return number
 
 
 def at_least_one(option: str, number: int | None) -> int | None:
+    """Return the number of an option, or None without one. Raise CommandError if it is below 1."""
     if number is not None and number < 1:
         raise CommandError(f"{option} must be at least 1.")
     return number
 
 
 def queues(words: list[str]) -> tuple[str, ...]:
+    """Return the queues that the option names. Raise CommandError if one of them is not configured."""
     try:
         return parse_queues(words, list(jobs_settings.QUEUES.values()))
     except ValueError as error:
