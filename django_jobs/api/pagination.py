@@ -28,13 +28,15 @@ class JobsPagination(LimitOffsetPagination):
     max_limit = MAX_LIMIT
     is_capped = False
 
-    def most(self, parameters: Any) -> int:
+    def max_limit_of(self, parameters: Any) -> int:
         """Return how many rows a page of a request with these parameters may have."""
         return MAX_LIMIT
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
         self.request = request
-        self.limit, self.offset = limit, offset = read_range(request.query_params, self.most(request.query_params))
+        self.limit, self.offset = limit, offset = read_range(
+            request.query_params, self.max_limit_of(request.query_params)
+        )
         self._following = offset + limit
         self.count = self._total = self.get_count(queryset)
         self.display_page_controls = self._total > limit and self.template is not None
@@ -87,7 +89,7 @@ class JobsPagination(LimitOffsetPagination):
 class JobListPagination(JobsPagination):
     """Split a list of jobs into pages, smaller ones where the results are asked for."""
 
-    def most(self, parameters: Any) -> int:
+    def max_limit_of(self, parameters: Any) -> int:
         return MAX_RESULTS if asks_for_results(parameters) else MAX_LIMIT
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
@@ -105,8 +107,8 @@ def asks_for_results(parameters: Any) -> bool:
     return bool(asked)
 
 
-def read_range(parameters: Any, most: int = MAX_LIMIT) -> tuple[int, int]:
-    """Return (limit, offset) of a request, the limit cut to ``most``.
+def read_range(parameters: Any, max_limit: int = MAX_LIMIT) -> tuple[int, int]:
+    """Return (limit, offset) of a request, the limit cut to ``max_limit``.
 
     ValidationError names what is no number, a limit below 1, and an offset that is negative or beyond MAX_OFFSET.
     """
@@ -114,14 +116,14 @@ def read_range(parameters: Any, most: int = MAX_LIMIT) -> tuple[int, int]:
     limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
     offset = _number(parameters.get("offset"), 0)
     if limit is None or limit < 1:
-        errors["limit"] = [f"Give a number from 1 to {most}."]
+        errors["limit"] = [f"Give a number from 1 to {max_limit}."]
     if offset is None or offset < 0:
         errors["offset"] = [f"Give a number from 0 to {MAX_OFFSET}."]
     elif offset > MAX_OFFSET:
         errors["offset"] = [f"At most {MAX_OFFSET}; use created_before to reach older jobs."]
     if errors or limit is None or offset is None:
         raise ValidationError(errors)
-    return min(limit, most), offset
+    return min(limit, max_limit), offset
 
 
 def _number(given: Any, default: int) -> int | None:

@@ -45,12 +45,12 @@ class JobsThrottle(SimpleRateThrottle):
 
     def allow_request(self, request: Any, view: Any) -> bool:
         try:
-            return self.counts(request, view)
+            return self.count_within_rate(request, view)
         except Exception as error:  # noqa: BLE001  (whatever the host's cache raises)
             logger.warning("event=throttle_failed scope=%s error=%r", self.scope, error)
             return True
 
-    def counts(self, request: Any, view: Any) -> bool:
+    def count_within_rate(self, request: Any, view: Any) -> bool:
         """Count the request if it is within the rate, and return whether it is."""
         return bool(super().allow_request(request, view))
 
@@ -67,11 +67,11 @@ class ItemsThrottle(JobsThrottle):
         self._wait = 0.0
 
     @property
-    def most(self) -> int | None:
+    def max_items(self) -> int | None:
         """Return how many items one request may bring at most; None when there is no bound."""
         return self.num_requests
 
-    def counts(self, request: Any, view: Any) -> bool:
+    def count_within_rate(self, request: Any, view: Any) -> bool:
         if self.num_requests is None or self.duration is None:
             return True
         key, now = self.get_cache_key(request, view), self.timer()

@@ -46,7 +46,9 @@ class SubmitMixin(JobScope):
         A call that exceeds the rate of requests does not come here, so it uses up nothing of this rate.
         """
         throttle = ItemsThrottle("submit_items", count)
-        if throttle.most is not None and count > throttle.most:
-            raise ValidationError({"non_field_errors": [f"At most {throttle.most} submissions are taken at once."]})
+        if throttle.max_items is not None and count > throttle.max_items:
+            raise ValidationError(
+                {"non_field_errors": [f"At most {throttle.max_items} submissions are taken at once."]}
+            )
         if not throttle.allow_request(request, self):
             self.throttled(request, throttle.wait())

@@ -70,7 +70,7 @@ def test_results_may_be_asked_for_a_few_jobs_at_a_time(
 def test_a_larger_page_than_there_are_is_cut(
     client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr("django_jobs.api.pagination.JobListPagination.most", lambda *_: 2)
+    monkeypatch.setattr("django_jobs.api.pagination.JobListPagination.max_limit_of", lambda *_: 2)
     jobs = [pending_job(kind, organization) for _ in range(3)]
     answer = client.get(LIST, {"limit": limit})
     assert ids(answer) == [job.name for job in reversed(jobs[1:])]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.engine.json_storage import NotStorable, clean_text, storable
+from django_jobs.engine.json_storage import NotStorable, clean_text, is_storable_text, storable
 
 LIMIT = 1_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
@@ -119,6 +119,18 @@ def test_text_that_looks_like_an_escape_is_text(subtests: pytest.Subtests) -> No
 
 def test_characters_beyond_the_basic_plane_are_fine() -> None:
     assert storable("\N{GRINNING FACE}", "parameters", LIMIT) == "\N{GRINNING FACE}"
+
+
+def test_a_text_is_storable_without_nul_and_lone_surrogates(subtests: pytest.Subtests) -> None:
+    for text, is_storable in (
+        ("", True),
+        ("🙂 \\u0000", True),
+        ("a\x00", False),
+        ("\ud800", False),
+        ("a\udfffb", False),
+    ):
+        with subtests.test(text=ascii(text)):
+            assert is_storable_text(text) == is_storable
 
 
 def test_clean_text_replaces_what_databases_refuse() -> None:
