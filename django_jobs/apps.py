@@ -20,7 +20,7 @@ class DjangoJobsConfig(AppConfig):
         self._connect_parts()
         declarations.discover()
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
-        post_migrate.connect(duplicates.make_gates, sender=self, dispatch_uid="django_jobs.gates")
+        post_migrate.connect(duplicates.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         tenants.listen()
         self._set_up_broker()
         self._tell_live_pages()

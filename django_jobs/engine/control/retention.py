@@ -16,6 +16,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.control import file_deletions
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.transitions import relatives
 from django_jobs.models import ExecutionLog, Job, JobDependency
@@ -179,7 +180,5 @@ def _delete_rows(pks: list[int], *, release_children: bool) -> list[str]:
     links._raw_delete(database.alias())  # noqa: SLF001
     Job.primary.filter(pk__in=ids)._raw_delete(database.alias())  # noqa: SLF001
     relatives.remind(released)
-    if database.is_postgresql() and database.connection().savepoint_ids:
-        # Else it refuses only at the commit of the caller's transaction, with all that this one did.
-        database.connection().check_constraints()
+    store().refuse_broken_references()
     return [job.name for job in jobs]

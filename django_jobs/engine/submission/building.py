@@ -12,6 +12,7 @@ from typing import Any, Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.fields import Fields
 from django_jobs.engine.submission.targets import Targets
@@ -21,21 +22,13 @@ from django_jobs.models import Job
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-@dataclass(slots=True)
-class Request:
-    """A submission that may become a row: the unsaved job, what it was made of, and what stands beside the row.
+@dataclass(slots=True, kw_only=True)
+class Request(NewJob):
+    """A submission that may become a row: the new job, what it was made of, and what it asks of the same work."""
 
-    ``window`` is for how many seconds the same work is refused; 0: it never is. ``log_id`` is the id of the job's first
-    Execution Log row once that is written.
-    """
-
-    job: Job
     targets: Targets
     fields: Fields
-    parents: list[int]
-    window: int
     on_duplicate: str
-    log_id: int = 0
     #: The earlier job of the same work, in whose favor this one is not inserted.
     existing: Job | None = None
     #: Of one among many: whether the user may know of that job, where it is asked before anything is written.
@@ -81,7 +74,15 @@ def build(fields: Fields, found: Targets, user: Any) -> Request:
     job.job_type = kind
     own_window = fields.deduplication_window
     window = int(kind.deduplication_window) if own_window is None else own_window
-    return Request(job, found, fields, sorted(fields.parents.values()), window, fields.on_duplicate)
+    return Request(
+        job=job,
+        versions=found.versions,
+        parents=sorted(fields.parents.values()),
+        window=window,
+        targets=found,
+        fields=fields,
+        on_duplicate=fields.on_duplicate,
+    )
 
 
 @functools.cache

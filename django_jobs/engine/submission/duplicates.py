@@ -1,64 +1,36 @@
-"""The same work again: who was first, exactly, however many submit it at the same moment.
+"""The same work again: whom it keeps out, who may know of it, and when it is forgotten.
 
-A key row for each piece of work names the job that was accepted last and until when it keeps others out. PostgreSQL
-decides inside the inserting statement (``insertion.postgresql``). SQLite has one writer at a time. On MariaDB, where
-``ON DUPLICATE KEY`` deadlocks when the winner rolls back, equal work first locks the same one of a thousand fixed rows.
+A key row for each piece of work names the job that was accepted last and until when it keeps others out. Who is first
+among many at the same moment is decided by the store, where jobs are inserted.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import router
 
 from django_jobs.engine.access import AccessPolicy, get_policy
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store, store_of
 from django_jobs.exceptions import DuplicateJob, JobNotFound
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
-from django_jobs.models.duplicate import GATES
-from django_jobs.statuses import UNSUCCESSFUL
 
 FORGET_BATCH = 1000
-KEYS_AT_ONCE = 500
-
-
-class LostRace(Exception):
-    """Somebody submitted the same work in between; look again."""
 
 
 def find(keys: Iterable[str]) -> dict[str, Job]:
     """Key by key, the job that keeps the same work out now."""
-    live = dict(
-        DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=database.now()).values_list("job_id", "key")
-    )
-    jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=sorted(UNSUCCESSFUL))
-    return {live[job.pk]: job for job in jobs}
+    return store().same_work(keys)
 
 
-def lock(keys: Iterable[str]) -> None:
-    """Make others who submit the same work wait for the end of this transaction, where the vendor needs that."""
-    if database.connection().vendor != "mysql":
-        return
-    wanted = {int(key[:8], 16) % GATES for key in keys}
-    rows = DuplicateGate.primary.filter(pk__in=wanted)
-    if len(database.locked(rows)) < len(wanted):
-        ensure_gates(database.alias())
-        list(database.locked(rows.all()))
-
-
-def ensure_gates(using: str) -> None:
-    """The fixed rows of MariaDB; made after each migrate, and again when somebody emptied the table."""
-    gates = [DuplicateGate(pk=number) for number in range(GATES)]
-    DuplicateGate.objects.using(using).bulk_create(gates, ignore_conflicts=True)
-
-
-def make_gates(*, using: str, **kwargs: Any) -> None:
-    """After each migrate: the gates, on the database that needs them."""
-    if connections[using].vendor == "mysql" and router.allow_migrate_model(using, DuplicateGate):
-        ensure_gates(using)
+def after_migrate(*, using: str, **kwargs: Any) -> None:
+    """Prepare the tables of duplicates, on a database that has them."""
+    if router.allow_migrate_model(using, DuplicateGate):
+        store_of(using).after_migrate()
 
 
 def is_visible(existing: Job, user: Any) -> bool:
@@ -79,47 +51,6 @@ def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
     """Raise it without the earlier job's id, when the policy does not show that job to ``user``."""
     if not is_visible(duplicate.existing, user):
         raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
-
-
-def keep_out(accepted: Sequence[tuple[str, int, int]], now: dt.datetime) -> None:
-    """Write the keys of accepted (key, job, window in seconds). LostRace when others got in between.
-
-    The caller holds what :func:`lock` takes.
-    """
-    rows = [
-        DuplicateKey(key=key, job_id=pk, expires_at=now + dt.timedelta(seconds=window))
-        for key, pk, window in sorted(accepted)
-    ]
-    written = _write_unless_live(rows) if database.is_postgresql() else _replace(rows)
-    if written < len(rows):
-        raise LostRace
-
-
-def _replace(rows: list[DuplicateKey]) -> int:
-    keys = DuplicateKey.primary.all()
-    for start in range(0, len(rows), KEYS_AT_ONCE):
-        keys.filter(pk__in=[row.pk for row in rows[start : start + KEYS_AT_ONCE]]).delete()
-    try:
-        with transaction.atomic(using=database.alias()):
-            keys.bulk_create(rows, batch_size=KEYS_AT_ONCE)
-    except IntegrityError:  # on MariaDB, where the caller chose REPEATABLE READ: its snapshot is older than the key
-        return 0
-    return len(rows)
-
-
-def _write_unless_live(rows: list[DuplicateKey]) -> int:
-    """Insert or take over, in the order of the keys, waiting for others who hold one; how many that were."""
-    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
-    sql = f"""
-        INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
-        SELECT * FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS new(key, job_id, expires_at) ORDER BY key
-        ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at
-        WHERE k.expires_at <= statement_timestamp()
-            OR EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))
-    """  # noqa: S608  (names and literals come from the models)
-    with database.connection().cursor() as cursor:
-        cursor.execute(sql, [[row.pk for row in rows], [row.job_id for row in rows], [row.expires_at for row in rows]])
-        return int(cursor.rowcount)
 
 
 def prolong(jobs: Mapping[str, int], expires_at: dt.datetime) -> None:

@@ -1,7 +1,4 @@
-"""Writing new jobs with their first log rows: one statement on PostgreSQL, a transaction elsewhere or for many.
-
-Beside the row of a job stand, where they are needed, its duplicate key and its links to the jobs that it waits for.
-"""
+"""Having new jobs stored, with all that belongs to them, but for those whose work is there already."""
 
 from __future__ import annotations
 
@@ -9,10 +6,14 @@ import contextlib
 from collections.abc import Sequence
 
 from django_jobs.engine.store import database
-from django_jobs.engine.submission import duplicates, portable_insertion, postgresql_insertion
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.insertion_values import LostRace
+from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.targets import TargetsChanged
-from django_jobs.engine.transitions import relatives
+from django_jobs.engine.transitions import hooks
+from django_jobs.exceptions import DuplicateJob
+from django_jobs.models import Job
 
 __all__ = ["insert", "insert_all"]
 
@@ -25,25 +26,49 @@ def insert(request: Request) -> None:
     Where the same work is there, the request gets it as ``existing`` or is refused with DuplicateJob. Raises
     TargetsChanged when type or organization are no longer what the request was made for.
     """
-    if not database.is_postgresql():
-        insert_all([request])
+    if not store().insert(request):
+        request.existing = _existing(request)
     elif request.parents:
-        database.in_transaction(lambda: _insert_with_parents(request))
-    else:
-        postgresql_insertion.insert(request)
+        database.on_commit(hooks.follow_up)
 
 
-def _insert_with_parents(request: Request) -> None:
-    postgresql_insertion.insert(request)
-    if request.existing is None:
-        relatives.link([(request.job.pk, request.parents)])
+def _existing(request: Request) -> Job:
+    """Return the job of the same work that came first, if it was that.
+
+    Else type or organization have changed, and with them perhaps window or tenant: raises TargetsChanged.
+    """
+    if request.window and store().holds(request.versions):
+        for existing in duplicates.find([request.job.job_hash]).values():
+            if request.refuses(existing):
+                raise DuplicateJob(existing)
+            return existing
+        duplicates.release_missing([request.job.job_hash])
+    raise TargetsChanged
 
 
 def insert_all(requests: Sequence[Request]) -> None:
     """Write many jobs, all or nothing. Raises DuplicateJob with the index of the first that is refused."""
     for _ in range(MAX_TRIES):
-        with contextlib.suppress(duplicates.LostRace):
-            database.in_transaction(lambda: portable_insertion.insert_all(requests))
+        with contextlib.suppress(LostRace):
+            database.in_transaction(lambda: _insert_all(requests))
             return
         duplicates.release_missing(request.job.job_hash for request in requests if request.window)
     raise TargetsChanged
+
+
+def _insert_all(requests: Sequence[Request]) -> None:
+    store().lock_keys([request.job.job_hash for request in requests if request.window])
+    _find_duplicates(requests)
+    fresh = [request for request in requests if request.existing is None]
+    store().insert_many(fresh)
+    if any(request.parents for request in fresh):
+        database.on_commit(hooks.follow_up)
+
+
+def _find_duplicates(requests: Sequence[Request]) -> None:
+    keys = {request.job.job_hash for request in requests if request.window}
+    found = duplicates.find(keys) if keys else {}
+    for index, request in enumerate(requests):
+        request.existing = found.get(request.job.job_hash) if request.window else None
+        if request.existing is not None and request.refuses(request.existing):
+            raise DuplicateJob(request.existing, index)

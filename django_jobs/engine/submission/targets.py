@@ -14,13 +14,13 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.insertion_values import TargetRows, Versions
 from django_jobs.engine.submission.errors import Errors, shown
 from django_jobs.engine.submission.rights import Doorkeeper
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
 
-#: (ctid, xmin) of the job type's and the organization's row: PostgreSQL's own name for one version of a row.
-Versions = tuple[str, str, str, str]
 MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
 
@@ -138,10 +138,10 @@ def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     return found
 
 
-# What follows is PostgreSQL's short way: a submission was a third cheaper once it no longer read both rows each time.
-# What is remembered is exact, because the INSERT asks whether these very versions of the rows are still the valid ones.
+# What follows is the short way: a submission was a third cheaper once it no longer read both rows each time. What is
+# remembered is exact, because the INSERT asks whether these very versions of the rows are still the valid ones.
 
-_remembered: dict[tuple[Any, ...], tuple[tuple[Any, ...], tuple[Any, ...], Versions]] = {}
+_remembered: dict[tuple[Any, ...], TargetRows] = {}
 
 
 def _recall(job_type: object, organization: object) -> Targets | None:
@@ -150,7 +150,7 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     by_pk = isinstance(organization, model)
     id_field = "pk" if by_pk else str(jobs_settings.ORGANIZATION_ID_FIELD)
     tenant_id: Any = organization.pk if isinstance(organization, model) else organization
-    if not database.is_postgresql() or not _is_plain(model, id_field) or not _is_name(kind_name):
+    if not _is_plain(model, id_field) or not _is_name(kind_name):
         return None
     if not by_pk and not _is_name(tenant_id):
         return None
@@ -158,9 +158,9 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     rows = _remembered.get(key) or _read_rows(key)
     if rows is None:
         return None
-    kind_fields, tenant_fields = _fields(model)
-    alias = key[0]
-    return Targets(JobType.from_db(alias, kind_fields, rows[0]), model.from_db(alias, tenant_fields, rows[1]), rows[2])
+    kind = JobType.from_db(key[0], rows.kind.keys(), rows.kind.values())
+    tenant = model.from_db(key[0], rows.tenant.keys(), rows.tenant.values())
+    return Targets(kind, tenant, rows.versions)
 
 
 def forget() -> bool:
@@ -170,38 +170,14 @@ def forget() -> bool:
     return had
 
 
-def _read_rows(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...], Versions] | None:
-    _, model, kind_name, id_field, tenant_id = key
-    with database.connection().cursor() as cursor:
-        cursor.execute(_sql(model, id_field), [kind_name, tenant_id])
-        row = cursor.fetchone()
-    if row is None:
+def _read_rows(key: tuple[Any, ...]) -> TargetRows | None:
+    rows = store().read_targets(*key[2:])
+    if rows is None:
         return None
-    count = len(_fields(model)[0])
     if len(_remembered) >= MAX_REMEMBERED:
         _remembered.clear()
-    rows = _remembered[key] = (row[:count], row[count:-4], row[-4:])
+    _remembered[key] = rows
     return rows
-
-
-@functools.cache
-def _fields(model: Any) -> tuple[list[str], list[str]]:
-    """The attributes that are read of each; JSON stays deferred."""
-    own = [field.attname for field in JobType._meta.concrete_fields if not isinstance(field, models.JSONField)]
-    return own, [field.attname for field in model._meta.concrete_fields]
-
-
-@functools.cache
-def _sql(model: Any, id_field: str) -> str:
-    kind_fields, _ = _fields(model)
-    columns = [f't."{JobType._meta.get_field(name).column}"' for name in kind_fields]  # type: ignore[union-attr]
-    columns += [f'o."{field.column}"' for field in model._meta.concrete_fields]
-    columns += [f"{name}.{column}::text" for name in "to" for column in ("ctid", "xmin")]
-    by = model._meta.pk if id_field == "pk" else model._meta.get_field(id_field)
-    return (
-        f'SELECT {", ".join(columns)} FROM "{JobType._meta.db_table}" t, "{model._meta.db_table}" o '
-        f'WHERE t.type_name = %s AND o."{by.column}" = %s'
-    )
 
 
 @functools.cache

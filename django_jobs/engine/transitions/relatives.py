@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import hooks
-from django_jobs.models import DependencyTask, JobDependency
-
-
-def link(families: Iterable[tuple[int, Sequence[int]]]) -> None:
-    """Write (child, its parents) of new jobs, in their transaction."""
-    links = [JobDependency(child_id=child, parent_id=parent) for child, parents in families for parent in parents]
-    JobDependency.primary.bulk_create(links, batch_size=2_000)
-    remind({item.child_id for item in links})
+from django_jobs.models import DependencyTask
 
 
 def remind(pks: Iterable[int]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django_jobs.engine.store.base.claims import Claims
 from django_jobs.engine.store.base.conditions import Conditions
+from django_jobs.engine.store.base.insertion import Insertion
 from django_jobs.engine.store.base.moves import Moves
 
 __all__ = ["Store"]
 
 
-class Store(Claims, Conditions, Moves):
+class Store(Claims, Conditions, Insertion, Moves):
     """All that the engine asks of a database. Each need is a method, in the module beside this one that has its name.
 
     The store of a vendor overrides what its database does better, and what it cannot do in this way.

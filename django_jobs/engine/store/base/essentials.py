@@ -134,6 +134,15 @@ class Essentials:
                 time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  (spreads rivals)
         raise AssertionError("unreachable")
 
+    def refuse_broken_references(self) -> None:
+        """Raise IntegrityError now where a row refers to one that is gone, also in the midst of a caller's transaction.
+
+        A database that checks references late would else refuse only its commit, with all that it did.
+        """
+        connection = self.connection
+        if connection.features.can_defer_constraint_checks and connection.savepoint_ids:
+            connection.check_constraints()
+
     def hides_changes(self) -> bool:
         """Return whether the isolation level lets a transaction overwrite, without an error, what it cannot see."""
         return False

@@ -9,14 +9,16 @@ from typing import Any, ClassVar
 from django.db import transaction
 
 from django_jobs.engine.store.base.essentials import Params
+from django_jobs.engine.store.postgresql.insertion import Insertion
 from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch
+from django_jobs.engine.store.postgresql.targets import Targets
 from django_jobs.engine.store.recursive_lanes import RecursiveLanes
 
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(Moves, RecursiveLanes):
+class PostgreSQLStore(Insertion, Moves, Targets, RecursiveLanes):
     """PostgreSQL 14 or later."""
 
     ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"

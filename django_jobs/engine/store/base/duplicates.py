@@ -1,0 +1,62 @@
+"""The same work again: a key row names the job that was accepted last, and until when it keeps others out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.insertion_values import NewJob
+from django_jobs.models import DuplicateKey, Job
+from django_jobs.statuses import UNSUCCESSFUL
+
+KEYS_AT_ONCE: Final = 500
+
+
+class Duplicates(Essentials):
+    """Who was first, exactly, however many submit the same work at the same moment."""
+
+    def after_migrate(self) -> None:
+        """Fill the tables whose rows are the same in every installation."""
+
+    def lock_keys(self, keys: Iterable[str]) -> None:
+        """Make others who submit the same work wait for the end of this transaction, where nothing else does."""
+
+    def same_work(self, keys: Iterable[str]) -> dict[str, Job]:
+        """Return, key by key, the job that keeps the same work out now. One that was canceled or died does not."""
+        rows = DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=self.now())
+        live = dict(rows.values_list("job_id", "key"))
+        jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=sorted(UNSUCCESSFUL))
+        return {live[job.pk]: job for job in jobs}
+
+    def keep_out(self, accepted: Sequence[NewJob], now: dt.datetime) -> bool:
+        """Write the keys of these jobs. Return False where others got in between: then nothing is of use.
+
+        The caller holds what :meth:`lock_keys` takes.
+        """
+        rows = [
+            DuplicateKey(key=new.job.job_hash, job_id=new.job.pk, expires_at=now + dt.timedelta(seconds=new.window))
+            for new in sorted(accepted, key=lambda new: new.job.job_hash)
+        ]
+        return self._write_keys(rows, now)
+
+    def _write_keys(self, rows: list[DuplicateKey], now: dt.datetime) -> bool:
+        keys = DuplicateKey.primary.all()
+        for start in range(0, len(rows), KEYS_AT_ONCE):
+            chunk = rows[start : start + KEYS_AT_ONCE]
+            self._dead(keys.filter(pk__in=[row.pk for row in chunk]), now).delete()
+        try:
+            with transaction.atomic(using=self.alias):
+                keys.bulk_create(rows, batch_size=KEYS_AT_ONCE)
+        except IntegrityError:
+            return False
+        return True
+
+    def _dead(self, keys: QuerySet[DuplicateKey], now: dt.datetime) -> QuerySet[DuplicateKey]:
+        """Return those of the keys that keep nobody out any more. The others stay, and a new row fails beside them."""
+        dead = Job.primary.filter(pk=OuterRef("job_id"), status__in=sorted(UNSUCCESSFUL))
+        return keys.filter(Q(expires_at__lte=now) | Exists(dead))

@@ -1,0 +1,118 @@
+"""New jobs with all that is stored beside their rows: the first log row, the duplicate key, links to their parents."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from django_jobs.engine.store.base.duplicates import Duplicates
+from django_jobs.engine.store.insertion_values import LostRace, NewJob, TargetRows, Versions
+from django_jobs.models import DependencyTask, ExecutionLog, Job, JobDependency
+from django_jobs.statuses import Status
+
+MAX_ROWS: Final = 2_000
+#: Databases take a statement of some 16 MB without being told otherwise.
+MAX_BYTES: Final = 4_000_000
+
+
+class Insertion(Duplicates):
+    """Writing new jobs, one or many."""
+
+    def insert(self, new: NewJob) -> bool:
+        """Insert one job, and fill in its key, its times and its ``log_id``.
+
+        Return False, with nothing written, where the same work is there, or its ``versions`` are no longer valid.
+        """
+        with contextlib.suppress(LostRace):
+            return self.in_transaction(lambda: self._insert(new))
+        return False
+
+    def _insert(self, new: NewJob) -> bool:
+        if new.window:
+            self.lock_keys([new.job.job_hash])
+            if self.same_work([new.job.job_hash]):
+                return False
+        self.insert_many([new])
+        return True
+
+    def insert_many(self, news: Sequence[NewJob]) -> None:
+        """Insert these jobs inside the open transaction, and fill in what the database gave.
+
+        The caller has looked for the same work, after :meth:`lock_keys`. Raises LostRace where it came in between.
+        """
+        now = self.now()
+        for new in news:
+            _make_ready(new, now)
+        for chunk in _chunks([new.job for new in news]):
+            Job.primary.bulk_create(chunk)
+        self._log(news, now)
+        guarded = [new for new in news if new.window]
+        if guarded and not self.keep_out(guarded, now):
+            raise LostRace
+        self._link(news)
+
+    def _log(self, news: Iterable[NewJob], now: dt.datetime) -> None:
+        own, oldest = self.transaction_ids()
+        logs = [
+            ExecutionLog(
+                job_id=new.job.pk,
+                to_status=Status.PENDING,
+                timestamp=now,
+                actor=new.submitter.name,
+                actor_kind=new.submitter.kind,
+                organization_id=new.job.organization_id,
+                transaction_id=own,
+                oldest_open_id=oldest,
+            )
+            for new in news
+        ]
+        ExecutionLog.primary.bulk_create(logs, batch_size=5 * MAX_ROWS)
+        for new, log in zip(news, logs, strict=True):
+            new.log_id = log.pk
+
+    def _link(self, news: Iterable[NewJob]) -> None:
+        """Note whose parents the jobs wait for, and that they are to be looked at."""
+        links = [JobDependency(child_id=new.job.pk, parent_id=parent) for new in news for parent in new.parents]
+        JobDependency.primary.bulk_create(links, batch_size=MAX_ROWS)
+        tasks = [DependencyTask(job_id=pk) for pk in sorted({link.child_id for link in links})]
+        DependencyTask.primary.bulk_create(tasks, batch_size=MAX_ROWS)
+
+    def transaction_ids(self) -> tuple[int | None, int | None]:
+        """Return numbers of this transaction and of the oldest open one, for a log row, where there are such."""
+        return None, None
+
+    def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
+        """Return the job type of this name, and the organization whose field has this value, to be remembered.
+
+        None where one of them is missing, and where a database cannot tell whether a row has changed since.
+        """
+        return None
+
+    def holds(self, versions: Versions | None) -> bool:
+        """Return whether these are still the valid ones; of none that can be so."""
+        return versions is None
+
+
+def _make_ready(new: NewJob, now: dt.datetime) -> None:
+    job = new.job
+    job.pk = None
+    job.created_at = now
+    job.ready_at = None if new.parents else max(now, job.run_at or now)
+
+
+def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Sets that one statement may hold."""
+    chunk: list[Job] = []
+    size = 0
+    for job in jobs:
+        own = len(json.dumps([job.input_parameters, job.metadata]))
+        size += own
+        if chunk and (size > MAX_BYTES or len(chunk) == MAX_ROWS):
+            yield chunk
+            chunk, size = [], own
+        chunk.append(job)
+    if chunk:
+        yield chunk

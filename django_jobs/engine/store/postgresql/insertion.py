@@ -1,0 +1,156 @@
+"""One new job in one statement: its key, its row and its log row, and only while what it was made for still holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+from typing import Any, Final
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connections, models
+
+from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.insertion_values import NewJob
+from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert
+from django_jobs.engine.store.postgresql.targets import sql_holds
+from django_jobs.models import DuplicateKey, ExecutionLog, Job
+from django_jobs.statuses import UNSUCCESSFUL, Status
+
+#: What the statement makes itself. Every other column is written from the instance.
+COMPUTED: Final = {
+    "id": "new.id",
+    "created_at": "statement_timestamp()",
+    "ready_at": "CASE WHEN NOT %(waits)s THEN greatest(%(run_at)s::timestamptz, statement_timestamp()) END",
+}
+
+
+class Insertion(Store):
+    """Writing new jobs."""
+
+    def insert(self, new: NewJob) -> bool:
+        if new.parents:
+            return self.in_transaction(lambda: self._insert_with_parents(new))
+        return self._insert_alone(new)
+
+    def _insert_with_parents(self, new: NewJob) -> bool:
+        is_new = self._insert_alone(new)
+        if is_new:
+            self._link([new])
+        return is_new
+
+    def _insert_alone(self, new: NewJob) -> bool:
+        job, submitter = new.job, new.submitter
+        params = _values(job)
+        params |= {"waits": bool(new.parents), "window": new.window}
+        params |= {"submitter": submitter.name, "submitter_kind": submitter.kind}
+        if new.versions is not None:
+            params |= new.versions._asdict()
+        rows = self.fetch(_sql(self.alias, new.versions is not None, new.window > 0), params)
+        if not rows:
+            return False
+        job.pk, job.created_at, job.ready_at, new.log_id = rows[0]
+        job._state.adding = False
+        job._state.db = self.alias
+        return True
+
+    def transaction_ids(self) -> tuple[int | None, int | None]:
+        own, oldest = self.fetch(f"SELECT {OWN_TRANSACTION}, {OLDEST_OPEN}", [])[0]
+        return own, oldest
+
+    def _write_keys(self, rows: list[DuplicateKey], now: dt.datetime) -> bool:
+        """Insert or take over, in the order of the keys, waiting for others who hold one."""
+        sql = f"""
+            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
+            SELECT * FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS new(key, job_id, expires_at)
+            ORDER BY key {_take_over()}
+        """
+        with self.connection.cursor() as cursor:
+            columns = [[row.pk for row in rows], [row.job_id for row in rows], [row.expires_at for row in rows]]
+            cursor.execute(sql, columns)
+            return int(cursor.rowcount) == len(rows)
+
+
+@functools.cache
+def _names() -> dict[str, bool]:
+    """Return the columns that are written from the instance, and which of them hold JSON."""
+    fields = [field for field in Job._meta.concrete_fields if field.attname not in COMPUTED]
+    return {field.attname: isinstance(field, models.JSONField) for field in fields}
+
+
+def _values(job: Job) -> dict[str, Any]:
+    given = job.__dict__
+    return {name: _as_json(given[name]) if is_json else given[name] for name, is_json in _names().items()}
+
+
+def _as_json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, cls=DjangoJSONEncoder)
+
+
+@functools.cache
+def _sql(alias: str, has_versions: bool, has_window: bool) -> str:
+    """The statement, for targets whose versions are known or not, and for work that is unique for a while or not."""
+    conditions = [*([sql_holds()] if has_versions else ()), *([_is_new()] if has_window else ())]
+    columns = columns_of(Job, alias)
+    given = COMPUTED | {name: f"%({name})s::{columns[name].kind}" for name in _names()}
+    source = "FROM new JOIN kept ON kept.id = new.id" if has_window else "FROM new"
+    return f"""
+        WITH new AS (
+            SELECT nextval('{_sequence(alias)}') AS id {"WHERE" if conditions else ""} {" AND ".join(conditions)}
+        ), {_kept() if has_window else ""} job AS (
+            {insert(Job, given, source)} RETURNING id, created_at, ready_at, organization_id
+        ), logged AS (
+            {insert(ExecutionLog, _LOG, "FROM job")} RETURNING id
+        )
+        SELECT job.id, created_at, ready_at, logged.id FROM job, logged
+    """
+
+
+_LOG: Final = {
+    "job_id": "id",
+    "to_status": f"'{Status.PENDING}'",
+    "timestamp": "created_at",
+    "actor": "%(submitter)s",
+    "actor_kind": "%(submitter_kind)s",
+    "organization_id": "organization_id",
+    "transaction_id": OWN_TRANSACTION,
+    "oldest_open_id": OLDEST_OPEN,
+}
+
+
+def _is_dead() -> str:
+    """Whether the job of a key ``k`` keeps nobody out."""
+    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
+    return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'
+
+
+def _is_new() -> str:
+    """The common refusal, without a lock: the key is there, and its job keeps others out."""
+    return (
+        f'NOT EXISTS (SELECT 1 FROM "{DuplicateKey._meta.db_table}" k WHERE k.key = %(job_hash)s '
+        f"AND k.expires_at > statement_timestamp() AND NOT {_is_dead()})"
+    )
+
+
+def _take_over() -> str:
+    """Take over a key that keeps nobody out; it decides between simultaneous submissions and waits for open ones."""
+    return (
+        "ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at "
+        f"WHERE k.expires_at <= statement_timestamp() OR {_is_dead()}"
+    )
+
+
+def _kept() -> str:
+    return f"""
+        kept AS (
+            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
+            SELECT %(job_hash)s, id, statement_timestamp() + %(window)s * interval '1 second' FROM new
+            {_take_over()} RETURNING job_id AS id
+        ),"""
+
+
+@functools.cache
+def _sequence(alias: str) -> str:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [f'"{Job._meta.db_table}"'])
+        return str(cursor.fetchone()[0])
