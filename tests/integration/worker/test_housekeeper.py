@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -28,13 +31,13 @@ def state(broker: MemoryBroker) -> Iterator[ChildState]:
 
 
 @pytest.fixture
-def keeper(state: ChildState) -> housekeeper.Housekeeper:
+def duties(state: ChildState) -> housekeeper.Housekeeper:
     return housekeeper.Housekeeper(state, supervisor=1)
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
 def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
-    state: ChildState, keeper: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
     job, claimed = running_job()
     state.batch.put([running_job()[1], claimed])
@@ -49,31 +52,31 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
 
     monkeypatch.setattr(settle, "return_to_queue", cut_off)
     with pytest.raises(OperationalError):
-        keeper._hand_back()
+        duties._hand_back()
     assert state.batch.next() is None
     monkeypatch.setattr(settle, "return_to_queue", original)
-    keeper._hand_back()
+    duties._hand_back()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
 def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_is_seen_twice(
-    state: ChildState, keeper: housekeeper.Housekeeper
+    state: ChildState, duties: housekeeper.Housekeeper
 ) -> None:
     (forgotten, _), (known, claimed), (others, _) = running_job(), running_job(), running_job("worker-2")
     state.batch.put([claimed])
 
-    keeper._return_unknown()
-    keeper._hand_back()
+    duties._return_unknown()
+    duties._hand_back()
     assert reread(forgotten).status == "Running"
-    keeper._return_unknown()
-    keeper._hand_back()
+    duties._return_unknown()
+    duties._hand_back()
 
     assert [reread(job).status for job in (forgotten, known, others)] == ["Queued", "Running", "Running"]
     assert reread(forgotten).retry_count == 0
 
 
 def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
-    state: ChildState, keeper: housekeeper.Housekeeper, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    state: ChildState, duties: housekeeper.Housekeeper, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, claimed = running_job()
     state.running.add(claimed, Interrupter(on_main_thread=False))
@@ -82,11 +85,42 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     clock = SimpleNamespace(monotonic=lambda: began + 0.4)
     monkeypatch.setattr(shared_slots, "time", clock)
 
-    assert not keeper._is_any_unseen()
+    assert not duties._is_any_unseen()
     clock.monotonic = lambda: began + 0.6
-    keeper._due.clear()
-    assert keeper._is_any_unseen()
-    keeper._show()
+    duties._due.clear()
+    assert duties._is_any_unseen()
+    duties._show()
     assert [item.ticket for item in broker.workers[WORKER]] == [claimed.ticket]
-    keeper._due.clear()
-    assert not keeper._is_any_unseen()
+    duties._due.clear()
+    assert not duties._is_any_unseen()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "canceled", "seconds", "is_killed"),
+    [(60, None, 64.9, False), (60, None, 65.1, True), (600, 50, 59.9, False), (600, 50, 60.1, True)],
+)
+def test_an_orphan_ends_with_a_handler_that_does_not_stop_and_gives_it_its_grace(
+    state: ChildState,
+    duties: housekeeper.Housekeeper,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    timeout: float,
+    canceled: float | None,
+    seconds: float,
+    is_killed: bool,
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "CANCEL_GRACE_SECONDS": 10}
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *arguments: killed.append(arguments))
+    monkeypatch.setattr(faulthandler, "dump_traceback", lambda *_, **__: None)
+    state.shared_slots.begin(0, 7, 2, timeout)
+    (began,) = (item.started for item in state.shared_slots.occupied())
+    if canceled is not None:
+        duties._canceled_since[7, 2] = began + canceled
+    clock = SimpleNamespace(monotonic=lambda: began + seconds)
+    monkeypatch.setattr(shared_slots, "time", clock)
+    monkeypatch.setattr(housekeeper, "time", clock)
+
+    duties._kill_what_never_stops()
+
+    assert killed == ([(os.getpid(), signal.SIGKILL)] if is_killed else [])

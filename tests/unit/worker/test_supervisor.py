@@ -14,10 +14,11 @@ from django.db import OperationalError
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import stacks
+from django_jobs.worker import children, interruption, shared_slots, stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.exit_codes import FOREIGN_BROKER
+from django_jobs.worker.lease_renewer import Renewal
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.supervisor import Supervisor
@@ -49,10 +50,14 @@ class FakeChild(ChildProcess):
         self.name = "child"
         self.killed = self.condemned_at = None
         self.process = SimpleNamespace(pid=1234, returncode=returncode)  # type: ignore[assignment]
-        self.slots = SimpleNamespace(ended=lambda: frozenset({(9, 1)}))  # type: ignore[assignment]
+        self.requests: list[tuple[tuple[int, int], StopRequest]] = []
+        self.slots = SimpleNamespace(ended=lambda: frozenset({(9, 1)}), request_stop=self._note)  # type: ignore[assignment]
         self.stacks = FakeStacks()  # type: ignore[assignment]
         self.signals: list[int] = []
         self._running = list(running)
+
+    def _note(self, item: OccupiedSlot, request: StopRequest) -> None:
+        self.requests.append((item.key, request))
 
     def running(self) -> list[OccupiedSlot]:
         return self._running
@@ -204,3 +209,50 @@ def test_a_child_that_gave_up_ends_the_worker(running: list[tuple[int, int]], st
     loss = Loss(worker_name="child", started=frozenset(running), reason="exited")
     boss._note_death(FOREIGN_BROKER, loss)
     assert (bool(boss.failure), boss._stop_since is not None) == (stops, stops)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The supervisor's clock, which goes on by hand."""
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    for part in (module, children, shared_slots):
+        monkeypatch.setattr(part, "time", clock)
+    return clock
+
+
+def watched(boss: Supervisor, child: FakeChild) -> tuple[str, str] | None:
+    """Why and how a child is killed when the supervisor looks at what runs in it; None where it is not."""
+    for item in child.running():
+        boss._watch(child, item)
+    return child.killed and child.killed[:2]
+
+
+def test_a_handler_that_runs_past_its_timeout_has_five_seconds_more(clock: SimpleNamespace) -> None:
+    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=60))
+    clock.now = 164.9
+    assert watched(boss, child) is None
+    clock.now = 165.1
+    assert watched(boss, child) == ("The handler did not stop at its timeout", "timed_out")
+
+
+@pytest.mark.parametrize(("requested", "deadline"), [(120.0, 130.0), (90.0, 110.0)], ids=["while it ran", "before"])
+def test_a_handler_that_was_canceled_has_its_grace_from_the_request_or_from_its_start(
+    clock: SimpleNamespace, settings: Any, requested: float, deadline: float
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "CANCEL_GRACE_SECONDS": 10}
+    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=600))
+    boss.leases.canceled = {(7, 2): requested, (8, 1): 0.0}
+    clock.now = deadline - 0.1
+    assert watched(boss, child) is None
+    assert (child.requests, child.signals) == ([((7, 2), StopRequest.CANCEL)], [interruption.SIGNAL])
+    clock.now = deadline + 0.1
+    assert watched(boss, child) == ("The handler did not stop when it was canceled", "interrupted")
+
+
+def test_an_attempt_that_was_lost_is_asked_to_stop_and_not_killed(clock: SimpleNamespace) -> None:
+    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=600))
+    boss.leases.renewals = [Renewal(began, frozenset({"child"}), frozenset()) for began in (110.0, 115.0)]
+    clock.now = 600.0
+    assert watched(boss, child) is None
+    assert child.requests == [((7, 2), StopRequest.LOST)]
