@@ -19,6 +19,9 @@ from tests.support.brokers import WORKER, reread, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 
+#: Seconds after which whoever has not come back waits for the row that is held.
+LONGEST = 20
+
 
 @pytest.fixture
 def kind(transactional_db: None) -> JobType:
@@ -32,15 +35,17 @@ def organization(transactional_db: None) -> Organization:
 
 @contextlib.contextmanager
 def held(job: Job) -> Iterator[None]:
-    """Somebody's open transaction that holds the job's row; where rows have locks of their own."""
+    """Somebody's open transaction that holds the job's row, where rows have locks. Fails if the block waits for it."""
     is_held, is_over = threading.Event(), threading.Event()
+    was_waited_for = False
 
     def hold() -> None:
+        nonlocal was_waited_for
         try:
             with transaction.atomic():
                 Job.objects.filter(pk=job.pk).update(progress=1)
                 is_held.set()
-                is_over.wait(60)
+                was_waited_for = not is_over.wait(LONGEST)
         finally:
             connections.close_all()
 
@@ -54,6 +59,7 @@ def held(job: Job) -> Iterator[None]:
         is_over.set()
         if thread.ident:
             thread.join(60)
+    assert not was_waited_for, f"Somebody waited for the row of {job}."
 
 
 def complete(*jobs: Job) -> None:

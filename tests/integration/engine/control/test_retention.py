@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from django_jobs import get_job_history, retry_job
 from django_jobs.conf import output_storage
+from django_jobs.engine.control import retention
 from django_jobs.engine.control.file_deletions import Sweep
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.control.tenants import organization_pks
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
-from tests.support.brokers import job_in
+from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_organization
 
@@ -40,6 +43,38 @@ def test_a_job_that_ended_long_ago_goes_with_its_history(status: str) -> None:
     assert Pruner().prune_batch() == 1
     assert not Job.objects.exists()
     assert not ExecutionLog.objects.exists()
+
+
+@pytest.fixture
+def before_the_lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Let something happen between the look at the jobs that may go and the lock on their rows."""
+    delete_rows = retention._delete_rows
+
+    def happen(change: Callable[[], object]) -> None:
+        def changed(pks: list[int], **kwargs: Any) -> list[str]:
+            change()
+            return delete_rows(pks, **kwargs)
+
+        monkeypatch.setattr(retention, "_delete_rows", changed)
+
+    return happen
+
+
+def test_a_job_that_is_retried_before_its_row_is_locked_stays(before_the_lock: Any) -> None:
+    revived, dead = aged(job_in("Dead Letter"), 31), aged(job_in("Dead Letter"), 31)
+    before_the_lock(lambda: retry_job(revived))
+    assert Pruner().prune_batch() == 1
+    assert [job.pk for job in Job.objects.all()] == [revived.pk] != [dead.pk]
+    assert get_job_history(revived)[-1]["to_status"] == "Pending"
+
+
+def test_a_parent_that_gets_a_child_before_its_row_is_locked_stays(
+    organization: Organization, before_the_lock: Any
+) -> None:
+    parent = aged(job_in("Completed", organization=organization), 31)
+    before_the_lock(lambda: pending_job(organization=organization, depends_on=parent))
+    assert Pruner().prune_batch() == 0
+    assert Job.objects.filter(pk=parent.pk).exists()
 
 
 @pytest.mark.usefixtures("_files_in_memory")

@@ -9,11 +9,12 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job
+from django_jobs.engine.control.retention import delete_jobs
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob
-from django_jobs.models import DuplicateKey, JobType, Organization
-from tests.support.brokers import reread
+from django_jobs.models import DuplicateKey, Job, JobType, Organization
+from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -82,6 +83,32 @@ def test_an_expired_job_that_is_canceled_does_not_open_the_door_to_a_third(
     second = submit_job(kind, organization)
     cancel_job(first)
     assert refused(kind, organization).existing == second
+
+
+def test_deleting_an_earlier_job_does_not_open_the_door_to_a_third(kind: JobType, organization: Organization) -> None:
+    first = submit_job(kind, organization)
+    end(returned(start(first)))
+    expire_at(database.now())
+    second = submit_job(kind, organization)
+    assert delete_jobs([first.pk]) == 1
+    assert refused(kind, organization).existing == second
+
+
+def test_keys_that_are_forgotten_are_judged_again_under_their_lock(
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_job(kind, organization)
+    expire_at(database.now() - dt.timedelta(seconds=1))
+    again: list[Job] = []
+
+    def after_the_same_work_was_accepted_anew(old: list[str], now: dt.datetime) -> int:
+        again.append(submit_job(kind, organization))
+        return forget(old, now)
+
+    forget = duplicates._forget
+    monkeypatch.setattr(duplicates, "_forget", after_the_same_work_was_accepted_anew)
+    assert duplicates.forget_expired() == 0
+    assert refused(kind, organization).existing == again[0]
 
 
 def test_a_takeover_that_was_rolled_back_leaves_the_earlier_job_in_its_place(
