@@ -1,7 +1,7 @@
 /*
- * Keeps what an open admin page shows of unfinished jobs up to date by asking for their facts now and then.
- * Server text is only ever set as text. A page that has a faster source dispatches the event `django-jobs:changed`
- * on the document, and is asked at once.
+ * Asks the server every few seconds how the unfinished jobs of an open admin page stand, and shows the answers.
+ * A server's text is only ever set as text, never as HTML. A page that hears of changes sooner dispatches the event
+ * `django-jobs:changed` on the document; the script then asks at once.
  */
 (() => {
     "use strict";
@@ -63,12 +63,12 @@
     const nameOf = (element) => element.getAttribute("href") || element.id || element.textContent;
     const focusable = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
 
-    // What was opened stays open, and what has the focus keeps it.
+    // Details that were opened stay open, and the element that has the focus keeps it.
     function exchange(old, next) {
         const open = [...old.querySelectorAll("details")].map((element) => element.open);
         const focused = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
         old.replaceWith(document.adoptNode(next));
-        // The newest attempt comes first: those that were there are counted from the end.
+        // The newest attempt comes first, so the attempts that were there before are counted from the end.
         [...next.querySelectorAll("details")].reverse().forEach((element, place) => {
             element.open = open[open.length - 1 - place] ?? false;
         });
@@ -77,7 +77,7 @@
         }
     }
 
-    // A job's own page tells more than its facts: buttons, result, error, attempts. It is read again as a whole.
+    // A job's own page also has buttons, result, error and attempts, so the whole page is read again.
     async function readPageAgain(holder) {
         const response = await fetch(window.location.href, {credentials: "same-origin", cache: "no-store"});
         if (response.redirected || response.status === 403) {
@@ -88,7 +88,7 @@
         }
         const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
         const freshHolder = fresh.querySelector("[data-djobs-page]");
-        // The buttons stand inside of the content in some releases of Django, and beside it in others.
+        // Some releases of Django put the buttons into the content, and others beside it.
         for (const part of ["#content-main", ".object-tools"]) {
             const old = document.querySelector(part);
             const next = fresh.querySelector(part);
@@ -134,7 +134,7 @@
         return goesOn;
     }
 
-    // A dead letter comes to life only by hand.
+    // Dead letters change only by hand, so a page that shows nothing else asks less often.
     function pace() {
         const unfinished = [...document.querySelectorAll('[data-djobs-job][data-djobs-final="no"]')];
         return unfinished.every((holder) => holder.querySelector(".djobs-dead-letter")) ? CALM_PAUSE : PAUSE;
@@ -162,9 +162,9 @@
     function start() {
         document.addEventListener("visibilitychange", round);
         document.addEventListener("django-jobs:changed", round);
-        // Back from the browser's memory, where no timer ran.
+        // The page comes back from the browser's memory, where no timer ran.
         window.addEventListener("pageshow", (event) => { if (event.persisted) { round(); } });
-        // What happened while a job's page was made and sent is shown at once.
+        // A job's page asks at once: the job may have changed while the page was made and sent.
         timer = window.setTimeout(round, document.querySelector("[data-djobs-page]") ? 0 : PAUSE);
     }
 

@@ -1,6 +1,6 @@
-// What a browser knows of a job, and how it says so. No page is needed here, nor a socket.
+// What a browser knows of a job, and the words for it. Nothing here needs a page or a socket.
 
-// To be translated by whoever imports them.
+// A page that imports these words may translate them.
 export const words = {
 	// The statuses, for people who wait for their work.
 	Pending: "Waiting for its turn",
@@ -14,7 +14,7 @@ export const words = {
 	gone: "Not available",
 	stopping: "Being canceled",
 	expired: "Canceled: it expired",
-	// Why a job waits, as REST has it; any other reason is "its turn".
+	// REST's reasons why a job waits. For any other reason the job waits for its turn.
 	run_at: "Runs {}",
 	dependency: "Waiting for other jobs",
 	organization_inactive: "On hold: the organization is suspended",
@@ -25,7 +25,7 @@ export const words = {
 	at: "at {}",
 	on: "on {}",
 	left: "about {} left",
-	// Buttons, and what went wrong.
+	// The words of buttons and of failures.
 	cancel: "Cancel",
 	canceling: "Canceling",
 	retry: "Try again",
@@ -51,7 +51,7 @@ const DAY = { day: "numeric", month: "short" };
 const YEAR = { year: "numeric" };
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
 
-// The job after a message of the server. What is older than what is known changes nothing.
+// Returns the job after a message of the server. A message that is older than what is known changes nothing.
 export function after(job, message) {
 	if (message.event === "joined") return asJoined(job, message);
 	return message.event === "job_progress" ? withProgress(job, message.data) : withStatus(job, message);
@@ -73,7 +73,7 @@ function withStatus(job, { id, data }) {
 	const isLate =
 		id <= job.event ||
 		attempt < job.attempt ||
-		(attempt === job.attempt && status === "Running" && job.status !== "Running") || // it ran already
+		(attempt === job.attempt && status === "Running" && job.status !== "Running") || // it is known to have run already
 		[job.queued_at, job.completed_at, job.canceled_at].some((moment) => isBefore(now, moment));
 	if (isLate) return job;
 	const next = { ...job, ...data, event: id, status, cancel_requested: false, next_retry_at: null, run_at: null };
@@ -87,11 +87,11 @@ function withStatus(job, { id, data }) {
 
 const isBefore = (one, other) => Date.parse(one) < Date.parse(other);
 
-// Why it waits, or until when, is not part of an event: REST knows.
+// An event does not say why a job waits or until when. REST does.
 export const isVague = ({ status }) => /Pending|Failed|Timed Out/.test(status);
 
-// What is said of a job at this moment. `file` is empty unless a handler saved one. Where what is known may have
-// changed since (`isOld`), nobody can say how long it has left.
+// Returns what is said of a job at this moment. `file` is empty unless a handler saved one. With `isOld`, what is known
+// may have changed meanwhile, and no time that is left is told.
 export function told(job, now = Date.now(), isOld = false) {
 	const { progress = 0, output_reference: reference } = job;
 	const file = reference?.match(`^django_jobs/[^/]+/${job.job_id}/[^/]+/([^/]+)$`)?.[1] ?? "";
@@ -126,7 +126,7 @@ function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_ret
 	return held || (waiting_for === "dependency" ? words.dependency : plain);
 }
 
-// "at 14:05", on another day "on 27 Nov, 14:05", in another year with that: in the zone and the manner of whoever reads it.
+// Returns "at 14:05", for another day "on 27 Nov, 14:05", for another year with the year; in the reader's zone and language.
 function when(moment, now) {
 	const date = new Date(moment);
 	const language = globalThis.document?.documentElement?.lang || undefined;
@@ -137,7 +137,7 @@ function when(moment, now) {
 	return fill(isToday ? words.at : words.on, text);
 }
 
-// How long the job took, or has run and may still run: "1:05, about 0:40 left".
+// Returns how long the job took, or has run and may still run: "1:05, about 0:40 left".
 function times({ status, progress, started_at, completed_at, canceled_at }, now, isOld) {
 	const clock = (seconds) => `${Math.floor(seconds / 60)}:${`${Math.floor(seconds % 60)}`.padStart(2, 0)}`;
 	const end = status === "Running" ? now : Date.parse(completed_at || canceled_at);

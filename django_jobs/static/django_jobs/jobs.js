@@ -1,11 +1,11 @@
-// <job-progress>, and what a page may import with it; see docs/realtime.md.
+// The element <job-progress>, and what a page may import with it; see docs/realtime.md.
 
 import { AMISS, after, ENDED, FINAL, isVague, told, words } from "./job_facts.js";
 import { JobsSocket } from "./jobs_socket.js";
 
 export { JobsSocket, words };
 
-// What the elements of a page share: a socket, and one request for all that need REST.
+// The elements of a page share one socket, and one request for all those that need REST.
 const elements = new Set();
 const live = new Set(); // rooms
 let shared, quietUntil;
@@ -38,7 +38,7 @@ export function sharedSocket(url) {
 const serverTime = () => Date.now() - (Number.isFinite(skew) ? skew : 0);
 const isOffline = () => globalThis.navigator?.onLine === false;
 
-// A message took its way: the least that the clocks differ by is the truest.
+// Each message was on its way for some time, so the smallest difference of the clocks is the closest to the truth.
 function compareClocks(moment) {
 	const ahead = Date.now() - Date.parse(moment);
 	if (ahead < skew) skew = ahead;
@@ -49,7 +49,7 @@ function settle(word) {
 	for (const item of elements) item.drawSoon();
 }
 
-// Asks REST about those of whom nothing was heard for too long: after a join, or without a socket.
+// Asks REST about the jobs of which nothing was heard for too long: after a join, or without a socket.
 function tick() {
 	const now = Date.now();
 	for (const item of elements) if (!ENDED.test(item.job.status)) item.draw();
@@ -88,7 +88,7 @@ async function read(api, asked) {
 	settle(word);
 }
 
-// What REST says to a wish: nothing when it is granted, else why not.
+// Returns why REST refused a request; nothing if it did not.
 async function refusalOf(request) {
 	try {
 		const response = await request;
@@ -131,7 +131,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		if (![...elements].some(({ room }) => room === this.room)) shared?.leave(this.room);
 	}
 
-	// Cancel or retry: shown at once, and taken back with a reason where REST refuses.
+	// Cancels or retries. That is shown at once, and taken back with a reason if REST refuses.
 	async ask(verb) {
 		const wish = `${verb}_requested`;
 		if (this.job[wish]) return;
@@ -144,7 +144,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		this.heard = 0;
 	}
 
-	// For a while in the place of the message, and read out.
+	// Shows a text in the place of the message for a while, and has it read out.
 	say(text) {
 		this.said = this.news = text;
 		clearTimeout(this.saying);
@@ -155,7 +155,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 	hear(message) {
 		const { data, updated_at, event } = message;
 		if (data.job_id !== this.jobId) return;
-		if (event !== "job_status_changed") compareClocks(updated_at ?? data.updated_at); // those may be old
+		if (event !== "job_status_changed") compareClocks(updated_at ?? data.updated_at); // other events may be old
 		const job = after(this.job, message);
 		this.heard = job !== this.job && event === "job_status_changed" && isVague(job) ? 0 : Date.now();
 		this.show(job);
@@ -202,7 +202,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 			});
 		button("cancel", !isEnded);
 		button("retry", AMISS.test(job.status));
-		// What had the focus is gone: it stays where people were reading.
+		// The element that had the focus is gone. The focus goes to the status beside it.
 		if (focused?.hidden && this.contains(focused)) this.querySelector("[part=status]").focus({ preventScroll: true });
 	}
 }

@@ -1,4 +1,4 @@
-// One socket for all rooms that are listened to: it comes back by itself and misses no change of status.
+// One socket for all rooms that a page listens to. It reconnects by itself and misses no change of status.
 
 export class JobsSocket extends EventTarget {
 	#rooms = new Map(); // name -> last event id
@@ -48,7 +48,7 @@ export class JobsSocket extends EventTarget {
 		this.#tell("open");
 	}
 
-	// Dead connections do not close: nothing came between two pings.
+	// A dead connection does not close by itself. It is dead if nothing came between two pings.
 	#ping() {
 		if (this.isSilent) return this.#lost();
 		this.isSilent = true;
@@ -83,7 +83,7 @@ export class JobsSocket extends EventTarget {
 		const [oldest] = this.#known.add(key);
 		if (this.#known.size > 5000) this.#known.delete(oldest);
 		const since = this.#rooms.get(room);
-		// A replay follows its cursor, and may be cut off.
+		// A replay comes after its cursor, and the connection may break before the replay ends.
 		const seen = id ?? (since === undefined || message.resync ? cursor : 0);
 		if (this.#rooms.has(room) && seen > (since ?? -1)) this.#rooms.set(room, seen);
 		if (event === "error" || reason) this.#rooms.delete(room);
@@ -95,7 +95,7 @@ export class JobsSocket extends EventTarget {
 	}
 }
 
-// The server takes 20 frames a second.
+// The server accepts 20 frames a second.
 function flush(socket, frames) {
 	if (!frames.length) return;
 	socket.send(frames[0]);

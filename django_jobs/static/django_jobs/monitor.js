@@ -1,11 +1,11 @@
 /*
- * Keeps the parts of an open page up to date: the server makes them anew, and those that differ take the places of
- * the old ones. Asked now and then; at once when the socket, where there is one, tells of a change. And lets the
- * values of a chart be read by pointer and arrow keys.
+ * Keeps the parts of an open page up to date: the server renders them again, and those that differ replace the old
+ * ones. It asks every few seconds, and at once if the socket tells of a change. It also shows the values of a chart
+ * at the pointer, or at the place that the arrow keys choose.
  */
 
 const PAUSE = 5000;
-// With a socket the clock only moves what changes by itself, such as ages.
+// With a socket, asking by the clock is needed only for what changes by itself, such as ages.
 const CALM_PAUSE = 15000;
 const LONGEST_PAUSE = 60000;
 const HINT_PAUSE = 1500;
@@ -26,7 +26,7 @@ function tell(text) {
     }
 }
 
-// The same place as before for whoever reads or steers by keyboard: open tables stay open, what had the focus has it.
+// Tables that were opened stay open, and the element that has the focus keeps it.
 function exchange(old, next) {
     const html = next.innerHTML;
     if (shown.get(old) === html || old.contains(document.querySelector("form :focus"))) {
@@ -95,7 +95,7 @@ async function round() {
     }
 }
 
-// Many changes come at once: one question answers them all.
+// Changes come in bursts, and one request serves all of them.
 function hint() {
     if (!hinted) {
         hinted = true;
@@ -118,7 +118,7 @@ async function listen() {
         socket.addEventListener("job_status_changed", hint);
         socket.join("admin:jobs");
     } catch {
-        isLive = false; // polling does
+        isLive = false; // the page goes on asking by the clock
     }
 }
 
