@@ -36,7 +36,7 @@ class CheckpointRunner:
     def __init__(self, claimed: Claimed, worker_name: str) -> None:
         self.key = (claimed.pk, claimed.attempt)
         self.worker_name = worker_name
-        self.progress = progress.ProgressBoard()
+        self.progress = progress.ProgressBuffer()
         self.deadline = time.monotonic() + claimed.timeout_seconds
         self.stopped = threading.Event()
         self.done = threading.Event()

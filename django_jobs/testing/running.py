@@ -13,7 +13,7 @@ from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
@@ -159,18 +159,18 @@ class _Runner:
 
     def __init__(self, claimed: Claimed) -> None:
         self._key = (claimed.pk, claimed.attempt)
-        self._board = ProgressBoard()
+        self._progress = ProgressBuffer()
         self._lost = False
 
     def report(self, percent: int, message: str | None) -> None:
-        self._board.report(self._key, percent, message)
+        self._progress.report(self._key, percent, message)
         if not coroutines.in_event_loop():
             self.write()
 
     def write(self) -> None:
         # Nothing can be written in a transaction that the handler broke, and lost progress is no reason to fail.
         with contextlib.suppress(Error):
-            self._lost = bool(self._board.flush()) or self._lost
+            self._lost = bool(self._progress.flush()) or self._lost
 
     def is_canceled(self) -> bool:
         if coroutines.in_event_loop():

@@ -7,7 +7,7 @@ import threading
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.execution.outcomes import Outcome
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import Consumer, Ticket
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.options import WorkerOptions
@@ -30,7 +30,7 @@ class ChildState:
         self.batch = Batch()
         self.running = RunningJobs()
         self.shown = ShownTickets(shared_slots, self.running)
-        self.progress = ProgressBoard()
+        self.progress = ProgressBuffer()
         self.prefetch = PrefetchEstimator()
         # Whoever waits for the end of a burst waits no longer than the leases of its jobs last.
         self.settler = Settler(name, float(jobs_settings.LEASE_SECONDS) if options.burst else math.inf)

@@ -29,7 +29,7 @@ from django_jobs.broker.connection import queue_names, shared
 from django_jobs.engine.dispatch import dispatcher, window, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.execution.settle import settle
 from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import Status
@@ -122,7 +122,7 @@ def statements() -> None:
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
     worker_registry.announce("bench", queue_names(), slots=1, window=SET_SIZE)
-    worker, progress = RQBroker().consumer("bench"), ProgressBoard()
+    worker, progress = RQBroker().consumer("bench"), ProgressBuffer()
     window.forget()
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
         dispatcher.wake()

@@ -32,7 +32,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from django_jobs import submit_job, submit_jobs
 from django_jobs.engine.execution.context import JobContext
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import drain_broadcasts
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog
@@ -201,8 +201,8 @@ def progress() -> None:
     """``update_progress`` in a tight loop, while another thread writes what it reports."""
     organization = setting.reset()[0]
     job = submit_job("nothing", organization, run_at=timezone.now() + dt.timedelta(days=1))
-    board = ProgressBoard()
-    runner = SlotRunner((job.pk, 1), board, Interrupter(on_main_thread=True))
+    buffer = ProgressBuffer()
+    runner = SlotRunner((job.pk, 1), buffer, Interrupter(on_main_thread=True))
     context = JobContext(
         job_id=job.name,
         job_type="nothing",
@@ -218,7 +218,7 @@ def progress() -> None:
 
     def flush() -> None:
         while not done.wait(0.5):
-            board.flush()
+            buffer.flush()
 
     thread = threading.Thread(target=flush)
     thread.start()

@@ -18,7 +18,7 @@ from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
 from django_jobs.engine.execution import claim as claim_module
 from django_jobs.engine.execution import settle
 from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import Ticket
 from django_jobs.models import Job, JobType
 from tests.concurrency.conftest import CrowdedBroker
@@ -163,13 +163,13 @@ def test_the_progress_of_a_held_job_is_written_the_next_time(
     hold: Any, jobs: list[Job], attempts: list[Claimed]
 ) -> None:
     host = hold(jobs[0])
-    board = ProgressBoard()
-    board.report((jobs[0].pk, 1), 30, "thirty")
-    board.report((jobs[1].pk, 1), 40, "forty")
-    assert board.flush() == set()
+    buffer = ProgressBuffer()
+    buffer.report((jobs[0].pk, 1), 30, "thirty")
+    buffer.report((jobs[1].pk, 1), 40, "forty")
+    assert buffer.flush() == set()
     assert [reread(job).progress for job in jobs[:2]] == [0, 40]
     host.let_go()
-    assert board.flush() == set()
+    assert buffer.flush() == set()
     assert (reread(jobs[0]).progress, reread(jobs[0]).progress_message) == (30, "thirty")
 
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobCanceled, cancel_job, signals
 from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.execution.settle import settle, settle_lost
 from django_jobs.engine.insight import events
 from django_jobs.models import Job
@@ -104,26 +104,26 @@ def test_written_progress_is_told(listen: Listen) -> None:
     seen: list[Any] = []
     listen(signals.job_progressed, lambda status, **kwargs: seen.append((status.progress, status.progress_message)))
     job, claimed = running_job()
-    board = ProgressBoard()
-    board.report((job.pk, claimed.attempt), 10, "first")
-    board.report((job.pk, claimed.attempt), 40, "latest")
-    board.flush()
+    buffer = ProgressBuffer()
+    buffer.report((job.pk, claimed.attempt), 10, "first")
+    buffer.report((job.pk, claimed.attempt), 40, "latest")
+    buffer.flush()
     assert seen == [(40, "latest")]
 
 
 def test_progress_of_an_attempt_that_lost_its_job_is_not_told(told: list[Any]) -> None:
-    board = ProgressBoard()
-    board.report((job_in("Completed").pk, 1), 40, None)
-    board.flush()
+    buffer = ProgressBuffer()
+    buffer.report((job_in("Completed").pk, 1), 40, None)
+    buffer.flush()
     assert "job_progressed" not in {name for name, _, _ in told}
 
 
 def test_receivers_of_progress_hold_no_lock_of_the_board(listen: Listen) -> None:
-    board = ProgressBoard()
-    listen(signals.job_progressed, lambda **kwargs: board.flush())
+    buffer = ProgressBuffer()
+    listen(signals.job_progressed, lambda **kwargs: buffer.flush())
     job, claimed = running_job()
-    board.report((job.pk, claimed.attempt), 40, None)
-    assert board.flush() == set()
+    buffer.report((job.pk, claimed.attempt), 40, None)
+    assert buffer.flush() == set()
 
 
 def test_nothing_is_told_of_what_is_rolled_back(told: list[Any]) -> None:

@@ -15,7 +15,7 @@ from django_jobs.statuses import Status
 _Progress: TypeAlias = tuple[int, str | None]
 
 
-class ProgressBoard:
+class ProgressBuffer:
     """Keeps the latest progress of each running attempt until it is written."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from django_jobs import cancel_job
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
 from django_jobs.models import ExecutionLog
 from django_jobs.realtime import broadcast
@@ -123,9 +123,9 @@ def witness() -> Iterator[Witness]:
 
 def test_every_step_of_a_job_is_told_after_its_commit(witness: Witness) -> None:
     job, claimed = running_job()
-    board = ProgressBoard()
-    board.report((job.pk, claimed.attempt), 40, None)
-    board.flush()
+    buffer = ProgressBuffer()
+    buffer.report((job.pk, claimed.attempt), 40, None)
+    buffer.flush()
     end(returned(claimed))
     cancel_job(pending_job(run_at=timezone.now() + dt.timedelta(hours=1)))
     kinds = [kind for kind, _ in witness.calls]

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, retry_job
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime.frames import moment
@@ -94,13 +94,13 @@ def test_progress_is_told_as_it_is_written(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    board = ProgressBoard()
+    buffer = ProgressBuffer()
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
         await client.join(f"job:{job.name}")
-        board.report((claimed.pk, claimed.attempt), 40, "page 4")
-        await do(board.flush)
+        buffer.report((claimed.pk, claimed.attempt), 40, "page 4")
+        await do(buffer.flush)
         await broadcaster.send()
         return await client.hear("job_progress")
 
@@ -119,15 +119,15 @@ def test_progress_is_told_of_each_job_in_its_own_organizations_room(
 ) -> None:
     mine = [running_job(organization=organization) for _ in range(2)]
     theirs = running_job(organization=make_organization())
-    board = ProgressBoard()
+    buffer = ProgressBuffer()
     broadcaster.forget()
 
     @with_clients(member)
     async def told(client: LiveClient) -> dict[str, tuple[str, int]]:
         await client.join(f"org:{organization.name}")
         for percent, (_, claimed) in enumerate([*mine, theirs], start=10):
-            board.report((claimed.pk, claimed.attempt), percent, None)
-        await do(board.flush)
+            buffer.report((claimed.pk, claimed.attempt), percent, None)
+        await do(buffer.flush)
         await broadcaster.send()
         messages = [(await client.hear())["data"] for _ in mine]
         assert await client.has_nothing()
@@ -140,15 +140,15 @@ def test_the_latest_progress_wins(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    board = ProgressBoard()
+    buffer = ProgressBuffer()
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
         await client.join(f"job:{job.name}")
-        board.report((claimed.pk, claimed.attempt), 40, "page 4")
-        await do(board.flush)
-        board.report((claimed.pk, claimed.attempt), 100, "page 10")
-        await do(board.flush)
+        buffer.report((claimed.pk, claimed.attempt), 40, "page 4")
+        await do(buffer.flush)
+        buffer.report((claimed.pk, claimed.attempt), 100, "page 10")
+        await do(buffer.flush)
         await broadcaster.send()
         message = await client.hear()
         assert await client.has_nothing()
@@ -161,15 +161,15 @@ def test_progress_of_a_job_that_has_ended_meanwhile_is_not_told(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     (ended, first), (running, second) = (running_job(organization=organization) for _ in range(2))
-    board = ProgressBoard()
+    buffer = ProgressBuffer()
     broadcaster.forget()
 
     @with_clients(member)
     async def told(client: LiveClient) -> list[tuple[str, str]]:
         await client.join(f"org:{organization.name}")
         for claimed in (first, second):
-            board.report((claimed.pk, claimed.attempt), 40, None)
-        await do(board.flush)
+            buffer.report((claimed.pk, claimed.attempt), 40, None)
+        await do(buffer.flush)
         await do(end, raised(first, "Permanent"))
         await broadcaster.send()
         messages = [await client.hear() for _ in range(2)]

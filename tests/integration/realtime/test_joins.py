@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.realtime import events, joins
@@ -200,13 +200,13 @@ def test_100_percent_that_was_told_is_not_told_again(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    board = ProgressBoard()
+    buffer = ProgressBuffer()
 
     @with_clients(member)
     async def told(client: LiveClient) -> list[str]:
         await client.join(f"job:{job.name}")
-        board.report((claimed.pk, claimed.attempt), 100, "done")
-        await do(board.flush)
+        buffer.report((claimed.pk, claimed.attempt), 100, "done")
+        await do(buffer.flush)
         await broadcaster.send()
         first = await client.hear()
         await do(end, returned(claimed))

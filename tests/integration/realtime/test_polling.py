@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import events, hub, outbox
 from tests.support.brokers import running_job
@@ -107,13 +107,13 @@ def test_progress_that_a_layer_lost_is_found_by_a_poll(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    board = ProgressBoard()
+    buffer = ProgressBuffer()
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
         await client.join(f"job:{job.name}")
-        board.report((claimed.pk, claimed.attempt), 70, None)
-        await do(board.flush)
+        buffer.report((claimed.pk, claimed.attempt), 70, None)
+        await do(buffer.flush)
         return await client.hear("job_progress")
 
     assert message["data"]["progress"] == 70

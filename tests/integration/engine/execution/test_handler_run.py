@@ -14,7 +14,7 @@ from django_jobs import job_handler
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.execution import outcomes, progress
 from django_jobs.engine.execution.handler_run import context_for, run
-from django_jobs.engine.execution.progress import ProgressBoard
+from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import JobType
@@ -151,10 +151,10 @@ def test_a_serializer_that_breaks_is_a_failure_of_the_handler(declared: JobType)
 
 def test_a_stale_attempts_progress_is_refused_and_told() -> None:
     job, claimed = running_job()
-    board = ProgressBoard()
-    board.report((claimed.pk, claimed.attempt - 1), 50, "stale")
-    board.report((claimed.pk, claimed.attempt), 70, "mine")
-    assert board.flush() == {(claimed.pk, claimed.attempt - 1)}
+    buffer = ProgressBuffer()
+    buffer.report((claimed.pk, claimed.attempt - 1), 50, "stale")
+    buffer.report((claimed.pk, claimed.attempt), 70, "mine")
+    assert buffer.flush() == {(claimed.pk, claimed.attempt - 1)}
     assert (reread(job).progress, reread(job).progress_message) == (70, "mine")
 
 
@@ -162,18 +162,18 @@ def test_progress_that_could_not_be_written_is_written_the_next_time_or_what_is_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (first, one), (second, two) = running_job(), running_job()
-    board = ProgressBoard()
-    board.report((one.pk, one.attempt), 30, "thirty")
-    board.report((two.pk, two.attempt), 40, "forty")
+    buffer = ProgressBuffer()
+    buffer.report((one.pk, one.attempt), 30, "thirty")
+    buffer.report((two.pk, two.attempt), 40, "forty")
 
     def write(*arguments: Any) -> bool:
-        board.report((two.pk, two.attempt), 50, "fifty")
+        buffer.report((two.pk, two.attempt), 50, "fifty")
         raise OperationalError("gone")
 
     with monkeypatch.context() as patch:
         patch.setattr(progress, "write", write)
         with pytest.raises(OperationalError):
-            board.flush()
+            buffer.flush()
 
-    assert board.flush() == set()
+    assert buffer.flush() == set()
     assert (reread(first).progress_message, reread(second).progress_message) == ("thirty", "fifty")
