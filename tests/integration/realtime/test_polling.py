@@ -9,7 +9,8 @@ import pytest
 
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import events, hub, outbox
+from django_jobs.realtime import event_log, events, hub, outbox
+from django_jobs.realtime.event_log import Watermark
 from tests.support.brokers import running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
@@ -42,6 +43,33 @@ def test_what_a_layer_loses_is_found_by_a_poll(
         await client.join(f"org:{organization.name}")
         job = await do(later_job, organization)
         assert await client.changes(1) == [(job.name, "Pending")]
+
+
+@pytest.mark.usefixtures("quick_polls", "broadcaster")
+def test_a_poll_begins_where_the_one_before_ended(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Watermark] = []
+    ended: list[Watermark] = []
+    poll = event_log.poll
+
+    def recorded(organization_pk: Any, watermark: Watermark) -> tuple[list[int], Watermark]:
+        found, new = poll(organization_pk, watermark)
+        begun.append(watermark)
+        ended.append(new)
+        return found, new
+
+    monkeypatch.setattr(event_log, "poll", recorded)
+
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        for _ in range(2):
+            await do(later_job, organization)
+            await client.changes(1)
+
+    assert len(begun) > 1
+    assert begun[1:] == ended[:-1]
 
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")

@@ -1,0 +1,92 @@
+"""Rooms come and go in a topic, and a subscription tells what happens while its client catches up."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from django_jobs.realtime import topics
+from django_jobs.realtime.authorization import Target
+from django_jobs.realtime.events import STATUS_CHANGED, Event
+from django_jobs.realtime.topics import Seen, Subscription, Topic
+
+WHOLE = Target("org:A", 1)
+JOB = Target("job:5", 1, 5)
+OTHER_JOB = Target("job:6", 1, 6)
+
+
+@pytest.fixture
+def topic() -> Topic:
+    return Topic("1", 1)
+
+
+def subscribe(topic: Topic, target: Target) -> Subscription:
+    socket: Any = Mock()
+    subscription = Subscription(socket, target)
+    subscription.go_live(set())
+    topic.add(subscription)
+    return subscription
+
+
+def told(subscription: Subscription) -> list[str]:
+    socket: Any = subscription.subscriber
+    return [call.args[0] for call in socket.put.call_args_list]
+
+
+def deliver(topic: Topic, job: int, number: int) -> None:
+    topic.deliver(Event(STATUS_CHANGED, 1, job, "{}", id=number), ())
+
+
+def test_who_stays_hears_on_when_others_leave_their_rooms(topic: Topic) -> None:
+    whole, gone, kept = (subscribe(topic, target) for target in (WHOLE, JOB, OTHER_JOB))
+    topic.remove(gone)
+    deliver(topic, 5, 1)
+    deliver(topic, 6, 2)
+    assert [len(told(item)) for item in (whole, gone, kept)] == [2, 0, 1]
+    topic.remove(whole)
+    deliver(topic, 5, 3)
+    deliver(topic, 6, 4)
+    assert [len(told(item)) for item in (whole, gone, kept)] == [2, 0, 2]
+
+
+def test_of_two_in_a_room_one_may_leave(topic: Topic) -> None:
+    gone, kept = subscribe(topic, JOB), subscribe(topic, JOB)
+    topic.remove(gone)
+    topic.remove(gone)
+    deliver(topic, 5, 1)
+    assert [len(told(item)) for item in (gone, kept)] == [0, 1]
+
+
+def test_a_topic_includes_the_jobs_that_somebody_listens_to(topic: Topic) -> None:
+    job = subscribe(topic, JOB)
+    assert (topic.includes(5), topic.includes(6)) == (True, False)
+    subscribe(topic, WHOLE)
+    topic.remove(job)
+    assert (topic.includes(5), topic.includes(6)) == (True, True)
+
+
+def test_what_happens_during_the_catch_up_is_told_after_it_unless_it_was_part_of_it() -> None:
+    socket: Any = Mock()
+    subscription = Subscription(socket, WHOLE)
+    for number in (7, 8, 9):
+        subscription.deliver(number, str(number))
+    assert told(subscription) == []
+    subscription.go_live({8})
+    subscription.deliver(10, "10")
+    assert told(subscription) == ["7", "9", "10"]
+
+
+def test_the_events_of_one_job_are_told_in_order_and_once(topic: Topic) -> None:
+    job, whole = subscribe(topic, JOB), subscribe(topic, WHOLE)
+    for number in (8, 7, 8, 9):
+        deliver(topic, 5, number)
+    assert (len(told(job)), len(told(whole))) == (2, 4)
+
+
+def test_only_the_latest_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "REMEMBERED", 2)
+    seen: Seen[int] = Seen()
+    assert [seen.add(number) for number in (1, 2, 1, 3)] == [True, True, False, True]
+    assert seen.unseen([1, 2, 3]) == [1]
