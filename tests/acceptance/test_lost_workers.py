@@ -43,7 +43,7 @@ def seconds_between(job: Job, first: str, then: str) -> float:
 
 def test_a_job_whose_child_is_killed_runs_again_within_seconds(processes: ProcessPool, stage: Stage) -> None:
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
-    processes.worker()
+    processes.worker("--processes", "2")
 
     os.kill(recorded.pid(attempt=1), signal.SIGKILL)
     second = recorded.pid(attempt=2)

@@ -26,7 +26,7 @@ def test_a_burst_runs_everything_that_waits_and_leaves(processes: ProcessPool, s
     kind = make_job_type("echo")
     jobs = [stage.submit(kind, number=number) for number in range(60)]
 
-    assert processes.worker("--burst").wait(2 * PATIENCE) == 0
+    assert processes.worker("--burst", "--processes", "2").wait(2 * PATIENCE) == 0
     assert {status_of(job) for job in jobs} == {Status.COMPLETED}
     results = Job.objects.order_by("pk").values_list("result", flat=True)
     assert list(results) == [{"echo": {"number": number}} for number in range(60)]
@@ -141,7 +141,7 @@ def test_results_that_cannot_be_stored_are_dead_letter_and_hurt_no_neighbour(
 def test_an_idle_worker_says_what_it_serves_and_leaves_at_once_when_told_to(
     processes: ProcessPool, redis_client: redis.Redis
 ) -> None:
-    worker = processes.worker()
+    worker = processes.start("jobs_worker")
     wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
     assert "Running up to 2 jobs at once, of jobs-critical, jobs-high, jobs-normal, jobs-low." in worker.log()
     children = worker.children()

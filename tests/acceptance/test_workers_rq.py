@@ -67,7 +67,7 @@ def test_rq_lists_the_workers_and_what_they_run(running: RecordedJob, redis_clie
 
 
 def test_workers_that_leave_are_off_the_list_of_rq(processes: ProcessPool, redis_client: redis.Redis) -> None:
-    worker = processes.worker()
+    worker = processes.worker("--processes", "2")
     wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
     assert worker.stop() == 0
     assert Worker.all(connection=redis_client) == []

@@ -148,7 +148,9 @@ class ProcessPool:
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> ManagedProcess:
-        """``manage.py jobs_worker`` with ``options``."""
+        """``manage.py jobs_worker`` with ``options``, and with one child unless they say how many."""
+        if "--processes" not in options:
+            options = ("--processes", "1", *options)
         return self.start("jobs_worker", *options, settings=settings, environ=environ)
 
     def clean_up(self) -> None:
