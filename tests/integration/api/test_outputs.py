@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -40,6 +42,7 @@ def test_an_output_is_a_download_that_no_browser_runs_or_keeps(member: APIClient
     assert answer["Content-Disposition"] == 'attachment; filename="report.html"'
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Cache-Control"] == "private, no-store"
+    assert answer["Content-Security-Policy"] == "default-src 'none'; sandbox"
     assert answer["Content-Length"] == str(len(CONTENT))
 
 
@@ -74,6 +77,23 @@ def test_an_output_is_sent_piece_by_piece_under_asgi(
 
     with contextlib.closing(answer):
         assert async_to_sync(read)() == [CONTENT[:10], CONTENT[10:20], CONTENT[20:]]
+
+
+def test_what_a_middleware_puts_in_the_place_of_an_output_is_sent_under_asgi(
+    with_file: Job, organization: Organization
+) -> None:
+    answer: Any = read_output(with_file, make_user(member_of=[organization]))
+
+    async def upper() -> AsyncIterator[bytes]:
+        for chunk in (CONTENT[:10], CONTENT[10:]):
+            yield chunk.upper()
+
+    async def read() -> list[bytes]:
+        return [chunk async for chunk in answer]
+
+    with contextlib.closing(answer):
+        answer.streaming_content = upper()
+        assert async_to_sync(read)() == [CONTENT[:10].upper(), CONTENT[10:].upper()]
 
 
 def test_a_job_without_a_file_has_no_output(member: APIClient, organization: Organization, kind: JobType) -> None:

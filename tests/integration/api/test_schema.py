@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from drf_spectacular.validation import validate_schema
 
+from django_jobs.statuses import Status
 from django_jobs.values import JobStatus
 from tests.support.api import client_of, make_schema
 from tests.support.factories import make_user
@@ -57,6 +58,16 @@ def test_it_describes_every_route(schema: dict[str, Any]) -> None:
 
 def test_it_names_the_fields_of_job_status(schema: dict[str, Any]) -> None:
     assert list(schema["components"]["schemas"]["Job"]["properties"]) == list(JobStatus.__slots__)
+
+
+def test_it_says_of_which_type_the_fields_of_a_status_are(schema: dict[str, Any]) -> None:
+    fields = schema["components"]["schemas"]["Job"]["properties"]
+    assert fields["status"] == {"anyOf": [{"type": "string", "enum": Status.values}]}
+    assert fields["progress"] == {"type": "integer", "minimum": 0, "maximum": 100}
+    assert fields["created_at"] == {"type": "string", "format": "date-time"}
+    assert fields["run_at"] == {"type": ["string", "null"], "format": "date-time"}
+    assert fields["depends_on"] == {"type": "array", "items": {"type": "string"}}
+    assert fields["owner"] == {"type": "string", "description": "A user name; empty for server code."}
 
 
 @pytest.mark.parametrize(
