@@ -1,4 +1,4 @@
-"""The entrance of the API."""
+"""The start page of the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPENAPI_LINKS: Final = {"schema": "schema", "docs": "docs"}
 
 
 class Entrance(APIView):
-    """Where everything is. This page needs no login; what it leads to does."""
+    """List where everything is. This page needs no login; the pages behind it do."""
 
     permission_classes = [AllowAny]
     schema = None

@@ -22,7 +22,7 @@ _WORDS = {
 
 
 def read_bool(name: str, *, default: bool) -> bool:
-    """The variable as yes or no; unset or empty means `default`."""
+    """Return the variable as True or False; unset or empty means `default`."""
     text = os.environ.get(name, "").strip().lower()
     if not text:
         return default
@@ -32,12 +32,12 @@ def read_bool(name: str, *, default: bool) -> bool:
 
 
 def read_list(text: str) -> list[str]:
-    """The parts of a comma-separated text."""
+    """Return the parts of a comma-separated text."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def required_without_debug(name: str, *, debug: bool, laptop: str) -> str:
-    """The variable, or the `laptop` default while DEBUG is on."""
+    """Return the variable; while DEBUG is on, `laptop` if it is unset."""
     value = os.environ.get(name, "").strip()
     if value:
         return value
@@ -47,7 +47,7 @@ def required_without_debug(name: str, *, debug: bool, laptop: str) -> str:
 
 
 def mail_to_files(directory: Path) -> dict[str, Any]:
-    """The settings by which mails become files in ``directory``; Django 6.1 has other names for them."""
+    """Return the settings that write mails into files in ``directory``. Django 6.1 names them differently."""
     backend = "django.core.mail.backends.filebased.EmailBackend"
     if django.VERSION < (6, 1):
         return {"EMAIL_BACKEND": backend, "EMAIL_FILE_PATH": directory}

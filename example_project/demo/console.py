@@ -1,4 +1,4 @@
-"""What the demo says."""
+"""What the demo writes to the terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def progress_bar(job_id: str) -> Iterator[JobProgress]:
 
 
 class JobProgress:
-    """The line that follows one job."""
+    """The progress line of one job."""
 
     def __init__(self, progress: Progress, job_id: str) -> None:
         self._progress = progress
@@ -57,7 +57,7 @@ class JobProgress:
 
 @contextmanager
 def summary() -> Iterator[Summary]:
-    """One line at the bottom that counts the jobs; where there is no terminal, nothing."""
+    """Show one line at the bottom that counts the jobs; without a terminal, show nothing."""
     with _console.status("") as status:
         yield Summary(status)
 
@@ -110,13 +110,13 @@ Ctrl+C stops everything.
 
 
 def list_samples(shop: Shop, jobs: Mapping[str, Job]) -> None:
-    """Which jobs were submitted for a shop, and what is to be seen of each."""
+    """List the jobs that were submitted for a shop, and what each of them shows."""
     lines = "\n".join(f"  {job.name}  {job.job_type_id:<20}{what}" for what, job in jobs.items())
     say(f"Submitted for {shop.title}, by {shop.member}:\n{lines}\n")
 
 
 def shell_line() -> str:
-    """A command that submits a job to this very demo."""
+    """Return a command that submits a job to this very demo."""
     submit = f"submit_job('pdf_generation', '{SHOPS[1].organization}')"
     code = f"from django_jobs import submit_job; print({submit}.name)"
     # Whoever set a URL with a password has it in the environment and does not need it on the screen.

@@ -36,7 +36,7 @@ INTERRUPTED: Final = 130
 
 
 def run(*, once: bool, port: int) -> int:
-    """The whole demo; returns the exit code of the command. Raises DemoError."""
+    """Run the whole demo and return the command's exit code. Raises DemoError."""
     services.require_packages("rich")
     if not once:
         services.require_free_port(port)
@@ -47,7 +47,7 @@ def run(*, once: bool, port: int) -> int:
 
 
 def run_again(redis_url: str, *, once: bool, port: int) -> int:
-    """The same command in a process whose settings see the Valkey that has just been started."""
+    """Run the same command in a process whose settings name the Valkey that was just started."""
     arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
     environment = {**os.environ, "REDIS_URL": redis_url}
     process = subprocess.Popen(services.manage(*arguments), env=environment)
@@ -58,7 +58,7 @@ def run_again(redis_url: str, *, once: bool, port: int) -> int:
 
 
 def ends() -> list[signal.Signals]:
-    """The signals that end the demo; not that of a closed terminal where somebody wants it to outlive that (nohup)."""
+    """Return the signals that end the demo. Under ``nohup`` a closed terminal does not."""
     everything = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return [number for number in everything if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP]
 
@@ -78,9 +78,7 @@ def run_here(*, once: bool, port: int) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM, or closing the terminal, counts as Ctrl+C, and only the first of all, so that nothing disturbs the
-    clean-up.
-    """
+    """Treat SIGTERM and a closed terminal like Ctrl+C. Only the first counts, so that the clean-up is not disturbed."""
     numbers = ends()
 
     def interrupt(*_: object) -> None:
@@ -107,7 +105,7 @@ def prepare() -> None:
 
 
 def run_once() -> int:
-    """The main job from submission to its file; 0 when it completed."""
+    """Follow the main job from its submission to its file; return 0 if it completed."""
     from example_project.demo.console import progress_bar, say
 
     with services.worker() as worker:
@@ -123,7 +121,7 @@ def run_once() -> int:
 
 
 def submit_main_job() -> str:
-    """The id of the job: a new one, or the same work's of some minutes ago."""
+    """Return the id of a new job, or of the same work that was submitted some minutes ago."""
     try:
         return str(submit_job(job_type=JOB_TYPE, organization=ORGANIZATION, parameters=PARAMETERS).name)
     except DuplicateJob as refusal:
@@ -131,7 +129,7 @@ def submit_main_job() -> str:
 
 
 def follow(job_id: str, worker: Service, bar: JobProgress) -> JobStatus:
-    """The job's last status; the bar shows those on the way."""
+    """Show the job's progress, and return its last status."""
     deadline = time.monotonic() + JOB_SECONDS
     while time.monotonic() < deadline:
         status = get_job_status(job_id)
@@ -149,7 +147,7 @@ def stopping() -> str:
 
 
 def serve(port: int) -> int:
-    """Worker and web server until Ctrl+C; raises DemoError when one of them ends by itself."""
+    """Run worker and web server until Ctrl+C. Raises DemoError when one of them ends by itself."""
     from example_project.demo.console import list_samples, say, summary, welcome
     from example_project.demo.samples import Samples
 

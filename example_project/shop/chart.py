@@ -19,7 +19,7 @@ AXIS_ROOM: Final = 44
 
 
 def draw_bar_chart(canvas: Any, bars: Sequence[Bar], *, y: float, height: float, x_title: str, y_title: str) -> None:
-    """The chart over the page's inner width, its x axis at ``y``."""
+    """Draw the chart over the page's inner width, with its x axis at ``y``."""
     left, width = paper.MARGIN + AXIS_ROOM, paper.INNER - AXIS_ROOM
     highest = max((float(bar.amount) for bar in bars), default=0.0)
     step = grid_step(highest)
@@ -32,7 +32,7 @@ def draw_bar_chart(canvas: Any, bars: Sequence[Bar], *, y: float, height: float,
 
 
 def grid_step(highest: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 or 10 times a power of ten whose grid holds ``highest``."""
+    """Return the smallest of 1, 2, 2.5, 5 or 10 times a power of ten whose grid holds ``highest``."""
     if highest <= 0:
         return 1.0
     least = highest / MOST_GRID_LINES

@@ -1,4 +1,4 @@
-"""Reading customers from CSV, line by line, and telling what is wrong with which line. Nothing here is stored."""
+"""Reads customers from CSV, line by line, and says what is wrong with each line. Nothing is stored here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GoodRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """``cells`` is the row as it stood in the file."""
+    """A row that cannot be stored. ``cells`` are as in the file."""
 
     line: int
     reason: str
@@ -50,7 +50,7 @@ def count_rows(lines: Iterable[bytes]) -> int:
 
 
 def read_rows(lines: Iterable[bytes]) -> Iterator[GoodRow | BadRow]:
-    """Each row of the file, good or bad; empty lines are skipped."""
+    """Yield each row of the file, good or bad; empty lines are skipped."""
     records = read_records(lines)
     positions = read_header(records)
     line_of: dict[str, int] = {}
@@ -60,7 +60,7 @@ def read_rows(lines: Iterable[bytes]) -> Iterator[GoodRow | BadRow]:
 
 
 def read_records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, cells) of each record."""
+    """Yield (number of the first line, cells) of each record."""
     reader = csv.reader(decode(lines), strict=True)
     while True:
         line = reader.line_num + 1
@@ -83,7 +83,7 @@ def decode(lines: Iterable[bytes]) -> Iterator[str]:
 
 
 def read_header(records: Iterator[tuple[int, list[str]]]) -> list[int]:
-    """The position of each column of HEADER in the file."""
+    """Return the position of each column of HEADER in the file."""
     _, cells = next(records, (1, []))
     names = [cell.strip().lower() for cell in cells]
     if sorted(names) != sorted(HEADER):
@@ -93,7 +93,7 @@ def read_header(records: Iterator[tuple[int, list[str]]]) -> list[int]:
 
 
 def judge(line: int, cells: list[str], positions: Sequence[int], line_of: dict[str, int]) -> GoodRow | BadRow:
-    """The row as it may be stored, or why not; ``line_of`` remembers the addresses of the rows before it."""
+    """Return the row as it may be stored, or what is wrong with it. ``line_of`` holds the addresses of earlier rows."""
     if len(cells) != len(HEADER):
         return BadRow(line, f"{len(cells)} columns instead of {len(HEADER)}", cells)
     name, email, city = (cells[position].strip() for position in positions)

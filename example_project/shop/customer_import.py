@@ -1,4 +1,4 @@
-"""Storing customers in batches, so that a second attempt, or the same file again, changes nothing more."""
+"""Stores customers in batches. A second attempt, or the same file again, changes nothing more."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def store_customers(organization: Any, rows: Sequence[GoodRow]) -> None:
 
 
 def error_file(rows: Sequence[BadRow]) -> str:
-    """The bad rows as CSV, each with its line number and what is wrong."""
+    """Return the bad rows as CSV, each with its line number and what is wrong."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("line", "problem", "row"))

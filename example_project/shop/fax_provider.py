@@ -28,7 +28,7 @@ class FaxError(Exception):
 
 
 class LineBusyError(FaxError):
-    """Nobody picked up; it may work in a while."""
+    """Nobody picked up. It may work in a while."""
 
 
 class NotInServiceError(FaxError):
@@ -36,7 +36,7 @@ class NotInServiceError(FaxError):
 
 
 class TooManyFaxesError(FaxError):
-    """The provider wants to be left alone for ``retry_after`` seconds."""
+    """The provider accepts no fax for ``retry_after`` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"Too many faxes; come back in {retry_after:g} s")
@@ -50,7 +50,7 @@ class Response:
 
 
 class UnavailableError(FaxError):
-    """An answer of the provider's web server, in the form in which HTTP libraries raise it."""
+    """An error of the provider's web server, in the form in which HTTP libraries raise it."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(f"HTTP {response.status_code}")
@@ -64,7 +64,7 @@ class Receipt:
 
 
 def send_fax(number: str, document: str, *, key: str, attempt: int = 1, seed: int = 1) -> Receipt:
-    """Send the document; ``key`` makes sure that it goes out once, however often it is asked for."""
+    """Send the document. Calls with the same ``key`` send it once."""
     ending = number[-4:]
     if ending == "0000":
         raise NotInServiceError(f"{number} is not in service")

@@ -1,4 +1,4 @@
-"""What a job may take from the jobs before it: their results and their files, never another organization's."""
+"""What a job may read of the jobs before it: their results and files, never those of another organization."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REPORT_TYPES: Final = ("pdf_generation", "generate_report")
 
 
 def parents_of(context: JobContext, *job_types: str) -> list[JobStatus]:
-    """The jobs of these types that this one depends on. They are Completed, or it would not run."""
+    """Return the jobs of these types that this job depends on. They are Completed, otherwise it would not run."""
     parents = [get_job_status(job_id) for job_id in get_job_status(context.job_id).depends_on]
     return [parent for parent in parents if parent.job_type in job_types]
 
 
 def reports_for(context: JobContext, job_id: str | None) -> list[JobStatus]:
-    """The report of this job id, or those that the job depends on. PermanentError when there is none to have."""
+    """Return the report of this job id, or the reports that the job depends on. PermanentError if there is none."""
     reports = [named_report(context, job_id)] if job_id else parents_of(context, *REPORT_TYPES)
     if not reports:
         raise PermanentError("No report to send: give 'report_job', or make the job depend on a report.")
@@ -47,7 +47,7 @@ def named_report(context: JobContext, job_id: str) -> JobStatus:
 
 
 def attachment_of(report: JobStatus) -> Attachment:
-    """The report's PDF. PermanentError when it has been deleted since."""
+    """Return the report's PDF. PermanentError if it was deleted meanwhile."""
     reference = report.output_reference or ""
     try:
         with default_storage.open(reference) as file:

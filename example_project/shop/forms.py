@@ -1,4 +1,4 @@
-"""What members may start from the page. The engine's refusals are shown where they belong."""
+"""The jobs that members may start from the page. The engine's refusals are shown at the fields that they concern."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class JobForm(forms.Form):
         raise NotImplementedError
 
     def submit(self, user: Any) -> Job | None:
-        """The new job; None when it was refused, and then the form has errors."""
+        """Return the new job. None if it was refused; then the form has errors."""
         if not self.is_valid():
             return None
         try:

@@ -40,7 +40,7 @@ def send(
 
 
 def recipients(context: JobContext) -> list[str]:
-    """The addresses that the parameters name; else the job owner's; else those of the organization's admins."""
+    """Return the addresses in the parameters, else the job owner's, else those of the organization's admins."""
     named: list[str] | None = context.validated_data.get("to")
     if named:
         return named

@@ -1,4 +1,4 @@
-"""A pretended marketplace that takes its time, so that there is something to watch and to cancel."""
+"""A pretended marketplace. It is slow, so that there is time to watch and to cancel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from time import sleep
 
 
 def publish(sku: str, *, key: str, seconds: float) -> str:
-    """Put a product on sale there and return its number; it stands there once for each ``key``, however often asked."""
+    """Put a product on sale and return its number. Calls with the same ``key`` put it there once."""
     sleep(seconds)
     return f"MARKET-{sku}-{key}"

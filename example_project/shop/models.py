@@ -1,4 +1,4 @@
-"""What a small mail-order shop keeps. Every row belongs to one organization, itself or through its order."""
+"""The data of a small mail-order shop. Every row belongs to one organization, itself or through its order."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class OrderLine(models.Model):
 
 
 def upload_path(upload: Upload, filename: str) -> str:
-    """Where an uploaded file goes: apart by organization, under a name that nobody can guess."""
+    """Return where an uploaded file goes: a directory for each organization, and a name that nobody can guess."""
     return f"uploads/{upload.organization_id}/{secrets.token_urlsafe(16)}/{get_valid_filename(filename)}"
 
 
 class Upload(models.Model):
-    """A file that somebody of the organization handed in, for a job to read."""
+    """A file that a member of the organization uploaded for a job to read."""
 
     organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="uploads")
     file = models.FileField(upload_to=upload_path, max_length=255)
@@ -95,7 +95,7 @@ def new_request_name() -> str:
 
 
 class ReportRequest(models.Model):
-    """A wish for a report. ``pdf_file`` is filled in by a job when the report is done."""
+    """A request for a report. A job fills in ``pdf_file`` when the report is done."""
 
     name = models.CharField(max_length=20, unique=True, default=new_request_name)
     organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="report_requests")

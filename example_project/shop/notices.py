@@ -1,4 +1,4 @@
-"""The words of short mails. ``{…}`` is filled in from the result of the job that a notice is about."""
+"""The texts of short mails. ``{…}`` is filled in from the result of the job that the notice is about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """``about`` is the type of the job whose result the text quotes."""
+    """A text. ``about`` is the type of the job whose result it quotes."""
 
     about: str
     subject: str

@@ -1,4 +1,4 @@
-"""The look of the shop's PDFs: sizes, colors, and text that always fits and always encodes."""
+"""The look of the shop's PDFs: sizes, colors, and text that always fits and can always be encoded."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CURRENCY: Final = "EUR"
 
 
 def printable(text: str) -> str:
-    """``text`` in what the PDF's built-in fonts can show; anything else becomes a question mark."""
+    """Return the text as the PDF's built-in fonts can show it; other characters become question marks."""
     one_line = "".join(character if character.isprintable() else " " for character in text)
     return one_line.encode("cp1252", "replace").decode("cp1252")
 
 
 def fit(text: str, width: float, font: str = REGULAR, size: float = 9) -> str:
-    """``text``, printable and cut with an ellipsis where it would be wider than ``width`` points."""
+    """Return the text, printable, and cut with an ellipsis where it would be wider than ``width`` points."""
     text = printable(text)
     if stringWidth(text, font, size) <= width:
         return text

@@ -1,4 +1,4 @@
-"""What each of the shop's jobs may be asked for. A serializer's errors say what would be accepted."""
+"""The parameters of the shop's jobs. A serializer's errors say what would be accepted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB_ID: Final = r"^JOB-[0-9]{4,}-[0-9]{5,}$"
 
 
 class Parameters(serializers.Serializer[Any]):
-    """Refuses names that it does not know: a mistyped one would otherwise be ignored."""
+    """Refuses names that it does not know; otherwise a mistyped name would be ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
@@ -30,7 +30,7 @@ class Parameters(serializers.Serializer[Any]):
 
 
 class ReportParameters(Parameters):
-    """Without a ``date_range`` a report is that of the last full month that has orders."""
+    """What a report may be asked for. Without a ``date_range`` it covers the last full month that has orders."""
 
     template = serializers.ChoiceField(choices=TEMPLATES, default=TEMPLATES[0])
     date_range = serializers.ListField(
@@ -64,7 +64,7 @@ class ReadyParameters(Parameters):
 
 
 class MailParameters(Parameters):
-    """Without ``to`` a mail goes to the job's owner, or to the organization's admins."""
+    """What a mail may be asked for. Without ``to`` it goes to the job's owner, or to the organization's admins."""
 
     to = serializers.ListField(child=serializers.EmailField(), min_length=1, max_length=20, required=False)
 

@@ -36,7 +36,7 @@ PageDone = Callable[[int, int], None]
 
 
 def draw_report(report: SalesReport, page_done: PageDone) -> tuple[bytes, int]:
-    """The PDF and its number of pages; ``page_done(page, pages)`` is called after each."""
+    """Return the PDF and its number of pages. ``page_done(page, pages)`` is called after each page."""
     tables = ceil(len(report.orders) / ROWS_A_PAGE)
     book = Book(report, pages=2 + tables if tables else 1, page_done=page_done)
     draw_summary(book.canvas, report)
@@ -49,7 +49,7 @@ def draw_report(report: SalesReport, page_done: PageDone) -> tuple[bytes, int]:
 
 
 class Book:
-    """A PDF in the making: knows how many pages it will have and puts the running lines on each."""
+    """A PDF that is being drawn. It knows its number of pages, and puts header and footer on each."""
 
     def __init__(self, report: SalesReport, *, pages: int, page_done: PageDone) -> None:
         self.report = report
@@ -165,7 +165,7 @@ def draw_tables(book: Book, orders: Sequence[OrderRow]) -> None:
 
 
 def draw_table(canvas: Any, rows: Sequence[OrderRow], carried: Decimal, *, first: bool, last: bool) -> Decimal:
-    """One page of orders under what was carried to it; returns what it carries on."""
+    """Draw one page of orders below the sum carried forward; return the sum to carry on."""
     write(canvas, paper.MARGIN, paper.HEIGHT - 60, "Orders", font=paper.BOLD, size=13)
     draw_columns(canvas, TABLE_TOP)
     y = TABLE_TOP - ROW

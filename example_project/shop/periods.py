@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """Days from ``start`` to ``end``, both included."""
+    """The days from ``start`` to ``end``, both included."""
 
     start: date
     end: date

@@ -1,4 +1,4 @@
-"""Asking for a report and being told when it is there: the shop's own row, written by the jobs themselves."""
+"""Requests for reports: the shop's own rows, which the jobs themselves fill in."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def request_report(organization: Organization, parameters: dict[str, Any] | None
 
 
 def fulfil(organization_pk: Any, name: str, report: JobStatus) -> bool:
-    """Note the report's file; whether the organization has a request of this name."""
+    """Note the report's file. Return whether the organization has a request of this name."""
     return note_file(organization_pk, name, report.job_id, report.output_reference or "")
 
 
 def note_file(organization_pk: Any, name: str, job_id: str, reference: str) -> bool:
-    """One statement, which may be repeated: a job runs at least once."""
+    """Note the file by one statement that may be repeated, because a job runs at least once."""
     requests = ReportRequest.objects.filter(organization_id=organization_pk, name=name)
     return bool(requests.update(job_id=job_id, pdf_file=reference))

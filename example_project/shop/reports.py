@@ -21,7 +21,7 @@ LONGEST_DAILY_CHART: Final = 62
 
 @dataclass(frozen=True, kw_only=True)
 class OrderRow:
-    """One order as a line of the report's tables."""
+    """One order, as a line of the report's tables."""
 
     number: str
     day: date
@@ -62,7 +62,7 @@ class SalesReport:
 
     @property
     def average(self) -> Decimal:
-        """The mean value of an order, 0 without any."""
+        """Return the mean value of an order; 0 if there are none."""
         return (self.total / len(self.orders)).quantize(CENT) if self.orders else Decimal("0.00")
 
     @property
@@ -71,7 +71,7 @@ class SalesReport:
 
 
 def build_report(tenant: Organization, asked: Period | None) -> SalesReport:
-    """The report of one organization; without a period that of its last full month with orders."""
+    """Return the report of one organization; without a period, that of its last full month with orders."""
     sales = Order.objects.filter(organization=tenant)
     period = asked or last_full_month(sales)
     sales = sales.filter(ordered_on__range=(period.start, period.end))
@@ -122,7 +122,7 @@ def ranked(rows: Any) -> list[Ranked]:
 
 
 def last_full_month(sales: QuerySet[Order], today: date | None = None) -> Period:
-    """The latest calendar month that is over and has orders; without orders simply the last one."""
+    """Return the latest calendar month that is over and has orders; without orders, the latest that is over."""
     this_month = (today or datetime.now(UTC).date()).replace(day=1)
     over = sales.filter(ordered_on__lt=this_month).order_by("-ordered_on")
     newest = over.values_list("ordered_on", flat=True).first()
@@ -130,7 +130,7 @@ def last_full_month(sales: QuerySet[Order], today: date | None = None) -> Period
 
 
 def revenue_bars(report: SalesReport) -> list[Bar]:
-    """Revenue a day without gaps; a month a bar once the days would be too thin to read."""
+    """Return the revenue of each day without gaps, or of each month if bars of days would be too thin."""
     if report.period.days > LONGEST_DAILY_CHART:
         return monthly_bars(report)
     amounts: dict[date, Decimal] = {}

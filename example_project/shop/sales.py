@@ -1,4 +1,4 @@
-"""Three years of believable orders, drawn from a seeded generator: the same seed makes the same orders."""
+"""Three years of believable orders from a seeded generator: the same seed makes the same orders."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DraftLine:
 
 @dataclass(frozen=True, kw_only=True)
 class DraftOrder:
-    """An order before it is a row; customer and article are positions in the shop's lists."""
+    """An order that is no row yet. Customer and article are positions in the shop's lists."""
 
     number: str
     customer: int
@@ -69,7 +69,7 @@ def draft_customers(shop: Shop) -> list[DraftCustomer]:
 
 
 def draft_orders(shop: Shop, first: date = FIRST_DAY, last: date = LAST_DAY) -> Iterator[DraftOrder]:
-    """All orders of the shop in the order in which they were placed, numbered within their year."""
+    """Return all orders of the shop, in the order of their dates, numbered within their year."""
     rng = seeded("orders", shop)
     # A few regulars buy often, most customers now and then.
     loyalty = [1 / (rank + 8) for rank in range(shop.customers)]

@@ -1,4 +1,4 @@
-"""A customers' file as a real one would be: mostly right, now and then not. The same seed makes the same file."""
+"""A realistic file of customers: most rows are right, some are not. The same seed makes the same file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAD_EVERY: Final = 997
 
 
 def customers_csv(rows: int, seed: int = 1) -> str:
-    """The text of a CSV file with so many rows below its header."""
+    """Return the text of a CSV file with this many rows below its header."""
     rng = Random(f"customers {seed}")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -44,12 +44,12 @@ def spoil(row: list[str], how: int) -> list[str]:
 
 
 def count_bad(rows: int) -> int:
-    """How many of so many rows are bad."""
+    """Return how many of this many rows are bad."""
     return rows // BAD_EVERY
 
 
 def store_upload(organization: Organization, text: str, filename: str = "customers.csv") -> Upload:
-    """The text as if somebody of the organization had uploaded it."""
+    """Store the text as an upload of the organization."""
     upload = Upload(organization=organization)
     upload.file.save(filename, ContentFile(text.encode()))
     return upload

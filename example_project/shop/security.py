@@ -1,4 +1,4 @@
-"""The pages' Content-Security-Policy: everything comes from this host, and nothing is inline."""
+"""The Content-Security-Policy of the pages: everything comes from this host, and nothing is inline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICY: Final = (
 
 
 def strict(view: View) -> View:
-    """``view`` with the policy in its answer."""
+    """Return the view with the policy added to its response."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

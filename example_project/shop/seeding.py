@@ -1,4 +1,4 @@
-"""The demo's organizations, accounts, three years of orders. Seeding twice changes nothing."""
+"""The demo's organizations, accounts, and three years of orders. Seeding twice changes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 
 def seed(say: Say) -> None:
-    """Everything that is missing, told line by line through ``say``."""
+    """Create everything that is missing, and report it line by line through ``say``."""
     password = demo_password_hash()
     say(seed_superuser(password))
     for shop in SHOPS:

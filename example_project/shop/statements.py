@@ -10,14 +10,14 @@ from example_project.shop.periods import Period
 
 
 def customers_with_orders(organization_pk: Any, period: Period) -> list[int]:
-    """The numbers of the customers whom a statement of this period would tell something."""
+    """Return the numbers of the customers who have orders in this period."""
     span = (period.start, period.end)
     orders = Order.objects.filter(organization_id=organization_pk, ordered_on__range=span).order_by()
     return sorted(orders.values_list("customer_id", flat=True).distinct())
 
 
 def write_statement(customer: Customer, period: Period) -> tuple[str, int, Decimal]:
-    """(text, number of orders, their sum)."""
+    """Return (text, number of orders, their sum)."""
     orders = list(customer.orders.filter(ordered_on__range=(period.start, period.end)).order_by("ordered_on", "id"))
     total = sum((order.total for order in orders), Decimal("0.00"))
     lines = [

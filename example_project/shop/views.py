@@ -23,7 +23,7 @@ login_first = login_required(login_url="shop:login")
 
 
 def organizations_for(user: Any) -> QuerySet[Organization]:
-    """The organizations whose jobs the user may see, by the access policy."""
+    """Return the organizations whose jobs the access policy lets the user see."""
     seen = organizations_seen_by(user)
     everything: QuerySet[Organization] = Organization.objects.order_by("name")
     return everything if seen is None else seen.order_by("name")
@@ -65,13 +65,13 @@ def jobs(request: HttpRequest, organization: str) -> HttpResponse:
 @login_first
 @require_GET
 def job_rows(request: HttpRequest, organization: str) -> HttpResponse:
-    """The newest jobs alone, for the page to find those that it does not show yet."""
+    """Show the newest jobs alone. The page looks here for those that it does not show yet."""
     tenant = get_object_or_404(organizations_for(request.user), name=organization)
     return render(request, "shop/job_rows.html", rows(request, tenant))
 
 
 def bound(form: JobForm, request: HttpRequest, tenant: Organization) -> JobForm:
-    """The same form with what was sent, if it is the one that was sent."""
+    """Return the form, with the sent data if it is the form that was sent."""
     if request.POST.get("job_type") != form.job_type:
         return form
     return type(form)(request.POST, request.FILES, organization=tenant)

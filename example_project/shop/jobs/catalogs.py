@@ -16,7 +16,7 @@ from example_project.shop.parameters import PublishParameters
     submit_by="members",
 )
 def catalog_publish(context: JobContext) -> dict[str, Any]:
-    """Slow, with a step for each product: it tells how far it is, and stops at once when it is canceled."""
+    """Publish the products one by one. It reports progress after each, and stops at once when it is canceled."""
     from example_project.shop.marketplace import publish
     from example_project.shop.models import Product
 

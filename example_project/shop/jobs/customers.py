@@ -24,7 +24,7 @@ DAY: Final = 86_400
     default_timeout=600,
 )
 def csv_import(context: JobContext) -> dict[str, Any]:
-    """Stores the file's customers in batches. Stopped in between it leaves whole batches, and may run again."""
+    """Store the file's customers in batches. If it is stopped, whole batches remain, and it may run again."""
     from example_project.shop.customer_csv import BadRow, GoodRow, count_rows, read_rows
     from example_project.shop.customer_import import batches, error_file, store_customers
 
@@ -65,7 +65,7 @@ def find_upload(context: JobContext) -> Upload:
     parameters=MonthParameters,
 )
 def bulk_statements(context: JobContext) -> dict[str, Any]:
-    """One small job a customer, at Low priority, so that nobody else waits for them."""
+    """Submit one small job for each customer, at Low priority, so that nobody else waits for them."""
     from django_jobs import submit_jobs
     from example_project.shop.customer_import import batches
     from example_project.shop.statements import customers_with_orders

@@ -18,7 +18,7 @@ from example_project.shop.parameters import FaxParameters
     retry_delay=2,
 )
 def fax_send(context: JobContext) -> dict[str, Any]:
-    """The provider's errors in the engine's words. Its HTTP errors need none: the engine reads them itself."""
+    """Send a fax, and translate the provider's errors. The engine reads its HTTP errors itself."""
     wanted = context.validated_data
     number, document = wanted["fax_number"], wanted["document"]
     context.update_progress(10, f"Dialing {number}")

@@ -24,7 +24,7 @@ from example_project.shop.parameters import ReadyParameters, ReportParameters
     default_timeout=120,
 )
 def pdf_generation(context: JobContext) -> dict[str, Any]:
-    """The sales report of the job's organization. It may be asked to note its file in a report request."""
+    """Make the sales report of the job's organization, and note its file in a report request if one is given."""
     from example_project.shop.pdf import draw_report
     from example_project.shop.reports import build_report
 
