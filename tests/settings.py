@@ -15,12 +15,12 @@ from typing import Any
 from example_project.environment import mail_to_files
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES, INSTALLED_APPS
-from tests.support.short_grace import VARIABLE as SHORT_GRACE
+from tests.support.constants import VARIABLE as CONSTANTS
 
 RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
 
-if SHORT_GRACE in os.environ:
-    INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.short_grace.ShortGrace"]
+if CONSTANTS in os.environ:
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.constants.Constants"]
 
 DEBUG = False
 ROOT_URLCONF = "tests.urls"

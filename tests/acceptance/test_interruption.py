@@ -14,8 +14,8 @@ from tests.acceptance.steps import (
     wait_for_message,
     wait_for_status,
 )
+from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
-from tests.support.short_grace import SHORT_GRACE
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 

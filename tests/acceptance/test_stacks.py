@@ -12,8 +12,8 @@ from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, messages_of, wait_for_message, wait_for_status
+from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
-from tests.support.short_grace import SHORT_GRACE
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
