@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.broker import rq_guard, rq_pages
+from django_jobs.broker import checks, rq_guard, rq_pages  # noqa: F401  (the checks register themselves)
 from django_jobs.broker.rq_broker import RQBroker
 
 __all__ = ["RQBroker", "install"]

@@ -45,12 +45,15 @@ class CheckpointRunner:
         self._has_complained = False
 
     def report(self, percent: int, message: str | None) -> None:
+        """Keep the progress until it is written."""
         self.progress.report(self.key, percent, message)
 
     def is_canceled(self) -> bool:
+        """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
         return self.stopped.is_set()
 
     def check(self) -> None:
+        """Raise JobCanceled or JobTimedOut where that is due, but not inside a shield."""
         if self._shields:
             return
         if self.stopped.is_set():
@@ -61,10 +64,12 @@ class CheckpointRunner:
     remind = check
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which nothing interrupts the handler: here nobody else could."""
         return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
+        """Put interruptions off until the end of the block."""
         self._shields += 1
         try:
             yield

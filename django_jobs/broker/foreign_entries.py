@@ -95,6 +95,7 @@ class _RateLimitedLog:
         self._unlogged = 0
 
     def add(self, found: Sequence[ForeignEntry]) -> None:
+        """Log these entries now, or count them for the next line."""
         with self._lock:
             self._unlogged += len(found)
             if not found or time.monotonic() - self._last < LOGGED_EVERY_SECONDS:

@@ -15,7 +15,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from django_jobs.broker import connection, foreign_entries, plain_workers, tickets
 from django_jobs.broker.rq_consumer import RQConsumer
 from django_jobs.broker.rq_worker import CANCEL_COMMAND
-from django_jobs.engine.ports import Look, SetAside, Ticket
+from django_jobs.engine.ports import Broker, Look, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 
@@ -24,8 +24,8 @@ T = TypeVar("T")
 BREAK_SECONDS = 1.0
 
 
-class RQBroker:
-    """Tickets as RQ jobs; see :class:`django_jobs.engine.ports.Broker` for what each method means."""
+class RQBroker(Broker):
+    """Tickets as RQ jobs. :class:`django_jobs.engine.ports.Broker` says what each method means."""
 
     def __init__(self) -> None:
         self._broken_until = 0.0
@@ -100,7 +100,7 @@ class RQBroker:
         return RQConsumer(worker_name, queues or connection.queue_names())
 
     def _call(self, function: Callable[[Redis], T]) -> T:
-        """Call Redis; BrokerUnavailable when it does not answer, and for a second after that without trying."""
+        """Call Redis. Raises BrokerUnavailable when it does not answer, and for a second after that without trying."""
         if time.monotonic() < self._broken_until:
             raise BrokerUnavailable("Redis did not answer a moment ago")
         try:

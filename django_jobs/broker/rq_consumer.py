@@ -15,18 +15,18 @@ from redis import Redis
 
 from django_jobs.broker import connection, foreign_entries, tickets
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine.ports import ForeignEntry, RunningTicket, Taken, Ticket
+from django_jobs.engine.ports import Consumer, ForeignEntry, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import WorkersSuspended
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
 
-#: For so long a worker waits before it looks again whether `rq suspend` still holds.
+#: How long a worker waits before it looks again whether `rq suspend` still holds.
 SUSPENDED_SECONDS = 0.5
 
 
-class RQConsumer:
-    """See :class:`django_jobs.engine.ports.Consumer` for what each method means."""
+class RQConsumer(Consumer):
+    """A worker at RQ's queues. :class:`django_jobs.engine.ports.Consumer` says what each method means."""
 
     def __init__(self, worker_name: str, queues: Sequence[str]) -> None:
         self.queues: Sequence[str] = list(queues)

@@ -86,7 +86,7 @@ def _for_system_admins(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _unreadable(error: UnicodeDecodeError) -> HttpResponse:
-    """Return the answer where an id is not UTF-8, as which RQ decodes all of them: anybody may have written it."""
+    """Return the answer for an id that is not UTF-8. RQ decodes every id, and anybody may have written this one."""
     found = ascii(error.object[:MAX_SHOWN])
     response = HttpResponse(f"{_UNREADABLE}\n\nIt begins with {found}.\n", content_type="text/plain")
     response.status_code = 409

@@ -1,6 +1,6 @@
 """System checks: they find what is wrong with the host's settings before it costs a job.
 
-Importing the package registers them.
+Importing the package registers them. The broker's package has its own, ``broker.checks``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from django_jobs.checks.organizations import (
     check_policy_class,
     check_swapped_late,
 )
-from django_jobs.checks.queues import check_django_rq_pages, check_one_redis
 from django_jobs.checks.settings import (
     check_foreign_rq_jobs,
     check_numbers,
@@ -29,11 +28,9 @@ __all__ = [
     "check_database",
     "check_declarations",
     "check_declared_twice",
-    "check_django_rq_pages",
     "check_foreign_rq_jobs",
     "check_handler_modules",
     "check_numbers",
-    "check_one_redis",
     "check_organization_id_field",
     "check_output_storage",
     "check_policy_class",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.ports import ForeignEntry, Look, RunningTicket, SetAside, Taken, Ticket
+from django_jobs.engine.ports import Broker, Consumer, ForeignEntry, Look, RunningTicket, SetAside, Taken, Ticket
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
 
@@ -18,10 +18,10 @@ WAIT_SECONDS: Final = 2.0
 NEWEST: Final = 3
 
 
-class MemoryBroker:
+class MemoryBroker(Broker):
     """What a test may look into and break: set ``is_down``, and every call fails as it does without Redis.
 
-    With ``is_suspended`` workers get nothing. See :class:`django_jobs.engine.ports.Broker` for the methods.
+    With ``is_suspended`` workers get nothing. :class:`django_jobs.engine.ports.Broker` says what the methods mean.
     """
 
     def __init__(self, *, is_down: bool = False) -> None:
@@ -120,15 +120,15 @@ class MemoryBroker:
 
     @property
     def tickets(self) -> list[Ticket]:
-        """The tickets that wait, in the order in which workers would get them."""
+        """Return the tickets that wait, in the order in which workers would get them."""
         return [entry for entry in self._entries() if isinstance(entry, Ticket)]
 
     def pks(self) -> list[int]:
-        """The jobs of :attr:`tickets`."""
+        """Return the jobs of :attr:`tickets`."""
         return [ticket.pk for ticket in self.tickets]
 
     def take(self) -> Ticket | None:
-        """Pop the next ticket, as a worker does."""
+        """Pop the next ticket, as a worker does; None where nothing waits."""
         taken = _sorted(self.pop(sorted(self.queues, reverse=True), 1))
         return taken.tickets[0] if taken.tickets else None
 
@@ -149,8 +149,8 @@ class MemoryBroker:
         self.marker = None
 
 
-class MemoryConsumer:
-    """A worker at a :class:`MemoryBroker`; see :class:`django_jobs.engine.ports.Consumer` for the methods."""
+class MemoryConsumer(Consumer):
+    """A worker at a :class:`MemoryBroker`. :class:`django_jobs.engine.ports.Consumer` says what the methods mean."""
 
     def __init__(self, broker: MemoryBroker, worker_name: str, queues: Sequence[str]) -> None:
         self.queues: Sequence[str] = list(queues)
@@ -211,7 +211,7 @@ class MemoryConsumer:
 
 
 def _priorities() -> dict[str, int]:
-    """The priority of each queue, by the queue's name; the most urgent first."""
+    """Return the priority of each queue, by the queue's name; the most urgent first."""
     return {str(jobs_settings.QUEUES[priority.label]): int(priority) for priority in sorted(Priority, reverse=True)}
 
 

@@ -72,7 +72,10 @@ class FailureTracker:
         return True
 
     def failed(self, error: Exception) -> None:
-        """Note a failure. Raises WorkerFailed when the worker is to leave: after a while, or where somebody said so."""
+        """Note a failure. Raises WorkerFailed when a burst has failed for too long.
+
+        It does so at once where the broker is another installation's, and where workers are suspended.
+        """
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if isinstance(error, ForeignBroker | WorkersSuspended) or now - self._since >= self._seconds:

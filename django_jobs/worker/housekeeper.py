@@ -133,7 +133,7 @@ class Housekeeper:
                 for interrupter in running.values():
                     interrupter.request(WorkerStopping)
         for interrupter in running.values():
-            interrupter.prod()
+            interrupter.deliver()
 
     def _flush_progress(self) -> None:
         for key in self._state.progress.flush():

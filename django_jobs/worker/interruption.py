@@ -43,14 +43,14 @@ class Interrupter:
     def request(self, kind: type[Interruption]) -> None:
         """Ask for an interruption and raise it; to be called from any thread."""
         self.want(kind)
-        self.prod()
+        self.deliver()
 
     def want(self, kind: type[Interruption]) -> None:
         """Ask for an interruption without raising it yet. The first kind that was asked for stays."""
         if self._wanted is None:
             self._wanted = kind
 
-    def prod(self) -> None:
+    def deliver(self) -> None:
         """Raise what was asked for, unless that was done less than two seconds ago."""
         if not self._on_main_thread:
             self._raise_in_thread()
@@ -139,9 +139,11 @@ class SlotRunner:
         self.remind = interrupter.on_signal
 
     def report(self, percent: int, message: str | None) -> None:
+        """Keep the progress until the housekeeper writes it."""
         self._progress.report(self.key, percent, message)
 
     def is_canceled(self) -> bool:
+        """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
         wanted = self.interrupter.wanted
         return wanted is not None and issubclass(wanted, JobCanceled)
 

@@ -17,9 +17,11 @@ class RunningJobs:
         self._jobs: dict[tuple[int, int], tuple[Claimed, Interrupter]] = {}
 
     def add(self, claimed: Claimed, interrupter: Interrupter) -> None:
+        """Note that a job's handler starts."""
         self._jobs[claimed.pk, claimed.attempt] = (claimed, interrupter)
 
     def remove(self, claimed: Claimed) -> None:
+        """Note that a job's handler has ended."""
         self._jobs.pop((claimed.pk, claimed.attempt), None)
 
     def interrupters(self) -> dict[tuple[int, int], Interrupter]:

@@ -55,6 +55,7 @@ class OccupiedSlot:
 
     @property
     def key(self) -> tuple[int, int]:
+        """(job, attempt)."""
         return (self.pk, self.attempt)
 
     @property

@@ -23,8 +23,8 @@ from rq.job import Job as RQJob
 from rq.registry import StartedJobRegistry
 from rq.utils import now, utcformat
 
+from django_jobs.broker.checks import check_django_rq_pages
 from django_jobs.broker.sanitized_jobs import UNREAD
-from django_jobs.checks import check_django_rq_pages
 from tests.support.bombs import plant, register_as_running
 from tests.support.factories import make_organization, make_user
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.urls import URLResolver, get_resolver
 
+from django_jobs.broker.rq_pages import GUARDED
 from django_jobs.conf import jobs_settings
 from django_jobs.statuses import Priority
 
@@ -38,7 +39,7 @@ def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
     """Warn of pages of django-rq that our guard did not find."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
-    unguarded = sorted({name for name, view in _views(get_resolver()) if not hasattr(view, "guarded_by_django_jobs")})
+    unguarded = sorted({name for name, view in _views(get_resolver()) if not hasattr(view, GUARDED)})
     if not unguarded:
         return []
     return [
@@ -83,7 +84,7 @@ def _place_of_url(url: str, database: str) -> tuple[str, ...]:
         if parts.scheme == "unix":
             return (parts.path, named or database)
         return (_host(parts.hostname), str(parts.port or 6379), named or parts.path.strip("/") or database)
-    except ValueError:  # no URL; the first connection says so
+    except ValueError:  # it is no URL, as the first connection will say
         return (url,)
 
 

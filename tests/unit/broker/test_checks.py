@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.checks import check_one_redis
+from django_jobs.broker.checks import check_one_redis
 
 URL = "redis://:secret@127.0.0.1:6379/1"
 
