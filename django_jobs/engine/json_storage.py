@@ -1,4 +1,4 @@
-"""Making values storable: what Django's JSON encoder writes, minus what a database would choke on."""
+"""Making values storable: as JSON of Django's encoder, without what some database cannot store."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-#: MariaDB takes no more than 32 levels, and readers of any JSON are recursive.
+#: Levels of nesting. MariaDB takes 32 at most, and JSON readers are recursive.
 MAX_DEPTH = 30
-# Made once: ``json.dumps`` makes an encoder for each call that asks for anything of its own.
+# Made once: ``json.dumps`` makes an encoder for each call with an argument of its own.
 _ENCODER: Final = DjangoJSONEncoder(allow_nan=False)
 
 
@@ -18,7 +18,7 @@ class NotStorable(ValueError):
 
 
 def storable(value: Any, what: str, max_bytes: int) -> Any:
-    """``value`` as it will be read back from the database.
+    """Return ``value`` as it will be read back from the database.
 
     Raises NotStorable for types without a JSON form, NaN and infinities, NUL characters, lone surrogates, and for
     more than ``max_bytes`` of JSON. ``what`` names the value in the message.
@@ -40,7 +40,7 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """How many levels of lists and objects lie in each other."""
+    """Return how many levels of lists and objects are nested."""
     depth = 0
     level = [value]
     while level := [item for item in level if isinstance(item, dict | list)]:
@@ -50,7 +50,7 @@ def _depth(value: Any) -> int:
 
 
 def _strings(value: Any) -> str:
-    """All text inside a JSON value, joined. Without recursion: a value may be nested as deeply as JSON allows."""
+    """Return all text inside a JSON value, joined. There is no recursion: the value may be nested very deeply."""
     texts: list[str] = []
     left = [value]
     while left:

@@ -1,4 +1,4 @@
-"""Who changed a job type or a tenant, or deleted jobs: a row in the admin's history and a line in the log."""
+"""Noting who changed a job type or a tenant, or deleted jobs: a row in the admin's history and a line in the log."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from django_jobs.models import Job, get_organization_model
 
 logger = logging.getLogger("django_jobs")
 
-#: So many objects of one act are named in the log.
+#: How many objects of one act the log names.
 MAX_NAMED: Final = 20
 
 
 class Act(enum.IntEnum):
-    """The admin's own numbers of what can be done to an object."""
+    """What can be done to an object, by the numbers that Django's admin has for it."""
 
     ADDED = 1
     CHANGED = 2
@@ -32,22 +32,22 @@ class Act(enum.IntEnum):
 
 
 def record(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any] = "") -> None:
-    """Tell that this user did this to these objects of one model; ``message`` is text, or a list as Django's admin
-    makes it.
+    """Note that a user did this to objects, which are of one model.
 
-    The row needs ``django.contrib.admin`` and a user that is stored. The line is written in any case, after the commit.
+    ``message`` is text, or a list as Django's admin makes it. The row of the history needs ``django.contrib.admin`` and
+    a stored user. The log's line needs neither, and is written after the commit.
     """
     if not objects:
         return
     text = _store(user, objects, act, message) if apps.is_installed("django.contrib.admin") else str(message)
-    # Changes of a job's status have lines of their own.
+    # A change of a job's status has a log line of its own.
     if act == Act.DELETED or not isinstance(objects[0], Job):
         noun, names = str(objects[0]._meta.verbose_name), [_name(item) for item in objects]
         database.on_commit(lambda: log(noun, names, act, actor_for(user).name, text))
 
 
 def log(noun: str, names: Sequence[str], act: Act, by: str, text: str = "") -> None:
-    """Write the line: ``event=job_type_changed job_type=… by=…`` and what changed. Of many, the first are named."""
+    """Write a line like ``event=job_type_changed job_type=… by=…`` with what changed. It names MAX_NAMED at most."""
     word = noun.replace(" ", "_") + ("s" if len(names) > 1 else "")
     shown = ",".join(names[:MAX_NAMED]) + ("…" if len(names) > MAX_NAMED else "")
     logger.info(
@@ -74,7 +74,7 @@ def _store(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
 
 
 def _name(item: Any) -> str:
-    """What an operator knows the object by: its id, not its title."""
+    """Return the id by which operators know the object; its title may change."""
     if isinstance(item, Job):
         return item.name
     if isinstance(item, get_organization_model()):

@@ -1,8 +1,9 @@
-"""Deleting what the engine itself keeps for a while: announcements, sums, tickets of sockets."""
+"""Deleting what the engine keeps for itself: activity, replays, workers' announcements, sockets and their tickets."""
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 from django_jobs.engine.control import replays
 from django_jobs.engine.insight import rollups
@@ -10,20 +11,21 @@ from django_jobs.engine.sockets import open_sockets, tickets
 from django_jobs.engine.store import database
 from django_jobs.models import Worker
 
-WORKER_FORGOTTEN_SECONDS = 120
+#: After so many seconds without a sign, the announcement of a worker is deleted.
+WORKER_FORGOTTEN_SECONDS: Final = 120
 
 
 def forget_activity() -> int:
-    """Delete old sums of the activity, and old replays."""
+    """Delete old sums of the activity, and old replays; return how many rows went."""
     return rollups.forget_old() + replays.forget_old()
 
 
 def forget_sockets() -> int:
-    """Delete tickets that nobody used, and sockets of processes that are gone."""
+    """Delete tickets that nobody used, and sockets of processes that are gone; return how many rows went."""
     return tickets.forget_expired() + open_sockets.forget_dead()
 
 
 def forget_workers() -> int:
-    """Remove the announcements of workers that were not seen for two minutes."""
+    """Delete the announcements of workers that were silent for two minutes; return how many went."""
     since = database.now() - dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
     return Worker.primary.filter(last_seen__lt=since).delete()[0]

@@ -1,4 +1,4 @@
-"""Erasing a tenant: who is meant by an id that several had, and what would go."""
+"""Which tenants an id means, and what erasing one of them would delete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meant:
-    """A tenant that an order to erase may mean. ``ids``: what it is called now, or what the jobs of a dead one say."""
+    """A tenant that may be erased. ``ids`` is the id of a living one, or what the jobs of a deleted one remember."""
 
     pk: Any
     ids: list[str]
@@ -37,7 +37,7 @@ class Meant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CappedCount:
-    """What would go, and the jobs that stay. ``files`` is None where the storage cannot say."""
+    """How much would be deleted, and how many jobs stay. ``files`` is None where the storage cannot say."""
 
     jobs: int
     logs: int
@@ -55,12 +55,12 @@ def _count(number: int, what: str) -> str:
 
 
 def meant_by_id(organization_id: str) -> list[Meant]:
-    """Return the tenant that has this id now, and the dead ones whose jobs remember it."""
+    """Return the tenant that has this id now, and the deleted ones whose jobs remember it."""
     return _describe(organization_pks(organization_id))
 
 
 def meant_by_key(text: str) -> Meant | None:
-    """Return the tenant with this primary key, living or dead; None where nothing of such a one is left."""
+    """Return the tenant with this primary key, living or deleted; None where nothing of such a tenant is left."""
     pk = get_organization_model()._meta.pk
     try:
         key = pk.to_python(text)
@@ -93,7 +93,7 @@ def _jobs(pk: Any) -> QuerySet[Job]:
 
 
 def measure(pk: Any, cutoff: dt.datetime | None) -> CappedCount:
-    """Count what would go: what ended before ``cutoff``, or (None) all that ended."""
+    """Count what would be deleted: the jobs that ended before ``cutoff``, or all that ended where it is None."""
     rows = _jobs(pk).filter(status__in=sorted(TERMINAL))
     if cutoff is not None:
         ended = Coalesce("completed_at", "canceled_at")

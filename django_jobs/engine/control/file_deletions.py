@@ -1,4 +1,4 @@
-"""Deleting the files of jobs that are gone: after the commit that deleted them, and until the storage has done it."""
+"""Deleting the files of deleted jobs: after the commit, and again until the storage has done it."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from django_jobs.models import FileDeletion, Job
 
 logger = logging.getLogger("django_jobs")
 
+#: Rows read at once.
 BATCH: Final = 200
-#: How long a tick of the scheduler may spend on it: files in an object store take their time.
+#: Seconds that a tick of the scheduler may spend on it: an object store takes its time for a file.
 TICK_SECONDS: Final = 0.5
 
 
 def note(jobs: Iterable[Job]) -> None:
-    """Note, in the transaction that deletes these jobs, that their files are to go."""
+    """Note that the files of these jobs are to be deleted; call it in the transaction that deletes the jobs."""
     rows = [FileDeletion(job_id=job.name, organization_pk=str(job.organization_id)) for job in jobs]
     FileDeletion.primary.bulk_create(rows, batch_size=BATCH)
 
 
 def delete_files_of(job_ids: Sequence[str]) -> None:
-    """Delete the files of these jobs that are noted. What the storage refuses stays noted, for the scheduler."""
+    """Delete the noted files of these jobs. What the storage refuses stays noted, and the scheduler tries again."""
     rows = FileDeletion.primary.filter(job_id__in=job_ids)
     _delete(list(rows), math.inf)
 
 
 class Sweep:
-    """Walks over everything that is noted, again and again."""
+    """Deletes the noted files of all jobs, step by step, and begins anew at the end."""
 
     def __init__(self) -> None:
         self._after = ""
-        #: Whether the last step came to the end, after which the next one begins anew.
+        #: Whether the last step reached the end; the next one begins anew then.
         self.is_through = False
 
     def step(self, seconds: float = math.inf) -> int:
-        """Delete the files of the next jobs, for so many seconds; of how many jobs. At least one is tried."""
+        """Delete the files of the next jobs for ``seconds``, of at least one job, and return of how many jobs."""
         until = time.monotonic() + seconds
         count = 0
         self.is_through = False

@@ -1,8 +1,8 @@
-"""Retrying, or deleting, a whole group of Dead Letters: in bounded batches, at a chosen rate, by the scheduler.
+"""Retrying or deleting a whole group of Dead Letters: the scheduler does it in batches, at a chosen rate.
 
-It survives the browser and the process that took the request. A batch and the note of how far it came are one
-transaction, so that no job is counted twice or left out. The group is walked once, from its oldest job to what was its
-newest when the replay was started: a job that dies again stays dead.
+A replay outlives the browser and the process that started it. A batch and the note of how far the replay came are one
+transaction, so that no job is counted twice or left out. A replay walks the group once, from the oldest job to the one
+that was the newest when it started. So a job that dies again stays dead.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from django_jobs.statuses import Status
 
 logger = logging.getLogger("django_jobs")
 
-#: Jobs that one replay changes in one turn.
+#: Jobs that one replay changes at most before the next replay gets its turn.
 BATCH: Final = 100
-#: What was not released in so many seconds is not caught up in a rush.
+#: A replay that was held up catches up at most so many seconds' worth of jobs at once.
 MEMORY_SECONDS: Final = 5.0
-#: Replays that get a turn in one tick.
+#: Replays that get a turn in one tick of the scheduler.
 AT_ONCE: Final = 5
-#: How long a tick of the scheduler may spend on them.
+#: Seconds that a tick of the scheduler may spend on replays.
 TICK_SECONDS: Final = 0.5
 MAX_PER_MINUTE: Final = 6_000
 DEFAULT_PER_MINUTE: Final = 60
@@ -55,14 +55,14 @@ Reasons = Mapping[str, int]
 
 
 def group_of(job_type: str, error_fingerprint: str, user: Any) -> QuerySet[Job]:
-    """The Dead Letters of a type with like errors, of the organizations that this user may see."""
+    """Return the Dead Letters of a type with like errors, of the organizations that this user may see."""
     rows = jobs().filter(job_type_id=job_type, error_fingerprint=error_fingerprint, status=Status.DEAD_LETTER)
     organizations = visible_organizations(None, user)
     return rows if organizations is None else rows.filter(organization_id__in=organizations)
 
 
 def may(verb: str, user: Any, job: Job) -> bool:
-    """Whether the policy lets this user do it to this job."""
+    """Return whether the policy lets this user retry, or delete, this job."""
     policy = get_policy()
     return policy.can_retry(user, job) if verb == Replay.Verb.RETRY else policy.can_delete(user, job)
 
@@ -70,7 +70,7 @@ def may(verb: str, user: Any, job: Job) -> bool:
 def start_replay(
     job_type: str, error_fingerprint: str, *, user: Any, verb: str = Replay.Verb.RETRY, per_minute: int
 ) -> Replay | None:
-    """Have the group worked off from now on; None when there is no such job any more.
+    """Start a replay of the group and return it; None when the group has no job any more.
 
     Raises PermissionDenied where the user may not do it to the group's newest job, ValueError for an unknown verb and
     a rate outside 1 to MAX_PER_MINUTE.
@@ -103,17 +103,17 @@ def start_replay(
 
 
 def pause(replay: Replay) -> bool:
-    """Hold it; whether it ran until now."""
+    """Pause the replay, and return whether it ran until now."""
     return _switch(replay, {Replay.State.RUNNING}, state=Replay.State.PAUSED, note="")
 
 
 def resume(replay: Replay) -> bool:
-    """Let it go on, at its rate from now on; whether it was paused until now."""
+    """Let the replay go on at its rate, and return whether it was paused until now."""
     return _switch(replay, {Replay.State.PAUSED}, state=Replay.State.RUNNING, note="", released_until=database.now())
 
 
 def stop(replay: Replay) -> bool:
-    """End it; what was done stays done. Whether it was open until now."""
+    """End the replay, and return whether it was open until now. What was done stays done."""
     return _switch(replay, OPEN, state=Replay.State.STOPPED, note="", ended_at=database.now())
 
 
@@ -123,9 +123,9 @@ def _switch(replay: Replay, states: Any, **values: Any) -> bool:
 
 
 def work_off() -> int:
-    """The next batch of each open replay, as far as its rate and TICK_SECONDS allow; how many jobs changed."""
+    """Work off the next batch of each open replay, within its rate and TICK_SECONDS; return how many jobs changed."""
     rows = Replay.primary.filter(state=Replay.State.RUNNING)
-    # Those that have waited longest first, so that each gets its turn.
+    # The replay that has waited longest comes first, so that each gets its turn.
     pks = list(rows.order_by("released_until", "pk").values_list("pk", flat=True)[:AT_ONCE])
     until = time.monotonic() + TICK_SECONDS
     count = 0
@@ -137,7 +137,7 @@ def work_off() -> int:
 
 
 def forget_old() -> int:
-    """Delete replays that ended longer ago than jobs are kept."""
+    """Delete replays that ended longer ago than jobs are kept; return how many went."""
     since = database.now() - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
     return Replay.primary.filter(ended_at__lt=since).delete()[0]
 
@@ -177,13 +177,13 @@ def _work(pk: int) -> int:
 
 
 def _due(replay: Replay, now: dt.datetime) -> int:
-    """How many jobs may be released by now."""
+    """Return how many jobs the rate allows now."""
     seconds = (now - replay.released_until).total_seconds()
     return max(0, min(_most(replay.per_minute), int(seconds * replay.per_minute / 60 + 1e-6)))
 
 
 def _most(per_minute: int) -> int:
-    """How many jobs a turn may change."""
+    """Return how many jobs a turn may change."""
     return min(BATCH, max(1, int(per_minute * MEMORY_SECONDS / 60)))
 
 
@@ -193,7 +193,7 @@ def _next(replay: Replay, user: Any, count: int) -> list[Job]:
 
 
 def _perform(replay: Replay, user: Any, batch: list[Job]) -> tuple[int, Reasons]:
-    """How many of these jobs changed, and why others did not."""
+    """Retry or delete these jobs; return how many changed, and how many did not by reason."""
     permitted = [job.pk for job in batch if may(replay.verb, user, job)]
     changed, refused = _retry(replay, permitted) if replay.verb == Replay.Verb.RETRY else _delete(replay, permitted)
     refused[NOT_PERMITTED] += len(batch) - len(permitted)
@@ -222,13 +222,13 @@ def _progress(replay: Replay, batch: Sequence[Job], changed: int, refused: Reaso
         "position": batch[-1].pk if batch else replay.position,
         "changed": replay.changed + changed,
         "refused": dict(Counter(replay.refused) + Counter(refused)),
-        # Only what was released counts against the rate.
+        # Only the jobs that changed count against the rate.
         "released_until": max(replay.released_until, oldest) + dt.timedelta(minutes=changed / replay.per_minute),
     }
 
 
 def _with_lost(replay: Replay, values: Mapping[str, Any]) -> dict[str, int]:
-    """The reasons, with those jobs that had left the group before their turn came."""
+    """Return the reasons, with the jobs that had left the group before the replay came to them."""
     refused = Counter(values["refused"])
     lost = replay.total - values["changed"] - refused.total()
     if lost > 0 and not replay.has_more:

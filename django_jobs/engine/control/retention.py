@@ -1,4 +1,4 @@
-"""Deleting what ended long ago: jobs and their logs, in small batches. Their files go after them."""
+"""Deleting jobs that ended long ago, with their logs, in small batches. Their files are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
 logger = logging.getLogger("django_jobs")
 
-BATCH = 200
-#: How long a tick of the scheduler may spend on deleting.
+#: Jobs looked at and deleted at once.
+BATCH: Final = 200
+#: Seconds that a tick of the scheduler may spend on deleting.
 TICK_SECONDS: Final = 0.5
-#: What the database kept is tried again after so long.
+#: Seconds after which a job that the database refused to delete is tried again.
 REFUSED_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The ids of the jobs that went, and the keys of those that the database keeps."""
+    """The ids of the deleted jobs, and the keys of those that the database refused to delete."""
 
     job_ids: list[str]
     refused: list[int]
 
 
 class Pruner:
-    """Walks the oldest jobs by primary key, so that a pass costs what it looks at, not the table's size."""
+    """Deletes old jobs in passes over the primary key; a pass looks at no job that was created after the cutoff."""
 
     def __init__(self, days: float | None = None, organization_pk: Any = None) -> None:
         self.days = days
         self.organization_pk = organization_pk
-        #: Whether the last batch came to the end of a pass, after which the next one starts.
+        #: Whether the last batch came to the end of a pass; the next one begins a new pass then.
         self.is_through = False
         self._after = 0
         self._refused: set[int] = set()
         self._refused_until = 0.0
 
     def prune_batch(self, seconds: float = math.inf) -> int:
-        """Delete the next old jobs; how many went. 0 at the end of a pass, or when ``seconds`` are over."""
+        """Delete the next old jobs and return how many. Return 0 at the end of a pass, or when ``seconds`` are over."""
         until = time.monotonic() + seconds
         self.is_through = False
         while True:
@@ -61,7 +62,7 @@ class Pruner:
                 self._end_pass()
                 return 0
             deletion = delete_rows(self._old(rows))
-            # Past those that the database refuses, too: they hold up no other.
+            # Go on behind the jobs that the database refuses, too: they hold up no other.
             self._after = rows[-1][0]
             self._note_refused(deletion.refused)
             if deletion.job_ids or time.monotonic() >= until:
@@ -89,7 +90,7 @@ class Pruner:
         ]
 
     def _cutoff(self) -> dt.datetime | None:
-        """Jobs that ended before this go; None: whatever ended goes."""
+        """Return the moment before which a job must have ended to be deleted; None: every job that ended is."""
         if self.organization_pk is not None and self.days is None:
             return None
         days = self.days if self.days is not None else float(jobs_settings.RETENTION_DAYS)
@@ -100,7 +101,7 @@ class Pruner:
         if self.organization_pk is not None:
             rows = rows.filter(organization_id=self.organization_pk)
         cutoff = self._cutoff()
-        # What ended before the cutoff was created before it.
+        # A job that ended before the cutoff was created before it.
         return rows if cutoff is None else rows.filter(created_at__lt=cutoff)
 
 
@@ -109,11 +110,11 @@ def _before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
 
 
 def delete_jobs(pks: list[int], *, release_children: bool = False) -> int:
-    """Delete ended jobs with logs and files; how many went. A parent stays while it has unfinished children.
+    """Delete those of these jobs that have ended, with logs and files, and return how many.
 
-    With ``release_children``, for a person who may delete, the parent goes and its children wait for it no longer:
-    else whoever submits a child could keep the parent for ever. Files go after the commit, and those of a job that
-    stays are not touched. Where the storage cannot delete them now, the scheduler tries again.
+    A parent stays while it has unfinished children. With ``release_children`` it is deleted, and its children do not
+    wait for it any longer: else whoever submits a child could keep the parent for ever. That is for people who may
+    delete. Files are deleted after the commit. Where the storage fails, the scheduler tries again.
     """
     deletion = delete_rows(pks, release_children=release_children)
     database.on_commit(lambda: file_deletions.delete_files_of(deletion.job_ids))
@@ -121,16 +122,17 @@ def delete_jobs(pks: list[int], *, release_children: bool = False) -> int:
 
 
 def delete_rows(pks: list[int], *, release_children: bool = False) -> Deletion:
-    """As :func:`delete_jobs`, and leave the files to the scheduler."""
+    """Delete jobs like :func:`delete_jobs`, but leave their files to the scheduler; return what became of them."""
     jobs = _deletable(sorted(pks), release_children=release_children) if pks else []
     job_ids, refused = _halving(jobs, release_children=release_children)
     return Deletion(job_ids, refused)
 
 
 def _halving(jobs: list[Job], *, release_children: bool) -> tuple[list[str], list[int]]:
-    """Delete rows; if the database refuses a set, its halves, until the culprits stand alone: which went, and those.
+    """Delete rows, and return the ids of the deleted jobs and the keys of the refused ones.
 
-    A culprit is, for example, a job that a foreign key of the host's refers to.
+    When the database refuses a set, each half is tried, until the refused jobs stand alone. A foreign key of the host's
+    that refers to a job is such a case.
     """
     if not jobs:
         return [], []
@@ -156,7 +158,7 @@ def _deletable(pks: list[int], *, release_children: bool, lock: bool = False) ->
     jobs = [job for job in rows.defer("input_parameters", "result", "metadata") if job.status in TERMINAL]
     links = _open_links([job.pk for job in jobs])
     if release_children:
-        # Only for a moment: a child that is about to end because its parent did must see how that ended.
+        # These stay for a moment longer: a child that is about to end with its parent must see how the parent ended.
         links = links.filter(parent__status__in=sorted(UNSUCCESSFUL), child__run_after=RunAfter.COMPLETED)
         links = links.filter(child__status=Status.PENDING, child__ready_at__isnull=True)
     needed = set(links.values_list("parent_id", flat=True))
@@ -164,7 +166,7 @@ def _deletable(pks: list[int], *, release_children: bool, lock: bool = False) ->
 
 
 def _open_links(parents: list[int]) -> QuerySet[JobDependency]:
-    """Those of unfinished children to these parents."""
+    """Return the links of unfinished children to these parents."""
     links = JobDependency.primary.filter(parent_id__in=parents)
     return links.exclude(child__status__in=sorted(TERMINAL))
 

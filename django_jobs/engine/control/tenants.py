@@ -1,6 +1,6 @@
-"""What becomes of an organization's jobs when it goes away, and when it may work again.
+"""What becomes of an organization's jobs when it is deleted, and when it is active again.
 
-Deleting an organization touches no job row. Its waiting jobs are found here afterwards, and end with the reason.
+Deleting an organization changes no job. Its waiting jobs are found here afterwards, and end as Dead Letters.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ from django_jobs.models import (
 )
 from django_jobs.statuses import WAITING, Status
 
+#: Pages of lanes looked at in one call.
 PAGES: Final = 4
+#: Jobs ended in one call.
 BATCH: Final = 500
 NOT_FOUND: Final = "Organization not found"
 
 
 class OrphanWatch:
-    """Walks the lanes of the backlog, some pages a call, for jobs whose organization is gone.
+    """Looks for waiting jobs whose organization was deleted: some pages of the backlog's lanes with each call.
 
-    Dispatch passes such lanes over, so that they take up neither a turn nor a ticket while they wait for this.
+    Dispatch skips such lanes, so that these jobs take neither a turn nor a ticket meanwhile.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class OrphanWatch:
         self._last: Lane | None = None
 
     def bury(self) -> int:
-        """End the orphans found in the next pages, and those that have tickets; how many ended."""
+        """End the orphans in the next pages, and those that have tickets; return how many ended."""
         lanes = self._next_lanes()
         gone = _without_row({lane.organization_pk for _, lane in lanes} | _queued_organizations())
         if not gone:
@@ -57,7 +59,7 @@ class OrphanWatch:
         return _bury(orphans[:BATCH])
 
     def _next_lanes(self) -> list[tuple[int, Lane]]:
-        """The next lanes with their priorities; after the last ones, a later call begins anew."""
+        """Return the next lanes with their priorities. After the last page, the next call begins anew."""
         found: list[tuple[int, Lane]] = []
         self._priorities = self._priorities or store().waiting_priorities(dispatcher.BY_URGENCY)
         for _ in range(PAGES):
@@ -79,7 +81,7 @@ def _queued_organizations() -> set[Any]:
 def _without_row(organization_pks: Collection[Any]) -> set[Any]:
     if not organization_pks:
         return set()
-    # Where jobs are written, since a replica may not know a new tenant yet.
+    # Read where jobs are written: a replica may not know a new tenant yet.
     rows = database.rows(get_organization_model()).filter(pk__in=organization_pks)
     return set(organization_pks) - set(rows.values_list("pk", flat=True))
 
@@ -98,7 +100,7 @@ def _queued_jobs(organization_pks: Collection[Any]) -> list[int]:
 
 
 def _bury(pks: list[int]) -> int:
-    """End these jobs, and what waits for them with the same reason instead of naming a parent."""
+    """End these jobs and the jobs that wait for them, all with the same reason; return how many ended."""
     descendants = _waiting_descendants(pks)
     values = {"error_message": NOT_FOUND, "error_type": "Permanent", "completed_at": NOW, "next_retry_at": None}
     values["error_fingerprint"] = fingerprint(NOT_FOUND)
@@ -110,7 +112,7 @@ def _bury(pks: list[int]) -> int:
 
 
 def _waiting_descendants(pks: Iterable[int]) -> set[int]:
-    """Generation after generation, up to a bound; what lies beyond it ends with its parents, as others' jobs do."""
+    """Return the waiting descendants, generation by generation, up to BATCH; the others end with their parents."""
     found: set[int] = set()
     parents = set(pks)
     while parents and len(found) < BATCH:
@@ -122,20 +124,20 @@ def _waiting_descendants(pks: Iterable[int]) -> set[int]:
 
 
 def organization_pks(organization_id: str) -> list[Any]:
-    """The primary keys that this organization id stands for, with those of deleted tenants whose jobs remember it."""
+    """Return the primary keys of the tenant with this id, and of the deleted ones whose jobs remember it."""
     tenants = database.rows(get_organization_model())
     found = tenants.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: organization_id}).values_list("pk", flat=True)
-    # No index serves this: it is one pass over the table, to erase a tenant that is gone.
+    # No index serves this: it is one pass over the table, which only the erasure of a deleted tenant needs.
     remembered = Job.primary.filter(organization_name=organization_id).order_by()
-    # A tenant that had this id once, and has another one now, is not meant.
+    # A living tenant that had this id once, and has another one now, is not meant.
     gone = _without_row(set(remembered.values_list("organization_id", flat=True).distinct()))
     return [*found, *sorted(gone)]
 
 
 def listen() -> None:
-    """Let the jobs of an organization like the built-in one go on as soon as it is active again.
+    """Let the jobs of an organization go on as soon as it is active again.
 
-    Of a host's own model the scheduler notices at its next tick.
+    This works for models that inherit AbstractOrganization. For any other model, the scheduler's next tick does it.
     """
     model = get_organization_model()
     if may_reuse_keys(model):
@@ -145,7 +147,7 @@ def listen() -> None:
 
 
 def may_reuse_keys(model: type[Model]) -> bool:
-    """Return whether a key can come back after its row was deleted: it is neither counted up nor made at random."""
+    """Return whether a new row can get the key of a deleted one: keys are neither counted up nor made at random."""
     field: Any = model._meta.pk
     while field.remote_field is not None and field.remote_field.parent_link:
         field = field.remote_field.model._meta.pk
@@ -153,7 +155,7 @@ def may_reuse_keys(model: type[Model]) -> bool:
 
 
 def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
-    """KeyInUse for a new tenant whose key has jobs or counts of one that was deleted."""
+    """Raise KeyInUse for a new tenant whose key has jobs or counts of a deleted one."""
     if raw or not instance._state.adding or instance.pk is None:
         return
     left = [

@@ -1,7 +1,7 @@
-"""Job types that code declares beside their handlers, and where the declarations are looked for.
+"""Job types that code declares beside their handlers, and finding those declarations.
 
-Decorating only takes notes, so that it works before the app registry is ready. System checks judge what was noted,
-and migrating brings it into the database (``declared_types``).
+The decorator only remembers what it is given, so that it works before the app registry is ready. System checks judge
+the declarations, and ``migrate`` brings them into the database (``declared_types``).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class JobTypeFields(TextFields, DefaultFields, RetryFields, AccessFields, LimitF
     """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
 
 
-#: Where code that says nothing means something else than a row that is made by hand.
+#: Defaults of a declaration that differ from those of a row that is made by hand.
 DEFAULTS: Final = {"submit_by": "code"}
 FIELDS: Final = tuple(JobTypeFields.__annotations__)
 RETRY_FIELDS: Final = tuple(RetryFields.__annotations__)
@@ -74,7 +74,7 @@ RETRY_FIELDS: Final = tuple(RetryFields.__annotations__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """One ``@job_handler``: the type's name, its function, and what is said of it. ``place`` is for people."""
+    """One use of ``@job_handler``. ``path`` is the function's dotted path; ``place`` adds the line, for people."""
 
     type_name: str
     function: Callable[..., Any]
@@ -91,13 +91,13 @@ _declared: dict[str, dict[str, Declaration]] = {}
 def job_handler(
     type_name: str, *, parameters: type[Any] | None = None, **fields: Unpack[JobTypeFields]
 ) -> Callable[[F], F]:
-    """Declare the job type ``type_name``, whose handler is the decorated function; that is returned as it is.
+    """Declare the job type ``type_name`` with the decorated function as its handler; return a decorator.
 
     ``parameters`` is a serializer class of the REST framework, which validates every submission; ``fields`` are
     those of the Job Type. Users may submit it only if ``submit_by`` says so: ``"members"`` or ``"admins"`` of the
     organization. The default is ``"code"``: server code without a user. ``migrate`` makes the row and keeps it up to
-    date, but for fields that an administrator has changed. Raises TypeError for an unknown field and for what is no
-    function; system checks judge the values.
+    date, except for fields that an administrator has changed. The function itself stays as it is. Raises TypeError for
+    an unknown field, and for anything but a function; system checks judge the values.
     """
     if not isinstance(type_name, str):
         raise TypeError('@job_handler needs the name of a job type: @job_handler("make_report").')
@@ -131,25 +131,25 @@ def _place(function: Callable[..., Any]) -> str:
 
 
 def get(type_name: str) -> Declaration | None:
-    """What code declares of this type; None when it declares nothing."""
+    """Return the declaration of this type; None when code declares none."""
     found = _declared.get(type_name)
     return next(reversed(found.values())) if found else None
 
 
 def declared() -> list[Declaration]:
-    """Every declaration, by the type's name; of one that is declared twice the latest."""
+    """Return every declaration, in the order of the types' names; of several for one type, the latest."""
     return [next(reversed(_declared[name].values())) for name in sorted(_declared)]
 
 
 def duplicates() -> dict[str, list[str]]:
-    """The types that are declared more than once, and where."""
+    """Return the types that are declared more than once, each with its places."""
     return {name: list(found) for name, found in sorted(_declared.items()) if len(found) > 1}
 
 
 def discover() -> None:
-    """Import the ``jobs`` module of each installed app; of a package also what lies in it.
+    """Import the ``jobs`` module of each installed app, and all modules in it where it is a package.
 
-    What fails to be imported raises: a declaration that is silently missing would be a riddle.
+    An error of an import is raised: a declaration that is silently missing would be hard to find.
     """
     autodiscover_modules("jobs")
     for config in apps.get_app_configs():
@@ -160,7 +160,7 @@ def discover() -> None:
 
 
 def _modules_in(package: Any) -> Iterator[str]:
-    """The modules below a package; not its tests, which ask for more than production has."""
+    """Yield the modules below a package, except its tests: those import what production does not have."""
     for found in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
         name = found.name.rpartition(".")[2]
         if name in {"tests", "conftest", "__main__"} or name.startswith("test_"):

@@ -1,4 +1,4 @@
-"""Bringing declared job types into the database, field by field, without undoing what administrators decided."""
+"""Writing declared job types into the database, field by field; what administrators have changed stays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_TRIES: Final = 5
 
 
 def problems(declaration: Declaration) -> list[str]:
-    """What is wrong with a declaration, one sentence each."""
+    """Return what is wrong with a declaration, one sentence for each mistake."""
     found = [_field_problem("type_name", declaration.type_name), _field_problem("handler_method", declaration.path)]
     found.append(path_problem(declaration.path))
     found += [_field_problem(name, value) for name, value in declaration.fields.items()]
@@ -48,19 +48,19 @@ def _serializer_problem(serializer: Any) -> str | None:
         if not issubclass(serializer, ListSerializer):
             return None
         return f"parameters: {serializer.__name__} takes a list; parameters are an object."
-    # No repr: that of a serializer reads the database.
+    # Its repr is not used: that of a serializer reads the database.
     name = serializer.__name__ if isinstance(serializer, type) else f"an object of {type(serializer).__name__}"
     return f"parameters: {name} is no serializer class of the REST framework."
 
 
 def _stored(name: str, value: Any) -> Any:
-    """A field's value as JSON keeps it; ValidationError for a wrong one."""
+    """Return a field's value as JSON keeps it. Raise ValidationError for a wrong one."""
     field: Any = JobType._meta.get_field(name)
     return field.get_prep_value(field.clean(value, None))
 
 
 def _wanted(declaration: Declaration) -> dict[str, Any]:
-    """Every field as the code wants it: what it says, and the defaults of what it does not say."""
+    """Return every field as the code wants it: what it says, and defaults for what it does not say."""
     said = {name: _stored(name, value) for name, value in declaration.fields.items()}
     unsaid = {name: _default(name) for name in declarations.FIELDS} | declarations.DEFAULTS
     return unsaid | said | {"handler_method": declaration.path}
@@ -73,10 +73,10 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How a declared type's row differs from what the code says.
+    """How the row of a declared type differs from what the code says.
 
-    ``fields`` are those that follow the code, ``kept`` those that an administrator has changed, which stay.
-    ``is_written`` tells whether a synchronization writes the row, be it only to remember what the code says.
+    ``fields`` will follow the code; ``kept`` were changed by an administrator and stay. ``is_written`` tells whether a
+    synchronization writes the row; it may do so only to remember what the code says.
     """
 
     type_name: str
@@ -87,7 +87,7 @@ class Difference:
 
 
 def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[Difference]:
-    """For ``post_migrate``: make the rows that are missing, update those whose declaration changed.
+    """Make the rows that are missing, and update those whose declaration changed; for ``post_migrate``.
 
     A field that no longer holds what the code declared last was changed by an administrator and stays. A type that
     code declared once keeps its row, since it may have jobs. Return what was found, as :func:`differences` does.
@@ -145,7 +145,7 @@ def _notable(found: list[Difference]) -> list[Difference]:
 
 
 def _model_in(using: str, apps: Any) -> Any:
-    """The model of the job types as ``apps`` has it; None where this database has no table of it."""
+    """Return the model of job types from ``apps``; None where this database has no table of it."""
     try:
         model = apps.get_model("django_jobs", "JobType")
     except LookupError:
@@ -154,7 +154,7 @@ def _model_in(using: str, apps: Any) -> Any:
 
 
 def _is_there(model: Any, using: str) -> bool:
-    """Whether the table exists: a migration may have been faked, or undone."""
+    """Return whether the table exists: a migration may have been faked, or undone."""
     return model._meta.db_table in connections[using].introspection.table_names()
 
 
@@ -173,18 +173,18 @@ def _create(missing: list[Declaration], model: Any, using: str) -> None:
         wanted = _known(_wanted(declaration), model)
         rows.append(model(type_name=declaration.type_name, declared=wanted, **wanted))
         logger.info("event=job_type_declared job_type=%s handler=%s", declaration.type_name, declaration.path)
-    # Another process that migrates at this moment makes the same rows.
+    # Another process that migrates at this moment may make the same rows.
     model._default_manager.using(using).bulk_create(rows, ignore_conflicts=True)
 
 
 def _known(values: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Without fields that the table does not have yet, in the middle of the migrations."""
+    """Return the values of fields that the table has: in the middle of migrations it may lack some."""
     names = {field.name for field in model._meta.concrete_fields}
     return {name: value for name, value in values.items() if name in names}
 
 
 def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Difference:
-    """Change what the code has changed since, in one guarded statement: an administrator may be saving as well."""
+    """Write what the code has changed, unless an administrator saves other values of these fields meanwhile."""
     wanted = _known(wanted, model)
     found = _difference(row, wanted)
     for _ in range(MAX_TRIES):
@@ -194,7 +194,7 @@ def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Differe
         guard = {name: getattr(row, name) for name in changed}
         rows = model._default_manager.using(using).filter(pk=row.pk, **guard)
         if rows.update(**changed, declared=wanted):
-            # Without any, the row only remembers what the code says by now.
+            # Without any, the row only remembers what the code says now.
             if found.fields:
                 logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(found.fields))
             break
@@ -208,7 +208,7 @@ def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Differe
 def _difference(row: Any, wanted: dict[str, Any]) -> Difference:
     last = row.declared if isinstance(row.declared, dict) else {}
     differing = sorted(name for name, value in wanted.items() if getattr(row, name) != value)
-    # Of a row that was there before its declaration only what nobody had chosen counts as the code's.
+    # Of a row that is older than its declaration, only fields with default values follow the code.
     held_by_code = {name for name in wanted if getattr(row, name) == last.get(name, _before(name))}
     is_written = last != wanted
     fields = tuple(name for name in differing if is_written and name in held_by_code)

@@ -1,4 +1,4 @@
-"""From a handler's dotted path to the function, and which paths are allowed to run."""
+"""Finding the function that a handler's dotted path names, and which functions may run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django_jobs.engine.claimed_job import Handler
 
 logger = logging.getLogger("django_jobs")
 
-#: How the message begins that says so.
+#: How the message of HandlerNotLoadable begins; the Execution Log is searched for it.
 NOT_LOADABLE: Final = "Handler not loadable"
 #: Seconds after which another worker may try.
 NOT_LOADABLE_DELAY: Final = 5.0
@@ -29,17 +29,18 @@ class HandlerNotLoadable(Exception):
 
 
 def allowed_modules() -> tuple[str, ...]:
-    """The modules, with all below them, whose functions may be handlers."""
+    """Return the modules whose functions may be handlers; modules below them count too."""
     own = tuple(f"{config.name}.jobs" for config in apps.get_app_configs())
     return own + tuple(jobs_settings.HANDLER_MODULES)
 
 
 def is_allowed_module(name: str) -> bool:
+    """Return whether functions of this module may be handlers."""
     return any(name == module or name.startswith(module + ".") for module in allowed_modules())
 
 
 def resolve(path: str) -> Handler:
-    """The function that ``path`` names.
+    """Return the function that ``path`` names.
 
     Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported.
     """
@@ -48,7 +49,7 @@ def resolve(path: str) -> Handler:
 
 @functools.cache
 def _resolve(path: str, _host_modules: tuple[str, ...]) -> Handler:
-    """Remembered for each setting of HANDLER_MODULES; refusals are not, so that a mended module is seen."""
+    """Remember functions for each setting of HANDLER_MODULES; refusals are not remembered: a module may be mended."""
     module_name, _, _ = path.rpartition(".")
     if not module_name:
         raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")
@@ -75,7 +76,7 @@ def _load(path: str) -> Handler:
 
 
 def path_problem(path: str) -> str | None:
-    """What is wrong with a handler's path, in words for the person who typed it; None when it is fine."""
+    """Return what is wrong with a handler's path, for the person who typed it; None when nothing is."""
     try:
         resolve(path)
     except (HandlerNotAllowed, HandlerNotLoadable) as error:

@@ -1,7 +1,7 @@
-"""Values that few may read: what the setting ``SENSITIVE_PARAMETERS`` names is shown as a mask.
+"""Masking sensitive values: whoever may not read them gets a mask in the place of each.
 
-Handlers, signals and server code without a user get the values themselves. Every door that answers a person asks
-:func:`hidden_from` for that person and shows ``masked(value, names)``.
+The setting ``SENSITIVE_PARAMETERS`` names their keys. Handlers, signals and server code without a user get the values
+themselves. Every endpoint that answers a person asks :func:`hidden_from` and shows ``masked(value, names)``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django_jobs.conf import jobs_settings
 
 MASK: Final = "********"
 PERMISSION: Final = "django_jobs.view_sensitive"
-#: Shorter values would take ordinary words out of a text.
+#: Characters. Masking shorter values would mask parts of ordinary words.
 SHORTEST: Final = 3
 
 Names = frozenset[str]
@@ -25,7 +25,7 @@ NOTHING: Final[Names] = frozenset()
 def sensitive_names() -> Names:
     """Return the keys to mask, in a form that :func:`masked` compares without regard to case."""
     names = jobs_settings.SENSITIVE_PARAMETERS
-    # A forgotten comma makes one text of it, whose letters would name nothing.
+    # A tuple without its comma is one text, and not each of its letters is a name.
     return frozenset(str(name).casefold() for name in ([names] if isinstance(names, str) else names))
 
 
@@ -60,8 +60,7 @@ def masked(value: Any, names: Names) -> Any:
 def without_secrets(text: str, value: Any) -> str:
     """Return the text with the sensitive values of a JSON value masked where it quotes them.
 
-    For the texts of errors, which everybody may read who sees the job. A value of fewer than three characters is not
-    looked for.
+    Everybody who sees a job may read the text of its error. Values of fewer than SHORTEST characters stay.
     """
     names = sensitive_names()
     if not names or not text:

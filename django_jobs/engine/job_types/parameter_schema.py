@@ -1,4 +1,4 @@
-"""From a serializer's fields to JSON Schema (draft 2020-12), without the database: related rows are not listed."""
+"""Describing a serializer as JSON Schema (draft 2020-12), without the database: related rows are not listed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 
 def schema_of(serializer: Any, depth: int = 0) -> Schema:
-    """What the serializer accepts, as an object or a list of objects."""
+    """Return the schema of what the serializer accepts: an object, or a list of objects."""
     if isinstance(serializer, serializers.ListSerializer):
         return _list(serializer, depth)
     if not isinstance(serializer, serializers.Serializer) or depth > MAX_DEPTH:
@@ -38,7 +38,7 @@ def schema_of(serializer: Any, depth: int = 0) -> Schema:
 
 
 def _described(field: Any, depth: int) -> Schema:
-    """The field's own schema with what is said about it."""
+    """Return the field's schema with its title, description and default."""
     schema = _field(field, depth)
     for word, text in (("title", _given_label(field)), ("description", field.help_text)):
         if text:
@@ -49,12 +49,12 @@ def _described(field: Any, depth: int) -> Schema:
 
 
 def _given_label(field: Any) -> Any:
-    """Only what the host wrote: the framework makes a label of every name."""
+    """Return the label that the host wrote; the framework also makes one of every name, which says nothing."""
     return field._kwargs.get("label")  # noqa: SLF001  (kept nowhere else)
 
 
 def _is_sensitive(field: Any) -> bool:
-    """Whether the value is masked wherever it is shown; then the default is not told either."""
+    """Return whether the value is masked wherever it is shown; then the default is not shown either."""
     return bool({str(name).casefold() for name in _names_above(field)} & sensitive_names())
 
 
@@ -108,7 +108,7 @@ def _with_pattern(field: Any, depth: int) -> Schema:
 
 
 def _portable(regex: Any) -> str | None:
-    """A pattern in the notation that JSON Schema shares with Python; None where it cannot be said in that."""
+    """Return the pattern in the notation that JSON Schema shares with Python; None where that has no such form."""
     if regex is None or regex.flags & ~re.UNICODE or "(?P" in regex.pattern:
         return None
     return str(regex.pattern).replace("\\A", "^").replace("\\Z", "$")
@@ -126,7 +126,7 @@ def _number(kind: Any) -> Callable[[Any, int], Schema]:
 
 
 def _moment(name: str, setting: str) -> Callable[[Any, int], Schema]:
-    """The format's name, where the field takes ISO 8601; a host may have asked for another notation."""
+    """Describe a text with the format's name where the field takes ISO 8601; a host may have chosen otherwise."""
 
     def describe(field: Any, _: int) -> Schema:
         accepted = getattr(field, "input_formats", None) or getattr(api_settings, setting)
@@ -182,7 +182,7 @@ def _constant(**schema: Any) -> Callable[[Any, int], Schema]:
 
 _JSON_TYPES: Final[dict[type, str]] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
-#: The first that fits describes a field, so the special ones come before those that they are made of.
+#: The first class that fits describes a field, so subclasses come before their bases.
 _DESCRIPTIONS: Final[tuple[tuple[type, Callable[[Any, int], Schema]], ...]] = (
     (serializers.BaseSerializer, schema_of),
     (relations.ManyRelatedField, lambda field, depth: {"type": "array", "items": _field(field.child_relation, depth)}),

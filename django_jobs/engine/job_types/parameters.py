@@ -1,7 +1,7 @@
-"""What a type's parameters must be, as its declaration's serializer says; a type without one takes any object.
+"""Validating a type's parameters by the serializer of its declaration; a type without one takes any object.
 
-The serializer belongs to the type's name: it holds for every submission, whatever function an administrator has
-pointed the type to. The REST framework is imported only where a serializer is used.
+The serializer belongs to the type's name, and is used for every submission, also where an administrator has given the
+type another handler. The REST framework is imported only where a serializer is used.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Errors = dict[str, list[str]]
 
 
 def validate(type_name: str, parameters: Mapping[str, Any]) -> Errors:
-    """What is wrong with these parameters (as stored JSON) for this type; empty when nothing is.
+    """Return what is wrong with these parameters (stored JSON) for this type; nothing when they are valid.
 
     The keys are ``parameters`` for the whole, and ``parameters.lines.0.sku`` and the like for what lies inside.
-    A serializer that breaks over what it was given refuses it. Raises django.db.Error when the database does.
+    An error inside the serializer refuses the parameters, except django.db.Error, which is raised.
     """
     serializer = _serializer(type_name, parameters)
     if serializer is None:
@@ -47,9 +47,9 @@ def validate(type_name: str, parameters: Mapping[str, Any]) -> Errors:
 
 
 def validated_data(type_name: str, parameters: Mapping[str, Any]) -> Any:
-    """What the type's serializer makes of the stored parameters; themselves for a type without one.
+    """Return what the type's serializer makes of stored parameters; for a type without one, the parameters.
 
-    Raises PermanentError when they are not valid, as after a deployment that asks for more than an earlier one.
+    Raises PermanentError when they are not valid, for example after a deployment that demands more.
     """
     serializer = _serializer(type_name, parameters)
     if serializer is None:
@@ -61,7 +61,7 @@ def validated_data(type_name: str, parameters: Mapping[str, Any]) -> Any:
 
 
 def parameters_schema(type_name: str) -> dict[str, Any] | None:
-    """The JSON Schema of the type's parameters; None when nothing is declared about them. Asks no database."""
+    """Return the JSON Schema of the type's parameters; None without a serializer. No statement is made."""
     serializer_class = _serializer_class(type_name)
     if serializer_class is None:
         return None
@@ -80,15 +80,15 @@ def _serializer_class(type_name: str) -> Any:
 
 
 def _serializer(type_name: str, parameters: Mapping[str, Any]) -> Any:
-    """The serializer over a copy, since its code may change what it is given."""
+    """Return the serializer with a copy of the parameters, since its code may change what it is given."""
     serializer_class = _serializer_class(type_name)
     return None if serializer_class is None else serializer_class(data=copy.deepcopy(parameters))
 
 
 def _flat(errors: Any, parameters: Any) -> Errors:
-    """The REST framework's nested errors by dotted path, cut to what a person can read.
+    """Return the REST framework's nested errors by dotted path, cut to what a person can read.
 
-    A sensitive value is masked where an error quotes it: who submits again does not know what the job before hides.
+    A sensitive value is masked where an error quotes it: whoever runs a job again may not know its hidden values.
     """
     flat: Errors = {}
     for path, text in _walk(errors, ROOT):
@@ -105,14 +105,14 @@ def _walk(errors: Any, path: str) -> Iterator[tuple[str, object]]:
             yield from _walk(inner, path if key == _whole() else f"{path}.{key}")
     elif isinstance(errors, list | tuple):
         for number, inner in enumerate(errors):
-            # A list of texts belongs to the field itself, one of further errors to its items.
+            # Texts in a list are errors of the field itself; anything else in it belongs to one item.
             yield from _walk(inner, path if isinstance(inner, str) else f"{path}.{number}")
     else:
         yield path, errors
 
 
 def _whole() -> str:
-    """The name under which the REST framework tells what is wrong with an object as a whole."""
+    """Return the key of the REST framework for errors of an object as a whole."""
     from rest_framework.settings import api_settings
 
     return str(api_settings.NON_FIELD_ERRORS_KEY)

@@ -1,7 +1,7 @@
 """Jobs that wait for a worker which can load their handler, as after an incomplete deployment.
 
-A worker that cannot load a handler puts the job back and says so in the Execution Log. That row, while it is the job's
-last one, is all that tells of it; so an older release's workers are understood as well.
+A worker that cannot load a handler puts the job back and says so in the Execution Log. Nothing else tells of it, so
+the job is recognized by its last row there. Workers of an older release write the same row.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
-#: So many such jobs are looked for.
+#: Such jobs that are looked for at most.
 MAX_FOUND: Final = 500
 
 
 def reasons(jobs: Sequence[Job]) -> dict[int, str]:
-    """Return, by primary key, what the worker said that could not load the handler of one of these jobs.
+    """Return the worker's messages for those of these jobs whose handler it could not load, by primary key.
 
-    It takes a statement only where one of them may be such a job: Pending, and ready at a moment that its submission
+    A statement is made only where one of them may be such a job: Pending, and ready at a moment that its submission
     does not explain.
     """
     return _said([job.pk for job in jobs if _may_have_been_put_back(job)])

@@ -18,7 +18,7 @@ from django_jobs.engine.submission.fields import Fields
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.models import Job
 
-# Made once: ``json.dumps`` makes an encoder for each call that asks for anything of its own.
+# Made once: ``json.dumps`` makes an encoder for each call with an argument of its own.
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 

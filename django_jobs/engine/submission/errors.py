@@ -15,24 +15,24 @@ from django_jobs.exceptions import (
     OrganizationNotFound,
 )
 
-#: Where several hold, the first is raised, so that catching the one that is meant works whatever else is wrong.
+#: Of several causes, the first in this order is raised, so that it can be caught whatever else is wrong.
 _CAUSES = (JobTypeNotFound, OrganizationNotFound, JobTypeDisabled, OrganizationInactive)
 
 
 class Errors(dict[str, list[str]]):
-    """Messages by field; ``cause`` is the class of exception that they make."""
+    """Messages by field; ``cause`` is the class of the exception to raise."""
 
     def __init__(self, errors: dict[str, list[str]] | None = None) -> None:
         super().__init__(errors or {})
         self.cause: type[InvalidSubmission] = InvalidSubmission
 
     def note(self, field: str, text: str, cause: type[InvalidSubmission]) -> None:
-        """Set a field's message, which is one of those that have an exception of their own."""
+        """Set a field's message, for which there is a class of exceptions."""
         self[field] = [text]
         self.cause = cause_of([self.cause, cause])
 
     def copy(self) -> Errors:
-        """Return errors that can be added to without changing these."""
+        """Return a copy; adding to it does not change these errors."""
         twin = Errors(self)
         twin.cause = self.cause
         return twin

@@ -1,4 +1,4 @@
-"""Submissions that a handler makes through its context: for its job's organization, in the name of its job's owner."""
+"""Submitting from a handler, through its context: for its job's organization, in the name of its job's owner."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 
 def submit(claimed: Claimed, job_type: object, parameters: Any, keywords: Mapping[str, Any]) -> Job:
-    """Submit a job for the organization of the running one, which is known by its key, whatever its name is now.
+    """Submit a job for the organization of the running one, and return it.
 
-    ``user`` among the keywords takes the place of the owner; it is checked like any user.
+    ``user`` among the keywords takes the place of the owner, and is checked like any user. The organization is found by
+    its key, so that it may have another id by now.
     """
     given = {name: value for name, value in keywords.items() if name != "user"}
     refuse_unknown("context.submit_job", given)
-    token = current_job.set(claimed)  # a thread of the handler's own knows nothing of the job
+    token = current_job.set(claimed)  # threads that the handler started do not know the job
     try:
         owner = keywords["user"] if "user" in keywords else _owner(claimed)
         doorkeeper = Doorkeeper(owner, is_code="user" not in keywords)

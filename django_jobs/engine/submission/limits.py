@@ -1,6 +1,6 @@
-"""How much an organization may submit: so many of a type in a time, so many waiting at all.
+"""How much an organization may submit: a rate for each type, and a number of waiting jobs.
 
-Neither holds a lock until the caller commits, so that concurrent submitters may overshoot by their number.
+No lock is held until the caller commits. So concurrent submitters may exceed a limit, by at most their number.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count, QuerySet
 
@@ -20,12 +20,14 @@ from django_jobs.exceptions import QueueFull, RateLimited
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
-FULL_RETRY_SECONDS = 10.0
-AT_ONCE = 2_000
+#: Seconds after which whoever met a full backlog may try again.
+FULL_RETRY_SECONDS: Final = 10.0
+#: Organizations counted in one statement.
+AT_ONCE: Final = 2_000
 
 
 def check(asked: Iterable[Targets]) -> None:
-    """RateLimited or QueueFull when these submissions together are more than is left."""
+    """Raise RateLimited or QueueFull when these submissions together exceed what is left of a limit."""
     targets = list(asked)
     _check_rates(targets)
     _check_backlogs(targets)
@@ -54,7 +56,7 @@ def _pair(item: Targets) -> tuple[Any, Any]:
 
 
 def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> float | None:
-    """None while ``count`` more are within the limit. Looks at one row: the oldest that would still count."""
+    """Return None while ``count`` more are within the limit. One row is read: the oldest that would still count."""
     limit, window = int(kind.rate_limit or 0), float(kind.rate_limit_window)
     left = limit - count
     if left < 0:  # not even when nothing was submitted before
@@ -115,7 +117,7 @@ def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
 
 
 def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
-    """The rows of each organization."""
+    """Return how many rows each organization has."""
     counts: Counter[Any] = Counter()
     for start in range(0, len(pks), AT_ONCE):
         some = rows.filter(organization_id__in=pks[start : start + AT_ONCE])
@@ -124,7 +126,7 @@ def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
 
 
 def waiting(organization_pk: Any, most: int) -> int:
-    """How many of an organization's jobs wait in the database, counted up to ``most``."""
+    """Return how many of an organization's jobs wait in the database, counted up to ``most``."""
     rows = Job.primary.filter(organization_id=organization_pk).order_by()
     ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
     blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)

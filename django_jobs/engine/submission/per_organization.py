@@ -1,4 +1,4 @@
-"""The same job once for each of many organizations, in a few statements; one that cannot have it is skipped."""
+"""Submitting one job for each of many organizations, in a few statements; those that cannot have it are skipped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django_jobs.models import Job, JobType
 
 INACTIVE: Final = "organization_inactive"
 DUPLICATE: Final = "duplicate_job"
-#: So many of the ids that are not known are named.
+#: So many of the unknown ids are named in the error.
 MAX_NAMED: Final = 20
 
 
@@ -75,7 +75,7 @@ def _as_list(organizations: object) -> list[Any]:
 
 
 def _read(job_type: object, wanted: Sequence[Any], errors: Errors, doorkeeper: Doorkeeper) -> list[Targets]:
-    """Each organization once, with the type; what is wrong for all of them goes into ``errors``."""
+    """Return each organization once, with the type; what is wrong for all of them goes into ``errors``."""
     own = [Errors() for _ in wanted]
     read = read_all([(job_type, item) for item in wanted], own, doorkeeper)
     unknown = [shown(item) for item, problems in zip(wanted, own, strict=True) if "organization" in problems]
@@ -90,7 +90,7 @@ def _read(job_type: object, wanted: Sequence[Any], errors: Errors, doorkeeper: D
 
 
 def _check(asked: Sequence[Request], user: Any) -> None:
-    """Refuse what is wrong for all of them: the requests differ in nothing but their organizations."""
+    """Refuse what is wrong for all of them: the requests differ only in their organizations."""
     if not asked:
         return
     errors = Errors()
@@ -103,7 +103,7 @@ def _check(asked: Sequence[Request], user: Any) -> None:
 
 
 class _Round:
-    """One call on its way: who is left, who is skipped, and what the others got."""
+    """One call: the jobs that the organizations got, and the reasons of those that are skipped."""
 
     def __init__(self, on_duplicate: str, user: Any) -> None:
         self._on_duplicate = on_duplicate
@@ -152,7 +152,7 @@ class _Round:
             if job is not None:
                 self._jobs[_pk(request)] = job
             else:
-                request.existing = None  # it has died or gone meanwhile, and keeps nobody out
+                request.existing = None  # it has ended or was deleted meanwhile, and keeps nobody out
 
     def _is_given(self, existing: Job) -> bool:
         if resubmission.is_own(existing):
@@ -161,7 +161,7 @@ class _Round:
 
     def _insert(self, asked: Sequence[Request]) -> None:
         for request in asked:
-            request.on_duplicate = "return"  # what came in between is no error for the others
+            request.on_duplicate = "return"  # equal work that was submitted meanwhile is no error for the others
         written = writing.write_all(asked)
         self._jobs |= {_pk(request): request.job for request in written}
         if written:

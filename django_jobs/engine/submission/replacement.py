@@ -1,8 +1,8 @@
-"""A later submission in the place of an earlier one that has not started: the same job, with what is asked for now.
+"""Replacing: an earlier job that has not started gets the values of a later submission of the same work.
 
-The earlier job's row is locked while it is judged, so replacements stand in line and the last one counts. A job that
-has a ticket is withdrawn first: whoever takes that ticket finds a job that is not queued, or reads it anew
-(``claim``).
+The job's row is locked while it is judged, so replacements come one after the other and the last one counts. A job that
+has a ticket goes back to Pending first. The worker that takes the ticket then finds a job that is not queued, or reads
+the new values (``claim``).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Status
 
 MESSAGE: Final = "Replaced by a later submission"
-#: So many are locked together.
+#: Jobs that are locked together.
 AT_ONCE: Final = 1_000
-#: What becomes that of the later submission. Id, dependencies and ``created_at`` stay the earlier one's.
+#: The fields that are taken from the later submission. Id, dependencies and ``created_at`` stay as they are.
 _TAKEN: Final = (
     "owner_id",
     "owner_name",
@@ -42,15 +42,15 @@ _TAKEN: Final = (
 
 
 def replace(existing: Job, request: Request) -> Job | None:
-    """Return the earlier job with what this submission asks for, or as it is where it has started.
+    """Give the earlier job the values of this submission, unless it has started, and return it.
 
-    Return None when it has gone, died or was canceled meanwhile, and so keeps nobody out any more.
+    Return None when it was deleted, canceled or made a Dead Letter meanwhile: then it keeps nobody out.
     """
     return replace_all([existing.pk], request).get(existing.pk)
 
 
 def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
-    """Do the same for many jobs, which differ in nothing but their organizations; a set at a time."""
+    """Do the same for many jobs that differ only in their organizations; return those that are left, by key."""
     ordered = sorted(pks)
     found: dict[int, Job] = {}
     for start in range(0, len(ordered), AT_ONCE):
@@ -78,7 +78,7 @@ def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
 
 
 def _write(waiting: Sequence[Job], asked: Job, ready_at: dt.datetime, actor: Actor) -> None:
-    """Write what is asked for now. What waits for parents goes on waiting for them."""
+    """Write the new values. A job that waits for parents goes on waiting for them."""
     values = {name: getattr(asked, name) for name in _TAKEN}
     queued = [job.pk for job in waiting if job.status == Status.QUEUED]
     ready = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is not None]
@@ -91,7 +91,7 @@ def _write(waiting: Sequence[Job], asked: Job, ready_at: dt.datetime, actor: Act
 
 
 def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
-    """Back to Pending with the new values; foreign keys are written by the fields' names."""
+    """Take these jobs back to Pending with the new values. A move names foreign keys without ``_id``."""
     written = {name.removesuffix("_id") if name == "owner_id" else name: value for name, value in values.items()}
     written["queued_at"] = None
     moves = [Move(pk=pk, to_status=Status.PENDING, message=MESSAGE, values=written) for pk in pks]

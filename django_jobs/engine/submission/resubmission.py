@@ -1,24 +1,26 @@
-"""What a handler submits again in a later attempt of its job: it gets back what the earlier attempt submitted.
+"""Giving a handler back what an earlier attempt of its job submitted, when a later attempt submits the same work.
 
-Each job remembers which job's handler submitted it, and in which attempt. A first attempt asks nothing. A job that was
-canceled or died keeps nobody out, as with any duplicate.
+Each job remembers which job's handler submitted it, and in which attempt. A first attempt takes no statement. A job
+that was canceled or is a Dead Letter is not given back.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 from django_jobs.engine.claimed_job import GivenBack, current_job
 from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.statuses import UNSUCCESSFUL
 
-AT_ONCE = 2_000
+#: Hashes looked for in one statement.
+AT_ONCE: Final = 2_000
 
 
 def submitter() -> tuple[int | None, int | None]:
-    """Return the job whose handler submits now, and its attempt; two Nones outside of handlers."""
+    """Return the job whose handler submits now, and its attempt; two Nones outside handlers."""
     claimed = current_job.get()
     return (None, None) if claimed is None else (claimed.pk, claimed.attempt)
 
@@ -38,7 +40,7 @@ def is_later_attempt() -> bool:
 def given_back(work: Sequence[tuple[str, int]]) -> list[Job | None]:
     """Return for each piece of work (hash, window in seconds) the job that an earlier attempt submitted, or None.
 
-    What an earlier attempt submitted twice, because its type has no window, is given back one after the other.
+    Jobs of equal work, which a type without a window may have, are given back one after the other.
     """
     claimed = current_job.get()
     if claimed is None or claimed.attempt <= 1 or not work:
@@ -67,5 +69,5 @@ def _next(given: GivenBack, jobs: list[Job], window: int) -> Job | None:
         if not given.has(job.pk, transaction):
             given.add(job.pk, transaction)
             return job
-    # Within a window the same work is one job, however often it is submitted.
+    # Within a window, the same work is one job however often it is submitted.
     return jobs[-1] if jobs and window else None

@@ -1,4 +1,4 @@
-"""Who may submit which job type. A type that a user may not submit looks to that user like one that does not exist."""
+"""Who may submit which job type. To a user, a type that they may not submit looks like one that does not exist."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django_jobs.statuses import SubmitBy
 if TYPE_CHECKING:
     from django_jobs.models import JobType
 
-#: A host's own rules are asked for the user's first so many organizations.
+#: A host's own rule is asked for at most so many of the user's organizations.
 ASKED: Final = 100
 
 
 def may_submit(user: Any, organization: Any, kind: JobType) -> bool:
     """Return whether this user may submit the type for the organization; server code (None) may.
 
-    A host's policy decides, except that it cannot open a type which is for code alone.
+    The policy decides, but cannot open a type that is for code alone.
     """
     if user is None:
         return True
@@ -30,7 +30,7 @@ def may_submit(user: Any, organization: Any, kind: JobType) -> bool:
 def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
     """Return whether code may submit the type in this owner's name.
 
-    Who may submit the type by hand does not matter then: code did it. The owner's other rights do.
+    The type's ``submit_by`` does not matter then, since code submits it. The owner's other rights do.
     """
     if kind.submit_by != SubmitBy.MEMBERS:
         kind = copy.copy(kind)
@@ -39,10 +39,10 @@ def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
 
 
 class Doorkeeper:
-    """Decide for one submitter which of the types that are named may be known. Each question is asked once."""
+    """Decides which of the named types one submitter may know of. Each question is asked once."""
 
     def __init__(self, user: Any, *, is_code: bool = False) -> None:
-        """``is_code``: handler code submits in the name of ``user``."""
+        """Decide for this user; ``is_code`` tells that handler code submits in the user's name."""
         self._user = user
         self._may = may_own if is_code else may_submit
         self._answers: dict[tuple[Any, Any], bool] = {}
@@ -51,7 +51,7 @@ class Doorkeeper:
         """Return the type if the user may submit it for the organization, or may know of it without one.
 
         Return None for a type that is to look unknown. Raise PermissionDenied when the user has no part in the
-        organization; that is said of every type alike, whether or not there is one. ``named`` is for its text.
+        organization, whether or not there is such a type. ``named`` is the type's name in the error's text.
         """
         if self._user is None:
             return kind
@@ -65,7 +65,7 @@ class Doorkeeper:
         return None
 
     def may_know_the_code(self) -> bool:
-        """Return whether the submitter is server code or a system admin, to whom a deployment's gaps may be told."""
+        """Return whether the submitter may be told what a deployment lacks: server code and system admins may."""
         return self._user is None or bool(get_policy().is_system_admin(self._user))
 
     def _ask(self, kind: JobType | None, organization: Any) -> bool:
@@ -77,7 +77,7 @@ class Doorkeeper:
 
 
 def belongs(user: Any, organization: Any) -> bool:
-    """Return whether the user has any part in the organization, so that it is no secret to them what is not there."""
+    """Return whether the user has any part in the organization: as a member, as its admin or as a system admin."""
     policy = get_policy()
     return policy._is_live(user) and (  # noqa: SLF001
         policy.is_system_admin(user)
@@ -101,7 +101,7 @@ def submittable(user: Any, kinds: Iterable[JobType]) -> list[JobType]:
 
 
 def _by_default_rule(policy: AccessPolicy, user: Any, kinds: list[JobType], organizations: list[Any]) -> list[JobType]:
-    """The default rule, asked once for all types instead of once for each."""
+    """Apply the default rule to all types at once, instead of asking it for each."""
     roles: dict[str, bool] = {}
     asked = {SubmitBy.MEMBERS: policy.is_member, SubmitBy.ADMINS: policy.is_organization_admin}
     for role in {kind.submit_by for kind in kinds}:

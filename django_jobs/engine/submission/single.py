@@ -1,4 +1,4 @@
-"""Submitting one job: its values are checked, its type and organization read, the job built, judged and inserted."""
+"""Submitting one job: check its values, read its type and organization, build the job, judge it, insert it."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: 
                 return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
             except targets.TargetsChanged:
                 targets.forget()
-                if trial:  # many submit and cancel the same work at once: let one of them get through
+                if trial:  # many processes submit the same work at once: let one of them get through
                     time.sleep(random.uniform(0, PAUSE * trial))  # noqa: S311
             except DuplicateJob as duplicate:
                 duplicates.hide_unseen(duplicate, user)
                 raise
             except JobsError:
                 if trial or not targets.forget():
-                    raise  # judged by what was just read
+                    raise  # the rows that it was judged by were just read
         raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
 
 
@@ -124,7 +124,7 @@ def _build(
 
 
 def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
-    """Insert the job, or give the one that is there. Raises TargetsChanged where all is to be judged anew."""
+    """Insert the job, or return the one that is there. Raises TargetsChanged where all must be judged anew."""
     existing = request.existing  # what an earlier attempt submitted
     if existing is None:
         existing = _insert(request, is_fresh=is_fresh)

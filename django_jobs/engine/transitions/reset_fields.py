@@ -1,4 +1,4 @@
-"""The fields of a job that starts over: as on the day of its submission, but for what it counts."""
+"""The values of a job that starts over: those of a new job, except that ``attempt`` goes on counting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESET_FIELDS: Final[dict[str, Any]] = {
     "cancel_requested_at": None,
     "canceled_by": "",
     "worker_name": "",
-    # Whoever wants it again wants it now, however late that is.
+    # Whoever starts it over wants it to run, also after the moment at which it would have expired.
     "expires_at": None,
     "is_orphaned": False,
 }
