@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from django_jobs.engine.insight import rollups
+from django_jobs.engine.store.base import log_order
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import OrganizationActivity, Span, TypeActivity
 from tests.concurrency.crowd import is_small, make_pending, run_crowd
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On MariaDB, where open transactions are not seen, they are waited for no longer than these tests need."""
-    monkeypatch.setattr(rollups, "OPEN_SECONDS", 3.0)
+    monkeypatch.setattr(log_order, "OPEN_SECONDS", 3.0)
 
 
 def submitted() -> int:

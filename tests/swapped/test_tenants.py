@@ -23,6 +23,8 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Membership, Organization, OrganizationActivity, Span
 from django_jobs.testing.contexts import RecordingRunner
@@ -206,7 +208,7 @@ def test_the_commands_know_the_tenants(tenant: Any, job: Job) -> None:
 
 
 def test_the_tenants_activity_is_kept(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
     rollups.catch_up()
     row = OrganizationActivity.objects.get(span=Span.DAY)
     assert (row.organization_id, row.organization_name, row.submitted) == (job.organization_id, "acme", 1)

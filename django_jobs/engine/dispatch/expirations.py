@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from django.db.models import QuerySet
-
 from django_jobs.engine.actors import SCHEDULER, SYSTEM
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job
 from django_jobs.statuses import WAITING, Status
@@ -21,8 +20,6 @@ BATCH: Final = 500
 #: How long a tick of the scheduler may spend on it.
 TICK_SECONDS: Final = 0.5
 EXPIRED: Final = "Expired"
-#: Literal, as the index has it: SQLite uses a partial index for nothing else.
-_WAITS: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(WAITING))})"
 
 
 def expire() -> int:
@@ -40,7 +37,7 @@ def expire() -> int:
 
 
 def _one_batch() -> int:
-    found = list(_overdue().values_list("pk", flat=True)[:BATCH])
+    found = store().overdue_jobs(BATCH)
     return database.in_transaction(lambda: _end(found)) if found else 0
 
 
@@ -49,15 +46,6 @@ def move_of(pk: int, attempt: int | None = None) -> Move:
     values: dict[str, Any] = {"canceled_at": NOW, "canceled_by": SYSTEM.name, "ready_at": None, "next_retry_at": None}
     values |= {"error_message": EXPIRED, "error_type": "", "error_fingerprint": ""}
     return Move(pk=pk, to_status=Status.CANCELED, attempt=attempt, message=EXPIRED, values=values)
-
-
-def _overdue() -> QuerySet[Job]:
-    rows: QuerySet[Job] = Job.primary.all()
-    if database.connection().vendor == "mysql":
-        # There is no partial index there: a generated column, NULL unless the job waits, takes its place.
-        return rows.order_by().extra(where=["expiring_at <= UTC_TIMESTAMP(6)"])
-    rows = rows.extra(where=[_WAITS])  # noqa: S610  (no value is in it)
-    return rows.filter(expires_at__isnull=False, expires_at__lte=database.now()).order_by("expires_at")
 
 
 def _end(pks: list[int]) -> int:

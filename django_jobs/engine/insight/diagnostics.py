@@ -42,7 +42,8 @@ def examine() -> Iterator[Finding]:
             text=f"cannot be read ({type(error).__name__}). Is it running, and has `manage.py migrate` been run?",
         )
         return
-    yield Finding(level=OK, subject="database", text=f"{database.connection().vendor} answers; installation {mine}.")
+    name = database.connection().display_name
+    yield Finding(level=OK, subject="database", text=f"{name} answers; installation {mine}.")
     if store().hides_changes():
         yield Finding(
             level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."

@@ -3,9 +3,7 @@
 The log is read in the order of its ids up to a point below which none can become visible any more. Ids are handed
 out before their transactions commit, so that point is found in two steps: note the newest id and the first transaction
 id not yet given out (the *mark*); once every transaction below that one has ended, whatever was written up to the noted
-id is there. On PostgreSQL that is exact, and a transaction that stays open holds the sums back. SQLite has one
-writer, whose ids come in the order of commits. MariaDB does not tell such things to everybody; there a transaction
-is taken to have ended after OPEN_SECONDS.
+id is there. Where the store knows that exactly, a transaction that stays open holds the sums back.
 
 Where the reading stands is kept in a row whose lock makes two schedulers take turns, and written with the sums.
 """
@@ -20,8 +18,9 @@ from typing import Any, Final
 from django.db.models import Max, QuerySet
 
 from django_jobs.engine.insight import activity
-from django_jobs.engine.insight.aggregates import tally
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import EngineLease, ExecutionLog, OrganizationActivity, Span, TypeActivity
 
 LEASE: Final = "rollups"
@@ -29,8 +28,6 @@ LEASE: Final = "rollups"
 BATCH: Final = 50_000
 #: How long a tick of the scheduler may spend on catching up.
 TICK_SECONDS: Final = 0.5
-#: After so long a transaction of MariaDB's is taken to have ended.
-OPEN_SECONDS: Final = 60.0
 KEPT: Final = {Span.MINUTE: dt.timedelta(days=2), Span.HOUR: dt.timedelta(days=60), Span.DAY: dt.timedelta(days=1_100)}
 FORGOTTEN_AT_ONCE: Final = 2_000
 
@@ -55,7 +52,7 @@ def roll_up() -> int:
     if lease is None:
         EngineLease.primary.bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
     # Read outside the transaction: inside, it would itself be one that is open.
-    horizon = _read_horizon()
+    horizon = store().log_horizon()
     return database.in_transaction(lambda: _one_batch(newest, horizon))
 
 
@@ -69,14 +66,6 @@ def _newest_id() -> int:
     return ExecutionLog.primary.aggregate(newest=Max("pk"))["newest"] or 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Horizon:
-    """``next_id``: no transaction had this id yet; ``oldest_open``: all before this one have ended. Or moments."""
-
-    next_id: float
-    oldest_open: float
-
-
 @dataclasses.dataclass(slots=True)
 class _Progress:
     """Log ids: counted up to ``done``; complete up to ``settled``; complete up to ``marked`` once all transactions
@@ -88,7 +77,7 @@ class _Progress:
     marked: int = 0
     marked_at: float | None = None
 
-    def look(self, newest: int, horizon: _Horizon) -> None:
+    def look(self, newest: int, horizon: Horizon) -> None:
         """Learn from the newest id, and from a horizon that was read after it."""
         # A mark from the future was made by another server, whose data were moved to this one.
         if self.marked_at is None or self.marked_at > horizon.next_id:
@@ -98,22 +87,7 @@ class _Progress:
             self.marked_at = None
 
 
-def _read_horizon() -> _Horizon:
-    match database.connection().vendor:
-        case "postgresql":
-            with database.connection().cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_snapshot_xmax(s)::text::bigint, pg_snapshot_xmin(s)::text::bigint "
-                    "FROM pg_current_snapshot() s"
-                )
-                return _Horizon(*cursor.fetchone())
-        case "mysql":
-            now = database.now().timestamp()
-            return _Horizon(now, now - OPEN_SECONDS)
-    return _Horizon(0, 0)
-
-
-def _one_batch(newest: int, horizon: _Horizon) -> int:
+def _one_batch(newest: int, horizon: Horizon) -> int:
     rows = EngineLease.primary.filter(pk=LEASE)
     lease = database.locked(rows, skip=True).first()
     if lease is None:
@@ -123,7 +97,7 @@ def _one_batch(newest: int, horizon: _Horizon) -> int:
     before = progress.done
     last = _end_of_batch(progress)
     if last > before:
-        activity.add(tally(before, last))
+        activity.add(store().tally(before, last))
         progress.done = last
     state = dataclasses.asdict(progress)
     if state != lease.state:

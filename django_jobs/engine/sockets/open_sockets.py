@@ -12,13 +12,14 @@ import functools
 import random
 import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import QuerySet
 
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import OpenSocket
 
 SOCKETS_A_USER: Final = 20
@@ -63,7 +64,8 @@ class Seats:
         """
         self.release()
         keys = self._choose(user_pks)
-        taken = _insert({key: pk for key, pk in zip(keys, user_pks, strict=True) if key is not None}, self.process)
+        wanted = {key: pk for key, pk in zip(keys, user_pks, strict=True) if key is not None}
+        taken = store().insert_sockets(wanted, self.process)
         new = {key: Seat(pk, key) for key, pk in zip(keys, user_pks, strict=True) if key in taken}
         found: list[Seat | None] = []
         for key, pk in zip(keys, user_pks, strict=True):
@@ -97,7 +99,7 @@ class Seats:
         for key in self._free(user_pk, new):
             process, seen_at = taken.get(key, (None, now))
             if process is None:
-                is_mine = bool(_insert({key: user_pk}, self.process))
+                is_mine = bool(store().insert_sockets({key: user_pk}, self.process))
             elif process == self.process:  # this process inserted it before, and the database's answer was lost
                 is_mine = True
             elif seen_at < now - FREE_AFTER:
@@ -158,48 +160,6 @@ def forget_dead() -> int:
     """Delete at most BATCH rows of processes that died, and return how many were deleted."""
     dead = _rows().filter(seen_at__lt=database.now() - FORGOTTEN_AFTER).values_list("pk", flat=True)[:BATCH]
     return _rows().filter(pk__in=list(dead)).delete()[0]
-
-
-def _insert(users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID]:
-    """Insert rows for the keys that have none, in one statement, and return the keys that were inserted.
-
-    ``users`` maps each key to its user. The ORM would need a transaction, which is two more round trips, and another
-    statement to find out which rows were inserted.
-    """
-    if not users:
-        return set()
-    connection = database.connection()
-    given: list[Any] = [OpenSocket._meta.get_field(name) for name in ("id", "user", "process")]
-    clock, moment = database.clock(OpenSocket._meta.get_field("seen_at"))
-    params: list[Any] = []
-    for key in sorted(users):  # in order: two processes that insert the same rows wait and do not deadlock
-        values = (key, users[key], process)
-        params += [field.get_db_prep_save(value, connection) for field, value in zip(given, values, strict=True)]
-        params += moment
-    returns = connection.features.can_return_columns_from_insert
-
-    def insert() -> Sequence[tuple[Any]]:
-        with connection.cursor() as cursor:
-            cursor.execute(_insertion(connection, clock, len(users)), params)
-            return cursor.fetchall() if returns else ()
-
-    inserted = database.retried(insert)
-    if returns:
-        return {given[0].to_python(key) for (key,) in inserted}
-    return set(_rows().filter(pk__in=list(users), process=process).values_list("pk", flat=True))  # SQLite before 3.35
-
-
-def _insertion(connection: Any, clock: str, count: int) -> str:
-    """Return the statement that inserts ``count`` rows and skips the keys that exist."""
-    quote, is_mariadb = connection.ops.quote_name, connection.vendor == "mysql"
-    fields: list[Any] = [OpenSocket._meta.get_field(name) for name in ("id", "user", "process", "seen_at")]
-    columns = [quote(field.column) for field in fields]
-    rows = ", ".join([f"(%s, %s, %s, {clock})"] * count)
-    start, end = ("INSERT IGNORE", "") if is_mariadb else ("INSERT", " ON CONFLICT DO NOTHING")
-    if connection.features.can_return_columns_from_insert:
-        end += f" RETURNING {columns[0]}"
-    table = quote(OpenSocket._meta.db_table)
-    return f"{start} INTO {table} ({', '.join(columns)}) VALUES {rows}{end}"
 
 
 def _delete(rows: QuerySet[OpenSocket]) -> int:

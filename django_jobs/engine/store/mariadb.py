@@ -83,6 +83,10 @@ class MariaDBStore(Store):
         # Who has locked them knows that all are. Asking for the status of their jobs would lock those, too.
         return keys
 
+    def overdue_rows(self) -> QuerySet[Job]:
+        # There is no partial index: a generated column, NULL unless the job waits, takes its place.
+        return Job.primary.order_by().extra(where=[f"expiring_at <= {self.sql_now()}"])  # noqa: S610
+
     def hides_changes(self) -> bool:
         """REPEATABLE READ does, unless ``innodb_snapshot_isolation`` is on, the default from 11.6.2 on.
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
+
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.engine.store.recursive_lanes import RecursiveLanes
+from django_jobs.models import ExecutionLog
 
 
 class SQLiteStore(RecursiveLanes):
@@ -27,3 +31,14 @@ class SQLiteStore(RecursiveLanes):
     def sql_is_due(self) -> str:
         # To the end of the millisecond.
         return "ready_at <= strftime('%%Y-%%m-%%d %%H:%%M:%%f999', 'now')"
+
+    # There is one writer, so rows of the log become visible in the order of their ids.
+
+    def log_horizon(self) -> Horizon:
+        return Horizon(next_id=0, oldest_open=0)
+
+    def events_behind(self, organization_pk: Any, since: int) -> QuerySet[ExecutionLog]:
+        return self.log_of(organization_pk).filter(id__gt=since)
+
+    def marks_kept(self, organization_pk: Any) -> int:
+        return 1

@@ -15,6 +15,8 @@ from django.utils import timezone
 from django_jobs.admin import execution_log, job_type_day, monitor_health, monitor_now, organization_load
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.insight import dead_letters, inspection, rollups
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.management.commands.jobs_status import look
 from django_jobs.models import Job, Organization, Worker
 from tests.support import admin
@@ -213,7 +215,7 @@ def failures(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     job_in("Canceled", job_type=kind)
     job_in("Dead Letter", job_type=make_job_type(type_name="other"))
     # Whatever other transactions are open on the database server.
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
     rollups.catch_up()
     return jobs
 
@@ -234,7 +236,7 @@ def test_the_last_attempt_of_a_dead_letter_is_one_failure(
     kind = make_job_type(max_retries=0)
     end(raised(start(pending_job(kind, mine))))
     job_in("Completed", job_type=kind, organization=mine)
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
     rollups.catch_up()
     (row,) = monitor(root)["types"]
     assert (row.ended, row.failures, row.rate) == ("2", "1", "50.0 %")

@@ -10,15 +10,17 @@ from django.db import transaction
 
 from django_jobs.engine.store.base.essentials import Params
 from django_jobs.engine.store.postgresql.insertion import Insertion
+from django_jobs.engine.store.postgresql.log_order import LogOrder
 from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch
+from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 from django_jobs.engine.store.recursive_lanes import RecursiveLanes
 
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(Insertion, Moves, Targets, RecursiveLanes):
+class PostgreSQLStore(Insertion, LogOrder, Moves, RecursiveLanes, Tallies, Targets):
     """PostgreSQL 14 or later."""
 
     ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"

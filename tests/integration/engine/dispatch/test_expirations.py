@@ -19,6 +19,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import WAITING
 from django_jobs.testing import make_context, run_jobs
@@ -192,7 +193,7 @@ def test_jobs_expire_in_a_hosts_tests_too(kind: JobType, organization: Organizat
 
 
 def plan_of_the_search() -> str:
-    rows: Any = expirations._overdue().values_list("pk", flat=True)[: expirations.BATCH]
+    rows: Any = store().overdue_rows().values_list("pk", flat=True)[: expirations.BATCH]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:  # a small table is scanned, whatever there is
             cursor.execute("SET LOCAL enable_seqscan = off")

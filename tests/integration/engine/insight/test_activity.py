@@ -10,7 +10,9 @@ from django_jobs import get_job_metrics
 from django_jobs.engine.control.retention import Pruner, delete_jobs
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.insight import metrics, rollups
+from django_jobs.engine.insight import metrics
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from django_jobs.statuses import Status
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("broker", "alone")
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No transaction is open but the test's own, whose rows are there."""
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
 
 
 @pytest.mark.parametrize(

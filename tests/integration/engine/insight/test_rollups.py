@@ -11,6 +11,8 @@ from django.db import transaction
 from django_jobs.engine.insight import activity, rollups
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import EngineLease, Job, OrganizationActivity, Span, TypeActivity
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import job_in, pending_job, start
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("broker", "alone")
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No transaction is open but the test's own, whose rows are there."""
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(1, 1))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
 
 
 def test_nothing_is_counted_twice() -> None:
@@ -98,10 +100,10 @@ def test_a_rolled_back_move_is_not_waited_for() -> None:
 
 def test_what_may_still_become_visible_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     job = pending_job()
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(8, 5))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(8, 5))
     assert roll_up() == 0
     pending_job(job.job_type, job.organization)
-    monkeypatch.setattr(rollups, "_read_horizon", lambda: rollups._Horizon(12, 8))
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(12, 8))
     roll_up()
     assert (of_type(job).submitted, rollups.behind()) == (1, 1)
 

@@ -1,36 +1,60 @@
-"""Summing up in the database, in one statement: of some ten thousand rows only the sums travel."""
+"""Adding up what the Execution Log tells, in the database."""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
 from collections import defaultdict
+from typing import Any, NamedTuple
 
-from django_jobs.engine.store import database
 from django_jobs.engine.store.aggregates import COUNTED_AS, Place, Tally
+from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.histograms import CLASSES_PER_DECADE, LEAST, MOST
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
 
-def tally(after: int, last: int) -> dict[Place, Tally]:
-    """See :func:`django_jobs.engine.insight.aggregates.tally`."""
-    tallies: dict[Place, Tally] = defaultdict(Tally)
-    with database.connection().cursor() as cursor:
-        cursor.execute(_sql(), [after, last])
-        rows = cursor.fetchall()
-    organizations = ExecutionLog._meta.get_field("organization").target_field
-    for minute, job_type, organization, name, counted_as, key, number, seconds, failed in rows:
-        pk = organizations.to_python(organization)
-        found = tallies[Place(int(Span.MINUTE), minute.astimezone(dt.UTC), job_type, pk)]
-        found.organization_name = name
-        found.count(counted_as, number)
-        found.count("failed", failed)
-        if key is not None and counted_as == "completed":
-            found.ran(seconds, str(key), number)
-        elif key is not None:
-            found.waited(seconds, str(key), number)
-    return tallies
+class _Row(NamedTuple):
+    """Like events of one minute, type and organization, of one class of the histogram if they are measured."""
+
+    starts_at: dt.datetime
+    job_type: str
+    organization: Any
+    organization_name: str
+    counted_as: str
+    histogram_key: int | None
+    number: int
+    seconds: float
+    failed: int
+
+
+class Tallies(Store):
+    """Sums of what happened, in one statement: of some ten thousand rows only the sums travel."""
+
+    def tally(self, after: int, last: int) -> dict[Place, Tally]:
+        tallies: dict[Place, Tally] = defaultdict(Tally)
+        with self.connection.cursor() as cursor:
+            cursor.execute(_sql(), {"after": after, "last": last})
+            rows = [_Row(**dict(zip(_columns(), values, strict=True))) for values in cursor.fetchall()]
+        organizations = ExecutionLog._meta.get_field("organization").target_field
+        for row in rows:
+            place = Place(
+                span=int(Span.MINUTE),
+                starts_at=row.starts_at.astimezone(dt.UTC),
+                job_type=row.job_type,
+                organization=organizations.to_python(row.organization),
+            )
+            _add(tallies[place], row)
+        return tallies
+
+
+def _add(found: Tally, row: _Row) -> None:
+    found.organization_name = row.organization_name
+    found.count(row.counted_as, row.number)
+    found.count("failed", row.failed)
+    if row.histogram_key is not None:
+        measure = found.ran if row.counted_as == "completed" else found.waited
+        measure(row.seconds, str(row.histogram_key), row.number)
 
 
 @functools.cache
@@ -45,7 +69,7 @@ def _sql() -> str:
     return f"""
         WITH events AS MATERIALIZED (
             SELECT job_id, from_status, to_status, "timestamp", attempt, organization_id FROM "{log}"
-            WHERE id > %s AND id <= %s AND (from_status = '' OR to_status IN ({counted}))
+            WHERE id > %(after)s AND id <= %(last)s AND (from_status = '' OR to_status IN ({counted}))
         ), jobs AS MATERIALIZED (
             SELECT id, job_type_id, organization_name, created_at, run_at, started_at, completed_at FROM "{job}"
             WHERE id = ANY (ARRAY(SELECT DISTINCT job_id FROM events))
@@ -67,9 +91,25 @@ def _sql() -> str:
                 END::double precision AS seconds
             FROM events JOIN jobs ON jobs.id = job_id LEFT JOIN freed ON child_id = job_id
         )
-        SELECT starts_at, job_type_id, organization_id, max(organization_name), counted_as,
-            CASE WHEN seconds <= 0 THEN {LEAST} WHEN seconds IS NOT NULL
-                THEN greatest({LEAST}, least({MOST}, round({CLASSES_PER_DECADE} * log(seconds))::integer)) END AS class,
-            count(*), sum(greatest(seconds, 0)), count(*) FILTER (WHERE is_failed_for_good)
-        FROM measured GROUP BY starts_at, job_type_id, organization_id, counted_as, class
+        SELECT {", ".join(f"{sql} AS {name}" for name, sql in _columns().items())}
+        FROM measured GROUP BY starts_at, job_type_id, organization_id, counted_as, histogram_key
     """
+
+
+def _columns() -> dict[str, str]:
+    """Return what is read, by its name in :class:`_Row`."""
+    key = (
+        f"CASE WHEN seconds <= 0 THEN {LEAST} WHEN seconds IS NOT NULL "
+        f"THEN greatest({LEAST}, least({MOST}, round({CLASSES_PER_DECADE} * log(seconds))::integer)) END"
+    )
+    return {
+        "starts_at": "starts_at",
+        "job_type": "job_type_id",
+        "organization": "organization_id",
+        "organization_name": "max(organization_name)",
+        "counted_as": "counted_as",
+        "histogram_key": key,
+        "number": "count(*)",
+        "seconds": "sum(greatest(seconds, 0))",
+        "failed": "count(*) FILTER (WHERE is_failed_for_good)",
+    }

@@ -1,64 +1,54 @@
-"""Summing up in Python, for databases that do not it well themselves."""
+"""Adding up what the Execution Log tells, row by row."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db.models import Max, Q
 
 from django_jobs.engine.store.aggregates import COUNTED_AS, Place, Tally, start_of
+from django_jobs.engine.store.base.essentials import Essentials
 from django_jobs.engine.store.histograms import class_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
 CHUNK: Final = 2_000
 _COUNTED: Final = Q(from_status="") | Q(to_status__in=sorted(COUNTED_AS))
+_READ_OF_EVENTS: Final = ("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
+_READ_OF_JOBS: Final = ("job_type_id", "organization_name", "created_at", "run_at", "started_at", "completed_at")
 
 
-class _Event(NamedTuple):
-    job_pk: int
-    from_status: str
-    to_status: str
-    timestamp: dt.datetime
-    attempt: int
-    organization_pk: Any
+class Tallies(Essentials):
+    """Sums of what happened."""
+
+    def tally(self, after: int, last: int) -> dict[Place, Tally]:
+        """Return the sums of the log rows with ids above ``after``, up to ``last``, by minute, type and organization.
+
+        Rows of jobs that are deleted by now are passed over.
+        """
+        events = _events(after, last)
+        jobs = _jobs({event.job_id for event in events})
+        freed = _freed({event.job_id for event in events if _is_first_start(event)})
+        tallies: dict[Place, Tally] = defaultdict(Tally)
+        for event in events:
+            job = jobs.get(event.job_id)
+            if job is None:
+                continue
+            place = Place(
+                span=int(Span.MINUTE),
+                starts_at=start_of(Span.MINUTE, event.timestamp),
+                job_type=job.job_type_id,
+                organization=event.organization_id,
+            )
+            tallies[place].organization_name = job.organization_name
+            _count(tallies[place], event, job, freed.get(event.job_id))
+        return tallies
 
 
-_FACTS: Final = ("job_type_id", "organization_name", "created_at", "run_at", "started_at", "completed_at")
-
-
-class _Facts(NamedTuple):
-    """What a job's row adds to its log."""
-
-    job_type: str
-    organization_name: str
-    created_at: dt.datetime
-    run_at: dt.datetime | None
-    started_at: dt.datetime | None
-    completed_at: dt.datetime | None
-
-
-def tally(after: int, last: int) -> dict[Place, Tally]:
-    """See :func:`django_jobs.engine.insight.aggregates.tally`."""
-    events = _events(after, last)
-    facts = _facts({event.job_pk for event in events})
-    freed = _freed({event.job_pk for event in events if _is_first_start(event)})
-    tallies: dict[Place, Tally] = defaultdict(Tally)
-    for event in events:
-        job = facts.get(event.job_pk)
-        if job is None:
-            continue
-        minute = start_of(Span.MINUTE, event.timestamp)
-        found = tallies[Place(int(Span.MINUTE), minute, job.job_type, event.organization_pk)]
-        found.organization_name = job.organization_name
-        _count(found, event, job, freed.get(event.job_pk))
-    return tallies
-
-
-def _count(found: Tally, event: _Event, job: _Facts, freed_at: dt.datetime | None) -> None:
+def _count(found: Tally, event: ExecutionLog, job: Job, freed_at: dt.datetime | None) -> None:
     found.count(COUNTED_AS[event.to_status] if event.from_status else "submitted")
     # What dies on another way had its last attempt counted before, or never had one.
     if (event.from_status, event.to_status) == FAILED_FOR_GOOD:
@@ -73,7 +63,7 @@ def _count(found: Tally, event: _Event, job: _Facts, freed_at: dt.datetime | Non
         found.waited(seconds, class_of(seconds))
 
 
-def _is_first_start(event: _Event) -> bool:
+def _is_first_start(event: ExecutionLog) -> bool:
     return event.to_status == Status.RUNNING and event.attempt == 1
 
 
@@ -81,24 +71,23 @@ def _seconds(start: dt.datetime, end: dt.datetime) -> float:
     return max(0.0, (end - start).total_seconds())
 
 
-def _events(after: int, last: int) -> list[_Event]:
+def _events(after: int, last: int) -> list[Any]:
     logs = ExecutionLog.primary.filter(_COUNTED, pk__gt=after, pk__lte=last).order_by("pk")
-    rows = logs.values_list("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
-    return [_Event(*row) for row in rows]
+    return list(logs.values_list(*_READ_OF_EVENTS, named=True))
 
 
-def _facts(pks: set[int]) -> dict[int, _Facts]:
+def _jobs(pks: set[int]) -> dict[int, Any]:
     # Not joined to the log: for so many rows the database might rather read all jobs.
     rows = Job.primary.order_by()
-    found: dict[int, _Facts] = {}
+    found = {}
     for chunk in _chunks(sorted(pks)):
-        for row in rows.filter(pk__in=chunk).values_list("pk", *_FACTS):
-            found[row[0]] = _Facts(*row[1:])
+        for job in rows.filter(pk__in=chunk).values_list("id", *_READ_OF_JOBS, named=True):
+            found[job.id] = job
     return found
 
 
 def _freed(pks: set[int]) -> dict[int, dt.datetime]:
-    """When the last parent of a child completed."""
+    """Return by child when the last of its parents completed."""
     links = JobDependency.primary.order_by()
     found: dict[int, dt.datetime] = {}
     for chunk in _chunks(sorted(pks)):

@@ -1,0 +1,72 @@
+"""What a store says of the order in which rows of the Execution Log become visible."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine.store.base import Store
+from django_jobs.models import ExecutionLog, JobType, Organization
+from tests.support.brokers import job_in, pending_job
+from tests.support.factories import make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def ids_of(organization: Organization) -> list[int]:
+    return list(ExecutionLog.objects.filter(organization=organization).order_by("pk").values_list("pk", flat=True))
+
+
+@pytest.fixture
+def other(each_store: Store) -> Organization:
+    """An organization whose events lie among those of the one that is asked for."""
+    return make_organization()
+
+
+@pytest.fixture
+def ids(each_store: Store, kind: JobType, organization: Organization, other: Organization) -> list[int]:
+    """An organization's events, among those of another one."""
+    job_in("Completed", job_type=kind, organization=organization)
+    pending_job(kind, other)
+    pending_job(kind, organization)
+    pending_job(kind, other)
+    return ids_of(organization)
+
+
+def test_the_last_event_is_the_newest(
+    each_store: Store, ids: list[int], organization: Organization, other: Organization
+) -> None:
+    assert each_store.last_event(organization.pk) == ids[-1]
+    assert each_store.last_event(None) == ids_of(other)[-1]
+    assert each_store.last_event(make_organization().pk) == 0
+
+
+def test_a_log_is_one_organizations_or_everybodys(
+    each_store: Store, ids: list[int], organization: Organization, other: Organization
+) -> None:
+    assert {row.pk for row in each_store.log_of(organization.pk)} == set(ids)
+    assert {row.pk for row in each_store.log_of(None)} == {*ids, *ids_of(other)}
+
+
+def test_behind_an_event_lie_all_later_ones_of_the_organization(
+    each_store: Store, ids: list[int], organization: Organization
+) -> None:
+    for since in (0, ids[1], ids[1] + 1):
+        later = {pk for pk in ids if pk > since}
+        found = {row.pk for row in each_store.events_behind(organization.pk, since)}
+        assert later <= found <= set(ids)
+
+
+def test_what_is_written_after_a_mark_is_found_from_it(
+    each_store: Store, kind: JobType, organization: Organization, other: Organization
+) -> None:
+    marks = {pk: each_store.log_mark(pk) for pk in (organization.pk, None)}
+    pending_job(kind, organization)
+    pending_job(kind, other)
+    found = {pk: {row.pk for row in each_store.events_since(pk, [mark])} for pk, mark in marks.items()}
+    assert found == {organization.pk: set(ids_of(organization)), None: {*ids_of(organization), *ids_of(other)}}
+    assert each_store.marks_kept(organization.pk) >= 1
+
+
+def test_a_horizon_lies_not_before_what_is_open(each_store: Store) -> None:
+    horizon = each_store.log_horizon()
+    assert horizon.oldest_open <= horizon.next_id

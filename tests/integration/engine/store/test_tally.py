@@ -1,0 +1,93 @@
+"""What a store sums up of the Execution Log."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from django_jobs.engine.store.aggregates import Place, Tally, start_of
+from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.histograms import class_of
+from django_jobs.models import ExecutionLog, Job, JobType, Organization, Span
+from tests.support.brokers import end, job_in, pending_job, raised, start
+from tests.support.factories import make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+NOON = dt.datetime(2026, 5, 4, 12, 0, 30, tzinfo=dt.UTC)
+LATER = NOON + dt.timedelta(minutes=1)
+
+
+def ran_at(job: Job, *, waited: float, ran: float) -> None:
+    """Move the job and its log: submitted at noon, started and ended after so many seconds."""
+    started = NOON + dt.timedelta(seconds=waited)
+    ended = started + dt.timedelta(seconds=ran)
+    Job.objects.filter(pk=job.pk).update(created_at=NOON, run_at=None, started_at=started, completed_at=ended)
+    moments = {"Running": started, "Completed": ended}
+    for row in ExecutionLog.objects.filter(job_id=job.pk):
+        ExecutionLog.objects.filter(pk=row.pk).update(timestamp=moments.get(row.to_status, NOON))
+
+
+def place(job: Job, moment: dt.datetime) -> Place:
+    return Place(int(Span.MINUTE), start_of(Span.MINUTE, moment), job.job_type_id, job.organization_id)
+
+
+def test_times_and_ends_are_summed_up_by_minute(each_store: Store, kind: JobType, organization: Organization) -> None:
+    jobs = [job_in("Completed", job_type=kind, organization=organization) for _ in range(2)]
+    ran_at(jobs[0], waited=2, ran=60)
+    ran_at(jobs[1], waited=4, ran=100)
+    last = ExecutionLog.objects.order_by("-pk").values_list("pk", flat=True)[0]
+
+    found = each_store.tally(0, last)
+
+    noon = found[place(jobs[0], NOON)]
+    assert (noon.organization_name, noon.submitted, noon.started, noon.completed) == (organization.name, 2, 2, 0)
+    assert noon.wait_seconds == pytest.approx(6)
+    assert noon.wait_histogram == {class_of(2): 1, class_of(4): 1}
+    ended = {moment: found[place(jobs[0], moment)] for moment in (LATER, LATER + dt.timedelta(minutes=1))}
+    assert [tally.completed for tally in ended.values()] == [1, 1]
+    assert [tally.run_seconds for tally in ended.values()] == [pytest.approx(60), pytest.approx(100)]
+    assert [tally.run_histogram for tally in ended.values()] == [{class_of(60): 1}, {class_of(100): 1}]
+    assert len(found) == 3
+
+
+def test_only_the_rows_that_are_asked_for_are_counted(
+    each_store: Store, kind: JobType, organization: Organization
+) -> None:
+    for _ in range(3):
+        pending_job(kind, organization)
+    first, second, _ = ExecutionLog.objects.order_by("pk").values_list("pk", flat=True)
+    (tally,) = each_store.tally(first, second).values()
+    assert tally.submitted == 1
+    assert each_store.tally(second, second) == {}
+
+
+def test_organizations_and_types_are_counted_apart(each_store: Store, kind: JobType) -> None:
+    jobs = [pending_job(kind, make_organization()), pending_job(kind, make_organization()), pending_job()]
+    found = each_store.tally(0, 10**9)
+    expected = {(job.organization_id, job.job_type_id) for job in jobs}
+    assert {(key.organization, key.job_type) for key in found} == expected
+
+
+def total(found: dict[Place, Tally]) -> dict[str, int]:
+    """The sums of all places, without what is 0."""
+    names = ("submitted", "started", "completed", "failed", "died", "canceled")
+    sums = {name: sum(getattr(tally, name) for tally in found.values()) for name in names}
+    return {name: number for name, number in sums.items() if number}
+
+
+def test_every_kind_of_end_is_counted(each_store: Store) -> None:
+    for status in ("Failed", "Timed Out", "Canceled"):
+        job_in(status)
+    assert total(each_store.tally(0, 10**9)) == {"submitted": 3, "started": 2, "failed": 2, "canceled": 1}
+
+
+def test_what_fails_for_good_at_once_failed_and_died(each_store: Store) -> None:
+    end(raised(start(pending_job()), "Permanent"))
+    assert total(each_store.tally(0, 10**9)) == {"submitted": 1, "started": 1, "failed": 1, "died": 1}
+
+
+def test_deleted_jobs_are_passed_over(each_store: Store) -> None:
+    Job.objects.filter(pk=pending_job().pk).delete()
+    assert each_store.tally(0, 10**9) == {}
