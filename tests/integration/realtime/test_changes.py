@@ -212,6 +212,27 @@ def test_a_jobs_room_tells_of_that_job_only(
     assert heard == [(mine.name, "Canceled")]
 
 
+def test_a_jobs_events_are_told_in_order_although_one_notification_got_lost(
+    broadcaster: ManualBroadcaster, organization: Organization
+) -> None:
+    other = make_organization()
+
+    @with_clients(by_token(make_user(member_of=[organization, other])))
+    async def heard(client: LiveClient) -> list[tuple[str, str]]:
+        await client.join(f"org:{organization.name}")
+        job = await do(later_job, organization)
+        broadcaster.forget()
+        await client.join(f"org:{other.name}")  # begins after the event whose notification is lost
+        others = await do(later_job, other)
+        await do(cancel_job, job)
+        await broadcaster.send()
+        changes = await client.changes(3)
+        assert (others.name, "Pending") in changes
+        return [(status, name) for name, status in changes if name == job.name]
+
+    assert [status for status, _ in heard] == ["Pending", "Canceled"]
+
+
 def test_nothing_crosses_to_another_organization(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,6 +146,50 @@ def test_progress_that_a_layer_lost_is_found_by_a_poll(
         return await client.hear("job_progress")
 
     assert message["data"]["progress"] == 70
+
+
+@pytest.mark.usefixtures("quick_polls", "broadcaster")
+def test_a_poll_tells_the_progress_of_those_jobs_only_that_went_on(
+    organization: Organization, member: LiveClient
+) -> None:
+    (slow, first), (fast, second) = (running_job(organization=organization) for _ in range(2))
+    buffer = ProgressBuffer()
+
+    @with_clients(member)
+    async def told(client: LiveClient) -> list[tuple[str, int]]:
+        await client.join(f"org:{organization.name}")
+        heard = []
+        for claimed, percent in ((first, 10), (second, 20), (second, 30), (second, 40)):
+            buffer.report((claimed.pk, claimed.attempt), percent, None)
+            await do(buffer.flush)
+            heard.append((await client.hear("job_progress"))["data"])
+        assert await client.has_nothing()
+        return [(data["job_id"], data["progress"]) for data in heard]
+
+    assert told == [(slow.name, 10), (fast.name, 20), (fast.name, 30), (fast.name, 40)]
+
+
+def test_after_a_notification_that_could_not_be_read_the_hub_polls_at_once(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "random", SimpleNamespace(random=lambda: 0.0, uniform=max))
+    failures, read = [ZeroDivisionError()], events.status_events
+
+    def fail_once(log_ids: Collection[int]) -> list[events.Event]:
+        if log_ids and failures:
+            raise failures.pop()
+        return read(log_ids)
+
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        monkeypatch.setattr(events, "status_events", fail_once)
+        job = await do(later_job, organization)
+        await broadcaster.send()
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+    assert not failures
 
 
 @pytest.mark.usefixtures("quick_polls")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import Mock
@@ -9,9 +10,13 @@ from unittest.mock import Mock
 import pytest
 from asgiref.sync import async_to_sync
 
+from django_jobs.engine.sockets.open_sockets import Seat
 from django_jobs.realtime import presence
+from django_jobs.realtime.authorization import Rights, Target
 from django_jobs.realtime.frames import REVOKED
 from django_jobs.realtime.presence import Presence
+
+A, B, LATER = Target("org:A", 1), Target("org:B", 2), Target("org:C", 3)
 
 
 class NobodyMayStay:
@@ -30,3 +35,44 @@ def test_each_socket_has_its_turn_however_many_are_due(monkeypatch: pytest.Monke
     for _ in sockets:
         async_to_sync(here.recheck)(0.0)
     assert [socket.close.call_count for socket in sockets] == [1, 1, 1]
+
+
+class Rechecks:
+    """A database thread's answers: the user as read again, who may listen to nothing but B."""
+
+    def __init__(self, user: object) -> None:
+        self.user = user
+
+    async def read(self, function: Callable[..., Any], questions: Sequence[Any]) -> list[Rights]:
+        return [Rights(self.user, set(targets), {B} & set(targets)) for _, targets in questions]
+
+
+def test_a_socket_goes_on_with_the_user_and_the_targets_that_hold_now() -> None:
+    user = object()
+    thread: Any = Rechecks(user)
+    here, socket = Presence(thread), Mock()
+    socket.targets.side_effect = [[A, B], [A, B, LATER]]  # joined while the database was asked
+    here.enter(socket, 0.0)
+    async_to_sync(here.recheck)(0.0)
+    assert socket.user is user
+    assert [call.args for call in socket.revoke.call_args_list] == [(A,)]
+
+
+class Renewals:
+    """A database thread's answer: these seats are lost."""
+
+    def __init__(self, *lost: Seat) -> None:
+        self.lost = list(lost)
+
+    async def read(self, function: Callable[..., Any]) -> list[Seat]:
+        return self.lost
+
+
+def test_of_two_sockets_the_one_whose_seat_is_lost_is_closed() -> None:
+    lost, kept = Mock(seat=Seat(1, uuid.uuid4())), Mock(seat=Seat(1, uuid.uuid4()))
+    thread: Any = Renewals(lost.seat)
+    here = Presence(thread)
+    for socket in (lost, kept):
+        here.enter(socket, 1.0)
+    async_to_sync(here.renew)()
+    assert [socket.close.call_count for socket in (lost, kept)] == [1, 0]
