@@ -1,10 +1,10 @@
-"""Claiming: tickets in, running jobs out; whoever may not run is turned away with the reason."""
+"""Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import WORKER
@@ -21,12 +21,12 @@ from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
 
-#: A pause for one who met only rows in use: their tickets may be all that the broker has.
-ALL_IN_USE_SECONDS = 0.02
+#: How long a claim pauses that met only rows in use: their tickets may be all that the broker has.
+ALL_IN_USE_SECONDS: Final = 0.02
 
 
 def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len) -> list[Claimed]:
-    """Take these tickets' jobs into this worker's hands, in the tickets' order.
+    """Start the jobs of these tickets for this worker, and return those that run, in the tickets' order.
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
@@ -58,12 +58,13 @@ def _put_back(held: Sequence[Ticket], unwanted: Sequence[Ticket]) -> None:
         if held:
             get_broker().push(held)
     except BrokerUnavailable:
-        return  # what was claimed beside them runs; the scheduler misses these tickets and issues them again
+        return  # the claimed jobs run; the scheduler misses these tickets and issues them again
 
 
 def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
-    """The tickets' jobs that wait for these very attempts, in the tickets' order. Read without a lock: the move
-    judges status and attempt again.
+    """Return the jobs that are queued for exactly these attempts, in the tickets' order.
+
+    They are read without a lock: the move judges status and attempt again.
     """
     found = {job.pk: job for job in store().claim_rows(list(wanted))}
     queued = [found[pk] for pk in wanted if pk in found]
@@ -71,7 +72,7 @@ def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
 
 
 def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
-    """Which of the jobs may run now, and where the others go. Like jobs get one answer."""
+    """Return which of the jobs may run now, and the moves of the others. Jobs of a kind are judged once."""
     verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
@@ -100,7 +101,7 @@ def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
 
 
 def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[Row]) -> None:
-    """Read those anew that were withdrawn and queued again after they had been read: they may have been replaced."""
+    """Read anew the jobs that were queued again after they had been read: they may have got other values."""
     queued_at = {job.pk: job.queued_at for job in queued}
     changed = {item.pk: item for item in accepted if item.pk in started and started[item.pk] != queued_at[item.pk]}
     for job in store().claim_rows(list(changed)):
@@ -110,7 +111,7 @@ def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued:
 
 
 def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
-    """Those of the tickets whose jobs did not move only because somebody holds their rows."""
+    """Return the tickets of jobs that did not move only because another transaction holds their rows."""
     if not tickets:
         return []
     rows = Job.primary.filter(pk__in=[item.pk for item in tickets], status=Status.QUEUED)

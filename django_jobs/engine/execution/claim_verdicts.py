@@ -1,10 +1,10 @@
-"""Whether a queued job may run now, and where it goes if not: its type, its organization, its owner and its handler."""
+"""Judging whether a queued job may run now: by its type, its organization, its owner and its handler."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import Error
@@ -21,10 +21,14 @@ from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.models import ExecutionLog, JobType, get_organization_model
 from django_jobs.statuses import Status, SubmitBy
 
-POLICY_CACHE_SECONDS = 1.0
-POLICY_FAILED_DELAY = 5.0
-MAX_VERDICTS = 10_000
-NOT_LOADABLE_SECONDS = 600
+#: Seconds for which an answer of organization and policy holds.
+POLICY_CACHE_SECONDS: Final = 1.0
+#: Seconds after which a job is tried again whose policy failed.
+POLICY_FAILED_DELAY: Final = 5.0
+#: Answers that are remembered.
+MAX_VERDICTS: Final = 10_000
+#: Seconds after which a job ends whose handler no worker could load.
+NOT_LOADABLE_SECONDS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Refusal:
 
 
 def refuse(job: Row, refusal: Refusal) -> Move:
-    # Not part of the answer that like jobs share: each has waited for its own time.
+    """Return the move of a job that may not run."""
+    # This is judged for each job, since each has waited for its own time.
     if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
         refusal = Refusal(Status.DEAD_LETTER, f"{refusal.message} No worker could load it for 10 minutes.")
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
@@ -49,7 +54,7 @@ def refuse(job: Row, refusal: Refusal) -> Move:
 
 
 def examine(job: Row) -> Handler | Refusal:
-    """The handler to run, or why not."""
+    """Return the handler to run, or why the job may not run."""
     if job.handler_method is None:
         return Refusal(Status.DEAD_LETTER, "Job type not found")
     if not job.is_enabled or job.is_paused:
@@ -66,7 +71,7 @@ def examine(job: Row) -> Handler | Refusal:
 
 
 def _not_loadable_since(job: Row) -> float:
-    """Seconds since the first worker in a row of them could not load the handler; a pause or a retry ends the row."""
+    """Return for how many seconds workers have not been able to load the handler; a retry begins anew."""
     logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
     not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
     other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
@@ -75,7 +80,7 @@ def _not_loadable_since(job: Row) -> float:
 
 
 def question(job: Row) -> tuple[Any, ...]:
-    """What the answer depends on."""
+    """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
     asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
     return (*asked, job.submitted_by_id is not None)
 
@@ -84,16 +89,16 @@ _verdicts: dict[tuple[Any, ...], tuple[float, Refusal | None]] = {}
 
 
 def forget() -> None:
-    """Ask organization and policy anew, whatever they said a moment ago."""
+    """Forget all answers, so that organization and policy are asked anew."""
     _verdicts.clear()
 
 
 def _permission_problem(job: Row) -> Refusal | None:
-    """What organization and policy say; the same question is not asked twice within a second."""
+    """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
     key = (
         database.alias(),
         job.organization_id,
-        # An answer of a moment ago is none about a tenant that was renamed or deleted since.
+        # A tenant that was renamed or deleted since is asked about anew.
         job.organization,
         job.owner_id,
         job.owner_name,
@@ -112,7 +117,7 @@ def _permission_problem(job: Row) -> Refusal | None:
 
 
 def _ask_quietly(job: Row) -> Refusal | None:
-    """A policy that fails decides nothing: the job waits for one that does not."""
+    """Ask the policy. One that fails decides nothing: the job waits and is judged again."""
     try:
         return _ask_policy(job)
     except Error:
@@ -138,7 +143,7 @@ def _ask_policy(job: Row) -> Refusal | None:
     if owner is None:
         return Refusal(Status.DEAD_LETTER, "The owner no longer exists")
     kind = JobType.primary.get(pk=job.job_type_id)
-    # A type that was closed to users since then takes nothing away from what was accepted while it was open.
+    # A job that was accepted while its type was open to users runs also after the type was closed to them.
     by_code = job.submitted_by_id is not None or kind.submit_by == SubmitBy.CODE
     may = may_own if by_code else may_submit
     if not may(owner, organization, kind):

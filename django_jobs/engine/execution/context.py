@@ -1,11 +1,11 @@
-"""What a handler sees of its job, and through which it speaks."""
+"""What a handler gets: the facts of its job, and the methods by which it reports, saves and submits."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Protocol, Unpack
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Unpack
 
 from asgiref.sync import sync_to_async
 
@@ -20,29 +20,30 @@ if TYPE_CHECKING:
 
 #: Submits a job of this type, with these parameters and keywords, from a handler.
 Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
-MAX_MESSAGE = 255
+#: Characters of a progress message.
+MAX_MESSAGE: Final = 255
 
 
 class Runner(Protocol):
     """What runs the handler: takes its progress, and knows whether it is to stop."""
 
     def report(self, percent: int, message: str | None) -> None:
-        """Take progress; must not make the handler wait."""
+        """Take progress, without making the handler wait."""
 
     def is_canceled(self) -> bool:
-        """Whether the job is to stop: canceled, or this attempt no longer owns it."""
+        """Return whether the job is to stop: it was canceled, or this attempt no longer owns it."""
 
     def check(self) -> None:
         """Raise the interruption that is due, if any."""
 
     def remind(self) -> None:
-        """The same, unless it was raised less than two seconds ago: the handler may be cleaning up."""
+        """Raise it, unless it was raised less than two seconds ago: the handler may be cleaning up."""
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        """The part in which interruptions may be raised."""
+        """Return a ``with`` block in which interruptions may be raised."""
 
     def shielded(self) -> contextlib.AbstractContextManager[None]:
-        """A part inside of it in which they wait."""
+        """Return a ``with`` block inside of that in which interruptions wait."""
 
 
 class JobContext:
@@ -83,7 +84,7 @@ class JobContext:
 
     @cached_property
     def validated_data(self) -> Any:
-        """What the type's ``parameters`` serializer makes of the parameters; without one, the parameters.
+        """Return what the type's ``parameters`` serializer makes of the parameters; without one, the parameters.
 
         Raises PermanentError when they are not valid, as after a deployment that asks for more. A serializer that
         reads the database does so here: from async code, ask for it in ``sync_to_async``.
@@ -91,7 +92,7 @@ class JobContext:
         return parameters.validated_data(self.job_type, self.parameters)
 
     def get_organization(self) -> Any:
-        """The tenant's row as it is now, read by its key from the database that holds the jobs.
+        """Return the tenant's row as it is now, read by its key from the database that holds the jobs.
 
         Raises OrganizationGone when the tenant was deleted; that ends the job without a retry. In an async handler the
         event loop waits for the read.
@@ -112,7 +113,7 @@ class JobContext:
 
     @cached_property
     def parents(self) -> dict[str, Any]:
-        """The result of each job that this one depends on, by its job id, in the order of their submission.
+        """Return the result of each job that this one depends on, by its job id, in the order of their submission.
 
         Read when first asked for. None stands for a parent that did not complete, or returned nothing; a parent that
         was deleted is missing. Results of up to 1 MB in all are here; in the place of each that does not fit is a
@@ -127,9 +128,9 @@ class JobContext:
     def still_owned(self) -> bool:
         """Ask the database, by one statement, whether this attempt still owns the job.
 
-        For the moment before an effect that must not happen twice: a worker that was frozen or cut off may go on with
-        an attempt whose job runs elsewhere by now. In an async handler the event loop waits for the answer. Ask outside
-        of a transaction: in one that repeats its reads the answer would be that of its beginning.
+        Ask it before an effect that must not happen twice: a worker that was frozen or cut off may go on with an
+        attempt whose job runs elsewhere by now. Ask outside transactions: one with repeatable reads would answer as of
+        its beginning. In an async handler the event loop waits for the answer.
         """
         if self._has_ended:
             return False
@@ -158,11 +159,11 @@ class JobContext:
         self._runner.check()
 
     def is_canceled(self) -> bool:
-        """Whether the job is to stop; for handlers that want to end in their own way."""
+        """Return whether the job is to stop; for handlers that want to end in their own way."""
         return self._has_ended or self._runner.is_canceled()
 
     def shielded(self) -> contextlib.AbstractContextManager[None]:
-        """A ``with`` block that cancellation and timeout wait for, within the grace."""
+        """Return a ``with`` block for whose end cancellation and timeout wait, within the grace."""
         return self._runner.shielded()
 
     def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
@@ -197,7 +198,7 @@ class JobContext:
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """For the engine: the part in which the handler may be interrupted."""
+        """Return a ``with`` block in which the handler may be interrupted; for the engine."""
         try:
             with self._runner.interruptible():
                 yield
@@ -205,10 +206,10 @@ class JobContext:
             self._has_ended = True
 
     def checkpoint(self) -> None:
-        """For the engine: raise the interruption that is due, if any, and was not raised just now."""
+        """Raise the interruption that is due, if any, unless it was raised just now; for the engine."""
         self._runner.remind()
 
     def _refuse_late(self) -> None:
-        """Stop a thread that the handler left behind: its attempt has ended, what it does belongs to nobody."""
+        """Stop a thread that the handler left behind: its attempt has ended."""
         if self._has_ended:
             raise JobCanceled

@@ -1,4 +1,4 @@
-"""Running an async handler: in this thread, with a thread of its own for what it asks of synchronous code."""
+"""Running an async handler in this thread; the synchronous code that it calls runs in another one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REPEAT_SECONDS: Final = 2.0
 
 
 def run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
-    """The awaitable's result. ``checkpoint`` raises the interruption that is due, if any, unless a
-    signal has just done so.
+    """Return the awaitable's result. ``checkpoint`` raises the interruption that is due, if any, unless a signal has
+    just raised it.
 
-    A signal interrupts the loop where it stands; where none comes (in a worker's threads, under a plain rqworker)
-    the watch finds what is due, and cancels the handler at its next ``await``.
+    A signal interrupts the loop at any point. Where no signal comes (in a worker's threads, under a plain rqworker) a
+    watching task finds the interruption and cancels the handler at its next ``await``.
     """
     if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
-        # Never in a worker: a test's transaction, which only this thread's connection can see.
+        # Only in tests: their transaction is seen by this thread's connection alone.
         return async_to_sync(_wait_for)(awaitable)
     return asyncio.run(_run(awaitable, checkpoint))
 
@@ -44,14 +44,14 @@ async def _run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any
             async with _watched(checkpoint):
                 return await awaitable
         finally:
-            # The thread of its sync_to_async calls ends with the handler, and with it must its connections.
+            # The thread of its sync_to_async calls ends with the handler, so its connections must be closed.
             if its_thread in SyncToAsync.context_to_thread_executor:
                 await sync_to_async(database.drop_connections)()
 
 
 @contextlib.asynccontextmanager
 async def _watched(checkpoint: Callable[[], None]) -> AsyncIterator[None]:
-    """Cancels the current task when an interruption is due, again every two seconds; that then ends as this one."""
+    """Cancel the current task when an interruption is due, again every two seconds; it ends with that interruption."""
     due: list[Interruption] = []
     watch = asyncio.create_task(_watch(checkpoint, due, asyncio.current_task()))
     try:
@@ -80,8 +80,8 @@ async def _watch(checkpoint: Callable[[], None], due: list[Interruption], task: 
 def outside_loop(function: Callable[[], T]) -> T:
     """Return what the function returns, called where it may ask the database.
 
-    In a thread that runs an event loop Django refuses that. There another thread calls it, on a connection of its own,
-    and the loop stands still until it has returned. Any other thread calls it itself.
+    Django refuses that in a thread that runs an event loop. There another thread calls the function, on a connection of
+    its own, and the loop waits for it. Any other thread calls it directly.
     """
     if not in_event_loop():
         return function()

@@ -1,4 +1,4 @@
-"""Running a claimed job's handler and saying how it ended. Writes nothing but what the handler itself writes."""
+"""Running a claimed job's handler and returning how it ended. Only the handler itself writes to the database."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ MAX_TRACEBACK = 60_000
 
 
 def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
-    """Run the handler to its end, whatever it does, and return how that was, with connections fit for the next job."""
+    """Run the handler and return how it ended. Its connections are made fit for the next job."""
     ended = attempt(claimed, context)
     _restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
     return ended
 
 
 def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
-    """Run the handler and return how that was. Its connections stay as it left them, for a test's transaction."""
+    """Run the handler and return how it ended. Its connections stay as it left them, for a test's transaction."""
     started = time.monotonic()
     if claimed.starts_before is not None and started >= claimed.starts_before:
-        # It waited here behind another job, until too late; its next claim ends it.
+        # It waited behind another job until it expired; its next claim ends it.
         return outcomes.Interrupted(claimed=claimed, text="Handed back before it began: it has expired")
     token = current_job.set(claimed)
     try:
         with context.interruptible():
-            # In a copy: a language or time zone that a handler activates is not the next one's.
+            # A copy of the context, so that a language or time zone that a handler activates is not the next one's.
             value = contextvars.copy_context().run(_call, claimed, context)
         ended = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
@@ -56,7 +56,7 @@ def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
 
 
 def _essence(error: BaseException) -> BaseException:
-    """What an exception group of async code is about: the interruption in it, or the only error that it holds."""
+    """Return the interruption in an exception group, or the only error in it; else the group."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     errors = _leaves(error)
@@ -70,7 +70,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
-    """How an attempt ended that this error ended; called while it is handled."""
+    """Return the outcome of an attempt that this error ended; to be called while the error is handled."""
     try:
         return _judged(claimed, _essence(error))
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
@@ -96,7 +96,7 @@ def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
 
 
 def context_for(claimed: Claimed, runner: Runner) -> JobContext:
-    """The context that the handler of this attempt gets."""
+    """Return the context for the handler of this attempt."""
     return JobContext(
         job_id=claimed.job_id,
         job_type=claimed.job_type,
@@ -117,7 +117,7 @@ def _call(claimed: Claimed, context: JobContext) -> Any:
 
 
 def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
-    """What the handler returned, if it can be stored; Dead Letter with the reason if not."""
+    """Return the outcome with the handler's result, or a permanent error where that cannot be stored."""
     if value is None:
         return outcomes.Returned(claimed=claimed)
     if not isinstance(value, dict):
@@ -157,10 +157,10 @@ def _traceback() -> str:
 
 
 def _restore_connections(*, interrupted: bool) -> None:
-    """A handler may leave a transaction open or a connection broken; the next job must not inherit that.
+    """Close connections that the handler left in a transaction or broken, so that the next job gets fit ones.
 
-    An interruption may have come in the middle of a query, after which a connection's state is unknown. Nothing here
-    connects, and nothing that fails here is to cost the handler's outcome: the database may be away.
+    An interruption may have come in the middle of a query: then the state of a connection is unknown. Nothing here
+    opens a connection, and no error here replaces the handler's outcome: the database may be away.
     """
     for connection in connections.all(initialized_only=True):
         try:
@@ -172,7 +172,7 @@ def _restore_connections(*, interrupted: bool) -> None:
 
 
 def _is_fit(connection: Any) -> bool:
-    """Whether the next job may use it as it is, or it is closed."""
+    """Return whether the connection is closed, or the next job may use it as it is."""
     if connection.in_atomic_block:
         return False
     if connection.connection is None:
@@ -185,6 +185,6 @@ def _is_fit(connection: Any) -> bool:
 
 
 def _drop(connection: Any) -> None:
-    # Closing inside an atomic block only marks it; forget the block first. Connecting anew forgets the rest.
+    # In an atomic block, closing only marks the connection, so the block is forgotten first. A new one resets the rest.
     connection.in_atomic_block = connection.closed_in_transaction = False
     database.drop(connection)

@@ -1,4 +1,4 @@
-"""The right to a running job until a moment: renewed while the worker lives, taken away when it falls silent."""
+"""Leases: a worker's right to its running jobs, which it renews while it lives and loses when it falls silent."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ UNSTORED: Final = "its handler had ended, and how was not stored"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A job that runs in a worker's hands; ``cancel_seconds`` since its cancel was requested, None if it was not.
+    """A job that a worker runs. ``cancel_seconds`` have passed since its cancel was requested; None: it was not.
 
-    ``is_renewed`` is false where its row was in use, so that its lease is still to be renewed.
+    ``is_renewed`` is false where its row was in use, so that its lease must be renewed later.
     """
 
     pk: int
@@ -40,7 +40,7 @@ class Held:
 
 
 def renew(worker_names: Collection[str]) -> list[Held]:
-    """Renew the leases of these workers' running jobs and return all of these, rows in use included."""
+    """Renew the leases of these workers' running jobs, and return all these jobs, rows in use included."""
     if not worker_names:
         return []
 
@@ -50,7 +50,7 @@ def renew(worker_names: Collection[str]) -> list[Held]:
         renewed = set(database.locked(rows, skip=True).values_list("pk", flat=True))
         expires = now + dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
         Job.primary.filter(pk__in=renewed).update(lease_expires_at=expires)
-        # Read again without locks: who holds a row for a while, as a handler may its own, has taken no job away.
+        # Read again without locks: a row that somebody holds, as a handler may its own, still is this worker's job.
         return [
             Held(
                 job.pk,
@@ -70,10 +70,10 @@ def renew(worker_names: Collection[str]) -> list[Held]:
 class Loss:
     """A worker that is gone.
 
-    ``started`` are its (job, attempt) pairs whose handlers had begun, ``ended`` some whose handlers had ended, stored
-    or not. ``how`` is ``lost`` (it died), ``timed_out`` (it was killed because a handler ran too long) or
-    ``interrupted`` (an orderly end, which costs no retry). Where it was killed for one of them that is the ``culprit``,
-    and the others are innocent. ``tracebacks`` are what it left of its stacks, for the pairs that ran.
+    ``started`` are the (job, attempt) pairs whose handlers had begun; ``ended`` some whose handlers had ended, stored
+    or not. ``how`` is ``lost`` (the worker died), ``timed_out`` (it was killed because a handler ran too long) or
+    ``interrupted`` (it ended in order, which costs no retry). ``culprit`` is the pair for which it was killed, if it
+    was; the others had no part in that. ``tracebacks`` has the stacks that it left, by the pairs that ran.
     """
 
     worker_name: str
@@ -88,7 +88,7 @@ class Loss:
 def release_worker(loss: Loss) -> bool:
     """End the attempts that a worker had started as its loss says, and hand the others back.
 
-    Whether nothing is left: rows in use are, and this is to be called again for them.
+    Return whether nothing is left. Rows in use are left; call this again for them.
     """
     held = sorted(held_by(loss.worker_name))
     begun = [pair for pair in held if pair in loss.started]
@@ -104,10 +104,11 @@ def release_worker(loss: Loss) -> bool:
 
 
 def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
-    """Attempts whose handlers had ended, and how was not stored yet; they run again.
+    """Let attempts run again whose handlers had ended, while their outcomes were not stored yet.
 
-    Where another handler ran when the process died, or it was killed, they had no part in that. Where none ran, the
-    storing of one of them may be what kills, so that it counts: else such a job would run for ever.
+    Where another handler ran when the process died, or the process was killed, this costs them nothing. Where none ran,
+    the storing of one of them may be what killed the process. So it counts as a failure: else that job might kill
+    workers for ever.
     """
     if loss.how == "lost" and not loss.started:
         return settle.settle_lost(ended, f"{loss.reason}; {UNSTORED}", loss.worker_name)
@@ -129,16 +130,16 @@ def _return(pairs: list[tuple[int, int]], text: str, loss: Loss) -> list[Moved]:
 
 
 def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:
-    """Return a worker's attempts (job, attempt) to the queue; those that it still holds, since their rows are in use.
+    """Hand a worker's attempts (job, attempt) back to the queue; return those whose rows are in use.
 
-    They are to be handed back again: nobody else takes them from a worker that lives and renews them.
+    Hand those back again later: nobody else takes them from a worker that lives and renews their leases.
     """
     moved = {item.pk for item in settle.return_to_queue(list(attempts), reason, worker_name)}
     return _held([pair for pair in attempts if pair[0] not in moved], worker_name)
 
 
 def _held(attempts: Collection[tuple[int, int]], worker_name: str) -> list[tuple[int, int]]:
-    """Those of the attempts that run in this worker's name."""
+    """Return those of the attempts that run in this worker's name."""
     if not attempts:
         return []
     rows = Job.primary.filter(pk__in=[pk for pk, _ in attempts])
@@ -147,10 +148,10 @@ def _held(attempts: Collection[tuple[int, int]], worker_name: str) -> list[tuple
 
 
 def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
-    """Give up a claim of which no answer came, whether it was committed or not: the worker runs none of these jobs.
+    """Give up a claim whose answer was lost, so that nobody knows whether it was committed; no job of it runs here.
 
-    Those that it holds unknowingly, and would hold for as long as it lives, go back to the queue; those that still
-    wait get their tickets back. What cannot be given up now is returned, for another try.
+    Jobs that were claimed go back to the queue: else they would wait for as long as the worker lives. Jobs that are
+    still queued get their tickets back. Return the tickets that cannot be given up now, for another try.
     """
     held = _held([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
     stuck = hand_back(held, "Handed back: the answer to its claim was lost", worker_name)
@@ -163,7 +164,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
 
 
 def rescue_expired() -> int:
-    """Jobs whose lease ran out: their worker is lost, whatever became of it; how many there were."""
+    """End the attempts whose leases ran out, since their workers count as lost; return how many there were."""
     rows = Job.primary.filter(status=Status.RUNNING)
     expired = rows.filter(Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True))
     found = list(expired.order_by("pk").values_list("pk", flat=True)[:BATCH])
@@ -172,7 +173,7 @@ def rescue_expired() -> int:
         now = database.now()
         lost: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for job in database.locked(Job.primary.filter(pk__in=found), skip=True):
-            # Judged again under the lock, since somebody may have renewed it meanwhile.
+            # Judged again under the lock: the worker may have renewed the lease meanwhile.
             if job.status == Status.RUNNING and (job.lease_expires_at is None or job.lease_expires_at < now):
                 lost[job.worker_name].append((job.pk, job.attempt))
         moved = [settle.settle_lost(lost[name], "its lease ran out", name, actor=SCHEDULER) for name in sorted(lost)]
@@ -182,12 +183,12 @@ def rescue_expired() -> int:
 
 
 def held_by(worker_name: str) -> set[tuple[int, int]]:
-    """The attempts (job, attempt) that run in this worker's name."""
+    """Return the attempts (job, attempt) that run in this worker's name."""
     rows = Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)
     return set(rows.values_list("pk", "attempt"))
 
 
 def is_owned(pk: int, attempt: int) -> bool:
-    """Return whether this attempt runs the job now. Each claim counts on, so that no other has the same number."""
+    """Return whether this attempt runs the job now. No two claims of a job have the same attempt number."""
     rows = Job.primary.filter(pk=pk, attempt=attempt, status=Status.RUNNING)
     return rows.exists()

@@ -1,4 +1,4 @@
-"""Where the end of its attempt takes a running job, as a move that is yet to be made."""
+"""The moves by which running jobs leave Running, made from the outcomes of their attempts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 
 def move_for(job: Job, item: outcomes.Outcome) -> Move:
-    """Where an attempt that did not return takes its job. A requested cancel overrules all of them."""
+    """Return the move of a job whose attempt did not return. A requested cancel overrules every outcome."""
     item = _readable(item, job.input_parameters)
     match item:
         case _ if job.cancel_requested_at is not None or isinstance(item, outcomes.Canceled):
@@ -44,15 +44,16 @@ def move_for(job: Job, item: outcomes.Outcome) -> Move:
 
 
 def _readable(item: outcomes.Outcome, parameters: Any) -> outcomes.Outcome:
-    """The same outcome, in texts that do not quote the sensitive parameters: all who see the job read them."""
+    """Return the outcome with sensitive parameters masked in its texts, which all who see the job may read."""
     texts = {name: getattr(item, name) for name in ("text", "traceback") if hasattr(item, name)}
     changes: dict[str, Any] = {name: without_secrets(text, parameters) for name, text in texts.items()}
     return replace(item, **changes) if changes != texts else item
 
 
 def begun(item: Move, ended: outcomes.Outcome) -> Move:
-    """With the moment at which the handler began, where the job's new status keeps one (the claim came before it), and
-    with the progress that it made.
+    """Return the move with the moment at which the handler began, where the new status keeps one, and its progress.
+
+    The claim, which wrote ``started_at`` first, came before that moment.
     """
     values = dict(item.values)
     if ended.started:
@@ -76,7 +77,7 @@ def canceled(job: Job, traceback: str = "") -> Move:
 
 
 def canceled_unreported(job: Job, traceback: str) -> Move:
-    """Canceled, of an attempt that did not report itself; with a traceback, its process was killed."""
+    """Return the move to Canceled of an attempt without an outcome. A traceback tells that its process was killed."""
     item = canceled(job, traceback)
     return replace(item, message=f"{item.message}: {KILLED}") if traceback else item
 
@@ -87,9 +88,9 @@ def back_to_queue(job: Job, text: str, traceback: str = "") -> Move:
 
 
 def lost(job: Job, reason: str, traceback: str = "") -> Move:
-    # The first loss is probably the machine's fault, a second one the job's.
+    # The first loss is probably the fault of the machine, a second one that of the job.
     retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
-    # Like losses are like errors, wherever each of them struck.
+    # Equal losses count as equal errors, at whatever line each of them came.
     return replace(_retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after), traceback=traceback)
 
 
@@ -103,15 +104,15 @@ def timed_out(job: Job, traceback: str) -> Move:
 
 
 def killed_at_timeout(job: Job, traceback: str) -> Move:
-    """Timed Out, and like all timeouts of its type, whether they had to be killed or not."""
+    """Return the move to Timed Out; killed or not, all timeouts of a type count as equal errors."""
     item = timed_out(job, traceback)
     text = f"{item.message}: {KILLED}"
     return replace(item, message=text, values={**item.values, "error_message": text})
 
 
 def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
-    """Failed or Timed Out, with the moment of the next try while retries remain."""
-    # Where a timeout struck tells nothing of its kind.
+    """Return the move to Failed or Timed Out, with the moment of the next try while retries remain."""
+    # The line at which a timeout came says nothing of its kind.
     error = _error(retry_policy.TRANSIENT, text, traceback if status == Status.FAILED else "")
     values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
     if job.retry_count < job.max_retries:

@@ -14,11 +14,11 @@ class Outcome:
 
     claimed: Claimed
     seconds: float = 0.0
-    #: time.monotonic() at the handler's start
+    #: ``time.monotonic()`` at the handler's start.
     started: float = 0.0
-    #: What the handler reported last, percent and message, where that was not written any more.
+    #: The handler's last report, percent and message, where that was not written yet.
     unwritten: tuple[int, str | None] | None = None
-    #: What ended it, alive, until the end is stored; None where nothing is to blame.
+    #: The exception that ended it, kept until the end is stored; None where there was none.
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
@@ -62,6 +62,6 @@ class Postponed(Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted(Outcome):
-    """An orderly shutdown, or the kill of a neighbour, ended the attempt; it goes back to the queue."""
+    """A shutdown, or the kill of another job's process, ended the attempt; its job goes back to the queue."""
 
     text: str

@@ -1,4 +1,4 @@
-"""Files that handlers save: kept apart by tenant and job, under names that nobody can guess."""
+"""Files that handlers save: in a folder for each tenant and job, under names that nobody can guess."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from django.utils.text import get_valid_filename
 from django_jobs.conf import output_storage
 
 ROOT = "django_jobs"
-#: In UTF-8. File systems take 255, of which a storage may need some to make a name unique.
+#: Bytes of UTF-8. File systems take 255, of which a storage may need some to make a name unique.
 MAX_NAME_BYTES = 200
 #: Characters of an ``output_reference``.
 MAX_REFERENCE = 1_000
 
 
 def folder(organization_pk: object, job_id: str) -> str:
-    """The folder that holds a job's files."""
+    """Return the folder that holds a job's files."""
     return f"{ROOT}/{organization_pk}/{job_id}"
 
 
 def safe_basename(filename: str) -> str:
-    """The last part of a file name, or its end if it is long, in characters that every storage takes."""
+    """Return the last part of a file name, in characters that every storage takes; of a long one the end."""
     name = PurePosixPath(str(filename).replace("\\", "/")).name
     end = name.encode(errors="replace")[-MAX_NAME_BYTES:].decode(errors="ignore")
     try:
@@ -45,14 +45,14 @@ def save(organization_pk: object, job_id: str, filename: str, content: bytes | s
 
 
 def belongs_to(reference: str, organization_pk: object, job_id: str) -> bool:
-    """Whether ``save`` made this reference for this job; any other is mere text."""
+    """Return whether ``save`` made this reference for this job; any other reference is only text."""
     prefix = folder(organization_pk, job_id) + "/"
     rest = reference[len(prefix) :]
     return reference.startswith(prefix) and bool(re.fullmatch(r"[A-Za-z0-9_-]{22}/[^/\\]+", rest))
 
 
 def _files_in(path: str) -> list[str]:
-    """The names of the files in a folder; none where somebody else has deleted it meanwhile."""
+    """Return the names of the files in a folder; none where it was deleted meanwhile."""
     try:
         return list(output_storage().listdir(path)[1])
     except (FileNotFoundError, NotADirectoryError):

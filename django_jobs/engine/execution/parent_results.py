@@ -1,4 +1,4 @@
-"""What the parents of a job returned, for its handler: all of it while that is little, else references."""
+"""Reading the results of a job's parents for its handler: small ones at once, references in the place of others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django_jobs.models import Job, JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import Status
 
-#: So many characters of JSON are handed to a handler at once, over all parents.
+#: Characters of JSON that a handler gets at once, over all parents.
 MAX_CHARACTERS: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
 class ResultReference:
-    """Stands for the result of a parent that no longer fits beside the others."""
+    """Stands for the result of a parent that does not fit beside the others."""
 
     job_id: str
 

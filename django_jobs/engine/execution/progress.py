@@ -1,4 +1,4 @@
-"""Progress on its way to the database: the latest of each job, written in sets, never by the handler itself."""
+"""Keeping the latest progress of running jobs, and writing it in sets, so that handlers do not wait for that."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class ProgressBuffer:
         self._organizations: dict[int, Any] = {}
 
     def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
-        """Take the progress of (job, attempt); a message of None leaves the one before."""
-        # One assignment under the interpreter's lock; the read before it may lose nothing but an older message.
+        """Take the progress of (job, attempt) in percent; a message of None keeps the last one."""
+        # The assignment is atomic. Between read and assignment, at most an older message can get lost.
         known = self._latest.get(key)
         self._latest[key] = (percent, known[1] if message is None and known else message)
 
     def drop(self, key: tuple[int, int]) -> _Progress | None:
-        """Forget an attempt that has ended; what of its progress was not written."""
+        """Forget an attempt that has ended, and return its progress that was not written, or None."""
         self._organizations.pop(key[0], None)
         return self._latest.pop(key, None)
 
@@ -45,12 +45,12 @@ class ProgressBuffer:
             finally:
                 for key, value in left.items():  # written the next time, unless something newer was reported
                     self._latest.setdefault(key, value)
-        # Without the lock: receivers take their time.
+        # This is done without the lock, since receivers may take long.
         hooks.announcer().progressed(self._organizations_of([key[0] for key in written]))
         return latest.keys() - written - left.keys()
 
     def _organizations_of(self, pks: Collection[int]) -> dict[int, Any]:
-        """Whose jobs these are: asked once a job, and only where live pages are told."""
+        """Return the jobs' organizations: read once a job, and only where live pages are told of progress."""
         if ports.get_broadcaster() is None:
             return dict.fromkeys(pks)
         unknown = [pk for pk in pks if pk not in self._organizations]
@@ -61,7 +61,7 @@ class ProgressBuffer:
 
 
 def write(key: tuple[int, int], percent: int, message: str | None) -> bool:
-    """Write one attempt's progress; False when the job is not its any more, or its row is in use."""
+    """Write one attempt's progress. Return False when it no longer owns the job, or the row is in use."""
     values: dict[str, object] = {"progress": percent}
     if message is not None:
         values["progress_message"] = message
@@ -72,7 +72,7 @@ def write(key: tuple[int, int], percent: int, message: str | None) -> bool:
 
 
 def _still_running(latest: dict[tuple[int, int], _Progress]) -> dict[tuple[int, int], _Progress]:
-    """What is left of these attempts' progress when that of the lost ones is forgotten."""
+    """Return the progress of those of these attempts that still run."""
     if not latest:
         return {}
     rows = Job.primary.filter(pk__in=[pk for pk, _ in latest], status=Status.RUNNING)

@@ -1,4 +1,4 @@
-"""Whether a failure is worth another try, when, and what a tenant may read of it. Pure: no database."""
+"""Judging an error: whether another try is worth it, when, and what a tenant may read of it. No database is used."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ TRANSIENT: Final = "Transient"
 PERMANENT: Final = "Permanent"
 RETRYABLE_HTTP: Final = frozenset({408, 429, 500, 502, 503, 504})
 CLIENT_ERROR: Final = 4
+#: Seconds.
 MAX_BACK_OFF: Final = 30 * 24 * 3600.0
-#: So many lead from a second past MAX_BACK_OFF; floats end after a thousand.
+#: Enough to get from one second past MAX_BACK_OFF; a thousand would overflow a float.
 MAX_DOUBLINGS: Final = 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``kind`` is Transient or Permanent; ``retry_after`` is a delay in seconds that the error itself asks for."""
+    """What an error means. ``kind`` is Transient or Permanent; ``retry_after`` the seconds that the error asks for."""
 
     kind: str
     text: str
@@ -36,13 +37,16 @@ class Verdict:
 
 
 def back_off(retry: int, delay: float, jitter: float) -> float:
-    """Seconds before the ``retry``-th retry (from 1): exponential up to MAX_BACK_OFF, spread by ± ``jitter``."""
+    """Return the seconds before the ``retry``-th retry, counted from 1: exponential back-off with jitter.
+
+    The ``delay`` is doubled with each retry up to MAX_BACK_OFF. Then it is spread by ± ``jitter``, a part of 1.
+    """
     base = min(delay * 2.0 ** min(retry - 1, MAX_DOUBLINGS), MAX_BACK_OFF)
     return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 
 def classify(error: BaseException) -> Verdict:
-    """What this error means for the job, as CONTRACT's section on behaviour says."""
+    """Return what this error means for its job: by its class, or by the HTTP status that it carries."""
     text = readable(error)
     if isinstance(error, RetryableRefusal):
         return Verdict(kind=TRANSIENT, text=text, retry_after=_bounded(error.retry_after, MAX_BACK_OFF))
@@ -57,7 +61,7 @@ def classify(error: BaseException) -> Verdict:
 
 
 def readable(error: BaseException) -> str:
-    """The text that tenants may read: what was meant for them, else the class name (it may quote secrets)."""
+    """Return the text that tenants may read: one meant for them, else the class name, since texts may quote secrets."""
     try:
         return _readable(error)
     except Exception:  # noqa: BLE001  (a text that cannot be made, as of a ValidationError whose params do not fit)
@@ -88,7 +92,7 @@ def _is_rest_framework_validation(error: BaseException) -> bool:
 
 
 def _http_answer(error: BaseException) -> tuple[int | None, Any]:
-    """(status, headers) of the exceptions of requests, httpx (``response``), urllib (``code``) and DRF."""
+    """Return status and headers of an exception of requests or httpx (``response``), urllib (``code``) or DRF."""
     response = getattr(error, "response", None)
     status = (
         getattr(response, "status_code", None) or getattr(error, "status_code", None) or getattr(error, "code", None)
@@ -98,7 +102,7 @@ def _http_answer(error: BaseException) -> tuple[int | None, Any]:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, section 10.2.3), bounded by MAX_RETRY_AFTER."""
+    """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3), bounded by MAX_RETRY_AFTER."""
     try:
         value = headers.get("Retry-After")
     except AttributeError:

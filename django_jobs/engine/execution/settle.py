@@ -1,4 +1,4 @@
-"""Settling: how attempts ended becomes what their jobs are now. In sets; a bad one stands alone."""
+"""Settling: storing how attempts ended, in sets. One that the database refuses holds up no other."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from django_jobs.engine.transitions import NOW, After, Move, Moved, hooks, move
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 
+#: Characters of JSON.
 LARGE_BYTES: Final = 1_048_576
+#: How long to wait for rows in use before the next try.
 IN_USE_SECONDS: Final = 0.02
-#: What the Execution Log tells of attempts that did not report themselves, by (job, attempt).
+#: The tracebacks of attempts without an outcome, by (job, attempt).
 Tracebacks = Mapping[tuple[int, int], str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
 
 def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
-    """Store how these attempts ended. Those that could not be stored because their rows are in use are returned, to be
-    settled again later. A lost attempt's end is refused.
+    """Store how these attempts ended, and return those whose rows are in use: settle them again later.
 
-    Raises only when the database cannot be reached; the same call may be repeated then.
+    The end of an attempt that no longer owns its job is not stored. Raises only when the database cannot be reached;
+    the same call may be repeated then.
     """
     returned = [item for item in ended if isinstance(item, outcomes.Returned)]
     others = [item for item in ended if not isinstance(item, outcomes.Returned)]
@@ -42,7 +44,7 @@ def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes
 
 
 def _let_go(items: Sequence[outcomes.Outcome], stored: set[tuple[int, int]]) -> None:
-    """Let errors go, which keep alive whatever their handlers had in hand. Those of lost attempts are told first."""
+    """Drop the errors, whose frames keep objects of their handlers alive; tell those of lost attempts first."""
     for item in items:
         if item.error is not None and _key(item) not in stored:
             hooks.announcer().refused(item.claimed, item.error)
@@ -50,7 +52,7 @@ def _let_go(items: Sequence[outcomes.Outcome], stored: set[tuple[int, int]]) -> 
 
 
 def settle_all(ended: Sequence[outcomes.Outcome], worker_name: str) -> None:
-    """:func:`settle`, until no row is in use any more; for one who has nothing else to do meanwhile."""
+    """Settle these attempts, again and again while rows are in use; for callers with nothing else to do."""
     while ended := settle(ended, worker_name):
         time.sleep(IN_USE_SECONDS)
 
@@ -60,7 +62,7 @@ def _key(item: outcomes.Outcome) -> tuple[int, int]:
 
 
 def _still_running(items: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
-    """Those of the attempts that still run in this worker's name; asked without waiting for anybody."""
+    """Return the attempts that still run in this worker's name, without waiting for locks."""
     if not items:
         return []
     rows = Job.primary.filter(pk__in=[item.claimed.pk for item in items])
@@ -71,12 +73,12 @@ def _still_running(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
 def _halving(
     items: Sequence[outcomes.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str
 ) -> list[Moved]:
-    """Store a set; if the database refuses it, its halves, until the culprit stands alone."""
+    """Store a set. When the database refuses it, store each half, until the refused one stands alone."""
     if not items:
         return []
     try:
         return store(items)
-    except Exception as error:  # whatever it is, the others of the set have no part in it
+    except Exception as error:  # whatever it is, it must not hold up the others of the set
         if database.is_lost_connection(error) or database.is_lost_race(error):
             raise
         database.mend_connections()
@@ -87,14 +89,14 @@ def _halving(
 
 
 def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
-    """What becomes of an end that the database does not take."""
+    """Return the outcome of an attempt whose own outcome the database refuses."""
     text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
     trace = retry_policy.readable(error)
     return outcomes.Raised(claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error)
 
 
 def is_large(item: outcomes.Outcome) -> bool:
-    """Whether the result is so large that a database may hang up on it instead of refusing it, as MariaDB does."""
+    """Return whether the result is so large that a database may close the connection, as MariaDB does."""
     return isinstance(item, outcomes.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
 
 
@@ -151,19 +153,19 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
 
 
 def _blaming(item: Move, job: Job, error: BaseException | None) -> Move:
-    """The move with what is to blame for it, which is told once: of a last try, with the move that follows."""
+    """Return the move with its error, which is told once: after the last try, with the move to Dead Letter."""
     is_followed = item.to_status != Status.DEAD_LETTER and job.retry_count >= job.max_retries
     return item if is_followed or item.to_status not in WITH_ERRORS else replace(item, error=error)
 
 
 def _owned(attempts: dict[int, int]) -> list[Job]:
-    """The running jobs that these attempts still own, locked; without those that somebody else holds."""
+    """Lock and return the running jobs that these attempts still own, except rows in use."""
     rows = database.locked(Job.primary.filter(pk__in=list(attempts)), skip=True)
     return [job for job in rows if job.status == Status.RUNNING and job.attempt == attempts[job.pk]]
 
 
 def _reissue(moved: Sequence[Moved]) -> None:
-    """Tickets for what went back to the queue, ahead of the others; after the commit."""
+    """After the commit, push tickets for the jobs that went back to the queue, ahead of the others."""
     back = [item for item in moved if item.to_status == Status.QUEUED]
     if back:
         database.on_commit(lambda: dispatcher.push(back, front=True))
@@ -176,7 +178,7 @@ def _bury_exhausted(
     worker_name: str,
     errors: Mapping[int, BaseException | None] = MappingProxyType({}),
 ) -> list[Moved]:
-    """Those that failed with no retry left go on to Dead Letter in the same transaction."""
+    """Move jobs that failed with no retry left on to Dead Letter, in the same transaction."""
     failed = {item.pk for item in moved if item.to_status in AWAITING_RETRY}
     spent = [job for job in jobs if job.pk in failed and job.retry_count >= job.max_retries]
     moves = [
@@ -199,7 +201,7 @@ def settle_lost(
     actor: Actor = WORKER,
     tracebacks: Tracebacks = NO_TRACEBACKS,
 ) -> list[Moved]:
-    """Attempts (job, attempt) whose worker died or fell silent: Failed, or Dead Letter when retries are spent."""
+    """End attempts (job, attempt) whose worker died or fell silent as Failed, or Dead Letter without a retry left."""
     return _end_unreported(
         lost,
         lambda job, trace: outcome_transitions.lost(job, reason, trace),
@@ -213,7 +215,7 @@ def settle_lost(
 def settle_timed_out(
     overdue: Sequence[tuple[int, int]], worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS
 ) -> list[Moved]:
-    """Attempts whose handler had to be killed because it ran too long."""
+    """End attempts (job, attempt) as Timed Out whose handlers had to be killed."""
     return _end_unreported(overdue, outcome_transitions.killed_at_timeout, worker_name, WORKER, tracebacks)
 
 
@@ -224,7 +226,7 @@ def return_to_queue(
     actor: Actor = WORKER,
     tracebacks: Tracebacks = NO_TRACEBACKS,
 ) -> list[Moved]:
-    """Running attempts (job, attempt) back to the queue's front, at no cost to their jobs."""
+    """Take running attempts (job, attempt) back to the front of the queue; it costs their jobs no retry."""
     return _end_unreported(
         items, lambda job, trace: outcome_transitions.back_to_queue(job, text, trace), worker_name, actor, tracebacks
     )
@@ -238,7 +240,7 @@ def _end_unreported(
     tracebacks: Tracebacks,
     canceled: Callable[[Job, str], Move] = outcome_transitions.canceled_unreported,
 ) -> list[Moved]:
-    """End attempts of which no outcome came; a requested cancel overrules where they would go."""
+    """End attempts without an outcome. A requested cancel overrules where their jobs would go."""
 
     def move_of(job: Job) -> Move:
         trace = tracebacks.get((job.pk, job.attempt), "")
