@@ -11,10 +11,9 @@ from django.utils import timezone
 
 from django_jobs import cancel_job, get_job_history, submit_job
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
-from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, reread, start, ticket_of
+from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, raised, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -139,10 +138,12 @@ def test_what_has_started_is_given_back_as_it_is(status: str, kind: JobType, org
     assert (second, second.input_parameters, second.priority) == (first, {"n": 1}, 2)
 
 
-def test_what_has_started_and_was_interrupted_is_given_back_as_it_is(kind: JobType, organization: Organization) -> None:
+def test_what_has_failed_and_has_its_next_ticket_is_given_back_as_it_is(
+    kind: JobType, organization: Organization
+) -> None:
     first = replacing(kind, organization, 1)
-    end(outcomes.Interrupted(claimed=start(first), text="Its worker stopped"))
-    assert reread(first).status == "Queued"
+    end(raised(start(first)))
+    assert queue_up(reread(first)).status == "Queued"
     given = replacing(kind, organization, 2)
     assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Queued")
 
