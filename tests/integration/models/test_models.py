@@ -82,10 +82,11 @@ def test_the_year_is_part_of_the_id() -> None:
         Job.objects.by_id(f"JOB-1999-{job.pk:05d}")
 
 
-@pytest.mark.parametrize("job_id", ["", "nonsense", "JOB-2026-1", f"JOB-2026-{2**63 - 1}", None])
-def test_what_is_no_id_finds_no_job(job_id: Any) -> None:
-    with pytest.raises(Job.DoesNotExist):
-        Job.objects.by_id(job_id)
+def test_what_is_no_id_finds_no_job(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = ["", "nonsense", "JOB-2026-1", f"JOB-2026-{2**63 - 1}", None]
+    for job_id in cases:
+        with subtests.test(job_id=job_id), pytest.raises(Job.DoesNotExist):
+            Job.objects.by_id(job_id)
 
 
 def test_members_see_the_jobs_of_their_organizations_and_no_others() -> None:

@@ -39,9 +39,8 @@ def test_a_browser_comes_in_by_its_session(user: User) -> None:
     assert is_let_in(by_session(user))
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
+def test_a_session_counts_only_from_a_page_of_this_host(subtests: pytest.Subtests, user: User) -> None:
+    cases: list[str | None] = [
         None,
         "null",
         "https://evil.example",
@@ -52,24 +51,26 @@ def test_a_browser_comes_in_by_its_session(user: User) -> None:
         "localhost",
         "http://localhost:port",
         "http://localhost/path",
-    ],
-)
-def test_a_session_counts_only_from_a_page_of_this_host(user: User, origin: str | None) -> None:
-    assert close_code(by_session(user, origin)) == REVOKED
+    ]
+    for origin in cases:
+        with subtests.test(origin=origin):
+            assert close_code(by_session(user, origin)) == REVOKED
 
 
-@pytest.mark.parametrize("origin", ["https://app.example", "https://a.shop.example", "http://localhost:80"])
-def test_a_session_counts_from_pages_that_the_host_names(user: User, origin: str, settings: Any) -> None:
-    trusted = ("https://app.example", "https://*.shop.example")
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": trusted}
-    assert is_let_in(by_session(user, origin))
+def test_a_session_counts_from_pages_that_the_host_names(subtests: pytest.Subtests, user: User, settings: Any) -> None:
+    for origin in ("https://app.example", "https://a.shop.example", "http://localhost:80"):
+        with subtests.test(origin=origin):
+            trusted = ("https://app.example", "https://*.shop.example")
+            settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": trusted}
+            assert is_let_in(by_session(user, origin))
 
 
-@pytest.mark.parametrize("origin", ["http://app.example", "https://app.example:444", "https://shop.example"])
-def test_a_named_page_is_named_with_scheme_and_port(user: User, origin: str, settings: Any) -> None:
-    trusted = ("https://app.example", "https://*.shop.example")
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": trusted}
-    assert close_code(by_session(user, origin)) == REVOKED
+def test_a_named_page_is_named_with_scheme_and_port(subtests: pytest.Subtests, user: User, settings: Any) -> None:
+    for origin in ("http://app.example", "https://app.example:444", "https://shop.example"):
+        with subtests.test(origin=origin):
+            trusted = ("https://app.example", "https://*.shop.example")
+            settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "WEBSOCKET_ORIGINS": trusted}
+            assert close_code(by_session(user, origin)) == REVOKED
 
 
 def test_a_plain_page_does_not_count_on_an_encrypted_host(user: User, settings: Any) -> None:
@@ -96,9 +97,8 @@ def test_a_token_may_come_as_a_subprotocol(user: User) -> None:
     assert (is_let_in(client), client.protocol) == (True, "jobs.v1")
 
 
-@pytest.mark.parametrize(
-    ("headers", "subprotocols"),
-    [
+def test_nobody_is_let_in(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, str], list[str]]] = [
         ({}, []),
         ({"authorization": "Token nonsense"}, []),
         ({"authorization": "Token "}, []),
@@ -109,10 +109,10 @@ def test_a_token_may_come_as_a_subprotocol(user: User) -> None:
         ({}, ["jobs.v1", "ticket."]),
         ({}, ["jobs.v1", "token." + "x" * 10_000]),
         ({}, ["jobs.v1"]),
-    ],
-)
-def test_nobody_is_let_in(headers: dict[str, str], subprotocols: list[str]) -> None:
-    assert close_code(LiveClient(headers, subprotocols)) == REVOKED
+    ]
+    for headers, subprotocols in cases:
+        with subtests.test(headers=headers, subprotocols=subprotocols):
+            assert close_code(LiveClient(headers, subprotocols)) == REVOKED
 
 
 def test_a_token_without_the_protocols_name_does_not_count(user: User) -> None:
