@@ -37,7 +37,7 @@ def _retry(job: Job, actor: Actor) -> None:
     hindrance = follow_up.hindrance(job)
     if hindrance is not None and job.status in RETRYABLE_BY_HAND:
         raise InvalidTransition(job.name, job.status, "retry", hindrance)
-    has_parents = job.parent_links.exists()
+    has_parents = JobDependency.primary.filter(child_id=job.pk).exists()
     item = _reset(job.pk, "Retried by hand", has_parents=has_parents)
     moved = move([item], sources=RETRYABLE_BY_HAND, actor=actor)
     if not moved:
