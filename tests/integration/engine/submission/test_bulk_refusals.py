@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.exceptions import DuplicateJob, InvalidSubmission, PermissionDenied
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, PermissionDenied, RateLimited
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
 from tests.support.factories import make_job_type, make_organization, make_user
 
@@ -117,6 +117,27 @@ def test_the_first_duplicate_of_earlier_work_is_named(kind: JobType, organizatio
     with pytest.raises(DuplicateJob) as caught:
         submit_jobs([work(kind, organization, number) for number in (1, 2, 7, 8)])
     assert (caught.value.existing, caught.value.index) == (first, 2)
+
+
+def test_a_duplicate_is_told_at_its_place_behind_one_that_another_item_stands_for(
+    kind: JobType, organization: Organization
+) -> None:
+    first = submit_job(kind, organization, {"number": 2})
+    twins = [work(kind, organization, 1, on_duplicate="return") for _ in range(2)]
+    with pytest.raises(DuplicateJob) as caught:
+        submit_jobs([*twins, work(kind, organization, 2)])
+    assert (caught.value.existing, caught.value.index) == (first, 2)
+
+
+def test_a_limit_is_told_at_its_place_behind_one_that_is_there_already(
+    kind: JobType, organization: Organization
+) -> None:
+    limited = make_job_type(rate_limit=1)
+    submit_job(kind, organization, {"number": 1})
+    submit_job(limited, organization, {"number": 1})
+    with pytest.raises(RateLimited) as caught:
+        submit_jobs([work(kind, organization, 1, on_duplicate="return"), work(limited, organization, 2)])
+    assert caught.value.index == 1
     assert Job.objects.count() == DuplicateKey.objects.count() == ExecutionLog.objects.count() == 2
 
 
