@@ -34,12 +34,6 @@ def connection() -> Any:
     return connections[alias()]
 
 
-def is_postgresql() -> bool:
-    from django_jobs.engine.store.postgresql import PostgreSQLStore
-
-    return isinstance(store(), PostgreSQLStore)
-
-
 def clock(field: Any) -> tuple[str, list[Any]]:
     """The moment of a statement as SQL, with its parameters, to be written into ``field``."""
     return store().clock(field)
