@@ -9,7 +9,7 @@ Another rule of fairness is another version of this module.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_start
@@ -21,6 +21,8 @@ from django_jobs.engine.store.lane_values import Candidate, Lane
 from django_jobs.engine.store.transition_values import Condition, all_of, any_of
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
+
+_PRIORITIES: Final = tuple(map(int, Priority))
 
 
 def in_flight_limit() -> int:
@@ -41,8 +43,8 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     if job.job_type.is_paused:
         return None
     ask, tenant, limit = store(), job.organization_id, in_flight_limit()
-    higher = [int(priority) for priority in Priority if priority > job.priority]
-    lower = [int(priority) for priority in Priority if priority < job.priority]
+    higher = [priority for priority in _PRIORITIES if priority > job.priority]
+    lower = [priority for priority in _PRIORITIES if priority < job.priority]
     may_go_near = [ask.has_fewer_in_flight(tenant, limit - len(higher))]
     may_go_near += [ask.nothing_waits_of(tenant, priority) for priority in lower]
     has_room = any_of(ask.has_fewer_in_flight(tenant, limit - most_at_once), all_of(*may_go_near))

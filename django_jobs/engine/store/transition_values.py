@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -65,8 +66,8 @@ def any_of(*conditions: Condition) -> Condition:
 
 
 def _joined(word: str, conditions: Sequence[Condition]) -> Condition:
-    params = tuple(value for condition in conditions for value in condition.params)
-    return Condition(f"({word.join(condition.sql for condition in conditions)})", params)
+    params = tuple(itertools.chain.from_iterable([condition.params for condition in conditions]))
+    return Condition(f"({word.join([condition.sql for condition in conditions])})", params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.engine.store.base.lanes import LANE_ORDER, Lanes
 from django_jobs.engine.store.transition_values import Condition
 from django_jobs.statuses import IN_FLIGHT
+
+#: Literal statuses leave the planner one way, so that its plan may be kept.
+_IN_FLIGHT: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))})"
 
 
 class Conditions(Lanes):
@@ -30,8 +33,5 @@ class Conditions(Lanes):
 
     def has_fewer_in_flight(self, organization_pk: Any, count: int) -> Condition:
         """Return the condition that fewer jobs of an organization than ``count`` are queued or running."""
-        # Literal statuses leave the planner one way, so that its plan may be kept.
-        statuses = ", ".join(f"'{status}'" for status in sorted(IN_FLIGHT))
-        which = f"status IN ({statuses}) AND organization_id = %s"
-        sql = f"(SELECT COUNT(*) FROM {self.jobs_table} WHERE {which}) < %s"
+        sql = f"(SELECT COUNT(*) FROM {self.jobs_table} WHERE {_IN_FLIGHT} AND organization_id = %s) < %s"
         return Condition(sql, (self.key_to_database(organization_pk), count))

@@ -26,7 +26,7 @@ class Lanes(Essentials):
     #: SQL by which the jobs of two lanes are compared: a number, since reading times back is what costs here.
     ready_since: ClassVar[str] = "ready_at"
 
-    @property
+    @functools.cached_property
     def jobs_table(self) -> str:
         """The quoted name of the table of jobs."""
         return str(self.connection.ops.quote_name(Job._meta.db_table))
