@@ -117,6 +117,7 @@ def test_the_first_duplicate_of_earlier_work_is_named(kind: JobType, organizatio
     with pytest.raises(DuplicateJob) as caught:
         submit_jobs([work(kind, organization, number) for number in (1, 2, 7, 8)])
     assert (caught.value.existing, caught.value.index) == (first, 2)
+    assert Job.objects.count() == DuplicateKey.objects.count() == ExecutionLog.objects.count() == 2
 
 
 def test_a_duplicate_is_told_at_its_place_behind_one_that_another_item_stands_for(
@@ -138,7 +139,6 @@ def test_a_limit_is_told_at_its_place_behind_one_that_is_there_already(
     with pytest.raises(RateLimited) as caught:
         submit_jobs([work(kind, organization, 1, on_duplicate="return"), work(limited, organization, 2)])
     assert caught.value.index == 1
-    assert Job.objects.count() == DuplicateKey.objects.count() == ExecutionLog.objects.count() == 2
 
 
 def test_one_organization_that_is_not_the_users_refuses_all(kind: JobType, organization: Organization) -> None:
