@@ -35,6 +35,8 @@ class MemoryBroker(Broker):
         self.workers: dict[str, list[RunningTicket]] = {}
         self.listeners: dict[str, Callable[[list[str]], None]] = {}
         self.aside: list[ForeignEntry] = []
+        #: Tickets of which workers said that nothing need be kept.
+        self.done: list[Ticket] = []
         self.changed = threading.Condition(threading.RLock())
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
@@ -172,6 +174,7 @@ class MemoryConsumer(Consumer):
 
     def leave(self, done: Sequence[Ticket] = ()) -> None:
         if not self._broker.is_down:
+            self._broker.done += done
             self._broker.workers.pop(self._name, None)
             self._broker.listeners.pop(self._name, None)
 
@@ -179,13 +182,13 @@ class MemoryConsumer(Consumer):
         with self._broker.changed:
             self._broker.changed.wait_for(lambda: self._is_woken or self._may_take(), WAIT_SECONDS)
             self._is_woken = False
-            return Taken() if self._broker.is_suspended else self._take(count)
+            return Taken() if self._broker.is_suspended else self._take(count, done)
 
     def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
         self._broker.reach()
         if self._broker.is_suspended:
             raise WorkersSuspended("the test says so")
-        return self._take(count)
+        return self._take(count, done)
 
     def wake(self) -> None:
         with self._broker.changed:
@@ -200,8 +203,9 @@ class MemoryConsumer(Consumer):
     def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
         self._broker.aside += entries
 
-    def _take(self, count: int) -> Taken:
+    def _take(self, count: int, done: Sequence[Ticket]) -> Taken:
         known = _priorities()
+        self._broker.done += done
         return _sorted(self._broker.pop([known[queue] for queue in self.queues], count))
 
     def _may_take(self) -> bool:

@@ -1,17 +1,20 @@
-"""What RQ's tools read of a worker of ours while it changes."""
+"""What RQ's tools read of a worker of ours while it changes, and what a Redis in trouble is to us."""
 
 from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import redis
 
+from django_jobs.broker import RQBroker, rq_broker
 from django_jobs.broker.connection import connect, queue_names
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine.ports import RunningTicket, Ticket
+from django_jobs.exceptions import BrokerUnavailable
 
 ROUNDS = 200
 LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2])}"
@@ -75,3 +78,47 @@ def test_what_ended_while_redis_was_away_is_taken_off_its_lists_later(
     assert redis_client.scard(worker.executions_key) == 0
     assert redis_client.keys("rq:execution:*") == redis_client.keys("rq:job:*") == []
     worker.leave()
+
+
+def test_a_job_that_goes_on_is_shown_once(redis_client: redis.Redis) -> None:
+    worker, job = made_worker(), running(1)
+    worker.beat([job])
+    worker.beat([job])
+    assert redis_client.scard(worker.executions_key) == len(redis_client.keys("rq:execution:*")) == 1
+    worker.leave()
+
+
+def test_of_tickets_that_are_done_nothing_is_kept(redis_client: redis.Redis) -> None:
+    broker, tickets = RQBroker(), [running(pk).ticket for pk in (1, 2, 3)]
+    consumer = broker.consumer("one")
+    broker.push(tickets)
+    assert consumer.take_now(3).tickets == tickets
+    consumer.take_now(3, done=tickets[:1])
+    assert set(redis_client.keys("rq:job:*")) == {f"rq:job:{ticket.id}".encode() for ticket in tickets[1:]}
+    consumer.leave(done=tickets[1:])
+    assert redis_client.keys("rq:job:*") == []
+
+
+def test_a_broker_that_failed_is_not_asked_again_for_a_second(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr(rq_broker, "time", clock)
+    broker = RQBroker()
+    with monkeypatch.context() as away:
+        away.setattr(redis.ConnectionPool, "get_connection", Mock(side_effect=redis.ConnectionError("away")))
+        with pytest.raises(BrokerUnavailable):
+            broker.ring()
+    clock.monotonic = lambda: 100.9
+    with pytest.raises(BrokerUnavailable, match="a moment ago"):
+        broker.ring()
+    clock.monotonic = lambda: 101.1
+    broker.ring()
+
+
+def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redis.Redis) -> None:
+    redis_client.set("rq:queue:jobs-normal", "no list")
+    with pytest.raises(BrokerUnavailable, match="Redis refuses"):
+        RQBroker().depths()
+    with pytest.raises(BrokerUnavailable, match="Redis refuses"):
+        RQBroker().consumer("one").take(1)

@@ -12,7 +12,7 @@ from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.exit_codes import FailureTracker
+from django_jobs.worker.exit_codes import FOREIGN_BROKER, FailureTracker, WorkerFailed
 from django_jobs.worker.options import WorkerOptions
 from tests.support.brokers import MemoryBroker, pending_job, reread
 from tests.support.commands import DeadBroker
@@ -49,3 +49,16 @@ def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker
 def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
     assert not IdleChild()._round()
     assert not dispatcher.anything_queued()
+
+
+def test_a_broker_that_answers_again_is_looked_at_anew(broker: MemoryBroker) -> None:
+    child = IdleChild()
+    use_broker(DeadBroker())  # type: ignore[arg-type]
+    pending_job()
+    assert child._round()
+
+    broker.mark("somebody-else")
+    use_broker(broker)
+    with pytest.raises(WorkerFailed) as failure:
+        child._round()
+    assert failure.value.code == FOREIGN_BROKER

@@ -13,11 +13,12 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.engine.execution import settle
+from django_jobs.exceptions import AttemptLost, JobCanceled, WorkerStopping
 from django_jobs.worker import housekeeper, shared_slots
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots
+from django_jobs.worker.shared_slots import SharedSlots, StopRequest
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -124,3 +125,37 @@ def test_an_orphan_ends_with_a_handler_that_does_not_stop_and_gives_it_its_grace
     duties._kill_what_never_stops()
 
     assert killed == ([(os.getpid(), signal.SIGKILL)] if is_killed else [])
+
+
+@pytest.mark.parametrize(("wanted", "kind"), [(StopRequest.CANCEL, JobCanceled), (StopRequest.LOST, AttemptLost)])
+def test_a_stop_request_reaches_the_handler_that_it_is_for(
+    state: ChildState, duties: housekeeper.Housekeeper, wanted: StopRequest, kind: type[JobCanceled]
+) -> None:
+    interrupters = []
+    for slot, claimed in enumerate([running_job()[1], running_job()[1]]):
+        interrupters.append(Interrupter(on_main_thread=False))
+        state.running.add(claimed, interrupters[-1])
+        if slot == 0:
+            state.shared_slots.begin(0, claimed.pk, claimed.attempt, 60)
+    state.shared_slots.request_stop(state.shared_slots.occupied()[0], wanted)
+
+    duties._pass_stop_requests_on()
+
+    assert [interrupter.wanted for interrupter in interrupters] == [kind, None]
+
+
+def test_running_jobs_have_their_grace_when_the_worker_stops(
+    state: ChildState, duties: housekeeper.Housekeeper, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 25}
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr(housekeeper, "time", clock)
+    interrupter = Interrupter(on_main_thread=False)
+    state.running.add(running_job()[1], interrupter)
+    seen = []
+    for moment in (100.0, 124.9, 125.1):
+        clock.monotonic = lambda moment=moment: moment
+        state.stop()
+        duties._pass_stop_requests_on()
+        seen.append(interrupter.wanted)
+    assert seen == [None, None, WorkerStopping]
