@@ -175,6 +175,13 @@ def test_all_that_matches_is_taken_up_to_a_bound(root: Client, monkeypatch: pyte
     assert oldest.pk not in page.context["jobs"]
 
 
+def test_no_more_than_the_bound_are_changed_by_one_form(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.job_actions.MAX_AT_ONCE", 2)
+    jobs = [pending_job() for _ in range(3)]
+    root.post(LIST, chosen("cancel", *jobs, confirmed="yes"))
+    assert [reread(job).status for job in jobs] == ["Canceled", "Canceled", "Pending"]
+
+
 @pytest.mark.parametrize(
     ("verb", "before", "after"), [("cancel", "Pending", "Canceled"), ("retry", "Failed", "Pending")]
 )

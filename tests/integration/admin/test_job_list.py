@@ -68,6 +68,19 @@ def test_the_organization_filter_offers_what_the_user_may_see(
     assert "ORG-THEIRS" not in text(member, url("job", "changelist"))
 
 
+def test_the_type_filter_offers_what_the_user_sees_or_may_submit(
+    root: Client, member: Client, mine: Organization, theirs: Organization
+) -> None:
+    seen, foreign = (make_job_type(type_name=name, submit_by="code") for name in ("seen_by_us", "seen_by_them"))
+    make_job_type(type_name="for_members")
+    pending_job(seen, mine)
+    pending_job(foreign, theirs)
+    names = ("seen_by_us", "seen_by_them", "for_members")
+    offered = {client: text(client, f"{url('job', 'changelist')}?q=none") for client in (root, member)}
+    assert [f"type={name}" in offered[root] for name in names] == [True, True, True]
+    assert [f"type={name}" in offered[member] for name in names] == [True, False, True]
+
+
 def test_any_organization_that_the_user_may_see_can_be_asked_for(
     root: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:

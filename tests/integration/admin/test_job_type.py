@@ -201,10 +201,13 @@ def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Clie
     job_in("Dead Letter", job_type=kind)
     old = job_in("Completed", job_type=kind)
     Job.objects.filter(pk=old.pk).update(created_at=timezone.now() - dt.timedelta(hours=25))
-    job_in("Completed")
+    job_in("Queued", job_type=kind)
     pending_job(kind)
+    for status in ("Completed", "Queued", "Pending"):
+        job_in(status, job_type=make_job_type())
     day = system_admin.get(url("change", kind.pk)).context["day"]
-    assert (str(day.total), day.failure_rate, str(day.waiting), day.is_cut) == ("3", "50.0 %", "1", False)
+    assert (str(day.total), day.failure_rate, day.is_cut) == ("4", "50.0 %", False)
+    assert (str(day.waiting), day.in_flight) == ("1", 1)
     assert "Last 24 hours" not in text(member, url("change", kind.pk))
 
 

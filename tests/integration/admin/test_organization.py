@@ -48,10 +48,13 @@ def test_the_list_costs_the_same_statements_however_many_it_shows(root: Client) 
     assert statements_of(lambda: text(root, LIST)) == few
 
 
-def test_the_page_tells_load_and_limits(root: Client, mine: Organization, settings: Settings) -> None:
+def test_the_page_tells_load_and_limits(
+    root: Client, mine: Organization, theirs: Organization, settings: Settings
+) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 7}
-    pending_job(organization=mine)
-    running_job(organization=mine)
+    for organization in (mine, theirs):
+        pending_job(organization=organization)
+        running_job(organization=organization)
     load = root.get(url("organization", "change", mine.pk)).context["load"]
     assert (load.waiting.count, load.queued, load.running, load.most_waiting, load.most_in_flight) == (1, 0, 1, 7, 100)
 
