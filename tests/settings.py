@@ -15,12 +15,15 @@ from typing import Any
 from example_project.environment import mail_to_files
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES, INSTALLED_APPS
+from tests.support.chosen_store import VARIABLE as CHOSEN_STORE
 from tests.support.constants import VARIABLE as CONSTANTS
 
 RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
 
 if CONSTANTS in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.constants.Constants"]
+if CHOSEN_STORE in os.environ:
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.chosen_store.ChosenStore"]
 
 DEBUG = False
 ROOT_URLCONF = "tests.urls"

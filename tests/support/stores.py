@@ -1,0 +1,38 @@
+"""Stores that tests put in the place of the database's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.chosen import kind_for, store, use_store
+from django_jobs.engine.submission import targets
+
+
+class PlainStore(Store):
+    """What somebody writes for one more database: nothing, where all that is portable will do."""
+
+
+def fitting_kinds() -> list[type[Store]]:
+    """The classes that are right on the database of the run: its own, and those that stand for any database.
+
+    On MariaDB the portable clock is the session's, whose zone may be any, and keys have nothing that equal work locks.
+    """
+    own = kind_for(connection.vendor)
+    return [own] if connection.vendor == "mysql" else [own, Store, PlainStore]
+
+
+@contextmanager
+def used(kind: type[Store]) -> Iterator[Store]:
+    """Let the engine use a store of this class for a while, and remember nothing that another one told it."""
+    before = type(store())
+    targets.forget()
+    use_store("default", kind)
+    try:
+        yield store()
+    finally:
+        targets.forget()
+        use_store("default", before)
