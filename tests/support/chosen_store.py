@@ -17,7 +17,7 @@ VARIABLE: Final = "DJANGO_JOBS_TEST_STORE"
 class ChosenStore(AppConfig):
     """Puts the store in place once the models that it stands on are there."""
 
-    name = "tests.support"
+    name = "tests.support.chosen_store"
     label = "chosen_store"
 
     def ready(self) -> None:
