@@ -25,6 +25,11 @@ def fitting_kinds() -> list[type[Store]]:
     return [own] if connection.vendor == "mysql" else [own, Store, PlainStore]
 
 
+def store_name() -> str:
+    """By what a test tells how many statements something may take: the vendor, or "portable" for a store of any."""
+    return str(connection.vendor) if type(store()) is kind_for(connection.vendor) else "portable"
+
+
 @contextmanager
 def used(kind: type[Store]) -> Iterator[Store]:
     """Let the engine use a store of this class for a while, and remember nothing that another one told it."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from django_jobs import submit_job, submit_jobs
@@ -23,6 +22,7 @@ from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import job_in, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_beside_inserts, statements_of
+from tests.support.stores import store_name
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -67,7 +67,7 @@ def test_one_submission_says_it_without_a_further_statement(
         lambda: submit(kind, organization, timeout=7, max_retries=0, expires_at=moment, run_after="ended")
     )
     assert said == plain
-    if submit is one and connection.vendor == "postgresql":
+    if submit is one and store_name() == "postgresql":
         assert plain == 1
         assert statements_of(lambda: submit(kind, organization, unique_key="k", deduplication_window=60)) == 1
 
