@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django_jobs.statuses import Priority, Status
 
-#: What ``JobStatus.waiting_for`` says, in the order in which a person would mend it.
+#: The reasons that ``JobStatus.waiting_for`` gives. Where several hold, it gives the first of them.
 WAITING_REASONS: Final = (
     "dependency",
     "organization_inactive",
