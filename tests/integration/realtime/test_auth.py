@@ -215,6 +215,12 @@ def test_a_session_from_before_a_new_password_is_over(user: User) -> None:
     assert close_code(client) == REVOKED
 
 
+def test_a_session_of_a_backend_that_the_host_gave_up_is_over(user: User, settings: Any) -> None:
+    client = by_session(user)
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    assert close_code(client) == REVOKED
+
+
 @pytest.mark.usefixtures("quick_rechecks")
 @pytest.mark.parametrize("way", [by_session, by_token])
 def test_a_deactivated_user_is_put_out(user: User, way: Any) -> None:

@@ -228,6 +228,43 @@ def test_a_statement_that_loses_a_race_is_tried_again(user: User, verb: str) -> 
     assert not OpenSocket.objects.exists()
 
 
+def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+    slow, other = Seats(), Seats()
+    slow.take(user.pk)
+    age(FREE_AFTER + dt.timedelta(seconds=5))
+    renewed: list[int] = []
+
+    def renew_just_before(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if sql.startswith("UPDATE") and not renewed:
+            renewed.append(1)
+            slow.renew()
+        return execute(sql, *args)
+
+    with database.connection().execute_wrapper(renew_just_before):
+        assert other.take(user.pk) is None
+    assert renewed
+    assert OpenSocket.objects.get().process == slow.process
+
+
+def test_a_lost_seat_that_is_given_back_frees_nobody_elses(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+    seats, other = Seats(), Seats()
+    lost = seats.take(user.pk)
+    assert lost is not None
+    OpenSocket.objects.update(process=other.process)  # as if it had found it stale
+    assert seats.renew() == [lost]
+    OpenSocket.objects.all().delete()
+    new = seats.take(user.pk)
+    assert new is not None
+    assert new.id == lost.id
+    seats.give_back(lost)
+    assert seats.release() == 0
+    assert OpenSocket.objects.get().process == seats.process
+
+
 def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
     seats = Seats()
     first = statements_of(lambda: seats.take(user.pk))
