@@ -14,40 +14,29 @@ BAR_LEFT, BAR_RIGHT = 72, 70
 def draw_bars(key: str, title: str, rows: Sequence[tuple[str, str, float, str]]) -> SafeString:
     """Return horizontal bars. Each row has a label, a color, a value and the value as people write it."""
     ceiling = max([value for _, _, value, _ in rows] or [0.0]) or 1.0
-    space = WIDTH - BAR_LEFT - BAR_RIGHT
     return format_html(
-        '<svg class="djobs-chart djobs-bars" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>',
-        WIDTH,
-        BAR_ROW * max(1, len(rows)),
-        key,
-        key,
-        key,
-        title,
-        key,
-        "; ".join(f"{label}: {text}" for label, _, _, text in rows),
-        format_html_join(
-            "",
-            '<text class="djobs-axis djobs-axis-y" x="{}" y="{}">{}</text>'
-            '<rect class="djobs-fill-{}" x="{}" y="{}" width="{}" height="{}" rx="2"></rect>'
-            '<text class="djobs-value" x="{}" y="{}">{}</text>',
-            (
-                (
-                    BAR_LEFT - 8,
-                    place * BAR_ROW + 19,
-                    label,
-                    color,
-                    BAR_LEFT,
-                    place * BAR_ROW + 7,
-                    round(max(1.0, space * value / ceiling), 1),
-                    16,
-                    round(BAR_LEFT + max(1.0, space * value / ceiling) + 6, 1),
-                    place * BAR_ROW + 20,
-                    text,
-                )
-                for place, (label, color, value, text) in enumerate(rows)
-            ),
-        ),
+        '<svg class="djobs-chart djobs-bars" viewBox="0 0 {width} {height}" role="img" '
+        'aria-labelledby="{key}-title {key}-desc">'
+        '<title id="{key}-title">{title}</title><desc id="{key}-desc">{description}</desc>{bars}</svg>',
+        width=WIDTH,
+        height=BAR_ROW * max(1, len(rows)),
+        key=key,
+        title=title,
+        description="; ".join(f"{label}: {text}" for label, _, _, text in rows),
+        bars=format_html_join("", "{}", ((_bar(row, place, ceiling),) for place, row in enumerate(rows))),
+    )
+
+
+def _bar(row: tuple[str, str, float, str], place: int, ceiling: float) -> SafeString:
+    label, color, value, text = row
+    top, length = place * BAR_ROW, max(1.0, (WIDTH - BAR_LEFT - BAR_RIGHT) * value / ceiling)
+    return format_html(
+        '<text class="djobs-axis djobs-axis-y" x="{}" y="{}">{}</text>'
+        '<rect class="djobs-fill-{}" x="{}" y="{}" width="{}" height="{}" rx="2"></rect>'
+        '<text class="djobs-value" x="{}" y="{}">{}</text>',
+        *(BAR_LEFT - 8, top + 19, label),
+        *(color, BAR_LEFT, top + 7, round(length, 1), 16),
+        *(round(BAR_LEFT + length + 6, 1), top + 20, text),
     )
 
 

@@ -39,16 +39,19 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
                 id="django_jobs.E020",
             )
         ]
-    zone = connection.settings_dict.get("TIME_ZONE")
-    if zone not in {None, "UTC"}:
-        return [
-            Error(
-                f"DATABASES[{alias!r}]['TIME_ZONE'] is {zone!r}; django_jobs keeps its times in UTC.",
-                hint="Leave it out. The host's own TIME_ZONE may be anything.",
-                id="django_jobs.E015",
-            )
-        ]
-    return []
+    return _wrong_zone(alias, connection.settings_dict.get("TIME_ZONE"))
+
+
+def _wrong_zone(alias: str, zone: str | None) -> list[CheckMessage]:
+    if zone in {None, "UTC"}:
+        return []
+    return [
+        Error(
+            f"DATABASES[{alias!r}]['TIME_ZONE'] is {zone!r}; django_jobs keeps its times in UTC.",
+            hint="Leave it out. The host's own TIME_ZONE may be anything.",
+            id="django_jobs.E015",
+        )
+    ]
 
 
 @register("django_jobs")
