@@ -38,6 +38,10 @@ def test_a_percentile_is_the_class_of_its_rank(subtests: pytest.Subtests) -> Non
             assert histograms.percentile({"10": 10, "-10": 50, "0": 40}, share) == seconds
 
 
+def test_half_of_three_is_two() -> None:
+    assert histograms.percentile({"-10": 1, "0": 1, "10": 1}, 0.5) == 1.0
+
+
 def test_nothing_has_no_percentile() -> None:
     assert histograms.percentile({}, 0.5) is None
 
