@@ -24,6 +24,15 @@ def dispatch_new(job: Job) -> bool:
 
 
 @pytest.fixture
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which the window and a full broker are remembered."""
+    clock = Clock()
+    for name, value in {"time": clock, "_known": None}.items():
+        monkeypatch.setattr(window, name, value)
+    return clock
+
+
+@pytest.fixture
 def _two_in_flight(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 2}
 
@@ -97,11 +106,8 @@ def test_a_job_of_a_paused_type_waits(broker: MemoryBroker, kind: JobType) -> No
 
 
 def test_that_the_broker_was_full_is_forgotten_after_a_moment(
-    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, clock: Clock
 ) -> None:
-    clock = Clock()
-    for name, value in {"time": clock, "_known": None}.items():
-        monkeypatch.setattr(window, name, value)
     for _ in range(window.MIN_WINDOW):
         dispatcher.dispatch_new(pending_job(kind))
     late = pending_job(kind)
@@ -112,7 +118,7 @@ def test_that_the_broker_was_full_is_forgotten_after_a_moment(
     assert dispatcher.dispatch_new(late) == 1
 
 
-def test_that_the_broker_was_full_for_one_priority_says_nothing_of_others(broker: MemoryBroker, kind: JobType) -> None:
+def test_that_the_broker_was_full_for_one_priority_says_nothing_of_others(kind: JobType, clock: Clock) -> None:
     for _ in range(window.MIN_WINDOW + 1):
         dispatcher.dispatch_new(pending_job(kind))
     assert dispatcher.dispatch_new(pending_job(kind, priority="High")) == 1

@@ -188,6 +188,18 @@ def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBro
     assert dispatcher.refill(Priority.NORMAL) == 1
 
 
+def test_a_worker_that_looks_a_second_time_gets_tickets_if_the_broker_has_none(
+    broker: MemoryBroker, kind: JobType
+) -> None:
+    first = pending_job(kind)
+    assert dispatcher.refill_if_empty() == 1
+    pending_job(kind)
+    assert dispatcher.refill_if_empty() == 0
+    broker.take_all()
+    start_queued(first)
+    assert dispatcher.refill_if_empty() == 1
+
+
 def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broker: MemoryBroker, kind: JobType) -> None:
     widen(1, "jobs-critical", name="urgent")
     widen(1, "jobs-low", name="patient")
@@ -201,6 +213,9 @@ def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broke
     later = pending_job(kind, priority=Priority.LOW)
     assert dispatcher.wake(Priority.LOW) == 1  # a long row of urgent ones is at the broker
     assert reread(later).status == "Queued"
+    last = pending_job(kind, priority=Priority.LOW)
+    assert dispatcher.wake(Priority.CRITICAL) == 1
+    assert reread(last).status == "Queued"
 
 
 def test_a_worker_of_several_queues_holds_room_for_what_it_takes_first(broker: MemoryBroker, kind: JobType) -> None:

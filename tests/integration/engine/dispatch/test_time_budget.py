@@ -67,3 +67,12 @@ def test_a_broker_that_becomes_slow_while_it_is_pushed_to_is_asked_no_more(clock
     before = clock.now
     assert dispatcher.wake() == 2
     assert clock.now - before < 0.5
+
+
+def test_a_budget_that_was_spent_stays_spent(clock: Clock) -> None:
+    budget, endless = time_budget.TimeBudget(0.3), time_budget.TimeBudget()
+    for item in (budget, endless):
+        item.spend(lambda: setattr(clock, "now", clock.now + 0.4))
+    clock.now += time_budget.REST_SECONDS + 0.1
+    assert (budget.is_spent(), endless.is_spent()) == (True, False)
+    assert not time_budget.TimeBudget(0.3).is_spent()

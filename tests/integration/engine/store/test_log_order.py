@@ -64,7 +64,17 @@ def test_what_is_written_after_a_mark_is_found_from_it(
     pending_job(kind, other)
     found = {pk: {row.pk for row in each_store.events_since(pk, [mark])} for pk, mark in marks.items()}
     assert found == {organization.pk: set(ids_of(organization)), None: {*ids_of(organization), *ids_of(other)}}
-    assert each_store.marks_kept(organization.pk) >= 1
+
+
+def test_what_was_written_since_the_oldest_mark_that_is_kept_is_found(
+    each_store: Store, kind: JobType, organization: Organization
+) -> None:
+    marks = []
+    for _ in range(each_store.marks_kept(organization.pk)):
+        marks.append(each_store.log_mark(organization.pk))
+        pending_job(kind, organization)
+    found = {row.pk for row in each_store.events_since(organization.pk, marks)}
+    assert found == set(ids_of(organization))
 
 
 def test_a_horizon_lies_not_before_what_is_open(each_store: Store) -> None:
