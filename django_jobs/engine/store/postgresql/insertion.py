@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import json
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -23,6 +22,10 @@ COMPUTED: Final = {
     "created_at": "statement_timestamp()",
     "ready_at": "CASE WHEN NOT %(waits)s THEN greatest(%(run_at)s::timestamptz, statement_timestamp()) END",
 }
+
+
+# Made once: ``json.dumps`` makes an encoder for each call that asks for one of its own.
+_encode: Final = DjangoJSONEncoder().encode
 
 
 class Insertion(Store):
@@ -84,7 +87,7 @@ def _values(job: Job) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, cls=DjangoJSONEncoder)
+    return None if value is None else _encode(value)
 
 
 @functools.cache
