@@ -93,14 +93,13 @@ WRONG = [
 ]
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
+def package_in(directory: Path) -> Path:
     """A tree with the modules of django_jobs that the examples below import, all of them empty."""
     for name in ("models/job", "engine/control", "engine/transitions", "broker/queues", "realtime/consumer"):
-        module = tmp_path / "django_jobs" / f"{name}.py"
+        module = directory / "django_jobs" / f"{name}.py"
         module.parent.mkdir(parents=True, exist_ok=True)
         module.touch()
-    return tmp_path / "django_jobs"
+    return directory / "django_jobs"
 
 
 def write(package: Path, file: str, source: str) -> None:
@@ -117,24 +116,29 @@ def test_no_modules_import_each_other() -> None:
     assert circles(Path(django_jobs.__file__).parent) == []
 
 
-def test_a_circle_is_found_though_one_import_is_late(package: Path) -> None:
+def test_a_circle_is_found_though_one_import_is_late(tmp_path: Path) -> None:
+    package = package_in(tmp_path)
     write(package, "models/job.py", "from django_jobs.models import day")
     write(package, "models/day.py", "def late():\n    from django_jobs.models.job import Job")
 
     assert circles(package) == [["models.day", "models.job"]]
 
 
-@pytest.mark.parametrize(("file", "source"), RIGHT)
-def test_an_import_down_the_layers_is_accepted(package: Path, file: str, source: str) -> None:
-    write(package, file, source)
+def test_an_import_down_the_layers_is_accepted(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    for number, (file, source) in enumerate(RIGHT):
+        with subtests.test(file=file, source=source):
+            package = package_in(tmp_path / str(number))
+            write(package, file, source)
 
-    assert wrong_imports(package) == []
+            assert wrong_imports(package) == []
 
 
-@pytest.mark.parametrize(("file", "source", "reason"), WRONG)
-def test_a_wrong_import_is_found(package: Path, file: str, source: str, reason: str) -> None:
-    write(package, file, source)
+def test_a_wrong_import_is_found(subtests: pytest.Subtests, tmp_path: Path) -> None:
+    for number, (file, source, reason) in enumerate(WRONG):
+        with subtests.test(file=file, source=source):
+            package = package_in(tmp_path / str(number))
+            write(package, file, source)
 
-    (found,) = wrong_imports(package)
-    assert found.startswith(f"{file}:")
-    assert found.endswith(f": {reason}")
+            (found,) = wrong_imports(package)
+            assert found.startswith(f"{file}:")
+            assert found.endswith(f": {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import User
@@ -61,67 +61,68 @@ def test_a_serializer_that_cannot_be_described_has_no_schema(caplog: pytest.LogC
     assert "event=no_parameters_schema job_type=puzzle" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("field", "expected"),
-    [
-        (serializers.BooleanField(), {"type": "boolean"}),
-        (serializers.BooleanField(allow_null=True), {"type": ["boolean", "null"]}),
-        (serializers.FloatField(min_value=0.5), {"type": "number", "minimum": 0.5}),
-        (
-            serializers.DecimalField(max_digits=5, decimal_places=2, max_value=9),
-            {"type": ["number", "string"], "maximum": 9},
-        ),
-        (serializers.CharField(allow_blank=True), {"type": "string"}),
-        (serializers.CharField(min_length=3), {"type": "string", "minLength": 3}),
-        (serializers.EmailField(), {"type": "string", "minLength": 1, "format": "email"}),
-        (serializers.URLField(), {"type": "string", "minLength": 1, "format": "uri"}),
-        (serializers.RegexField("^a+$"), {"type": "string", "minLength": 1, "pattern": "^a+$"}),
-        (serializers.RegexField(r"\Aa+\Z"), {"type": "string", "pattern": "^a+$"}),
-        (serializers.RegexField(re.compile("a", re.IGNORECASE)), {"type": "string", "pattern": None}),
-        (serializers.RegexField("(?P<a>b)"), {"type": "string", "pattern": None}),
-        (serializers.UUIDField(), {"type": "string", "format": "uuid"}),
-        (serializers.DateTimeField(), {"type": "string", "format": "date-time"}),
-        (serializers.DateField(input_formats=["%d.%m.%Y"]), {"type": "string"}),
-        (serializers.TimeField(), {"type": "string", "format": "time"}),
-        (serializers.DurationField(), {"type": "string"}),
-        (serializers.ChoiceField(["a", "b"]), {"type": "string", "enum": ["a", "b"]}),
-        (serializers.ChoiceField([1, 2], allow_null=True), {"type": ["integer", "null"], "enum": [1, 2, None]}),
-        (serializers.ChoiceField([("A", [("a", "x")])], allow_blank=True), {"type": "string", "enum": ["a", ""]}),
-        (serializers.ChoiceField(["a", 1]), {"enum": ["a", 1]}),
-        (
-            serializers.MultipleChoiceField(choices=["a"], allow_empty=False),
-            {"type": "array", "items": {"type": "string", "enum": ["a"]}, "uniqueItems": True, "minItems": 1},
-        ),
-        (
-            serializers.ListField(child=serializers.IntegerField(), max_length=3, allow_empty=False),
-            {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 3},
-        ),
-        (serializers.JSONField(), {}),
-        (serializers.PrimaryKeyRelatedField(queryset=User.objects.all()), {"type": "integer"}),
-        (
-            serializers.PrimaryKeyRelatedField(queryset=User.objects.all(), many=True),
-            {"type": "array", "items": {"type": "integer"}},
-        ),
-        (
-            serializers.SlugRelatedField(slug_field="username", queryset=User.objects.all()),
-            {"type": ["string", "integer"]},
-        ),
-        (Line(), {"type": "object"}),
-        (serializers.IntegerField(default=lambda: 1), {"type": "integer"}),
-        (
-            serializers.DateField(default=dt.date(2026, 1, 2)),
-            {"type": "string", "format": "date", "default": "2026-01-02"},
-        ),
-        (serializers.JSONField(default={"a": {1}}), {}),
-    ],
-)
-def test_each_kind_of_field_has_its_schema(field: Any, expected: Any) -> None:
-    one = type("One", (serializers.Serializer,), {"it": field})
-    job_handler("one", parameters=one)(handlers.do_nothing)
-    schema: Any = parameters.parameters_schema("one")
-    found = schema["properties"]["it"]
-    assert {name: found.get(name) for name in expected} == expected
-    assert set(found) - set(expected) <= {"properties", "required", "minLength"}
+SCHEMAS: Final[list[tuple[Any, Any]]] = [
+    (serializers.BooleanField(), {"type": "boolean"}),
+    (serializers.BooleanField(allow_null=True), {"type": ["boolean", "null"]}),
+    (serializers.FloatField(min_value=0.5), {"type": "number", "minimum": 0.5}),
+    (
+        serializers.DecimalField(max_digits=5, decimal_places=2, max_value=9),
+        {"type": ["number", "string"], "maximum": 9},
+    ),
+    (serializers.CharField(allow_blank=True), {"type": "string"}),
+    (serializers.CharField(min_length=3), {"type": "string", "minLength": 3}),
+    (serializers.EmailField(), {"type": "string", "minLength": 1, "format": "email"}),
+    (serializers.URLField(), {"type": "string", "minLength": 1, "format": "uri"}),
+    (serializers.RegexField("^a+$"), {"type": "string", "minLength": 1, "pattern": "^a+$"}),
+    (serializers.RegexField(r"\Aa+\Z"), {"type": "string", "pattern": "^a+$"}),
+    (serializers.RegexField(re.compile("a", re.IGNORECASE)), {"type": "string", "pattern": None}),
+    (serializers.RegexField("(?P<a>b)"), {"type": "string", "pattern": None}),
+    (serializers.UUIDField(), {"type": "string", "format": "uuid"}),
+    (serializers.DateTimeField(), {"type": "string", "format": "date-time"}),
+    (serializers.DateField(input_formats=["%d.%m.%Y"]), {"type": "string"}),
+    (serializers.TimeField(), {"type": "string", "format": "time"}),
+    (serializers.DurationField(), {"type": "string"}),
+    (serializers.ChoiceField(["a", "b"]), {"type": "string", "enum": ["a", "b"]}),
+    (serializers.ChoiceField([1, 2], allow_null=True), {"type": ["integer", "null"], "enum": [1, 2, None]}),
+    (serializers.ChoiceField([("A", [("a", "x")])], allow_blank=True), {"type": "string", "enum": ["a", ""]}),
+    (serializers.ChoiceField(["a", 1]), {"enum": ["a", 1]}),
+    (
+        serializers.MultipleChoiceField(choices=["a"], allow_empty=False),
+        {"type": "array", "items": {"type": "string", "enum": ["a"]}, "uniqueItems": True, "minItems": 1},
+    ),
+    (
+        serializers.ListField(child=serializers.IntegerField(), max_length=3, allow_empty=False),
+        {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 3},
+    ),
+    (serializers.JSONField(), {}),
+    (serializers.PrimaryKeyRelatedField(queryset=User.objects.all()), {"type": "integer"}),
+    (
+        serializers.PrimaryKeyRelatedField(queryset=User.objects.all(), many=True),
+        {"type": "array", "items": {"type": "integer"}},
+    ),
+    (
+        serializers.SlugRelatedField(slug_field="username", queryset=User.objects.all()),
+        {"type": ["string", "integer"]},
+    ),
+    (Line(), {"type": "object"}),
+    (serializers.IntegerField(default=lambda: 1), {"type": "integer"}),
+    (
+        serializers.DateField(default=dt.date(2026, 1, 2)),
+        {"type": "string", "format": "date", "default": "2026-01-02"},
+    ),
+    (serializers.JSONField(default={"a": {1}}), {}),
+]
+
+
+def test_each_kind_of_field_has_its_schema(subtests: pytest.Subtests) -> None:
+    for field, expected in SCHEMAS:
+        with subtests.test(field=field, expected=expected):
+            one = type("One", (serializers.Serializer,), {"it": field})
+            job_handler("one", parameters=one)(handlers.do_nothing)
+            schema: Any = parameters.parameters_schema("one")
+            found = schema["properties"]["it"]
+            assert {name: found.get(name) for name in expected} == expected
+            assert set(found) - set(expected) <= {"properties", "required", "minLength"}
 
 
 def test_what_is_not_asked_for_is_not_in_the_schema() -> None:
