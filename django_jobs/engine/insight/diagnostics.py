@@ -13,6 +13,7 @@ from django.db.models import Count
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.dispatch.reconciliation import installation_id
+from django_jobs.engine.dispatch.round_robin import in_flight_limit
 from django_jobs.engine.dispatch.worker_registry import live_workers
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
@@ -173,7 +174,7 @@ def _neglected(since: dt.datetime) -> int:
     lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
     open_types = JobType.primary.filter(is_enabled=True, is_paused=False)
     types = set(open_types.values_list("pk", flat=True))
-    policy, limit = get_policy(), int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+    policy, limit = get_policy(), in_flight_limit()
     tenants = database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes})
     full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
     at_limit = {pk for pk, total in full if total >= limit}

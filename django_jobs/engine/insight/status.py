@@ -10,8 +10,8 @@ from typing import Any, Final
 from django.db.models import Count, Window
 from django.db.models.functions import RowNumber
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy, may_start
+from django_jobs.engine.dispatch.round_robin import in_flight_limit
 from django_jobs.engine.execution.outputs import MAX_REFERENCE
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
@@ -182,7 +182,7 @@ class _Circumstances:
         """Where a job waits for its turn when nothing holds it back."""
         if job.status == Status.QUEUED:
             return "broker"
-        limit = jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION
+        limit = in_flight_limit()
         return "limit" if self._in_flight[job.organization_id] >= limit else "window"
 
 
