@@ -13,6 +13,6 @@ ROOTS: Final = [CHECKOUT / root for root in ("", "django_jobs", "django_jobs/eng
 
 
 def test_every_path_leads_somewhere() -> None:
-    named = re.findall(r"`([\w./-]+(?:/|\.py|\.md))`", (CHECKOUT / "CONTRIBUTING.md").read_text())
+    named = re.findall(r"`([\w./-]+(?:/|\.(?:py|md|js|css)))`", (CHECKOUT / "CONTRIBUTING.md").read_text())
     assert named
     assert [path for path in named if not any((root / path).exists() for root in ROOTS)] == []
