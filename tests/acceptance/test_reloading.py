@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from django_jobs.models import JobType
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
 from tests.support.factories import make_job_type
@@ -59,29 +60,43 @@ def change(file: Path, text: str) -> None:
     os.utime(file, (newer, newer))
 
 
-@pytest.mark.parametrize("name", ["jobs.py", "models.py", "urls.py", "settings.py"])
-def test_a_syntax_error_is_told_and_the_next_change_starts_it_anew(
-    processes: ProcessPool, stage: Stage, workshop: Path, name: str
+def wait_for_news(worker: ManagedProcess, since: int, text: str) -> None:
+    """Until the text stands in the log behind so many characters."""
+    wait_until(lambda: text in worker.log()[since:], 2 * PATIENCE, f"{text!r} in the log")
+
+
+def wait_for_word(stage: Stage, kind: JobType, word: str) -> None:
+    """Until a job's code is that which returns this word."""
+
+    def runs_it() -> bool:
+        return bool(wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": word})
+
+    wait_until(runs_it, PATIENCE, f"the code of {word!r}")
+
+
+def test_a_syntax_error_in_any_file_is_told_and_the_next_change_starts_it_anew(
+    processes: ProcessPool, stage: Stage, workshop: Path
 ) -> None:
     kind = make_job_type()
     kind.handler_method = "workshop.jobs.work"
     kind.save()
     worker = start(processes, workshop)
-    assert wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": "old"}
+    word = "old"
+    wait_for_word(stage, kind, word)
+    for name in ("models.py", "urls.py", "settings.py", "jobs.py"):
+        since = len(worker.log())
+        change(workshop / name, "def work(:\n")
+        wait_for_news(worker, since, "waiting for the next change")
+        assert "SyntaxError" in worker.log()[since:]
+        assert wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": word}
 
-    change(workshop / name, "def work(:\n")
-    worker.wait_for_log("waiting for the next change", 2 * PATIENCE)
-    assert "SyntaxError" in worker.log()
-    assert wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": "old"}
-
-    (workshop / "jobs.py").write_text("def work(context):\n    return {'word': 'new'}\n")
-    change(workshop / name, (workshop / "jobs.py").read_text() if name == "jobs.py" else FILES[name] + "\n")
-    wait_until(lambda: worker.log().count("event=supervisor_started") == 2, 2 * PATIENCE, "a fresh supervisor")
-
-    def runs_new_code() -> bool:
-        return bool(wait_for_status(stage.submit(kind), Status.COMPLETED).result == {"word": "new"})
-
-    wait_until(runs_new_code, PATIENCE, "the new code")
+        word = f"new since {name}"
+        jobs = FILES["jobs.py"].replace("old", word)
+        if name != "jobs.py":
+            (workshop / "jobs.py").write_text(jobs)
+        change(workshop / name, jobs if name == "jobs.py" else FILES[name] + "\n")
+        wait_for_news(worker, since, "event=supervisor_started")
+        wait_for_word(stage, kind, word)
     assert worker.stop() == 0
 
 
