@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django_jobs.broker import checks, rq_guard, rq_pages  # noqa: F401  (the checks register themselves)
 from django_jobs.broker.rq_broker import RQBroker
+from django_jobs.engine.ports import register_broker
 
 __all__ = ["RQBroker", "install"]
 
 
 def install() -> None:
-    """Guard RQ and django-rq in this process; to be called once the project's apps are ready."""
+    """Make this the broker of the process, and guard RQ and django-rq in it, once the project's apps are ready."""
+    register_broker(RQBroker)
     rq_guard.install()
     rq_pages.install()

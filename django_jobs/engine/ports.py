@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from django.utils.module_loading import import_string
-
 from django_jobs.models.job import format_job_id, parse_job_id
 
 #: Whoever may write to the broker may write anything there. Only the canonical spelling of an attempt makes a ticket,
@@ -180,12 +178,18 @@ class Consumer(Protocol):
 
 
 _current: list[Broker] = []
+_makers: list[Callable[[], Broker]] = []
+
+
+def register_broker(make: Callable[[], Broker]) -> None:
+    """Have ``make`` called when this process needs its broker for the first time. The broker's package does this."""
+    _makers[:] = [make]
 
 
 def get_broker() -> Broker:
     """Return the broker of this process."""
     if not _current:
-        _current.append(import_string("django_jobs.broker.RQBroker")())
+        _current.append(_makers[0]())
     return _current[0]
 
 

@@ -160,7 +160,7 @@ def reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
 
 
 def imports_of(path: Path, package: Path) -> Iterator[Import]:
-    """Every import of the file, wherever it stands, ``import_module("…")`` with a literal included."""
+    """Every import of the file, wherever it stands, ``import_module`` and ``import_string`` of a literal included."""
     tree = ast.parse(path.read_text(), str(path))
     parents = (PACKAGE, *path.relative_to(package).parent.parts)
     type_lines = {line for node in ast.walk(tree) if is_type_checking(node) for line in lines_of_body(node)}
@@ -178,7 +178,7 @@ def modules_of(node: ast.AST, parents: tuple[str, ...], package: Path) -> Iterat
             for alias in names:
                 yield resolved(str(base), alias.name, package)
         case ast.Call(
-            func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"),
+            func=ast.Name(id="import_module" | "import_string") | ast.Attribute(attr="import_module" | "import_string"),
             args=[ast.Constant(value=str(module)), *_],
         ):
             yield module

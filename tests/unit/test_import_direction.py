@@ -26,6 +26,11 @@ RIGHT = [
 ]
 
 WRONG = [
+    (
+        "engine/dispatch/x.py",
+        "def push():\n    import_string('django_jobs.broker.queues.Queue')",
+        "engine imports broker",
+    ),
     ("statuses.py", "from django_jobs.models import Job", "statuses imports models"),
     ("exceptions.py", "from django_jobs.models import Job", "exceptions imports models"),
     ("models/job.py", "from ..engine import control", "models imports engine"),
