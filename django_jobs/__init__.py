@@ -1,6 +1,11 @@
 """Durable background jobs for multi-tenant Django.
 
 The public names load on first use, so that ``import django_jobs`` needs neither settings nor the app registry.
+
+Where things are: ``statuses`` has the statuses, their arrows and the named sets of them; ``values`` what host code
+gets back, first of all ``JobStatus``; ``models`` what is stored; ``engine`` the rules; ``broker`` and ``worker`` run
+jobs; ``realtime``, ``api``, ``admin`` and ``management`` are the edges; ``checks`` finds wrong settings, and
+``testing`` is for a host's tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Show the models in Django's admin: a file for each model. No form decides what happens to a job."""
+"""Show the models in Django's admin: a file for each model, and one for each part of a large page.
+
+``job_columns`` declares the columns of the jobs list, live cells and CSV export included; ``job_facts`` the facts on
+a job's page; ``job_type_form`` the form of a job type. No form decides what happens to a job.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The broker: RQ's queues in Redis, which hold a small part of the backlog. Only this package imports rq and redis."""
+"""The broker: RQ's queues in Redis, which hold a small part of the backlog. Only this package imports rq and redis.
+
+It implements ``Broker`` and ``Consumer`` of ``engine.ports``, and registers itself there. Another broker is another
+package like this one, named in ``apps``.
+"""
 
 from __future__ import annotations
 
