@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.store import database
-from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.store.submission_times import created_between
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.newest import RECENT, among_newest
+from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import get_organization_model

@@ -15,6 +15,7 @@ A map of the package:
 - the events: ``events`` declares each kind and reads it, ``event_log`` reads ids from the Execution Log, ``joins``
   makes the answer to a join;
 - the way of an event: ``broadcast`` and ``outbox`` send notifications; ``layer_subscription`` receives them; ``hub``
-  runs the tasks of a web process; ``topics`` holds the subscriptions; ``fan_out`` delivers to them;
+  runs the tasks of a web process; ``pending_events`` collects what is to be read; ``topics`` holds the subscriptions;
+  ``fan_out`` delivers to them;
 - ``database_threads`` reads the database for an event loop.
 """

@@ -12,10 +12,10 @@ from django_jobs.engine.ports import Consumer, Ticket
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.prefetch import PrefetchEstimator
+from django_jobs.worker.published_tickets import PublishedTickets
 from django_jobs.worker.running_jobs import RunningJobs
 from django_jobs.worker.settler import Settler
 from django_jobs.worker.shared_slots import SharedSlots
-from django_jobs.worker.shown_tickets import ShownTickets
 
 
 class ChildState:
@@ -29,7 +29,7 @@ class ChildState:
         self.stopping = threading.Event()
         self.batch = Batch()
         self.running = RunningJobs()
-        self.shown = ShownTickets(shared_slots, self.running)
+        self.shown = PublishedTickets(shared_slots, self.running)
         self.progress = ProgressBuffer()
         self.prefetch = PrefetchEstimator()
         # Whoever waits for the end of a burst waits no longer than the leases of its jobs last.

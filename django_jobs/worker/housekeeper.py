@@ -24,8 +24,8 @@ from django_jobs.engine.execution import leases
 from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, WorkerStopping
 from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.published_tickets import SHOWN_AFTER_SECONDS
 from django_jobs.worker.shared_slots import StopRequest
-from django_jobs.worker.shown_tickets import SHOWN_AFTER_SECONDS
 
 logger = logging.getLogger("django_jobs")
 

@@ -36,7 +36,7 @@ from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, use_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.store.submission_times import created_between
 from django_jobs.engine.submission import limits
 from django_jobs.engine.transitions import Move, move
 from django_jobs.models import Job, JobType, Organization

@@ -12,7 +12,7 @@ import pytest
 from django_jobs.engine.actors import SCHEDULER, SYSTEM, WORKER, user_named
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import leases, settle
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Job
@@ -134,15 +134,15 @@ def renew_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Move
 def lost_races(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every lost race that the engine quietly repaired."""
     found: list[str] = []
-    original = Essentials.is_lost_race
+    original = Transactions.is_lost_race
 
-    def watch(self: Essentials, error: BaseException) -> bool:
+    def watch(self: Transactions, error: BaseException) -> bool:
         lost = original(self, error)
         if lost:
             found.append(str(error))
         return lost
 
-    monkeypatch.setattr(Essentials, "is_lost_race", watch)
+    monkeypatch.setattr(Transactions, "is_lost_race", watch)
     return found
 
 

@@ -27,9 +27,9 @@ from django_jobs.api.jobs.filter_fields import (
     with_ids,
 )
 from django_jobs.api.scope import organizations_named, unknown_organization
-from django_jobs.engine.insight.newest import RECENT, among_newest
+from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.store.submission_times import created_between
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet, parse_job_id
 from django_jobs.statuses import WITH_ERRORS, Status

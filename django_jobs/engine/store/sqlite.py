@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 
+from django_jobs.engine.store.lane_walk import LaneWalk
 from django_jobs.engine.store.log_values import Horizon
-from django_jobs.engine.store.recursive_lanes import RecursiveLanes
 from django_jobs.models import ExecutionLog
 
 
-class SQLiteStore(RecursiveLanes):
+class SQLiteStore(LaneWalk):
     """SQLite, for development and small sites."""
 
     #: What finds due jobs counts in milliseconds.

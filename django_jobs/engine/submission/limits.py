@@ -14,7 +14,7 @@ from django.db.models import Count, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
-from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.store.submission_times import created_between
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import QueueFull, RateLimited
 from django_jobs.models import Job, JobType

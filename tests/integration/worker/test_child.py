@@ -15,7 +15,7 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import settle
 from django_jobs.engine.ports import ForeignEntry, Taken
 from django_jobs.models import JobType
-from django_jobs.worker import housekeeper, shown_tickets
+from django_jobs.worker import housekeeper, published_tickets
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter
@@ -32,7 +32,7 @@ FOREIGN = ForeignEntry("jobs-normal", "somebodys-job")
 def child(broker: MemoryBroker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
     # However slow the machine is: no job counts as one behind which others wait, and none as one to be shown.
     monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 600)
-    monkeypatch.setattr(shown_tickets, "SHOWN_AFTER_SECONDS", 600)
+    monkeypatch.setattr(published_tickets, "SHOWN_AFTER_SECONDS", 600)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     slots = SharedSlots.create(request.param)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from django_jobs.engine.store.base.essentials import Essentials, Params, as_moment
+from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.tenant_column import TenantColumn, tenant_column
 from django_jobs.models import Job, JobType
@@ -20,7 +20,7 @@ from django_jobs.models import Job, JobType
 _MADE = frozenset({"seconds_left", "organization", "starts_before"})
 
 
-class Claims(Essentials):
+class Claims(Transactions):
     """Reading what a worker is about to run."""
 
     def claim_rows(self, pks: Sequence[int]) -> list[Row]:

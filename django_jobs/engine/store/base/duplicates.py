@@ -9,7 +9,7 @@ from typing import Final
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.models import DuplicateKey, Job
 from django_jobs.statuses import UNSUCCESSFUL
@@ -17,7 +17,7 @@ from django_jobs.statuses import UNSUCCESSFUL
 KEYS_AT_ONCE: Final = 500
 
 
-class Duplicates(Essentials):
+class Duplicates(Transactions):
     """Who was first, exactly, however many submit the same work at the same moment."""
 
     def after_migrate(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.models import Job
 from django_jobs.statuses import WAITING
 
@@ -14,7 +14,7 @@ from django_jobs.statuses import WAITING
 _WAITS: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(WAITING))})"
 
 
-class Expirations(Essentials):
+class Expirations(Transactions):
     """What waits and must have started by now."""
 
     def overdue_jobs(self, limit: int) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from django.db import connections
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.essentials import Essentials, as_moment
+from django_jobs.engine.store.base.transactions import Transactions, as_moment
 from django_jobs.engine.store.lane_values import Candidate, Lane, LaneStep
 from django_jobs.models import Job
 
@@ -18,7 +18,7 @@ from django_jobs.models import Job
 LANE_ORDER: Final = "ORDER BY organization_id, job_type_id, ready_at, id"
 
 
-class Lanes(Essentials):
+class Lanes(Transactions):
     """Looking at what waits, so that the cost follows what is taken and not what waits."""
 
     #: SQL that a row is in a lane of the priority that is its parameter.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import ExecutionLog
 
@@ -23,7 +23,7 @@ OPEN_SECONDS: Final = 60.0
 OPEN_POLLS: Final = 4
 
 
-class LogOrder(Essentials):
+class LogOrder(Transactions):
     """Reading the log so that nothing is overlooked. An organization of None stands for everybody's log."""
 
     def log_horizon(self) -> Horizon:

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
 
 
-class Moves(Essentials):
+class Moves(Transactions):
     """Guarded changes of status."""
 
     #: By how much a job may be found due before :meth:`now` says so, where the two clocks differ in their steps.

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db.models.constants import OnConflict
 
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.models import OpenSocket
 
 
-class Sockets(Essentials):
+class Sockets(Transactions):
     """Rows of which each is there once, however many want it at the same moment."""
 
     def insert_sockets(self, users: Mapping[uuid.UUID, Any], process: uuid.UUID) -> set[uuid.UUID]:

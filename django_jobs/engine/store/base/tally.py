@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db.models import Max, Q
 
 from django_jobs.engine.store.aggregates import COUNTED_AS, Place, Tally, start_of
-from django_jobs.engine.store.base.essentials import Essentials
+from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.store.histograms import class_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
@@ -21,7 +21,7 @@ _READ_OF_EVENTS: Final = ("job_id", "from_status", "to_status", "timestamp", "at
 _READ_OF_JOBS: Final = ("job_type_id", "organization_name", "created_at", "run_at", "started_at", "completed_at")
 
 
-class Tallies(Essentials):
+class Tallies(Transactions):
     """Sums of what happened."""
 
     def tally(self, after: int, last: int) -> dict[Place, Tally]:

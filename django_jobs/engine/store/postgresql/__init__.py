@@ -8,19 +8,19 @@ from typing import Any, ClassVar
 
 from django.db import transaction
 
-from django_jobs.engine.store.base.essentials import Params
+from django_jobs.engine.store.base.transactions import Params
+from django_jobs.engine.store.lane_walk import LaneWalk
 from django_jobs.engine.store.postgresql.insertion import Insertion
 from django_jobs.engine.store.postgresql.log_order import LogOrder
 from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch
 from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
-from django_jobs.engine.store.recursive_lanes import RecursiveLanes
 
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(Insertion, LogOrder, Moves, RecursiveLanes, Tallies, Targets):
+class PostgreSQLStore(Insertion, LogOrder, Moves, LaneWalk, Tallies, Targets):
     """PostgreSQL 14 or later."""
 
     ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"

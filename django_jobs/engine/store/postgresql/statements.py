@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django_jobs.engine.store.base.essentials import Params
+from django_jobs.engine.store.base.transactions import Params
 
 #: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
 PLAN_SECONDS: Final = 30

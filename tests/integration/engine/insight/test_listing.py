@@ -11,9 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_status, list_jobs
-from django_jobs.engine.store import counting, database, moments
+from django_jobs.engine.store import counting, database, submission_times
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.store.moments import created_between
+from django_jobs.engine.store.submission_times import created_between
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
@@ -152,7 +152,7 @@ MOMENT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 @pytest.fixture
 def hourly(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Jobs submitted one hour after the other from MOMENT, looked for as closely as can be."""
-    monkeypatch.setattr(moments, "_NEAR", 1)
+    monkeypatch.setattr(submission_times, "_NEAR", 1)
     kind, organization = make_job_type(), make_organization()
     jobs = [pending_job(kind, organization) for _ in range(12)]
     for hours, job in enumerate(jobs):
@@ -213,7 +213,7 @@ def test_without_jobs_none_was_submitted() -> None:
 def test_looking_for_a_moment_takes_a_bounded_number_of_statements(hourly: list[Job]) -> None:
     with CaptureQueriesContext(connection) as queries:
         created(2, 5)
-    assert len(queries) <= 2 * (moments._LOOKUPS + 2) + 1
+    assert len(queries) <= 2 * (submission_times._LOOKUPS + 2) + 1
 
 
 def statements(**filters: Any) -> int:

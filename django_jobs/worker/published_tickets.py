@@ -14,7 +14,7 @@ from django_jobs.worker.shared_slots import SharedSlots
 SHOWN_AFTER_SECONDS: Final = 0.5
 
 
-class ShownTickets:
+class PublishedTickets:
     """What was published as running. The slots report ends, while the housekeeper publishes."""
 
     def __init__(self, slots: SharedSlots, running: RunningJobs) -> None:

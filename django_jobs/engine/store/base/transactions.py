@@ -34,7 +34,7 @@ def as_moment(value: Any) -> Any:
     return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
 
 
-class Essentials:
+class Transactions:
     """One database, by its alias. An instance serves all threads; each thread has a connection of its own."""
 
     # Of every database that we know: a driver's codes are the same in every language, and none has two meanings.

@@ -8,7 +8,7 @@ from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.lane_values import Lane, LaneStep
 
 
-class RecursiveLanes(Store):
+class LaneWalk(Store):
     """Hops from lane to lane by the index, as base does, but inside the database."""
 
     def lanes(

@@ -10,9 +10,9 @@ import pytest
 
 from django_jobs.engine.ports import Ticket
 from django_jobs.worker import shared_slots
+from django_jobs.worker.published_tickets import PublishedTickets
 from django_jobs.worker.running_jobs import RunningJobs
 from django_jobs.worker.shared_slots import SharedSlots
-from django_jobs.worker.shown_tickets import ShownTickets
 
 LONG, SHORT = Ticket(7, 2026, 1, 1), Ticket(8, 2026, 1, 1)
 
@@ -23,7 +23,7 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.slots = SharedSlots.create(2)
         self.running = RunningJobs()
-        self.shown = ShownTickets(self.slots, self.running)
+        self.shown = PublishedTickets(self.slots, self.running)
         self.now = 100.0
         monkeypatch.setattr(shared_slots, "time", SimpleNamespace(monotonic=lambda: self.now))
 

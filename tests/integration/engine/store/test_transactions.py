@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.essentials import MAX_TRIES
+from django_jobs.engine.store.base.transactions import MAX_TRIES
 from django_jobs.engine.store.sqlite import SQLiteStore
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import pending_job

@@ -1,6 +1,6 @@
-"""Bounds for what no index serves: it is looked for among so many of the newest jobs, so that it costs the same always.
+"""Narrows a search that no index serves to the newest jobs, so that its cost does not grow with the history.
 
-The jobs that count are those of the organizations that are asked about: a neighbour's million hides nobody's jobs.
+It counts the jobs of the organizations in question, so that a neighbor's million jobs hides nobody's.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 
-#: So many jobs are looked at in all; of several organizations, the same share of each.
+#: How many jobs are searched in all; of several organizations, the same share of each.
 RECENT: Final = 100_000
-#: Of more organizations together, the newest jobs of all are looked at: a condition for each would be too many.
+#: For more organizations than this, the newest jobs of all are searched: a condition for each would be too many.
 MAX_ORGANIZATIONS: Final = 200
 
 
 def newest_pk() -> int:
-    """The key of the newest job of all; 0 without any."""
+    """Return the primary key of the newest job of all; 0 if there is none."""
     return Job.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 class Newest(NamedTuple):
-    """The jobs that are looked at, and whether older ones were left out."""
+    """The jobs to search, and whether older ones were left out."""
 
     rows: QuerySet[Any]
     is_bounded: bool
 
 
 def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, most: int = RECENT) -> Newest:
-    """Those of the jobs that are among the newest of these organizations, given by primary key (None: of all)."""
+    """Return those of the jobs that are among the newest of these organizations, given by primary key; None: of all."""
     if organizations is None or len(organizations) > MAX_ORGANIZATIONS:
         oldest = newest_pk() - most
         return Newest(rows.filter(pk__gt=oldest), oldest > 0)
@@ -46,7 +46,7 @@ def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, mos
 
 
 def _bounds(organizations: Collection[Any], share: int) -> dict[Any, int]:
-    """The key of the newest job that is too old, of each organization that has more than ``share`` jobs."""
+    """Return the primary key of the newest job that is too old, for each organization with more than ``share`` jobs."""
     mine = Job.objects.filter(organization_id=OuterRef("pk")).order_by("-pk").values("pk")
     rows = get_organization_model()._base_manager.using(database.alias()).filter(pk__in=organizations)
     found = rows.annotate(too_old=Subquery(mine[share : share + 1])).values_list("pk", "too_old")

@@ -1,0 +1,68 @@
+"""Moves sets of jobs from status to status, guarded by where each job is now."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from django_jobs.engine.actors import Actor
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.transition_values import ALWAYS, Condition, Move, Moved, Terms
+from django_jobs.engine.transitions import hooks
+from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
+
+
+def move(
+    moves: Sequence[Move],
+    *,
+    sources: Iterable[str],
+    actor: Actor,
+    worker_name: str = "",
+    skip_locked: bool = False,
+    only_due: bool = False,
+    only_if: Condition = ALWAYS,
+    loudest: int = logging.CRITICAL,
+) -> list[Moved]:
+    """Move jobs, and return those that moved; the others were no longer where the caller thought.
+
+    ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
+    transaction holds, ``only_due`` those whose ``ready_at`` has not come; ``only_if`` is asked in the same statement
+    where the database can; ``loudest`` is the highest level at which it is logged. Atomic: all of it or nothing.
+    ``moves`` may hold a job once.
+    """
+    if not moves:
+        return []
+    terms = Terms(
+        sources=sorted(sources),
+        actor=actor,
+        worker_name=worker_name,
+        skip_locked=skip_locked,
+        only_due=only_due,
+        only_if=only_if,
+    )
+    _refuse_unknown_ways(terms.sources, {item.to_status for item in moves})
+    moved = store().move([_without_readiness(item) for item in moves], terms)
+    hooks.announcer().changed(moved, loudest)
+    if any(item.has_children and item.to_status in TERMINAL for item in moved):
+        database.on_commit(hooks.follow_up)
+    return moved
+
+
+def _refuse_unknown_ways(sources: Iterable[str], targets: Iterable[str]) -> None:
+    for source, target in itertools.product(sources, targets):
+        if not may_move(source, target):
+            raise ValueError(f"There is no way from {source} to {target}.")
+
+
+def _without_readiness(item: Move) -> Move:
+    """Say that a job which will not wait for dispatch is not ready, even where its row says so already.
+
+    PostgreSQL checks constraints on the row as the statement's snapshot has it, before it notices that a concurrent
+    move, which the lock waited for, has emptied ``ready_at``.
+    """
+    if "ready_at" in item.values or item.to_status in DISPATCHABLE:
+        return item
+    return replace(item, values={**item.values, "ready_at": None})
