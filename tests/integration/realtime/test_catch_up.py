@@ -61,6 +61,16 @@ def test_the_cursor_of_a_quiet_organization_is_zero(organization: Organization, 
     assert answer["cursor"] == 0
 
 
+def test_the_cursor_is_no_older_than_an_event_that_is_told(organization: Organization) -> None:
+    for _ in range(3):
+        later_job(organization)
+    first, *missed = ids_of(organization)
+
+    # The cursor was read before the last of these was written.
+    found = event_log._bounded(missed[0], ExecutionLog.objects.filter(id__gt=first))
+    assert (found.cursor, list(found.log_ids)) == (missed[-1], missed)
+
+
 def test_what_was_missed_is_told_in_order(organization: Organization, member: LiveClient) -> None:
     first = later_job(organization)
     since = ids_of(organization)[-1]

@@ -159,3 +159,16 @@ def test_running_jobs_have_their_grace_when_the_worker_stops(
         duties._pass_stop_requests_on()
         seen.append(interrupter.wanted)
     assert seen == [None, None, WorkerStopping]
+
+
+def test_a_window_that_grew_or_shrank_much_is_announced_before_the_next_heartbeat(
+    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeper, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(state.prefetch, "window", lambda _: 10)
+    duties._beat()
+    changed = {}
+    for wanted in (4, 5, 10, 20, 21):
+        monkeypatch.setattr(state.prefetch, "window", lambda _, wanted=wanted: wanted)
+        changed[wanted] = duties._window_changed()
+    assert changed == {4: True, 5: False, 10: False, 20: False, 21: True}
