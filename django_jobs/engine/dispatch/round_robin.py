@@ -8,8 +8,9 @@ Another rule of fairness is another version of this module.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_start
@@ -22,7 +23,12 @@ from django_jobs.engine.store.transition_values import Condition, all_of, any_of
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
 
+if TYPE_CHECKING:
+    from django_jobs.engine.store.base import Store
+
 _PRIORITIES: Final = tuple(map(int, Priority))
+#: Marks in the rule for new jobs: what differs from job to job.
+_JOB, _ORGANIZATION, _NEAR, _FAR = "job", "organization", "near", "far"
 
 
 def in_flight_limit() -> int:
@@ -42,14 +48,27 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     """
     if job.job_type.is_paused:
         return None
-    ask, tenant, limit = store(), job.organization_id, in_flight_limit()
-    higher = [priority for priority in _PRIORITIES if priority > job.priority]
-    lower = [priority for priority in _PRIORITIES if priority < job.priority]
-    may_go_near = [ask.has_fewer_in_flight(tenant, limit - len(higher))]
-    may_go_near += [ask.nothing_waits_of(tenant, priority) for priority in lower]
-    has_room = any_of(ask.has_fewer_in_flight(tenant, limit - most_at_once), all_of(*may_go_near))
-    is_first = [ask.nothing_else_waits(priority, job.pk) for priority in (job.priority, *higher)]
-    return all_of(has_room, ask.is_due(job.pk), *is_first)
+    ask, limit = store(), in_flight_limit()
+    rule = _rule(ask, job.priority)
+    values = {
+        _JOB: job.pk,
+        _ORGANIZATION: ask.key_to_database(job.organization_id),
+        _FAR: limit - most_at_once,
+        _NEAR: limit - sum(priority > job.priority for priority in _PRIORITIES),
+    }
+    return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
+
+
+@functools.cache
+def _rule(ask: Store, own: int) -> Condition:
+    """Return the condition for any job of this priority, made once; the job's values take the places of the marks."""
+    higher = [priority for priority in _PRIORITIES if priority > own]
+    lower = [priority for priority in _PRIORITIES if priority < own]
+    may_go_near = [ask.has_fewer_in_flight(_ORGANIZATION, _NEAR)]
+    may_go_near += [ask.nothing_waits_of(_ORGANIZATION, priority) for priority in lower]
+    has_room = any_of(ask.has_fewer_in_flight(_ORGANIZATION, _FAR), all_of(*may_go_near))
+    is_first = [ask.nothing_else_waits(priority, _JOB) for priority in (own, *higher)]
+    return all_of(has_room, ask.is_due(_JOB), *is_first)
 
 
 def pick(priority: int, room: int, in_flight: InFlight, cursors: dict[str, Any]) -> list[Candidate]:

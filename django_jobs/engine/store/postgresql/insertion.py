@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -16,7 +17,7 @@ from django_jobs.engine.store.postgresql.targets import sql_holds
 from django_jobs.models import DuplicateKey, ExecutionLog, Job
 from django_jobs.statuses import UNSUCCESSFUL, Status
 
-#: What the statement makes itself. Every other column is written from the instance.
+#: What the statement makes itself. Every other column holds what the instance says.
 COMPUTED: Final = {
     "id": "new.id",
     "created_at": "statement_timestamp()",
@@ -31,6 +32,10 @@ _encode: Final = DjangoJSONEncoder().encode
 class Insertion(Store):
     """Writing new jobs."""
 
+    #: The columns of which some job so far held something else than the default. The others are constants in the
+    #: statement: most columns of a new job hold their default, and to send them all costs a third more.
+    _sent: frozenset[str] = frozenset()
+
     def insert(self, new: NewJob) -> bool:
         if new.parents:
             return self.in_transaction(lambda: self._insert_with_parents(new))
@@ -43,19 +48,28 @@ class Insertion(Store):
         return is_new
 
     def _insert_alone(self, new: NewJob) -> bool:
-        job, submitter = new.job, new.submitter
-        params = _values(job)
-        params |= {"waits": bool(new.parents), "window": new.window}
+        job, submitter, given = new.job, new.submitter, new.job.__dict__
+        sent = self._columns_to_send(given)
+        params = {name: _as_json(given[name]) if name in _json_columns() else given[name] for name in sent}
+        params |= {"waits": bool(new.parents), "window": new.window, "run_at": job.run_at, "job_hash": job.job_hash}
         params |= {"submitter": submitter.name, "submitter_kind": submitter.kind}
         if new.versions is not None:
             params |= new.versions._asdict()
-        rows = self.fetch(_sql(self.alias, new.versions is not None, new.window > 0), params)
+        rows = self.fetch(_sql(self.alias, new.versions is not None, new.window > 0, sent), params)
         if not rows:
             return False
         job.pk, job.created_at, job.ready_at, new.log_id = rows[0]
         job._state.adding = False
         job._state.db = self.alias
         return True
+
+    def _columns_to_send(self, given: Mapping[str, Any]) -> frozenset[str]:
+        """Return the columns to send: those of earlier jobs too, so that a few texts of the statement serve all."""
+        special = [name for name, default in _defaults().items() if given[name] != default]
+        sent = self._sent
+        if not sent.issuperset(special):
+            sent = self._sent = sent.union(special)
+        return sent
 
     def transaction_ids(self) -> tuple[int | None, int | None]:
         own, oldest = self.fetch(f"SELECT {OWN_TRANSACTION}, {OLDEST_OPEN}", [])[0]
@@ -75,15 +89,15 @@ class Insertion(Store):
 
 
 @functools.cache
-def _names() -> dict[str, bool]:
-    """Return the columns that are written from the instance, and which of them hold JSON."""
+def _defaults() -> dict[str, Any]:
+    """Return the defaults of the columns that hold what the instance says."""
     fields = [field for field in Job._meta.concrete_fields if field.attname not in COMPUTED]
-    return {field.attname: isinstance(field, models.JSONField) for field in fields}
+    return {field.attname: field.get_default() for field in fields}
 
 
-def _values(job: Job) -> dict[str, Any]:
-    given = job.__dict__
-    return {name: _as_json(given[name]) if is_json else given[name] for name, is_json in _names().items()}
+@functools.cache
+def _json_columns() -> frozenset[str]:
+    return frozenset(field.attname for field in Job._meta.concrete_fields if isinstance(field, models.JSONField))
 
 
 def _as_json(value: Any) -> str | None:
@@ -91,11 +105,14 @@ def _as_json(value: Any) -> str | None:
 
 
 @functools.cache
-def _sql(alias: str, has_versions: bool, has_window: bool) -> str:
-    """The statement, for targets whose versions are known or not, and for work that is unique for a while or not."""
+def _sql(alias: str, has_versions: bool, has_window: bool, sent: frozenset[str]) -> str:
+    """The statement, for targets whose versions are known or not, and for work that is unique for a while or not.
+
+    ``sent`` are the columns that are parameters.
+    """
     conditions = [*([sql_holds()] if has_versions else ()), *([_is_new()] if has_window else ())]
     columns = columns_of(Job, alias)
-    given = COMPUTED | {name: f"%({name})s::{columns[name].kind}" for name in _names()}
+    given = COMPUTED | {name: f"%({name})s::{columns[name].kind}" for name in sent}
     source = "FROM new JOIN kept ON kept.id = new.id" if has_window else "FROM new"
     return f"""
         WITH new AS (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django_jobs.engine.store.base.transactions import Params
@@ -47,23 +47,23 @@ def _fetch_prepared(connection: Any, sql: str, params: Params) -> list[tuple[Any
     connection.ensure_connection()
     connection.validate_thread_sharing()
     connection.validate_no_broken_transaction()
+    make_cursor, whole = _psycopg()
     typed: Any
     if isinstance(params, Mapping):
-        typed = {name: _typed(value) for name, value in params.items()}
+        typed = {name: _typed(value, whole) for name, value in params.items()}
     else:
-        typed = [_typed(value) for value in params]
+        typed = [_typed(value, whole) for value in params]
     with connection.wrap_database_errors:
-        cursor = _psycopg()[0](connection.connection)
+        cursor = make_cursor(connection.connection)
         cursor.execute(sql, typed, prepare=True)
         return list(cursor.fetchall())
 
 
-def _typed(value: Any) -> Any:
+def _typed(value: Any, whole: Callable[[int], Any]) -> Any:
     """Send whole numbers in one width: for each combination of widths the server would prepare a statement."""
     if type(value) is int:
-        return _psycopg()[1](value)
+        return whole(value)
     if type(value) is list and value and all(item is None or type(item) is int for item in value):
-        whole = _psycopg()[1]
         return [item if item is None else whole(item) for item in value]
     return value
 
