@@ -158,8 +158,8 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     rows = _remembered.get(key) or _read_rows(key)
     if rows is None:
         return None
-    kind = JobType.from_db(key[0], rows.kind.keys(), rows.kind.values())
-    tenant = model.from_db(key[0], rows.tenant.keys(), rows.tenant.values())
+    kind = JobType.from_db(key[0], [*rows.kind], [*rows.kind.values()])
+    tenant = model.from_db(key[0], [*rows.tenant], [*rows.tenant.values()])
     return Targets(kind, tenant, rows.versions)
 
 

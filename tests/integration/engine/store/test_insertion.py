@@ -90,6 +90,19 @@ def test_defaults_are_those_of_the_model(insert: Insert, kind: JobType, organiza
     }
 
 
+def test_a_job_holds_its_own_values_whatever_the_jobs_before_it_held(
+    insert: Insert, kind: JobType, organization: Organization
+) -> None:
+    special = {"owner_name": "zoë", "metadata": {"a": "%s"}, "run_at": LONG_AGO, "max_retries": 3, "is_orphaned": True}
+    plain = {name: Job._meta.get_field(name).get_default() for name in special}  # type: ignore[union-attr]
+    for fields in (plain, special, plain, {**plain, "retry_delay": 7}):
+        new = new_job(kind, organization, **fields)
+        assert insert(new)
+        stored = reread(new.job)
+        assert {name: getattr(stored, name) for name in fields} == fields
+        assert stored.retry_delay == new.job.retry_delay
+
+
 def test_the_instance_gets_what_the_database_gave(
     insert: Insert, each_store: Store, kind: JobType, organization: Organization
 ) -> None:

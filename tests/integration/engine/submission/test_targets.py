@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import Model
 
 from django_jobs import submit_job
 from django_jobs.engine.submission import targets
@@ -143,3 +144,18 @@ def test_nobody_gets_the_earlier_job_of_the_organization_that_had_the_name_befor
     heir = make_organization(name=organization.name)
     job = submit_job(kind.type_name, heir.name, {"number": 0}, on_duplicate="return")
     assert job.organization == heir
+
+
+def test_a_tenants_model_may_look_at_the_row_that_it_is_made_of(
+    submit: Any, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    django_way: Any = vars(Model)["from_db"]
+
+    def from_db(cls: Any, /, db: str, field_names: Any, values: Any, **keywords: Any) -> Any:
+        made.append(values[field_names.index("name")])
+        return django_way.__func__(cls, db, field_names, values, **keywords)
+
+    monkeypatch.setattr(Organization, "from_db", classmethod(from_db))
+    submit()
+    assert organization.name in made
