@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from django_jobs.engine.store.lane_walk import LaneWalk
 from django_jobs.engine.store.log_values import Horizon
-from django_jobs.models import ExecutionLog
+from django_jobs.models import DuplicateKey, ExecutionLog
 
 
 class SQLiteStore(LaneWalk):
@@ -31,6 +31,10 @@ class SQLiteStore(LaneWalk):
     def sql_is_due(self) -> str:
         # To the end of the millisecond.
         return "ready_at <= strftime('%%Y-%%m-%%d %%H:%%M:%%f999', 'now')"
+
+    def _dead(self, keys: QuerySet[DuplicateKey], now: dt.datetime) -> QuerySet[DuplicateKey]:
+        # Nobody else has written since the caller looked, and found that all of them are dead.
+        return keys
 
     # There is one writer, so rows of the log become visible in the order of their ids.
 

@@ -12,6 +12,7 @@ from django.db import models
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.insertion_values import LostRace, NewJob
 from django_jobs.engine.store.mariadb import MariaDBStore
+from django_jobs.engine.store.sqlite import SQLiteStore
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import RunAfter
 from tests.support.brokers import pending_job, reread
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 Insert = Callable[[NewJob], bool]
 
+#: Stores where equal work is submitted one after the other.
+ONE_AT_A_TIME = (MariaDBStore, SQLiteStore)
 #: What the store says of a new row; every other column is the instance's.
 COMPUTED = {"id", "created_at", "ready_at"}
 LONG_AGO = dt.datetime(2020, 2, 29, 12, 0, 0, 123456, tzinfo=dt.UTC)
@@ -149,13 +152,25 @@ def test_the_same_work_is_kept_out_for_as_long_as_it_is_asked_for(
 def test_a_key_of_somebody_who_came_in_between_is_not_taken_over(
     each_store: Store, kind: JobType, organization: Organization
 ) -> None:
-    if isinstance(each_store, MariaDBStore):
+    if isinstance(each_store, ONE_AT_A_TIME):
         pytest.skip("nobody comes in between while equal work is locked")
     first, second = (new_job(kind, organization, job_hash=HASH, window=60) for _ in range(2))
     assert each_store.insert(first)
     with pytest.raises(LostRace):
         each_store.in_transaction(lambda: each_store.insert_many([second]))
     assert DuplicateKey.objects.get().job_id == Job.objects.get().pk == first.job.pk
+
+
+def test_while_equal_work_is_locked_a_key_is_taken_over_at_once_that_a_deleted_job_left(
+    each_store: Store, kind: JobType, organization: Organization
+) -> None:
+    if not isinstance(each_store, ONE_AT_A_TIME):
+        pytest.skip("a key without a job may be that of a job which is not committed yet")
+    first, second = (new_job(kind, organization, job_hash=HASH, window=60) for _ in range(2))
+    assert each_store.insert(first)
+    Job.objects.filter(pk=first.job.pk).delete()
+    assert each_store.insert(second)
+    assert DuplicateKey.objects.get().job_id == second.job.pk
 
 
 @pytest.mark.parametrize("how", ["expired", "Canceled", "Dead Letter"])
