@@ -39,8 +39,8 @@ class Claims(Transactions):
 
 
 def _row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row:
-    now, expires_at = as_moment(values.pop("now")), as_moment(values.pop("expires_at"))
-    left = None if expires_at is None else (expires_at - now).total_seconds()
+    now, expires_at = values.pop("now"), values.pop("expires_at")
+    left = None if expires_at is None else (as_moment(expires_at) - as_moment(now)).total_seconds()
     values |= {
         "organization_id": _tenant_key().to_python(values["organization_id"]),
         "input_parameters": json.loads(values["input_parameters"]),
@@ -65,7 +65,10 @@ def _columns(tenant: TenantColumn, now: str) -> dict[str, str]:
     types = {field.attname: field.column for field in JobType._meta.concrete_fields}
     names = [name for name in Row._fields if name not in _MADE]
     read = {name: f"j.{jobs[name]}" if name in jobs else f"t.{types[name]}" for name in names}
-    return read | {"expires_at": f"j.{jobs['expires_at']}", "now": now, "organization": f"o.{tenant.column}"}
+    expires_at = f"j.{jobs['expires_at']}"
+    # The moment only where it is needed: reading a time takes its time, and few jobs expire.
+    now = f"CASE WHEN {expires_at} IS NOT NULL THEN {now} END"
+    return read | {"expires_at": expires_at, "now": now, "organization": f"o.{tenant.column}"}
 
 
 @functools.cache
