@@ -62,6 +62,16 @@ def test_without_a_key_priority_and_moment_change(kind: JobType, organization: O
     assert second.ready_at <= timezone.now()
 
 
+def test_a_replaced_job_that_is_due_now_is_dispatched_after_the_commit(
+    kind: JobType, organization: Organization, django_capture_on_commit_callbacks: Any
+) -> None:
+    first = replacing(kind, organization, 1, run_at=timezone.now() + LATER)
+    with django_capture_on_commit_callbacks(execute=True):
+        replacing(kind, organization, 2)
+        assert reread(first).status == "Pending"
+    assert reread(first).status == "Queued"
+
+
 def test_a_job_with_a_ticket_is_withdrawn_and_does_not_run_early(
     kind: JobType, organization: Organization, broker: MemoryBroker
 ) -> None:
