@@ -7,6 +7,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
@@ -48,6 +50,13 @@ def test_a_claim_holds_all_that_the_run_needs() -> None:
     assert (claimed.parameters, claimed.metadata) == ({"month": 3}, {"trace": "x"})
     assert (claimed.organization, claimed.organization_pk) == (job.organization_name, job.organization_id)
     assert claimed.handler is handlers.do_nothing
+
+
+def test_a_job_that_did_not_change_meanwhile_is_read_once() -> None:
+    ticket = ticket_of(queue_up(pending_job()))
+    with CaptureQueriesContext(connection) as queries:
+        claim([ticket], WORKER)
+    assert sum("handler_method" in query["sql"] for query in queries) == 1
 
 
 def test_progress_of_the_attempt_before_is_gone() -> None:
