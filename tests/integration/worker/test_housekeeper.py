@@ -19,7 +19,7 @@ from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots, StopRequest
-from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+from tests.support.brokers import WORKER, MemoryBroker, reread, returned, running_job
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -34,6 +34,21 @@ def state(broker: MemoryBroker) -> Iterator[ChildState]:
 @pytest.fixture
 def duties(state: ChildState) -> housekeeper.Housekeeper:
     return housekeeper.Housekeeper(state, supervisor=1)
+
+
+def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
+    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, claimed = running_job()
+    state.batch.put([claimed, running_job()[1]])
+    state.batch.next()
+    state.batch.add_ended(returned(claimed))
+    state.batch.next()
+    duties._hand_back()
+    assert reread(quick).status == "Running"  # the other job has not run for long yet
+    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 0.0)
+    duties._hand_back()
+    assert reread(quick).status == "Completed"
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
