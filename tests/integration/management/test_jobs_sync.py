@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types import declarations, declared_types
 from django_jobs.models import JobType
 from tests.support import handlers
 from tests.support.commands import run
@@ -106,3 +106,14 @@ def test_without_the_table_the_migration_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(connection.introspection, "table_names", list)
     with pytest.raises(CommandError, match=r"run `manage.py migrate`"):
         run("jobs_sync")
+
+
+def test_a_type_that_somebody_deletes_meanwhile_is_not_told_as_written() -> None:
+    declare()
+    run("jobs_sync")
+    row = JobType.objects.get(pk="bake")
+    JobType.objects.all().delete()
+
+    found = declared_types._update(row, {**(row.declared or {}), "description": "new"}, JobType, "default")
+    assert (found.type_name, found.is_written) == ("bake", False)
+    assert not JobType.objects.exists()
