@@ -17,6 +17,7 @@ from django.utils import timezone
 from django_jobs import get_job_status, submit_job
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType, Organization
+from django_jobs.templatetags import django_jobs as tags
 from django_jobs.templatetags import job_words
 from tests.support.factories import make_job_type, make_user
 
@@ -276,3 +277,12 @@ def test_the_script_tag_brings_style_and_module_and_nothing_inline() -> None:
 
     assert '<link rel="stylesheet" href="/static/django_jobs/jobs.css">' in markup
     assert '<script type="module" src="/static/django_jobs/jobs.js"></script>' in markup
+
+
+def test_a_jobs_time_is_told_in_minutes_and_seconds(job: Job) -> None:
+    start = timezone.now()
+    told = {}
+    for seconds in (0, 59, 60, 125, 3_725):
+        store(job, status="Completed", started_at=start, completed_at=start + dt.timedelta(seconds=seconds))
+        told[seconds] = tags._time(get_job_status(job), start)
+    assert told == {0: "0:00", 59: "0:59", 60: "1:00", 125: "2:05", 3_725: "62:05"}
