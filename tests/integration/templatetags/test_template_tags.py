@@ -19,6 +19,7 @@ from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.templatetags import django_jobs as tags
 from django_jobs.templatetags import job_words
+from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -279,10 +280,10 @@ def test_the_script_tag_brings_style_and_module_and_nothing_inline() -> None:
     assert '<script type="module" src="/static/django_jobs/jobs.js"></script>' in markup
 
 
-def test_a_jobs_time_is_told_in_minutes_and_seconds(job: Job) -> None:
-    start = timezone.now()
+def test_a_jobs_time_is_told_in_minutes_and_seconds() -> None:
+    job, start = job_in("Completed"), timezone.now()
     told = {}
     for seconds in (0, 59, 60, 125, 3_725):
-        store(job, status="Completed", started_at=start, completed_at=start + dt.timedelta(seconds=seconds))
+        store(job, started_at=start, completed_at=start + dt.timedelta(seconds=seconds))
         told[seconds] = tags._time(get_job_status(job), start)
     assert told == {0: "0:00", 59: "0:59", 60: "1:00", 125: "2:05", 3_725: "62:05"}
