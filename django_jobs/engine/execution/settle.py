@@ -21,7 +21,8 @@ from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 LARGE_BYTES: Final = 1_048_576
 #: How long to wait for rows in use before the next try.
 IN_USE_SECONDS: Final = 0.02
-#: The tracebacks of attempts without an outcome, by (job, attempt).
+#: Attempts, each as (job, attempt), and the tracebacks of those without an outcome.
+Attempts = Sequence[tuple[int, int]]
 Tracebacks = Mapping[tuple[int, int], str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
@@ -195,13 +196,9 @@ def _bury_exhausted(
 
 
 def settle_lost(
-    lost: Sequence[tuple[int, int]],
-    reason: str,
-    worker_name: str,
-    actor: Actor = WORKER,
-    tracebacks: Tracebacks = NO_TRACEBACKS,
+    lost: Attempts, reason: str, worker_name: str, actor: Actor = WORKER, tracebacks: Tracebacks = NO_TRACEBACKS
 ) -> list[Moved]:
-    """End attempts (job, attempt) whose worker died or fell silent as Failed, or Dead Letter without a retry left."""
+    """End attempts whose worker died or fell silent as Failed, or Dead Letter without a retry left."""
     return _end_unreported(
         lost,
         lambda job, trace: outcome_transitions.lost(job, reason, trace),
@@ -212,28 +209,22 @@ def settle_lost(
     )
 
 
-def settle_timed_out(
-    overdue: Sequence[tuple[int, int]], worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS
-) -> list[Moved]:
-    """End attempts (job, attempt) as Timed Out whose handlers had to be killed."""
+def settle_timed_out(overdue: Attempts, worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS) -> list[Moved]:
+    """End attempts as Timed Out whose handlers had to be killed."""
     return _end_unreported(overdue, outcome_transitions.killed_at_timeout, worker_name, WORKER, tracebacks)
 
 
 def return_to_queue(
-    items: Sequence[tuple[int, int]],
-    text: str,
-    worker_name: str,
-    actor: Actor = WORKER,
-    tracebacks: Tracebacks = NO_TRACEBACKS,
+    items: Attempts, text: str, worker_name: str, actor: Actor = WORKER, tracebacks: Tracebacks = NO_TRACEBACKS
 ) -> list[Moved]:
-    """Take running attempts (job, attempt) back to the front of the queue; it costs their jobs no retry."""
+    """Take running attempts back to the front of the queue; it costs their jobs no retry."""
     return _end_unreported(
         items, lambda job, trace: outcome_transitions.back_to_queue(job, text, trace), worker_name, actor, tracebacks
     )
 
 
 def _end_unreported(
-    attempts: Sequence[tuple[int, int]],
+    attempts: Attempts,
     move_for: Callable[[Job, str], Move],
     worker_name: str,
     actor: Actor,
