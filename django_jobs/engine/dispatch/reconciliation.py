@@ -1,4 +1,4 @@
-"""Keeping broker and database in step: a broker that was emptied, tickets that were lost, strangers."""
+"""Keeps broker and database in step: notices an emptied broker, lost tickets, and another installation's broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BATCH = 5000
 
 
 def installation_id() -> str:
-    """The id of this database's installation; made on first use."""
+    """Return the id of this database's installation; the first call makes it."""
     rows = Installation.primary.all()
     found = rows.filter(pk=1).first()
     if found is None:
@@ -21,7 +21,7 @@ def installation_id() -> str:
 
 
 def check_broker() -> None:
-    """Mark a new broker as ours. ForeignBroker when it is another installation's."""
+    """Mark a new broker as ours. Raises ForeignBroker if it is another installation's."""
     mine = installation_id()
     if not get_broker().mark(mine):
         theirs = get_broker().installation()
@@ -32,7 +32,7 @@ def check_broker() -> None:
 
 
 class TicketWatch:
-    """Finds Queued jobs without a ticket. One that is missing twice in a row, or a broker without its mark, counts."""
+    """Finds Queued jobs whose tickets are lost: missing twice in a row, or at a broker that has lost its mark."""
 
     def __init__(self) -> None:
         self._missing: set[str] = set()
@@ -41,14 +41,14 @@ class TicketWatch:
         self.is_foreign = False
 
     def reissue_lost(self) -> int:
-        """Push lost tickets again; how many. The jobs' status does not change."""
+        """Push lost tickets again and return how many. The status of the jobs does not change."""
         try:
             return self._reissue_lost()
         except BrokerUnavailable:
             return 0
 
     def _was_emptied(self) -> bool:
-        """Whether the broker had no mark; it has ours then. ForeignBroker when it is another installation's."""
+        """Return whether the broker had no mark, and mark it then. Raises ForeignBroker if it is another installation's."""
         owner = get_broker().installation()
         if owner is None or owner != self._mine:
             self._mine = installation_id()
@@ -65,7 +65,7 @@ class TicketWatch:
             Ticket(pk, created_at.year, attempt + 1, priority)
             for pk, created_at, attempt, priority in rows.values_list("pk", "created_at", "attempt", "priority")[:BATCH]
         ]
-        # Read after the rows: what was pushed before they were read is seen.
+        # Read after the rows, so that it holds every ticket that was pushed before the rows were read.
         waiting = broker.waiting_ids() if tickets else set()
         missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting}
         lost = [ticket for ticket in missing.values() if emptied or ticket.id in self._missing]

@@ -13,7 +13,7 @@ from django_jobs.engine.submission import building, checks, duplicates, limits, 
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, cause_of, shown
 from django_jobs.engine.submission.fields import FIELDS, Fields, check_fields
-from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job
 
@@ -91,7 +91,7 @@ def _build(drafts: Sequence[_Draft], user: Any) -> None:
     """Give each draft its request. What an earlier attempt submitted is not judged again."""
     objects = [draft for draft in drafts if draft.fields is not None]
     wanted = [(draft.given.get("job_type"), draft.given.get("organization")) for draft in objects]
-    read = targets.read_all(wanted, [draft.errors for draft in objects], Doorkeeper(user))
+    read = targets.read_all(wanted, [draft.errors for draft in objects], Authorizer(user))
     for draft, found in zip(objects, read, strict=True):
         if draft.fields is not None and found is not None:
             draft.request = building.build(draft.fields, found, user)

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.submission import single
 from django_jobs.engine.submission.fields import refuse_unknown
-from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
 
@@ -29,9 +29,9 @@ def submit(claimed: Claimed, job_type: object, parameters: Any, keywords: Mappin
     token = current_job.set(claimed)  # threads that the handler started do not know the job
     try:
         owner = keywords["user"] if "user" in keywords else _owner(claimed)
-        doorkeeper = Doorkeeper(owner, is_code="user" not in keywords)
+        authorizer = Authorizer(owner, is_code="user" not in keywords)
         organization = get_organization_model()(pk=claimed.organization_pk)
-        return single.submit(job_type, organization, {**given, "parameters": parameters}, owner, doorkeeper)
+        return single.submit(job_type, organization, {**given, "parameters": parameters}, owner, authorizer)
     finally:
         current_job.reset(token)
 

@@ -13,7 +13,7 @@ from django_jobs.engine.submission import building, checks, duplicates, limits, 
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, naming, shown
 from django_jobs.engine.submission.fields import SubmissionFields, check_fields, refuse_unknown
-from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.engine.submission.targets import Targets, read_all
 from django_jobs.exceptions import InvalidSubmission, OrganizationNotFound
 from django_jobs.models import Job, JobType
@@ -60,7 +60,7 @@ def submit_for_each(
     with naming("submit_for_each", job_type):
         errors = Errors()
         fields = check_fields({**keywords, "parameters": parameters}, errors)
-        found = _read(job_type, wanted, errors, Doorkeeper(user)) if wanted else []
+        found = _read(job_type, wanted, errors, Authorizer(user)) if wanted else []
         if errors:
             raise errors.refusal()
         asked = [building.build(fields, item, user) for item in found]
@@ -74,10 +74,10 @@ def _as_list(organizations: object) -> list[Any]:
     return list(organizations)
 
 
-def _read(job_type: object, wanted: Sequence[Any], errors: Errors, doorkeeper: Doorkeeper) -> list[Targets]:
+def _read(job_type: object, wanted: Sequence[Any], errors: Errors, authorizer: Authorizer) -> list[Targets]:
     """Return each organization once, with the type; what is wrong for all of them goes into ``errors``."""
     own = [Errors() for _ in wanted]
-    read = read_all([(job_type, item) for item in wanted], own, doorkeeper)
+    read = read_all([(job_type, item) for item in wanted], own, authorizer)
     unknown = [shown(item) for item, problems in zip(wanted, own, strict=True) if "organization" in problems]
     hidden = next((problems for problems in own if "job_type" in problems), None)
     if hidden is not None:

@@ -38,7 +38,7 @@ def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
     return bool(get_policy().can_submit(owner, organization, kind))
 
 
-class Doorkeeper:
+class Authorizer:
     """Decides which of the named types one submitter may know of. Each question is asked once."""
 
     def __init__(self, user: Any, *, is_code: bool = False) -> None:

@@ -21,7 +21,7 @@ from django_jobs.engine.submission import (
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, naming
 from django_jobs.engine.submission.fields import Fields, check_fields
-from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job, JobType
 
@@ -81,17 +81,17 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
         "expires_at": expires_at,
         "run_after": run_after,
     }
-    return submit(job_type, organization, given, user, Doorkeeper(user))
+    return submit(job_type, organization, given, user, Authorizer(user))
 
 
-def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, doorkeeper: Doorkeeper) -> Job:
-    """Submit one job with these values for an owner, and return it; the doorkeeper judges whether the owner may."""
+def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
+    """Submit one job with these values for an owner, and return it; the authorizer judges whether the owner may."""
     errors = Errors()
     with naming("submit_job", job_type):
         fields = check_fields(given, errors)
         for trial in range(MAX_TRIES):
             try:
-                request = _build(job_type, organization, fields, user, errors.copy(), doorkeeper)
+                request = _build(job_type, organization, fields, user, errors.copy(), authorizer)
                 return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
             except targets.TargetsChanged:
                 targets.forget()
@@ -107,10 +107,10 @@ def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: 
 
 
 def _build(
-    job_type: object, organization: Any, fields: Fields, user: Any, errors: Errors, doorkeeper: Doorkeeper
+    job_type: object, organization: Any, fields: Fields, user: Any, errors: Errors, authorizer: Authorizer
 ) -> Request:
     """Return a request that may be stored. What an earlier attempt submitted is not judged again."""
-    found = targets.read(job_type, organization, errors, doorkeeper)
+    found = targets.read(job_type, organization, errors, authorizer)
     if found is None:
         raise errors.refusal()
     request = building.build(fields, found, user)

@@ -17,7 +17,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import TargetRows, Versions
 from django_jobs.engine.submission.errors import Errors, shown
-from django_jobs.engine.submission.rights import Doorkeeper
+from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
 
@@ -37,19 +37,19 @@ class Targets(NamedTuple):
     versions: Versions | None = None
 
 
-def read(job_type: object, organization: object, errors: Errors, doorkeeper: Doorkeeper) -> Targets | None:
-    """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the doorkeeper does."""
+def read(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
+    """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the authorizer does."""
     found = _recall(job_type, organization)
     if found is None:
-        return read_all([(job_type, organization)], [errors], doorkeeper)[0]
-    if doorkeeper.admit(found.kind, found.organization, found.kind.type_name) is None:
+        return read_all([(job_type, organization)], [errors], authorizer)[0]
+    if authorizer.admit(found.kind, found.organization, found.kind.type_name) is None:
         errors.note("job_type", _missing("job type", job_type, is_id=True), JobTypeNotFound)
         return None
     return found
 
 
 def read_all(
-    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], doorkeeper: Doorkeeper
+    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], authorizer: Authorizer
 ) -> list[Targets | None]:
     """The same for many pairs, in two statements. Instances that were passed are read too: they may be old."""
     keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
@@ -58,7 +58,7 @@ def read_all(
     found: list[Targets | None] = []
     for (job_type, organization), (kind_key, tenant_key), own in zip(wanted, keys, errors, strict=True):
         kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
-        kind = doorkeeper.admit(kind, tenant, shown(job_type))
+        kind = authorizer.admit(kind, tenant, shown(job_type))
         if kind is None:
             text = _missing("job type", job_type, is_id=isinstance(job_type, str | JobType))
             own.note("job_type", text, JobTypeNotFound)
@@ -66,7 +66,7 @@ def read_all(
             text = _missing("organization", organization, is_id=_is_id(organization))
             own.note("organization", text, OrganizationNotFound)
         found.append(Targets(kind, tenant) if kind is not None and tenant is not None else None)
-    _point_at_declarations(wanted, kinds, errors, doorkeeper)
+    _point_at_declarations(wanted, kinds, errors, authorizer)
     return found
 
 
@@ -80,12 +80,12 @@ def _point_at_declarations(
     wanted: Sequence[tuple[object, object]],
     kinds: Mapping[str, JobType],
     errors: Sequence[dict[str, list[str]]],
-    doorkeeper: Doorkeeper,
+    authorizer: Authorizer,
 ) -> None:
     """Tell those who look after the code of a type that has no row though the code declares it."""
     for (job_type, _), own in zip(wanted, errors, strict=True):
         name = _kind_key(job_type)
-        if name and name not in kinds and declarations.get(name) is not None and doorkeeper.may_know_the_code():
+        if name and name not in kinds and declarations.get(name) is not None and authorizer.may_know_the_code():
             own["job_type"] = [f"There is no job type {name!r} (declared in code, run migrate or jobs_sync)."]
 
 
