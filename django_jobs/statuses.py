@@ -122,5 +122,5 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
 
 
 def may_move(from_status: str, to_status: str) -> bool:
-    """Whether the machine has an arrow from one status to the other."""
+    """Return whether the machine has an arrow from one status to the other."""
     return Status(to_status) in TRANSITIONS[Status(from_status)]

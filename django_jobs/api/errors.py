@@ -166,7 +166,7 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _clean(errors: Any) -> Any:
-    """The same errors in text that can be sent, since they may quote what cannot.
+    """Return the errors as text that can be sent, since they may quote what cannot.
 
     The serializer of a form stays with them: the page shows them beside its fields.
     """

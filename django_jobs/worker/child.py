@@ -99,7 +99,7 @@ class Child:
         return self.is_recycled
 
     def _holds_too_much(self) -> bool:
-        """Whether it holds more memory than it may. Each process runs some jobs first, or else none would ever run."""
+        """Return whether the process holds more memory than it may. It runs some jobs first in any case."""
         most = self.state.options.max_memory
         if most is None or not self.state.jobs_run or (held := memory.megabytes()) <= most:
             return False
@@ -107,7 +107,7 @@ class Child:
         return True
 
     def _jobs_left(self) -> int:
-        """How many more jobs this process may run."""
+        """Return how many more jobs this process may run."""
         most = self.state.options.max_jobs
         return sys.maxsize if most is None else most - self.state.jobs_run
 

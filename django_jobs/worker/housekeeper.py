@@ -145,7 +145,7 @@ class Housekeeper:
         return self._state.prefetch.window(self._state.options.threads)
 
     def _window_changed(self) -> bool:
-        """Whether the broker should hold much more or much less for this worker than it said."""
+        """Return whether this worker wants much more or much fewer tickets at the broker than it announced."""
         if not self._is_due("window", WINDOW_SECONDS):
             return False
         return not self._window / 2 <= self._wanted_window() <= self._window * 2

@@ -65,7 +65,7 @@ class OccupiedSlot:
 
     @property
     def ignores_timeout(self) -> bool:
-        """Whether the handler runs although its timeout and the grace after it are over."""
+        """Return whether the handler still runs although its timeout and the grace after it are over."""
         return self.seconds > self.timeout + TIMEOUT_GRACE_SECONDS
 
 

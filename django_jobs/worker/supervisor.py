@@ -85,7 +85,7 @@ class Supervisor:
             return True
 
     def _is_over(self) -> bool:
-        """Whether to leave now that there is no child."""
+        """Return whether to leave, now that there is no child."""
         if self._stop_since is not None:
             return True
         if not self.options.burst:

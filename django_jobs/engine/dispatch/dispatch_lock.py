@@ -30,11 +30,11 @@ def take() -> EngineLease | None:
 
 
 def is_stuck() -> bool:
-    """Whether somebody has held the lock at every try for seconds, as a frozen process does. Asked after each miss.
+    """Return whether somebody has held the lock at every try for seconds, as a frozen process does.
 
-    Misses that lie further apart than the scheduler's tries are chance: anybody may have had the lock in between.
-
-    Then others go on without it: moves are guarded, so that the worst is more tickets than the window holds.
+    Call it after each miss. Misses further apart than the scheduler's tries do not count: anybody may have had the
+    lock in between. When it is stuck, others go on without the lock: moves are guarded, so the worst that can happen
+    is more tickets than the window holds.
     """
     global _busy_since, _last_miss  # noqa: PLW0603
     now = time.monotonic()

@@ -48,7 +48,7 @@ class TicketWatch:
             return 0
 
     def _was_emptied(self) -> bool:
-        """Return whether the broker had no mark, and mark it then. Raises ForeignBroker if it is another installation's."""
+        """Return whether the broker had no mark; mark it then. Raises ForeignBroker for another installation's."""
         owner = get_broker().installation()
         if owner is None or owner != self._mine:
             self._mine = installation_id()

@@ -139,5 +139,5 @@ def leader(now: dt.datetime) -> Leader:
 
 
 def has_jobs(**lookup: Any) -> bool:
-    """Whether any job matches, without loading one."""
+    """Return whether any job matches, without loading one."""
     return jobs().filter(**lookup).exists()

@@ -57,7 +57,7 @@ def roll_up() -> int:
 
 
 def behind() -> int:
-    """How many ids of the log are still to be read."""
+    """Return how many ids of the log are still to be read."""
     lease = EngineLease.primary.filter(pk=LEASE).first()
     return max(0, _newest_id() - (0 if lease is None else _Progress(**lease.state).done))
 

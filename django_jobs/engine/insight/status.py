@@ -59,7 +59,7 @@ def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False)
 
 
 def _in_list(status: JobStatus) -> JobStatus:
-    """The same with its texts cut. A reference may be longer than any is today, stored before there was a bound."""
+    """Return the status with its texts cut. A reference that was stored before there was a bound may be very long."""
     reference = status.output_reference
     return dataclasses.replace(
         status,
@@ -191,7 +191,7 @@ def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
 
 
 def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
-    """How many jobs are queued or running, by organization, for the organizations of these jobs."""
+    """Count the jobs that are queued or running, for each organization of these jobs."""
     if not jobs:
         return Counter()
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs})

@@ -56,7 +56,7 @@ class LimitFields(TypedDict, total=False):
 
 
 class StateFields(TypedDict, total=False):
-    """Whether the type takes submissions and starts jobs."""
+    """Options that say whether the type takes submissions and starts jobs."""
 
     is_enabled: bool
     is_paused: bool

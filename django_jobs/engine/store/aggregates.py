@@ -40,16 +40,16 @@ class Tally:
     wait_histogram: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
-        """So many more of one of COUNTERS."""
+        """Add to one of COUNTERS."""
         setattr(self, name, getattr(self, name) + number)
 
     def ran(self, seconds: float, key: str, number: int = 1) -> None:
-        """So many ran so long together, each of this class of the histogram."""
+        """Add runs that took this many seconds together, each counted in this class of the histogram."""
         self.run_seconds += seconds
         self.run_histogram[key] = self.run_histogram.get(key, 0) + number
 
     def waited(self, seconds: float, key: str, number: int = 1) -> None:
-        """The same of waiting."""
+        """Add waits that took this many seconds together, each counted in this class of the histogram."""
         self.wait_seconds += seconds
         self.wait_histogram[key] = self.wait_histogram.get(key, 0) + number
 

@@ -60,17 +60,17 @@ def retried(function: Callable[[], T]) -> T:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether the database went away, so that the same call may succeed later."""
+    """Return whether the database went away, so that the same call may succeed later."""
     return store().is_lost_connection(error)
 
 
 def is_lost_race(error: BaseException) -> bool:
-    """Whether another transaction was in the way (deadlock, lock timeout), so that a new try is right."""
+    """Return whether another transaction was in the way (deadlock, lock timeout), so that a new try is right."""
     return store().is_lost_race(error)
 
 
 def was_too_slow(error: BaseException) -> bool:
-    """Whether the database ended a statement that took too long: it answers, and only this call has to wait."""
+    """Return whether the database ended a statement that took too long. It answers; only this call has to wait."""
     return store().was_too_slow(error)
 
 

@@ -107,7 +107,7 @@ def _new(draft: _Draft) -> Request | None:
 
 
 def _find_twins(drafts: Sequence[_Draft]) -> None:
-    """The same work twice in one list is a mistake of the list's, whatever else is there, unless one will do."""
+    """Refuse a list that holds the same work twice, unless one job is enough for both."""
     first: dict[str, int] = {}
     for index, draft in enumerate(drafts):
         request = _new(draft)
@@ -174,7 +174,7 @@ def _find_existing(asked: Sequence[Request], user: Any) -> None:
 
 
 def _is_shown(existing: Job, *, user: Any, seen: set[int]) -> bool:
-    """Whether the user may know of the job; asked once for each that is shown."""
+    """Return whether the user may know of the job. Each visible job is asked for once."""
     if existing.pk not in seen and not duplicates.is_visible(existing, user):
         return False
     seen.add(existing.pk)

@@ -1,4 +1,4 @@
-"""The same work again: whom it keeps out, who may know of it, and when it is forgotten.
+"""Duplicates: whom equal work refuses, who may know of it, and when its key is deleted.
 
 A key row for each piece of work names the job that was accepted last and until when it keeps others out. Who is first
 among many at the same moment is decided by the store, where jobs are inserted.
@@ -34,7 +34,7 @@ def after_migrate(*, using: str, **kwargs: Any) -> None:
 
 
 def is_visible(existing: Job, user: Any) -> bool:
-    """Whether the policy shows the earlier job to ``user``.
+    """Return whether the policy shows the earlier job to ``user``.
 
     The built-in policy shows people the jobs of every organization for which they may submit.
     """

@@ -51,7 +51,7 @@ def read(job_type: object, organization: object, errors: Errors, authorizer: Aut
 def read_all(
     wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], authorizer: Authorizer
 ) -> list[Targets | None]:
-    """The same for many pairs, in two statements. Instances that were passed are read too: they may be old."""
+    """Read many pairs by two statements. Instances that were passed are read too, because they may be old."""
     keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
     kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
     tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})
@@ -182,8 +182,9 @@ def _read_rows(key: tuple[Any, ...]) -> TargetRows | None:
 
 @functools.cache
 def _is_plain(model: Any, id_field: str) -> bool:
-    """Whether one row of one table is all there is to an organization, so that its version tells of every change,
-    and its id is text, which compares with whatever was given.
+    """Return whether an organization is one row of one table, so that the row's version changes with every change.
+
+    Its id must be text, too, since that can be compared with whatever the caller gave.
     """
     is_text = id_field == "pk" or isinstance(model._meta.get_field(id_field), models.CharField | models.TextField)
     hides_none = type(model._default_manager).get_queryset is models.Manager.get_queryset

@@ -1,4 +1,4 @@
-"""The same work again: a key row names the job that was accepted last, and until when it keeps others out."""
+"""Duplicates: a key row names the job that was accepted last, and until when equal work is refused."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ _LOG: Final = {
 
 
 def _is_dead() -> str:
-    """Whether the job of a key ``k`` keeps nobody out."""
+    """Return SQL that the job of a key ``k`` refuses nobody."""
     dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
     return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'
 

@@ -35,7 +35,7 @@ def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) 
 
 
 def may_prepare(connection: Any) -> bool:
-    """Whether the host allows it, and nobody listens who would miss statements that pass Django by."""
+    """Return whether the host allows it, and no wrapper or log of Django would miss the statements."""
     return (
         connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
         and not connection.execute_wrappers
