@@ -22,13 +22,15 @@ def store() -> Store:
 
 def store_of(alias: str) -> Store:
     """Return the store of any database, for what is done to another one than jobs are written to."""
-    if alias not in _chosen:
-        use_store(alias, kind_for(connections[alias].vendor))
-    return _chosen[alias]
+    found = _chosen.get(alias)
+    if found is None:
+        # Another thread may choose at the same moment; then the first store stays.
+        found = _chosen.setdefault(alias, kind_for(connections[alias].vendor)(alias))
+    return found
 
 
 def use_store(alias: str, kind: type[Store] | None) -> None:
-    """Have this class stand for the database from now on; None: that of its vendor again."""
+    """Have this class stand for the database from now on; None: that of its vendor again. For tests."""
     _chosen.pop(alias, None)
     if kind is not None:
         _chosen[alias] = kind(alias)

@@ -20,32 +20,33 @@ T = TypeVar("T")
 
 
 def alias() -> str:
-    """The database that holds jobs; reads go there too, since the row is the truth."""
+    """Return the alias of the database that holds jobs; reads go there too, since the row is the truth."""
     return primary_alias()
 
 
 def rows(model: type[Any]) -> QuerySet[Any]:
-    """All rows of a model of the host's, such as the tenant's, as they are where jobs are written."""
+    """Return all rows of a model of the host's, such as the tenant's, as they are where jobs are written."""
     found: QuerySet[Any] = model._default_manager.using(alias())
     return found
 
 
 def connection() -> Any:
+    """Return this thread's connection to the database that holds jobs."""
     return connections[alias()]
 
 
 def clock(field: Any) -> tuple[str, list[Any]]:
-    """The moment of a statement as SQL, with its parameters, to be written into ``field``."""
+    """Return the moment of a statement as SQL, with its parameters, to be written into ``field``."""
     return store().clock(field)
 
 
 def now() -> dt.datetime:
-    """The database's clock, aware, in UTC."""
+    """Return the database's time, aware, in UTC."""
     return store().now()
 
 
 def locked(queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
-    """The rows, locked in ascending primary key; with ``skip``, without those that somebody else holds."""
+    """Return the rows, to be locked in ascending primary key; with ``skip``, without those that somebody else holds."""
     return store().locked(queryset, skip=skip)
 
 

@@ -1,0 +1,40 @@
+"""Which store stands for a database, also while several threads ask for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from django_jobs.engine.store import chosen
+from django_jobs.engine.store.base import Store
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen() -> Iterator[None]:
+    before = dict(chosen._chosen)
+    chosen._chosen.clear()
+    yield
+    chosen._chosen.clear()
+    chosen._chosen.update(before)
+
+
+def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    others: list[Store] = []
+    kind_for = chosen.kind_for
+
+    def while_another_thread_asks(vendor: str) -> type[Store]:
+        if not others:
+            others.append(Store("default"))
+            others[0] = chosen.store_of("default")
+        return kind_for(vendor)
+
+    monkeypatch.setattr(chosen, "kind_for", while_another_thread_asks)
+
+    found = chosen.store_of("default")
+    assert others == [found]
+    assert chosen.store() is found
+
+
+def test_a_vendor_that_nobody_knows_gets_what_is_right_everywhere() -> None:
+    assert chosen.kind_for("oracle") is Store
