@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 
 import pytest
-import redis
 from django.core.files.storage import default_storage
 from django.core.management import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatcher, worker_registry
-from django_jobs.engine.dispatch.reconciliation import check_broker
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.ports import use_broker
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.management.commands import jobs_status
 from django_jobs.models import ExecutionLog, Job, Organization
-from tests.support.commands import QUEUES, DeadBroker, run
+from tests.support.commands import DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
 
-
-@pytest.fixture(autouse=True)
-def broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
-    redis_client.config_set("maxmemory-policy", "noeviction")
-    use_broker(None)
-    yield redis_client
-    redis_client.config_set("maxmemory-policy", "noeviction")
-    use_broker(None)
+pytestmark = pytest.mark.usefixtures("redis_broker")
 
 
 @pytest.fixture
 def organization() -> Organization:
     return make_organization(name="ORG-1")
-
-
-@pytest.fixture
-def sound(broker: redis.Redis) -> None:
-    """A marked broker, a worker on every queue, a scheduler that has just ticked."""
-    check_broker()
-    worker_registry.announce("worker-1", QUEUES, slots=1, window=1)
-    Scheduler("scheduler-1").lead()
 
 
 def ended(job: Job, days: float) -> Job:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,11 @@ from rq import SimpleWorker
 from django_jobs import job_handler, submit_job
 from django_jobs.broker import connection
 from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.reconciliation import check_broker, installation_id
+from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight import diagnostics, type_diagnostics
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.ports import get_broker, use_broker
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support import handlers
@@ -30,27 +28,12 @@ from tests.support.brokers import queue_up, ticket_of
 from tests.support.commands import QUEUES, DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
 
-
-@pytest.fixture(autouse=True)
-def broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
-    redis_client.config_set("maxmemory-policy", "noeviction")
-    use_broker(None)
-    yield redis_client
-    redis_client.config_set("maxmemory-policy", "noeviction")
-    use_broker(None)
+pytestmark = pytest.mark.usefixtures("redis_broker")
 
 
 @pytest.fixture
 def organization() -> Organization:
     return make_organization(name="ORG-1")
-
-
-@pytest.fixture
-def sound(broker: redis.Redis) -> None:
-    """A marked broker, a worker on every queue, a scheduler that has just ticked."""
-    check_broker()
-    worker_registry.announce("worker-1", QUEUES, slots=1, window=1)
-    Scheduler("scheduler-1").lead()
 
 
 def findings() -> dict[str, str]:
@@ -79,7 +62,7 @@ def test_problems_are_told_with_what_to_do_and_fail_the_command() -> None:
     assert "WARNING  broker owner: has no owner yet" in out.getvalue()
 
 
-def test_looking_claims_no_broker(broker: redis.Redis) -> None:
+def test_looking_claims_no_broker(redis_broker: redis.Redis) -> None:
     assert findings()["broker owner"] == "WARNING"
     assert get_broker().installation() is None
 
@@ -92,23 +75,23 @@ def test_a_broker_that_does_not_answer_is_a_problem_and_ends_the_questions_to_it
     assert found["scheduler"] == "OK"
 
 
-def test_the_broker_of_another_installation_is_a_problem(sound: None, broker: redis.Redis) -> None:
+def test_the_broker_of_another_installation_is_a_problem(sound: None, redis_broker: redis.Redis) -> None:
     (marker,) = [
         key
-        for key in broker.keys("*")
-        if broker.type(key) == b"string" and installation_id().encode() == broker.get(key)
+        for key in redis_broker.keys("*")
+        if redis_broker.type(key) == b"string" and installation_id().encode() == redis_broker.get(key)
     ]
-    broker.set(marker, "somebody-else")
+    redis_broker.set(marker, "somebody-else")
     assert findings()["broker owner"] == "PROBLEM"
 
 
-def test_a_broker_that_may_evict_is_a_problem(sound: None, broker: redis.Redis) -> None:
-    broker.config_set("maxmemory-policy", "allkeys-lru")
+def test_a_broker_that_may_evict_is_a_problem(sound: None, redis_broker: redis.Redis) -> None:
+    redis_broker.config_set("maxmemory-policy", "allkeys-lru")
     assert findings()["eviction policy"] == "PROBLEM"
 
 
-def test_a_stranger_in_our_queues_is_a_warning(sound: None, broker: redis.Redis) -> None:
-    broker.rpush("rq:queue:jobs-low", "somebodys-job")
+def test_a_stranger_in_our_queues_is_a_warning(sound: None, redis_broker: redis.Redis) -> None:
+    redis_broker.rpush("rq:queue:jobs-low", "somebodys-job")
     assert findings()["foreign jobs"] == "WARNING"
     assert "somebodys-job" in run("jobs_check")
 
@@ -142,12 +125,12 @@ def test_our_own_workers_are_no_plain_ones(sound: None) -> None:
     assert findings()["queue jobs-low"] == "PROBLEM"
 
 
-def test_a_worker_that_rq_has_forgotten_serves_nothing(sound: None, broker: redis.Redis) -> None:
+def test_a_worker_that_rq_has_forgotten_serves_nothing(sound: None, redis_broker: redis.Redis) -> None:
     worker_registry.withdraw("worker-1")
     register("somebody", *QUEUES)
-    broker.delete("rq:worker:somebody")
+    redis_broker.delete("rq:worker:somebody")
     assert findings()["queue jobs-low"] == "PROBLEM"
-    assert broker.sismember("rq:workers", "rq:worker:somebody")
+    assert redis_broker.sismember("rq:workers", "rq:worker:somebody")
 
 
 def test_a_scheduler_that_fell_silent_is_a_problem(sound: None) -> None:

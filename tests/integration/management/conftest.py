@@ -1,0 +1,31 @@
+"""A real broker, sound or not, as the commands find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.dispatch.reconciliation import check_broker
+from django_jobs.engine.ports import use_broker
+from django_jobs.engine.scheduler import Scheduler
+from tests.support.commands import QUEUES
+
+
+@pytest.fixture
+def redis_broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    use_broker(None)
+    yield redis_client
+    redis_client.config_set("maxmemory-policy", "noeviction")
+    use_broker(None)
+
+
+@pytest.fixture
+def sound(redis_broker: redis.Redis) -> None:
+    """A marked broker, a worker on every queue, a scheduler that has just ticked."""
+    check_broker()
+    worker_registry.announce("worker-1", QUEUES, slots=1, window=1)
+    Scheduler("scheduler-1").lead()
