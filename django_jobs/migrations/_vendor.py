@@ -52,6 +52,28 @@ MARIADB_EXPIRING_UNDONE: Final = (
     "CREATE INDEX djobs_expiring ON django_jobs_job (expires_at)",
 )
 
+# The dispatcher's lanes are without delayed jobs, which are in an index of their own. The index of all that waits
+# stays, for what of a deleted organization waits for its moment. What is in flight is found by its status.
+MARIADB_LANES: Final = (
+    (
+        "ALTER TABLE django_jobs_job ADD COLUMN due_priority smallint AS "
+        "(CASE WHEN ready_at IS NULL OR is_delayed THEN NULL ELSE priority END) VIRTUAL"
+    ),
+    (
+        "ALTER TABLE django_jobs_job ADD COLUMN delayed_until datetime(6) AS "
+        "(CASE WHEN is_delayed THEN ready_at ELSE NULL END) VIRTUAL"
+    ),
+    "CREATE INDEX djobs_lanes ON django_jobs_job (due_priority, organization_id, job_type_id, ready_at, id)",
+    "CREATE INDEX djobs_delayed ON django_jobs_job (delayed_until)",
+    "ALTER TABLE django_jobs_job RENAME INDEX djobs_in_flight TO djobs_queued_at",
+)
+MARIADB_LANES_UNDONE: Final = (
+    "ALTER TABLE django_jobs_job RENAME INDEX djobs_queued_at TO djobs_in_flight",
+    "DROP INDEX djobs_lanes ON django_jobs_job",
+    "DROP INDEX djobs_delayed ON django_jobs_job",
+    "ALTER TABLE django_jobs_job DROP COLUMN due_priority, DROP COLUMN delayed_until",
+)
+
 POSTGRESQL_STORAGE: Final = (
     # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.
     (

@@ -8,6 +8,7 @@ from django.db import models
 
 from django_jobs.conf import primary_alias
 
+_Model = TypeVar("_Model", bound=type[models.Model])
 _M_co = TypeVar("_M_co", bound=models.Model, covariant=True)
 
 
@@ -27,3 +28,20 @@ class StoredModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+def with_database_defaults(model: _Model) -> _Model:
+    """Give every column of a model that has a default the same one in the database; return the model.
+
+    An insert of another release need not know a column then: neither one that is new, nor one that is no more.
+    """
+    for field in model._meta.local_concrete_fields:
+        if field.null or field.primary_key or field.has_db_default():
+            continue
+        if not field.has_default() and field.blank and field.empty_strings_allowed:
+            field.default = ""  # Django's own in Python, but not beside one in the database
+        if field.default is dict:
+            field.db_default = {}  # type: ignore[assignment]  # the stubs know of no JSON here
+        elif field.has_default() and not callable(field.default):
+            field.db_default = field.default
+    return model

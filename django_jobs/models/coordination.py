@@ -6,9 +6,10 @@ import uuid
 
 from django.db import models
 
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 
 
+@with_database_defaults
 class EngineLease(StoredModel):
     """One row for each duty that only one process may do at a time (``dispatcher``, ``scheduler``).
 
@@ -36,6 +37,7 @@ class Installation(StoredModel):
         return str(self.installation_id)
 
 
+@with_database_defaults
 class Worker(StoredModel):
     """A living worker, and how many tickets it wants to have waiting for it."""
 
@@ -45,6 +47,9 @@ class Worker(StoredModel):
     queues = models.CharField(max_length=500)
     slots = models.PositiveSmallIntegerField(default=1)
     window = models.PositiveIntegerField(default=1)
+    #: Where its processes can be looked for, and what tells them from later ones (``engine.processes``).
+    place = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
+    processes = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     started_at = models.DateTimeField()
     last_seen = models.DateTimeField()
 

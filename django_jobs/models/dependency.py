@@ -17,7 +17,9 @@ class JobDependency(StoredModel):
     child = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False, db_constraint=False
     )
-    parent = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_links", db_constraint=False)
+    parent = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="child_links", db_index=False, db_constraint=False
+    )
 
     class Meta:
         constraints = [
@@ -25,19 +27,25 @@ class JobDependency(StoredModel):
             # A parent is older than its child, so that no circle can close.
             models.CheckConstraint(condition=Q(parent_id__lt=F("child_id")), name="djobs_dependency_no_circle"),
         ]
+        # The children of a parent, page by page.
+        indexes = [models.Index(fields=["parent", "child"], name="djobs_dependency_children")]
 
     def __str__(self) -> str:
         return f"{self.child_id} waits for {self.parent_id}"
 
 
 class DependencyTask(StoredModel):
-    """A job whose relatives must be looked at: it has new parents, or it has children and ended.
+    """A job whose relatives must be looked at: it has new parents, or it has children and ended or was deleted.
 
     The transaction that makes this necessary writes the row, and the one that looks at the relatives deletes it. If a
     process dies in between, the scheduler finds the row.
     """
 
     job_id = models.BigIntegerField()
+    #: Of a family that is larger than a page: its children up to this id have been looked at.
+    position = models.BigIntegerField(default=0, db_default=0)
+    #: Of a job that was deleted: the status in which it had ended. The links to its children go as they are looked at.
+    deleted_as = models.CharField(max_length=12, blank=True, default="", db_default="")
 
     def __str__(self) -> str:
         return f"relatives of {self.job_id}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.db import models
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 from django_jobs.models.job import Job
 from django_jobs.statuses import ActorKind, Status
 
 
+@with_database_defaults
 class ExecutionLog(StoredModel):
     """One change of a job's status. ``actor`` is text, so that it outlives the user."""
 

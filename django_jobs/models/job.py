@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +15,7 @@ from django.db.models import Q
 
 from django_jobs.conf import organization_model_name
 from django_jobs.models import hooks
-from django_jobs.models.base import PrimaryManager
+from django_jobs.models.base import PrimaryManager, with_database_defaults
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, RARE, WAITING, Priority, RunAfter, Status
@@ -58,7 +60,23 @@ class JobQuerySet(models.QuerySet["Job"]):
         # Part of this queryset's statement, whichever database that is sent to.
         return self.filter(organization__in=organizations.using(None).values("pk"))
 
+    def _batched_insert(self, objs: list[Job], fields: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        """Insert as bulk_create does, without the columns in which all hold what the database writes there itself.
 
+        Those are most columns of new jobs, and to send them costs more than all the rest.
+        """
+        told = [field for field in fields if not _is_left_to_the_database(field, objs)]
+        return super()._batched_insert(objs, told, *args, **kwargs)  # type: ignore[misc]
+
+
+def _is_left_to_the_database(field: Any, jobs: Iterable[Job]) -> bool:
+    if not field.has_db_default() and not field.null:
+        return False
+    values = list(map(attrgetter(field.attname), jobs))
+    return values.count(field.get_default()) == len(values)
+
+
+@with_database_defaults
 class Job(models.Model):
     """One unit of work. The row is the truth; ``engine.transitions`` alone writes its status."""
 
@@ -109,10 +127,16 @@ class Job(models.Model):
     canceled_by = models.CharField(max_length=150, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveIntegerField(default=0)
+    #: The last attempt whose handler is known to have begun. The claim does not know that yet; the worker's supervisor
+    #: writes it for handlers that take longer than a moment.
+    begun_attempt = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     worker_name = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     #: Set exactly while the job waits in a status that may be dispatched; the moment from which it may.
     ready_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Whether ``ready_at`` was still to come when it was written: then dispatch does not walk past the job until
+    #: somebody sees that the moment has come (``engine.dispatch.delays``). Means nothing where ``ready_at`` is not set.
+    is_delayed = models.BooleanField(default=False, db_default=False, editable=False)
     #: Not started by then, it ends as Canceled.
     expires_at = models.DateTimeField(null=True, blank=True)
     #: Of a job that depends on others: whether it waits for them to complete, or to end however they do.
@@ -130,6 +154,8 @@ class Job(models.Model):
     has_children = models.BooleanField(default=False, editable=False)
     #: Whether it is a Dead Letter only because a parent ended without completing.
     is_orphaned = models.BooleanField(default=False, editable=False)
+    #: So many first attempts are known to have saved no file. Where that is ``attempt``, the storage holds none.
+    fileless_attempts = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects = JobQuerySet.as_manager()
     primary = PrimaryManager.from_queryset(JobQuerySet)()
@@ -152,15 +178,21 @@ class Job(models.Model):
         # Where the status comes last, it decides in the index which rows are worth a visit. That costs nothing: a move
         # writes every index of its row anyhow.
         indexes = [
-            # The dispatcher's walk over the backlog, lane by lane.
+            # What waits for dispatch, and then what waits for its moment, lane by lane: the dispatcher's walk over the
+            # backlog, counts, limits, jobs of deleted tenants.
             models.Index(
-                fields=["priority", "organization", "job_type", "ready_at", "id"],
+                fields=["is_delayed", "priority", "organization", "job_type", "ready_at", "id"],
                 condition=Q(ready_at__isnull=False),
-                name="djobs_ready_lanes",
+                name="djobs_lanes",
             ),
-            # What is queued or running now: the window, leases, lost tickets, a dead worker's jobs.
+            # What waits for its moment, the earliest first.
             models.Index(
-                fields=["status", "organization"], condition=Q(status__in=sorted(IN_FLIGHT)), name="djobs_in_flight"
+                fields=["ready_at"], condition=Q(ready_at__isnull=False, is_delayed=True), name="djobs_delayed"
+            ),
+            # What is queued or running now: the window, leases, lost tickets, a dead worker's jobs. The latest last, so
+            # that a walk may begin behind what can no longer be removed. Of one organization it is told in the index.
+            models.Index(
+                fields=["queued_at", "organization"], condition=Q(status__in=sorted(IN_FLIGHT)), name="djobs_queued_at"
             ),
             # An organization's newest jobs, page by page.
             models.Index(fields=["organization", "-id", "status"], name="djobs_org_newest"),

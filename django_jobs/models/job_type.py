@@ -8,7 +8,7 @@ from django.db import models
 
 from django_jobs.conf import jobs_settings
 from django_jobs.models import hooks
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 from django_jobs.models.fields import PriorityField
 from django_jobs.statuses import Priority, SubmitBy
 
@@ -37,6 +37,7 @@ def default_deduplication_window() -> int:
     return int(jobs_settings.DEDUPLICATION_WINDOW)
 
 
+@with_database_defaults
 class JobType(StoredModel):
     """A kind of work. ``type_name`` is its id, so a type that is renamed is another type."""
 
@@ -54,13 +55,17 @@ class JobType(StoredModel):
     )
     default_timeout = models.PositiveIntegerField(
         default=default_timeout,
+        db_default=300,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)],
         help_text="Seconds that one attempt may take.",
     )
     default_priority = PriorityField(default=Priority.NORMAL)
-    max_retries = models.PositiveSmallIntegerField(default=default_max_retries, validators=[MaxValueValidator(100)])
+    max_retries = models.PositiveSmallIntegerField(
+        default=default_max_retries, db_default=5, validators=[MaxValueValidator(100)]
+    )
     retry_delay = models.PositiveIntegerField(
         default=default_retry_delay,
+        db_default=60,
         validators=[MaxValueValidator(MAX_SECONDS)],
         help_text="Seconds before the first retry; doubled for each further one.",
     )
@@ -76,6 +81,7 @@ class JobType(StoredModel):
     )
     deduplication_window = models.PositiveIntegerField(
         default=default_deduplication_window,
+        db_default=300,
         validators=[MaxValueValidator(MAX_SECONDS)],
         help_text="Seconds in which the same work is refused; 0 switches it off.",
     )

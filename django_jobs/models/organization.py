@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, ORGANIZATION_SETTING, organization_model_name
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 
 # Django reads a swappable model's setting by name while it makes migrations, so it must exist.
 if not hasattr(settings, ORGANIZATION_SETTING):
@@ -63,6 +63,7 @@ class Organization(AbstractOrganization):
         swappable = ORGANIZATION_SETTING
 
 
+@with_database_defaults
 class Membership(StoredModel):
     """A user's place in an organization; read by the built-in access policy."""
 

@@ -8,9 +8,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 
 
+@with_database_defaults
 class Replay(StoredModel):
     """What somebody asked for, and how far it has come. The leading scheduler works it off."""
 

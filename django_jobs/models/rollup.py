@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 
 
 class Span(models.IntegerChoices):
@@ -49,6 +49,7 @@ class Activity(StoredModel):
         abstract = True
 
 
+@with_database_defaults
 class TypeActivity(Activity):
     """The activity of all organizations together."""
 
@@ -63,6 +64,7 @@ class TypeActivity(Activity):
         return _describe(self, self.job_type)
 
 
+@with_database_defaults
 class OrganizationActivity(Activity):
     """The activity of one organization, which may have been deleted."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-from django_jobs.models.base import StoredModel
+from django_jobs.models.base import StoredModel, with_database_defaults
 
 
+@with_database_defaults
 class SocketTicket(StoredModel):
     """A ticket that REST issued and no socket has used yet. Using it deletes the row, so it opens one socket.
 
