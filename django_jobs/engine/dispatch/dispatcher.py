@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import dispatch_lock, round_robin, window
+from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, round_robin, window
 from django_jobs.engine.dispatch.in_flight import count_in_flight
+from django_jobs.engine.dispatch.rests import Rest
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Ticket, get_broker
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job
@@ -32,7 +32,12 @@ logger = logging.getLogger("django_jobs")
 
 #: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
 BUDGET_SECONDS: Final = 0.3
+#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
+PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
 _QUEUED: Final[dict[str, Any]] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
+#: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
+#: milliseconds where a distant standby has to confirm it.
+_short_way: Final = Rest(0.05)
 BY_URGENCY: Final = tuple(sorted(Priority, reverse=True))
 
 
@@ -46,7 +51,11 @@ def wake(priority: int = Priority.CRITICAL) -> int:
 
 
 def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
-    """Do what :func:`wake` does, however slow the broker is; return how many jobs went. For background processes."""
+    """Bring in what is due by now, and do what :func:`wake` does, however slow the broker is. For background processes.
+
+    Return how many jobs went.
+    """
+    _quietly(delays.bring_due)
     return _dispatch_if_room(priority, 1.0, TimeBudget())
 
 
@@ -58,7 +67,7 @@ def dispatch_new(job: Job) -> int:
     return _quietly(lambda: _dispatch_new(job))
 
 
-def _dispatch_new(job: Job) -> int:
+def _dispatch_new(job: Job) -> int | None:
     broker, budget = get_broker(), TimeBudget(BUDGET_SECONDS)
     if window.was_just_full(broker, job.priority) or budget.is_spent():
         return 0
@@ -69,11 +78,19 @@ def _dispatch_new(job: Job) -> int:
     if size.room(job.priority, seen.depths) <= 0:
         window.note_full(broker, job.priority)
         return 0
-    moved = _queue_without_turn(job, size.most_at_once)
+    # Beside a snapshot its conditions visit ever more dead entries; the dispatcher has marks.
+    moved = [] if _short_way.lasts() else _short_way.after(lambda: _queue_without_turn(job, size.most_at_once))
+    lane_marks.note_taken(moved)
     if not moved:
-        return _dispatch(seen.rings, budget)
+        return _dispatch(seen.rings, budget, lambda: _may_go(job, budget))
     push(moved)
     return len(moved)
+
+
+def _may_go(job: Job, budget: TimeBudget) -> bool:
+    """Return whether a new job waits for dispatch still, and the broker has room for it."""
+    waits = Job.primary.filter(pk=job.pk, ready_at__isnull=False).exists()
+    return waits and window.read_window().room(job.priority, budget.spend(get_broker().look).depths) > 0
 
 
 def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
@@ -99,40 +116,39 @@ def refill_if_empty() -> int:
     return _dispatch_if_room(Priority.LOW, 0.0, TimeBudget())
 
 
-def dispatch_or_raise() -> int:
-    """Do what :func:`dispatch_without_budget` does, but raise BrokerUnavailable and errors of the database.
+def anything_queued(queues: Collection[str] = ()) -> bool:
+    """Dispatch, also what is due by now, and return whether any job is Queued; for a burst that asks if it is over.
 
-    For a burst, which must not take a broker that does not answer for one without work.
+    With ``queues``, only jobs whose tickets go there count. Also return True if another process dispatches at this
+    moment. Raises BrokerUnavailable and errors of the database, since a broker that does not answer is not one without
+    work.
     """
-    return _dispatch_if_room_or_raise(Priority.LOW, 1.0, TimeBudget())
+    delays.bring_due()
+    if _dispatch_if_room_or_raise(Priority.LOW, 1.0, TimeBudget()) is None:
+        return True
+    rows = Job.primary.filter(status=Status.QUEUED)
+    if queues:
+        rows = rows.filter(priority__in=window.served_by(queues))
+    return rows.exists()
 
 
 def _dispatch_if_room(priority: int, share: float, budget: TimeBudget) -> int:
     return _quietly(lambda: _dispatch_if_room_or_raise(priority, share, budget))
 
 
-def _dispatch_if_room_or_raise(priority: int, share: float, budget: TimeBudget) -> int:
+def _dispatch_if_room_or_raise(priority: int, share: float, budget: TimeBudget) -> int | None:
     if budget.is_spent():
         return 0
     seen = budget.spend(get_broker().look)
-    if budget.is_spent() or not _has_room(seen.depths, priority, share) or not store().waiting_priorities(BY_URGENCY):
+    has_room = functools.partial(window.read_window().has_room, priority, share)
+    if budget.is_spent() or not has_room(seen.depths) or not lane_marks.anything_may_wait(BY_URGENCY):
         return 0
-    return _dispatch(seen.rings, budget)
+    return _dispatch(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
 
 
-def _has_room(tickets: dict[int, int], priority: int, share: float) -> bool:
-    """Return whether less than this share of the window is taken, for this priority or for a lower one.
-
-    The lower ones count because other workers may serve them.
-    """
-    size = window.read_window()
-    below = [int(other) for other in Priority if other <= priority]
-    return any(size.taken(other, tickets) < max(1.0, share * size.sizes[other]) for other in below)
-
-
-def _quietly(go: Callable[[], int]) -> int:
+def _quietly(go: Callable[[], int | None]) -> int:
     try:
-        return go()
+        return go() or 0
     except BrokerUnavailable:
         return 0
     except Error as error:
@@ -141,29 +157,26 @@ def _quietly(go: Callable[[], int]) -> int:
 
 
 def dispatch() -> int:
-    """Dispatch what may go, without looking for room first; return how many jobs went. Raises BrokerUnavailable."""
-    return _dispatch(get_broker().look().rings, TimeBudget())
+    """Bring in what is due by now, and dispatch what may go, without looking for room; return how many jobs went.
 
-
-def _dispatch(rings: int, budget: TimeBudget) -> int:
-    """Dispatch, and again for as long as the bell was rung meanwhile; return how many jobs went.
-
-    One process works at a time. A process that finds another at work rings the bell and leaves. The worker reads the
-    bell after it has released the lock, so it sees what was committed before the ring. Between that release and that
-    reading the lock is free; hence the second try after the ring.
+    Raises BrokerUnavailable.
     """
-    total = 0
+    delays.bring_due()
+    return _dispatch(get_broker().look().rings, TimeBudget(), lambda: True) or 0
+
+
+def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> int | None:
+    """Dispatch, in the background for as long as the bell was rung meanwhile; how many jobs went, None if another did.
+
+    A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
+    """
+    total = None
     while True:
-        moved = database.in_transaction(_dispatch_once)
+        moved = _pass(budget, is_needed)
         if moved is None:
-            budget.spend(get_broker().ring)
-            moved = database.in_transaction(_dispatch_once)
-            if moved is None:
-                return total
-        if moved:
-            budget.spend(functools.partial(push, moved))
-            total += len(moved)
-        if budget.is_spent():
+            return total
+        total = (total or 0) + len(moved)
+        if budget.is_limited:
             return total
         seen = budget.spend(get_broker().look).rings
         if seen == rings:
@@ -171,20 +184,34 @@ def _dispatch(rings: int, budget: TimeBudget) -> int:
         rings = seen
 
 
-def anything_queued() -> bool:
-    """Dispatch, then return whether any job is Queued; for a burst that asks whether it is over.
+def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | None:
+    """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
 
-    Raises BrokerUnavailable and errors of the database.
+    One process works at a time. Whoever finds another at work rings, which one in the background hears after its pass,
+    and tries again for a short while, since one with a budget does not listen. Each pass that began after the caller's
+    commit does its work, so that it leaves as soon as a pass is no longer needed.
     """
-    dispatch_or_raise()
-    return Job.primary.filter(status=Status.QUEUED).exists()
+    moved = database.in_transaction(_dispatch_once)
+    if moved is None:
+        budget.spend(get_broker().ring)
+    for pause in PAUSES if moved is None else ():
+        time.sleep(pause)
+        if budget.is_spent() or not is_needed():
+            return None
+        moved = database.in_transaction(_dispatch_once)
+        if moved is not None:
+            break
+    if moved:
+        budget.spend(functools.partial(push, moved))
+    return moved
 
 
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:
     """Give Queued jobs their tickets; if the broker cannot take them, put the jobs back to Pending."""
     items = list(moved)
     try:
-        get_broker().push([_ticket(item) for item in items], front=front)
+        tickets = [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in items]
+        get_broker().push(tickets, front=front)
     except BrokerUnavailable as error:
         withdraw([item.pk for item in items], f"The broker could not take it: {error}")
 
@@ -199,10 +226,6 @@ def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved
     return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)
 
 
-def _ticket(item: Moved) -> Ticket:
-    return Ticket(item.pk, item.year, item.attempt + 1, item.priority)
-
-
 def _dispatch_once() -> list[Moved] | None:
     """Make one pass under the dispatcher's lock; return the jobs that moved, None if another one has the lock."""
     lease = dispatch_lock.take()
@@ -213,19 +236,18 @@ def _dispatch_once() -> list[Moved] | None:
         return None
     in_flight, size = count_in_flight(), window.read_window()
     moves: list[Move] = []
-    cursors = dict(lease.state)
-    for priority in store().waiting_priorities(BY_URGENCY):
+    marks = lane_marks.read(lease.state)
+    for priority in marks.waiting_priorities(BY_URGENCY):
         room = size.room(priority, in_flight.queued)
         if room > 0:
-            moves += [_queue(item) for item in round_robin.pick(priority, room, in_flight, cursors)]
+            picked = round_robin.pick(priority, room, in_flight, marks)
+            moves += [Move(pk=item.pk, to_status=Status.QUEUED, values=_QUEUED) for item in picked]
     order = {item.pk: turn for turn, item in enumerate(moves)}
     # Due still: what was picked may have been given a later moment since.
     moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
     moved.sort(key=lambda item: order[item.pk])
-    if has_lock and cursors != lease.state:
-        EngineLease.primary.filter(pk=lease.pk).update(state=cursors)
+    lane_marks.note_taken(moved)
+    state = marks.to_write()
+    if has_lock and state is not None:
+        EngineLease.primary.filter(pk=lease.pk).update(state=state)
     return moved
-
-
-def _queue(item: Candidate) -> Move:
-    return Move(pk=item.pk, to_status=Status.QUEUED, values=_QUEUED)

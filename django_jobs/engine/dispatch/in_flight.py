@@ -1,15 +1,37 @@
-"""How much is in flight, that is queued or running: what the window and the organizations' limits are compared with."""
+"""What is in flight, that is queued or running: how much it is, and where to find it.
+
+The index of what is in flight holds nothing else, and a walk over all of it is exact. It is slow only where it is full
+of entries that nobody can remove, as beside a snapshot that is open for long. There walks begin at a mark, for as long
+as the whole ones take no more than a hundredth of the time.
+
+From a mark on, one thing is overlooked until the next whole walk: a job whose move to Queued took longer than a second
+from its statement to its commit. Its organization may then have so many more jobs in flight than it should. Its lease
+does not suffer, since the next whole walk comes within a third of LEASE_SECONDS. Each process has a mark of its own.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeVar
 
-from django.db.models import Count, Q
+from django.db.models import QuerySet
 
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.in_flight_values import InFlightMark
 from django_jobs.models import Job
-from django_jobs.statuses import IN_FLIGHT, Status
+
+T = TypeVar("T")
+
+#: A whole walk that takes longer is followed by walks from a mark.
+SLOW_SECONDS: Final = 0.002
+#: How many times as long as a whole walk took the next one has to wait.
+REST_FACTOR: Final = 100
+#: How long a mark serves: what was queued since then is walked each time.
+RENEWAL_SECONDS: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -25,14 +47,76 @@ class InFlight:
         self.by_organization[organization_pk] += 1
 
 
+class _Known(NamedTuple):
+    """A mark, when it is to be renewed, and when a whole walk is due."""
+
+    mark: InFlightMark
+    serves_until: float
+    rests_until: float
+
+
+_known: _Known | None = None
+
+
 def count_in_flight() -> InFlight:
-    """Count what is queued and running, over the index that holds nothing else."""
+    """Count what is queued and running."""
+    mark = _mark()
     counts = InFlight()
-    rows = Job.primary.filter(status__in=sorted(IN_FLIGHT)).order_by()
-    grouped = rows.values_list("organization_id", "priority").annotate(
-        queued=Count("pk", filter=Q(status=Status.QUEUED)), total=Count("pk")
-    )
-    for organization_pk, priority, queued, total in grouped:
-        counts.queued[priority] += queued
-        counts.by_organization[organization_pk] += total
+    for item in store().count_in_flight(mark) if mark else _walking_all(store().count_in_flight):
+        counts.queued[item.priority] += item.queued
+        counts.by_organization[item.organization_pk] += item.total
     return counts
+
+
+def read(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:
+    """Return these rows, which are of jobs in flight, found from the mark on if there is one."""
+    mark = _mark()
+    if mark is not None:
+        return list(store().from_mark(rows, mark)[:limit])
+    return _walking_all(lambda: list(rows[:limit]))
+
+
+def forget() -> None:
+    """Forget the mark, as a process that has just started."""
+    global _known  # noqa: PLW0603
+    _known = None
+
+
+def _mark() -> InFlightMark | None:
+    """Return where a walk may begin; None if it must be a whole one."""
+    global _known  # noqa: PLW0603  (a process-wide note)
+    now, known = time.monotonic(), _known
+    if known is not None and now >= known.rests_until:
+        mark = store().mark_in_flight()
+        known = _kept(mark, time.monotonic() - now)
+    elif known is not None and now >= known.serves_until:
+        known = _renewed(known, now)
+    _known = known
+    return known and known.mark
+
+
+def _renewed(known: _Known, now: float) -> _Known | None:
+    """Return the mark of this moment; none when the database's clock went back, since the old one is no bound then."""
+    mark = store().mark_in_flight(known.mark)
+    if mark is None or mark.since < known.mark.since:
+        return None
+    return known._replace(mark=mark, serves_until=now + RENEWAL_SECONDS)
+
+
+def _walking_all(walk: Callable[[], list[T]]) -> list[T]:
+    """Return what a whole walk finds; if that was slow, find a mark for the next ones."""
+    global _known  # noqa: PLW0603
+    began = time.monotonic()
+    found = walk()
+    seconds = time.monotonic() - began
+    _known = _kept(store().mark_in_flight(), seconds) if seconds > SLOW_SECONDS else None
+    return found
+
+
+def _kept(mark: InFlightMark | None, seconds: float) -> _Known | None:
+    """Return a mark after a whole walk that took so long; None if that was fast, or the store has no marks."""
+    if mark is None or seconds <= SLOW_SECONDS:
+        return None
+    now = time.monotonic()
+    rest = min(REST_FACTOR * seconds, float(jobs_settings.LEASE_SECONDS) / 3)
+    return _Known(mark, now + RENEWAL_SECONDS, now + rest)

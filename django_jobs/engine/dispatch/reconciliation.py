@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job
@@ -61,10 +62,8 @@ class TicketWatch:
         broker = get_broker()
         emptied = self._was_emptied()
         rows = Job.primary.filter(status=Status.QUEUED).order_by("pk")
-        tickets = [
-            Ticket(pk, created_at.year, attempt + 1, priority)
-            for pk, created_at, attempt, priority in rows.values_list("pk", "created_at", "attempt", "priority")[:BATCH]
-        ]
+        queued = in_flight.read(rows.values_list("pk", "created_at", "attempt", "priority"), BATCH)
+        tickets = [Ticket(pk, moment.year, attempt + 1, priority) for pk, moment, attempt, priority in queued]
         # Read after the rows, so that it holds every ticket that was pushed before the rows were read.
         waiting = broker.waiting_ids() if tickets else set()
         missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting}

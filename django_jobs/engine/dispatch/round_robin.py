@@ -9,13 +9,18 @@ Another rule of fairness is another version of this module.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
+
+from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.dispatch.in_flight import InFlight
+from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import Candidate, Lane
@@ -45,6 +50,9 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     Jobs that are being queued at this moment are not counted yet. So near its limit an organization's new job goes
     without a turn only if it leaves room for one job of each higher priority, and none waits with a lower priority.
     What waits is queued by the dispatcher, ``most_at_once`` jobs in one pass: below that distance it is near.
+
+    A delayed job waits here from when it is brought into the lanes, within a second of its moment. New jobs may go
+    before it until then; and one that goes in the moments of its bringing may be one too many for its organization.
     """
     if job.job_type.is_paused:
         return None
@@ -71,31 +79,36 @@ def _rule(ask: Store, own: int) -> Condition:
     return all_of(has_room, ask.is_due(_JOB), *is_first)
 
 
-def pick(priority: int, room: int, in_flight: InFlight, cursors: dict[str, Any]) -> list[Candidate]:
+def pick(priority: int, room: int, in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
     """Return up to ``room`` jobs of a priority: one of each organization in turn, from behind the one served last.
 
-    What is picked is added to ``in_flight``, and ``cursors`` gets the organization that was served last.
+    What is picked is added to ``in_flight``, and the cursors of ``marks`` get the organization that was served last.
     """
-    limit = in_flight_limit()
-    after = _organization_pk(cursors.get(str(priority)))
+    limit, cursors = in_flight_limit(), marks.cursors
     picked: list[Candidate] = []
-    batch: list[Lane] = []
-    waiting: set[Any] = set()
-    for lane in backlog.lanes(priority, after):
-        waiting.add(lane.organization_pk)
-        if in_flight.by_organization[lane.organization_pk] >= limit:
-            continue
-        batch.append(lane)
-        if len(batch) == backlog.LANES_AT_ONCE:
-            picked += _take(priority, _open_lanes(batch), room - len(picked), in_flight, limit)
-            batch = []
-            if len(picked) >= room:
-                break
-    if batch and len(picked) < room:
-        picked += _take(priority, _open_lanes(batch), room - len(picked), in_flight, limit)
-    if picked and len(waiting) > 1:  # alone, an organization needs no turn, and the cursor no statement
-        cursors[str(priority)] = str(picked[-1].organization_pk)
+    seen: set[Any] = set()
+    may_be_others = False
+    for batch in _batches(priority, _organization_pk(cursors.get(str(priority))), marks):
+        seen |= {lane.organization_pk for lane in batch}
+        below = [lane for lane in batch if in_flight.by_organization[lane.organization_pk] < limit]
+        picked += _take(priority, _open_lanes(below), room - len(picked), in_flight, marks)
+        may_be_others = len(batch) == backlog.LANES_AT_ONCE
+        if len(picked) >= room:
+            break
+    if picked and (len(seen) > 1 or may_be_others):  # alone, one needs no turn, and the cursor no statement
+        turns = [item.organization_pk for item in picked]
+        if may_be_others:  # they had no turn while these may have had several: the next pass begins with them
+            turns = list(dict.fromkeys(turns))
+        cursors[str(priority)] = str(turns[-1])
     return picked
+
+
+def _batches(priority: int, after: Any, marks: LaneMarks) -> Iterator[list[Lane]]:
+    """Yield the lanes of a priority whose types are open, LANES_AT_ONCE at a time."""
+    closed = JobType.primary.filter(Q(is_paused=True) | Q(is_enabled=False)).order_by("pk")
+    lanes = backlog.lanes(priority, after, list(closed.values_list("pk", flat=True)), marks)
+    while batch := list(itertools.islice(lanes, backlog.LANES_AT_ONCE)):
+        yield batch
 
 
 def _organization_pk(text: Any) -> Any:
@@ -103,27 +116,28 @@ def _organization_pk(text: Any) -> Any:
 
 
 def _open_lanes(lanes: list[Lane]) -> list[Lane]:
-    """Leave out lanes whose type is paused or disabled, or whose organization is inactive or gone.
+    """Leave out lanes whose organization is inactive or gone.
 
-    A type that no longer exists is let through: the claim ends such jobs with the reason. Those of an organization
-    that is gone would take its neighbors' turns for that; :mod:`django_jobs.engine.control.tenants` ends them.
+    Jobs of an organization that is gone would take its neighbors' turns; :mod:`django_jobs.engine.control.tenants` ends
+    them. A type that no longer exists is no reason to wait: the claim ends its jobs.
     """
-    types = JobType.primary.filter(pk__in={lane.job_type for lane in lanes})
-    closed_types = {kind.pk for kind in types if kind.is_paused or not kind.is_enabled}
+    if not lanes:
+        return []
     tenants = database.rows(get_organization_model())
     organizations = tenants.filter(pk__in={lane.organization_pk for lane in lanes})
     active = {organization.pk for organization in organizations if may_start(organization)}
-    return [lane for lane in lanes if lane.job_type not in closed_types and lane.organization_pk in active]
+    return [lane for lane in lanes if lane.organization_pk in active]
 
 
-def _take(priority: int, lanes: list[Lane], room: int, in_flight: InFlight, limit: int) -> list[Candidate]:
+def _take(priority: int, lanes: list[Lane], room: int, in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
     """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
     if not lanes:
         return []
+    limit = in_flight_limit()
     share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
     queues: dict[Any, list[Candidate]] = defaultdict(list)
     # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.
-    for candidate in store().heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
+    for candidate in marks.heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
         queues[candidate.organization_pk].append(candidate)
     for queue in queues.values():
         queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)

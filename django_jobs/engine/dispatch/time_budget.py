@@ -20,6 +20,8 @@ class TimeBudget:
 
     def __init__(self, seconds: float = math.inf) -> None:
         self._left = seconds
+        #: Whether there is a limit at all.
+        self.is_limited = math.isfinite(seconds)
 
     def spend(self, call: Callable[[], T]) -> T:
         """Make a call of the broker, and return what it returns; the time that it takes is taken off the budget.
@@ -37,4 +39,4 @@ class TimeBudget:
 
     def is_spent(self) -> bool:
         """Return whether the caller must go on without the broker: the budget, or one before it, was spent."""
-        return math.isfinite(self._left) and (self._left < 0 or time.monotonic() < _rests_until)
+        return self.is_limited and (self._left < 0 or time.monotonic() < _rests_until)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +13,11 @@ from django_jobs.engine.store import database
 from django_jobs.models import Worker
 from django_jobs.statuses import Priority
 
+#: How many tickets of a priority the broker should hold while no worker is known that serves its queue.
 MIN_WINDOW: Final = 8
 CACHE_SECONDS: Final = 0.25
-STALE_SECONDS: Final = 30
+#: A worker process that gave no sign for so long counts as gone.
+FRESH_SECONDS: Final = 30
 #: How long a submission relies on the broker having had no room. Less than the pause of a worker's refiller.
 FULL_SECONDS: Final = 0.004
 
@@ -24,8 +26,9 @@ FULL_SECONDS: Final = 0.004
 class Window:
     """How many tickets the broker should hold, by priority.
 
-    ``sizes`` are what the workers of a priority's queue want within reach together, at least MIN_WINDOW. ``rivals``
-    are the priorities that these workers serve as well.
+    ``sizes`` are what the known workers of a priority's queue want within reach together. They are no larger, since a
+    ticket at the broker keeps its place: more urgent jobs, and other tenants', would wait behind it. Where no such
+    worker is known, a size is MIN_WINDOW. ``rivals`` are the priorities that these workers serve as well.
     """
 
     sizes: Mapping[int, int]
@@ -44,6 +47,14 @@ class Window:
     def room(self, priority: int, tickets: Mapping[int, int]) -> int:
         """Return how many more tickets of a priority it has room for; negative if it holds too many."""
         return self.sizes[priority] - self.taken(priority, tickets)
+
+    def has_room(self, priority: int, share: float, tickets: Mapping[int, int]) -> bool:
+        """Return whether less than this share of it is taken, for this priority or for a lower one.
+
+        The lower ones count because other workers may serve them.
+        """
+        below = [other for other in self.sizes if other <= priority]
+        return any(self.taken(other, tickets) < max(1.0, share * self.sizes[other]) for other in below)
 
 
 _known: tuple[float, Window] | None = None
@@ -81,18 +92,24 @@ def forget() -> None:
     _known, _full = None, (None, 0, 0.0)
 
 
+def live_workers() -> list[Worker]:
+    """Return the worker processes that were seen within FRESH_SECONDS, by name."""
+    now, fresh = database.now(), dt.timedelta(seconds=FRESH_SECONDS)
+    # Of one that died before the clock was set back, the last sign is still to come.
+    return list(Worker.primary.filter(last_seen__range=(now - fresh, now + fresh)).order_by("name"))
+
+
+def served_by(queues: Collection[str]) -> frozenset[int]:
+    """Return the priorities whose tickets go to these queues."""
+    return frozenset(int(item) for item in Priority if str(jobs_settings.QUEUES[item.label]) in queues)
+
+
 def _read() -> Window:
-    since = database.now() - dt.timedelta(seconds=STALE_SECONDS)
-    rows = Worker.primary.filter(last_seen__gte=since).values_list("queues", "window")
-    names = {int(priority): str(jobs_settings.QUEUES[priority.label]) for priority in Priority}
-    workers = [
-        (frozenset(priority for priority, name in names.items() if name in queues.split(",")), window)
-        for queues, window in rows
-    ]
-    sizes, rivals = {}, {}
-    for priority in names:
+    workers = [(served_by(worker.queues.split(",")), worker.window) for worker in live_workers()]
+    sizes, rivals, every = {}, {}, frozenset(map(int, Priority))
+    for priority in every:
         mine = [(served, window) for served, window in workers if priority in served]
-        sizes[priority] = max(sum(window for _, window in mine), MIN_WINDOW)
+        sizes[priority] = max(1, sum(window for _, window in mine)) if mine else MIN_WINDOW
         # Where no worker is known, the next one may serve them all.
-        rivals[priority] = frozenset({priority}).union(*(served for served, _ in mine)) if workers else frozenset(names)
+        rivals[priority] = frozenset({priority}).union(*(served for served, _ in mine)) if workers else every
     return Window(sizes, rivals)

@@ -23,6 +23,7 @@ class Row(NamedTuple):
     input_parameters: Any
     metadata: Any
     timeout_seconds: int
+    fileless_attempts: int
     submitted_by_id: int | None
     queued_at: dt.datetime
     handler_method: str | None

@@ -6,9 +6,11 @@ What depends on the vendor is the store's (:mod:`.chosen`).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import Error, connections, transaction
 from django.db.models import QuerySet
@@ -16,7 +18,11 @@ from django.db.models import QuerySet
 from django_jobs.conf import primary_alias
 from django_jobs.engine.store.chosen import store
 
+Q = TypeVar("Q", bound=QuerySet[Any])
 T = TypeVar("T")
+
+#: A moment that lies further ahead than it could be, by so much, was written before the database's clock was set back.
+SET_BACK: Final = dt.timedelta(seconds=5)
 
 
 def alias() -> str:
@@ -45,7 +51,7 @@ def now() -> dt.datetime:
     return store().now()
 
 
-def locked(queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
+def locked(queryset: Q, *, skip: bool = False) -> Q:
     """Return the rows, to be locked in ascending primary key; with ``skip``, without those that somebody else holds."""
     return store().locked(queryset, skip=skip)
 
@@ -78,6 +84,50 @@ def was_too_slow(error: BaseException) -> bool:
 def on_commit(function: Callable[[], object]) -> None:
     """Call ``function`` once what was written is committed; never if it is not."""
     transaction.on_commit(function, using=alias(), robust=True)
+
+
+@dataclasses.dataclass
+class _Asked:
+    """How often something was asked for in a transaction, and how many of the first of these times are served."""
+
+    times: int = 0
+    served: int = 0
+
+
+def once_on_commit(
+    function: Callable[[], object], *, alone: Callable[[], object] | None = None, using: str | None = None
+) -> None:
+    """Call ``function`` once what was written is committed; once for all who ask for it in one transaction.
+
+    With ``alone``, that is called in its place where nobody else asked. Who asked in a savepoint that was rolled back
+    counts as somebody else, but takes the call from nobody. ``using`` is the database; without it, that of jobs.
+    """
+    using = using or alias()
+    asked = notes("asked", _none_asked, using)[function]
+    asked.times += 1
+    number = asked.times
+
+    def call() -> None:
+        if number > asked.served:
+            is_alone = asked.times - asked.served == 1
+            asked.served = asked.times
+            (alone if alone is not None and is_alone else function)()
+
+    transaction.on_commit(call, using=using, robust=True)
+
+
+def _none_asked() -> dict[Callable[[], object], _Asked]:
+    return defaultdict(_Asked)
+
+
+def notes(name: str, make: Callable[[], T], using: str | None = None) -> T:
+    """Return what is noted under a name of the outermost transaction that is open; made anew where none is open."""
+    item: Any = connections[using or alias()]
+    block = item.atomic_blocks[0] if item.atomic_blocks else None
+    known: tuple[Any, T] | None = item.__dict__.get(f"django_jobs_{name}")
+    if known is None or block is None or known[0] is not block:
+        known = item.__dict__[f"django_jobs_{name}"] = (block, make())
+    return known[1]
 
 
 def mend_connections() -> None:

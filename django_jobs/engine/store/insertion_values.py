@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -31,14 +32,15 @@ class NewJob:
     """A job that is not stored yet, and what is stored beside its row.
 
     With ``versions``, it may be inserted only while these are the valid ones. ``parents`` are the keys of the jobs
-    that it waits for, ``window`` the seconds in which the same work is refused, 0 for none. ``log_id`` is known once
-    it is stored.
+    that it waits for, ``window`` the seconds in which the same work is refused, 0 for none. ``encoded`` has the JSON
+    text of those columns that are encoded already, by their names. ``log_id`` is known once it is stored.
     """
 
     job: Job
     versions: Versions | None = None
     parents: list[int] = field(default_factory=list)
     window: int = 0
+    encoded: Mapping[str, str] = field(default_factory=dict)
     log_id: int = 0
 
     @property

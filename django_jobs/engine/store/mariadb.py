@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -11,6 +12,7 @@ from django.db import DatabaseError, Error, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.base.lines import CONNECT_SECONDS, END_SECONDS
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.duplicate import GATES
 from django_jobs.statuses import DISPATCHABLE
@@ -21,6 +23,12 @@ T = TypeVar("T")
 _FRESH: Final = frozenset({"READ-COMMITTED", "READ-UNCOMMITTED"})
 #: Where a connection remembers the limit of silence that it had before ours.
 _HOSTS_LIMIT: Final = "django_jobs_idle_transaction_timeout"
+#: Where a worker's connection remembers which one of the server's it is, and its socket.
+_THREAD_ID: Final = "django_jobs_thread_id"
+_LINE: Final = "django_jobs_line"
+#: How long the driver waits for a connection, an answer and to be heard.
+_TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
+_UNDER_WAY: Final = "SELECT query_id FROM information_schema.processlist WHERE id = %s AND command <> 'Sleep'"
 _JOB_TABLE: Final = "`django_jobs_job`"
 _BY_ID: Final = f"WHERE {_JOB_TABLE}.`id` IN ("
 
@@ -28,8 +36,11 @@ _BY_ID: Final = f"WHERE {_JOB_TABLE}.`id` IN ("
 class MariaDBStore(Store):
     """MariaDB 10.6 or later. MySQL would get it too, but a system check refuses that."""
 
-    #: There are no partial indexes: a generated column, which is NULL while a job is not ready, leads the index.
-    in_lane: ClassVar[str] = "ready_priority = %s"
+    #: There are no partial indexes: generated columns, which are NULL while a job is not ready, lead the indexes.
+    in_lane: ClassVar[str] = "due_priority = %s"
+    in_delayed_lane: ClassVar[str] = "ready_priority = %s"
+    is_delayed: ClassVar[str] = "delayed_until IS NOT NULL"
+    delayed_until: ClassVar[str] = "delayed_until"
     ready_since: ClassVar[str] = "UNIX_TIMESTAMP(ready_at)"
 
     def sql_now(self) -> str:
@@ -86,6 +97,36 @@ class MariaDBStore(Store):
     def overdue_rows(self) -> QuerySet[Job]:
         # There is no partial index: a generated column, NULL unless the job waits, takes its place.
         return Job.primary.order_by().extra(where=[f"expiring_at <= {self.sql_now()}"])  # noqa: S610
+
+    def worker_options(self) -> dict[str, Any]:
+        # No limit of reading: it would be one for the statements of handlers, too.
+        return {"connect_timeout": CONNECT_SECONDS}
+
+    def prepare_for_worker(self, connection: Any) -> None:
+        # While a statement is under way, the driver tells no other thread.
+        raw = connection.connection
+        setattr(raw, _THREAD_ID, raw.thread_id())
+        setattr(raw, _LINE, raw.fileno())
+
+    def line_of(self, connection: Any) -> int | None:
+        return getattr(connection.connection, _LINE, None)
+
+    def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        number = getattr(connection.connection, _THREAD_ID, None)
+        if number is None:
+            return
+        with contextlib.closing(connection.copy()) as other:
+            seconds = math.ceil(END_SECONDS)
+            other.settings_dict["OPTIONS"] |= dict.fromkeys(_TIMEOUTS, seconds)
+            with other.cursor() as cursor:
+                cursor.execute("SELECT CONNECTION_ID()")
+                # A proxy has ids of its own: there nobody can tell which statement it is.
+                if cursor.fetchone()[0] != other.connection.thread_id():
+                    return
+                cursor.execute(_UNDER_WAY, [number])
+                for (query,) in cursor.fetchall():
+                    if is_wanted():
+                        cursor.execute(f"KILL QUERY ID {query:d}")
 
     def hides_changes(self) -> bool:
         """REPEATABLE READ does, unless ``innodb_snapshot_isolation`` is on, the default from 11.6.2 on.

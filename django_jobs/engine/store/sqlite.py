@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -35,6 +36,10 @@ class SQLiteStore(LaneWalk):
     def _dead(self, keys: QuerySet[DuplicateKey], now: dt.datetime) -> QuerySet[DuplicateKey]:
         # Nobody else has written since the caller looked, and found that all of them are dead.
         return keys
+
+    def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        if connection.connection is not None:
+            connection.connection.interrupt()
 
     # There is one writer, so rows of the log become visible in the order of their ids.
 

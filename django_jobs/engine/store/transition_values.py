@@ -75,7 +75,7 @@ class Terms:
     """On which terms a set of jobs moves, and by whom it is moved.
 
     ``sources`` are the statuses that the jobs may come from. ``skip_locked`` leaves out rows that another transaction
-    holds, ``only_due`` those whose ``ready_at`` has not come.
+    holds, ``only_due`` those whose ``ready_at`` has not come, ``only_own`` those that do not run in ``worker_name``.
     """
 
     sources: list[str]
@@ -83,6 +83,7 @@ class Terms:
     worker_name: str = ""
     skip_locked: bool = False
     only_due: bool = False
+    only_own: bool = False
     only_if: Condition = ALWAYS
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django_jobs.engine.store.base.claims import Claims
 from django_jobs.engine.store.base.conditions import Conditions
+from django_jobs.engine.store.base.delays import Delays
 from django_jobs.engine.store.base.expirations import Expirations
 from django_jobs.engine.store.base.insertion import Insertion
+from django_jobs.engine.store.base.lines import Lines
 from django_jobs.engine.store.base.log_order import LogOrder
 from django_jobs.engine.store.base.moves import Moves
 from django_jobs.engine.store.base.sockets import Sockets
@@ -14,7 +16,7 @@ from django_jobs.engine.store.base.tally import Tallies
 __all__ = ["Store"]
 
 
-class Store(Claims, Conditions, Expirations, Insertion, LogOrder, Moves, Sockets, Tallies):
+class Store(Claims, Conditions, Delays, Expirations, Insertion, Lines, LogOrder, Moves, Sockets, Tallies):
     """All that the engine asks of a database. Each need is a method, in the module beside this one that has its name.
 
     The store of a vendor overrides what its database does better, and what it cannot do in this way.

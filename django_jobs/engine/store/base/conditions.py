@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from django_jobs.engine.store.base.lanes import LANE_ORDER, Lanes
+from django_jobs.engine.store.base.in_flight import InFlightCounts
+from django_jobs.engine.store.base.lanes import LANE_ORDER
 from django_jobs.engine.store.transition_values import Condition
-from django_jobs.statuses import IN_FLIGHT
-
-#: Literal statuses leave the planner one way, so that its plan may be kept.
-_IN_FLIGHT: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))})"
 
 
-class Conditions(Lanes):
+class Conditions(InFlightCounts):
     """Conditions about what waits and what is in flight.
 
     Organizations are named by their keys as the database has them. Any value may be a mark that the caller replaces.
@@ -36,5 +33,5 @@ class Conditions(Lanes):
 
     def has_fewer_in_flight(self, organization_key: Any, count: Any) -> Condition:
         """Return the condition that fewer jobs of an organization than ``count`` are queued or running."""
-        sql = f"(SELECT COUNT(*) FROM {self.jobs_table} WHERE {_IN_FLIGHT} AND organization_id = %s) < %s"
+        sql = f"(SELECT COUNT(*) FROM {self.jobs_table} WHERE {self.in_flight} AND organization_id = %s) < %s"
         return Condition(sql, (organization_key, count))

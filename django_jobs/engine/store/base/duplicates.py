@@ -28,10 +28,16 @@ class Duplicates(Transactions):
 
     def same_work(self, keys: Iterable[str]) -> dict[str, Job]:
         """Return, key by key, the job that keeps the same work out now. One that was canceled or died does not."""
-        rows = DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=self.now())
-        live = dict(rows.values_list("job_id", "key"))
+        live = self._keeping_out(keys)
+        if not live:
+            return {}
         jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=sorted(UNSUCCESSFUL))
         return {live[job.pk]: job for job in jobs}
+
+    def _keeping_out(self, keys: Iterable[str]) -> dict[int, str]:
+        """Return those of the keys whose time is not over, by the keys of their jobs."""
+        rows = DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=self.now())
+        return dict(rows.values_list("job_id", "key"))
 
     def keep_out(self, accepted: Sequence[NewJob], now: dt.datetime) -> bool:
         """Write the keys of these jobs. Return False where others got in between: then nothing is of use.

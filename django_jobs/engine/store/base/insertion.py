@@ -46,13 +46,17 @@ class Insertion(Duplicates):
         now = self.now()
         for new in news:
             _make_ready(new, now)
-        for chunk in _chunks([new.job for new in news]):
-            Job.primary.bulk_create(chunk)
-        self._log(news, now)
+        self._insert_all(news, now)
         guarded = [new for new in news if new.window]
         if guarded and not self.keep_out(guarded, now):
             raise LostRace
         self._link(news)
+
+    def _insert_all(self, news: Sequence[NewJob], now: dt.datetime) -> None:
+        """Insert the jobs in their order, and their first log rows in the same."""
+        for chunk in chunks(news):
+            Job.primary.bulk_create([new.job for new in chunk])
+        self._log(news, now)
 
     def _log(self, news: Iterable[NewJob], now: dt.datetime) -> None:
         own, oldest = self.transaction_ids()
@@ -98,21 +102,29 @@ class Insertion(Duplicates):
 
 def _make_ready(new: NewJob, now: dt.datetime) -> None:
     job = new.job
-    job.pk = None
+    job.id = None
     job.created_at = now
     job.ready_at = None if new.parents else max(now, job.run_at or now)
+    job.is_delayed = job.ready_at is not None and job.ready_at > now
 
 
-def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
-    """Sets that one statement may hold."""
-    chunk: list[Job] = []
+def chunks(news: Sequence[NewJob]) -> Iterator[list[NewJob]]:
+    """Yield sets that one statement may hold."""
+    chunk: list[NewJob] = []
     size = 0
-    for job in jobs:
-        own = len(json.dumps([job.input_parameters, job.metadata]))
+    for new in news:
+        own = _size(new)
         size += own
         if chunk and (size > MAX_BYTES or len(chunk) == MAX_ROWS):
             yield chunk
             chunk, size = [], own
-        chunk.append(job)
+        chunk.append(new)
     if chunk:
         yield chunk
+
+
+def _size(new: NewJob) -> int:
+    """Return about how many bytes of a statement what the caller gave will take."""
+    if new.encoded:
+        return sum(map(len, new.encoded.values()))
+    return len(json.dumps([new.job.input_parameters, new.job.metadata]))

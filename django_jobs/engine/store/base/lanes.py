@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from django.db import connections
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.transactions import Transactions, as_moment
-from django_jobs.engine.store.lane_values import Candidate, Lane, LaneStep
+from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
+from django_jobs.engine.store.lane_values import Candidate, Lane, LaneMark, LaneStep, Walk
 from django_jobs.models import Job
 
 #: The order of the index; with all of it the planner is left one way.
 LANE_ORDER: Final = "ORDER BY organization_id, job_type_id, ready_at, id"
+NO_MARKS: Final[Mapping[Lane, LaneMark]] = MappingProxyType({})
 
 
 class Lanes(Transactions):
     """Looking at what waits, so that the cost follows what is taken and not what waits."""
 
     #: SQL that a row is in a lane of the priority that is its parameter.
-    in_lane: ClassVar[str] = "priority = %s AND ready_at IS NOT NULL"
+    in_lane: ClassVar[str] = "priority = %s AND ready_at IS NOT NULL AND NOT is_delayed"
+    #: The same of jobs that wait for their moment; it may hold for those in lanes as well.
+    in_delayed_lane: ClassVar[str] = "priority = %s AND ready_at IS NOT NULL AND is_delayed"
+    #: Whether walks begin at marks, and tell them.
+    marks_lanes: ClassVar[bool] = False
     #: SQL by which the jobs of two lanes are compared: a number, since reading times back is what costs here.
     ready_since: ClassVar[str] = "ready_at"
 
@@ -36,54 +42,79 @@ class Lanes(Transactions):
         return f"ready_at <= {self.sql_now()}"
 
     def waiting_jobs(self) -> QuerySet[Job]:
-        """Return the jobs that wait for dispatch, in no order, so that the database uses its index of them."""
-        return Job.primary.order_by().filter(ready_at__isnull=False)
+        """Return the jobs that wait for dispatch or their moment, in no order.
+
+        The condition on every value of a column lets the database use the index of lanes, which that column leads.
+        """
+        return Job.primary.order_by().filter(ready_at__isnull=False, is_delayed__in=[False, True])
 
     def waiting_priorities(self, priorities: Sequence[int]) -> list[int]:
         """Return those of the priorities that have lanes, in the given order; one statement."""
-        exists = f"EXISTS (SELECT 1 FROM {self.jobs_table} WHERE {self.in_lane})"
-        (found,) = self._ask(f"SELECT {', '.join([exists] * len(priorities))}", list(priorities))
-        return [priority for priority, waits in zip(priorities, found, strict=True) if waits]
+        return [walk.priority for walk in self.with_lanes([Walk(priority) for priority in priorities])]
 
-    def lanes(
-        self, priority: int, after: Any, count: int, *, last: Lane | None = None, behind: bool = False
-    ) -> list[LaneStep]:
-        """Return up to ``count`` lanes of a priority in their order, due or not: a loose index scan.
+    def with_lanes(self, walks: Sequence[Walk]) -> list[Walk]:
+        """Return those of the walks that find a lane if they begin at the first, in the given order; one statement."""
+        # Not EXISTS, which drops the order, so that it may be planned as a scan of the table.
+        firsts = [
+            f"(SELECT id FROM {self.jobs_table} WHERE {self._which(delayed=walk.delayed)} {LANE_ORDER} LIMIT 1)"
+            for walk in walks
+        ]
+        (found,) = self._ask(f"SELECT {', '.join(firsts)}", [walk.priority for walk in walks])
+        return [walk for walk, first in zip(walks, found, strict=True) if first is not None]
 
-        The first is the one behind the lane ``last``; without it, with ``behind``, the first behind all lanes of the
-        organization ``after``; else the first of all. What lies behind what is the database's to say, which sorts
-        texts and UUIDs in its own way.
+    def lanes(self, walk: Walk, count: int, marks: Mapping[Lane, LaneMark] = NO_MARKS) -> list[LaneStep]:
+        """Return the next ``count`` lanes of a walk, or fewer at its end: a loose index scan.
+
+        Lanes with a mark are looked at from there on, and told even if they have no job; a store may ignore the marks.
         """
+        bound = walk.bound
         found: list[LaneStep] = []
-        start, start_params = self._start(after, last, behind=behind)
-        is_behind, after_params = self.sql_is_behind("organization_id", after)
+        start, start_params = self._start(walk)
+        is_behind, after_params = self.sql_is_behind("organization_id", walk.after)
+        counted = 0
         while len(found) < count:
             rows = self._ask(
                 f"SELECT organization_id, job_type_id, {self.sql_is_due()}, {is_behind} FROM {self.jobs_table} "
-                f"WHERE {self.in_lane} {start} ORDER BY organization_id, job_type_id, ready_at LIMIT 1",
-                [*after_params, priority, *start_params],
+                f"WHERE {self._which(delayed=walk.delayed)} {start} "
+                "ORDER BY organization_id, job_type_id, ready_at LIMIT 1",
+                [*after_params, walk.priority, *start_params],
             )
             if not rows:
                 break
-            found += self._steps(rows)
-            start, start_params = self._start(after, found[-1].lane, behind=behind)
+            (step,) = self._steps(rows)
+            counted = counted if found and found[-1].lane.organization_pk == step.lane.organization_pk else 0
+            counted += bound is not None and bound.counts(step)
+            found.append(step)
+            is_full = bound is not None and counted >= bound.most
+            passed = walk._replace(after=step.lane.organization_pk, last=None, behind=True)
+            start, start_params = self._start(passed if is_full else walk._replace(last=step.lane))
         return found
 
-    def heads(self, priority: int, taken: Sequence[tuple[Lane, int]], *, due: bool = True) -> list[Candidate]:
+    def heads(
+        self,
+        priority: int,
+        taken: Sequence[tuple[Lane, int]],
+        *,
+        delayed: bool = False,
+        starts: Mapping[Lane, LaneMark] = NO_MARKS,
+    ) -> list[Candidate]:
         """Return the longest-ready jobs of each lane, at most the given number of each; one statement for all lanes.
 
-        Only those that are ``due``, or also those that wait for their moment.
+        Only those that are due, or with ``delayed`` those that wait for their moment; of a lane with a start, from
+        there on.
         """
-        is_due = f"AND {self.sql_is_due()} " if due else ""
+        which, is_due = self._which(delayed=delayed), "" if delayed else f"AND {self.sql_is_due()} "
         parts: list[str] = []
         params: list[Any] = []
         for index, (lane, limit) in enumerate(taken):
+            start = starts.get(lane)
+            is_behind = "" if start is None else "AND (ready_at, id) >= (%s, %s) "
             parts.append(
                 f"SELECT * FROM (SELECT organization_id, {self.ready_since} AS ready_since, id "
-                f"FROM {self.jobs_table} WHERE {self.in_lane} AND organization_id = %s AND job_type_id = %s {is_due}"
-                f"ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
+                f"FROM {self.jobs_table} WHERE {which} AND organization_id = %s AND job_type_id = %s "
+                f"{is_due}{is_behind}ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
             )
-            params += [priority, self.key_to_database(lane.organization_pk), lane.job_type, limit]
+            params += [priority, self.key_to_database(lane.organization_pk), lane.job_type, *(start or ()), limit]
         if not parts:
             return []
         return [
@@ -106,16 +137,20 @@ class Lanes(Transactions):
 
     # Parts of the walk.
 
+    def _which(self, *, delayed: bool) -> str:
+        """Return SQL that a row is in a lane, or with ``delayed`` in one of jobs that wait for their moment."""
+        return self.in_delayed_lane if delayed else self.in_lane
+
     def sql_is_behind(self, column: str, after: Any) -> tuple[str, list[Any]]:
         """Return SQL that an organization's lanes lie behind those of ``after``, and its parameters."""
         return ("1 = 0", []) if after is None else (f"{column} > %s", [self.key_to_database(after)])
 
-    def _start(self, after: Any, last: Lane | None, *, behind: bool) -> tuple[str, list[Any]]:
-        if last is not None:
-            key = self.key_to_database(last.organization_pk)
+    def _start(self, walk: Walk) -> tuple[str, list[Any]]:
+        if walk.last is not None:
+            key = self.key_to_database(walk.last.organization_pk)
             sql = "AND (organization_id > %s OR (organization_id = %s AND job_type_id > %s))"
-            return sql, [key, key, last.job_type]
-        return ("AND organization_id > %s", [self.key_to_database(after)]) if behind else ("", [])
+            return sql, [key, key, walk.last.job_type]
+        return ("AND organization_id > %s", [self.key_to_database(walk.after)]) if walk.behind else ("", [])
 
     def _steps(self, rows: Sequence[tuple[Any, ...]]) -> list[LaneStep]:
         return [
@@ -127,7 +162,7 @@ class Lanes(Transactions):
             for key, job_type, is_due, is_behind in rows
         ]
 
-    def _ask(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _ask(self, sql: str, params: Params) -> list[tuple[Any, ...]]:
         # Never prepared: whether an index or a scan is right for "does anything wait" depends on the priority.
         with self.connection.cursor() as cursor:
             cursor.execute(sql, params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
@@ -45,6 +45,8 @@ class Moves(Transactions):
 def _may(job: Job, item: Move, terms: Terms, latest: dt.datetime) -> bool:
     """Return whether the job is where the caller thinks."""
     if job.status not in terms.sources or item.attempt not in {None, job.attempt}:
+        return False
+    if terms.only_own and job.worker_name != terms.worker_name:
         return False
     return not terms.only_due or (job.ready_at is not None and job.ready_at <= latest)
 
@@ -113,6 +115,10 @@ def _write(changes: Iterable[_Change]) -> None:
         _write_shape(jobs, names)
 
 
+#: A constraint compares these, so that one statement must write both.
+_CHECKED_TOGETHER: Final = frozenset({"status", "ready_at"})
+
+
 def _write_shape(jobs: list[Job], names: tuple[str, ...]) -> None:
     """Write fields that all share in one plain UPDATE, the rest by CASE."""
     shared: dict[str, Any] = {}
@@ -124,6 +130,10 @@ def _write_shape(jobs: list[Job], names: tuple[str, ...]) -> None:
         else:
             varying.append(name)
     rows = Job.primary.all()
+    if not _CHECKED_TOGETHER.isdisjoint(varying):
+        varying += [name for name in shared if name in _CHECKED_TOGETHER]
+        shared = {name: value for name, value in shared.items() if name not in _CHECKED_TOGETHER}
     if varying:
         rows.bulk_update(jobs, varying)
-    rows.filter(pk__in=[job.pk for job in jobs]).update(**shared)
+    if shared:
+        rows.filter(pk__in=[job.pk for job in jobs]).update(**shared)

@@ -17,6 +17,7 @@ from django.db.models.sql import Query
 from django_jobs.conf import jobs_settings
 from django_jobs.models import Job
 
+Q = TypeVar("Q", bound=QuerySet[Any])
 T = TypeVar("T")
 
 #: Of a statement: in the order of its ``%s``, or by the names in its ``%(name)s``.
@@ -34,6 +35,15 @@ def as_moment(value: Any) -> Any:
     return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
 
 
+class Moment(Now):
+    """The moment of a statement. SQLite compares texts, so it has as many digits there as stored ones have."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
+        """Return SQL of the milliseconds, to which SQLite's clock counts, and three zeros."""
+        moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f000', 'NOW')"
+        return self.as_sql(compiler, connection, template=moment, **extra_context)
+
+
 class Transactions:
     """One database, by its alias. An instance serves all threads; each thread has a connection of its own."""
 
@@ -45,8 +55,8 @@ class Transactions:
     lost_race_text: ClassVar[str] = "database is locked"
     #: PostgreSQL heard nothing of the transaction for too long; it takes no writes (any more), as after a switch-over.
     fatal: ClassVar[frozenset[str | int]] = frozenset({"25P03", "25006"})
-    #: The host's limit for one statement was reached, on PostgreSQL, MariaDB and MySQL.
-    too_slow: ClassVar[frozenset[str | int]] = frozenset({"57014", 1969, 3024})
+    #: The host's limit for one statement was reached, or it was canceled, on PostgreSQL, MariaDB and MySQL.
+    too_slow: ClassVar[frozenset[str | int]] = frozenset({"57014", 1317, 1969, 3024})
     #: MariaDB's answer to a statement that is larger than it takes; it hangs up then, and would do so again.
     too_large_text: ClassVar[str] = "max_allowed_packet"
 
@@ -71,7 +81,7 @@ class Transactions:
 
     def sql_now(self) -> str:
         """Return SQL for the moment of a statement."""
-        return str(Query(Job).get_compiler(self.alias).compile(Now())[0])
+        return str(Query(Job).get_compiler(self.alias).compile(Moment())[0])
 
     def clock(self, field: Any) -> tuple[str, list[Any]]:
         """Return SQL for the moment of a statement, to be written into ``field``, and its parameters."""
@@ -84,7 +94,7 @@ class Transactions:
 
     # Locks and transactions.
 
-    def locked(self, queryset: QuerySet[Any], *, skip: bool = False) -> QuerySet[Any]:
+    def locked(self, queryset: Q, *, skip: bool = False) -> Q:
         """Return the rows, to be locked in ascending primary key: so sets of them do not deadlock.
 
         With ``skip``, rows that somebody else holds are left out. A database that cannot lock rows locks itself.

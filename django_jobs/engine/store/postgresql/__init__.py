@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 from django.db import transaction
 
 from django_jobs.engine.store.base.transactions import Params
-from django_jobs.engine.store.lane_walk import LaneWalk
-from django_jobs.engine.store.postgresql.insertion import Insertion
+from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
+from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
+from django_jobs.engine.store.postgresql.lanes import LaneWalks
+from django_jobs.engine.store.postgresql.lines import Lines
 from django_jobs.engine.store.postgresql.log_order import LogOrder
 from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch
@@ -20,7 +22,7 @@ from django_jobs.engine.store.postgresql.targets import Targets
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(Insertion, LogOrder, Moves, LaneWalk, Tallies, Targets):
+class PostgreSQLStore(BulkInsertion, InFlightCounts, Lines, LogOrder, Moves, LaneWalks, Tallies, Targets):
     """PostgreSQL 14 or later."""
 
     ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"

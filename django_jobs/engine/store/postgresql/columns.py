@@ -35,6 +35,29 @@ def columns_of(model: type[models.Model], alias: str) -> dict[str, Column]:
     }
 
 
+@functools.cache
+def next_key(model: type[models.Model], alias: str) -> str:
+    """Return SQL for the next key of a model, which a statement gives to a row before it inserts that row.
+
+    Where a restored or partitioned table's sequence is nobody's own, that is what the column's default says.
+    """
+    table = f'"{model._meta.db_table}"'
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_NEXT_KEY, [table, table])
+        return str(cursor.fetchone()[0]).replace("%", "%%")
+
+
+_NEXT_KEY: Final = """
+    SELECT coalesce(
+        'nextval(' || quote_literal(pg_get_serial_sequence(%s, 'id')) || ')', (
+            SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+            JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+            WHERE a.attrelid = %s::regclass AND a.attname = 'id'
+        )
+    )
+"""
+
+
 def insert(model: type[models.Model], given: Mapping[str, str], source: str) -> str:
     """Return an INSERT of rows that a SELECT makes: ``given`` are its expressions, by the names of attributes.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connections, models
+from django.db import models
 
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.insertion_values import NewJob
-from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert
+from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
 from django_jobs.engine.store.postgresql.targets import sql_holds
 from django_jobs.models import DuplicateKey, ExecutionLog, Job
 from django_jobs.statuses import UNSUCCESSFUL, Status
@@ -22,6 +21,7 @@ COMPUTED: Final = {
     "id": "new.id",
     "created_at": "statement_timestamp()",
     "ready_at": "CASE WHEN NOT %(waits)s THEN greatest(%(run_at)s::timestamptz, statement_timestamp()) END",
+    "is_delayed": "NOT %(waits)s AND coalesce(%(run_at)s::timestamptz > statement_timestamp(), false)",
 }
 
 
@@ -59,6 +59,7 @@ class Insertion(Store):
         if not rows:
             return False
         job.pk, job.created_at, job.ready_at, new.log_id = rows[0]
+        job.is_delayed = job.ready_at is not None and job.ready_at > job.created_at
         job._state.adding = False
         job._state.db = self.alias
         return True
@@ -74,18 +75,6 @@ class Insertion(Store):
     def transaction_ids(self) -> tuple[int | None, int | None]:
         own, oldest = self.fetch(f"SELECT {OWN_TRANSACTION}, {OLDEST_OPEN}", [])[0]
         return own, oldest
-
-    def _write_keys(self, rows: list[DuplicateKey], now: dt.datetime) -> bool:
-        """Insert or take over, in the order of the keys, waiting for others who hold one."""
-        sql = f"""
-            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
-            SELECT * FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS new(key, job_id, expires_at)
-            ORDER BY key {_take_over()}
-        """
-        with self.connection.cursor() as cursor:
-            columns = [[row.pk for row in rows], [row.job_id for row in rows], [row.expires_at for row in rows]]
-            cursor.execute(sql, columns)
-            return int(cursor.rowcount) == len(rows)
 
 
 @functools.cache
@@ -116,7 +105,7 @@ def _sql(alias: str, has_versions: bool, has_window: bool, sent: frozenset[str])
     source = "FROM new JOIN kept ON kept.id = new.id" if has_window else "FROM new"
     return f"""
         WITH new AS (
-            SELECT nextval('{_sequence(alias)}') AS id {"WHERE" if conditions else ""} {" AND ".join(conditions)}
+            SELECT {next_key(Job, alias)} AS id {"WHERE" if conditions else ""} {" AND ".join(conditions)}
         ), {_kept() if has_window else ""} job AS (
             {insert(Job, given, source)} RETURNING id, created_at, ready_at, organization_id
         ), logged AS (
@@ -152,7 +141,7 @@ def _is_new() -> str:
     )
 
 
-def _take_over() -> str:
+def take_over() -> str:
     """Take over a key that keeps nobody out; it decides between simultaneous submissions and waits for open ones."""
     return (
         "ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at "
@@ -165,12 +154,5 @@ def _kept() -> str:
         kept AS (
             INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
             SELECT %(job_hash)s, id, statement_timestamp() + %(window)s * interval '1 second' FROM new
-            {_take_over()} RETURNING job_id AS id
+            {take_over()} RETURNING job_id AS id
         ),"""
-
-
-@functools.cache
-def _sequence(alias: str) -> str:
-    with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT pg_get_serial_sequence(%s, 'id')", [f'"{Job._meta.db_table}"'])
-        return str(cursor.fetchone()[0])

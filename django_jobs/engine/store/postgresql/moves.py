@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, cast
 from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert
+from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -24,7 +24,7 @@ from django_jobs.statuses import TERMINAL
 _SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
 #: Fields of :class:`Moved` that the statement tells, and where it has them from.
 _TOLD: Final = {
-    "pk": "moved.id",
+    "pk": "id",
     "from_status": "from_status",
     "to_status": "status",
     "attempt": "attempt",
@@ -33,7 +33,7 @@ _TOLD: Final = {
     "priority": "priority",
     "year": "year",
     "has_children": "has_children",
-    "log_id": "logged.id",
+    "log_id": "log_id",
     "organization_id": "organization_id",
     "queued_at": "queued_at",
 }
@@ -91,16 +91,18 @@ class Moves(Store):
     def _move_shape(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
         pks = [item.pk for item in moves]
         params: dict[str, Any] = {"pks": pks, "sources": terms.sources, "worker_name": terms.worker_name}
-        params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind}
+        params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
         params |= {f"if_{number}": value for number, value in enumerate(terms.only_if.params)}
         said = [_way(f"said_{name}", _SAID[name], [getattr(item, name) for item in moves], params) for name in _SAID]
         written = [self._written(name, [item.values[name] for item in moves], params) for name in moves[0].values]
         sql = _sql(
+            self.alias,
             tuple(said),
             tuple(written),
             skip_locked=terms.skip_locked,
             may_end=any(item.to_status in TERMINAL for item in moves),
             only_due=terms.only_due,
+            only_own=terms.only_own,
             only_if=terms.only_if.sql,
         )
         wanted = {item.pk: item for item in moves}
@@ -145,12 +147,14 @@ def _way(slot: str, kind: str, values: list[Any], params: dict[str, Any]) -> Way
 
 @functools.cache
 def _sql(
+    alias: str,
     said: tuple[Way, ...],
     written: tuple[Written, ...],
     *,
     skip_locked: bool,
     may_end: bool,
     only_due: bool,
+    only_own: bool,
     only_if: str,
 ) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
@@ -158,7 +162,8 @@ def _sql(
     arrays = [way for way in (*said, *(item.way for item in written)) if way is not None and not way.is_shared]
     given = "".join(f", %({way.slot})s::{way.kind}[]" for way in arrays)
     slots = "".join(f", {way.slot}" for way in arrays)
-    steps = [_moved(named, written, slots, only_due=only_due), _logged(named)]
+    steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
+    steps += [_numbered(alias), _logged(named)]
     steps += [_tasks()] if may_end else []
     for number in range(only_if.count("%s")):
         only_if = only_if.replace("%s", f"%(if_{number})s", 1)
@@ -166,18 +171,18 @@ def _sql(
     # index on status, full of dead entries while jobs stream by, or a scan of the table.
     return f"""
         WITH locked AS (
-            SELECT id, status, attempt, ready_at FROM "{Job._meta.db_table}"
+            SELECT id, status, attempt, ready_at, worker_name FROM "{Job._meta.db_table}"
             WHERE id = ANY(%(pks)s) {only_if and f"AND {only_if}"}
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
         ), old AS (
             SELECT locked.*{slots}
             FROM locked JOIN unnest(%(pks)s::bigint[]{given}) AS v(pk{slots}) ON locked.id = v.pk
         ), {", ".join(steps)}
-        SELECT {", ".join(_TOLD.values())} FROM moved JOIN logged ON logged.job_id = moved.id
+        SELECT {", ".join(_TOLD.values())} FROM numbered
     """
 
 
-def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *, only_due: bool) -> str:
+def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *, only_due: bool, only_own: bool) -> str:
     """The rows that are where the caller thinks, written."""
     guard = said["attempt"]
     sets = ", ".join([f"status = {said['to_status']}", *map(str, written)])
@@ -186,15 +191,28 @@ def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *,
             FROM old
             WHERE j.id = old.id AND old.status = ANY(%(sources)s) AND ({guard} IS NULL OR old.attempt = {guard})
                 {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
+                {"AND old.worker_name = %(owner)s::text" if only_own else ""}
             RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
                 j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
                 j.organization_id, j.queued_at{slots}
         )"""
 
 
+def _numbered(alias: str) -> str:
+    """The rows that moved, each with the key of its log row.
+
+    A join with what the insertion of the log rows returns would compare every row with every other: a planner knows
+    nothing of how many rows a step gives, and takes them for one.
+    """
+    return f"""numbered AS (
+            SELECT {next_key(ExecutionLog, alias)} AS log_id, m.* FROM (SELECT * FROM moved ORDER BY id) m
+        )"""
+
+
 def _logged(said: Mapping[str, Way]) -> str:
     """A log row for each that moved."""
     values = {
+        "id": "log_id",
         "job_id": "id",
         "from_status": "from_status",
         "to_status": "status",
@@ -209,7 +227,7 @@ def _logged(said: Mapping[str, Way]) -> str:
         "transaction_id": OWN_TRANSACTION,
         "oldest_open_id": OLDEST_OPEN,
     }
-    return f"logged AS ({insert(ExecutionLog, values, 'FROM moved ORDER BY id')} RETURNING id, job_id)"
+    return f"logged AS ({insert(ExecutionLog, values, 'FROM numbered')})"
 
 
 def _tasks() -> str:

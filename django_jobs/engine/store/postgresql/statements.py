@@ -11,11 +11,14 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from django_jobs.engine.store.base.transactions import Params
 
 #: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
 PLAN_SECONDS: Final = 30
+#: It begins the comment.
+MARK: Final = "-- django_jobs "
 #: Up to so many jobs one plan does for all.
 FEW: Final = 4
 
@@ -27,8 +30,7 @@ def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) 
     table's end: a plan that was made for a small table is not kept for one twice as large.
     """
     if rows <= FEW and may_prepare(connection):
-        age = int(time.monotonic() / PLAN_SECONDS)
-        return _fetch_prepared(connection, f"{sql} -- {age}.{newest.bit_length()}", params)
+        return _fetch_prepared(connection, sql, params, newest.bit_length())
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
@@ -43,11 +45,12 @@ def may_prepare(connection: Any) -> bool:
     )
 
 
-def _fetch_prepared(connection: Any, sql: str, params: Params) -> list[tuple[Any, ...]]:
+def _fetch_prepared(connection: Any, sql: str, params: Params, size: int) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     connection.validate_thread_sharing()
     connection.validate_no_broken_transaction()
     make_cursor, whole = _psycopg()
+    sql = f"{sql} {MARK}{_age(connection.connection)}.{size}"
     typed: Any
     if isinstance(params, Mapping):
         typed = {name: _typed(value, whole) for name, value in params.items()}
@@ -57,6 +60,37 @@ def _fetch_prepared(connection: Any, sql: str, params: Params) -> list[tuple[Any
         cursor = make_cursor(connection.connection)
         cursor.execute(sql, typed, prepare=True)
         return list(cursor.fetchall())
+
+
+#: The age for which each connection prepares.
+_ages: Final[WeakKeyDictionary[Any, int]] = WeakKeyDictionary()
+
+
+def _age(raw: Any) -> int:
+    """Return the age of a connection's plans. What was prepared for the one before is deallocated when it changes.
+
+    Where the host forbids psycopg to deallocate (``prepared_max`` None), there is one age: plans stay until PostgreSQL
+    itself finds them out of date.
+    """
+    if getattr(raw, "prepared_max", None) is None:
+        return 0
+    age = int(time.monotonic() / PLAN_SECONDS)
+    if _ages.get(raw) != age:
+        _ages[raw] = age
+        _deallocate_superseded(raw)
+    return age
+
+
+def _deallocate_superseded(raw: Any) -> None:
+    """Have psycopg deallocate our texts, which are those of an earlier age, after its next statement.
+
+    It would do so by itself only for what is more than ``prepared_max``, a hundred on each connection. It has no public
+    name for this; should these go, that bound remains.
+    """
+    prepared = getattr(raw, "_prepared", None)
+    names, flush = getattr(prepared, "_names", {}), getattr(prepared, "_to_flush", None)
+    if flush is not None:
+        flush.extend([names.pop(key) for key in list(names) if MARK.encode() in key[0]])
 
 
 def _typed(value: Any, whole: Callable[[int], Any]) -> Any:

@@ -1,0 +1,201 @@
+"""Where walks over the backlog may begin, beside a snapshot that is open for long.
+
+While a snapshot is open, as a pg_dump holds one for as long as it takes, every job that waited and went leaves an entry
+in the index of the lanes that nobody can remove. A walk passes all of those in front of a lane's first job. Where that
+has become slow, the lanes from which most was taken get marks, and the next walks look at these lanes from their marks
+on, and between them as ever. What one pass learns is kept in the row of the dispatchers' lock, for all of them.
+
+A mark is a hint. Behind it lay no job when the lane was last looked at; but one may appear there later: its transaction
+was open for longer than the store's margin, or the database's clock went back. So a whole walk, which looks at marked
+lanes from their beginnings, is made as often as it takes a twentieth of the time: a walk of 100 ms every two seconds.
+Until then such a job waits. Lanes without a mark, new ones above all, are found by every walk. Where whole walks are
+fast again, the marks are forgotten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+
+from django_jobs.engine.dispatch.rests import Rest
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import LANE_BEGIN, Candidate, Lane, LaneMark, LaneStep, Walk
+from django_jobs.engine.transitions import Moved
+from django_jobs.models import get_organization_model
+
+T = TypeVar("T")
+
+#: A whole walk that takes longer is followed by walks from marks.
+SLOW_SECONDS: Final = 0.003
+#: How many times as long as a whole walk took the next one has to wait.
+REST_FACTOR: Final = 20
+#: For how long that is at most, as long as a twentieth of the time becomes no tenth by it; and in any case.
+BOUND_SECONDS: Final = 2.0
+MAX_REST_SECONDS: Final = 30.0
+#: How many lanes get marks: those from which most was taken.
+MARKED_LANES: Final = 40
+#: How many lanes a process notes from which it took jobs. One whose jobs all go without a pass writes nothing down.
+NOTED_LANES: Final = 10_000
+#: How often marks are written: beside a snapshot each version of the row stays, too, and readers walk past it.
+SAVE_SECONDS: Final = 0.5
+#: While walks are fast, what was taken is forgotten after so many seconds.
+FORGET_SECONDS: Final = 60.0
+#: Where the row has the marks, beside the cursors, each of which has a priority for its key.
+_KEY: Final = "lanes"
+
+_Key: TypeAlias = tuple[int, Lane]
+
+#: How much this process took from each lane since it last wrote that down, and when that is forgotten.
+_taken: Counter[_Key] = Counter()
+_forgets_at: float = 0.0
+#: Asking whether anything waits.
+_asking: Final = Rest(SLOW_SECONDS)
+#: Whether this process' next pass should walk from the beginnings, though that may not be due.
+_wants_whole: bool = False
+#: When this process first saw what the row has, by its own clock: which writing that is, and seconds.
+_seen: tuple[float, float] = (0.0, 0.0)
+#: The cursors of this process' last pass, and which writing of the row they follow.
+_cursors: tuple[float, dict[str, Any]] = (0.0, {})
+
+
+def anything_may_wait(priorities: Sequence[int]) -> bool:
+    """Return whether any job may wait. Where asking is slow, a pass from the marks finds out for less."""
+    return _asking.lasts() or bool(_asking.after(lambda: store().waiting_priorities(priorities)))
+
+
+def forget() -> None:
+    """Forget what this process noted, as one that has just started."""
+    global _cursors, _seen, _wants_whole
+    _cursors, _seen, _wants_whole = (0.0, {}), (0.0, 0.0), False
+    _taken.clear()
+    _asking.end()
+
+
+def want_whole_walk() -> None:
+    """Have this process' next pass look at marked lanes from their beginnings: jobs may have appeared behind marks."""
+    global _wants_whole  # noqa: PLW0603
+    _wants_whole = True
+
+
+def note_taken(moved: Iterable[Moved]) -> None:
+    """Note from which lanes this process took jobs. With too many of them it begins anew."""
+    if len(_taken) >= NOTED_LANES:
+        _taken.clear()
+    _taken.update((item.priority, Lane(item.organization_id, item.job_type)) for item in moved)
+
+
+def read(state: Mapping[str, Any]) -> LaneMarks:
+    """Return what a pass that begins now knows, from what was written by those before it."""
+    global _seen, _wants_whole  # noqa: PLW0603  (process-wide notes)
+    wants_whole, _wants_whole = _wants_whole, False
+    found = LaneMarks(cursors={name: value for name, value in state.items() if name != _KEY}, written=state)
+    kept = state.get(_KEY)
+    if kept:
+        found.rests_until, found.saved_at = kept["rests_until"], kept["saved_at"]
+        for priority, pk, job_type, ready_at, job_pk, weight in kept["marks"]:
+            key = priority, Lane(get_organization_model()._meta.pk.to_python(pk), job_type)
+            found.marks[key], found.weights[key] = LaneMark(ready_at, job_pk), weight
+        # A moment that is too far away was written by a machine whose clock differs.
+        found.is_whole = wants_whole or not 0 < found.rests_until - time.time() < MAX_REST_SECONDS
+        if _seen[0] != found.saved_at:
+            _seen = found.saved_at, time.monotonic()
+        if _cursors[0] == found.saved_at:
+            found.cursors = dict(_cursors[1])
+    return found
+
+
+@dataclass(slots=True)
+class LaneMarks:
+    """What one pass of the dispatcher knows of the lanes; without marks it walks as if there were no such thing.
+
+    ``cursors`` are the organizations that were served last. ``weights`` are how much was taken from the marked lanes.
+    ``rests_until``, when a whole walk is due, and ``saved_at``, when this was written, are seconds since the epoch.
+    """
+
+    cursors: dict[str, Any] = field(default_factory=dict)
+    written: Mapping[str, Any] = field(default_factory=dict)
+    marks: dict[_Key, LaneMark] = field(default_factory=dict)
+    weights: Counter[_Key] = field(default_factory=Counter)
+    rests_until: float = 0.0
+    saved_at: float = 0.0
+    #: Whether this pass looks at every lane from its beginning; how long it walked, and which priorities; what it saw.
+    is_whole: bool = True
+    seconds: float = 0.0
+    walked: set[int] = field(default_factory=set)
+    starts: dict[_Key, LaneMark] = field(default_factory=dict)
+    seen: dict[_Key, LaneMark] = field(default_factory=dict)
+
+    def waiting_priorities(self, priorities: Sequence[int]) -> list[int]:
+        """Return the priorities that may have lanes. Those that have marks are not asked for: that would be a walk."""
+        marked = self._marked_priorities()
+        unmarked = [priority for priority in priorities if priority not in marked]
+        found = self._timed(lambda: store().waiting_priorities(unmarked)) if unmarked else []
+        return [priority for priority in priorities if priority in marked or priority in found]
+
+    def lanes(self, walk: Walk, count: int) -> list[LaneStep]:
+        """Walk as the store does, from the marks on."""
+        priority = walk.priority
+        marks = {
+            lane: LANE_BEGIN if self.is_whole else mark for (of, lane), mark in self.marks.items() if of == priority
+        }
+        self.walked.add(priority)
+        steps = self._timed(lambda: store().lanes(walk, count, marks))
+        self.starts |= {(priority, step.lane): step.first for step in steps if step.first}
+        self.seen |= {(priority, step.lane): step.mark for step in steps if step.mark}
+        return steps
+
+    def heads(self, priority: int, taken: Sequence[tuple[Lane, int]]) -> list[Candidate]:
+        """Return the longest-ready jobs of lanes, from the first jobs on that this pass saw there."""
+        starts = {lane: self.starts[priority, lane] for lane, _ in taken if (priority, lane) in self.starts}
+        return store().heads(priority, taken, starts=starts)
+
+    def to_write(self) -> dict[str, Any] | None:
+        """Return the row's new state after the pass; None if it may stay as it is."""
+        global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
+        now = time.time()
+        was_fast = self.seconds <= SLOW_SECONDS or not store().marks_lanes
+        if self.is_whole and was_fast and self.walked >= self._marked_priorities():
+            _forget_taken()
+            return self.cursors if self.cursors != self.written else None
+        if self.is_whole and not was_fast:
+            bounded = max(BOUND_SECONDS, REST_FACTOR / 2 * self.seconds)
+            self.rests_until = now + min(REST_FACTOR * self.seconds, bounded, MAX_REST_SECONDS)
+        # By this process' own clock: by that of another machine, each pass might be due.
+        is_due = (self.is_whole and not was_fast) or time.monotonic() - _seen[1] >= SAVE_SECONDS
+        if is_due:
+            self.saved_at = now
+            _seen = now, time.monotonic()
+        _cursors = self.saved_at, dict(self.cursors)
+        return {**self.cursors, _KEY: self._lanes()} if is_due else None
+
+    def _lanes(self) -> dict[str, Any]:
+        """Return the marks of the lanes from which most was taken, as the row has them."""
+        self.weights.update(dict(_taken))  # a copy, since another thread may add to it
+        self.weights.update(dict.fromkeys(self.seen, 0))
+        _taken.clear()
+        marks = []
+        for key, weight in self.weights.most_common(MARKED_LANES):
+            priority, lane = key
+            mark = self.seen.get(key) or self.marks.get(key) or LANE_BEGIN
+            marks.append([priority, str(lane.organization_pk), lane.job_type, *mark, weight])
+        return {"marks": marks, "rests_until": self.rests_until, "saved_at": self.saved_at}
+
+    def _marked_priorities(self) -> set[int]:
+        return {priority for priority, _ in self.marks}
+
+    def _timed(self, ask: Callable[[], T]) -> T:
+        began = time.monotonic()
+        found = ask()
+        self.seconds += time.monotonic() - began
+        return found
+
+
+def _forget_taken() -> None:
+    """Forget from time to time what was taken while walks were fast."""
+    global _forgets_at  # noqa: PLW0603
+    if time.monotonic() >= _forgets_at:
+        _forgets_at = time.monotonic() + FORGET_SECONDS
+        _taken.clear()

@@ -1,0 +1,35 @@
+"""Jobs that wait for their moment, by an index that holds only these, the earliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from django_jobs.engine.store.base.lanes import Lanes
+from django_jobs.models import Job
+
+
+class Delays(Lanes):
+    """What waited for a moment that has come."""
+
+    #: SQL that a row waits for its moment, and the moment by which the index has it.
+    is_delayed: ClassVar[str] = "is_delayed AND ready_at IS NOT NULL"
+    delayed_until: ClassVar[str] = "ready_at"
+
+    def due_jobs(self, limit: int) -> list[int]:
+        """Return the keys of up to ``limit`` delayed jobs whose moment has come, the longest due first."""
+        found = self._ask(
+            f"SELECT id FROM {self.jobs_table} WHERE {self.is_delayed} AND {self._sql_has_come()} "
+            f"ORDER BY {self.delayed_until} LIMIT {limit}",
+            [],
+        )
+        return [pk for (pk,) in found]
+
+    def end_delays(self, pks: Sequence[int]) -> int:
+        """Put those of these jobs that are still due into the lanes, inside the open transaction; how many."""
+        rows = Job.primary.filter(pk__in=pks, is_delayed=True).extra(where=[self.sql_is_due()])  # noqa: S610
+        free = list(self.locked(rows, skip=True).values_list("pk", flat=True))
+        return Job.primary.filter(pk__in=free).update(is_delayed=False)
+
+    def _sql_has_come(self) -> str:
+        return self.sql_is_due().replace("ready_at", self.delayed_until)

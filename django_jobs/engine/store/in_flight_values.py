@@ -1,0 +1,22 @@
+"""What is told of the jobs that are queued or running."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+
+class InFlightCount(NamedTuple):
+    """How many jobs of one organization and priority are queued, and how many are queued or running."""
+
+    organization_pk: Any
+    priority: int
+    queued: int
+    total: int
+
+
+class InFlightMark(NamedTuple):
+    """Where a count may begin: of the jobs that were queued before ``since``, only ``pks`` were still in flight."""
+
+    since: dt.datetime
+    pks: list[int]
