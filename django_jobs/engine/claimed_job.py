@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django_jobs.engine import uptime
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
 
@@ -55,11 +56,19 @@ class Claimed:
     metadata: Any
     attempt: int
     timeout_seconds: int
+    #: In whose name it was claimed.
+    worker_name: str
+    #: So many of the attempts before this one are known to have saved no file, from the first one on.
+    fileless_attempts: int = 0
     owner_id: Any = None
     owner_name: str = ""
     given_back: GivenBack = field(default_factory=GivenBack)
     #: The handler must begin before this moment of the monotonic clock; None: at any time.
     starts_before: float | None = None
+    #: A moment before the claim, on the clock of ``engine.uptime``: its lease lasts at least from then on.
+    claimed_at: float = field(default_factory=uptime.seconds)
+    #: Which of the sets that its process claimed it belongs to; 0: the process does not number them.
+    set_number: int = 0
 
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)

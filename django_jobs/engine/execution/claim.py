@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import expirations
-from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution import claim_verdicts, unbegun
 from django_jobs.engine.execution.claim_verdicts import Refusal
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
+from django_jobs.engine.transitions import Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
@@ -33,10 +32,9 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     void. One whose row another transaction holds goes to the back of its queue, so that nobody waits behind it; a
     claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer.
     """
-    wanted = {ticket.pk: ticket for ticket in tickets}
-    queued = _read_queued(wanted)
+    queued, wanted = _read_queued(tickets)
     count = max(1, fits([job.job_type_id for job in queued]))
-    accepted, refused = _judge(queued[:count], wanted)
+    accepted, refused = _judge(queued[:count], wanted, worker_name)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
@@ -61,17 +59,19 @@ def _put_back(held: Sequence[Ticket], unwanted: Sequence[Ticket]) -> None:
         return  # the claimed jobs run; the scheduler misses these tickets and issues them again
 
 
-def _read_queued(wanted: dict[int, Ticket]) -> list[Row]:
-    """Return the jobs that are queued for exactly these attempts, in the tickets' order.
+def _read_queued(tickets: Sequence[Ticket]) -> tuple[list[Row], dict[int, Ticket]]:
+    """Return the jobs that are queued for exactly these attempts, in the tickets' order, and the ticket of each.
 
-    They are read without a lock: the move judges status and attempt again.
+    A job may have several tickets here, of which one is valid at most. The rows are read without a lock: the move
+    judges status and attempt again.
     """
-    found = {job.pk: job for job in store().claim_rows(list(wanted))}
-    queued = [found[pk] for pk in wanted if pk in found]
-    return [job for job in queued if job.status == Status.QUEUED and job.attempt + 1 == wanted[job.pk].attempt]
+    found = {job.pk: job for job in store().claim_rows(list({ticket.pk: None for ticket in tickets}))}
+    valid = {job.pk: job.attempt + 1 for job in found.values() if job.status == Status.QUEUED}
+    wanted = {ticket.pk: ticket for ticket in tickets if valid.get(ticket.pk) == ticket.attempt}
+    return [found[pk] for pk in wanted], wanted
 
 
-def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed], list[Move]]:
+def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> tuple[list[Claimed], list[Move]]:
     """Return which of the jobs may run now, and the moves of the others. Jobs of a kind are judged once."""
     verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
     accepted: list[Claimed] = []
@@ -87,17 +87,13 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket]) -> tuple[list[Claimed
         if isinstance(verdict, Refusal):
             refused.append(claim_verdicts.refuse(job, verdict))
         else:
-            accepted.append(_claimed(job, wanted[job.pk], verdict))
+            accepted.append(_claimed(job, wanted[job.pk], verdict, worker_name))
     return accepted, refused
 
 
 def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
     """Move them to Running under a lease. Rows that another transaction holds do not move."""
-    lease = After(float(jobs_settings.LEASE_SECONDS))
-    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
-    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
-    moves = [Move(pk=item.pk, to_status=Status.RUNNING, attempt=item.attempt - 1, values=values) for item in accepted]
-    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+    return unbegun.start([(item.pk, item.attempt) for item in accepted], worker_name)
 
 
 def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[Row]) -> None:
@@ -119,7 +115,7 @@ def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
     return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
 
 
-def _claimed(job: Row, ticket: Ticket, handler: Handler) -> Claimed:
+def _claimed(job: Row, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:
     return Claimed(
         pk=job.pk,
         job_id=format_job_id(job.pk, ticket.year),
@@ -132,6 +128,8 @@ def _claimed(job: Row, ticket: Ticket, handler: Handler) -> Claimed:
         metadata=job.metadata,
         attempt=job.attempt + 1,
         timeout_seconds=job.timeout_seconds,
+        worker_name=worker_name,
+        fileless_attempts=job.fileless_attempts,
         owner_id=job.owner_id,
         owner_name=job.owner_name,
         starts_before=job.starts_before,

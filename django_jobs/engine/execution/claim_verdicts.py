@@ -15,6 +15,7 @@ from django_jobs.engine.claimed_job import Handler
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.store import database
 from django_jobs.engine.store.claim_rows import Row
+from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.submission.rights import may_own, may_submit
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
@@ -119,7 +120,8 @@ def _permission_problem(job: Row) -> Refusal | None:
 def _ask_quietly(job: Row) -> Refusal | None:
     """Ask the policy. One that fails decides nothing: the job waits and is judged again."""
     try:
-        return _ask_policy(job)
+        with fresh_reads():  # a job does not die of what a replica does not know yet
+            return _ask_policy(job)
     except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's code)

@@ -33,6 +33,9 @@ class Runner(Protocol):
     def is_canceled(self) -> bool:
         """Return whether the job is to stop: it was canceled, or this attempt no longer owns it."""
 
+    def is_lost(self) -> bool:
+        """Return whether this attempt is known to own the job no longer, without asking the database."""
+
     def check(self) -> None:
         """Raise the interruption that is due, if any."""
 
@@ -69,6 +72,7 @@ class JobContext:
         timeout_seconds: int,
         runner: Runner,
         submit: Submit | None = None,
+        worker_name: str = "",
     ) -> None:
         self.job_id = job_id
         self.job_type = job_type
@@ -80,7 +84,10 @@ class JobContext:
         self.organization_pk = organization_pk
         self._runner = runner
         self._submit = submit
+        self._worker_name = worker_name
         self._has_ended = False
+        #: Whether the handler began to save a file.
+        self.has_saved = False
 
     @cached_property
     def validated_data(self) -> Any:
@@ -126,21 +133,26 @@ class JobContext:
             return coroutines.outside_loop(lambda: parent_results.read(self._pk()))
 
     def still_owned(self) -> bool:
-        """Ask the database, by one statement, whether this attempt still owns the job.
+        """Ask the database, by one statement, whether this attempt still owns the job by a lease that lasts.
 
         Ask it before an effect that must not happen twice: a worker that was frozen or cut off may go on with an
         attempt whose job runs elsewhere by now. Ask outside transactions: one with repeatable reads would answer as of
-        its beginning. In an async handler the event loop waits for the answer.
+        its beginning. Raises Django's database Error where the database gives no answer: nobody can say yes then. In an
+        async handler the event loop waits for the answer; :meth:`astill_owned` lets it go on.
         """
         if self._has_ended:
             return False
         with self._runner.shielded():
-            return coroutines.outside_loop(self._ask_whether_owned)
+            return not self._runner.is_lost() and coroutines.outside_loop(self._ask_whether_owned)
+
+    async def astill_owned(self) -> bool:
+        """:meth:`still_owned` for async handlers."""
+        return await sync_to_async(self.still_owned, thread_sensitive=True)()
 
     def _ask_whether_owned(self) -> bool:
-        from django_jobs.engine.execution import leases
+        from django_jobs.engine.execution import ownership
 
-        return leases.is_owned(self._pk(), self.attempt)
+        return ownership.is_owned(self._pk(), self.attempt, self._worker_name)
 
     def _pk(self) -> int:
         from django_jobs.models.job import parse_job_id
@@ -171,6 +183,8 @@ class JobContext:
 
         Return that as ``output_reference`` to make it the job's output.
         """
+        # Noted first: a thread that the handler leaves behind either is refused, or is known of when the attempt ends.
+        self.has_saved = True
         self._refuse_late()
         with self._runner.shielded():
             return outputs.save(self.organization_pk, self.job_id, filename, content)
@@ -210,6 +224,8 @@ class JobContext:
         self._runner.remind()
 
     def _refuse_late(self) -> None:
-        """Stop a thread that the handler left behind: its attempt has ended."""
+        """Stop an attempt that lost its job, and a thread that the handler left behind: its attempt has ended."""
         if self._has_ended:
             raise JobCanceled
+        if self._runner.is_lost():
+            self._runner.check()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import connections
@@ -75,6 +75,35 @@ async def _watch(checkpoint: Callable[[], None], due: list[Interruption], task: 
             due.append(error)
             task.cancel()
             pause = REPEAT_SECONDS
+
+
+class Neighborhood(Protocol):
+    """What a coroutine needs that runs beside others in one loop."""
+
+    def guard(self, task: asyncio.Task[Any]) -> None:
+        """Take the task in which it runs, to cancel it when it is to stop."""
+
+    async def calls_ended(self) -> None:
+        """Return once no call is under way in the thread of its ``sync_to_async`` calls, or after a moment."""
+
+
+async def beside_others(
+    coroutine: Coroutine[Any, Any, T], neighborhood: Neighborhood, checkpoint: Callable[[], None]
+) -> T:
+    """Return the coroutine's result, which runs in a task of the loop that runs already.
+
+    ``checkpoint`` raises the interruption for which its task was canceled. What it called in a thread goes on
+    then; a statement in it is ended from outside, and the coroutine ends after it.
+    """
+    task = asyncio.create_task(coroutine)
+    neighborhood.guard(task)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        checkpoint()
+        raise
+    finally:
+        await neighborhood.calls_ended()
 
 
 def outside_loop(function: Callable[[], T]) -> T:

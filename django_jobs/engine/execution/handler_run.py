@@ -18,6 +18,7 @@ from django_jobs.engine.execution import coroutines, outcomes, outputs, retry_po
 from django_jobs.engine.execution.context import JobContext, Runner
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store_of
 from django_jobs.engine.submission import from_handlers
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 
@@ -29,29 +30,59 @@ MAX_TRACEBACK = 60_000
 def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     """Run the handler and return how it ended. Its connections are made fit for the next job."""
     ended = attempt(claimed, context)
-    _restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
+    restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
     return ended
 
 
 def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     """Run the handler and return how it ended. Its connections stay as it left them, for a test's transaction."""
     started = time.monotonic()
-    if claimed.starts_before is not None and started >= claimed.starts_before:
-        # It waited behind another job until it expired; its next claim ends it.
-        return outcomes.Interrupted(claimed=claimed, text="Handed back before it began: it has expired")
+    if (expired := _expired(claimed, started)) is not None:
+        return expired
     token = current_job.set(claimed)
     try:
         with context.interruptible():
             # A copy of the context, so that a language or time zone that a handler activates is not the next one's.
             value = contextvars.copy_context().run(_call, claimed, context)
-        ended = _returned(claimed, value)
+        ended: outcomes.Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
         ended = ended_by(claimed, error)
     finally:
         current_job.reset(token)
-    seconds = time.monotonic() - started
-    object.__setattr__(ended, "seconds", seconds)
+    return _with_facts(ended, context, started)
+
+
+async def attempt_beside_others(
+    claimed: Claimed, context: JobContext, neighborhood: coroutines.Neighborhood
+) -> outcomes.Outcome:
+    """Run a coroutine function in the loop that runs already, and return how it ended.
+
+    The calling task is one of its own, whose context nobody else uses.
+    """
+    started = time.monotonic()
+    if (expired := _expired(claimed, started)) is not None:
+        return expired
+    current_job.set(claimed)
+    try:
+        with context.interruptible():
+            value = await coroutines.beside_others(claimed.handler(context), neighborhood, context.checkpoint)
+        ended: outcomes.Outcome = _returned(claimed, value)
+    except BaseException as error:  # noqa: BLE001  (no loop ends with a handler, not even with its SystemExit)
+        ended = ended_by(claimed, error)
+    return _with_facts(ended, context, started)
+
+
+def _expired(claimed: Claimed, now: float) -> outcomes.Interrupted | None:
+    """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
+    if claimed.starts_before is None or now < claimed.starts_before:
+        return None
+    return outcomes.Interrupted(claimed=claimed, text="Handed back before it began: it has expired")
+
+
+def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) -> outcomes.Outcome:
+    object.__setattr__(ended, "seconds", time.monotonic() - started)
     object.__setattr__(ended, "started", started)
+    object.__setattr__(ended, "saved_nothing", not context.has_saved)
     return ended
 
 
@@ -83,7 +114,7 @@ def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
 def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     match error:
         case AttemptLost():
-            return outcomes.Interrupted(claimed=claimed, text="Handed back: its worker took it for another's")
+            return outcomes.Interrupted(claimed=claimed, text="Handed back: its worker could not be sure to own it")
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():
@@ -108,6 +139,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
         timeout_seconds=claimed.timeout_seconds,
         runner=runner,
         submit=functools.partial(from_handlers.submit, claimed),
+        worker_name=claimed.worker_name,
     )
 
 
@@ -156,8 +188,8 @@ def _traceback() -> str:
     return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]
 
 
-def _restore_connections(*, interrupted: bool) -> None:
-    """Close connections that the handler left in a transaction or broken, so that the next job gets fit ones.
+def restore_connections(*, interrupted: bool) -> None:
+    """Close connections that a handler left in a transaction or broken, so that the next job gets fit ones.
 
     An interruption may have come in the middle of a query: then the state of a connection is unknown. Nothing here
     opens a connection, and no error here replaces the handler's outcome: the database may be away.
@@ -185,6 +217,9 @@ def _is_fit(connection: Any) -> bool:
 
 
 def _drop(connection: Any) -> None:
+    store = store_of(connection.alias)
+    if store.knows_activity:
+        store.end_statement(connection)  # else the server goes on with it
     # In an atomic block, closing only marks the connection, so the block is forgotten first. A new one resets the rest.
     connection.in_atomic_block = connection.closed_in_transaction = False
     database.drop(connection)

@@ -51,11 +51,11 @@ def _readable(item: outcomes.Outcome, parameters: Any) -> outcomes.Outcome:
 
 
 def begun(item: Move, ended: outcomes.Outcome) -> Move:
-    """Return the move with the moment at which the handler began, where the new status keeps one, and its progress.
+    """Return the move with what is known of the handler: when it began, where the new status keeps that, and more.
 
     The claim, which wrote ``started_at`` first, came before that moment.
     """
-    values = dict(item.values)
+    values = {**item.values, "fileless_attempts": ended.fileless_attempts}
     if ended.started:
         values.setdefault("started_at", After(ended.started - time.monotonic()))
     if ended.unwritten is not None:

@@ -18,8 +18,21 @@ class Outcome:
     started: float = 0.0
     #: The handler's last report, percent and message, where that was not written yet.
     unwritten: tuple[int, str | None] | None = None
+    #: Whether the handler ended without having saved a file; False also where that is not known.
+    saved_nothing: bool = False
     #: The exception that ended it, kept until the end is stored; None where there was none.
     error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def fileless_attempts(self) -> int:
+        """Return how many first attempts of the job, this one included, are known to have saved no file.
+
+        An attempt that ends in any other way than this one, as with its process, is not known to have saved none, and
+        so no later one counts either.
+        """
+        claimed = self.claimed
+        counts = self.saved_nothing and claimed.fileless_attempts == claimed.attempt - 1
+        return claimed.attempt if counts else claimed.fileless_attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

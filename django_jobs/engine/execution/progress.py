@@ -6,6 +6,8 @@ import threading
 from collections.abc import Collection
 from typing import Any, TypeAlias
 
+from django.db.models import QuerySet
+
 from django_jobs.engine import ports
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import hooks
@@ -16,9 +18,13 @@ _Progress: TypeAlias = tuple[int, str | None]
 
 
 class ProgressBuffer:
-    """Keeps the latest progress of each running attempt until it is written."""
+    """Keeps the latest progress of each running attempt until it is written.
 
-    def __init__(self) -> None:
+    Progress is written only while the attempt owns its job in ``worker_name``.
+    """
+
+    def __init__(self, worker_name: str) -> None:
+        self._worker_name = worker_name
         self._latest: dict[tuple[int, int], _Progress] = {}
         self._lock = threading.Lock()
         self._organizations: dict[int, Any] = {}
@@ -40,8 +46,8 @@ class ProgressBuffer:
             latest, self._latest = self._latest, {}
             left = latest
             try:
-                written = [key for key, value in latest.items() if write(key, *value)]
-                left = _still_running({key: latest[key] for key in latest.keys() - written})
+                written = [key for key, value in latest.items() if write(key, *value, self._worker_name)]
+                left = _still_running({key: latest[key] for key in latest.keys() - written}, self._worker_name)
             finally:
                 for key, value in left.items():  # written the next time, unless something newer was reported
                     self._latest.setdefault(key, value)
@@ -60,21 +66,25 @@ class ProgressBuffer:
         return {pk: self._organizations[pk] for pk in pks if pk in self._organizations}
 
 
-def write(key: tuple[int, int], percent: int, message: str | None) -> bool:
+def write(key: tuple[int, int], percent: int, message: str | None, worker_name: str) -> bool:
     """Write one attempt's progress. Return False when it no longer owns the job, or the row is in use."""
     values: dict[str, object] = {"progress": percent}
     if message is not None:
         values["progress_message"] = message
-    rows = Job.primary.filter(pk=key[0], attempt=key[1], status=Status.RUNNING)
+    rows = _running(worker_name).filter(pk=key[0], attempt=key[1])
     if not database.connection().features.has_select_for_update_skip_locked:
         return rows.update(**values) > 0
     return database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(**values) > 0)
 
 
-def _still_running(latest: dict[tuple[int, int], _Progress]) -> dict[tuple[int, int], _Progress]:
+def _still_running(latest: dict[tuple[int, int], _Progress], worker_name: str) -> dict[tuple[int, int], _Progress]:
     """Return the progress of those of these attempts that still run."""
     if not latest:
         return {}
-    rows = Job.primary.filter(pk__in=[pk for pk, _ in latest], status=Status.RUNNING)
+    rows = _running(worker_name).filter(pk__in=[pk for pk, _ in latest])
     running = set(rows.values_list("pk", "attempt"))
     return {key: value for key, value in latest.items() if key in running}
+
+
+def _running(worker_name: str) -> QuerySet[Job]:
+    return Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)

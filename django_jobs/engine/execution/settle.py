@@ -30,8 +30,8 @@ NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
     """Store how these attempts ended, and return those whose rows are in use: settle them again later.
 
-    The end of an attempt that no longer owns its job is not stored. Raises only when the database cannot be reached;
-    the same call may be repeated then.
+    The end of an attempt that no longer owns its job in this worker's name is not stored. Raises only when the database
+    cannot be reached; the same call may be repeated then.
     """
     returned = [item for item in ended if isinstance(item, outcomes.Returned)]
     others = [item for item in ended if not isinstance(item, outcomes.Returned)]
@@ -118,13 +118,14 @@ def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> li
                 "started_at": After(item.started - now),
                 "completed_at": After(item.started + item.seconds - now),
                 "lease_expires_at": None,
+                "fileless_attempts": item.fileless_attempts,
                 "ready_at": None,
                 **_last_message(item),
             },
         )
         for item in items
     ]
-    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True)
+    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True)
 
 
 def _last_message(item: outcomes.Outcome) -> dict[str, str]:
@@ -135,7 +136,7 @@ def _last_message(item: outcomes.Outcome) -> dict[str, str]:
 def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[Moved]:
     def store() -> list[Moved]:
         by_pk = {item.claimed.pk: item for item in items}
-        jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()})
+        jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()}, worker_name)
         moves = [
             outcome_transitions.begun(outcome_transitions.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs
         ]
@@ -159,10 +160,14 @@ def _blaming(item: Move, job: Job, error: BaseException | None) -> Move:
     return item if is_followed or item.to_status not in WITH_ERRORS else replace(item, error=error)
 
 
-def _owned(attempts: dict[int, int]) -> list[Job]:
-    """Lock and return the running jobs that these attempts still own, except rows in use."""
+def _owned(attempts: dict[int, int], worker_name: str) -> list[Job]:
+    """Lock and return the running jobs that these attempts of the worker still own, except rows in use.
+
+    A database that lost a claim, as by a fail-over, may give its number to another worker's attempt.
+    """
     rows = database.locked(Job.primary.filter(pk__in=list(attempts)), skip=True)
-    return [job for job in rows if job.status == Status.RUNNING and job.attempt == attempts[job.pk]]
+    running = [job for job in rows if job.status == Status.RUNNING and job.worker_name == worker_name]
+    return [job for job in running if job.attempt == attempts[job.pk]]
 
 
 def _reissue(moved: Sequence[Moved]) -> None:
@@ -238,7 +243,7 @@ def _end_unreported(
         return canceled(job, trace) if job.cancel_requested_at is not None else move_for(job, trace)
 
     def store() -> list[Moved]:
-        jobs = _owned(dict(attempts))
+        jobs = _owned(dict(attempts), worker_name)
         moved = move([move_of(job) for job in jobs], sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
         return moved + _bury_exhausted(jobs, moved, actor, worker_name)
 

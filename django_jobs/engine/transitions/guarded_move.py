@@ -10,7 +10,7 @@ from dataclasses import replace
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.transition_values import ALWAYS, Condition, Move, Moved, Terms
+from django_jobs.engine.store.transition_values import ALWAYS, After, Condition, Move, Moved, Terms
 from django_jobs.engine.transitions import hooks
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
@@ -23,15 +23,16 @@ def move(
     worker_name: str = "",
     skip_locked: bool = False,
     only_due: bool = False,
+    only_own: bool = False,
     only_if: Condition = ALWAYS,
     loudest: int = logging.CRITICAL,
 ) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
     ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
-    transaction holds, ``only_due`` those whose ``ready_at`` has not come; ``only_if`` is asked in the same statement
-    where the database can; ``loudest`` is the highest level at which it is logged. Atomic: all of it or nothing.
-    ``moves`` may hold a job once.
+    transaction holds, ``only_due`` those whose ``ready_at`` has not come, ``only_own`` those that do not run in
+    ``worker_name``; ``only_if`` is asked in the same statement where the database can; ``loudest`` is the highest level
+    at which it is logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
     """
     if not moves:
         return []
@@ -41,13 +42,14 @@ def move(
         worker_name=worker_name,
         skip_locked=skip_locked,
         only_due=only_due,
+        only_own=only_own,
         only_if=only_if,
     )
     _refuse_unknown_ways(terms.sources, {item.to_status for item in moves})
-    moved = store().move([_without_readiness(item) for item in moves], terms)
+    moved = store().move([_with_readiness(item) for item in moves], terms)
     hooks.announcer().changed(moved, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
-        database.on_commit(hooks.follow_up)
+        database.once_on_commit(hooks.follow_up)
     return moved
 
 
@@ -57,12 +59,17 @@ def _refuse_unknown_ways(sources: Iterable[str], targets: Iterable[str]) -> None
             raise ValueError(f"There is no way from {source} to {target}.")
 
 
-def _without_readiness(item: Move) -> Move:
-    """Say that a job which will not wait for dispatch is not ready, even where its row says so already.
+def _with_readiness(item: Move) -> Move:
+    """Say whether a job that will wait for dispatch waits for a moment to come, and that any other is not ready.
 
-    PostgreSQL checks constraints on the row as the statement's snapshot has it, before it notices that a concurrent
-    move, which the lock waited for, has emptied ``ready_at``.
+    That is said even where its row says so already: PostgreSQL checks constraints on the row as the statement's
+    snapshot has it, before it notices that a concurrent move, which the lock waited for, has emptied ``ready_at``.
     """
-    if "ready_at" in item.values or item.to_status in DISPATCHABLE:
+    if "ready_at" in item.values:
+        ready_at = item.values["ready_at"]
+        if ready_at is None or "is_delayed" in item.values:
+            return item
+        return replace(item, values={**item.values, "is_delayed": isinstance(ready_at, After) and ready_at.seconds > 0})
+    if item.to_status in DISPATCHABLE:
         return item
     return replace(item, values={**item.values, "ready_at": None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import hooks
@@ -11,7 +11,15 @@ from django_jobs.models import DependencyTask
 
 def remind(pks: Iterable[int]) -> None:
     """Have the relatives of these jobs looked at once the open transaction is committed."""
-    tasks = [DependencyTask(job_id=pk) for pk in sorted(pks)]
+    _leave([DependencyTask(job_id=pk) for pk in sorted(pks)])
+
+
+def remind_of_deleted(endings: Mapping[int, str]) -> None:
+    """Have the children of these jobs looked at likewise. They are deleted now; ``endings`` has the status of each."""
+    _leave([DependencyTask(job_id=pk, deleted_as=endings[pk]) for pk in sorted(endings)])
+
+
+def _leave(tasks: list[DependencyTask]) -> None:
     DependencyTask.primary.bulk_create(tasks, batch_size=2_000)
     if tasks:
-        database.on_commit(hooks.follow_up)
+        database.once_on_commit(hooks.follow_up)

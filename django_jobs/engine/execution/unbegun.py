@@ -1,0 +1,47 @@
+"""Attempts that a worker had in hand when it died, and whose handlers had not begun.
+
+Mostly such a job is a bystander, so that it is handed back. But the import of its handler, or what comes before that,
+may be what kills workers, and then that would go on for ever. So a job that was alone in a dying worker's hands for the
+second time is charged for it as for a handler that kills its process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.actors import WORKER
+from django_jobs.engine.execution import settle
+from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
+from django_jobs.models import ExecutionLog
+from django_jobs.statuses import Status
+
+#: How the message of a return to the queue begins that counts at the next death; the Execution Log is searched for it.
+DIED_ALONE: Final = "Handed back: its worker died before it began"
+
+
+def start(attempts: Collection[tuple[int, int]], worker_name: str) -> list[Moved]:
+    """Move queued jobs to Running, each for this attempt, under a lease. Rows in use do not move."""
+    lease = After(float(jobs_settings.LEASE_SECONDS))
+    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
+    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
+    moves = [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts]
+    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+
+
+def end(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, is_suspect: bool) -> list[Moved]:
+    """Hand attempts back that had not begun; charge one that is alone and was so before.
+
+    ``is_suspect`` says that nothing else is known that the worker may have died of.
+    """
+    is_alone = is_suspect and len(attempts) == 1
+    if is_alone and _died_alone_before(attempts[0][0]):
+        return settle.settle_lost(attempts, f"{reason}, before its handler began", worker_name)
+    text = DIED_ALONE if is_alone else "Handed back before it began"
+    return settle.return_to_queue(attempts, f"{text}: {reason}", worker_name)
+
+
+def _died_alone_before(pk: int) -> bool:
+    logs = ExecutionLog.primary.filter(job_id=pk, to_status=Status.QUEUED)
+    return logs.filter(message__startswith=DIED_ALONE).exists()
