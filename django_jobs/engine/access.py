@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import policy_answers
 from django_jobs.engine.store import database
+from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
 from django_jobs.statuses import SubmitBy
@@ -184,7 +185,8 @@ def may_hide_jobs() -> bool:
 def may_start(organization: Any) -> bool:
     """Return whether the policy lets the organization's jobs start. If the policy fails, only these jobs wait."""
     try:
-        return bool(get_policy().is_active(organization))
+        with fresh_reads():
+            return bool(get_policy().is_active(organization))
     except Error:
         raise
     except Exception as error:  # noqa: BLE001  (the host's code)

@@ -18,7 +18,12 @@ class NotStorable(ValueError):
 
 
 def storable(value: Any, what: str, max_bytes: int) -> Any:
-    """Return ``value`` as it will be read back from the database.
+    """Return ``value`` as it will be read back from the database. Raises what :func:`encoded` does."""
+    return encoded(value, what, max_bytes)[1]
+
+
+def encoded(value: Any, what: str, max_bytes: int) -> tuple[str, Any]:
+    """Return the JSON text of ``value``, and ``value`` as it will be read back from the database.
 
     Raises NotStorable for types without a JSON form, NaN and infinities, NUL characters, lone surrogates, and for
     more than ``max_bytes`` of JSON. ``what`` names the value in the message.
@@ -36,7 +41,7 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
         raise NotStorable(f"{what} takes {len(text)} bytes as JSON; at most {max_bytes} are accepted.")
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(plain) > MAX_DEPTH:
         raise NotStorable(f"{what} is nested more than {MAX_DEPTH} levels deep.")
-    return plain
+    return text, plain
 
 
 def _depth(value: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from typing import Final
@@ -41,7 +42,18 @@ def _event_of(record: logging.LogRecord) -> str:
 def install() -> None:
     """Put the filter on every log handler of this process. A filter on a logger would miss the logger's children."""
     fields = JobFields()
-    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
-    for handler in {handler for logger in loggers for handler in logger.handlers}:
+    for handler in _handlers():
         if not any(isinstance(existing, JobFields) for existing in handler.filters):
             handler.addFilter(fields)
+
+
+def flush() -> None:
+    """Have every log handler of this process write what it keeps, before a copy of it would write that too."""
+    for handler in _handlers():
+        with contextlib.suppress(Exception):  # the handler's next record shows what ails it
+            handler.flush()
+
+
+def _handlers() -> set[logging.Handler]:
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    return {handler for logger in loggers for handler in logger.handlers}

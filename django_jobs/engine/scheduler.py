@@ -13,30 +13,28 @@ import time
 from collections.abc import Callable
 
 from django.db import Error
-from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.control import file_deletions, replays, retention, tenants
+from django_jobs.engine import leadership
+from django_jobs.engine.control import replays, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import dispatcher, expirations, reconciliation
+from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, reconciliation
 from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight import rollups
-from django_jobs.engine.store import database
-from django_jobs.engine.submission import duplicates
-from django_jobs.models import EngineLease
+from django_jobs.engine.store import database, line_watch
 
 logger = logging.getLogger("django_jobs")
 
-RETENTION_PAUSE = 60.0
+#: Seconds until a duty that found nothing to delete looks again.
+FORGET_PAUSE = 60.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
-LEADER_SECONDS = 10.0
-#: Duties that call the host's storage or policy, which may be slow or hang. After a turn of LONG_SECONDS they rest.
-SLOWED = frozenset({"replay", "delete_files"})
+#: Duties that call the host's policy, which may be slow or hang. After a turn of LONG_SECONDS they rest.
+SLOWED = frozenset({"replay"})
 LONG_SECONDS = 4.0
-#: Seconds until a file is tried again that the storage refused to delete.
-FILES_PAUSE = 10.0
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
 FREQUENT = frozenset({"dispatch", "replay", "roll_up", "forget_sockets"})
 
@@ -48,82 +46,80 @@ class Scheduler:
         self.name = name
         self._steady_since: float | None = None
         self._last_sign: float | None = None
-        self._led: tuple[float, dt.datetime] | None = None
+        #: When the database's clock was set back, on ours: leases from before last for longer than they should.
+        self._set_back_at: float | None = None
+        self._answered: tuple[float, dt.datetime] | None = None
         self._rests_until: dict[str, float] = {}
-        self._pruner = retention.Pruner()
-        self._files = file_deletions.Sweep()
-        self._next_pruning = self._next_rolling_up = self._next_files = 0.0
+        self._sweeps = Sweeps()
+        #: What deletes, while this runs in a loop; a single tick does it itself.
+        self._threads: SweepThreads | None = None
+        self._leads = False
+        self._next_rolling_up = 0.0
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
         self._orphans = tenants.OrphanWatch()
+        self._neighbors = Neighbors()
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set."""
+        """Tick until ``stop`` is set. What deletes does so beside it, in threads."""
+        self._threads = SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest)
+        self._threads.start()
         while not stop.is_set():
             started = time.monotonic()
-            self.tick()
+            with line_watch.waiting(line_watch.DUTY_SECONDS):
+                self.tick()
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
+        self._leads = False
+        self._threads.stop()
         self.resign()
 
     def tick(self) -> dict[str, int]:
-        """Do every duty once, if this scheduler leads. Return a count for each duty that did something."""
+        """Do every duty once, or its own if another leads. Return a count for each duty that did something."""
         database.mend_connections()
         try:
-            if not self.lead():
-                self._steady_since = None
-                return {}
+            self._leads = self.lead()
+            duties = self._duties() if self._leads else self._own_duties()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next tick tries again)
-            self._steady_since = None
+            self._steady_since, self._leads = None, False
             self._complain("lead", error)
             return {}
         self._failing.discard("lead")
-        done = {name: self._do(name, duty) for name, duty in self._duties().items()}
+        done = {name: self._do(name, duty) for name, duty in duties.items()}
         return {name: count for name, count in done.items() if count}
 
     def lead(self) -> bool:
-        """Take or keep the leader's lease. Return whether this scheduler leads."""
-        now, moment = database.now(), time.monotonic()
-        if not self._take_lease(now):
-            return False
-        self._note_sign(self._asleep(moment, now))
-        self._led = moment, now
-        return True
+        """Take or keep the leader's lease. Return whether this scheduler leads.
 
-    def _take_lease(self, now: dt.datetime) -> bool:
-        rows = EngineLease.primary.filter(pk="scheduler")
-        values = {
-            "holder": self.name,
-            "ticked_at": now,
-            "expires_at": now + dt.timedelta(seconds=LEADER_SECONDS),
-        }
-        free = Q(holder=self.name) | Q(holder="") | Q(expires_at__isnull=True) | Q(expires_at__lt=now)
-        if rows.filter(free).update(**values):
-            return True
-        if rows.exists():
-            return False
-        EngineLease.primary.bulk_create([EngineLease(name="scheduler")], ignore_conflicts=True)
-        return rows.filter(free).update(**values) > 0
+        One that stands by sees just as well whether the database answers, so that it is steady when it comes to lead.
+        """
+        now, moment = database.now(), time.monotonic()
+        gained = self._gained(moment, now)
+        if gained < -database.SET_BACK.total_seconds() or (not self._answered and leadership.was_clock_set_back()):
+            self._set_back_at = moment
+        leads = leadership.take(self.name, now)
+        self._note_sign(max(0.0, gained))
+        self._answered = moment, now
+        return leads
 
     def resign(self) -> None:
         """Let another scheduler lead at once."""
         try:
-            rows = EngineLease.primary.filter(pk="scheduler", holder=self.name)
-            rows.update(holder="", expires_at=None)
+            leadership.resign(self.name)
         except Error as error:
             self._complain("resign", error)
 
-    def _asleep(self, moment: float, now: dt.datetime) -> float:
-        """Return for how many seconds this machine was suspended since it last led.
+    def _gained(self, moment: float, now: dt.datetime) -> float:
+        """Return how many seconds the database's clock gained on this machine's since the database last answered.
 
-        The database's clock counts that time, and the machine's monotonic clock does not. A leap of the database's
-        clock counts as well, because leases go by that clock.
+        While this machine was suspended, the database's clock went on, and the machine's monotonic clock did not. A
+        leap of the database's clock counts as well, because leases go by that clock; one that was set back lost time.
         """
-        if self._led is None:
+        if self._answered is None:
             return 0.0
-        last_moment, last = self._led
-        return max(0.0, (now - last).total_seconds() - (moment - last_moment))
+        last_moment, last = self._answered
+        return (now - last).total_seconds() - (moment - last_moment)
 
     def _note_sign(self, asleep: float = 0.0) -> None:
         """Note that this scheduler is at work. After a gap it counts as steady only from now on.
@@ -146,30 +142,43 @@ class Scheduler:
         now, since = time.monotonic(), self._steady_since
         return since is not None and now - since >= float(jobs_settings.LEASE_SECONDS) and not self._is_gap(now)
 
+    def _own_duties(self) -> dict[str, Callable[[], int]]:
+        """Return what a scheduler on each machine does, whoever leads."""
+        return {"end_neighbors": self._neighbors.end_what_is_gone}
+
     def _duties(self) -> dict[str, Callable[[], int]]:
         return {
+            **self._own_duties(),
             "reissue_tickets": self._tickets.reissue_lost,
             "dispatch": self._dispatch,
             "rescue_expired": self._rescue,
             "expire": expirations.expire,
-            "follow_up": follow_up.follow_up,
+            "follow_up": follow_up.in_tick,
             "bury_orphans": self._orphans.bury,
             "replay": replays.work_off,
             "roll_up": self._roll_up,
             "forget_activity": lambda: self._forget(forget_activity),
-            "prune": self._prune,
-            "delete_files": self._delete_files,
-            "forget_duplicates": duplicates.forget_expired,
             "forget_workers": forget_workers,
             "forget_sockets": lambda: self._forget(forget_sockets),
+            **({} if self._threads else self._sweeps.steps()),
         }
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
+        if self._set_back_at is not None:
+            clock_set_back.make_due()
         return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
 
     def _rescue(self) -> int:
-        return leases.rescue_expired() if self.is_steady() else 0
+        """Rescue what ran out; once, when everybody could renew since the clock was set back, also what is overlong."""
+        if not self.is_steady():
+            return 0
+        since = self._set_back_at
+        could_renew = since is not None and time.monotonic() - since >= float(jobs_settings.LEASE_SECONDS)
+        count = leases.rescue_expired(also_overlong=could_renew)
+        if could_renew and not count:
+            self._set_back_at = None
+        return count
 
     def _roll_up(self) -> int:
         if time.monotonic() < self._next_rolling_up:
@@ -185,23 +194,7 @@ class Scheduler:
             return 0
         count = duty()
         if not count:
-            self._forgets_next[duty] = time.monotonic() + RETENTION_PAUSE
-        return count
-
-    def _prune(self) -> int:
-        if time.monotonic() < self._next_pruning:
-            return 0
-        count = self._pruner.prune_batch(retention.TICK_SECONDS)
-        if self._pruner.is_through:
-            self._next_pruning = time.monotonic() + RETENTION_PAUSE
-        return count
-
-    def _delete_files(self) -> int:
-        if time.monotonic() < self._next_files:
-            return 0
-        count = self._files.step(file_deletions.TICK_SECONDS)
-        if self._files.is_through:
-            self._next_files = time.monotonic() + FILES_PAUSE
+            self._forgets_next[duty] = time.monotonic() + FORGET_PAUSE
         return count
 
     def _do(self, name: str, duty: Callable[[], int]) -> int:
@@ -211,14 +204,23 @@ class Scheduler:
         if started < self._rests_until.get(name, 0.0):
             return 0
         try:
-            count = duty()
-        except Exception as error:  # noqa: BLE001  (a duty that fails stops no other)
-            if database.is_lost_connection(error) and not database.was_too_slow(error):
-                self._steady_since = None
-            self._complain(name, error)
-            return 0
+            return self._attempt(name, duty, self._note_lost)
         finally:
             self._let_rest(name, started)
+
+    def _note_lost(self, error: Exception) -> None:
+        if database.is_lost_connection(error) and not database.was_too_slow(error):
+            self._steady_since = None
+
+    def _attempt(self, name: str, duty: Callable[[], int], failed: Callable[[Exception], None] | None = None) -> int:
+        """Do the duty and return its count; 0 where it fails, which is logged."""
+        try:
+            count = duty()
+        except Exception as error:  # noqa: BLE001  (a duty that fails stops no other)
+            if failed is not None:
+                failed(error)
+            self._complain(name, error)
+            return 0
         self._failing.discard(name)
         if count:
             logger.log(logging.DEBUG if name in FREQUENT else logging.INFO, "event=%s count=%s", name, count)
@@ -228,7 +230,7 @@ class Scheduler:
         """Let a duty that took long rest for so long that the scheduler becomes steady, and rescues, in between."""
         now = time.monotonic()
         if name in SLOWED and now - started > LONG_SECONDS:
-            self._rests_until[name] = now + max(RETENTION_PAUSE, 2 * float(jobs_settings.LEASE_SECONDS))
+            self._rests_until[name] = now + max(FORGET_PAUSE, 2 * float(jobs_settings.LEASE_SECONDS))
 
     def _complain(self, name: str, error: Exception) -> None:
         """Log once when a duty starts to fail, not at every tick."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import Actor, actor_for
-from django_jobs.engine.lookup import find_job
+from django_jobs.engine.lookup import find_among, find_job
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, move
@@ -25,18 +25,18 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     if user is not None and not get_policy().can_cancel(user, job):
         raise PermissionDenied(f"You may not cancel {job.name}.")
     actor = actor_for(user)
-    worker_name = database.in_transaction(lambda: _cancel(job.pk, actor))
+    worker_name = database.in_transaction(lambda: _cancel(job.name, actor))
     if worker_name:
         database.on_commit(lambda: _tell_worker(worker_name, job.name))
     return find_job(job.name)
 
 
-def _cancel(pk: int, actor: Actor) -> str:
+def _cancel(job_id: str, actor: Actor) -> str:
     """Return the name of the worker that must be told, if the job runs."""
-    job = database.locked(Job.primary.filter(pk=pk)).get()
+    job = find_among(database.locked(Job.primary.all()), job_id)
     if job.status in WAITING:
         values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
-        item = Move(pk=pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
+        item = Move(pk=job.pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
         move([item], sources=WAITING, actor=actor)
         return ""
     if job.status == Status.RUNNING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
+from django.db.models import Q
+
 from django_jobs.engine.control import replays
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.sockets import open_sockets, tickets
@@ -27,5 +29,7 @@ def forget_sockets() -> int:
 
 def forget_workers() -> int:
     """Delete the announcements of workers that were silent for two minutes; return how many went."""
-    since = database.now() - dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
-    return Worker.primary.filter(last_seen__lt=since).delete()[0]
+    now, silence = database.now(), dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
+    # The last sign of one that died before the clock was set back is still to come.
+    silent = Q(last_seen__lt=now - silence) | Q(last_seen__gt=now + silence)
+    return Worker.primary.filter(silent).delete()[0]

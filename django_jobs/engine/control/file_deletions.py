@@ -15,8 +15,6 @@ logger = logging.getLogger("django_jobs")
 
 #: Rows read at once.
 BATCH: Final = 200
-#: Seconds that a tick of the scheduler may spend on it: an object store takes its time for a file.
-TICK_SECONDS: Final = 0.5
 
 
 def note(jobs: Iterable[Job]) -> None:

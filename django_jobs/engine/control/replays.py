@@ -21,12 +21,13 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import user_named
 from django_jobs.engine.control import audit
-from django_jobs.engine.control.retention import delete_rows
+from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.control.retry import retry_dead_letters
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
+from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, Replay
 from django_jobs.models.replay import OPEN
@@ -144,7 +145,8 @@ def forget_old() -> int:
 
 def _take_turn(pk: int) -> int:
     try:
-        return database.in_transaction(lambda: _work(pk))
+        with fresh_reads():
+            return database.in_transaction(lambda: _work(pk))
     except Exception as error:  # the host's policy or storage, or one of its constraints
         if isinstance(error, Error) and not isinstance(error, IntegrityError):
             raise
@@ -208,12 +210,20 @@ def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
 
 
 def _delete(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
-    gone = delete_rows(pks, release_children=True).job_ids
+    dead = _locked_in_group(replay, pks)
+    gone = delete_rows(dead, release_children=True).job_ids
     if gone:
         text = f"Deleted in replay {replay.pk}."
         database.on_commit(lambda: audit.log("job", gone, audit.Act.DELETED, replay.user_name, text))
-    kept = jobs().filter(pk__in=pks).count()
-    return len(pks) - kept, Counter({KEPT: kept})
+    kept = jobs().filter(pk__in=dead).count()
+    return len(dead) - kept, Counter({KEPT: kept, CHANGED: len(pks) - len(dead)})
+
+
+def _locked_in_group(replay: Replay, pks: list[int]) -> list[int]:
+    """Lock these jobs, and return those that still are of the replay's group, as they were when they were listed."""
+    rows = database.locked(Job.primary.filter(pk__in=pks).only("status", "error_fingerprint"), skip=True)
+    dead = [job for job in rows if job.status == Status.DEAD_LETTER]
+    return [job.pk for job in dead if job.error_fingerprint == replay.error_fingerprint]
 
 
 def _progress(replay: Replay, batch: Sequence[Job], changed: int, refused: Reasons, now: dt.datetime) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
         raise PermissionDenied(f"You may not retry {job.name}.")
     actor = actor_for(user)
     database.in_transaction(lambda: _retry(job, actor))
-    database.on_commit(dispatcher.wake)
+    database.once_on_commit(dispatcher.wake)
     return find_job(job.name)
 
 
@@ -73,5 +73,5 @@ def retry_dead_letters(pks: Sequence[int], *, message: str, actor: Actor) -> Ret
         moved += move(moves, sources=[Status.DEAD_LETTER], actor=actor)
     relatives.remind(item.pk for item in moved if item.has_children or item.pk in with_parents)
     if moved:
-        database.on_commit(dispatcher.wake)
+        database.once_on_commit(dispatcher.wake)
     return Retried(len(moved), len(held))

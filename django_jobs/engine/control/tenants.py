@@ -5,20 +5,18 @@ Deleting an organization changes no job. Its waiting jobs are found here afterwa
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from django.db import transaction
 from django.db.models import AutoField, Model
 from django.db.models.signals import post_save, pre_save
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import SCHEDULER
-from django_jobs.engine.dispatch import backlog, dispatcher
+from django_jobs.engine.dispatch import backlog, dispatcher, in_flight
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Lane
+from django_jobs.engine.store.lane_values import Lane, Walk
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.exceptions import KeyInUse
@@ -35,6 +33,7 @@ from django_jobs.statuses import WAITING, Status
 PAGES: Final = 4
 #: Jobs ended in one call.
 BATCH: Final = 500
+_ALL_WALKS: Final = [Walk(priority, delayed=delayed) for priority in dispatcher.BY_URGENCY for delayed in (False, True)]
 NOT_FOUND: Final = "Organization not found"
 
 
@@ -45,37 +44,39 @@ class OrphanWatch:
     """
 
     def __init__(self) -> None:
-        self._priorities: list[int] = []
-        self._last: Lane | None = None
+        self._walks: list[Walk] = []
 
     def bury(self) -> int:
         """End the orphans in the next pages, and those that have tickets; return how many ended."""
-        lanes = self._next_lanes()
+        pages = self._next_pages()
+        lanes = {(walk.priority, lane) for walk, page in pages for lane in page}
         gone = _without_row({lane.organization_pk for _, lane in lanes} | _queued_organizations())
         if not gone:
             return 0
-        orphans = _waiting_jobs([(priority, lane) for priority, lane in lanes if lane.organization_pk in gone])
-        orphans += _queued_jobs(gone)
-        return _bury(orphans[:BATCH])
+        share = max(1, BATCH // max(1, len(lanes)))
+        orphans = _queued_jobs(gone)
+        for walk, page in pages:
+            taken = [(lane, share) for lane in page if lane.organization_pk in gone]
+            orphans += [job.pk for job in store().heads(walk.priority, taken, delayed=walk.delayed)]
+        # A store may have told a job twice, as one that waits and as one that waits for its moment.
+        return _bury(list(dict.fromkeys(orphans))[:BATCH])
 
-    def _next_lanes(self) -> list[tuple[int, Lane]]:
-        """Return the next lanes with their priorities. After the last page, the next call begins anew."""
-        found: list[tuple[int, Lane]] = []
-        self._priorities = self._priorities or store().waiting_priorities(dispatcher.BY_URGENCY)
-        for _ in range(PAGES):
-            if not self._priorities:
-                break
-            page = backlog.lanes_page(self._priorities[0], self._last)
-            found += [(self._priorities[0], lane) for lane in page]
-            self._last = page[-1] if len(page) == backlog.LANES_AT_ONCE else None
-            if self._last is None:
-                self._priorities.pop(0)
+    def _next_pages(self) -> list[tuple[Walk, list[Lane]]]:
+        """Return the next pages of lanes and of which walk they are. After the last page, the next call begins anew."""
+        found: list[tuple[Walk, list[Lane]]] = []
+        self._walks = self._walks or store().with_lanes(_ALL_WALKS)
+        while self._walks and len(found) < PAGES:
+            walk = self._walks.pop(0)
+            page = [step.lane for step in store().lanes(walk, backlog.LANES_AT_ONCE)]
+            found.append((walk, page))
+            if len(page) == backlog.LANES_AT_ONCE:
+                self._walks.insert(0, walk._replace(last=page[-1]))
         return found
 
 
 def _queued_organizations() -> set[Any]:
     rows = Job.primary.filter(status=Status.QUEUED).order_by()
-    return set(rows.values_list("organization_id", flat=True).distinct())
+    return set(in_flight.read(rows.values_list("organization_id", flat=True).distinct()))
 
 
 def _without_row(organization_pks: Collection[Any]) -> set[Any]:
@@ -84,14 +85,6 @@ def _without_row(organization_pks: Collection[Any]) -> set[Any]:
     # Read where jobs are written: a replica may not know a new tenant yet.
     rows = database.rows(get_organization_model()).filter(pk__in=organization_pks)
     return set(organization_pks) - set(rows.values_list("pk", flat=True))
-
-
-def _waiting_jobs(lanes: Collection[tuple[int, Lane]]) -> list[int]:
-    share = max(1, BATCH // max(1, len(lanes)))
-    by_priority: dict[int, list[tuple[Lane, int]]] = defaultdict(list)
-    for priority, lane in lanes:
-        by_priority[priority].append((lane, share))
-    return [job.pk for priority, taken in by_priority.items() for job in store().heads(priority, taken, due=False)]
 
 
 def _queued_jobs(organization_pks: Collection[Any]) -> list[int]:
@@ -173,4 +166,4 @@ def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
 
 def _saved(instance: AbstractOrganization, *, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
     if instance.is_active and not created and not raw:
-        transaction.on_commit(dispatcher.wake, using=using, robust=True)
+        database.once_on_commit(dispatcher.wake, using=using)

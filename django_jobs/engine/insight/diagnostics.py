@@ -14,7 +14,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.dispatch.round_robin import in_flight_limit
-from django_jobs.engine.dispatch.worker_registry import live_workers
+from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
 from django_jobs.engine.insight.tenant_tables import swapped_from

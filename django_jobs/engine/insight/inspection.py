@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from django.db.models import Count, Min, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch.worker_registry import live_workers
+from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.ports import Broker, SetAside, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Count, IntegerField, Min, Q, QuerySet, Subquery, Sum
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch.worker_registry import live_workers
+from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight import recent_runs
 from django_jobs.engine.insight.activity import activities
 from django_jobs.engine.insight.inspection import jobs, waiting

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import sys
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
 from typing import Final
 
 from django.apps import apps
@@ -42,7 +45,8 @@ def is_allowed_module(name: str) -> bool:
 def resolve(path: str) -> Handler:
     """Return the function that ``path`` names.
 
-    Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported.
+    Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported, or
+    when there is no such module: then it may be that of an app which only a newer release has.
     """
     return _resolve(path, tuple(jobs_settings.HANDLER_MODULES))
 
@@ -54,6 +58,8 @@ def _resolve(path: str, _host_modules: tuple[str, ...]) -> Handler:
     if not module_name:
         raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")
     if not is_allowed_module(module_name):
+        if not _is_there(module_name):
+            raise HandlerNotLoadable(f"{NOT_LOADABLE}: {path} (no module {module_name}).")
         accepted = "the `jobs` module of an installed app, or a module of DJANGO_JOBS['HANDLER_MODULES']"
         raise HandlerNotAllowed(f"{path} is outside the allowed modules; a handler lies in {accepted}.")
     handler = _load(path)
@@ -61,6 +67,34 @@ def _resolve(path: str, _host_modules: tuple[str, ...]) -> Handler:
     if not is_allowed_module(home):
         raise HandlerNotAllowed(f"{path} is defined in {home}, which is no allowed module.")
     return handler
+
+
+def _is_there(module_name: str) -> bool:
+    """Return whether this process could import a module; nothing is imported to find out, parents neither.
+
+    Where that cannot be told, as of a package that finds its parts by code of its own, the answer is no.
+    """
+    name, places = "", None
+    for part in module_name.split("."):
+        name = f"{name}.{part}" if name else part
+        if name in sys.modules:
+            places = getattr(sys.modules[name], "__path__", ())
+            continue
+        spec = _find(name, places)
+        if spec is None:
+            return False
+        places = spec.submodule_search_locations or ()
+    return True
+
+
+def _find(name: str, places: Iterable[str] | None) -> ModuleSpec | None:
+    """Return where a module lies, as Python's own finders say; ``places`` are its parent's, None at the top."""
+    try:
+        within = None if places is None else list(places)
+        found = (finder.find_spec(name, within, None) for finder in sys.meta_path)
+        return next(filter(None, found), None) if within is None or within else None
+    except Exception:  # noqa: BLE001  (a namespace package within another one cannot be asked before it is imported)
+        return None
 
 
 def _load(path: str) -> Handler:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db.models.base import ModelState
+from django.db.models.signals import post_init, pre_init
+
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.json_storage import clean_text
@@ -16,7 +19,7 @@ from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.fields import Fields
 from django_jobs.engine.submission.targets import Targets
-from django_jobs.models import Job
+from django_jobs.models import Job, JobType
 
 # Made once: ``json.dumps`` makes an encoder for each call with an argument of its own.
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -45,52 +48,98 @@ class Request(NewJob):
         return self.is_shown is not None and not self.is_shown(existing)
 
 
-def build(fields: Fields, found: Targets, user: Any) -> Request:
-    """Return the request of these values, for this type and organization; ``user`` is the owner, or None."""
-    kind, tenant = found.kind, found.organization
-    submitted_by_id, submitted_by_attempt = resubmission.submitter()
-    values = _defaults() | {
-        "job_type_id": kind.pk,
-        "organization_id": tenant.pk,
-        "organization_name": str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
-        "owner_id": getattr(user, "pk", None),
-        "owner_name": clean_text(user.get_username(), 150) if user is not None else "",
-        "priority": int(kind.default_priority) if fields.priority is None else fields.priority,
-        "input_parameters": fields.parameters,
-        "metadata": fields.metadata,
-        "run_at": fields.run_at,
-        **{name: getattr(kind, name) for name in RETRY_FIELDS},
-        "timeout_seconds": kind.default_timeout if fields.timeout is None else fields.timeout,
-        "expires_at": fields.expires_at,
-        "run_after": fields.run_after,
-        "job_hash": work_hash(kind.type_name, tenant.pk, fields.parameters, fields.unique_key),
-        "submitted_by_id": submitted_by_id,
-        "submitted_by_attempt": submitted_by_attempt,
-    }
-    if fields.max_retries is not None:
-        values["max_retries"] = fields.max_retries
+@dataclass(slots=True, kw_only=True)
+class _Common:
+    """What all jobs of a type and an organization have in common: values by column, and how the text of work begins."""
+
+    targets: Targets
+    values: dict[str, Any]
+    window: int
+    work: str
+
+
+class Builder:
+    """Makes the requests of one submitter: ``user`` is the owner, or None."""
+
+    def __init__(self, user: Any) -> None:
+        self._user = user
+        self._common: dict[int, _Common] = {}
+        is_heard = pre_init.has_listeners(Job) or post_init.has_listeners(Job)
+        self._make = _make if is_heard else _make_unheard
+
+    def build(self, fields: Fields, found: Targets) -> Request:
+        """Return the request of these values, for this type and organization."""
+        common = self._common.get(id(found)) or self._gather(found)
+        own: dict[str, Any] = {
+            "input_parameters": fields.parameters,
+            "metadata": fields.metadata,
+            "run_at": fields.run_at,
+            "expires_at": fields.expires_at,
+            "run_after": fields.run_after,
+            "job_hash": _hash(common.work, fields.parameters, fields.unique_key),
+        }
+        if fields.priority is not None:
+            own["priority"] = fields.priority
+        if fields.timeout is not None:
+            own["timeout_seconds"] = fields.timeout
+        if fields.max_retries is not None:
+            own["max_retries"] = fields.max_retries
+        return Request(
+            job=self._make(common.values | own, found.kind),
+            versions=found.versions,
+            parents=sorted(fields.parents.values()) if fields.parents else [],
+            window=common.window if fields.deduplication_window is None else fields.deduplication_window,
+            encoded=fields.encoded,
+            targets=found,
+            fields=fields,
+            on_duplicate=fields.on_duplicate,
+        )
+
+    def _gather(self, found: Targets) -> _Common:
+        kind, tenant, user = found.kind, found.organization, self._user
+        submitted_by_id, submitted_by_attempt = resubmission.submitter()
+        values = _defaults() | {
+            "job_type_id": kind.pk,
+            "organization_id": tenant.pk,
+            "organization_name": str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
+            "owner_id": getattr(user, "pk", None),
+            "owner_name": clean_text(user.get_username(), 150) if user is not None else "",
+            "priority": int(kind.default_priority),
+            **{name: getattr(kind, name) for name in RETRY_FIELDS},
+            "timeout_seconds": kind.default_timeout,
+            "submitted_by_id": submitted_by_id,
+            "submitted_by_attempt": submitted_by_attempt,
+        }
+        common = _Common(
+            targets=found,
+            values=values,
+            window=int(kind.deduplication_window),
+            work=_work_of(kind.type_name, tenant.pk),
+        )
+        self._common[id(found)] = common
+        return common
+
+
+def _make(values: dict[str, Any], kind: JobType) -> Job:
+    """Return a new job of these values, which are those of all fields in their order."""
     make: Callable[..., Job] = Job
     job = make(*values.values())
     job.job_type = kind
-    own_window = fields.deduplication_window
-    window = int(kind.deduplication_window) if own_window is None else own_window
-    return Request(
-        job=job,
-        versions=found.versions,
-        parents=sorted(fields.parents.values()),
-        window=window,
-        targets=found,
-        fields=fields,
-        on_duplicate=fields.on_duplicate,
-    )
+    return job
+
+
+def _make_unheard(values: dict[str, Any], kind: JobType) -> Job:
+    """Return the same job in a fifth of the time, without Django's way through all fields and without its signals."""
+    job = Job.__new__(Job)
+    job._state = ModelState()
+    job._state.fields_cache = {"job_type": kind}
+    job.__dict__.update(values)
+    return job
 
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """Return what each field of a new job holds until something else is said, in the order of the fields.
-
-    A model that is made of all its values in order takes a third of the time of one that is made of names.
-    """
+    """Return what each field of a new job holds until something else is said, in the order of the fields."""
     return {field.attname: field.get_default() for field in Job._meta.concrete_fields}
 
 
@@ -99,9 +148,17 @@ def work_hash(job_type: str, organization_pk: object, parameters: Any, unique_ke
 
     A ``unique_key`` takes the place of the parameters, and is equal to none.
     """
-    work: list[Any] = [job_type, str(organization_pk)]
-    work += [parameters] if unique_key is None else ["unique_key", unique_key]
-    return hashlib.sha256(_CANONICAL.encode(work).encode()).hexdigest()
+    return _hash(_work_of(job_type, organization_pk), parameters, unique_key)
+
+
+def _work_of(job_type: str, organization_pk: object) -> str:
+    """Return how the canonical JSON of a list begins whose last items say what is to be done."""
+    return _CANONICAL.encode([job_type, str(organization_pk)])[:-1]
+
+
+def _hash(beginning: str, parameters: Any, unique_key: str | None) -> str:
+    work = _CANONICAL.encode(parameters) if unique_key is None else f'"unique_key",{_CANONICAL.encode(unique_key)}'
+    return hashlib.sha256(f"{beginning},{work}]".encode()).hexdigest()
 
 
 def give_back(requests: Sequence[Request]) -> None:

@@ -6,16 +6,18 @@ import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.submission import building, checks, duplicates, limits, targets, writing
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, cause_of, shown
-from django_jobs.engine.submission.fields import FIELDS, Fields, check_fields
+from django_jobs.engine.submission.fields import FIELDS, Fields, check_fields, max_parameters_bytes
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job
+
+_KNOWN: Final = frozenset(FIELDS)
 
 
 @dataclass(slots=True)
@@ -43,7 +45,8 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
     ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
     tell the ``index`` of the first culprit.
     """
-    drafts = [_draft(item) for item in _as_list(submissions)]
+    max_bytes = max_parameters_bytes()
+    drafts = [_draft(item, max_bytes) for item in _as_list(submissions)]
     if not drafts:
         return []
     with _naming(drafts):
@@ -60,16 +63,15 @@ def _as_list(submissions: object) -> list[Any]:
     return list(submissions)
 
 
-def _draft(item: object) -> _Draft:
+def _draft(item: object, max_bytes: int) -> _Draft:
     if not isinstance(item, Mapping):
         text = "Give an object (a dict) with the submission's fields."
         return _Draft({}, Errors({"non_field_errors": [text]}))
     draft = _Draft(item)
-    for name in item:
-        if name not in FIELDS:
-            shown_name = clean_text(name, 100)
-            draft.errors[shown_name] = [f"There is no such field; known are {', '.join(FIELDS)}."]
-    draft.fields = check_fields(item, draft.errors)
+    if not item.keys() <= _KNOWN:
+        text = f"There is no such field; known are {', '.join(FIELDS)}."
+        draft.errors.update({clean_text(name, 100): [text] for name in item if name not in _KNOWN})
+    draft.fields = check_fields(item, draft.errors, max_bytes)
     if draft.fields.on_duplicate == "replace":
         draft.errors["on_duplicate"] = ["Use 'raise' or 'return'; only submit_job replaces."]
     return draft
@@ -92,9 +94,10 @@ def _build(drafts: Sequence[_Draft], user: Any) -> None:
     objects = [draft for draft in drafts if draft.fields is not None]
     wanted = [(draft.given.get("job_type"), draft.given.get("organization")) for draft in objects]
     read = targets.read_all(wanted, [draft.errors for draft in objects], Authorizer(user))
+    builder = building.Builder(user)
     for draft, found in zip(objects, read, strict=True):
         if draft.fields is not None and found is not None:
-            draft.request = building.build(draft.fields, found, user)
+            draft.request = builder.build(draft.fields, found)
     building.give_back([draft.request for draft in objects if draft.request is not None and not draft.errors])
     checks.check_all([(request, draft.errors) for draft in objects if (request := _new(draft)) is not None], user)
     _raise_errors(drafts)

@@ -7,6 +7,7 @@ among many at the same moment is decided by the store, where jobs are inserted.
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -75,12 +76,24 @@ def release_missing(keys: Iterable[str]) -> None:
             DuplicateKey.primary.filter(pk=key, job_id=pk).delete()
 
 
-def forget_expired() -> int:
-    """Remove keys that keep nobody out any more; one bounded batch."""
-    keys = DuplicateKey.primary.all()
+def forget_expired(seconds: float = 0.0) -> int:
+    """Remove keys that keep nobody out any more, batch by batch for so many seconds; at least one batch."""
+    until = time.monotonic() + seconds
+    total = 0
+    while True:
+        count, is_last = _forget_batch()
+        total += count
+        if is_last or time.monotonic() >= until:
+            return total
+
+
+def _forget_batch() -> tuple[int, bool]:
+    """Remove a batch of expired keys. Return how many, and whether to stop: there are no more, or others hold them."""
     now = database.now()
-    old = list(keys.filter(expires_at__lt=now).order_by("expires_at").values_list("pk", flat=True)[:FORGET_BATCH])
-    return database.in_transaction(lambda: _forget(old, now)) if old else 0
+    rows = DuplicateKey.primary.filter(expires_at__lt=now).order_by("expires_at")
+    old = list(rows.values_list("pk", flat=True)[:FORGET_BATCH])
+    count = database.in_transaction(lambda: _forget(old, now)) if old else 0
+    return count, len(old) < FORGET_BATCH or not count
 
 
 def _forget(old: list[str], now: dt.datetime) -> int:

@@ -22,14 +22,19 @@ _CAUSES = (JobTypeNotFound, OrganizationNotFound, JobTypeDisabled, OrganizationI
 class Errors(dict[str, list[str]]):
     """Messages by field; ``cause`` is the class of the exception to raise."""
 
-    def __init__(self, errors: dict[str, list[str]] | None = None) -> None:
-        super().__init__(errors or {})
-        self.cause: type[InvalidSubmission] = InvalidSubmission
+    # Of the class, until there is something to say: each of many submissions has errors of its own, nearly all empty.
+    cause: type[InvalidSubmission] = InvalidSubmission
 
     def note(self, field: str, text: str, cause: type[InvalidSubmission]) -> None:
         """Set a field's message, for which there is a class of exceptions."""
         self[field] = [text]
         self.cause = cause_of([self.cause, cause])
+
+    def add(self, others: Errors) -> None:
+        """Take over others, each in place of this one's for its field."""
+        if others:
+            self.update({field: list(texts) for field, texts in others.items()})
+            self.cause = cause_of([self.cause, others.cause])
 
     def copy(self) -> Errors:
         """Return a copy; adding to it does not change these errors."""

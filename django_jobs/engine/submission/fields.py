@@ -13,7 +13,7 @@ from typing import Any, Final, TypedDict
 from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.json_storage import NotStorable, clean_text, is_storable_text, storable
+from django_jobs.engine.json_storage import NotStorable, clean_text, encoded, is_storable_text
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
@@ -55,13 +55,15 @@ class ContextFields(SubmissionFields, total=False):
 FIELDS: Final = ("job_type", "organization", "parameters", *SubmissionFields.__annotations__)
 #: Few submissions say one of these. None stands for what the job type says.
 _OPTIONS: Final = ("unique_key", "deduplication_window", "timeout", "max_retries", "expires_at")
+_ALL_OPTIONS: Final = frozenset({*_OPTIONS, "on_duplicate", "run_after"})
 
 
 @dataclass(slots=True, kw_only=True)
 class Fields:
     """The values that were found good, as they are stored. None stands for what the job type says.
 
-    ``parents`` holds the job id and the primary key of each job to wait for.
+    ``parents`` holds the job id and the primary key of each job to wait for, ``encoded`` the JSON text of the columns
+    that hold JSON, as far as it is known.
     """
 
     parameters: Any
@@ -69,6 +71,7 @@ class Fields:
     priority: int | None
     run_at: dt.datetime | None
     parents: dict[str, int]
+    encoded: dict[str, str]
     on_duplicate: str = "raise"
     unique_key: str | None = None
     deduplication_window: int | None = None
@@ -78,17 +81,28 @@ class Fields:
     run_after: str = RunAfter.COMPLETED
 
 
-def check_fields(given: Mapping[str, Any], errors: Errors) -> Fields:
-    """Return the values of a submission; what is wrong with one goes into ``errors``, and a blank takes its place."""
-    max_bytes = int(jobs_settings.MAX_PARAMETERS_BYTES)
+def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None = None) -> Fields:
+    """Return the values of a submission; what is wrong with one goes into ``errors``, and a blank takes its place.
+
+    ``max_bytes`` is the setting MAX_PARAMETERS_BYTES, where it was read already.
+    """
+    max_bytes = max_parameters_bytes() if max_bytes is None else max_bytes
+    parameters_text, parameters = _check_object(given.get("parameters"), "parameters", max_bytes, errors)
+    metadata_text, metadata = _check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors)
     return Fields(
-        parameters=_check_object(given.get("parameters"), "parameters", max_bytes, errors),
-        metadata=_check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors),
+        parameters=parameters,
+        metadata=metadata,
+        encoded={"input_parameters": parameters_text, "metadata": metadata_text},
         priority=_check_priority(given.get("priority"), errors),
         run_at=_check_moment(given.get("run_at"), "run_at", errors),
         parents=_check_parents(given.get("depends_on"), errors),
         **_check_options(given, errors),
     )
+
+
+def max_parameters_bytes() -> int:
+    """Return the setting."""
+    return int(jobs_settings.MAX_PARAMETERS_BYTES)
 
 
 def refuse_unknown(call: str, keywords: Iterable[str]) -> None:
@@ -98,17 +112,18 @@ def refuse_unknown(call: str, keywords: Iterable[str]) -> None:
         raise TypeError(f"{call}() got an unexpected keyword argument {unknown[0]!r}.")
 
 
-def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> Any:
+def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> tuple[str, Any]:
+    """Return the JSON text of a value and the value as it will be read back."""
     if value is None:
-        return {}
+        return "{}", {}
     if not isinstance(value, Mapping):
         errors[name] = ["Give an object (a dict), or nothing."]
-        return {}
+        return "{}", {}
     try:
-        return storable(dict(value), name, max_bytes) if value else {}
+        return encoded(dict(value), name, max_bytes) if value else ("{}", {})
     except NotStorable as error:
         errors[name] = [str(error)]
-        return {}
+        return "{}", {}
 
 
 def _check_priority(priority: object, errors: Errors) -> int | None:
@@ -169,6 +184,8 @@ def _readable(value: object) -> str:
 
 
 def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
+    if given.keys().isdisjoint(_ALL_OPTIONS):
+        return {}
     on_duplicate, run_after = given.get("on_duplicate", "raise"), given.get("run_after", RunAfter.COMPLETED)
     if (
         on_duplicate == "raise"

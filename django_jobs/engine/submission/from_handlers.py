@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 
 from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.submission import single
 from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
@@ -28,10 +29,11 @@ def submit(claimed: Claimed, job_type: object, parameters: Any, keywords: Mappin
     refuse_unknown("context.submit_job", given)
     token = current_job.set(claimed)  # threads that the handler started do not know the job
     try:
-        owner = keywords["user"] if "user" in keywords else _owner(claimed)
-        authorizer = Authorizer(owner, is_code="user" not in keywords)
-        organization = get_organization_model()(pk=claimed.organization_pk)
-        return single.submit(job_type, organization, {**given, "parameters": parameters}, owner, authorizer)
+        with fresh_reads():  # a refusal would end the running job
+            owner = keywords["user"] if "user" in keywords else _owner(claimed)
+            authorizer = Authorizer(owner, is_code="user" not in keywords)
+            organization = get_organization_model()(pk=claimed.organization_pk)
+            return single.submit(job_type, organization, {**given, "parameters": parameters}, owner, authorizer)
     finally:
         current_job.reset(token)
 

@@ -29,7 +29,7 @@ def insert(request: Request) -> None:
     if not store().insert(request):
         request.existing = _existing(request)
     elif request.parents:
-        database.on_commit(hooks.follow_up)
+        database.once_on_commit(hooks.follow_up)
 
 
 def _existing(request: Request) -> Job:
@@ -62,7 +62,7 @@ def _insert_all(requests: Sequence[Request]) -> None:
     fresh = [request for request in requests if request.existing is None]
     store().insert_many(fresh)
     if any(request.parents for request in fresh):
-        database.on_commit(hooks.follow_up)
+        database.once_on_commit(hooks.follow_up)
 
 
 def _find_duplicates(requests: Sequence[Request]) -> None:

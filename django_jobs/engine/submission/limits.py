@@ -14,11 +14,12 @@ from django.db.models import Count, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.submission_times import created_between
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import QueueFull, RateLimited
 from django_jobs.models import Job, JobType
-from django_jobs.statuses import DISPATCHABLE, Priority, Status
+from django_jobs.statuses import Priority, Status
 
 #: Seconds after which whoever met a full backlog may try again.
 FULL_RETRY_SECONDS: Final = 10.0
@@ -109,10 +110,7 @@ def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
     limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
     if limit is None:
         return {}
-    rows = Job.primary.all()
-    ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
-    blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
-    counts = _counted(ready, pks) + _counted(blocked, pks)
+    counts = _counted(_ready(), pks) + _counted(_blocked(), pks)
     return {pk: "queue_full" for pk in pks if counts[pk] >= int(limit)}
 
 
@@ -127,8 +125,17 @@ def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
 
 def waiting(organization_pk: Any, most: int) -> int:
     """Return how many of an organization's jobs wait in the database, counted up to ``most``."""
-    rows = Job.primary.filter(organization_id=organization_pk).order_by()
-    ready = rows.filter(ready_at__isnull=False, status__in=sorted(DISPATCHABLE), priority__in=list(Priority))
-    blocked = rows.filter(ready_at__isnull=True, status=Status.PENDING)
-    count = ready[:most].count()
-    return count if count >= most else count + blocked[: most - count].count()
+    count = _ready().filter(organization_id=organization_pk)[:most].count()
+    if count >= most:
+        return count
+    return count + _blocked().filter(organization_id=organization_pk)[: most - count].count()
+
+
+def _ready() -> QuerySet[Job]:
+    """Return what waits for dispatch or for its moment. All priorities are named, since the index has them first."""
+    return store().waiting_jobs().filter(priority__in=list(Priority))
+
+
+def _blocked() -> QuerySet[Job]:
+    """Return what waits for other jobs."""
+    return Job.primary.order_by().filter(ready_at__isnull=True, status=Status.PENDING)

@@ -63,7 +63,8 @@ def submit_for_each(
         found = _read(job_type, wanted, errors, Authorizer(user)) if wanted else []
         if errors:
             raise errors.refusal()
-        asked = [building.build(fields, item, user) for item in found]
+        builder = building.Builder(user)
+        asked = [builder.build(fields, item) for item in found]
         _check(asked, user)
         return _Round(fields.on_duplicate, user).go(asked)
 

@@ -67,27 +67,30 @@ def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
         return found
     now = database.now()
     actor = submitter_of(request.job)
-    _write(waiting, request.job, max(now, request.job.run_at or now), actor)
+    _write(waiting, request.job, now, actor)
     duplicates.prolong({job.job_hash: job.pk for job in waiting}, now + dt.timedelta(seconds=request.window))
     replaced = rows.in_bulk([job.pk for job in waiting])
     for job in replaced.values():
         hooks.announcer().replaced(job, actor)
     if any(job.ready_at == now for job in replaced.values()):
-        database.on_commit(dispatcher.wake)
+        database.once_on_commit(dispatcher.wake)
     return found | replaced
 
 
-def _write(waiting: Sequence[Job], asked: Job, ready_at: dt.datetime, actor: Actor) -> None:
+def _write(waiting: Sequence[Job], asked: Job, now: dt.datetime, actor: Actor) -> None:
     """Write the new values. A job that waits for parents goes on waiting for them."""
+    ready_at = max(now, asked.run_at or now)
+    is_delayed = ready_at > now
     values = {name: getattr(asked, name) for name in _TAKEN}
     queued = [job.pk for job in waiting if job.status == Status.QUEUED]
     ready = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is not None]
     held = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is None]
     if queued:
-        _withdraw(queued, {**values, "ready_at": ready_at}, actor)
-    for pks, moment in ((ready, ready_at), (held, None)):
-        if pks:
-            Job.primary.filter(pk__in=pks).update(**values, ready_at=moment)
+        _withdraw(queued, {**values, "ready_at": ready_at, "is_delayed": is_delayed}, actor)
+    if ready:
+        Job.primary.filter(pk__in=ready).update(**values, ready_at=ready_at, is_delayed=is_delayed)
+    if held:
+        Job.primary.filter(pk__in=held).update(**values, ready_at=None)
 
 
 def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:

@@ -113,7 +113,7 @@ def _build(
     found = targets.read(job_type, organization, errors, authorizer)
     if found is None:
         raise errors.refusal()
-    request = building.build(fields, found, user)
+    request = building.Builder(user).build(fields, found)
     if not errors:
         building.give_back([request])
     if request.existing is None or request.on_duplicate == "replace":

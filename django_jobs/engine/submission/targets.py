@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -21,6 +21,8 @@ from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
 
+#: What is equal names the same.
+_PLAIN: Final = frozenset({str, int, uuid.UUID})
 MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
 
@@ -51,7 +53,34 @@ def read(job_type: object, organization: object, errors: Errors, authorizer: Aut
 def read_all(
     wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], authorizer: Authorizer
 ) -> list[Targets | None]:
-    """Read many pairs by two statements. Instances that were passed are read too, because they may be old."""
+    """Read many pairs by two statements, and judge each pair once, however often it is wanted.
+
+    Instances that were passed are read too, because they may be old.
+    """
+    places: dict[Any, int] = {}
+    indexes = [places.setdefault(_named(*pair), index) for index, pair in enumerate(wanted)]
+    distinct = list(places.values())
+    own = {index: Errors() for index in distinct}
+    read = _read_pairs([wanted[index] for index in distinct], list(own.values()), authorizer)
+    found = dict(zip(distinct, read, strict=True))
+    for index, problems in zip(indexes, errors, strict=True):
+        problems.add(own[index])
+    return [found[index] for index in indexes]
+
+
+def _named(job_type: object, organization: object) -> tuple[object, ...]:
+    """Return a key that is the same for pairs that name the same in the same way."""
+    return (*_identity(job_type), *_identity(organization))
+
+
+def _identity(named: object) -> tuple[object, object]:
+    value = named.pk if isinstance(named, models.Model) else named
+    return type(named), value if type(value) in _PLAIN else id(named)
+
+
+def _read_pairs(
+    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], authorizer: Authorizer
+) -> list[Targets | None]:
     keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
     kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
     tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})

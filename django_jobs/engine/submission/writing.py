@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
@@ -33,32 +32,26 @@ def follow_commit(written: Sequence[Request]) -> None:
     jobs = [request.job for request in written]
     _remember_uncommitted(jobs)
     if len(jobs) > 1:
-        database.on_commit(dispatcher.wake)
+        database.once_on_commit(dispatcher.wake)
     elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and needs no dispatch now
-        database.on_commit(lambda: dispatcher.dispatch_new(jobs[0]))
+        database.once_on_commit(dispatcher.wake, alone=lambda: dispatcher.dispatch_new(jobs[0]))
     hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
 
 
 def _remember_uncommitted(jobs: Sequence[Job]) -> None:
     """Remember them until the commit, so that waiting for a job that no worker can see yet is refused at once."""
-    connection = database.connection()
-    if connection.in_atomic_block:
-        _, waiting = _uncommitted(connection)
+    if database.connection().in_atomic_block:
+        waiting = _uncommitted()
         pks = {job.pk for job in jobs}
         waiting |= pks
         database.on_commit(lambda: waiting.difference_update(pks))
 
 
-def _uncommitted(connection: Any) -> tuple[Any, set[int]]:
-    """Return the outermost transaction that is open, and the keys of the jobs that were submitted in it."""
-    transaction = connection.atomic_blocks[0] if connection.atomic_blocks else None
-    known: tuple[Any, set[int]] = connection.__dict__.get("django_jobs_uncommitted", (None, set()))
-    if known[0] is not transaction:
-        known = connection.__dict__["django_jobs_uncommitted"] = (transaction, set())
-    return known
+def _uncommitted() -> set[int]:
+    """Return the keys of the jobs that were submitted in the outermost transaction that is open."""
+    return database.notes("uncommitted", set)
 
 
 def is_uncommitted(pk: int) -> bool:
     """Return whether this connection's open transaction submitted the job."""
-    connection = database.connection()
-    return bool(connection.in_atomic_block and pk in _uncommitted(connection)[1])
+    return bool(database.connection().in_atomic_block and pk in _uncommitted())

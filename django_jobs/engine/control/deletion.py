@@ -1,0 +1,184 @@
+"""Deleting ended jobs with their logs, links and keys, in sets.
+
+One transaction deletes a set: the rows of the jobs, all that belongs to each alone, and the links to its parents. It
+touches no row of another job, so that its size does not grow with a family. Two things follow after its commit, for
+which it leaves rows: the files (``file_deletions``), and, page by page, the children of which somebody must see to it
+that they go on, or stay dead (``dependencies``); the links to them go with that page. Until then these links name a job
+that is gone, which reads like no link. What a process that dies leaves there, the scheduler does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from django.db import DatabaseError, ProgrammingError
+from django.db.models import Count, Q
+
+from django_jobs.engine.control import file_deletions
+from django_jobs.engine.dependencies import children
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.submission import duplicates
+from django_jobs.engine.transitions import relatives
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
+
+logger = logging.getLogger("django_jobs")
+
+#: Links to children that one transaction deletes; where there are more, their pages follow.
+LINKS_AT_ONCE: Final = 5_000
+
+_READ: Final = (
+    *("pk", "status", "created_at", "completed_at", "canceled_at"),
+    *("organization_id", "job_hash", "attempt", "fileless_attempts"),
+)
+#: Of a link: the child ends with its parent, if that ended without completing, but nobody has looked yet.
+_UNDECIDED: Final = Q(child__status=Status.PENDING, child__ready_at=None, child__run_after=RunAfter.COMPLETED)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The ids of the deleted jobs, and the keys of those that the database refused to delete."""
+
+    job_ids: list[str]
+    refused: list[int]
+
+
+def delete_jobs(pks: list[int], *, release_children: bool = False) -> int:
+    """Delete those of these jobs that have ended, with logs and files, and return how many.
+
+    A parent stays while it has unfinished children. With ``release_children`` it is deleted, and its children do not
+    wait for it any longer: else whoever submits a child could keep the parent for ever. That is for people who may
+    delete. What died with a parent stays dead when that parent is deleted. Files are deleted after the commit. Where
+    the storage fails, the scheduler tries again.
+    """
+    deletion = delete_rows(pks, release_children=release_children)
+    database.on_commit(lambda: file_deletions.delete_files_of(deletion.job_ids))
+    return len(deletion.job_ids)
+
+
+def delete_rows(
+    pks: Iterable[int], *, release_children: bool = False, ended_before: dt.datetime | None = None
+) -> Deletion:
+    """Delete jobs like :func:`delete_jobs`, but leave their files to the scheduler; return what became of them.
+
+    With ``ended_before``, only those that ended before that moment: one may have run again since the caller looked.
+    """
+    delete = functools.partial(_delete_set, release_children=release_children, ended_before=ended_before)
+    job_ids, refused = _halving(sorted(set(pks)), delete)
+    return Deletion(job_ids, refused)
+
+
+def _halving(pks: list[int], delete: Callable[[list[int]], list[str]]) -> tuple[list[str], list[int]]:
+    """Delete rows, and return the ids of the deleted jobs and the keys of the refused ones.
+
+    When the database refuses a set, each half is tried, until the refused jobs stand alone. A foreign key of the host's
+    that refers to a job is such a case.
+    """
+    if not pks:
+        return [], []
+    try:
+        return delete(pks), []
+    except DatabaseError as error:
+        if database.is_lost_connection(error) or database.is_lost_race(error) or isinstance(error, ProgrammingError):
+            raise
+        if len(pks) == 1:
+            job = Job.primary.only("pk", "created_at").filter(pk=pks[0]).first()
+            logger.warning("job_id=%s event=job_not_deleted error=%r", job.name if job else pks[0], error)
+            return [], pks
+    middle = len(pks) // 2
+    gone, refused = _halving(pks[:middle], delete)
+    more, also_refused = _halving(pks[middle:], delete)
+    return gone + more, refused + also_refused
+
+
+class _Family(NamedTuple):
+    """How many children a parent has, and how many of them are not indifferent to its deletion."""
+
+    parent: int
+    children: int
+    #: Have not ended.
+    open: int
+    #: End with the parent, if that ended without completing, but nobody has looked yet.
+    undecided: int
+    #: Died with a parent.
+    orphaned: int
+
+    def keeps_parent(self, status: str, *, release_children: bool) -> bool:
+        """Return whether the parent, which ended with this status, must stay because of a child.
+
+        One that releases its children stays for a moment longer where a child is about to end with it, which must see
+        how it ended.
+        """
+        return bool(self.undecided and status in UNSUCCESSFUL) if release_children else self.open > 0
+
+
+def _families(pks: list[int]) -> dict[int, _Family]:
+    """Return the family of each of these jobs that has children. It reads them, but neither locks nor returns them."""
+    rows = children.links().filter(parent_id__in=pks).values_list("parent_id")
+    counted = rows.annotate(
+        children_count=Count("pk"),
+        open_count=Count("pk", filter=~Q(child__status__in=sorted(TERMINAL))),
+        undecided_count=Count("pk", filter=_UNDECIDED),
+        orphaned_count=Count("pk", filter=Q(child__is_orphaned=True)),
+    )
+    return {row[0]: _Family(*row) for row in counted}
+
+
+def _delete_set(pks: list[int], *, release_children: bool, ended_before: dt.datetime | None) -> list[str]:
+    """Delete a set in one transaction, and return the ids of the deleted jobs."""
+    if not release_children:
+        # Looked at before the transaction begins, too: most that must stay are not locked at all.
+        families = _families(pks)
+        pks = [pk for pk in pks if pk not in families or not families[pk].open]
+    delete = functools.partial(_delete_rows, release_children=release_children, ended_before=ended_before)
+    return database.in_transaction(lambda: delete(pks)) if pks else []
+
+
+def _delete_rows(pks: list[int], *, release_children: bool, ended_before: dt.datetime | None) -> list[str]:
+    """Delete the jobs, except those that must stay by now and those of which somebody holds the row."""
+    rows = Job.primary.filter(pk__in=pks).only(*_READ)
+    ended = {job.pk: job for job in database.locked(rows, skip=True) if _has_ended(job, ended_before)}
+    families = _families(list(ended))
+    for family in families.values():
+        if family.keeps_parent(ended[family.parent].status, release_children=release_children):
+            del ended[family.parent]
+    jobs = list(ended.values())
+    _delete(jobs, _followed_up(family for pk, family in families.items() if pk in ended))
+    store().refuse_broken_references()
+    return [job.name for job in jobs]
+
+
+def _has_ended(job: Job, before: dt.datetime | None) -> bool:
+    moment = job.completed_at or job.canceled_at
+    return job.status in TERMINAL and (before is None or moment is None or moment < before)
+
+
+def _followed_up(families: Iterable[_Family]) -> set[int]:
+    """Return the parents whose children must be looked at, or are too many for their links to go in one statement."""
+    found: set[int] = set()
+    left = LINKS_AT_ONCE
+    for family in families:
+        if family.open or family.orphaned or family.children > left:
+            found.add(family.parent)
+        else:
+            left -= family.children
+    return found
+
+
+def _delete(jobs: list[Job], followed_up: set[int]) -> None:
+    ids = [job.pk for job in jobs]
+    # To ask an object store takes longer than all the rest, and most jobs have no files.
+    file_deletions.note(job for job in jobs if job.fileless_attempts != job.attempt)
+    duplicates.release(jobs)
+    alias = database.alias()
+    ExecutionLog.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
+    parted = [pk for pk in ids if pk not in followed_up]
+    children.part(children.links().filter(Q(parent_id__in=parted) | Q(child_id__in=ids)))
+    relatives.remind_of_deleted({job.pk: job.status for job in jobs if job.pk in followed_up})
+    Job.primary.filter(pk__in=ids)._raw_delete(alias)  # noqa: SLF001
