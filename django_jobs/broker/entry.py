@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator
 from rq import get_current_job
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs
+from django_jobs.engine import logs, uptime
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import leases, progress
+from django_jobs.engine.execution import leases, ownership, progress
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.ports import Ticket, drain_broadcasts
 from django_jobs.engine.store import database
-from django_jobs.exceptions import JobCanceled, JobTimedOut
+from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
@@ -35,13 +35,15 @@ class CheckpointRunner:
 
     def __init__(self, claimed: Claimed, worker_name: str) -> None:
         self.key = (claimed.pk, claimed.attempt)
+        self.claimed = claimed
         self.worker_name = worker_name
-        self.progress = progress.ProgressBuffer()
+        self.progress = progress.ProgressBuffer(worker_name)
         self.deadline = time.monotonic() + claimed.timeout_seconds
         self.stopped = threading.Event()
         self.done = threading.Event()
+        self._is_noted = False
         self._shields = 0
-        self._renewal_due = 0.0
+        self._renewed = self._renewal_due = 0.0
         self._has_complained = False
 
     def report(self, percent: int, message: str | None) -> None:
@@ -50,12 +52,18 @@ class CheckpointRunner:
 
     def is_canceled(self) -> bool:
         """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
-        return self.stopped.is_set()
+        return self.stopped.is_set() or self.is_lost()
+
+    def is_lost(self) -> bool:
+        """Return whether its lease ran out, since the database could not be reached."""
+        return ownership.has_run_out(self.claimed, self._renewed)
 
     def check(self) -> None:
-        """Raise JobCanceled or JobTimedOut where that is due, but not inside a shield."""
+        """Raise JobCanceled, AttemptLost or JobTimedOut where that is due, but not inside a shield."""
         if self._shields:
             return
+        if self.is_lost():
+            raise AttemptLost
         if self.stopped.is_set():
             raise JobCanceled
         if time.monotonic() > self.deadline:
@@ -101,7 +109,11 @@ class CheckpointRunner:
             self.stopped.set()
 
     def _renew(self) -> None:
+        if not self._is_noted:
+            self._is_noted = self.key in leases.note_begun([self.key], [self.worker_name])
+        began = uptime.seconds()
         held = {(item.pk, item.attempt): item for item in leases.renew([self.worker_name])}
+        self._renewed = began
         self._renewal_due = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
         if self.key in held and held[self.key].cancel_seconds is not None:
             self.stopped.set()

@@ -120,11 +120,12 @@ def _run_maintenance_tasks(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _lpop(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Set foreign entries aside, so that a plain ``rqworker`` gets only tickets from our queues."""
+    """Set foreign entries aside, so that a plain ``rqworker`` gets only tickets from our queues, and every one."""
 
     def lpop(cls: type[RQQueue], queue_keys: Sequence[str], timeout: int | None, connection: Any = None) -> Any:
         while (found := original(cls, queue_keys, timeout, connection=connection)) is not None:
             if not (entry := _foreign(*found)):
+                _complete(connection, *found)
                 return found
             foreign_entries.set_aside(connection, [entry])
         return None
@@ -138,6 +139,7 @@ def _lmove(original: Callable[..., Any]) -> Callable[..., Any]:
     def lmove(cls: type[RQQueue], connection: Any, queue_key: str, timeout: int | None) -> Any:
         while (found := original(cls, connection, queue_key, timeout)) is not None:
             if not (entry := _foreign(*found)):
+                _complete(connection, *found)
                 return found
             connection.lrem(IntermediateQueue.get_intermediate_queue_key(queue_key), 1, found[1])
             foreign_entries.set_aside(connection, [entry])
@@ -157,7 +159,18 @@ def _get_jobs_to_schedule(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _foreign(queue_key: str | bytes, entry: str | bytes) -> ForeignEntry | None:
     """Return the entry if it must not be run."""
+    found = _parse(queue_key, entry)
+    return found if guards(found.queue) and foreign_entries.is_foreign(found.id) else None
+
+
+def _complete(connection: Any, queue_key: str | bytes, entry: str | bytes) -> None:
+    """Let RQ find the hash of a ticket of ours, of which nothing but the id matters."""
+    found = _parse(queue_key, entry)
+    if found.queue in jobs_settings.QUEUES.values() and not foreign_entries.is_foreign(found.id):
+        tickets.complete(connection, found.queue, found.id)
+
+
+def _parse(queue_key: str | bytes, entry: str | bytes) -> ForeignEntry:
     key = queue_key if isinstance(queue_key, str) else tickets.as_id(queue_key)
     entry_id = entry if isinstance(entry, str) else tickets.as_id(entry)
-    queue = key.removeprefix(RQQueue.redis_queue_namespace_prefix)
-    return ForeignEntry(queue, entry_id) if guards(queue) and foreign_entries.is_foreign(entry_id) else None
+    return ForeignEntry(key.removeprefix(RQQueue.redis_queue_namespace_prefix), entry_id)

@@ -26,14 +26,21 @@ BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"
 #: The id of the installation whose tickets lie here.
 MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"
 
-# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list.
-_PUSH: Final = """
-local ids = {}
-for i = 6, #ARGV do
-  local key = ARGV[2] .. ARGV[i]
+# The hash of one ticket.
+_HASH: Final = """
+local function write_hash(id)
+  local key = ARGV[2] .. id
   redis.call('HSET', key, 'data', ARGV[3], 'created_at', ARGV[4], 'enqueued_at', ARGV[4], 'origin', ARGV[5],
-    'description', ARGV[i], 'status', 'queued', 'timeout', '-1', 'result_ttl', '0')
+    'description', id, 'status', 'queued', 'timeout', '-1', 'result_ttl', '0')
   redis.call('EXPIRE', key, 86400)
+end
+"""
+
+# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list.
+_PUSH: Final = f"""{_HASH}
+local ids = {{}}
+for i = 6, #ARGV do
+  write_hash(ARGV[i])
   ids[#ids + 1] = ARGV[i]
 end
 redis.call('SADD', KEYS[2], KEYS[1])
@@ -43,6 +50,14 @@ else
   for i = 1, #ids do redis.call('RPUSH', KEYS[1], ids[i]) end
 end
 return #ids
+"""
+
+# Writes the hash of a ticket, unless there is one that RQ can read.
+_COMPLETE: Final = f"""{_HASH}
+if redis.pcall('HEXISTS', KEYS[1], 'data') ~= 1 then
+  redis.call('UNLINK', KEYS[1])
+  write_hash(ARGV[6])
+end
 """
 
 # Pops up to ARGV[1] entries from the queues in their order; none while RQ's workers are suspended.
@@ -111,10 +126,23 @@ def queue_key(name: str) -> str:
 
 def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> None:
     """Add tickets at the back of a queue, or in their order at its front."""
-    now = utcformat(dt.datetime.now(dt.UTC))
     keys = [queue_key(name), RQQueue.redis_queues_keys]
-    head: list[Any] = ["1" if front else "0", RQJob.redis_job_namespace_prefix, DATA, now, name]
-    connection.eval(_PUSH, len(keys), *keys, *head, *ids)
+    connection.eval(_PUSH, len(keys), *keys, *_hash_values(name, front=front), *ids)
+
+
+def complete(connection: Redis, name: str, ticket_id: str) -> None:
+    """Write the hash of a ticket that was taken from a queue, if it is gone: RQ drops an entry without one.
+
+    The hash may have expired. Or RQ removed it after an earlier ticket of the same id, which was run when the job did
+    not wait for it.
+    """
+    connection.eval(_COMPLETE, 1, job_key(ticket_id), *_hash_values(name), ticket_id)
+
+
+def _hash_values(name: str, *, front: bool = False) -> list[Any]:
+    """Return the arguments that come before the ids in a script that writes hashes."""
+    now = utcformat(dt.datetime.now(dt.UTC))
+    return ["1" if front else "0", RQJob.redis_job_namespace_prefix, DATA, now, name]
 
 
 def take(connection: Redis, names: Sequence[str], count: int, done: Sequence[str] = ()) -> list[tuple[str, str]] | None:

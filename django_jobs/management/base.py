@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 
 from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.store import database
+from django_jobs.engine.store import database, worker_lines
 
 PAUSE_SECONDS = 1.0
 
@@ -39,39 +40,71 @@ class JobsCommand(BaseCommand):
             super().check(*args, **kwargs)
 
 
-class WaitingCommand(JobsCommand):
-    """A command that waits for its database before its system checks run, except in a burst."""
+class WaitingCommand(BaseCommand):
+    """A command whose system checks wait for the database, except in a burst."""
 
     is_burst = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.is_burst = bool(options.get("burst"))
+        worker_lines.prepare()
         return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        _await_connection(self.stderr, is_burst=self.is_burst)
-        super().check(*args, **kwargs)
+        with_database(partial(super().check, *args, **kwargs), self.stderr, is_burst=self.is_burst)
 
 
 def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
     """Wait until the database takes connections, except in a burst. Raise CommandError if it lacks our tables."""
-    _await_connection(errors, is_burst=is_burst)
+    with_database(installation_id, errors, is_burst=is_burst)
+
+
+def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool = False) -> None:
+    """Call once the database takes connections, and again when it leaves meanwhile; a burst does not wait for it.
+
+    Raise CommandError where it is there, and cannot be used.
+    """
     with told_plainly():
-        installation_id()
+        while True:
+            _await_connection(errors, is_burst=is_burst)
+            try:
+                call()
+            except (InterfaceError, OperationalError) as error:
+                if is_burst or not _has_left():
+                    raise
+                _wait_after(error, errors)
+            else:
+                return
 
 
-def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
+def _has_left() -> bool:
+    """Whether the connection is lost. If not, the error was about what was asked."""
+    connection = database.connection()
+    return connection.connection is None or not connection.is_usable()
+
+
+def _wait_after(error: Error, errors: OutputWrapper) -> None:
+    """Wait a moment before the next try: a pooler may take connections while the server behind it is away."""
+    errors.write(f"{_unusable(error)}; trying again.")
+    database.connection().close()
+    with _stoppable():
+        time.sleep(PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
     try:
-        _try_to_connect(errors, is_burst=is_burst)
+        yield
     except KeyboardInterrupt:
         raise CommandError("Stopped while it waited for the database.") from None
 
 
-def _try_to_connect(errors: OutputWrapper, *, is_burst: bool) -> None:
+def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
     has_complained = False
     while True:
         try:
-            database.connection().ensure_connection()
+            with _stoppable():
+                database.connection().ensure_connection()
             return
         except (InterfaceError, OperationalError) as error:
             if is_burst:
@@ -79,7 +112,8 @@ def _try_to_connect(errors: OutputWrapper, *, is_burst: bool) -> None:
             if not has_complained:
                 errors.write(f"{_unusable(error)}; waiting for it.")
             has_complained = True
-        time.sleep(PAUSE_SECONDS)
+        with _stoppable():
+            time.sleep(PAUSE_SECONDS)
 
 
 def _unusable(error: Error) -> str:

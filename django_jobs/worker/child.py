@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Final
 
 from django.db import Error, reset_queries
 
@@ -15,26 +18,36 @@ from django_jobs.engine.dispatch import dispatcher, reconciliation
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Taken, Ticket
-from django_jobs.engine.store import database
+from django_jobs.engine.store import database, line_watch
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.worker import memory
+from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.exit_codes import FailureTracker
+from django_jobs.worker.exit_codes import FailureTracker, WorkerFailed, code_of
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.refiller import Refiller
 from django_jobs.worker.slots import make_slots
+from django_jobs.worker.stop_relay import StopRelay
 
 logger = logging.getLogger("django_jobs")
+
+#: How long a burst waits for tickets that may be under way, and how often it looks.
+LAST_LOOK_SECONDS: Final = 1.0
+LOOK_AGAIN_SECONDS: Final = 0.01
 
 
 class Child:
     """One process. Its main thread runs this loop; the housekeeper does what must not wait for a handler."""
 
+    #: Since when a burst has found no ticket of the jobs that are Queued; None while it finds some, or none is Queued.
+    _missing_since: float | None = None
+
     def __init__(self, state: ChildState, supervisor: int) -> None:
         self.state = state
         self.slots = make_slots(state)
         self.housekeeper = Housekeeper(state, supervisor)
-        self.refiller = Refiller()
+        self.relay = StopRelay(state, supervisor)
+        self.refiller = Refiller(state.prefetch.refilled)
         #: Whether another process is to take its place, since it ran as many jobs or holds as much as it may.
         self.is_recycled = False
         #: Tickets that were claimed, and of which the broker need keep nothing.
@@ -49,13 +62,20 @@ class Child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the whole group; the supervisor decides
         self._announce()
         self.housekeeper.start()
+        self.relay.start()
         self.refiller.start()
         try:
             while not self.state.stopping.is_set() and not self._is_to_be_recycled():
                 if not self._round() and self.state.options.burst and self.state.batch.is_empty():
                     break
+            self.slots.wait()
+            self.slots.store()
+        except Error as error:  # a burst could not store how jobs ended, for as long as their leases last
+            raise WorkerFailed(code_of(error)) from error
         finally:
             self.slots.wait()
+            self.slots.close()
+            self.relay.stop()
             self.state.settle()
             self.refiller.stop()
             self.housekeeper.stop()
@@ -66,6 +86,8 @@ class Child:
         while not self.state.stopping.is_set():
             try:
                 self._check_broker()
+                with line_watch.waiting():
+                    self.housekeeper.announce()
                 self.state.consumer.announce()
                 self.state.consumer.listen(self.state.running.cancel, self.state.stop)
                 return
@@ -81,7 +103,8 @@ class Child:
         """
         if not self._is_own_broker:
             database.mend_connections()
-            reconciliation.check_broker()
+            with line_watch.waiting():
+                reconciliation.check_broker()
             self._is_own_broker = True
 
     def _go_on_after(self, error: Exception) -> None:
@@ -125,7 +148,8 @@ class Child:
         if not count:
             return False
         self.slots.run_batch()
-        self.state.settle()
+        with self._step(LoopStep.SETTLING):
+            self.slots.store()
         reset_queries()
         return True
 
@@ -142,8 +166,9 @@ class Child:
 
     def _take_and_claim(self) -> int:
         """Take a set of tickets and claim what can start; 0 where there is nothing to do."""
-        size = self.slots.room(min(self.state.prefetch.set_size(), self._jobs_left()))
-        if not size:
+        busy = self.state.batch.busy()  # first, since a job that ends meanwhile must count once at least
+        size = min(self._set_size(), self._jobs_left() - busy)
+        if size <= 0:
             self.slots.wait_for_room()
             return 1
         self._check_broker()
@@ -157,9 +182,36 @@ class Child:
             self.state.consumer.handle_foreign(taken.foreign)
         if taken.tickets:
             self._claim(taken.tickets)
+            self._missing_since = None
         elif not taken.foreign and self.state.options.burst:
-            return dispatcher.dispatch_or_raise()  # the backlog may hold more than the broker shows
+            return self._look_for_more()
         return len(taken)
+
+    def _set_size(self) -> int:
+        """Return how many tickets to take. After a death that no handler explains: one, while nothing runs."""
+        size = self.slots.room()
+        if not self.state.shared_slots.is_cautious():
+            return size
+        return 0 if self.state.batch.busy() else min(size, 1)
+
+    def _look_for_more(self) -> int:
+        """Dispatch for a burst, since the backlog may hold more than the broker shows; return 0 once it is over.
+
+        What is Queued may have no ticket yet: its dispatcher, such as this child's refiller, pushes that after its
+        commit. It is waited for, but not for ever, since it may be lost. What still runs in threads may submit more.
+        """
+        is_busy = self.state.batch.busy() > 0  # first, since what ends meanwhile may have submitted more
+        with line_watch.waiting():
+            is_any_left = dispatcher.anything_queued(self.state.options.queues)
+        now = time.monotonic()
+        since = self._missing_since = (self._missing_since or now) if is_any_left else None
+        if since is not None and now - since <= LAST_LOOK_SECONDS:
+            self.state.stopping.wait(LOOK_AGAIN_SECONDS)
+            return 1
+        if is_busy:
+            self.slots.wait_for_room()
+            return 1
+        return 0
 
     def _take(self, size: int) -> Taken:
         done, self._done = self.state.shown.without_shown(self._done), []
@@ -167,13 +219,27 @@ class Child:
         return consumer.take_now(size, done) if self.state.options.burst else consumer.take(size, done)
 
     def _claim(self, tickets: Sequence[Ticket]) -> None:
-        doubtful, self.state.doubtful = self.state.doubtful, [*self.state.doubtful, *tickets]
-        self.state.batch.put(claim(tickets, self.state.name, self.state.prefetch.fits))
-        self.state.doubtful = doubtful
-        self._done += tickets
+        self.state.doubts.add(tickets)
+        hands = self.state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
+        with self._step(LoopStep.CLAIMING), hands:
+            claimed = claim(tickets, self.state.name, self.slots.fits)
+            self.state.put(self.state.doubts.answered(tickets, claimed))
+        self._done += [item.ticket for item in claimed]  # the others may wait at the broker again
         self.refiller.ask(tickets[0].priority)
 
     def _resolve_doubts(self) -> None:
         """Give up claims that got no answer: the supervisor renews all that this worker holds, known or not."""
-        if self.state.doubtful:
-            self.state.doubtful = leases.give_up_claim(self.state.doubtful, self.state.name)
+        if tickets := self.state.doubts.tickets():
+            with self._step(LoopStep.CLAIMING):
+                self.state.doubts.resolve(leases.give_up_claim(tickets, self.state.name))
+
+    @contextlib.contextmanager
+    def _step(self, step: LoopStep) -> Iterator[None]:
+        """Show the supervisor what the loop does, and have a silent line given up."""
+        board = self.state.shared_slots.board
+        board.enter(step)
+        try:
+            with line_watch.waiting():
+                yield
+        finally:
+            board.enter(LoopStep.ELSEWHERE)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.ports import Consumer, Ticket
+from django_jobs.engine.ports import Consumer
+from django_jobs.engine.store import line_watch
 from django_jobs.worker.batch import Batch
+from django_jobs.worker.doubts import Doubts
+from django_jobs.worker.loop_watch import LoopWatch
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.prefetch import PrefetchEstimator
 from django_jobs.worker.published_tickets import PublishedTickets
@@ -27,21 +32,32 @@ class ChildState:
         self.consumer = consumer
         self.shared_slots = shared_slots
         self.stopping = threading.Event()
-        self.batch = Batch()
+        self.batch = Batch(options.threads)
         self.running = RunningJobs()
         self.shown = PublishedTickets(shared_slots, self.running)
-        self.progress = ProgressBuffer()
+        self.progress = ProgressBuffer(name)
         self.prefetch = PrefetchEstimator()
         # Whoever waits for the end of a burst waits no longer than the leases of its jobs last.
-        self.settler = Settler(name, float(jobs_settings.LEASE_SECONDS) if options.burst else math.inf)
-        #: Tickets whose claim got no answer from the database: they may be claimed, or not.
-        self.doubtful: list[Ticket] = []
+        seconds = float(jobs_settings.LEASE_SECONDS) if options.burst else math.inf
+        self.settler = Settler(name, seconds, shared_slots.board.get_on)
+        self.doubts = Doubts()
+        self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
+        self._counting = threading.Lock()
 
     def stop(self) -> None:
         """Take no more jobs; those that run get the grace."""
         self.stopping.set()
         self.consumer.wake()
+
+    def put(self, claimed: Sequence[Claimed]) -> None:
+        """Take over what was claimed, and show it to the supervisor with all that waits, where something may wait."""
+        waiting = [*self.batch.waiting(), *claimed]
+        is_alone = len(waiting) == 1 and self.options.threads == 1
+        number = self.shared_slots.board.put((item.pk, item.attempt) for item in waiting if not is_alone)
+        for item in claimed:
+            item.set_number = number
+        self.batch.put(claimed)
 
     def ended(self, outcome: Outcome) -> None:
         """Take over the outcome of a handler."""
@@ -49,14 +65,15 @@ class ChildState:
         object.__setattr__(outcome, "unwritten", self.progress.drop(key))
         self.batch.add_ended(outcome)  # first of all, so that no mistake below loses it
         self.shown.forget(key)
-        self.jobs_run += 1
+        with self._counting:
+            self.jobs_run += 1
         self.prefetch.ran(outcome.claimed.job_type, outcome.seconds)
 
     def settle(self) -> None:
         """Store the outcomes that wait for it."""
-        self.settler.settle(self.batch.take_ended())
+        with line_watch.waiting():
+            self.settler.settle(self.batch.take_ended())
 
     def known_attempts(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of all that this process has in hand, or may have claimed."""
-        doubtful = {(ticket.pk, ticket.attempt) for ticket in list(self.doubtful)}
-        return doubtful | self.batch.keys() | self.running.interrupters().keys() | self.settler.keys()
+        return self.doubts.known() | self.batch.keys() | self.running.interrupters().keys() | self.settler.keys()

@@ -4,40 +4,63 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
+from collections.abc import Sequence
+from typing import NoReturn
+
+from django.core.cache import caches
+from django.db import connections
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import logs
 from django_jobs.engine.execution.leases import Loss
-from django_jobs.worker import stacks
+from django_jobs.worker import child_entry, process_start, stacks
+from django_jobs.worker.child_watch import ChildWatch
+from django_jobs.worker.exit_codes import REASONS, RECYCLED
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.process_start import ForkedProcess, Process
 from django_jobs.worker.shared_slots import OccupiedSlot, SharedSlots, StopRequest
-from django_jobs.worker.stacks import StackFile
+from django_jobs.worker.stacks import StackFile, leave_stacks_in
 
 
 class ChildProcess:
     """One child, from its start to its end."""
 
-    def __init__(self, host: str, options: WorkerOptions) -> None:
+    def __init__(self, host: str, options: WorkerOptions, siblings: Sequence[ChildProcess] = ()) -> None:
+        """Start it. ``siblings`` are the children that its supervisor has so far."""
         # A new name at every start, because RQ refuses the name of a killed worker for minutes.
         self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.slots = SharedSlots.create(options.threads)
+        self.slots = SharedSlots.create(options.slots)
+        self.watch = ChildWatch(self.slots)
         self.stacks = StackFile()
         self.started = time.monotonic()
         #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor kills it, if it does.
         self.killed: tuple[str, str, tuple[int, int] | None] | None = None
         #: When it was told to take no more jobs, because it will be killed for one of them.
         self.condemned_at: float | None = None
-        command = [sys.executable, "-m", "django_jobs.worker", self.name, options.to_json()]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self.process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            [*command, *map(str, (self.slots.descriptor, self.stacks.descriptor, os.getpid()))],
-            pass_fds=[self.slots.descriptor, self.stacks.descriptor],
-            env=environment,
-        )
+        self.process = self._forked(options, siblings) if process_start.may_fork() else self._fresh(options)
+
+    def _forked(self, options: WorkerOptions, siblings: Sequence[ChildProcess]) -> Process:
+        supervisor = os.getpid()
+        # What the host has opened since, such as a log handler that writes to a table, must not be used by two.
+        logs.flush()
+        connections.close_all()
+        caches.close_all()
+
+        def work() -> NoReturn:
+            for sibling in siblings:
+                sibling.close()
+            leave_stacks_in(self.stacks.descriptor)
+            os.environ.update(process_start.environment())  # for what handlers start, as in a fresh process
+            child_entry.exit_after(lambda: child_entry.run(self.name, options, self.slots, supervisor), self.name)
+
+        return ForkedProcess(work)
+
+    def _fresh(self, options: WorkerOptions) -> Process:
+        descriptors = [self.slots.descriptor, self.stacks.descriptor]
+        return process_start.start_fresh("django_jobs.worker", [self.name, options.to_json()], descriptors)
 
     @property
     def pid(self) -> int:
@@ -101,12 +124,14 @@ class ChildProcess:
     def loss(self) -> Loss:
         """Return what its end means for the jobs that ran in it."""
         reason, how, culprit = self.killed or (self._own_end(), "lost", None)
-        running = self.running()
+        running, in_hand = self.running(), self.slots.in_hand()
         what = f"{reason}: process {self.pid} was killed" if self.killed else reason
         return Loss(
             worker_name=self.name,
             started=frozenset(item.key for item in running),
             ended=self.slots.ended(),
+            in_hand=in_hand,
+            gave_up=self.process.returncode in {0, RECYCLED, *REASONS} and not in_hand,
             reason=reason,
             how=how,
             culprit=culprit,

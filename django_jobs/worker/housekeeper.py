@@ -1,16 +1,14 @@
 """The child's second thread: everything that must not wait for a handler to end.
 
-It writes progress, hands back what waits behind a slow job, settles what ended before that job, sends heartbeats,
-passes stop requests on to the handlers, and makes a child whose supervisor is gone finish and leave.
+It writes progress, hands back what waits behind a slow job, settles what ended before that job, sends heartbeats, and
+makes a child whose supervisor is gone finish and leave.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
+import math
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,19 +16,20 @@ from collections.abc import Callable
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import ports
-from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine import ports, uptime
+from django_jobs.engine.dispatch import in_flight, worker_registry
 from django_jobs.engine.execution import leases
-from django_jobs.engine.store import database
-from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, WorkerStopping
+from django_jobs.engine.store import database, line_watch
+from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.published_tickets import SHOWN_AFTER_SECONDS
-from django_jobs.worker.shared_slots import StopRequest
 
 logger = logging.getLogger("django_jobs")
 
 TICK_SECONDS = 0.05
 HAND_BACK_SECONDS = 0.1
+#: How long a job may wait for its turn where several run at a time, and so one that is slow holds up no other.
+WAITED_SECONDS = 0.25
 HEARTBEAT_SECONDS = 5.0
 WINDOW_SECONDS = 0.25
 UNSETTLED_SECONDS = 0.1
@@ -46,16 +45,24 @@ class Housekeeper:
         # The supervisor's process id is passed on, not asked for: it may have died while this process started.
         self._supervisor = supervisor
         self._is_orphan = False
-        self._stop_seen: float | None = None
         self._handed_back: list[tuple[int, int]] = []
         self._due: dict[str, float] = {}
         self._window = 0
         self._unknown: set[tuple[int, int]] = set()
-        self._canceled_since: dict[tuple[int, int], float] = {}
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def announce(self) -> None:
+        """Say which process this is and what it works on; first of all before it claims anything.
+
+        By that row others see that it is gone, and end at once what it held.
+        """
+        state, self._window = self._state, self._wanted_window()
+        slots = state.options.threads
+        queues, supervisor = state.consumer.queues, self._supervisor
+        worker_registry.announce(state.name, queues, slots=slots, window=self._window, supervisor=supervisor)
 
     def stop(self) -> None:
         """End the thread, store what is left, and take the worker off the list."""
@@ -72,7 +79,6 @@ class Housekeeper:
                 self._guarded("settle", self._state.settler.settle_again)
             if self._is_due("unknown", float(jobs_settings.LEASE_SECONDS) / 3):
                 self._guarded("strangers", self._return_unknown)
-            self._guarded("wishes", self._pass_stop_requests_on)
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
             if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed():
@@ -85,7 +91,8 @@ class Housekeeper:
 
     def _guarded(self, what: str, duty: Callable[[], None]) -> None:
         try:
-            duty()
+            with line_watch.waiting():
+                duty()
         except (Error, BrokerUnavailable) as error:
             logger.debug("event=steward_%s_failed error=%r", what, error)
             database.mend_connections()
@@ -102,7 +109,9 @@ class Housekeeper:
     def _hand_back(self) -> None:
         """Hand back what waits behind a job that runs longer than expected, and store the ends before it."""
         batch = self._state.batch
-        is_overdue = batch.is_overdue(HAND_BACK_SECONDS)
+        is_overdue = batch.is_overdue(
+            HAND_BACK_SECONDS, WAITED_SECONDS if self._state.options.threads > 1 else math.inf
+        )
         if is_overdue:
             self._handed_back += [(item.pk, item.attempt) for item in batch.take_waiting()]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
@@ -122,19 +131,6 @@ class Housekeeper:
             logger.error("event=forgotten_jobs worker=%s jobs=%s", self._state.name, forgotten)
             self._handed_back += forgotten
 
-    def _pass_stop_requests_on(self) -> None:
-        running = self._state.running.interrupters()
-        for item in self._state.shared_slots.occupied():
-            if item.stop_request != StopRequest.NONE and item.key in running:
-                running[item.key].request(AttemptLost if item.stop_request == StopRequest.LOST else JobCanceled)
-        if self._state.stopping.is_set() and not self._is_orphan:
-            self._stop_seen = self._stop_seen or time.monotonic()
-            if time.monotonic() - self._stop_seen > float(jobs_settings.SHUTDOWN_GRACE_SECONDS):
-                for interrupter in running.values():
-                    interrupter.request(WorkerStopping)
-        for interrupter in running.values():
-            interrupter.deliver()
-
     def _flush_progress(self) -> None:
         for key in self._state.progress.flush():
             interrupter = self._state.running.interrupters().get(key)
@@ -145,15 +141,16 @@ class Housekeeper:
         return self._state.prefetch.window(self._state.options.threads)
 
     def _window_changed(self) -> bool:
-        """Return whether this worker wants much more or much fewer tickets at the broker than it announced."""
-        if not self._is_due("window", WINDOW_SECONDS):
-            return False
-        return not self._window / 2 <= self._wanted_window() <= self._window * 2
+        """Return whether this worker wants much more or much fewer tickets at the broker than it announced.
+
+        The first change is told at once: a worker that starts asks for one ticket a slot until it knows how long its
+        jobs take.
+        """
+        is_near = self._window / 2 <= self._wanted_window() <= self._window * 2
+        return not is_near and self._is_due("window", WINDOW_SECONDS)
 
     def _beat(self) -> None:
-        state, self._window = self._state, self._wanted_window()
-        slots = state.options.threads
-        worker_registry.announce(state.name, state.consumer.queues, slots=slots, window=self._window)
+        self.announce()
         self._show()
 
     def _is_any_unseen(self) -> bool:
@@ -168,19 +165,15 @@ class Housekeeper:
             logger.warning("event=supervisor_gone worker=%s", self._state.name)
             self._is_orphan = True
             self._state.stop()
-        self._kill_what_never_stops()
-        running = self._state.running.interrupters()
-        for item in leases.renew([self._state.name]):
-            key = (item.pk, item.attempt)
-            if item.cancel_seconds is not None and key in running:
-                self._canceled_since.setdefault(key, time.monotonic())
-                running[key].request(JobCanceled)
-
-    def _kill_what_never_stops(self) -> None:
-        """Kill this process for a handler that ignores its timeout or a cancel: there is no supervisor to do it."""
-        now, grace = time.monotonic(), float(jobs_settings.CANCEL_GRACE_SECONDS)
-        for item in self._state.shared_slots.occupied():
-            if item.ignores_timeout or now - self._canceled_since.get(item.key, now) > grace:
-                logger.error("event=orphan_killed worker=%s job=%s", self._state.name, item.pk)
-                faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)  # nobody is left to store them
-                os.kill(os.getpid(), signal.SIGKILL)
+        running = self._state.running.with_claims()
+        leases.note_begun([(claimed.pk, claimed.attempt) for claimed, _ in running], [self._state.name])
+        began = uptime.seconds()
+        in_flight.forget()  # a walk from a mark on may overlook what runs
+        held = {(item.pk, item.attempt): item for item in leases.renew([self._state.name])}
+        self._state.shared_slots.note_renewal(began)
+        for claimed, interrupter in running:
+            item = held.get((claimed.pk, claimed.attempt))
+            if item is None:
+                interrupter.request(AttemptLost)
+            elif item.cancel_seconds is not None:
+                interrupter.request(JobCanceled)

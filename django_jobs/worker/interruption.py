@@ -9,31 +9,42 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import logging
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
-from django_jobs.exceptions import Interruption, JobCanceled
+from django_jobs.engine.store.chosen import store_of
+from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled
+
+logger = logging.getLogger("django_jobs")
 
 REPEAT_SECONDS: Final = 2.0
+#: How long a signal may need to be seen. A second one before that would hold up the first.
+SIGNAL_SECONDS: Final = 0.5
 SIGNAL: Final = signal.SIGUSR1
 
 
 class Interrupter:
     """Guards one handler run in one thread."""
 
-    def __init__(self, on_main_thread: bool) -> None:
+    def __init__(self, on_main_thread: bool, connections: Sequence[Any] = ()) -> None:
         self._on_main_thread = on_main_thread
         self._thread_id = threading.get_ident()
         self._wanted: type[Interruption] | None = None
         self._open = False
         self._shields = 0
-        self._raised_at = -math.inf
+        self._raised_at = self._signaled_at = -math.inf
         self._raising = threading.Lock()
+        #: Django's connections on which the handler may wait for a statement.
+        self.connections = list(connections)
+        #: Those of them that the engine and the next job use as well; the others end with the handler.
+        self._shared = tuple(connections)
 
     @property
     def wanted(self) -> type[Interruption] | None:
@@ -54,15 +65,65 @@ class Interrupter:
         """Raise what was asked for, unless that was done less than two seconds ago."""
         if not self._on_main_thread:
             self._raise_in_thread()
-        elif self._due() is not None and not self._was_raised_just_now():
+        elif self._due() is not None and not self._was_raised_just_now() and self._is_due_again():
             signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+            # Where the main thread waits inside a driver, the signal is seen only when the statement has ended.
+            self._end_in_background()
+
+    def _is_due_again(self) -> bool:
+        """Return whether to send the next signal, not too soon after the last one.
+
+        Psycopg, which waits in C, looks for signals only after a tenth of a second without any.
+        """
+        now = time.monotonic()
+        if now - self._signaled_at < SIGNAL_SECONDS:
+            return False
+        self._signaled_at = now
+        return True
 
     def _raise_in_thread(self) -> None:
-        with self._raising:  # at the same moment nobody else raises it, and the handler does not end
+        # At the same moment nobody else raises it, and the handler does not end. Who holds the lock may wait for a
+        # network; then what was asked for is delivered the next time.
+        if not self._raising.acquire(blocking=False):
+            return
+        try:
             kind = self._due()
             if kind is not None and not self._was_raised_just_now():
                 self._raised_at = time.monotonic()
                 _set_asynchronous(self._thread_id, kind)
+                # Now, so that the exception is there when the thread comes back from a statement that failed.
+                self._end_in_background()
+        finally:
+            self._raising.release()
+
+    def _end_in_background(self) -> None:
+        """End statements in a thread of its own: whoever interrupts handlers must not wait for a network."""
+        if self.connections:
+            with contextlib.suppress(RuntimeError):  # the process may have no more threads
+                threading.Thread(target=self._end_from_outside, name="end statements", daemon=True).start()
+
+    def _end_from_outside(self) -> None:
+        if self._on_main_thread:  # no lock, since a signal may interrupt the code that holds it
+            self._end_statements(seen=False)
+            return
+        with self._raising:  # meanwhile the handler does not end, so that no other statement is hit
+            if self._open:
+                self._end_statements(seen=True)
+                self._end_statements(seen=False)
+
+    def _end_statements(self, *, seen: bool) -> None:
+        """End what the handler's connections wait for: those whose driver sees what is under way, or the others."""
+        for connection in list(self.connections):
+            store = store_of(connection.alias)
+            if store.knows_activity == seen and self._is_wanted(connection):
+                try:
+                    store.end_statement(connection, functools.partial(self._is_wanted, connection))
+                except Exception as error:  # noqa: BLE001  (the database may be away; the handler stops all the same)
+                    logger.warning("event=statement_not_ended alias=%s error=%r", connection.alias, error)
+
+    def _is_wanted(self, connection: Any) -> bool:
+        """Return whether to end what a connection waits for: after the handler it may be the engine's, or another's."""
+        return self._open or all(connection is not shared for shared in self._shared)
 
     def close(self) -> None:
         """Raise nothing any more, since the handler has ended, and take back what was raised and has not arrived yet.
@@ -80,10 +141,13 @@ class Interrupter:
     def on_signal(self) -> None:
         """Raise what was asked for, in the main thread, unless that was done less than two seconds ago.
 
-        Signals come from the supervisor, the housekeeper and the alarm, and often two at a time. The second must not
+        Signals come from the supervisor, the stop relay and the alarm, and often two at a time. The second must not
         disturb what the handler does about the first.
         """
-        if not self._was_raised_just_now():
+        if self._due() is not None and not self._was_raised_just_now():
+            self._raised_at = time.monotonic()  # a second signal must not disturb what follows
+            # Before the exception, since a transaction that it leaves would close its busy connection.
+            self._end_statements(seen=True)
             self.check()
 
     def check(self) -> None:
@@ -146,6 +210,10 @@ class SlotRunner:
         """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
         wanted = self.interrupter.wanted
         return wanted is not None and issubclass(wanted, JobCanceled)
+
+    def is_lost(self) -> bool:
+        """Return whether the handler is to stop because its attempt seems to have lost the job."""
+        return self.interrupter.wanted is AttemptLost
 
 
 class MainThreadSignals:

@@ -9,16 +9,18 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine import uptime
+from django_jobs.engine.dispatch import in_flight, worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Loss
-from django_jobs.engine.store import database
+from django_jobs.engine.execution.neighbors import Neighbors
+from django_jobs.engine.store import database, line_watch
 from django_jobs.worker.shared_slots import OccupiedSlot
 
 logger = logging.getLogger("django_jobs")
@@ -30,15 +32,19 @@ AGAIN_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """One renewal: for which workers, and the (job, attempt) that it found; ``began`` is on time.monotonic's clock."""
+    """One renewal: for which workers, and the (worker, job, attempt) that it found.
+
+    ``began`` is on time.monotonic's clock.
+    """
 
     began: float
     workers: frozenset[str]
-    held: frozenset[tuple[int, int]]
+    held: frozenset[tuple[str, int, int]]
 
     def missed(self, worker_name: str, item: OccupiedSlot) -> bool:
         """Return whether this renewal should have found the attempt, and did not."""
-        return self.began > item.started and worker_name in self.workers and item.key not in self.held
+        key = (worker_name, *item.key)
+        return self.began > item.started and worker_name in self.workers and key not in self.held
 
 
 class LeaseRenewer:
@@ -46,7 +52,15 @@ class LeaseRenewer:
 
     def __init__(self, living: Callable[[], Collection[str]]) -> None:
         self._living = living
+        #: The handlers that run, each with its child's name.
+        self.running: Sequence[tuple[str, OccupiedSlot]] = ()
+        #: The (job, attempt) of the handlers that have run for a moment, and those of which that is noted.
+        self.begun: frozenset[tuple[int, int]] = frozenset()
+        self._noted: frozenset[tuple[int, int]] = frozenset()
+        self._neighbors = Neighbors()
         self._losses: deque[Loss] = deque()
+        #: What waits behind handlers that hold their interpreters: worker, and (job, attempt) of each.
+        self._to_hand_back: deque[tuple[str, list[tuple[int, int]]]] = deque()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._next_renewal = 0.0
@@ -54,6 +68,8 @@ class LeaseRenewer:
         #: (job, attempt) → time.monotonic() at which its cancel was requested
         self.canceled: dict[tuple[int, int], float] = {}
         self.renewals: list[Renewal] = []
+        #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.uptime``.
+        self.renewed: dict[str, float] = {}
 
     def start(self) -> None:
         """Start the thread."""
@@ -62,6 +78,11 @@ class LeaseRenewer:
     def report(self, loss: Loss) -> None:
         """Hand over what a dead child leaves behind."""
         self._losses.append(loss)
+        self._wake.set()
+
+    def hand_back(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
+        """Have these (job, attempt) of a living child handed back, which will not begin there any more."""
+        self._to_hand_back.append((worker_name, attempts))
         self._wake.set()
 
     def stop(self) -> None:
@@ -87,18 +108,39 @@ class LeaseRenewer:
         connections.close_all()
 
     def _round(self) -> None:
+        with line_watch.waiting():
+            self._work()
+        pause = min(leases.BEGUN_SECONDS / 2, max(0.05, self._next_renewal - time.monotonic()))
+        self._wake.wait(min(pause, AGAIN_SECONDS) if self._losses or self._to_hand_back else pause)
+        self._wake.clear()
+
+    def _work(self) -> None:
         if time.monotonic() >= self._next_renewal:
             self._next_renewal = time.monotonic() + self._renew()
         for _ in range(len(self._losses)):
             self._deal_with(self._losses[0])
-        pause = max(0.05, self._next_renewal - time.monotonic())
-        self._wake.wait(min(pause, AGAIN_SECONDS) if self._losses else pause)
-        self._wake.clear()
+        for _ in range(len(self._to_hand_back)):
+            self._hand_back(*self._to_hand_back.popleft())
+        self._guarded("note", self._note_begun)
+        self._guarded("neighbors", self._neighbors.end_what_is_gone)
+
+    def _hand_back(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
+        """Hand attempts back; those whose rows are in use later, as all of them where the database is away."""
+        left = attempts
+        try:
+            text = "Handed back before it began: it waited behind a handler that let nothing else run"
+            left = leases.hand_back(attempts, text, worker_name)
+        except Error as error:
+            logger.warning("event=release_delayed worker=%s error=%r", worker_name, error)
+            database.drop_connections()
+        if left and worker_name in self._living():
+            self._to_hand_back.append((worker_name, left))
 
     def _deal_with(self, loss: Loss) -> None:
         """Deal with the first loss; again in a later round where the database is away or a row is in use."""
         is_done = True
         try:
+            self.renewed.pop(loss.worker_name, None)
             is_done = leases.release_worker(loss)
             worker_registry.withdraw(loss.worker_name)
         except Error as error:
@@ -111,10 +153,26 @@ class LeaseRenewer:
         if not is_done:
             self._losses.append(loss)
 
+    def _note_begun(self) -> None:
+        """Note which handlers have begun, for whoever finds their jobs when this machine is gone."""
+        begun = self.begun
+        self._noted &= begun
+        self._noted |= leases.note_begun(begun - self._noted, {name for name, _ in self.running})
+
+    def _guarded(self, what: str, duty: Callable[[], object]) -> None:
+        """Do a duty that nobody waits for; again in the next round where the database is away."""
+        try:
+            duty()
+        except Error as error:
+            logger.debug("event=keeper_%s_failed error=%r", what, error)
+            database.drop_connections()
+
     def _renew(self) -> float:
         """Renew the leases and return in how many seconds to do it again."""
         pause = float(jobs_settings.LEASE_SECONDS) / 6
-        began, workers = time.monotonic(), self._living()
+        began, moment, workers = time.monotonic(), uptime.seconds(), self._living()
+        if any(last.missed(name, item) for last in self.renewals[-1:] for name, item in self.running):
+            in_flight.forget()  # a walk from a mark on may overlook what runs, and nothing is lost because of that
         try:
             held = leases.renew(workers)
         except Error as error:
@@ -122,7 +180,8 @@ class LeaseRenewer:
             database.drop_connections()
             return pause
         now = time.monotonic()
-        found = frozenset((item.pk, item.attempt) for item in held)
+        self.renewed = {**self.renewed, **dict.fromkeys(workers, moment)}
+        found = frozenset((item.worker_name, item.pk, item.attempt) for item in held)
         self.renewals = [*self.renewals[1 - RENEWALS_TO_BE_LOST :], Renewal(began, frozenset(workers), found)]
         self.canceled = {
             (item.pk, item.attempt): now - item.cancel_seconds for item in held if item.cancel_seconds is not None

@@ -23,6 +23,11 @@ class WorkerOptions:
     max_memory: int | None = None
     reload: bool = False
 
+    @property
+    def slots(self) -> int:
+        """How many slots a child shows its supervisor: where several jobs run at a time, coroutines have their own."""
+        return self.threads if self.threads == 1 else 2 * self.threads
+
     def to_json(self) -> str:
         """Return the options as a command line argument for a child."""
         return json.dumps(dataclasses.asdict(self))

@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from django_jobs.worker.child_board import MAX_SET
+
 #: A child claims only what it expects to start within so many seconds.
 AHEAD_SECONDS: Final = 0.05
-#: The broker should hold what a slot finishes in so many seconds.
+#: The broker should hold what a slot finishes in so many seconds, and while a refill takes longer: in that time.
 WINDOW_SECONDS: Final = 0.02
-#: The most tickets that are taken at once.
-MAX_SET: Final = 150
+MAX_WINDOW_SECONDS: Final = 0.25
 #: What claiming and settling one of many jobs takes, in seconds.
 JOB_OVERHEAD_SECONDS: Final = 0.0001
 #: The weight of the newest run.
@@ -29,17 +30,25 @@ class PrefetchEstimator:
     def __init__(self) -> None:
         self._types: dict[str, float] = {}
         self._any: float | None = None
+        self._refill: float | None = None
 
     def ran(self, job_type: str, seconds: float) -> None:
         """Note that a handler of this type ran so long."""
         self._types[job_type] = _mean(self._types.get(job_type), seconds)
         self._any = _mean(self._any, seconds)
 
-    def fits(self, job_types: Sequence[str]) -> int:
-        """Return how many of these jobs, the first ones first, should start within AHEAD_SECONDS."""
+    def refilled(self, seconds: float) -> None:
+        """Note that new tickets came so long after they were asked for: slots would else be idle meanwhile."""
+        self._refill = _mean(self._refill, seconds)
+
+    def fits(self, job_types: Sequence[str], free: int = 1, slots: int = 1) -> int:
+        """Return how many of these jobs, the first ones first, should start within AHEAD_SECONDS.
+
+        They run in so many ``slots``, of which some are ``free`` now.
+        """
         total = 0.0
         for count, job_type in enumerate(job_types):
-            if count and total > AHEAD_SECONDS:
+            if count >= free and total > AHEAD_SECONDS * slots:
                 return count
             total += self._types.get(job_type, math.inf)
         return len(job_types)
@@ -48,9 +57,15 @@ class PrefetchEstimator:
         """Return how many tickets to take at once."""
         return self._within(AHEAD_SECONDS)
 
+    def ahead(self, slots: int) -> int:
+        """Return how many jobs so many busy slots should start within AHEAD_SECONDS."""
+        if self._any is None:
+            return 0
+        return slots * int(AHEAD_SECONDS / (self._any + JOB_OVERHEAD_SECONDS))
+
     def window(self, slots: int) -> int:
         """Return how many tickets the broker should hold for this process."""
-        return slots * self._within(WINDOW_SECONDS)
+        return slots * self._within(min(max(WINDOW_SECONDS, self._refill or 0.0), MAX_WINDOW_SECONDS))
 
     def _within(self, seconds: float) -> int:
         if self._any is None:

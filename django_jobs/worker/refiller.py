@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from django.db import connections
 
 from django_jobs.engine.dispatch import dispatcher, window
-from django_jobs.engine.store import database
+from django_jobs.engine.store import database, line_watch
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
@@ -25,7 +26,9 @@ class Refiller:
     the tickets that are taken by now did not ring the bell.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note_seconds: Callable[[float], object] = lambda _: None) -> None:
+        """Make a refiller that tells ``note_seconds`` how long each refill took that brought tickets."""
+        self._note_seconds = note_seconds
         self._asked = threading.Event()
         self._quit = False
         self._priority = int(Priority.LOW)
@@ -60,6 +63,11 @@ class Refiller:
         self._asked.clear()
         priority, self._priority = self._priority, int(Priority.LOW)
         database.mend_connections()
-        dispatcher.refill(priority)
+        started = time.monotonic()
+        with line_watch.waiting():
+            is_filled = dispatcher.refill(priority)
+        if is_filled:
+            self._note_seconds(time.monotonic() - started)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
-            dispatcher.refill_if_empty()
+            with line_watch.waiting():
+                dispatcher.refill_if_empty()

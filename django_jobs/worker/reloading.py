@@ -7,9 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 from django.apps import apps
 from django.utils import autoreload
+
+from django_jobs.worker.process_start import environment
 
 logger = logging.getLogger("django_jobs")
 
@@ -21,11 +25,15 @@ def problem_at_start() -> str:
 
     The process runs the project's checks, as every management command does; they import the URLs.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "django", "check"]
     try:
         done = subprocess.run(  # noqa: S603  (our own interpreter and module)
-            command, env=environment, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False
+            command,
+            env={**os.environ, **environment()},
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"`{' '.join(command)}` took longer than {CHECK_SECONDS} seconds."
@@ -38,6 +46,17 @@ class _Reloader(autoreload.StatReloader):
     def __init__(self, watch: ReloadWatch) -> None:
         super().__init__()
         self._watch = watch
+        self._first: list[tuple[Path, float]] = []
+
+    def look_first(self) -> None:
+        """Note how the files are now. What is changed from now on is found, however late the loop begins."""
+        self._first = list(super().snapshot_files())
+
+    def snapshot_files(self) -> Iterator[tuple[Path, float]]:
+        """Return each file with the time of its last change; the first time after those of :meth:`look_first`."""
+        first, self._first = self._first, []
+        yield from first
+        yield from super().snapshot_files()
 
     def notify_file_changed(self, path: str | os.PathLike[str]) -> None:
         self._watch.look_at(os.fspath(path))
@@ -53,12 +72,16 @@ class ReloadWatch:
         self.is_broken = False
         self._reloader = _Reloader(self)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def look_first(self) -> None:
+        """Note how the files are, before anything runs that was made of them."""
         for config in apps.get_app_configs():
             # Only the children load the modules of the handlers, so that the apps' folders are watched as well.
             if "site-packages" not in config.path:
                 self._reloader.watch_dir(config.path, "**/*.py")
+        self._reloader.look_first()
+
+    def start(self) -> None:
+        """Start the thread."""
         threading.Thread(target=self._reloader.run_loop, name="reload", daemon=True).start()
 
     def look_at(self, path: str) -> None:

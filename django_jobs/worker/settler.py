@@ -9,13 +9,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from django.db import Error
+from django.db.models import F
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.execution import settle
 from django_jobs.engine.store import database
+from django_jobs.models import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from django_jobs.engine.execution.outcomes import Outcome
 
@@ -34,9 +36,12 @@ class Settler:
     While the database fails it tries for ``max_seconds``, then it raises the database's Error.
     """
 
-    def __init__(self, worker_name: str, max_seconds: float = math.inf) -> None:
+    def __init__(
+        self, worker_name: str, max_seconds: float = math.inf, get_on: Callable[[], None] = lambda: None
+    ) -> None:
         self._worker_name = worker_name
         self._max_seconds = max_seconds
+        self._get_on = get_on
         self._settling: set[tuple[int, int]] = set()
         self._unsettled: deque[Outcome] = deque()
 
@@ -55,6 +60,7 @@ class Settler:
     def _store(self, ended: list[Outcome]) -> None:
         pause, failures, began = 0.1, 0, time.monotonic()
         while ended:
+            self._get_on()  # a database that is away makes this long, but not still
             part = ended if failures < SET_TRIES else ended[:1]
             try:
                 self._unsettled += settle.settle(part, self._worker_name)
@@ -65,7 +71,7 @@ class Settler:
                 database.drop_connections()
                 if time.monotonic() - began > self._max_seconds:
                     raise
-                failures += _database_answers()  # a database that is away has not refused what it was sent
+                failures += _takes_writes(ended[0])  # one that is away, or locked, has not refused what it was sent
                 if failures >= LARGE_TRIES and settle.is_large(ended[0]):
                     ended = [settle.refused(ended[0], error), *ended[1:]]
                 time.sleep(pause)
@@ -95,9 +101,12 @@ def _keys(ended: Iterable[Outcome]) -> set[tuple[int, int]]:
     return {(item.claimed.pk, item.claimed.attempt) for item in ended}
 
 
-def _database_answers() -> bool:
+def _takes_writes(item: Outcome) -> bool:
+    """Return whether the database writes to the row of this job now, when it is to write something small."""
+    rows = Job.primary.filter(pk=item.claimed.pk)
     try:
-        database.now()
+        database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(attempt=F("attempt")))
     except Error:
+        database.drop_connections()
         return False
     return True

@@ -1,11 +1,12 @@
-"""Memory that a child shares with its supervisor: which jobs run in it since when, which ended lately, and which of
-them are to stop.
+"""Memory that a child shares with its supervisor: which jobs run in it since when, which ended lately, which of them
+are to stop, when their leases were renewed, and what it is about to claim.
 
 The supervisor must know this also when the child is frozen, stuck in C code or dead, so that messages would not do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import mmap
 import os
@@ -13,8 +14,13 @@ import struct
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from django_jobs.engine import uptime
+from django_jobs.worker import child_board
+from django_jobs.worker.child_board import MAX_SET, ChildBoard
 
 # The child writes job, attempt, start (time.monotonic, the same clock in every process), timeout in seconds and
 # thread; the supervisor writes a stop request, and the job and attempt that it is for.
@@ -23,7 +29,10 @@ _REQUESTED: Final = struct.Struct("=iqi")
 _SLOT: Final = struct.Struct("=qiddQiqi")
 _ENDED: Final = struct.Struct("=qi")
 _JOB: Final = struct.Struct("=q")
+_NO_JOB: Final = (0,)
 _REQUEST: Final = struct.Struct("=i")
+_MOMENT: Final = struct.Struct("=d")
+_COUNT: Final = struct.Struct("=i")
 
 #: How many attempts that ended last are remembered, beside one for each slot. A child stores how they ended before it
 #: ends more.
@@ -70,6 +79,16 @@ class OccupiedSlot:
 
 
 def _size(slots: int) -> int:
+    return _board_at(slots) + child_board.SIZE
+
+
+def _board_at(slots: int) -> int:
+    """Return where the board starts, at a multiple of eight."""
+    return -(-(_renewed_at(slots) + 2 * _MOMENT.size + _COUNT.size + _ENDED.size * MAX_SET) // 8) * 8
+
+
+def _renewed_at(slots: int) -> int:
+    """Return where the moment of the last renewal stands."""
     return _SLOT.size * slots + _ENDED.size * (REMEMBERED + slots)
 
 
@@ -80,6 +99,8 @@ class SharedSlots:
         self.descriptor = descriptor
         self.count = count
         self._memory = mmap.mmap(descriptor, _size(count))
+        #: What the child shows of its main loop, its threads and its claims.
+        self.board = ChildBoard(self._memory, _board_at(count))
         self._next = 0
         self._lock = threading.Lock()
 
@@ -109,7 +130,7 @@ class SharedSlots:
 
     def ended(self) -> frozenset[tuple[int, int]]:
         """Return (job, attempt) of the handlers that ended last; only right of a child that is gone."""
-        memory = self._memory[_SLOT.size * self.count :]
+        memory = self._memory[_SLOT.size * self.count : _renewed_at(self.count)]
         return frozenset(pair for pair in _ENDED.iter_unpack(memory) if pair[0])
 
     def request_stop(self, item: OccupiedSlot, request: StopRequest) -> None:
@@ -122,9 +143,56 @@ class SharedSlots:
         _REQUESTED.pack_into(self._memory, offset, StopRequest.NONE, item.pk, item.attempt)
         _REQUEST.pack_into(self._memory, offset, request)
 
+    def note_renewal(self, moment: float) -> None:
+        """Note that the child's leases were renewed after this moment, which is on the clock of ``engine.uptime``."""
+        self._write_moment(0, moment)
+
+    def renewed(self) -> float:
+        """Return the moment that was noted last; 0 where none was."""
+        return self._moment(0)
+
+    def note_caution(self, until: float) -> None:
+        """Ask the child to claim jobs one by one until this moment, so that one that kills it stands alone."""
+        self._write_moment(1, until)
+
+    def is_cautious(self) -> bool:
+        """Return whether the child is to claim jobs one by one."""
+        return uptime.seconds() < self._moment(1)
+
+    def _write_moment(self, place: int, moment: float) -> None:
+        _MOMENT.pack_into(self._memory, _renewed_at(self.count) + _MOMENT.size * place, moment)
+
+    def _moment(self, place: int) -> float:
+        offset = _renewed_at(self.count) + _MOMENT.size * place
+        # Read until two readings agree, because the other process may write meanwhile.
+        while (moment := _MOMENT.unpack_from(self._memory, offset)) != _MOMENT.unpack_from(self._memory, offset):
+            continue
+        return float(moment[0])
+
+    @contextlib.contextmanager
+    def in_hands(self, attempts: Sequence[tuple[int, int]]) -> Iterator[None]:
+        """Let the supervisor know which attempts the block is about to claim, for when the child dies in it."""
+        held = attempts[:MAX_SET]
+        offset = _renewed_at(self.count) + 2 * _MOMENT.size
+        numbers = [number for pair in held for number in pair]
+        struct.pack_into("=" + "qi" * len(held), self._memory, offset + _COUNT.size, *numbers)
+        _COUNT.pack_into(self._memory, offset, len(held))  # last, so that nobody reads half of them
+        try:
+            yield
+        finally:
+            _COUNT.pack_into(self._memory, offset, 0)
+
+    def in_hand(self) -> frozenset[tuple[int, int]]:
+        """Return (job, attempt) of what the child was about to claim; only right of a child that is gone."""
+        offset = _renewed_at(self.count) + 2 * _MOMENT.size
+        (count,) = _COUNT.unpack_from(self._memory, offset)
+        start = offset + _COUNT.size
+        return frozenset(_ENDED.iter_unpack(self._memory[start : start + _ENDED.size * count]))
+
     def occupied(self) -> list[OccupiedSlot]:
         """Return the slots in which a handler runs."""
-        return [item for slot in range(self.count) if (item := self._read(slot)) is not None]
+        taken = [slot for slot in range(self.count) if _JOB.unpack_from(self._memory, slot * _SLOT.size) != _NO_JOB]
+        return [item for slot in taken if (item := self._read(slot)) is not None]
 
     def _read(self, slot: int) -> OccupiedSlot | None:
         # Read until two readings agree, because the other process may write meanwhile.
@@ -137,5 +205,6 @@ class SharedSlots:
 
     def close(self) -> None:
         """Release the memory and its descriptor."""
+        self.board.close()
         self._memory.close()
         os.close(self.descriptor)

@@ -12,12 +12,14 @@ from types import FrameType
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs
+from django_jobs.engine import logs, uptime
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.leases import Loss
+from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import line_watch
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.worker import process_start
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
 from django_jobs.worker.lease_renewer import LeaseRenewer
@@ -31,8 +33,13 @@ TICK_SECONDS = 0.05
 #: How long after the children's own grace for running jobs the supervisor kills them.
 STOP_MARGIN_SECONDS = 5.0
 MAX_BURST_ROUNDS = 10
+#: A child that claims or settles for so long without getting on is killed. Longer than handlers take to be imported; a
+#: line that got no answer is given up long before.
+STALL_SECONDS = 300.0
 #: A child that dies sooner than this is not replaced at once.
 HEALTHY_SECONDS = 2.0
+#: After a death that no handler explains the children claim one by one for so long: who kills them then stands alone.
+CAUTION_SECONDS = 30.0
 
 
 class Supervisor:
@@ -45,7 +52,7 @@ class Supervisor:
         self.leases = LeaseRenewer(self._living)
         self._stop_since: float | None = None
         self._stop_scheduler = threading.Event()
-        self._not_before = 0.0
+        self._not_before = self._cautious_until = 0.0
         self._burst_rounds = 0
         self._last_death = ""
         self._stop_signals = 0
@@ -56,13 +63,17 @@ class Supervisor:
     def run(self) -> None:
         """Work until the end; :attr:`failure` then says whether it was an orderly one."""
         logs.install()
-        signal_delivery.work_in_background()
         connections.close_all()
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
-        threads = self._start_threads()
         logger.info("event=supervisor_started processes=%s threads=%s", self.options.processes, self.options.threads)
-        self._fill()
+        if self._reload is not None:
+            self._reload.look_first()
+        process_start.prepare()
+        self._fill()  # before there is any thread, so that the children can be forked
+        signal_delivery.work_in_background()
+        line_watch.start()
+        threads = self._start_threads()
         while self._goes_on():
             time.sleep(TICK_SECONDS)
         self._stop_scheduler.set()
@@ -104,7 +115,8 @@ class Supervisor:
 
     def _is_anything_left(self) -> bool:
         try:
-            return dispatcher.anything_queued()
+            with line_watch.waiting():
+                return dispatcher.anything_queued(self.options.queues)
         except BrokerUnavailable:
             return True  # another child finds out whether that lasts
         except Error as error:
@@ -137,7 +149,7 @@ class Supervisor:
             return  # a process that starts now would fail at what is in the files
         while len(self.children) < self.options.processes:
             try:
-                child = ChildProcess(self.host, self.options)
+                child = ChildProcess(self.host, self.options, self.children)
             except OSError as error:  # for the moment there is no memory, process or descriptor left
                 logger.error("event=child_not_started error=%r", error)  # noqa: TRY400
                 self._not_before = time.monotonic() + 1.0
@@ -152,9 +164,15 @@ class Supervisor:
         if self._stop_signals and self._stop_since is None:
             self._begin_stop()
         self._reap()
+        running = [(child, item) for child in self.children for item in child.running()]
+        self.leases.running = [(child.name, item) for child, item in running]
+        self.leases.begun = frozenset(item.key for _, item in running if item.seconds >= BEGUN_SECONDS)
+        for child, item in running:
+            self._watch(child, item)
         for child in self.children:
-            for item in child.running():
-                self._watch(child, item)
+            child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
+            child.slots.note_caution(self._cautious_until)
+            self._watch_board(child)
             child.go_on_killing()
         self._finish_stop()
         if not self.options.burst:
@@ -179,7 +197,7 @@ class Supervisor:
         for child in [child for child in self.children if child.has_ended()]:
             self.children.remove(child)
             loss = child.loss()
-            clean = child.process.returncode in {0, RECYCLED}
+            clean = child.process.returncode in {0, RECYCLED} and not loss.in_hand
             if child.process.returncode == RECYCLED:
                 self._burst_rounds = 0  # it ran something, so that the rounds will end
             logger.log(
@@ -197,12 +215,25 @@ class Supervisor:
             self.leases.report(loss)
             child.close()
 
-    def _note_death(self, code: int, loss: Loss) -> None:
+    def _note_death(self, code: int | None, loss: Loss) -> None:
         self._last_death = loss.reason
+        is_explained = loss.gave_up or (loss.started and not loss.in_hand)
+        if loss.how == "lost" and not is_explained:
+            self._cautious_until = uptime.seconds() + CAUTION_SECONDS
         if code in REASONS and not loss.started and not self.failure:
             self.failure = REASONS[code]
             if self._stop_since is None:
                 self._begin_stop()
+
+    def _watch_board(self, child: ChildProcess) -> None:
+        """Kill a child whose loop stands still; hand back what waits behind a handler that holds the interpreter."""
+        child.watch.look()
+        step = child.watch.stalled(STALL_SECONDS)
+        if step is not None and child.killed is None and not child.is_frozen():
+            logger.error("event=child_stalled worker=%s pid=%s step=%s", child.name, child.pid, step.name.lower())
+            child.kill(f"Its loop stood still while {step.name.lower()}", "interrupted")
+        if attempts := child.watch.take_revoked():
+            self.leases.hand_back(child.name, attempts)
 
     def _watch(self, child: ChildProcess, item: OccupiedSlot) -> None:
         """Pass a cancel on, and kill the process of a handler that does not stop."""

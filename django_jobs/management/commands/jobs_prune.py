@@ -84,7 +84,7 @@ class Command(JobsCommand):
             raise CommandError("Nothing was erased.")
 
     def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:
-        count = prune(Pruner(days, organization_pk))
+        count = prune(Pruner(days, organization_pk, is_thorough=True))
         self.stdout.write(f"{count} jobs deleted.")
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         Sweep().step()

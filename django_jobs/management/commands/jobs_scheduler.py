@@ -11,6 +11,7 @@ from typing import Any
 from django_jobs.engine import logs
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import line_watch
 from django_jobs.management.base import WaitingCommand, await_database
 
 
@@ -24,5 +25,6 @@ class Command(WaitingCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         signal_delivery.work_in_background()
+        line_watch.start()
         Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}").run(stop)
         signal_delivery.stop()

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.base import WaitingCommand, await_database, told_plainly
+from django_jobs.management.base import WaitingCommand, await_database, with_database
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 
@@ -45,8 +45,7 @@ class Command(WaitingCommand):
         )
         await_database(self.stderr, is_burst=wanted.burst)
         try:
-            with told_plainly():
-                check_broker()
+            with_database(check_broker, self.stderr, is_burst=wanted.burst)
         except ForeignBroker as error:
             raise CommandError(str(error)) from error
         except BrokerUnavailable as error:

@@ -1,0 +1,130 @@
+"""The thread in whose event loop the coroutines of a child run, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.slot_run import run_in_loop
+from django_jobs.worker.sync_thread import SyncThread
+from django_jobs.worker.task_interruption import TaskInterrupter
+
+logger = logging.getLogger("django_jobs")
+
+#: How long the tasks that a handler left behind may take to end, once they are canceled.
+LEFT_BEHIND_SECONDS: Final = 1.0
+#: How often the loop shows that it moves.
+BEAT_SECONDS: Final = 0.1
+
+
+class EventLoop:
+    """Starts coroutines of the batch as soon as slots are free, each in a task and a context of its own.
+
+    ``first_slot`` is the first of as many shared slots as may run at a time; ``on_end`` is called at each end.
+    """
+
+    def __init__(self, state: ChildState, first_slot: int, on_end: Callable[[], object]) -> None:
+        self._state = state
+        self._on_end = on_end
+        self._free = [SyncThread(first_slot + number) for number in reversed(range(state.options.threads))]
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._context = contextvars.Context()
+        self._is_stopping = False
+        #: The tasks that each attempt's handler has made.
+        self._tasks: defaultdict[tuple[int, int], weakref.WeakSet[asyncio.Task[Any]]] = defaultdict(weakref.WeakSet)
+        self._runs: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start the thread, unless it runs. Raises RuntimeError where the process may have no more threads."""
+        if self._thread is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop.set_task_factory(self._make_task)
+            thread = threading.Thread(target=self._run, name="event loop", daemon=True)
+            thread.start()
+            self._thread = thread
+            self._state.loop_watch.watch(thread)
+            self._state.batch.wake_loop = self.wake
+
+    def wake(self) -> None:
+        """Have the loop start what may start; return at once."""
+        if self._loop is not None:
+            # In an empty context: that of whoever calls may be a handler's.
+            self._loop.call_soon_threadsafe(self._start_more, context=self._context)
+
+    def stop(self) -> None:
+        """End the loop, in which nothing runs any more; wait for its thread for at most ten seconds."""
+        self._is_stopping = True
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        loop = self._loop
+        assert loop is not None  # noqa: S101  (made before the thread)
+        asyncio.set_event_loop(loop)
+        loop.call_soon(self._beat)
+        while not self._is_stopping:
+            # asyncio lets a handler's SystemExit end the loop, beside the task in which it was raised.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_forever()
+        for sync_thread in self._free:
+            sync_thread.close()
+        loop.close()
+
+    def _beat(self) -> None:
+        self._state.loop_watch.beat()
+        if self._loop is not None:
+            self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def _start_more(self) -> None:
+        assert self._loop is not None  # noqa: S101  (this runs in it)
+        while self._free and (claimed := self._state.batch.next_coroutine()) is not None:
+            task = self._loop.create_task(self._run_one(claimed, self._free.pop()), context=self._context.copy())
+            self._runs.add(task)
+            task.add_done_callback(self._runs.discard)
+
+    async def _run_one(self, claimed: Claimed, sync_thread: SyncThread) -> None:
+        assert self._loop is not None  # noqa: S101  (this runs in it)
+        interrupter = TaskInterrupter(self._loop, sync_thread)
+        self._state.running.add(claimed, interrupter)
+        try:
+            async with sync_thread.used():
+                await run_in_loop(self._state, sync_thread.slot, claimed, interrupter)
+                await _end(self._tasks.pop((claimed.pk, claimed.attempt), ()), claimed.job_id)
+        except BaseException:
+            logger.exception("event=slot_failed worker=%s", self._state.name)
+        finally:
+            self._tasks.pop((claimed.pk, claimed.attempt), None)
+            self._state.running.remove(claimed)
+            self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
+            self._state.batch.finish()
+            self._on_end()
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **keywords: Any) -> asyncio.Task[Any]:
+        """Make a task, and note it where a handler makes it; a task factory."""
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **keywords)
+        claimed = current_job.get()
+        if claimed is not None:
+            self._tasks[claimed.pk, claimed.attempt].add(task)
+        return task
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]], job_id: str) -> None:
+    """Cancel what a handler left behind: it would run on beside the jobs that follow."""
+    left = {task for task in tasks if not task.done()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, stubborn = await asyncio.wait(left, timeout=LEFT_BEHIND_SECONDS)
+        if stubborn:
+            logger.error("event=tasks_left_behind job_id=%s tasks=%d", job_id, len(stubborn))

@@ -1,0 +1,110 @@
+"""How a supervisor starts a child process: it forks it, or starts a fresh interpreter.
+
+A forked child shares the memory in which the host's code was loaded, and need not load it again. That is safe only
+while the supervisor has neither threads nor connections; so those that it starts later, in place of others, are fresh.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
+
+_TASKS: Final = Path("/proc/self/task")
+#: What a supervisor obeys itself: a child must not get it with the supervisor's receiver, and miss it.
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Process(Protocol):
+    """What is known of a process that was started; ``returncode`` is negative for a signal, as in subprocess."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None:
+        """Return how the process ended; None while it lives."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal; nothing where it is known to have ended."""
+
+
+def may_fork() -> bool:
+    """Return whether this process can be forked: it must be alone in itself, for no thread but this one is copied.
+
+    A lock that another thread holds, of Python's or of a library in C, would stay locked for ever in the child.
+    """
+    try:
+        return sys.platform == "linux" and len(list(_TASKS.iterdir())) == 1
+    except OSError:  # this system does not show it
+        return False
+
+
+def prepare() -> None:
+    """Make all that is loaded ready to be shared: a collection of garbage would write to each object."""
+    if may_fork():
+        gc.collect()
+        gc.freeze()
+
+
+class ForkedProcess:
+    """A copy of this process that goes on in a function, and ends in it."""
+
+    def __init__(self, work: Callable[[], NoReturn]) -> None:
+        """Fork. Raises OSError where the system has no process or memory left."""
+        self.returncode: int | None = None
+        self._looking = threading.Lock()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if self.pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(1)  # whatever happened: the copy must not go on as a supervisor
+
+    def poll(self) -> int | None:
+        """Return how the process ended; None while it lives. To be called from any thread."""
+        with self._looking:  # the system tells it once
+            if self.returncode is None:
+                try:
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:  # it tells nobody where SIGCHLD is ignored; subprocess takes that for 0 too
+                    pid, status = self.pid, 0
+                if pid:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+            return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal; nothing where it is known to have ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a process that is to import what this one can."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def start_fresh(module: str, arguments: Sequence[str], descriptors: Sequence[int]) -> Process:
+    """Start a module in a fresh interpreter, which inherits these descriptors. Raises OSError where that fails."""
+    return subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+        [sys.executable, "-m", module, *arguments, *map(str, descriptors), str(os.getpid())],
+        pass_fds=descriptors,
+        env=environment(),
+    )

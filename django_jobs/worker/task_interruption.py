@@ -1,0 +1,70 @@
+"""Stopping a coroutine that runs beside others in one event loop: its task is canceled until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+
+from django_jobs.worker.interruption import Interrupter
+from django_jobs.worker.sync_thread import SyncThread
+
+
+class TaskInterrupter(Interrupter):
+    """Guards the task of one handler. What ends with ``CancelledError`` after that ends with the interruption.
+
+    Statements that the handler waits for in another thread are ended on the server, as for other handlers.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sync_thread: SyncThread) -> None:
+        """``sync_thread`` is where its ``sync_to_async`` calls run."""
+        super().__init__(on_main_thread=False, connections=sync_thread.connections)
+        self._sync_thread = sync_thread
+        self._loop = loop
+        self._task: asyncio.Task[object] | None = None
+        self._is_canceled = False
+
+    def guard(self, task: asyncio.Task[object]) -> None:
+        """Have this task canceled by what is asked for; also by what was asked for before."""
+        self._task = task
+        self.deliver()
+
+    async def calls_ended(self) -> None:
+        """Return once no call of the handler is under way in its thread; or after a moment, if it hangs."""
+        await self._sync_thread.calls_ended()
+
+    def deliver(self) -> None:
+        """Cancel the task for what was asked for, unless that was done less than two seconds ago; from any thread."""
+        if self._due() is not None and self._task is not None and not self._was_raised_just_now():
+            self._raised_at = time.monotonic()
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._cancel)
+            self._end_in_background()
+
+    def _cancel(self) -> None:
+        if self._due() is not None and self._task is not None:
+            self._is_canceled = True
+            self._task.cancel()
+
+    def on_signal(self) -> None:
+        """Raise that for which the task was canceled, in its place."""
+        if self._is_canceled and self._wanted is not None:
+            raise self._wanted
+
+    def close(self) -> None:
+        """Cancel nothing any more, since the handler has ended.
+
+        Does not wait for whoever ends its statements: the loop must go on, and the connections of a handler that was to
+        stop are closed before another one gets them.
+        """
+        self._open = False
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Allow interruptions of the guarded task inside the block."""
+        self._open = True
+        try:
+            yield
+        finally:
+            self.close()
