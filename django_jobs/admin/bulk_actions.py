@@ -11,7 +11,7 @@ from django.contrib import messages
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.control.retention import delete_jobs
+from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.exceptions import InvalidTransition, JobNotFound, JobsError, PermissionDenied
 from django_jobs.models import Job

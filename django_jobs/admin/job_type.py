@@ -129,7 +129,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
                     else ("enabled" if stored.is_enabled else "disabled")
                 )
                 self.message_user(request, f"{obj.pk} was {state} meanwhile; that was left as it is.", messages.WARNING)
-        database.on_commit(dispatcher.wake)
+        database.once_on_commit(dispatcher.wake)
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""
@@ -168,7 +168,7 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         rows = JobType.primary.filter(pk=kind.pk).exclude(**{name: value})
         if rows.update(**{name: value}):
             self.remember(request, [kind], f"{verb.capitalize()}d." if verb[-1] == "e" else f"{verb.capitalize()}ed.")
-            database.on_commit(dispatcher.wake)
+            database.once_on_commit(dispatcher.wake)
             self.message_user(request, f"{kind.pk} {words}")
         else:
             self.message_user(request, f"Somebody else was first: {kind.pk} {words}", messages.WARNING)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.admin.durations import brief_duration
-from django_jobs.engine.dispatch.worker_registry import FRESH_SECONDS
+from django_jobs.engine.dispatch.window import FRESH_SECONDS
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
 from django_jobs.engine.insight.rollups import LEASE, behind
 from django_jobs.engine.ports import get_broker

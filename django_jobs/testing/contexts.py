@@ -113,6 +113,10 @@ class RecordingRunner:
         """Return whether the test has canceled the job."""
         return self.canceled
 
+    def is_lost(self) -> bool:
+        """Return False: a worker that has lost a job need not know of it."""
+        return False
+
     def check(self) -> None:
         """Raise JobCanceled if the test has canceled the job."""
         if self.canceled:

@@ -89,7 +89,7 @@ class _Run:
     def _make_retries_due(self) -> None:
         now = database.now()
         rows = Job.primary.filter(status__in=sorted(AWAITING_RETRY))
-        rows.filter(ready_at__gt=now).update(ready_at=now)
+        rows.filter(ready_at__gt=now).update(ready_at=now, is_delayed=False)
 
     def _run(self, ticket: Ticket) -> None:
         claim_verdicts.forget()  # a test may have changed rights a moment ago
@@ -159,7 +159,7 @@ class _Runner:
 
     def __init__(self, claimed: Claimed) -> None:
         self._key = (claimed.pk, claimed.attempt)
-        self._progress = ProgressBuffer()
+        self._progress = ProgressBuffer(WORKER)
         self._lost = False
 
     def report(self, percent: int, message: str | None) -> None:
@@ -171,6 +171,9 @@ class _Runner:
         # Nothing can be written in a transaction that the handler broke, and lost progress is no reason to fail.
         with contextlib.suppress(Error):
             self._lost = bool(self._progress.flush()) or self._lost
+
+    def is_lost(self) -> bool:
+        return self._lost
 
     def is_canceled(self) -> bool:
         if coroutines.in_event_loop():
