@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -52,6 +53,47 @@ def django_db_setup(django_db_setup: None) -> None:
     empty_by_deleting()
 
 
+@pytest.fixture(autouse=True)
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine know no more than in a new process: nothing of an earlier test's workers or of its slow Redis."""
+    from django_jobs.engine.dispatch import time_budget
+    from django_jobs.engine.ports import use_broker
+    from tests.support.brokers import forget_everything
+
+    forget_everything()
+    use_broker(None)
+    monkeypatch.setattr(time_budget, "_rests_until", -math.inf)
+
+
+@pytest.fixture(autouse=True)
+def _no_line_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command that a test calls leave no thread behind, which would meet what later tests make of ``time``."""
+    from django_jobs.engine.store import line_watch
+
+    monkeypatch.setattr(line_watch, "start", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def _whole_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever commits follow up all of it on a slow machine, too, but in tests of the time that it may take."""
+    from django_jobs.engine.dependencies import follow_up
+
+    monkeypatch.setattr(follow_up, "COMMIT_SECONDS", math.inf)
+    monkeypatch.setattr(follow_up, "TICK_SECONDS", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def _whole_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no walk of a slow machine begin at a mark, but in tests of marks."""
+    from django_jobs.engine.dispatch import dispatcher, in_flight, lane_marks
+
+    for module in (in_flight, lane_marks):
+        monkeypatch.setattr(module, "SLOW_SECONDS", math.inf)
+    for rest in (lane_marks._asking, dispatcher._short_way):
+        rest.end()
+        monkeypatch.setattr(rest, "slow_seconds", math.inf)
+
+
 @pytest.fixture
 def redis_client() -> Iterator[redis.Redis]:
     """The run's Redis, emptied."""
@@ -72,11 +114,10 @@ def processes(
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
-    """A broker in memory in the place of Redis, and an engine that remembers nothing of earlier tests."""
+    """A broker in memory in the place of Redis."""
     from django_jobs.engine.ports import use_broker
-    from tests.support.brokers import MemoryBroker, forget_everything
+    from tests.support.brokers import MemoryBroker
 
-    forget_everything()
     memory = MemoryBroker()
     use_broker(memory)
     yield memory

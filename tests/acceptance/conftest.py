@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.steps import Stage
+from tests.support.databases import DistantDatabase
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
 
@@ -13,6 +14,14 @@ from tests.support.valkey import EmbeddedValkey, embedded_valkey
 @pytest.fixture
 def stage(transactional_db: None, tmp_path: Path) -> Stage:
     return Stage(tmp_path)
+
+
+@pytest.fixture
+def distant(transactional_db: None) -> Iterator[DistantDatabase]:
+    """The test's database over a line that a test may cut."""
+    database = DistantDatabase()
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -56,6 +56,11 @@ class RecordedJob:
     def wait_for(self, word: str, attempt: int) -> None:
         wait_until(lambda: (word, attempt) in self.lines(), PATIENCE, f"{word!r} of attempt {attempt}")
 
+    def wait_until_noted(self, attempt: int = 1) -> None:
+        """Wait until the database knows that this attempt has begun."""
+        rows = Job.objects.filter(pk=self.job.pk, begun_attempt=attempt)
+        wait_until(rows.exists, PATIENCE, f"the note that attempt {attempt} has begun")
+
     def let_go(self, attempt: int | None = None) -> None:
         """Let this attempt go on, or all of them."""
         Path(f"{self._gate}.{attempt}" if attempt else self._gate).touch()
@@ -127,3 +132,10 @@ def has_ended(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def freeze_all_of(worker: ManagedProcess) -> list[psutil.Process]:
+    """Stop the supervisor first, so that it sees no frozen child, and then all that it started."""
+    tree = [psutil.Process(worker.pid), *worker.children()]
+    freeze(*tree)
+    return tree

@@ -10,10 +10,41 @@ from django_jobs import cancel_job, submit_job
 from django_jobs.models import Organization
 from django_jobs.statuses import Status
 from tests.acceptance.steps import Stage, path_of, wait_for_message, wait_for_status
+from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
 from tests.support.workers import ProcessPool
 
 THREADS = pytest.mark.parametrize("threads", ["1", "2"])
+
+
+def test_coroutines_of_one_process_run_together_in_one_loop(processes: ProcessPool, stage: Stage) -> None:
+    kind = make_job_type("meet_async")
+    jobs = [stage.submit(kind, together=50, number=number) for number in range(50)]
+    worker = processes.worker("--processes", "1", "--threads", "50")
+    for job in jobs:
+        wait_for_status(job, Status.COMPLETED)
+    assert worker.stop() == 0
+
+
+def test_a_coroutine_that_blocks_its_loop_is_named_and_killed_at_its_timeout_and_its_neighbors_pay_nothing(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    neighbor = stage.submit_recorded(make_job_type("record_and_wait_async", max_retries=0))
+    worker = processes.worker(
+        "--processes", "1", "--threads", "2", settings={"SHUTDOWN_GRACE_SECONDS": 1}, environ=SHORT_GRACE
+    )
+    neighbor.wait_for("start", attempt=1)
+    guilty = stage.submit(make_job_type("block_async", default_timeout=2, max_retries=0))
+    worker.wait_for_log("event=loop_blocked")
+    assert "in block_async" in worker.log()
+
+    status = wait_for_status(guilty, Status.DEAD_LETTER, timeout=30)
+    assert status.error_message
+    assert path_of(guilty)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
+    neighbor.wait_for("start", attempt=2)
+    neighbor.let_go()
+    ended = wait_for_status(neighbor.job, Status.COMPLETED)
+    assert (ended.attempt, ended.retry_count) == (2, 0)
 
 
 @THREADS

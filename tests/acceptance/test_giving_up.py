@@ -106,15 +106,17 @@ def test_a_burst_that_the_database_leaves_ends_with_the_reason(processes: Proces
 def test_a_worker_that_starts_without_redis_looks_later_whose_it_is(
     processes: ProcessPool, stage: Stage, directory: Path
 ) -> None:
-    with embedded_valkey(directory) as server:
+    with embedded_valkey(directory) as server, redis.Redis.from_url(server.url) as client:
         port, url = int(server.url.rpartition(":")[2].partition("/")[0]), server.url
+        client.set(MARKER, "somebody-else")
+        client.save()  # so that it is there from the first moment of the next one
     worker = processes.worker("--processes", "2", environ={"REDIS_URL": url})
     worker.wait_for_log("the workers go on trying")
     wait_until(lambda: len(worker.children()) == 2, PATIENCE, "two children")
     job = stage.submit(make_job_type())
     with embedded_valkey(directory, port) as server, redis.Redis.from_url(server.url) as client:
-        client.set(MARKER, "somebody-else")
         assert ends_soon(worker, 30) == 1
+        assert client.get(MARKER) == b"somebody-else"
         assert "CommandError: The broker belongs to another installation." in worker.log()
         assert [key for key in client.keys("*") if key != MARKER.encode()] == []
     assert status_of(job) != Status.COMPLETED

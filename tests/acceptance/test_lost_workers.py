@@ -12,13 +12,14 @@ from rq.suspension import resume, suspend
 
 from django_jobs.engine.execution.leases import UNSTORED
 from django_jobs.engine.store import database
-from django_jobs.models import EngineLease, ExecutionLog, Job
+from django_jobs.models import EngineLease, ExecutionLog, Job, Worker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
     PATIENCE,
     Stage,
     assert_stays,
     freeze,
+    freeze_all_of,
     has_ended,
     messages_of,
     path_of,
@@ -30,7 +31,7 @@ from tests.acceptance.steps import (
 from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
-from tests.support.workers import ManagedProcess, ProcessPool
+from tests.support.workers import ProcessPool
 
 
 def seconds_between(job: Job, first: str, then: str) -> float:
@@ -91,6 +92,7 @@ def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_write
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
     processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
     frozen = recorded.pid(attempt=1)
+    recorded.wait_until_noted()
 
     freeze(psutil.Process(frozen))
     assert recorded.pid(attempt=2) != frozen
@@ -133,11 +135,12 @@ def test_jobs_of_a_machine_that_is_gone_run_elsewhere_once_their_leases_are_over
     settings = {"LEASE_SECONDS": 2}
     gone = processes.worker("--processes", "2", settings=settings)
     for one in recorded:
-        one.wait_for("start", attempt=1)
+        one.wait_until_noted()
 
     for process in freeze_all_of(gone):
         process.kill()
     gone.wait(PATIENCE)
+    Worker.objects.update(place="another machine")
     EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
     processes.worker("--processes", "2", settings=settings)
     for one in recorded:
@@ -149,20 +152,13 @@ def test_jobs_of_a_machine_that_is_gone_run_elsewhere_once_their_leases_are_over
     assert messages_of(recorded[0].job, Status.FAILED) == ["Worker lost: its lease ran out"]
 
 
-def freeze_all_of(worker: ManagedProcess) -> list[psutil.Process]:
-    """Stop the supervisor first, so that it sees no frozen child, and then all that it started."""
-    tree = [psutil.Process(worker.pid), *worker.children()]
-    freeze(*tree)
-    return tree
-
-
 def test_a_whole_worker_that_is_frozen_past_its_leases_and_thawed_writes_nothing_and_works_on(
     processes: ProcessPool, stage: Stage
 ) -> None:
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
     settings = {"LEASE_SECONDS": 2}
     frozen = processes.worker("--processes", "2", settings=settings)
-    recorded.wait_for("start", attempt=1)
+    recorded.wait_until_noted()
 
     tree = freeze_all_of(frozen)
     EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds

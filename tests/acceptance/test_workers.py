@@ -33,6 +33,15 @@ def test_a_burst_runs_everything_that_waits_and_leaves(processes: ProcessPool, s
     assert list(results) == [{"echo": {"number": number}} for number in range(60)]
 
 
+def test_a_burst_waits_for_nothing_that_lies_in_other_queues_than_its_own(processes: ProcessPool, stage: Stage) -> None:
+    low = make_job_type("echo", default_priority="Low")
+    job = stage.submit(low)
+    worker = processes.worker("--burst", "--queues", "jobs-high")
+
+    assert worker.wait(PATIENCE) == 0
+    assert (status_of(job), worker.log().count("event=child_started")) == (Status.QUEUED, 1)
+
+
 def test_threads_run_as_many_jobs_at_once_in_one_process(processes: ProcessPool, stage: Stage) -> None:
     kind = make_job_type("record_and_wait")
     recorded = [stage.submit_recorded(kind, f"job-{number}") for number in range(4)]

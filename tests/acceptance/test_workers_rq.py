@@ -9,8 +9,9 @@ from rq import Worker
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.statuses import Status
-from tests.acceptance.steps import PATIENCE, RecordedJob, Stage, assert_stays, path_of, wait_for_status
+from tests.acceptance.steps import PATIENCE, RecordedJob, Stage, assert_stays, path_of, status_of, wait_for_status
 from tests.support.factories import make_job_type, make_user
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -29,6 +30,37 @@ def test_a_plain_rqworker_runs_jobs(processes: ProcessPool, stage: Stage) -> Non
     assert processes.start("rqworker", *ALL_QUEUES, "--burst").wait(2 * PATIENCE) == 0
     assert wait_for_status(good, Status.COMPLETED).result == {"echo": {"number": 1}}
     assert wait_for_status(bad, Status.DEAD_LETTER).error_message == "never again"
+
+
+@pytest.mark.parametrize("queues", [ALL_QUEUES, ["jobs-normal"]], ids=["all queues", "one queue"])
+def test_a_plain_rqworker_that_takes_a_ticket_too_early_runs_the_one_that_it_pushes_for_it(
+    processes: ProcessPool, stage: Stage, queues: list[str]
+) -> None:
+    job = stage.submit(make_job_type())
+    # Redis has taken the ticket, but its answer did not come.
+    dispatcher.withdraw([job.pk], "The broker could not take it")
+    assert status_of(job) == Status.PENDING
+
+    assert processes.start("rqworker", *queues, "--burst").wait(2 * PATIENCE) == 0
+    assert status_of(job) == Status.COMPLETED
+    assert path_of(job).count(Status.RUNNING) == 1
+
+
+@pytest.mark.parametrize("what", ["nothing", "another type", "a rest of it"])
+def test_a_plain_rqworker_needs_nothing_of_a_ticket_but_its_id(
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis, what: str
+) -> None:
+    job = stage.submit(make_job_type())
+    key = f"rq:job:{job.name}-1"
+    assert redis_client.delete(key)
+    if what == "another type":
+        redis_client.set(key, "rubbish")
+    elif what == "a rest of it":
+        redis_client.hset(key, "worker_name", "w")
+
+    assert processes.start("rqworker", *ALL_QUEUES, "--burst").wait(2 * PATIENCE) == 0
+    assert status_of(job) == Status.COMPLETED
+    assert not redis_client.exists(key)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""How fast the engine is: drain, submit, latency, statements. Prints figures; asserts nothing.
+"""How fast the engine is: drain (one slot, threads, jobs that wait), submit, latency, statements. Only prints figures.
 
     createdb bench
     export DATABASE_URL=postgres://postgres@127.0.0.1/bench REDIS_URL=redis://127.0.0.1:6379/7
     export DJANGO_SETTINGS_MODULE=tests.benchmarks.settings
-    python -m django migrate && python -m tests.benchmarks.engine [drain|submit|latency|statements ...]
+    python -m django migrate && python -m tests.benchmarks.engine [drain|threads|waits|submit|latency|statements ...]
 
 The Redis database is emptied. Machines are noisy: compare figures of one run on one machine.
 """
@@ -26,7 +26,7 @@ from django.db import connection
 from django_jobs import submit_job, submit_jobs
 from django_jobs.broker import RQBroker
 from django_jobs.broker.connection import queue_names, shared
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.progress import ProgressBuffer
@@ -44,18 +44,33 @@ SET_SIZE = 100
 
 def drain() -> None:
     """No-op jobs with full audit rows, by two child processes, from the first claim to the last settle."""
-    setting.fill_backlog(DRAINED_JOBS)
-    with setting.workers(2) as supervisor:
+    _drain("drain", "nothing", DRAINED_JOBS)
+
+
+def threads() -> None:
+    """The same with ten threads in each child."""
+    _drain("ten threads each", "nothing", DRAINED_JOBS // 2, threads=10)
+
+
+def waits() -> None:
+    """Jobs that wait for ten milliseconds, fifty at once in each child: functions, then coroutines."""
+    _drain("waits of 10 ms, fifty threads each", "wait", DRAINED_JOBS // 2, threads=50)
+    _drain("the same as coroutines", "wait_async", DRAINED_JOBS // 2, threads=50)
+
+
+def _drain(words: str, job_type: str, jobs: int, threads: int = 1) -> None:
+    setting.fill_backlog(jobs, job_type)
+    with setting.workers(2, threads) as supervisor:
         done = ExecutionLog.objects.filter(to_status=Status.COMPLETED)
-        while done.count() < DRAINED_JOBS:
+        while done.count() < jobs:
             time.sleep(0.2)
         megabytes = setting.child_megabytes(supervisor)
     times = ExecutionLog.objects.filter(to_status__in=[Status.RUNNING, Status.COMPLETED]).order_by("timestamp")
     first, last = times.values_list("timestamp", flat=True)[0], times.reverse().values_list("timestamp", flat=True)[0]
-    rows = ExecutionLog.objects.count() / DRAINED_JOBS
-    sets = DRAINED_JOBS / done.values("timestamp").distinct().count()
-    rate = DRAINED_JOBS / (last - first).total_seconds()
-    print(f"drain: {rate:,.0f} jobs/s by two children; {rows:.0f} log rows a job; settled in sets of {sets:.0f}")
+    rows = ExecutionLog.objects.count() / jobs
+    sets = jobs / done.values("timestamp").distinct().count()
+    rate = jobs / (last - first).total_seconds()
+    print(f"{words}: {rate:,.0f} jobs/s by two children; {rows:.1f} log rows a job; settled in sets of {sets:.0f}")
     print(f"memory: children of {', '.join(f'{size:.0f} MB' for size in megabytes)}")
 
 
@@ -122,8 +137,7 @@ def statements() -> None:
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
     worker_registry.announce("bench", queue_names(), slots=1, window=SET_SIZE)
-    worker, progress = RQBroker().consumer("bench"), ProgressBuffer()
-    window.forget()
+    worker, progress = RQBroker().consumer("bench"), ProgressBuffer("bench")
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
         dispatcher.wake()
     with counting(f"take {SET_SIZE} tickets", SET_SIZE):
@@ -138,7 +152,14 @@ def statements() -> None:
         settle(ended, "bench")
 
 
-BENCHMARKS = {"statements": statements, "submit": submit, "latency": latency, "drain": drain}
+BENCHMARKS = {
+    "statements": statements,
+    "submit": submit,
+    "latency": latency,
+    "drain": drain,
+    "threads": threads,
+    "waits": waits,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

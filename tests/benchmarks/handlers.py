@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -16,3 +17,13 @@ def nothing(context: JobContext) -> None:
 def clock(context: JobContext) -> dict[str, float]:
     """Says when it began."""
     return {"began": time.time()}
+
+
+def wait(context: JobContext) -> None:
+    """A job that waits for something, as most jobs wait on a network."""
+    time.sleep(0.01)
+
+
+async def wait_async(context: JobContext) -> None:
+    """The same as a coroutine."""
+    await asyncio.sleep(0.01)

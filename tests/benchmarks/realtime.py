@@ -201,7 +201,7 @@ def progress() -> None:
     """``update_progress`` in a tight loop, while another thread writes what it reports."""
     organization = setting.reset()[0]
     job = submit_job("nothing", organization, run_at=timezone.now() + dt.timedelta(days=1))
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer("bench")
     runner = SlotRunner((job.pk, 1), buffer, Interrupter(on_main_thread=True))
     context = JobContext(
         job_id=job.name,

@@ -28,7 +28,7 @@ def reset() -> list[Organization]:
     Worker.objects.all().delete()
     EngineLease.objects.all().delete()
     shared().flushdb()
-    for name in ("nothing", "clock"):
+    for name in ("nothing", "clock", "wait", "wait_async"):
         JobType.objects.update_or_create(
             pk=name,
             defaults={
@@ -42,8 +42,8 @@ def reset() -> list[Organization]:
     return list(Organization.objects.filter(name__in=names).order_by("name"))
 
 
-def fill_backlog(jobs: int) -> None:
-    """So many no-op jobs with their first log rows, shared out evenly, written by SQL because only draining counts."""
+def fill_backlog(jobs: int, job_type: str = "nothing") -> None:
+    """So many jobs with their first log rows, shared out evenly, written by SQL because only draining counts."""
     organizations = reset()
     with connection.cursor() as cursor:
         for organization in organizations:
@@ -55,11 +55,11 @@ def fill_backlog(jobs: int) -> None:
                     retry_count, max_retries, retry_delay, job_hash, timeout_seconds, created_at, canceled_by,
                     has_children, is_orphaned, error_fingerprint,
                     attempt, worker_name, ready_at)
-                SELECT 'nothing', %s, %s, '', 'Pending', 1, 0, '', '{{}}', '{{}}', '', '', '', 0, 5, 60, '', 60,
+                SELECT %s, %s, %s, '', 'Pending', 1, 0, '', '{{}}', '{{}}', '', '', '', 0, 5, 60, '', 60,
                     now(), '', false, false, '', 0, '', now()
                 FROM generate_series(1, %s)
                 """,
-                [organization.pk, organization.name, jobs // len(organizations)],
+                [job_type, organization.pk, organization.name, jobs // len(organizations)],
             )
         cursor.execute(
             f"""
@@ -73,9 +73,9 @@ def fill_backlog(jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def workers(processes: int) -> Iterator[psutil.Process]:
+def workers(processes: int, threads: int = 1) -> Iterator[psutil.Process]:
     """A running ``jobs_worker``."""
-    command = [sys.executable, "-m", "django", "jobs_worker", "--processes", str(processes)]
+    command = [sys.executable, "-m", "django", "jobs_worker", f"--processes={processes}", f"--threads={threads}"]
     process = subprocess.Popen(command, env=os.environ)
     try:
         yield psutil.Process(process.pid)
@@ -85,6 +85,5 @@ def workers(processes: int) -> Iterator[psutil.Process]:
 
 
 def child_megabytes(supervisor: psutil.Process) -> list[float]:
-    """Resident memory of each worker child."""
-    children = [child for child in supervisor.children() if "django_jobs.worker" in child.cmdline()]
-    return [child.memory_info().rss / 1e6 for child in children]
+    """Memory of each worker child; of what several processes share, each has its part (PSS)."""
+    return [child.memory_full_info().pss / 1e6 for child in supervisor.children()]

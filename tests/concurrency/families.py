@@ -41,7 +41,8 @@ def assert_families_are_consistent() -> None:
     status = dict(Job.objects.values_list("pk", "status"))
     parents: dict[int, set[str]] = {pk: set() for pk in status}
     for child, parent in JobDependency.objects.values_list("child_id", "parent_id"):
-        parents[child].add(status[parent])
+        if parent in status:  # it may have been deleted while the submission of its child was not committed yet
+            parents[child].add(status[parent])
     for job in Job.objects.all():
         around = parents[job.pk]
         waits = job.status == Status.PENDING and job.ready_at is None

@@ -13,12 +13,13 @@ from django.db import transaction
 
 from django_jobs import cancel_job, retry_job, submit_job
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.dispatch import window, worker_registry
+from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.execution.settle import settle_all
-from django_jobs.exceptions import InvalidSubmission, InvalidTransition
+from django_jobs.exceptions import InvalidSubmission, InvalidTransition, JobNotFound
 from django_jobs.models import ExecutionLog, Job, JobDependency, JobType, Organization
-from django_jobs.statuses import Status
+from django_jobs.statuses import TERMINAL, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.families import assert_families_are_consistent, follow_up_all, settler, submit_many
@@ -47,7 +48,6 @@ def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
     claimed = claim_all(parents)
     children = submit_many(kind, organization, [chance.sample(parents, chance.randint(1, 12)) for _ in range(size)])
     worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
-    window.forget()
     monkeypatch.setattr("django_jobs.engine.dispatch.round_robin.jobs_settings", _no_limit(), raising=False)
     broker.is_down = False
     chance.shuffle(claimed)
@@ -141,7 +141,9 @@ class Storm:
 
         def run() -> None:
             for _ in range(self.rounds):
-                with contextlib.suppress(InvalidTransition, InvalidSubmission):
+                with contextlib.suppress(
+                    InvalidTransition, InvalidSubmission, JobNotFound
+                ):  # the last: deleted meanwhile
                     act(chance)
 
         return run
@@ -176,6 +178,11 @@ class Storm:
     def retry(self, chance: random.Random) -> None:
         retry_job(chance.choice(self.some(status=Status.DEAD_LETTER)))
 
+    def delete(self, chance: random.Random) -> None:
+        jobs = self.some(status__in=sorted(TERMINAL))
+        chosen = chance.sample(jobs, min(len(jobs), chance.randint(1, 3)))
+        delete_jobs([job.pk for job in chosen], release_children=chance.random() < 0.5)
+
     def some(self, **fields: Any) -> list[Job]:
         found = list(Job.objects.filter(**fields).order_by("-pk")[:20])
         if not found:
@@ -192,6 +199,7 @@ def test_a_storm_leaves_every_family_consistent(
 ) -> None:
     storm = Storm(kind, organization, 30 if is_small() else 120)
     acts = [storm.submit, storm.submit_some, storm.work, storm.work, storm.cancel, storm.retry, storm.follow_up]
+    acts += [storm.delete]
 
     run_crowd([storm.member(act, 100 * seed + index) for index, act in enumerate(acts)])
     follow_up_all()

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs import submit_job
+from django_jobs import get_job_history, retry_job, submit_job
+from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.dependencies import children
 from django_jobs.engine.execution.settle import settle
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import TERMINAL
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.families import follow_up_all, settler, submit_many
-from tests.support.brokers import WORKER, reread, returned
+from tests.support.brokers import WORKER, raised, reread, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 
@@ -120,3 +122,54 @@ def test_a_parent_that_ends_before_its_childs_submission_commits_is_seen(
 
     assert reread(parent).status in TERMINAL
     assert reread(child).ready_at is not None
+
+
+def test_a_dead_parent_goes_while_somebody_holds_a_child_that_died_with_it_and_stays_dead(
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    killer, other = submit_many(kind, organization, [[], []])
+    child = submit_job(kind, organization, depends_on=[killer, other])
+    settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
+    assert reread(child).is_orphaned
+    with held(child):
+        assert delete_jobs([killer.pk]) == 1
+        assert reread(child).is_orphaned == connection.features.has_select_for_update
+    complete(other)
+    follow_up_all()
+    assert (reread(child).status, Job.objects.filter(pk=killer.pk).exists()) == ("Dead Letter", False)
+
+
+def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_complete_again(
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (killer,) = submit_many(kind, organization, [[]])
+    child = submit_job(kind, organization, depends_on=killer)
+    settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
+    with held(child):
+        retry_job(killer)
+        deaths = [raised(item, "Permanent") for item in claim_all([reread(killer)])]
+    revive = children._revive
+
+    def die_and_go() -> None:
+        try:
+            settle(deaths, WORKER)
+            delete_jobs([killer.pk])
+        finally:
+            connections.close_all()
+
+    def revive_meanwhile(jobs: list[Job]) -> None:
+        if jobs and connection.features.has_select_for_update:  # SQLite has one writer at a time
+            thread = threading.Thread(target=die_and_go, daemon=True)
+            thread.start()
+            thread.join(LONGEST)
+            assert not thread.is_alive()
+        revive(jobs)
+
+    monkeypatch.setattr(children, "_revive", revive_meanwhile)
+    follow_up_all()
+    settle(deaths, WORKER)
+    follow_up_all()
+    assert (reread(child).status, [row["to_status"] for row in get_job_history(child)][-2:]) == (
+        "Dead Letter",
+        ["Pending", "Dead Letter"],
+    )

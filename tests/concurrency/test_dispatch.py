@@ -25,7 +25,6 @@ def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.Monke
     """A worker that wants more tickets than any test makes."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
     worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
-    window.forget()
 
 
 def assert_each_has_one_ticket(broker: CrowdedBroker, jobs: list[Job]) -> None:

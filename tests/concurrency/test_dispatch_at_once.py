@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,7 @@ from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type, make_organization
+from tests.support.waiting import wait_until
 
 WAIT_SECONDS = 30.0
 
@@ -89,11 +91,32 @@ def test_a_job_that_another_submission_is_queuing_counts_for_the_limit(
     assert Job.objects.filter(status=Status.QUEUED).count() == 1
 
 
-def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_the_bell_is_rung(
-    broker: CrowdedBroker, kind: JobType, organization: Organization
+@pytest.mark.parametrize("verb", [dispatcher.wake, dispatcher.dispatch_without_budget, dispatcher.dispatch])
+def test_who_finds_another_submitter_at_work_dispatches_after_it(
+    broker: CrowdedBroker,
+    kind: JobType,
+    organization: Organization,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: Callable[[], int],
 ) -> None:
+    monkeypatch.setattr(dispatcher, "PAUSES", (0.01,) * 1_000)  # this machine may be slow
+    job = waiting_job(broker, kind, organization)
+    with ThreadPoolExecutor(1) as pool:
+        with uncommitted(dispatch_lock.take):
+            waiting = pool.submit(verb)
+            wait_until(lambda: broker.rings > 0, WAIT_SECONDS, "the bell")
+        assert waiting.result(WAIT_SECONDS) == 1
+        pool.submit(connections.close_all).result(WAIT_SECONDS)
+    assert reread(job).status == "Queued"
+
+
+def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_the_bell_is_rung(
+    broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "PAUSES", (0.001,))
     job = waiting_job(broker, kind, organization)
     with uncommitted(dispatch_lock.take):
         assert dispatcher.dispatch() == 0
-    assert (reread(job).status, broker.rings) == ("Pending", 1)
+        assert dispatcher.anything_queued()  # or about to be
+    assert (reread(job).status, broker.rings) == ("Pending", 2)
     assert dispatcher.dispatch() == 1

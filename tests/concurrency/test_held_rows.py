@@ -163,7 +163,7 @@ def test_the_progress_of_a_held_job_is_written_the_next_time(
     hold: Any, jobs: list[Job], attempts: list[Claimed]
 ) -> None:
     host = hold(jobs[0])
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     buffer.report((jobs[0].pk, 1), 30, "thirty")
     buffer.report((jobs[1].pk, 1), 40, "forty")
     assert buffer.flush() == set()

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 
 from django_jobs import submit_job, submit_jobs
 from django_jobs.checks.database import check_database
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.diagnostics import examine
 from django_jobs.engine.ports import Ticket
@@ -122,7 +122,6 @@ def test_each_job_is_dispatched_and_claimed_once(
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
     worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
-    window.forget()
     broker.is_full = True
     jobs = make_pending(make_job_type(), organization, 100)
     broker.is_full = False

@@ -22,6 +22,8 @@ from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_
 from tests.support.factories import make_job_type, make_organization
 
 LARGEST_SET, SMALLEST_SET = 200, 50
+#: A melee in which nothing moves for so many seconds is over; how long all its moves take is the machine's to say.
+STALL_SECONDS = 60
 WORKERS = ("worker-a", "worker-b", "worker-c")
 
 
@@ -33,10 +35,11 @@ class Melee:
         self.target = target
         self.moved = 0
         self._lock = threading.Lock()
-        self._deadline = time.monotonic() + 90
+        self._has_failed = False
+        self._stalls_at = time.monotonic() + STALL_SECONDS
 
     def is_over(self) -> bool:
-        return self.moved >= self.target or time.monotonic() > self._deadline
+        return self.moved >= self.target or self._has_failed or time.monotonic() > self._stalls_at
 
     def member(self, seed: int, act: Callable[[Melee, random.Random, list[int]], list[Moved]]) -> Callable[[], None]:
         chance = random.Random(seed)
@@ -48,10 +51,11 @@ class Melee:
                 try:
                     moved = act(self, chance, chance.sample(self.pks, min(size, len(self.pks))))
                 except BaseException:
-                    self._deadline = 0.0
+                    self._has_failed = True
                     raise
                 with self._lock:
                     self.moved += len(moved)
+                    self._stalls_at = time.monotonic() + STALL_SECONDS if moved else self._stalls_at
 
         return run
 
@@ -85,8 +89,9 @@ def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
 
 def hand_back_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
     """The engine's own way back to the queue, as for a worker that died: its own transaction and SKIP LOCKED."""
-    seen = Job.objects.filter(pk__in=pks[:SMALLEST_SET], status=Status.RUNNING).values_list("pk", "attempt")
-    return settle.return_to_queue(list(seen), "handed back", "settler")
+    name = chance.choice(WORKERS)
+    seen = Job.objects.filter(pk__in=pks, status=Status.RUNNING, worker_name=name).values_list("pk", "attempt")
+    return settle.return_to_queue(list(seen[:SMALLEST_SET]), "handed back", name)
 
 
 def requeue_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:

@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs.admin import bulk_actions
-from django_jobs.engine.control.retention import delete_jobs
+from django_jobs.engine.control import replays
+from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.models import ExecutionLog, Job, Membership, Organization, Replay
 from tests.support import admin, api
 from tests.support.admin import chosen, said, url
@@ -116,6 +117,13 @@ def test_a_replay_that_is_paused_already_says_so(root: Client, jobs: list[Job]) 
         assert said(root.post(url("replay", "pause", replay.pk), follow=True)) == [
             "Nothing was changed: it is paused already."
         ]
+
+
+def test_a_replay_goes_on_for_somebody_whom_the_replica_does_not_know_yet(root: Client, jobs: list[Job]) -> None:
+    order(root, jobs[1], per_minute=1)
+    with lagging_replica(of_all=True):
+        assert replays.work_off() == 1
+    assert reread(jobs[1]).status == "Pending"
 
 
 def test_no_answer_of_the_api_reads_the_replica(root: Client, manager: User, jobs: list[Job]) -> None:

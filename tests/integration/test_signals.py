@@ -104,7 +104,7 @@ def test_written_progress_is_told(listen: Listen) -> None:
     seen: list[Any] = []
     listen(signals.job_progressed, lambda status, **kwargs: seen.append((status.progress, status.progress_message)))
     job, claimed = running_job()
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     buffer.report((job.pk, claimed.attempt), 10, "first")
     buffer.report((job.pk, claimed.attempt), 40, "latest")
     buffer.flush()
@@ -112,14 +112,14 @@ def test_written_progress_is_told(listen: Listen) -> None:
 
 
 def test_progress_of_an_attempt_that_lost_its_job_is_not_told(told: list[Any]) -> None:
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     buffer.report((job_in("Completed").pk, 1), 40, None)
     buffer.flush()
     assert "job_progressed" not in {name for name, _, _ in told}
 
 
 def test_receivers_of_progress_hold_no_lock_of_the_board(listen: Listen) -> None:
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     listen(signals.job_progressed, lambda **kwargs: buffer.flush())
     job, claimed = running_job()
     buffer.report((job.pk, claimed.attempt), 40, None)

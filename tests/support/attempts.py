@@ -25,6 +25,9 @@ class FreeRunner:
     def is_canceled(self) -> bool:
         return False
 
+    def is_lost(self) -> bool:
+        return False
+
     def check(self) -> None:
         pass
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import window
+from django_jobs.engine.dispatch import in_flight, lane_marks, window
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
@@ -32,6 +32,8 @@ def forget_everything() -> None:
     claim_verdicts.forget()
     organization_ids.forget()
     window.forget()
+    in_flight.forget()
+    lane_marks.forget()
 
 
 def ticket_of(job: Job) -> Ticket:
@@ -65,8 +67,8 @@ def running_job(worker_name: str = WORKER, **fields: Any) -> tuple[Job, Claimed]
 
 
 def end(outcome: outcomes.Outcome) -> Job:
-    """Settle one attempt and return its job."""
-    settle([outcome], WORKER)
+    """Settle one attempt, in the name in which it was claimed, and return its job."""
+    settle([outcome], outcome.claimed.worker_name)
     return Job.primary.get(pk=outcome.claimed.pk)
 
 

@@ -34,7 +34,7 @@ def database_url(config: Mapping[str, Any]) -> str:
 
 
 class DistantDatabase:
-    """The test's database over a line that can be cut. SQLite, which has none, then lets nobody write instead."""
+    """The test's database over a line that can be cut or fall silent. SQLite has none, and lets nobody write then."""
 
     def __init__(self) -> None:
         config = connection.settings_dict
@@ -49,7 +49,16 @@ class DistantDatabase:
     def cut(self) -> None:
         if self._line is not None:
             self._line.cut()
-            return
+        else:
+            self._let_nobody_write()
+
+    def silence(self) -> None:
+        if self._line is not None:
+            self._line.silence()
+        else:
+            self._let_nobody_write()
+
+    def _let_nobody_write(self) -> None:
         has_gone = threading.Event()
         self._is_back.clear()
         self._holder = threading.Thread(target=self._hold, args=[has_gone], daemon=True)

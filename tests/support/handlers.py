@@ -1,4 +1,4 @@
-"""What the jobs of tests do; the only module besides the apps' own that tests.settings allow handlers in.
+"""What the jobs of tests do. Besides the apps' own modules, tests.settings allow handlers here and in tests.faults.
 
 Longer than a file should be, since job types name their handlers by the path of this one module.
 """
@@ -150,6 +150,20 @@ def record_and_wait(context: JobContext) -> dict[str, Any]:
     return {"attempt": context.attempt}
 
 
+async def record_and_wait_async(context: JobContext) -> dict[str, Any]:
+    """The same from a coroutine."""
+    log, path = context.parameters["log"], context.parameters["path"]
+    note(log, "start", context.attempt, os.getpid())
+    try:
+        while not os.path.exists(path):  # noqa: ASYNC110, ASYNC240, PTH110
+            await asyncio.sleep(0.01)
+        note(log, "end", context.attempt, os.getpid())
+    except BaseException:
+        note(log, "stopped", context.attempt, os.getpid())
+        raise
+    return {"attempt": context.attempt}
+
+
 def die_if_asked(context: JobContext) -> None:
     """With ``die`` a poison job, else a harmless one of the same type."""
     if context.parameters.get("die"):
@@ -228,6 +242,24 @@ async def wait_async_in_a_thread(context: JobContext) -> None:
     await sync_to_async(threading.Event().wait)(30)
 
 
+async def block_async(context: JobContext) -> None:
+    """A coroutine that never awaits, so that nothing else in its loop goes on."""
+    context.update_progress(1, "waiting")
+    while True:
+        threading.Event().wait(0.01)
+
+
+async def meet_async(context: JobContext) -> None:
+    """Ends once as many as ``together`` of its kind run in this process."""
+    _met.append(context.job_id)
+    while len(_met) < context.parameters["together"]:  # noqa: ASYNC110  (they have no event in common)
+        await asyncio.sleep(0.01)
+
+
+#: The jobs of ``meet_async`` that this process has begun.
+_met: list[str] = []
+
+
 async def count_async(context: JobContext) -> dict[str, Any]:
     """Asks the database from a coroutine, and reports progress from its thread."""
     count = await Organization.objects.acount()
@@ -298,6 +330,12 @@ def hold_the_interpreter(context: JobContext) -> None:
     sum(range(10**13))
 
 
+def hold_if_asked(context: JobContext) -> None:
+    """With ``seconds`` busy in C code for so long, and lets no other thread run; else done at once."""
+    if seconds := context.parameters.get("seconds"):
+        ctypes.PyDLL(None).sleep(seconds)
+
+
 def crash(context: JobContext) -> None:
     """Reads where there is no memory."""
     ctypes.string_at(1)
@@ -317,3 +355,35 @@ def fail_and_tell(context: JobContext) -> None:
 
     job_attempt_failed.connect(receive, sender=Job, dispatch_uid=log, weak=False)
     raise ValueError("no such invoice")
+
+
+#: Statements that take half a minute. Each says which job's it is, and what else of it runs there now is counted.
+LONG = {
+    "postgresql": "SELECT pg_sleep(30) /* {mark} */",
+    "mysql": "SELECT SLEEP(30) /* {mark} */",
+    "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n WHERE x < 1e8) SELECT count(*) FROM n",
+}
+ACTIVE = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/* {mark} */'",
+    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%/* {mark} */'",
+    "sqlite": "SELECT 0",
+}
+
+
+def ask_for_long(context: JobContext) -> dict[str, Any]:
+    """Its first attempt waits for a long statement, in a transaction if ``how`` says so; the second counts what of
+    it still runs.
+    """
+    mark, vendor = context.job_id, connection.vendor
+    with connection.cursor() as cursor:
+        if context.attempt > 1:
+            cursor.execute(ACTIVE[vendor].format(mark=mark))
+            return {"active": cursor.fetchone()[0]}
+        with transaction.atomic() if context.parameters["how"] == "transaction" else contextlib.nullcontext():
+            cursor.execute(LONG[vendor].format(mark=mark))
+    return {}
+
+
+async def ask_for_long_async(context: JobContext) -> dict[str, Any]:
+    """The same from a coroutine."""
+    return await sync_to_async(ask_for_long)(context)

@@ -51,7 +51,7 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("json_storage", "actors", "ports"),
+    ("json_storage", "actors", "ports", "processes", "uptime"),
     ("store",),
     ("claimed_job", "logs"),
     ("sockets",),
@@ -64,6 +64,7 @@ ENGINE: Final = (
     ("execution",),
     ("insight",),
     ("control",),
+    ("leadership",),
     ("scheduler", "asynchronous"),
 )
 ENGINE_RANK: Final = {name: rank for rank, names in enumerate(ENGINE) for name in names}

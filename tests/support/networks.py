@@ -32,23 +32,40 @@ def slow_line(port: int, seconds: float) -> Iterator[int]:
         server.shutdown()
 
 
-class BreakableLine:
-    """A port behind which another server answers, until the line is cut, and again once it is mended."""
+class _Line:
+    """A port behind which another server answers."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
-        self._is_cut = False
         self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        line = self
+        join = self._join
 
-        class Line(socketserver.BaseRequestHandler):
+        class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                line._join(self.request)
+                join(self.request)
 
-        self._server = _Server(("127.0.0.1", 0), Line)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _join(self, client: socket.socket) -> None:
+        """Carry what is said between the client and the other server."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class BreakableLine(_Line):
+    """One that answers until it is cut or silent, and again once it is mended."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
+        self._lock = threading.Lock()
+        super().__init__(host, port)
 
     def _join(self, client: socket.socket) -> None:
         with self._lock:
@@ -57,8 +74,8 @@ class BreakableLine:
             upstream = socket.create_connection(self._target)
             self._open |= {client, upstream}
         with upstream:
-            threading.Thread(target=_carry, args=[client, upstream], daemon=True).start()
-            _carry(upstream, client)
+            threading.Thread(target=_carry, args=[client, upstream, 0.0, self._flows], daemon=True).start()
+            _carry(upstream, client, flows=self._flows)
         with self._lock:
             self._open -= {client, upstream}
 
@@ -66,17 +83,63 @@ class BreakableLine:
         """End what is connected; who comes is hung up on."""
         with self._lock:
             self._is_cut = True
+            self._flows.set()
             for end in self._open:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def silence(self) -> None:
+        """Carry nothing, and hang up on nobody, as a network does that loses every packet."""
+        self._flows.clear()
+
     def mend(self) -> None:
         self._is_cut = False
+        self._flows.set()
 
     def close(self) -> None:
         self.cut()
-        self._server.shutdown()
-        self._server.server_close()
+        super().close()
+
+
+class HalfOpenLine(_Line):
+    """One whose answers get lost, while it still hears and stays open."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._silent: set[socket.socket] = set()
+        self._lose_after: bytes | None = None
+        super().__init__(host, port)
+
+    def lose_answers(self) -> None:
+        """Lose all answers on what is connected now; new connections are fine."""
+        self._silent |= set(self._open)
+
+    def lose_answer_to(self, words: bytes) -> None:
+        """Lose all answers on the next connection on which these words are said, from then on."""
+        self._lose_after = words
+
+    @property
+    def has_lost(self) -> bool:
+        return bool(self._silent)
+
+    def _join(self, client: socket.socket) -> None:
+        with socket.create_connection(self._target) as server:
+            self._open.add(client)
+            threading.Thread(target=self._pass_on, args=[client, server], daemon=True).start()
+            with contextlib.suppress(OSError):
+                while data := server.recv(65536):
+                    if client not in self._silent:
+                        client.sendall(data)
+        self._open.discard(client)
+
+    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if self._lose_after is not None and self._lose_after in data:
+                    self._lose_after = None
+                    self._silent.add(client)
+                server.sendall(data)
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -84,11 +147,15 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
 
-def _carry(source: socket.socket, target: socket.socket, late: float = 0.0) -> None:
+def _carry(
+    source: socket.socket, target: socket.socket, late: float = 0.0, flows: threading.Event | None = None
+) -> None:
     pause = threading.Event()
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             pause.wait(late)
+            if flows is not None:
+                flows.wait()
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)

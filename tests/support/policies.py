@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_jobs.engine.access import AccessPolicy
+from django_jobs.models import Membership
 
 
 class OnlyTheFirst(AccessPolicy):
@@ -62,3 +63,11 @@ class FailingScope(AccessPolicy):
 
     def organizations_of(self, user: Any) -> Any:
         raise Failing.error
+
+
+class ByRelations(AccessPolicy):
+    """Asks what hangs on user and organization, and rows of its own, by the managers that a host would use."""
+
+    def is_member(self, user: Any, organization: Any) -> bool:
+        mine = user.job_memberships.filter(organization=organization)
+        return bool(mine.exists() and organization.job_memberships.exists() and Membership.objects.exists())

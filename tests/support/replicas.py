@@ -13,13 +13,14 @@ REPLICA: Final = "replica"
 
 
 class ReplicaReads:
-    """Sends the reads of our models to the replica, as a host's router may, and notes of which models."""
+    """Sends the reads of our models, or of all, to the replica, as a host's router may, and notes of which models."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_all: bool = False) -> None:
         self.read: list[str] = []
+        self.of_all = of_all
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
-        if model._meta.app_label != "django_jobs":
+        if not self.of_all and model._meta.app_label != "django_jobs":
             return None
         self.read.append(model.__name__)
         return REPLICA
@@ -32,9 +33,9 @@ class ReplicaReads:
 
 
 @contextmanager
-def lagging_replica() -> Iterator[ReplicaReads]:
+def lagging_replica(*, of_all: bool = False) -> Iterator[ReplicaReads]:
     """Give the test a replica: a second connection to its database, which sees nothing of the test's transaction."""
-    router = ReplicaReads()
+    router = ReplicaReads(of_all=of_all)
     connections.databases[REPLICA] = {**connections.databases["default"]}
     try:
         # Django's test case forbids to connect by itself to a database that it does not know.

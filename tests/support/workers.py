@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,17 +26,28 @@ STOP_TIMEOUT: Final = 40.0
 class ManagedProcess:
     """One ``manage.py`` command and the processes that it starts."""
 
-    def __init__(self, arguments: tuple[str, ...], log_path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        log_path: Path,
+        environ: Mapping[str, str],
+        prefix: Sequence[str] = (),
+        root: Path = MANAGE_PY.parent,
+    ) -> None:
+        """``prefix`` is a command that runs the one behind it, such as one that enters a network namespace.
+
+        ``root`` has the ``manage.py``, of another release where it is not this one's.
+        """
         self.arguments = arguments
         self.log_path = log_path
         with log_path.open("wb") as log:
             # Its own session: a signal for pytest, such as Ctrl-C, is not one for the worker.
             self.popen = subprocess.Popen(
-                [sys.executable, "-u", str(MANAGE_PY), *arguments],
+                [*prefix, sys.executable, "-u", str(root / MANAGE_PY.name), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=MANAGE_PY.parent,
+                cwd=root,
                 env=environ,
                 start_new_session=True,
             )

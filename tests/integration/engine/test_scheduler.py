@@ -9,7 +9,7 @@ import pytest
 
 from django_jobs.engine import scheduler
 from django_jobs.engine.control import cleanup
-from django_jobs.engine.dispatch import dispatcher, worker_registry
+from django_jobs.engine.dispatch import dispatcher, window, worker_registry
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, Worker
@@ -106,7 +106,7 @@ def test_a_failing_duty_is_reported_once(
 def test_living_workers_are_not_forgotten(clock: Clock) -> None:
     worker_registry.announce("young", ["jobs-low"], slots=1, window=1)
     assert cleanup.forget_workers() == 0
-    assert [worker.name for worker in worker_registry.live_workers()] == ["young"]
+    assert [worker.name for worker in window.live_workers()] == ["young"]
 
 
 def test_the_loop_ends_when_it_is_told_and_gives_up_the_lead(clock: Clock) -> None:

@@ -106,7 +106,7 @@ def test_a_lease_lasts_as_long_as_it_should() -> None:
     assert leases.rescue_expired() == 0
     Job.objects.filter(pk=old.pk).update(lease_expires_at=from_now(-1))
     assert leases.rescue_expired() == 1
-    assert (reread(fresh).status, reread(old).status) == ("Running", "Failed")
+    assert (reread(fresh).status, reread(old).status) == ("Running", "Queued")
 
 
 def test_windows_of_duplicates_and_rates_are_as_long_as_they_should() -> None:

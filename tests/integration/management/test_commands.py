@@ -106,6 +106,7 @@ def test_watching_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyP
 def test_pruning_deletes_what_ended_long_ago_with_logs_and_files(organization: Organization) -> None:
     kind = make_job_type()
     old = ended(submit_job(kind, organization), days=31)
+    Job.objects.filter(pk=old.pk).update(attempt=1)
     young = ended(submit_job(kind, organization), days=29)
     waiting = submit_job(kind, organization)
     reference = outputs.save(organization.pk, old.name, "a.txt", b"x")

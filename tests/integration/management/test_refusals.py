@@ -126,6 +126,45 @@ def test_system_checks_wait_for_the_database_too(
     assert started or "run" in done
 
 
+@pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
+@pytest.mark.parametrize("asked", ["check", "installation_id"])
+def test_a_database_that_leaves_during_the_start_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str, asked: str
+) -> None:
+    answers = iter([OperationalError("server closed the connection unexpectedly\nprobably")])
+    done: list[str] = []
+
+    def ask(*_: object, **__: object) -> None:
+        done.append("asked")
+        for error in answers:
+            raise error
+
+    monkeypatch.setattr(BaseCommand if asked == "check" else base, asked, ask)
+    monkeypatch.setattr(database.connection(), "is_usable", lambda: False)
+    monkeypatch.setattr(database.connection(), "close", lambda: done.append("closed"))
+    monkeypatch.setattr("time.sleep", lambda _: done.append("slept"))
+    monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
+    monkeypatch.setattr(logs, "install", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    errors = io.StringIO()
+    call_command(command, skip_checks=asked != "check", stderr=errors, stdout=io.StringIO(), no_color=True)
+    assert done[:4] == ["asked", "closed", "slept", "asked"]
+    assert started or "run" in done
+    assert errors.getvalue().splitlines()[0] == (
+        "The database cannot be used (OperationalError: server closed the connection unexpectedly); trying again."
+    )
+
+
+def test_a_burst_does_not_wait_for_a_database_that_leaves_during_its_start(
+    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
+) -> None:
+    monkeypatch.setattr(base, "installation_id", failing(OperationalError("server closed the connection")))
+    monkeypatch.setattr(database.connection(), "is_usable", lambda: False)
+    with pytest.raises(CommandError, match=r"OperationalError: server closed the connection\)\. Is it running"):
+        call_command("jobs_worker", "--burst", stderr=io.StringIO())
+    assert started == []
+
+
 def test_a_burst_waits_for_no_database_before_its_system_checks(
     monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
 ) -> None:

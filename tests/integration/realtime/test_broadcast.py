@@ -19,7 +19,7 @@ from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
 from django_jobs.models import ExecutionLog
 from django_jobs.realtime import broadcast
 from django_jobs.realtime.broadcast import LayerBroadcaster
-from tests.support.brokers import end, pending_job, returned, running_job
+from tests.support.brokers import WORKER, end, pending_job, returned, running_job
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -123,7 +123,7 @@ def witness() -> Iterator[Witness]:
 
 def test_every_step_of_a_job_is_told_after_its_commit(witness: Witness) -> None:
     job, claimed = running_job()
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     buffer.report((job.pk, claimed.attempt), 40, None)
     buffer.flush()
     end(returned(claimed))

@@ -12,7 +12,7 @@ from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime.frames import moment
-from tests.support.brokers import end, job_in, raised, returned, running_job
+from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
@@ -94,7 +94,7 @@ def test_progress_is_told_as_it_is_written(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def test_progress_is_told_of_each_job_in_its_own_organizations_room(
 ) -> None:
     mine = [running_job(organization=organization) for _ in range(2)]
     theirs = running_job(organization=make_organization())
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     broadcaster.forget()
 
     @with_clients(member)
@@ -140,7 +140,7 @@ def test_the_latest_progress_wins(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_progress_of_a_job_that_has_ended_meanwhile_is_not_told(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     (ended, first), (running, second) = (running_job(organization=organization) for _ in range(2))
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     broadcaster.forget()
 
     @with_clients(member)

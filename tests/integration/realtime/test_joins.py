@@ -15,7 +15,7 @@ from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.realtime import events, joins
 from django_jobs.realtime.authorization import Target
-from tests.support.brokers import end, job_in, raised, returned, running_job
+from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
@@ -200,7 +200,7 @@ def test_100_percent_that_was_told_is_not_told_again(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
 
     @with_clients(member)
     async def told(client: LiveClient) -> list[str]:

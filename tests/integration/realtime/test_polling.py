@@ -12,7 +12,7 @@ from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog, Organization
 from django_jobs.realtime import event_log, events, hub, outbox
 from django_jobs.realtime.event_log import Watermark
-from tests.support.brokers import running_job
+from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
@@ -136,7 +136,7 @@ def test_progress_that_a_layer_lost_is_found_by_a_poll(
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient
 ) -> None:
     job, claimed = running_job(organization=organization)
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def test_a_poll_tells_the_progress_of_those_jobs_only_that_went_on(
     organization: Organization, member: LiveClient
 ) -> None:
     (slow, first), (fast, second) = (running_job(organization=organization) for _ in range(2))
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
 
     @with_clients(member)
     async def told(client: LiveClient) -> list[tuple[str, int]]:

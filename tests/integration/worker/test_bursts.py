@@ -10,11 +10,12 @@ import pytest
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.worker import child as child_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, FailureTracker, WorkerFailed
 from django_jobs.worker.options import WorkerOptions
-from tests.support.brokers import MemoryBroker, pending_job, reread
+from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.commands import DeadBroker
 
 WORKER = "worker-1"
@@ -23,14 +24,23 @@ WORKER = "worker-1"
 class IdleChild(Child):
     """A child of a burst that finds no ticket."""
 
-    def __init__(self) -> None:
-        slots: Any = SimpleNamespace()
-        self.state = ChildState(WORKER, WorkerOptions(burst=True), MemoryBroker().consumer(WORKER), slots)
+    def __init__(self, *queues: str) -> None:
+        board = SimpleNamespace(get_on=lambda: None, enter=lambda _: None)
+        shared: Any = SimpleNamespace(is_cautious=lambda: False, board=board)
+        options = WorkerOptions(burst=True, queues=queues)
+        self.state = ChildState(WORKER, options, MemoryBroker().consumer(WORKER, queues), shared)
         self.state.stopping = SimpleNamespace(wait=lambda _: None, is_set=lambda: False)  # type: ignore[assignment]
-        self.slots: Any = SimpleNamespace(room=lambda count: count, run_batch=lambda: None)
+        #: How often it waited for one of its threads.
+        self.waits = 0
+        self.slots: Any = SimpleNamespace(
+            room=lambda: 1, run_batch=lambda: None, store=lambda: None, wait_for_room=self._wait
+        )
         self._failures = FailureTracker(is_burst=True)
         self._done = []
         self._is_own_broker = True
+
+    def _wait(self) -> None:
+        self.waits += 1
 
 
 def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker) -> None:
@@ -49,6 +59,47 @@ def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker
 def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
     assert not IdleChild()._round()
     assert not dispatcher.anything_queued()
+
+
+def test_a_burst_waits_for_nothing_in_queues_that_it_does_not_serve(broker: MemoryBroker) -> None:
+    job_in("Queued", priority="Low")
+    assert not IdleChild("jobs-high")._round()
+    assert IdleChild("jobs-high", "jobs-low")._round()
+
+
+def test_a_burst_whose_threads_still_run_jobs_waits_for_what_these_may_submit(broker: MemoryBroker) -> None:
+    child = IdleChild()
+    child.state.batch.running = 1
+    assert child._round()
+    assert child.waits == 1
+
+
+def test_a_burst_looks_again_after_the_end_of_a_job_that_may_have_submitted_more_than_it_saw(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = IdleChild()
+    child.state.batch.running = 1
+
+    def look(queues: Any) -> bool:
+        child.state.batch.running = 0  # after the look at the backlog
+        return False
+
+    monkeypatch.setattr(dispatcher, "anything_queued", look)
+    assert [bool(child._round()), bool(child._round())] == [True, False]
+
+
+def test_a_burst_waits_a_moment_for_a_ticket_that_is_under_way(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr(child_module, "time", clock)
+    job_in("Queued")  # committed by another dispatcher, which has not pushed its ticket yet
+    child = IdleChild()
+    rounds = []
+    for moment in (100.0, 100.9, 101.1):
+        clock.monotonic = lambda moment=moment: moment
+        rounds.append(bool(child._round()))
+    assert rounds == [True, True, False]
 
 
 def test_a_broker_that_answers_again_is_looked_at_anew(broker: MemoryBroker) -> None:

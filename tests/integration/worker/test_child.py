@@ -10,14 +10,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
+from django_jobs.engine import uptime
 from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import claim as claiming
 from django_jobs.engine.execution import settle
 from django_jobs.engine.ports import ForeignEntry, Taken
-from django_jobs.models import JobType
+from django_jobs.models import JobType, Worker
+from django_jobs.worker import child as child_module
 from django_jobs.worker import housekeeper, published_tickets
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.exit_codes import DATABASE_AWAY, WorkerFailed
 from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
@@ -58,7 +63,52 @@ def test_a_child_works_on_any_broker_with_the_ports_methods(child: Child, broker
     assert (broker.tickets, broker.aside, broker.workers) == ([], [FOREIGN], {})
 
 
-@pytest.mark.parametrize("child", [1], indirect=True)  # threads start jobs before others have ended
+def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("gone")
+
+    pending_job(kind)
+    dispatcher.dispatch()
+    monkeypatch.setattr(settle, "settle", fail)
+    monkeypatch.setattr(child.state.settler, "_max_seconds", 0.0)
+    with pytest.raises(WorkerFailed) as failure:
+        child.run()
+    assert failure.value.code == DATABASE_AWAY
+
+
+def test_a_child_is_known_by_its_process_before_it_claims_anything(
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[int] = []
+
+    def claim(*args: Any) -> list[Any]:
+        known.extend(Worker.objects.filter(name=WORKER).values_list("pid", flat=True))
+        return real(*args)
+
+    real = claiming.claim
+    monkeypatch.setattr(child_module, "claim", claim)
+    monkeypatch.setattr(child.housekeeper, "_beat", lambda: None)
+    pending_job(kind)
+    dispatcher.dispatch()
+    child.run()
+    assert known == [os.getpid()]
+
+
+def test_nothing_is_cleared_away_of_a_ticket_that_may_be_issued_again(
+    child: Child, broker: MemoryBroker, kind: JobType
+) -> None:
+    """A plain rqworker drops a ticket of which the broker kept nothing."""
+    job = pending_job(kind)
+    dispatcher.dispatch()
+    JobType.objects.update(is_paused=True)
+
+    child.run()
+
+    assert (reread(job).status, broker.done, child._done) == ("Pending", [], [])
+
+
 def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(
     child: Child, broker: MemoryBroker, kind: JobType
 ) -> None:
@@ -70,6 +120,35 @@ def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(
     child.run()
 
     assert (child.is_recycled, child.state.jobs_run, len(broker.tickets)) == (True, 3, 2)
+
+
+def test_a_job_that_ends_while_room_is_looked_for_counts_among_those_that_a_child_may_run(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object.__setattr__(child.state.options, "max_jobs", 3)
+    taken: list[int] = []
+    running = [1]
+
+    def busy() -> int:
+        before, running[0], child.state.jobs_run = running[0], 0, 3  # it ends right after the first look
+        return before
+
+    def jobs_left() -> int:
+        before, running[0], child.state.jobs_run = 3 - child.state.jobs_run, 0, 3
+        return before
+
+    def take(size: int) -> Taken:
+        taken.append(size)
+        return Taken()
+
+    child.state.jobs_run = 2
+    monkeypatch.setattr(child.state.batch, "busy", busy)
+    monkeypatch.setattr(child, "_jobs_left", jobs_left)
+    monkeypatch.setattr(child.slots, "room", lambda: 100)
+    monkeypatch.setattr(child.slots, "wait_for_room", lambda: None)
+    monkeypatch.setattr(child, "_take", take)
+    child._take_and_claim()
+    assert taken == []
 
 
 def test_tickets_that_come_to_a_child_that_is_to_stop_are_put_back(
@@ -90,21 +169,19 @@ def test_tickets_that_come_to_a_child_that_is_to_stop_are_put_back(
     assert {reread(job).status for job in jobs} == {"Queued"}
 
 
-def test_a_stop_ends_a_wait_for_tickets(broker: MemoryBroker) -> None:
-    state = ChildState(WORKER, WorkerOptions(), broker.consumer(WORKER), SharedSlots.create(1))
+def test_a_stop_ends_a_wait_for_tickets(state: ChildState) -> None:
     timer = threading.Timer(0.1, state.stop)
     timer.start()
     began = time.monotonic()
     assert len(state.consumer.take(1)) == 0
     assert time.monotonic() - began < 1.5
     timer.join()
-    state.shared_slots.close()
 
 
 def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> None:
     state, seen = child.state, set()
     claims = [running_job()[1] for _ in range(3)]
-    state.doubtful = [claims[0].ticket]
+    state.doubts.add([claims[0].ticket])
     state.batch.put([claims[1]])
     state.running.add(claims[2], Interrupter(on_main_thread=False))
     settling = returned(running_job()[1])
@@ -117,3 +194,15 @@ def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> 
         patch.setattr(settle, "settle", look)
         state.settler.settle([settling])
     assert seen == {(item.pk, item.attempt) for item in [*claims, settling.claimed]}
+
+
+def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_beside_others(
+    child: Child, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child.slots, "room", lambda: 100)
+    sizes = [child._set_size()]
+    child.state.shared_slots.note_caution(uptime.seconds() + 60)
+    sizes.append(child._set_size())
+    child.state.batch.running = 1
+    sizes.append(child._set_size())
+    assert sizes == [100, 1, 0]

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import faulthandler
-import os
-import signal
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import settle
-from django_jobs.exceptions import AttemptLost, JobCanceled, WorkerStopping
-from django_jobs.worker import housekeeper, shared_slots
+from django_jobs.exceptions import AttemptLost, JobCanceled
+from django_jobs.worker import doubts, housekeeper, shared_slots
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots, StopRequest
 from tests.support.brokers import WORKER, MemoryBroker, reread, returned, running_job
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-def state(broker: MemoryBroker) -> Iterator[ChildState]:
-    slots = SharedSlots.create(1)
-    yield ChildState(WORKER, WorkerOptions(), broker.consumer(WORKER), slots)
-    slots.close()
 
 
 @pytest.fixture
@@ -43,6 +31,7 @@ def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
     state.batch.put([claimed, running_job()[1]])
     state.batch.next()
     state.batch.add_ended(returned(claimed))
+    state.batch.finish()
     state.batch.next()
     duties._hand_back()
     assert reread(quick).status == "Running"  # the other job has not run for long yet
@@ -91,6 +80,23 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
     assert reread(forgotten).retry_count == 0
 
 
+def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_run_when_the_answer_comes(
+    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, claimed = running_job()
+    state.doubts.add([claimed.ticket])
+
+    def look_twice() -> str:
+        for duty in (duties._return_unknown, duties._return_unknown, duties._hand_back):
+            duty()
+        return reread(job).status
+
+    assert look_twice() == "Running"
+    monkeypatch.setattr(doubts, "DOUBT_SECONDS", -1.0)
+    assert look_twice() == "Queued"
+    assert state.doubts.answered([claimed.ticket], [claimed]) == []
+
+
 def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     state: ChildState, duties: housekeeper.Housekeeper, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,71 +117,6 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     assert not duties._is_any_unseen()
 
 
-@pytest.mark.parametrize(
-    ("timeout", "canceled", "seconds", "is_killed"),
-    [(60, None, 64.9, False), (60, None, 65.1, True), (600, 50, 59.9, False), (600, 50, 60.1, True)],
-)
-def test_an_orphan_ends_with_a_handler_that_does_not_stop_and_gives_it_its_grace(
-    state: ChildState,
-    duties: housekeeper.Housekeeper,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: Any,
-    timeout: float,
-    canceled: float | None,
-    seconds: float,
-    is_killed: bool,
-) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "CANCEL_GRACE_SECONDS": 10}
-    killed: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda *arguments: killed.append(arguments))
-    monkeypatch.setattr(faulthandler, "dump_traceback", lambda *_, **__: None)
-    state.shared_slots.begin(0, 7, 2, timeout)
-    (began,) = (item.started for item in state.shared_slots.occupied())
-    if canceled is not None:
-        duties._canceled_since[7, 2] = began + canceled
-    clock = SimpleNamespace(monotonic=lambda: began + seconds)
-    monkeypatch.setattr(shared_slots, "time", clock)
-    monkeypatch.setattr(housekeeper, "time", clock)
-
-    duties._kill_what_never_stops()
-
-    assert killed == ([(os.getpid(), signal.SIGKILL)] if is_killed else [])
-
-
-@pytest.mark.parametrize(("wanted", "kind"), [(StopRequest.CANCEL, JobCanceled), (StopRequest.LOST, AttemptLost)])
-def test_a_stop_request_reaches_the_handler_that_it_is_for(
-    state: ChildState, duties: housekeeper.Housekeeper, wanted: StopRequest, kind: type[JobCanceled]
-) -> None:
-    interrupters = []
-    for slot, claimed in enumerate([running_job()[1], running_job()[1]]):
-        interrupters.append(Interrupter(on_main_thread=False))
-        state.running.add(claimed, interrupters[-1])
-        if slot == 0:
-            state.shared_slots.begin(0, claimed.pk, claimed.attempt, 60)
-    state.shared_slots.request_stop(state.shared_slots.occupied()[0], wanted)
-
-    duties._pass_stop_requests_on()
-
-    assert [interrupter.wanted for interrupter in interrupters] == [kind, None]
-
-
-def test_running_jobs_have_their_grace_when_the_worker_stops(
-    state: ChildState, duties: housekeeper.Housekeeper, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 25}
-    clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(housekeeper, "time", clock)
-    interrupter = Interrupter(on_main_thread=False)
-    state.running.add(running_job()[1], interrupter)
-    seen = []
-    for moment in (100.0, 124.9, 125.1):
-        clock.monotonic = lambda moment=moment: moment
-        state.stop()
-        duties._pass_stop_requests_on()
-        seen.append(interrupter.wanted)
-    assert seen == [None, None, WorkerStopping]
-
-
 def test_a_window_that_grew_or_shrank_much_is_announced_before_the_next_heartbeat(
     state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,3 +128,33 @@ def test_a_window_that_grew_or_shrank_much_is_announced_before_the_next_heartbea
         monkeypatch.setattr(state.prefetch, "window", lambda _, wanted=wanted: wanted)
         changed[wanted] = duties._window_changed()
     assert changed == {4: True, 5: False, 10: False, 20: False, 21: True}
+
+
+def test_an_orphan_renews_its_lease_and_notes_it_where_it_looks_for_it(
+    state: ChildState, duties: housekeeper.Housekeeper
+) -> None:
+    job, claimed = running_job()
+    interrupter = Interrupter(on_main_thread=False)
+    state.running.add(claimed, interrupter)
+    before = reread(job).lease_expires_at
+    duties._live_as_orphan()
+    after = reread(job).lease_expires_at
+    assert before
+    assert after
+    assert after > before
+    assert (state.shared_slots.renewed() > claimed.claimed_at, interrupter.wanted) == (True, None)
+
+
+@pytest.mark.parametrize(("what", "kind"), [("canceled", JobCanceled), ("taken away", AttemptLost)])
+def test_an_orphan_learns_from_its_renewal_what_is_to_stop(
+    state: ChildState, duties: housekeeper.Housekeeper, what: str, kind: type[JobCanceled]
+) -> None:
+    job, claimed = running_job()
+    interrupter = Interrupter(on_main_thread=False)
+    state.running.add(claimed, interrupter)
+    if what == "canceled":
+        cancel_job(job)
+    else:
+        settle.settle_lost([(claimed.pk, claimed.attempt)], "gone", WORKER)
+    duties._live_as_orphan()
+    assert interrupter.wanted is kind

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from django_jobs.engine.execution import settle
 from django_jobs.models import Job
@@ -88,8 +88,24 @@ def test_a_database_that_is_away_for_long_refuses_no_large_result(
 ) -> None:
     job, claimed = running_job()
     database.refuses = {job.pk: 50}
-    monkeypatch.setattr(settler, "_database_answers", lambda: False)
+    monkeypatch.setattr(settler, "_takes_writes", lambda *_: False)
     store(returned(claimed, LARGE))
+    assert reread(job).status == "Completed"
+
+
+def test_a_lock_on_the_table_of_jobs_refuses_no_large_result(database: Database) -> None:
+    """As while the table is rebuilt: every write is canceled after a while, and the server answers all the same."""
+    job, claimed = running_job()
+    database.refuses = {job.pk: 50}
+
+    def locked(execute: Any, sql: str, *args: Any) -> Any:
+        if database.refuses[job.pk] and sql.startswith("UPDATE"):
+            database.refuses[job.pk] -= 1
+            raise OperationalError("canceling statement due to user request")
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(locked):
+        store(returned(claimed, LARGE))
     assert reread(job).status == "Completed"
 
 

@@ -9,16 +9,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone, translation
 
 from django_jobs.engine.execution import outcomes
+from django_jobs.engine.insight.history import get_job_history
+from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
-from django_jobs.worker import slots
+from django_jobs.worker import slot_run, thread_slots
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
-from django_jobs.worker.slots import ThreadSlots, make_slots
+from django_jobs.worker.slots import make_slots
+from django_jobs.worker.thread_slots import ThreadSlots
 from tests.support.attempts import raising
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 
@@ -47,13 +52,14 @@ class Child:
 
     def __init__(self, threads: int, broker: MemoryBroker) -> None:
         options = WorkerOptions(threads=threads)
-        self.state = ChildState(WORKER, options, broker.consumer(WORKER), SharedSlots.create(threads))
+        self.state = ChildState(WORKER, options, broker.consumer(WORKER), SharedSlots.create(options.slots))
         self.pauses = self.state.stopping = Pauses()
         self.slots = make_slots(self.state)
 
-    def run(self) -> Job:
+    def run(self, handler: Callable[[Any], Any] | None = None) -> Job:
         """A job in a slot, to its end."""
         job, claimed = running_job()
+        claimed.handler = handler or claimed.handler
         self.state.batch.put([claimed])
         self.slots.run_batch()
         self.slots.wait()
@@ -76,6 +82,7 @@ def make_child(broker: MemoryBroker) -> Iterator[Callable[[int], Child]]:
 
     yield make
     for child in made:
+        child.slots.close()
         child.state.shared_slots.close()
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -93,7 +100,7 @@ def threaded(make_child: Callable[[int], Child]) -> Child:
 
 def is_free(child: Child) -> bool:
     """Whether all places of a child with threads can be taken."""
-    return child.slots.room(5) == 2
+    return not child.state.batch.busy() and child.slots.room() >= 2
 
 
 def test_a_handler_runs_and_its_slot_is_free_again(child: Child) -> None:
@@ -107,7 +114,7 @@ def test_a_handler_runs_and_its_slot_is_free_again(child: Child) -> None:
 def test_what_strikes_outside_the_handler_is_an_end_too(
     child: Child, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
 ) -> None:
-    monkeypatch.setattr(slots, "run", lambda *arguments: raising(error)(None))
+    monkeypatch.setattr(slot_run, "run", lambda *arguments: raising(error)(None))
     assert child.run().status == status
     assert child.is_idle()
 
@@ -131,7 +138,7 @@ def test_an_interruption_that_kept_the_handlers_end_from_being_noted_is_the_last
         seen.extend([interrupter, way_in])
         raise JobCanceled
 
-    monkeypatch.setattr(slots, "run", run)
+    monkeypatch.setattr(slot_run, "run", run)
     assert child.run().status == "Canceled"
     seen[0].check()
 
@@ -175,21 +182,13 @@ def test_a_connection_that_cannot_be_closed_does_not_keep_a_slot(
     assert is_free(threaded)
 
 
-@pytest.mark.parametrize("refused", ["the timer's", "the handler's"])
 def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
-    threaded: Child, monkeypatch: pytest.MonkeyPatch, refused: str
+    threaded: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really_start = threading.Thread.start
-
-    def start(thread: threading.Thread) -> None:
-        if isinstance(thread, threading.Timer) == (refused == "the timer's"):
-            raise RuntimeError("can't start new thread")
-        really_start(thread)
-
     (first, one), (second, two) = running_job(), running_job()
     threaded.state.batch.put([one, two])
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)
+        patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
         threaded.slots.run_batch()
     threaded.slots.wait()
     threaded.state.settle()
@@ -198,21 +197,178 @@ def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
         assert "can't start new thread" in job.history.latest("pk").message
     assert threaded.is_idle()
 
-    assert threaded.slots.room(5) == 0
+    assert threaded.slots.room() == 0
     threaded.slots.wait_for_room()
     (pause,) = threaded.pauses.seconds
     assert pause is not None
-    assert 0 < pause <= slots.PAUSE_SECONDS
+    assert 0 < pause <= thread_slots.PAUSE_SECONDS
 
 
 def test_after_the_pause_threads_are_tried_again(threaded: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=lambda: 1.0)
-    monkeypatch.setattr(slots, "time", clock)
+    monkeypatch.setattr(thread_slots, "time", clock)
     assert isinstance(threaded.slots, ThreadSlots)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
         threaded.state.batch.put([running_job()[1]])
         threaded.slots.run_batch()
-    clock.monotonic = lambda: 1.0 + slots.PAUSE_SECONDS
+    clock.monotonic = lambda: 1.0 + thread_slots.PAUSE_SECONDS
     assert is_free(threaded)
     assert threaded.run().status == "Completed"
+
+
+def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child) -> None:
+    job, claimed = running_job()
+    claimed.handler = never
+    claimed.claimed_at -= 31
+    child.state.batch.put([claimed])
+    child.slots.run_batch()
+    child.slots.wait()
+    child.state.settle()
+    assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
+    assert get_job_history(job)[-1]["message"] == "Handed back before it began: its lease was over"
+    assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)  # nothing ran, and so not fast either
+
+
+def never(context: Any) -> None:
+    raise AssertionError("it has begun")
+
+
+# -- threads that stay ----------------------------------------------------------------------------------------------
+
+
+def raw_connection(seen: list[Any]) -> Callable[[Any], None]:
+    """A handler that notes its thread, and the driver's connection with which it asked the database."""
+
+    def handler(context: Any) -> None:
+        Job.objects.exists()
+        seen.append((threading.get_ident(), connection.connection))
+
+    return handler
+
+
+def test_the_next_job_runs_in_the_same_thread_on_the_same_connection(threaded: Child) -> None:
+    seen: list[Any] = []
+    for _ in range(3):
+        assert threaded.run(raw_connection(seen)).status == "Completed"
+    assert len(set(seen)) == 1
+    assert seen[0][0] != threading.get_ident()
+
+
+def test_whatever_a_handler_leaves_behind_the_next_one_finds_a_clean_slot(threaded: Child) -> None:
+    seen: list[Any] = []
+
+    def look(context: Any) -> None:
+        own = (connection.in_atomic_block, connection.get_autocommit())
+        seen.append((threading.get_ident(), translation.get_language(), timezone.get_current_timezone_name(), *own))
+
+    def leave_traces(context: Any) -> None:
+        look(context)
+        translation.activate("de")
+        timezone.activate("Asia/Tokyo")
+        transaction.atomic().__enter__()
+        Job.objects.exists()
+
+    def fail_without_autocommit(context: Any) -> None:
+        connection.set_autocommit(False)
+        Job.objects.exists()
+        raise SystemExit
+
+    assert threaded.run(leave_traces).status == "Completed"
+    threaded.run(look)
+    assert threaded.run(fail_without_autocommit).status == "Failed"
+    threaded.run(look)
+    assert len(set(seen)) == 1
+    assert seen[0][-2:] == (False, True)
+
+
+def test_a_connection_that_broke_while_the_slot_rested_is_replaced(
+    threaded: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_slots, "RESTED_SECONDS", 0.0)
+    asked: list[Any] = []
+
+    def is_usable(item: BaseDatabaseWrapper) -> bool:
+        asked.append(item.connection)
+        return False
+
+    seen: list[Any] = []
+    threaded.run(raw_connection(seen))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(database.connection()), "is_usable", is_usable)
+        threaded.run(raw_connection(seen))
+    assert asked == [seen[0][1]]
+    assert seen[1] != seen[0]
+
+
+def test_a_slot_that_rests_for_long_holds_no_connection(threaded: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_slots, "IDLE_SECONDS", 0.05)
+    closed, own = threading.Event(), threading.local()
+    really_drop = database.drop_connections
+
+    def drop() -> None:
+        really_drop()
+        if getattr(own, "is_slots", False):
+            closed.set()
+
+    def handler(context: Any) -> None:
+        own.is_slots = True
+
+    monkeypatch.setattr(database, "drop_connections", drop)
+    threaded.run(handler)
+    assert closed.wait(10)
+
+
+def test_what_many_threads_ended_is_stored_in_sets(
+    make_child: Callable[[int], Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, together = make_child(10), threading.Barrier(10)
+    sizes: list[int] = []
+    settle = child.state.settler.settle
+
+    def count(ended: list[Any]) -> None:
+        sizes.append(len(ended))
+        settle(ended)
+
+    monkeypatch.setattr(child.state.settler, "settle", count)
+
+    def meet(context: Any) -> None:
+        together.wait(30)
+
+    jobs = [running_job() for _ in range(10)]
+    for _, claimed in jobs:
+        claimed.handler = meet
+    with child.slots._commit._storing:  # type: ignore[attr-defined]
+        child.state.batch.put([claimed for _, claimed in jobs])
+        child.slots.run_batch()
+        child.state.batch.wait_until_idle()
+    child.slots.wait()
+    assert {reread(job).status for job, _ in jobs} == {"Completed"}
+    assert max(sizes) >= 9
+
+
+def test_an_error_of_the_database_that_lasts_is_told_to_the_main_thread(
+    threaded: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threaded.state.settler, "settle", lambda _: raising(OperationalError("gone"))(None))
+    _, claimed = running_job()
+    threaded.state.batch.put([claimed])
+    threaded.slots.run_batch()
+    threaded.slots.wait()
+    with pytest.raises(OperationalError, match="gone"):
+        threaded.slots.store()
+
+
+def test_new_tickets_are_taken_once_half_of_what_was_claimed_ahead_has_begun(threaded: Child) -> None:
+    threaded.state.prefetch.ran("any", 0.0049)
+    assert threaded.slots.room() == 2 + 2 * 10
+    threaded.state.batch.put([running_job()[1] for _ in range(13)])
+    threaded.state.batch.next()
+    assert threaded.slots.room() == 0  # eleven of them wait for a slot that is not free
+    threaded.state.batch.finish()
+    assert threaded.slots.room() == 10
+    threaded.state.batch.take_waiting()
+
+
+def test_of_jobs_of_unknown_length_one_a_thread_is_taken(threaded: Child) -> None:
+    assert (threaded.slots.room(), threaded.slots.fits(["new"] * 5)) == (2, 2)

@@ -10,7 +10,9 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.broker import entry
+from django_jobs.engine import uptime
 from django_jobs.engine.execution import leases
+from django_jobs.exceptions import AttemptLost
 
 ROUNDS = 4
 
@@ -20,7 +22,8 @@ def runner(monkeypatch: pytest.MonkeyPatch, settings: Any) -> entry.CheckpointRu
     """Looks after a handler that is done after some rounds; the lease is due in each of them."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0}
     monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
-    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300)
+    monkeypatch.setattr(leases, "note_begun", lambda attempts, _: set(attempts))
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300, claimed_at=uptime.seconds())
     runner = entry.CheckpointRunner(claimed, "rqworker")
     is_done = iter([False] * ROUNDS + [True])
     done: Any = SimpleNamespace(wait=lambda _: next(is_done))
@@ -57,3 +60,19 @@ def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
         runner.keep_alive()
     assert (flush.calls, renew.calls) == (ROUNDS + 1, ROUNDS)
     assert [record.message.split()[0] for record in caplog.records] == ["event=attend_failed"]
+
+
+def test_an_attempt_whose_lease_nobody_could_renew_is_told_when_it_calls_its_context(
+    runner: entry.CheckpointRunner, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 30}
+    began = uptime.seconds()
+    monkeypatch.setattr(leases, "renew", Duty(0))
+    monkeypatch.setattr(uptime, "seconds", lambda: began + 20)
+    runner._renew()
+    monkeypatch.setattr(uptime, "seconds", lambda: began + 49)
+    runner.check()
+    monkeypatch.setattr(uptime, "seconds", lambda: began + 51)
+    with pytest.raises(AttemptLost):
+        runner.check()
+    assert runner.is_canceled()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from django_jobs.broker.entry import CheckpointRunner
+from django_jobs.engine import uptime
 from django_jobs.exceptions import JobCanceled, JobTimedOut
 from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter, SlotRunner
@@ -178,7 +179,7 @@ def test_a_shield_in_one_thread_holds_in_the_others(interrupter: Interrupter) ->
 def test_under_a_plain_rqworker_a_shield_makes_it_wait_too(
     seconds: int, canceled: bool, kind: type[BaseException]
 ) -> None:
-    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=seconds)
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=seconds, claimed_at=uptime.seconds())
     runner = CheckpointRunner(claimed, "rqworker")
     stopped: Any = SimpleNamespace(is_set=lambda: canceled)
     runner.stopped = stopped
@@ -189,3 +190,24 @@ def test_under_a_plain_rqworker_a_shield_makes_it_wait_too(
             steps.append("saved")
         steps.append("after the shield")
     assert steps == ["saved"]
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["the engine's connection", "one of a thread of the handler"])
+def test_a_statement_that_is_found_after_the_handler_has_ended_is_ended_only_if_it_is_the_handlers(
+    monkeypatch: pytest.MonkeyPatch, is_shared: bool
+) -> None:
+    connection = SimpleNamespace(alias="default")
+    interrupter = Interrupter(on_main_thread=True, connections=[connection] if is_shared else [])
+    answers: list[bool] = []
+
+    def end_statement(connection: Any, is_wanted: Any) -> None:
+        answers.append(is_wanted())
+        interrupter.close()
+        answers.append(is_wanted())
+
+    store = SimpleNamespace(knows_activity=False, end_statement=end_statement)
+    monkeypatch.setattr(interruption, "store_of", lambda _: store)
+    interrupter.connections = [connection]
+    with interrupter.interruptible():
+        interrupter._end_from_outside()
+    assert answers == [True, not is_shared]

@@ -34,6 +34,16 @@ def test_another_thread_is_interrupted_where_it_stands() -> None:
     assert len(caught) == 1
 
 
+def test_nobody_who_interrupts_a_thread_waits_while_the_network_is_asked_to_end_its_statements() -> None:
+    interrupter = Interrupter(on_main_thread=False)
+    with interrupter._raising:  # held meanwhile
+        thread = threading.Thread(target=interrupter.request, args=[JobCanceled], daemon=True)
+        thread.start()
+        thread.join(2)
+        assert not thread.is_alive()
+    assert interrupter.wanted is JobCanceled
+
+
 def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[Any] = []
     interrupter = Interrupter(on_main_thread=False)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError
 
+from django_jobs.engine import uptime
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Held, Loss
@@ -42,6 +43,7 @@ class Answers:
 def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseRenewer]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
     monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.withdraw", lambda _: None)
+    monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.gone_from_here", list)
     renewer = LeaseRenewer(lambda: ["child"])
     yield renewer
     renewer.stop()
@@ -60,7 +62,8 @@ def test_no_trouble_with_a_renewal_keeps_the_renewer_from_the_next(
         renewer.start()
         wait_until(lambda: len(renewer.renewals) == 2, PATIENCE, "two renewals after the trouble")
 
-    assert [renewal.held for renewal in renewer.renewals] == [{(7, 2)}] * 2
+    assert [renewal.held for renewal in renewer.renewals] == [{("child", 7, 2)}] * 2
+    assert 0 < renewer.renewed["child"] <= uptime.seconds()
     assert renew.calls[0] == (["child"],)
     assert type(trouble).__name__ in caplog.text
 
@@ -82,8 +85,9 @@ def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
     [
         ([(10, "child", ()), (20, "child", ())], True),
         ([(20, "child", ())], False),  # the row may have been in use
-        ([(10, "child", ()), (20, "child", [(7, 2)])], False),
-        ([(10, "child", [(7, 1)]), (20, "child", [(7, 3), (8, 2)])], True),
+        ([(10, "child", ()), (20, "child", [("child", 7, 2)])], False),
+        ([(10, "child", [("child", 7, 1)]), (20, "child", [("child", 7, 3), ("child", 8, 2)])], True),
+        ([(10, "child", [("other", 7, 2)])] * 2, True),
         ([(3, "child", ()), (20, "child", ())], False),  # it had not begun then, and since then the database is away
         ([(10, "other", ()), (20, "child", ())], False),  # it was frozen then, and nobody asked for its jobs
     ],
@@ -133,6 +137,25 @@ def test_a_lease_whose_row_was_in_use_is_renewed_again_soon(
     renewer.start()
 
     wait_until(lambda: len(renew.calls) == 2, PATIENCE, "the second renewal")
+
+
+def test_what_has_begun_is_noted_once_and_again_where_that_failed(
+    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try meets no database, the second a row in use; later rounds have nothing to note."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600}
+    monkeypatch.setattr(leases, "BEGUN_SECONDS", 0.01)
+    monkeypatch.setattr(leases, "renew", Answers([HELD]))
+    note = Answers(OperationalError("gone"), set(), {(7, 2)}, set())
+    monkeypatch.setattr(leases, "note_begun", note)
+    item = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=time.monotonic(), timeout=60)
+    renewer.running = [("child", item)]
+    renewer.begun = frozenset({(7, 2)})
+
+    renewer.start()
+
+    wait_until(lambda: len(note.calls) >= 6, PATIENCE, "the third round without anything to note")
+    assert note.calls[:6] == [({(7, 2)}, {"child"})] * 3 + [(frozenset(), {"child"})] * 3
 
 
 def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.prefetch import MAX_SET, PrefetchEstimator
+from django_jobs.worker.child_board import MAX_SET
+from django_jobs.worker.prefetch import PrefetchEstimator
 
 
 @pytest.fixture
@@ -47,6 +48,27 @@ def test_a_fast_run_of_a_slow_type_counts_little(estimator: PrefetchEstimator) -
     assert estimator.fits(["slow"] * 10) == 1
 
 
+def test_of_unknown_types_one_job_a_free_slot_fits(estimator: PrefetchEstimator) -> None:
+    assert estimator.fits(["new"] * 10, free=4, slots=5) == 4
+
+
+def test_what_starts_within_fifty_milliseconds_in_one_of_many_slots_fits(estimator: PrefetchEstimator) -> None:
+    estimator.ran("medium", 0.0201)
+    assert estimator.fits(["medium"] * 100, free=0, slots=10) == 25
+
+
+@pytest.mark.parametrize(("seconds", "ahead"), [(10.0, 0), (0.051, 0), (0.049, 10), (0.0099, 50)])
+def test_busy_slots_start_as_many_within_fifty_milliseconds(
+    estimator: PrefetchEstimator, seconds: float, ahead: int
+) -> None:
+    estimator.ran("any", seconds)
+    assert estimator.ahead(10) == ahead
+
+
+def test_of_jobs_of_unknown_length_none_is_claimed_ahead(estimator: PrefetchEstimator) -> None:
+    assert estimator.ahead(10) == 0
+
+
 def test_a_new_worker_asks_for_one_ticket_a_time(estimator: PrefetchEstimator) -> None:
     assert estimator.set_size() == 1
 
@@ -68,4 +90,13 @@ def test_the_window_is_what_the_slots_finish_in_twenty_milliseconds(
     estimator: PrefetchEstimator, seconds: float, window: int
 ) -> None:
     estimator.ran("any", seconds)
+    assert estimator.window(2) == window
+
+
+@pytest.mark.parametrize(("refill", "window"), [(0.004, 2), (0.1, 8), (60.0, 18)])
+def test_the_window_holds_what_slots_finish_while_a_refill_is_under_way(
+    estimator: PrefetchEstimator, refill: float, window: int
+) -> None:
+    estimator.ran("medium", 0.03)
+    estimator.refilled(refill)
     assert estimator.window(2) == window

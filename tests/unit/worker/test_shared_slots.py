@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from django_jobs.engine import uptime
+from django_jobs.worker.child_board import MAX_SET
 from django_jobs.worker.shared_slots import REMEMBERED, SharedSlots, StopRequest
 
 
@@ -80,6 +83,35 @@ def test_handlers_that_ended_are_remembered_and_the_oldest_forgotten(slots: Shar
     ended = slots.ended()
     assert len(ended) == REMEMBERED + slots.count
     assert ((REMEMBERED + 9, 2) in ended, (1, 2) in ended, (0, 0) in ended) == (True, False, False)
+
+
+def test_the_last_renewal_is_seen_by_the_other_process_and_touches_nothing_else(slots: SharedSlots) -> None:
+    slots.begin(2, 1, 1, 1.0)
+    slots.end(2)
+    assert slots.renewed() == 0
+    slots.note_renewal(123.456)
+    assert SharedSlots(slots.descriptor, slots.count).renewed() == 123.456
+    assert slots.ended() == {(1, 1)}
+    assert slots.occupied() == []
+
+
+def test_what_is_about_to_be_claimed_is_seen_until_it_is(slots: SharedSlots) -> None:
+    many = [(pk, 2) for pk in range(1, MAX_SET + 10)]
+    with slots.in_hands([(2**62, 3), (7, 1)]):
+        assert SharedSlots(slots.descriptor, slots.count).in_hand() == {(2**62, 3), (7, 1)}
+    assert slots.in_hand() == frozenset()
+    with contextlib.suppress(ZeroDivisionError), slots.in_hands(many):
+        assert slots.in_hand() == set(many[:MAX_SET])
+        raise ZeroDivisionError
+    assert slots.in_hand() == frozenset()
+
+
+def test_caution_is_asked_for_until_a_moment(slots: SharedSlots) -> None:
+    assert not slots.is_cautious()
+    slots.note_caution(uptime.seconds() + 60)
+    assert (slots.is_cautious(), slots.renewed()) == (True, 0)
+    slots.note_caution(uptime.seconds() - 1)
+    assert not slots.is_cautious()
 
 
 def test_the_thread_of_a_handler_is_seen(slots: SharedSlots) -> None:

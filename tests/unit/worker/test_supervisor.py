@@ -16,61 +16,12 @@ from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import children, interruption, shared_slots, stacks
 from django_jobs.worker import supervisor as module
-from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.exit_codes import FOREIGN_BROKER
 from django_jobs.worker.lease_renewer import Renewal
-from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.supervisor import Supervisor
-
-STUCK = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1)
-NEIGHBOUR = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE, started=0.0, timeout=100)
-
-
-class FakeStacks:
-    """Has what a child was asked for, once it ``has_answered``."""
-
-    def __init__(self) -> None:
-        self.has_answered = False
-
-    def ask(self) -> None:
-        """The child is asked."""
-
-    def is_awaited(self) -> bool:
-        return not self.has_answered
-
-    def read(self) -> str:
-        return "Thread 0x0000000000000001 (most recent call first):\n" if self.has_answered else ""
-
-
-class FakeChild(ChildProcess):
-    """A child without a process: it notes the signals that it gets."""
-
-    def __init__(self, *running: OccupiedSlot, returncode: int | None = None) -> None:
-        self.name = "child"
-        self.killed = self.condemned_at = None
-        self.process = SimpleNamespace(pid=1234, returncode=returncode)  # type: ignore[assignment]
-        self.requests: list[tuple[tuple[int, int], StopRequest]] = []
-        self.slots = SimpleNamespace(ended=lambda: frozenset({(9, 1)}), request_stop=self._note)  # type: ignore[assignment]
-        self.stacks = FakeStacks()  # type: ignore[assignment]
-        self.signals: list[int] = []
-        self._running = list(running)
-
-    def _note(self, item: OccupiedSlot, request: StopRequest) -> None:
-        self.requests.append((item.key, request))
-
-    def running(self) -> list[OccupiedSlot]:
-        return self._running
-
-    def is_frozen(self) -> bool:
-        return False
-
-    def send(self, number: int) -> None:
-        self.signals.append(number)
-
-
-def options(**given: Any) -> WorkerOptions:
-    return WorkerOptions(**{"processes": 1, "threads": 1, "queues": [], "scheduler": False, **given})
+from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
 
 
 def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests) -> None:
@@ -164,7 +115,7 @@ def test_a_child_that_cannot_be_started_is_started_later(
 
 def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lambda: True)
+    monkeypatch.setattr(dispatcher, "anything_queued", lambda _: True)
     monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
     boss._not_before = time.monotonic() + 60
     assert [boss._is_over() for _ in range(100)] == [False] * 100
@@ -174,7 +125,7 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkey
 
 
 def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose() -> bool:
+    def lose(_: object) -> bool:
         raise OperationalError("server closed the connection")
 
     boss = Supervisor(options(burst=True))
@@ -184,7 +135,7 @@ def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: 
 
 
 def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose() -> bool:
+    def lose(_: object) -> bool:
         raise BrokerUnavailable("Redis did not answer a moment ago")
 
     boss = Supervisor(options(burst=True))
@@ -196,7 +147,7 @@ def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monk
 
 def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lambda: True)
+    monkeypatch.setattr(dispatcher, "anything_queued", lambda _: True)
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
     assert boss._is_over()
@@ -256,3 +207,32 @@ def test_an_attempt_that_was_lost_is_asked_to_stop_and_not_killed(clock: SimpleN
     clock.now = 600.0
     assert watched(boss, child) is None
     assert child.requests == [((7, 2), StopRequest.LOST)]
+
+
+def test_a_handler_that_has_run_for_a_moment_is_known_to_have_begun(clock: SimpleNamespace) -> None:
+    boss = Supervisor(options())
+    boss.children = [FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=600))]
+    clock.now = 100.9
+    boss._tick()
+    assert boss.leases.begun == set()
+    clock.now = 101.1
+    boss._tick()
+    assert boss.leases.begun == {(7, 2)}
+
+
+def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it() -> None:
+    boss, child = Supervisor(options()), FakeChild()
+    boss.children = [child]
+    boss._tick()
+    assert child.killed is None
+    child.stalls_at = LoopStep.CLAIMING
+    boss._tick()
+    assert child.killed == ("Its loop stood still while claiming", "interrupted", None)
+
+
+def test_what_is_revoked_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    boss, child, handed_back = Supervisor(options()), FakeChild(), []
+    boss.children, child.revoked = [child], [(7, 2)]
+    monkeypatch.setattr(boss.leases, "hand_back", lambda *arguments: handed_back.append(arguments))
+    boss._tick()
+    assert handed_back == [("child", [(7, 2)])]

@@ -9,8 +9,9 @@ from django.core.files.storage import InMemoryStorage
 from django.db import connection, transaction
 
 from django_jobs.conf import output_storage
+from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.control.file_deletions import Sweep
-from django_jobs.engine.control.retention import Pruner, delete_jobs
+from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database

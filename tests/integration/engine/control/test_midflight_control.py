@@ -7,10 +7,12 @@ import datetime as dt
 import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
+from django_jobs.engine.control import cancel
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
+from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType
 from tests.support.brokers import (
     WORKER,
@@ -65,6 +67,20 @@ def test_a_cancel_that_comes_after_the_end_is_refused_or_already_true(kind: JobT
     end(outcomes.Canceled(claimed=claimed))
     assert cancel_job(job).status == "Canceled"
     assert len([row for row in get_job_history(job) if row["to_status"] == "Canceled"]) == 1
+
+
+def test_a_job_that_is_deleted_while_it_is_canceled_is_told_as_not_there(
+    kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = pending_job(kind)
+
+    def found_and_then_deleted(*_: object) -> Job:
+        Job.objects.filter(pk=job.pk).delete()
+        return job
+
+    monkeypatch.setattr(cancel, "find_job", found_and_then_deleted)
+    with pytest.raises(JobNotFound, match=job.name):
+        cancel_job(job)
 
 
 def test_a_new_life_remembers_no_cancel() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection
 
-from django_jobs.engine.control import replays, retention
+from django_jobs.engine.control import deletion, replays, retention
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.models import Job, Replay
 from tests.support.brokers import MemoryBroker, job_in
@@ -46,7 +46,7 @@ def left() -> list[int]:
 def test_the_others_of_its_batch_go_and_one_warning_names_it(
     refer: Refer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention.logger, "propagate", True)
+    monkeypatch.setattr(deletion.logger, "propagate", True)
     jobs = make_ended(7)
     refer(jobs[2])
     pruner = Pruner(days=0)
@@ -79,7 +79,7 @@ def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, monkey
 def test_deleting_it_by_hand_says_that_it_stays(refer: Refer) -> None:
     (job,) = make_ended(1)
     refer(job)
-    assert retention.delete_jobs([job.pk]) == 0
+    assert deletion.delete_jobs([job.pk]) == 0
     assert left() == [job.pk]
 
 

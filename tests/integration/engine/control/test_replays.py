@@ -184,6 +184,23 @@ def test_a_group_can_be_deleted(kind: JobType, root: User) -> None:
     assert not Job.objects.filter(pk__in=[job.pk for job in jobs]).exists()
 
 
+@pytest.mark.parametrize("change", [{"status": "Completed"}, {"error_fingerprint": "another"}], ids=str)
+def test_what_left_the_group_since_it_was_listed_is_not_deleted(
+    change: dict[str, str], kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = dead(kind, 3)
+    replay = begin(jobs[0], root, verb="delete")
+
+    def may(*_: object) -> bool:  # it is asked after the look and before the deletion
+        Job.objects.filter(pk=jobs[1].pk).update(**change)
+        return True
+
+    monkeypatch.setattr(replays, "may", may)
+    done = finish(replay)
+    assert (done.changed, done.refused) == (2, {replays.CHANGED: 1})
+    assert [job.pk for job in Job.objects.filter(pk__in=[job.pk for job in jobs])] == [jobs[1].pk]
+
+
 def test_of_a_group_that_is_empty_by_now_there_is_no_replay(kind: JobType, root: User) -> None:
     assert replays.start_replay(kind.pk, "nothing", user=root, per_minute=1) is None
 

@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs import get_job_history, retry_job
 from django_jobs.conf import output_storage
-from django_jobs.engine.control import retention
+from django_jobs.engine.control import deletion
 from django_jobs.engine.control.file_deletions import Sweep
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.control.tenants import organization_pks
@@ -48,14 +48,14 @@ def test_a_job_that_ended_long_ago_goes_with_its_history(status: str) -> None:
 @pytest.fixture
 def before_the_lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Let something happen between the look at the jobs that may go and the lock on their rows."""
-    delete_rows = retention._delete_rows
+    delete_rows = deletion._delete_rows
 
     def happen(change: Callable[[], object]) -> None:
-        def changed(pks: list[int], **kwargs: Any) -> list[str]:
+        def changed(*args: Any, **kwargs: Any) -> list[str]:
             change()
-            return delete_rows(pks, **kwargs)
+            return delete_rows(*args, **kwargs)
 
-        monkeypatch.setattr(retention, "_delete_rows", changed)
+        monkeypatch.setattr(deletion, "_delete_rows", changed)
 
     return happen
 
@@ -66,6 +66,14 @@ def test_a_job_that_is_retried_before_its_row_is_locked_stays(before_the_lock: A
     assert Pruner().prune_batch() == 1
     assert [job.pk for job in Job.objects.all()] == [revived.pk] != [dead.pk]
     assert get_job_history(revived)[-1]["to_status"] == "Pending"
+
+
+def test_a_job_that_ran_again_and_ended_before_its_row_is_locked_stays(before_the_lock: Any) -> None:
+    revived, dead = aged(job_in("Dead Letter"), 31), aged(job_in("Dead Letter"), 31)
+    ended_now = {"status": "Completed", "completed_at": database.now()}
+    before_the_lock(lambda: Job.objects.filter(pk=revived.pk).update(**ended_now))
+    assert Pruner().prune_batch() == 1
+    assert [job.pk for job in Job.objects.all()] == [revived.pk] != [dead.pk]
 
 
 def test_a_parent_that_gets_a_child_before_its_row_is_locked_stays(

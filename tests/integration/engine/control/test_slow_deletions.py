@@ -52,7 +52,7 @@ def test_a_tick_deletes_files_for_a_short_time_and_the_next_goes_on(
 ) -> None:
     monkeypatch.setattr(file_deletions, "BATCH", batch)
     prune(8)
-    assert [count for count in steps_of(Sweep(), file_deletions.TICK_SECONDS) if count] == [3, 3, 2]
+    assert [count for count in steps_of(Sweep(), 0.5) if count] == [3, 3, 2]
     assert not FileDeletion.objects.exists()
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from django_jobs import get_job_status
-from django_jobs.engine.control.retention import Pruner, delete_jobs
+from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import relatives

@@ -23,7 +23,6 @@ from tests.support.factories import make_organization
 def widen(size: int, *queues: str, name: str = "wide") -> None:
     """A worker, of all queues if none is said, that wants so many tickets within reach."""
     worker_registry.announce(name, queues or ALL_QUEUES, slots=1, window=size)
-    window.forget()
 
 
 def start_queued(job: Job) -> None:
@@ -176,6 +175,14 @@ def test_what_is_committed_while_another_dispatches_is_not_overlooked(broker: Me
     assert rung.pks() == [first.pk, rung.late.pk]
 
 
+def test_who_submits_makes_one_pass_and_works_for_nobody_who_rings_meanwhile(broker: MemoryBroker) -> None:
+    rung = RungOnce()
+    use_broker(rung)
+    first = pending_job()
+    assert dispatcher.wake() == 1
+    assert rung.pks() == [first.pk]
+
+
 def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind) for _ in range(9)]
     dispatcher.dispatch()
@@ -201,13 +208,13 @@ def test_a_worker_that_looks_a_second_time_gets_tickets_if_the_broker_has_none(
 
 
 def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broker: MemoryBroker, kind: JobType) -> None:
-    widen(1, "jobs-critical", name="urgent")
-    widen(1, "jobs-low", name="patient")
-    for _ in range(2 * window.MIN_WINDOW):
+    widen(8, "jobs-critical", name="urgent")
+    widen(8, "jobs-low", name="patient")
+    for _ in range(16):
         pending_job(kind, priority=Priority.CRITICAL)
     patient = [pending_job(kind, priority=Priority.LOW) for _ in range(3)]
 
-    assert dispatcher.dispatch_without_budget() == window.MIN_WINDOW + len(patient)
+    assert dispatcher.dispatch_without_budget() == 8 + len(patient)
 
     assert {reread(job).status for job in patient} == {"Queued"}
     later = pending_job(kind, priority=Priority.LOW)
@@ -220,10 +227,10 @@ def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broke
 
 def test_a_worker_of_several_queues_holds_room_for_what_it_takes_first(broker: MemoryBroker, kind: JobType) -> None:
     widen(4, "jobs-high", "jobs-low")
-    for _ in range(2 * window.MIN_WINDOW):
+    for _ in range(6):
         pending_job(kind, priority=Priority.HIGH)
     low = pending_job(kind, priority=Priority.LOW)
-    assert dispatcher.dispatch_without_budget() == window.MIN_WINDOW
+    assert dispatcher.dispatch_without_budget() == 4
     assert reread(low).status == "Pending"
 
 
@@ -232,3 +239,17 @@ def test_a_priority_that_nobody_serves_gets_a_small_window_of_its_own(broker: Me
     for _ in range(2 * window.MIN_WINDOW):
         pending_job(kind, priority=Priority.LOW)
     assert dispatcher.dispatch_without_budget() == window.MIN_WINDOW
+
+
+def test_no_more_lies_at_the_broker_than_two_slow_workers_ask_for(broker: MemoryBroker, kind: JobType) -> None:
+    for name in ("first", "second"):
+        widen(1, name=name)
+    flooding, other = make_organization(), make_organization()
+    for _ in range(10):
+        pending_job(kind, flooding)
+    assert dispatcher.dispatch_without_budget() == 2
+    late = pending_job(kind, other)
+    for ticket in broker.take_all():
+        start_queued(Job.objects.get(pk=ticket.pk))
+    dispatcher.refill(Priority.NORMAL)
+    assert late.pk in broker.pks()

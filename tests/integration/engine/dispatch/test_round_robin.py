@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import backlog, dispatcher, worker_registry
 from django_jobs.engine.execution.claim import claim
-from django_jobs.models import EngineLease, Job, JobType
-from tests.support.brokers import WORKER, MemoryBroker, pending_job, reread, start, ticket_of
+from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
+from tests.support.stores import store_name
 
 
 def start_queued(job: Job) -> None:
@@ -103,3 +105,91 @@ def test_a_lost_cursor_only_starts_the_round_again(broker: MemoryBroker) -> None
     EngineLease.objects.filter(pk="dispatcher").delete()
     pending_job()
     assert dispatcher.dispatch() == 1
+
+
+def passes(broker: MemoryBroker, count: int) -> list[list[Job]]:
+    """What each of so many passes queued; its jobs begin at once, and make room for the next ones."""
+    found = []
+    for _ in range(count):
+        dispatcher.dispatch()
+        found.append([Job.objects.get(pk=ticket.pk) for ticket in broker.take_all()])
+        for job in found[-1]:
+            start_queued(job)
+    return found
+
+
+def test_organizations_that_had_fewer_turns_in_a_pass_begin_the_next_one(broker: MemoryBroker, kind: JobType) -> None:
+    organizations = [make_organization() for _ in range(5)]
+    for organization in organizations * 3:
+        pending_job(kind, organization)
+    first, second = ([job.organization_id for job in jobs] for jobs in passes(broker, 2))
+    assert len(first) == 8
+    assert set(second[:2]) == {organization.pk for organization in organizations} - set(first[5:])
+
+
+@pytest.fixture
+def _two_slots() -> None:
+    """A worker that wants two tickets within reach."""
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=2, window=2)
+
+
+@pytest.mark.usefixtures("_two_slots")
+def test_an_organization_with_more_types_than_a_walk_looks_at_takes_nobodys_turn(broker: MemoryBroker) -> None:
+    broker.is_down = True
+    greedy, quiet = make_organization(), make_organization()
+    kinds = [make_job_type() for _ in range(backlog.LANES_AT_ONCE + 10)]
+    for kind in kinds:
+        pending_job(kind, greedy)
+    late = [pending_job(kinds[0], quiet) for _ in range(3)]
+    broker.is_down = False
+    assert {job.pk for job in late} < {job.pk for queued in passes(broker, 4) for job in queued}
+
+
+@pytest.mark.usefixtures("_two_slots")
+def test_among_many_organizations_and_types_each_gets_its_turn_in_time(broker: MemoryBroker) -> None:
+    broker.is_down = True
+    kinds = [make_job_type() for _ in range(14)]
+    closed, shut = kinds[:2]
+    greedy = [make_organization() for _ in range(5)]
+    modest, inactive = [make_organization() for _ in range(6)], make_organization()
+    for organization in [*greedy, inactive]:
+        for kind in kinds:
+            pending_job(kind, organization)
+    for organization in modest:
+        pending_job(closed, organization), pending_job(kinds[-1], organization)
+    JobType.objects.filter(pk=closed.pk).update(is_paused=True)
+    JobType.objects.filter(pk=shut.pk).update(is_enabled=False)
+    Organization.objects.filter(pk=inactive.pk).update(is_active=False)
+    broker.is_down = False
+    turns = [job.organization_id for queued in passes(broker, 6) for job in queued]
+    assert sorted(turns[:11]) == sorted(organization.pk for organization in [*greedy, *modest])
+
+
+@pytest.mark.usefixtures("_two_slots")
+def test_no_type_of_an_organization_waits_for_ever_behind_its_others(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.is_down = True
+    organization = make_organization()
+    kinds = sorted((make_job_type() for _ in range(60)), key=lambda kind: kind.pk)
+    oldest = pending_job(kinds[-1], organization)
+    for kind in kinds[:-1]:
+        pending_job(kind, organization)
+    broker.is_down = False
+    drawn = itertools.cycle([kind.pk for kind in kinds[:: backlog.LANES_PER_ORGANIZATION]])
+    monkeypatch.setattr(backlog, "_draw_type", lambda: next(drawn))
+    assert oldest in [job for queued in passes(broker, 8) for job in queued]
+
+
+@pytest.mark.usefixtures("_two_slots")
+def test_a_walk_costs_no_statement_for_each_lane_of_an_organization(
+    broker: MemoryBroker, django_assert_max_num_queries: Any
+) -> None:
+    broker.is_down = True
+    organizations = [make_organization() for _ in range(2)]
+    for kind in [make_job_type() for _ in range(60)]:
+        pending_job(kind, organizations[0])
+    pending_job(kind, organizations[1])
+    most = {"mysql": 60, "portable": 60}.get(store_name(), 16)
+    with django_assert_max_num_queries(most):
+        assert {lane.organization_pk for lane in backlog.lanes(1, None)} == {item.pk for item in organizations}

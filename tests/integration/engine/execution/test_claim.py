@@ -84,6 +84,23 @@ def test_a_ticket_from_before_a_retry_is_void() -> None:
     assert reread(job).status == "Queued"
 
 
+@pytest.mark.parametrize("void_attempts", [(1, 3), (3, 1)])
+def test_a_void_ticket_hides_no_valid_one_of_the_same_job(void_attempts: tuple[int, int], broker: MemoryBroker) -> None:
+    job, other = queue_up(job_in("Failed")), job_in("Queued")
+    before, after = (Ticket(job.pk, job.created_at.year, attempt, 3) for attempt in void_attempts)
+    claimed = claim([before, ticket_of(job), ticket_of(job), after, ticket_of(other)], WORKER)
+    assert [(item.pk, item.attempt) for item in claimed] == [(job.pk, 2), (other.pk, 1)]
+    assert [item.ticket for item in claimed] == [ticket_of(job), ticket_of(other)]
+    assert broker.tickets == []
+
+
+def test_a_void_ticket_does_not_go_back_in_the_place_of_the_valid_one(broker: MemoryBroker) -> None:
+    first, job = job_in("Queued"), queue_up(job_in("Failed"))
+    void = Ticket(job.pk, job.created_at.year, 1, 3)
+    claim([ticket_of(first), void, ticket_of(job), void], WORKER, lambda _: 1)
+    assert broker.tickets == [ticket_of(job)]
+
+
 def test_a_ticket_of_a_job_that_is_not_queued_is_void(subtests: pytest.Subtests, broker: MemoryBroker) -> None:
     for status in ("Pending", "Canceled", "Failed", "Completed", "Dead Letter"):
         with rolled_back(subtests, status=status):

@@ -17,10 +17,10 @@ from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import JobCanceled
-from django_jobs.models import JobType
+from django_jobs.models import Job, JobType
 from tests.support import handlers
 from tests.support.attempts import FreeRunner, outcome_of, returning
-from tests.support.brokers import reread, running_job
+from tests.support.brokers import WORKER, reread, running_job
 from tests.support.factories import make_job_type
 
 # Real transactions, since the engine closes a connection whose transaction a handler left open.
@@ -151,18 +151,27 @@ def test_a_serializer_that_breaks_is_a_failure_of_the_handler(declared: JobType)
 
 def test_a_stale_attempts_progress_is_refused_and_told() -> None:
     job, claimed = running_job()
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     buffer.report((claimed.pk, claimed.attempt - 1), 50, "stale")
     buffer.report((claimed.pk, claimed.attempt), 70, "mine")
     assert buffer.flush() == {(claimed.pk, claimed.attempt - 1)}
     assert (reread(job).progress, reread(job).progress_message) == (70, "mine")
 
 
+def test_progress_of_a_job_that_another_worker_runs_under_the_same_number_is_refused_and_told() -> None:
+    job, claimed = running_job()
+    Job.objects.filter(pk=job.pk).update(worker_name="another worker")
+    buffer = ProgressBuffer(WORKER)
+    buffer.report((claimed.pk, claimed.attempt), 70, "not mine")
+    assert buffer.flush() == {(claimed.pk, claimed.attempt)}
+    assert (reread(job).progress, reread(job).progress_message) == (0, "")
+
+
 def test_progress_that_could_not_be_written_is_written_the_next_time_or_what_is_newer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (first, one), (second, two) = running_job(), running_job()
-    buffer = ProgressBuffer()
+    buffer = ProgressBuffer(WORKER)
     buffer.report((one.pk, one.attempt), 30, "thirty")
     buffer.report((two.pk, two.attempt), 40, "forty")
 

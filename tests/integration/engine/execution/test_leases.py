@@ -99,8 +99,9 @@ def test_renewing_tells_how_long_ago_a_cancel_was_requested() -> None:
     assert list(seconds.values()) == [None]
 
 
-def test_a_job_whose_lease_ran_out_is_failed() -> None:
-    (silent, _), (living, _) = running_job("worker-1"), running_job("worker-2")
+def test_a_job_whose_lease_ran_out_is_taken_from_its_worker() -> None:
+    (silent, claimed), (living, _) = running_job("worker-1"), running_job("worker-2")
+    leases.note_begun([(silent.pk, claimed.attempt)], ["worker-1"])
     expire(silent)
     assert leases.rescue_expired() == 1
     assert (reread(silent).status, reread(living).status) == ("Failed", "Running")
@@ -112,7 +113,7 @@ def test_a_running_job_without_a_lease_is_rescued() -> None:
     job, _ = running_job()
     Job.objects.update(lease_expires_at=None)
     assert leases.rescue_expired() == 1
-    assert reread(job).status == "Failed"
+    assert reread(job).status == "Queued"
 
 
 def test_an_expired_job_whose_cancel_was_requested_is_canceled() -> None:
@@ -175,6 +176,13 @@ def test_an_attempt_that_had_ended_unstored_counts_where_nothing_else_can_be_to_
     assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)
     text = "Worker lost: killed; its handler had ended, and how was not stored"
     assert reread(job).error_message == text
+
+
+def test_an_attempt_that_had_ended_unstored_pays_nothing_where_its_worker_gave_up_in_order() -> None:
+    """As a burst does that found no database to store it in."""
+    job, claimed = running_job()
+    assert leases.release_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)}), gave_up=True))
+    assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
 @pytest.mark.usefixtures("rows_in_use")

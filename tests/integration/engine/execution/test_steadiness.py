@@ -9,10 +9,10 @@ import pytest
 from django.db import IntegrityError, OperationalError
 
 from django_jobs.engine import scheduler
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.control import replays
+from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
-from django_jobs.engine.submission import duplicates
 from django_jobs.models import EngineLease
 from tests.support.brokers import MemoryBroker, reread
 from tests.support.clocks import Clock
@@ -79,12 +79,30 @@ def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_i
     assert reread(job).status == "Running"
 
 
-def test_a_lost_lead_starts_the_steady_time_again(clock: Clock) -> None:
-    leader = Scheduler("one")
-    tick_for(leader, clock, 31)
-    EngineLease.objects.update(holder="two")
-    leader.tick()
-    assert not leader.is_steady()
+def test_one_that_stood_by_while_the_database_answered_rescues_as_soon_as_it_leads(clock: Clock) -> None:
+    job, standby = expired_job(), Scheduler("two")
+    Scheduler("one").lead()
+    EngineLease.objects.update(expires_at=database.now() + dt.timedelta(seconds=12))
+    tick_for(standby, clock, 31)
+    assert reread(job).status == "Running"
+    EngineLease.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
+    standby.tick()
+    assert reread(job).status in {"Failed", "Queued"}
+
+
+def test_one_that_stood_by_while_the_database_was_away_waits_until_everybody_could_renew(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby = Scheduler("two")
+    Scheduler("one").lead()
+    EngineLease.objects.update(expires_at=database.now() + dt.timedelta(seconds=12))
+    tick_for(standby, clock, 31)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "now", failing(OperationalError("the server closed the connection")))
+        standby.tick()
+    EngineLease.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
+    tick_for(standby, clock, 29)
+    assert not standby.is_steady()
 
 
 def too_slow() -> OperationalError:
@@ -98,7 +116,7 @@ def too_slow() -> OperationalError:
 def test_a_duty_that_fails_for_ever_keeps_nobody_from_being_rescued(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(duplicates, "forget_expired", failing(error))
+    monkeypatch.setattr(scheduler, "forget_workers", failing(error))
     job, leader = expired_job(), Scheduler("one")
     tick_for(leader, clock, 31)
     assert reread(job).attempt == 1
@@ -111,7 +129,7 @@ def test_a_duty_that_lost_its_connection_starts_the_steady_time_again(
     leader = Scheduler("one")
     tick_for(leader, clock, 31)
     with monkeypatch.context() as patch:
-        patch.setattr(duplicates, "forget_expired", failing(OperationalError("the server closed the connection")))
+        patch.setattr(scheduler, "forget_workers", failing(OperationalError("the server closed the connection")))
         leader.tick()
     assert not leader.is_steady()
 
@@ -136,19 +154,16 @@ def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
     monkeypatch.setattr(dispatcher, "dispatch_without_budget", lasting(clock, 3))
-    monkeypatch.setattr(duplicates, "forget_expired", lasting(clock, 3))
+    monkeypatch.setattr(expirations, "expire", lasting(clock, 3))
     monkeypatch.setattr(scheduler, "forget_workers", lasting(clock, 3))
     tick_for(leader, clock, 5)
     assert reread(job).status in {"Failed", "Queued"}
 
 
-@pytest.mark.parametrize("duty", ["_files.step", "replays.work_off"])
-def test_a_storage_that_hangs_at_every_turn_keeps_nobody_from_being_rescued(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, duty: str
+def test_a_policy_that_hangs_at_every_turn_keeps_nobody_from_being_rescued(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
-    owner, _, name = duty.partition(".")
-    turn = lasting(clock, 20)
-    monkeypatch.setattr(getattr(leader, owner, None) or getattr(scheduler, owner), name, lambda *_args: turn())
+    monkeypatch.setattr(replays, "work_off", lasting(clock, 20))
     tick_for(leader, clock, 60)
     assert reread(job).status in {"Failed", "Queued"}

@@ -7,7 +7,8 @@ import datetime as dt
 import pytest
 
 from django_jobs import get_job_metrics
-from django_jobs.engine.control.retention import Pruner, delete_jobs
+from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies.follow_up import follow_up
 from django_jobs.engine.insight import metrics

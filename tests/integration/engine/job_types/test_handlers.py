@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,51 @@ def test_a_handler_that_is_not_allowed_is_a_dead_letter_at_once() -> None:
     JobType.objects.update(handler_method="os.system")
     assert refuse(job).status == "Dead Letter"
     assert "outside the allowed modules" in get_job_history(job)[-1]["message"]
+
+
+@pytest.mark.parametrize("path", ["next_release.jobs.run", "tests.next_release.jobs.reports.run"])
+def test_a_handler_of_an_app_that_this_release_lacks_waits_for_another_worker(path: str) -> None:
+    job = job_in("Queued")
+    JobType.objects.update(handler_method=path)
+    assert refuse(job).status == "Pending"
+    module = path.rpartition(".")[0]
+    assert get_job_history(job)[-1]["message"] == f"Handler not loadable: {path} (no module {module})."
+    age(job, minutes=11)
+    assert refuse(queue_up(job)).status == "Dead Letter"
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package that tells when somebody imports it, or a part of it."""
+    for name in ("forbidden", "forbidden/inner", "bare/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("forbidden/__init__", "forbidden/inner/__init__", "forbidden/inner/jobs", "bare/deep/jobs", "single"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return str(tmp_path)
+
+
+@pytest.mark.usefixtures("forbidden")
+def test_whether_there_is_a_module_is_found_out_without_importing_anything(subtests: pytest.Subtests) -> None:
+    cases = [
+        ("forbidden.inner.jobs.run", True),
+        ("forbidden.inner.run", True),
+        ("single.run", True),
+        ("json.decoder.run", True),
+        ("forbidden.jobs.run", False),
+        ("forbidden.inner.jobs.deeper.run", False),
+        ("single.jobs.run", False),
+        ("bare.jobs.run", False),
+        ("forbidden..jobs.run", False),
+        ("for bidden.jobs.run", False),
+    ]
+    before = set(sys.modules)
+    for path, is_there in cases:
+        with subtests.test(path=path):
+            with pytest.raises((handlers.HandlerNotAllowed, handlers.HandlerNotLoadable)) as caught:
+                handlers.resolve(path)
+            assert (caught.type is handlers.HandlerNotAllowed) == is_there
+    assert not {name for name in set(sys.modules) - before if name.startswith(("forbidden", "single", "bare"))}
 
 
 def test_a_refused_job_waits_a_moment_before_the_next_worker_looks() -> None:

@@ -25,7 +25,7 @@ Insert = Callable[[NewJob], bool]
 #: Stores where equal work is submitted one after the other.
 ONE_AT_A_TIME = (MariaDBStore, SQLiteStore)
 #: What the store says of a new row; every other column is the instance's.
-COMPUTED = {"id", "created_at", "ready_at"}
+COMPUTED = {"id", "created_at", "ready_at", "is_delayed"}
 LONG_AGO = dt.datetime(2020, 2, 29, 12, 0, 0, 123456, tzinfo=dt.UTC)
 HASH = "0f" * 32
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+from typing import Any
 
 import pytest
 
 from django_jobs.engine.actors import SYSTEM
+from django_jobs.engine.store import database
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.lane_values import Lane
+from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneBound, LaneMark, Walk
 from django_jobs.engine.store.transition_values import NOW, Condition, all_of, any_of
 from django_jobs.engine.transitions import Move, move
 from django_jobs.models import Job, JobType, Organization
@@ -37,7 +40,7 @@ def lanes() -> list[Lane]:
 
 
 def test_lanes_come_in_their_order_due_or_not(each_store: Store, lanes: list[Lane]) -> None:
-    steps = each_store.lanes(NORMAL, None, 10)
+    steps = each_store.lanes(Walk(NORMAL), 10)
     assert [step.lane for step in steps] == lanes
     assert [step.is_due for step in steps] == [True, False, True, True]
     assert not any(step.is_behind for step in steps)
@@ -46,20 +49,40 @@ def test_lanes_come_in_their_order_due_or_not(each_store: Store, lanes: list[Lan
 def test_a_page_ends_with_its_size_and_the_next_begins_behind_its_last_lane(
     each_store: Store, lanes: list[Lane]
 ) -> None:
-    pages = [each_store.lanes(NORMAL, None, 3, last=last) for last in (None, lanes[2])]
+    pages = [each_store.lanes(Walk(NORMAL, last=last), 3) for last in (None, lanes[2])]
     assert [[step.lane for step in page] for page in pages] == [lanes[:3], lanes[3:]]
 
 
 def test_lanes_behind_an_organization_are_told_and_found(each_store: Store, lanes: list[Lane]) -> None:
     first = lanes[0].organization_pk
-    assert [step.is_behind for step in each_store.lanes(NORMAL, first, 10)] == [False, False, True, True]
-    assert [step.lane for step in each_store.lanes(NORMAL, first, 10, behind=True)] == lanes[2:]
-    assert each_store.lanes(NORMAL, lanes[3].organization_pk, 10, behind=True) == []
+    assert [step.is_behind for step in each_store.lanes(Walk(NORMAL, first), 10)] == [False, False, True, True]
+    assert [step.lane for step in each_store.lanes(Walk(NORMAL, first, behind=True), 10)] == lanes[2:]
+    assert each_store.lanes(Walk(NORMAL, lanes[3].organization_pk, behind=True), 10) == []
+
+
+def test_the_rest_of_an_organizations_lanes_is_hopped_over(each_store: Store) -> None:
+    kinds = sorted((make_job_type() for _ in range(6)), key=lambda kind: kind.pk)
+    greedy, other = make_organization(), make_organization()
+    for kind in kinds:
+        pending_job(kind, greedy)
+    pending_job(kinds[0], other)
+    own = [Lane(greedy.pk, kind.pk) for kind in kinds]
+    Job.objects.filter(organization=greedy.pk, job_type=kinds[1]).update(ready_at=database.now() + TOMORROW)
+
+    def walked(most: int, *uncounted: str, last: Lane | None = None) -> list[Lane]:
+        steps = each_store.lanes(Walk(NORMAL, last=last, bound=LaneBound(most, uncounted)), 10)
+        return [step.lane for step in steps]
+
+    theirs = Lane(other.pk, kinds[0].pk)
+    assert walked(2) == [*own[:3], theirs]  # the second one, which has nothing due, does not count
+    assert walked(2, kinds[0].pk, kinds[2].pk) == [*own[:5], theirs]
+    assert walked(1, last=own[2]) == [own[3], theirs]
+    assert walked(9) == [*own, theirs]
 
 
 def test_a_lane_has_one_priority(each_store: Store, lanes: list[Lane]) -> None:
-    assert [step.lane for step in each_store.lanes(HIGH, None, 10)] == lanes[:1]
-    assert each_store.lanes(CRITICAL, None, 10) == []
+    assert [step.lane for step in each_store.lanes(Walk(HIGH), 10)] == lanes[:1]
+    assert each_store.lanes(Walk(CRITICAL), 10) == []
     assert each_store.waiting_priorities([CRITICAL, HIGH, NORMAL, 0]) == [HIGH, NORMAL]
 
 
@@ -76,9 +99,11 @@ def test_heads_are_the_longest_ready_of_each_lane(each_store: Store, kind: JobTy
 
 
 def test_heads_that_wait_for_their_moment_are_found_when_asked_for(each_store: Store, lanes: list[Lane]) -> None:
+    organization, kind = lanes[1]
+    Job.objects.filter(organization=organization, job_type=kind).update(is_delayed=True)
     taken = [(lanes[1], 1)]
     assert each_store.heads(NORMAL, taken) == []
-    assert len(each_store.heads(NORMAL, taken, due=False)) == 1
+    assert len(each_store.heads(NORMAL, taken, delayed=True)) == 1
 
 
 def test_waiting_jobs_are_those_in_lanes(each_store: Store) -> None:
@@ -135,3 +160,55 @@ def test_conditions_are_joined(each_store: Store) -> None:
     joined = [all_of(true, true), all_of(true, false), any_of(false, true), any_of(false, false)]
     joined.append(all_of(any_of(true, false), false))
     assert [holds(condition) for condition in joined] == [True, False, True, False, False]
+
+
+@pytest.fixture
+def marking_store(each_store: Store) -> Store:
+    """A store whose walks begin at marks."""
+    if not each_store.marks_lanes:
+        pytest.skip("This store ignores marks.")
+    return each_store
+
+
+def test_walks_tell_the_same_whichever_lanes_have_a_mark_before_their_jobs(
+    each_store: Store, lanes: list[Lane]
+) -> None:
+    everywhere = [*lanes, Lane(lanes[0].organization_pk, "a"), Lane(lanes[3].organization_pk, "zz")]
+    starts: list[dict[str, Any]] = [{}, {"bound": LaneBound(1)}, {"bound": LaneBound(1, (lanes[0].job_type,))}]
+    starts += [*({"last": lane} for lane in lanes), {"behind": True}]
+    for after in (None, lanes[0].organization_pk):
+        for how in starts if after else starts[:-1]:
+            plain = [step[:3] for step in each_store.lanes(Walk(NORMAL, after, **how), 10)]
+            for marked in itertools.chain.from_iterable(itertools.combinations(everywhere, n) for n in (1, 2, 6)):
+                steps = each_store.lanes(Walk(NORMAL, after, **how), 10, dict.fromkeys(marked, LANE_BEGIN))
+                told = [step[:3] for step in steps if step.lane in lanes]
+                assert told == plain, (after, how, marked)
+                assert not any(step.is_due for step in steps if step.lane not in lanes)
+
+
+def test_a_marked_lane_is_looked_at_from_its_mark_on(marking_store: Store, kind: JobType) -> None:
+    early, late = pending_job(kind), pending_job(kind)
+    Job.objects.filter(pk=late.pk).update(organization=early.organization_id)
+    lane = Lane(early.organization_id, kind.pk)
+    (step,) = marking_store.lanes(Walk(NORMAL), 10)
+    assert step.first is not None
+    assert step.first.pk == early.pk
+    for pk, first in ((early.pk, early.pk), (late.pk, late.pk)):
+        mark = LaneMark(str(Job.objects.get(pk=pk).ready_at), pk)
+        (step,) = marking_store.lanes(Walk(NORMAL), 10, {lane: mark})
+        assert step.first is not None
+        assert (step.first.pk, step.is_due) == (first, True)
+        heads = marking_store.heads(NORMAL, [(lane, 5)], starts={lane: mark})
+        assert [head.pk for head in heads] == [early.pk, late.pk][-2 if pk == early.pk else -1 :]
+    (step,) = marking_store.lanes(Walk(NORMAL), 10, {lane: LaneMark(str(late.ready_at), late.pk + 1)})
+    assert (step.lane, step.is_due, step.first) == (lane, False, None)
+
+
+def test_no_mark_is_told_that_an_open_transaction_may_still_get_behind(marking_store: Store) -> None:
+    job = pending_job()
+    (young,) = marking_store.lanes(Walk(NORMAL), 10)
+    Job.objects.filter(pk=job.pk).update(ready_at=job.created_at - TOMORROW)
+    (old,) = marking_store.lanes(Walk(NORMAL), 10)
+    assert (young.mark != young.first, old.mark == old.first) == (True, True)
+    (again,) = marking_store.lanes(Walk(NORMAL), 10, {young.lane: young.mark or LANE_BEGIN})
+    assert again.first is None

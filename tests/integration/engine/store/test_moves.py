@@ -13,7 +13,7 @@ from django_jobs.engine.actors import user_named
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.transition_values import INCREMENT, NOW, After, Condition, Move, Moved, Terms
 from django_jobs.models import DependencyTask, ExecutionLog, Job, JobType, Organization
-from tests.support.brokers import pending_job, reread
+from tests.support.brokers import pending_job, reread, running_job
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -98,6 +98,25 @@ def test_sets_of_different_fields_move_together_or_not_at_all(
     assert {reread(job).status for job in jobs} == {"Pending"}
     assert [item.pk for item in moved_by(each_store, *moves[:2])] == [job.pk for job in jobs[:2]]
     assert [reread(job).progress for job in jobs] == [0, 7, 0]
+
+
+def test_a_set_fails_together_though_its_jobs_are_to_be_tried_again_at_different_times(each_store: Store) -> None:
+    jobs = [running_job()[0] for _ in range(3)]
+    moments: list[Any] = [NOW, After(60), None]  # the last one has no retry left
+    pairs = zip(jobs, moments, strict=True)
+    moves = [Move(pk=job.pk, to_status="Failed", values={"ready_at": moment}) for job, moment in pairs]
+    assert len(moved_by(each_store, *moves, sources=["Running"])) == 3
+    written: list[Any] = [reread(job).ready_at for job in jobs]
+    first, second, last = written
+    assert (second - first, last) == (60 * SECOND, None)
+
+
+def test_of_jobs_of_which_only_the_movers_own_may_move_those_of_other_workers_stay(each_store: Store) -> None:
+    own, anothers = running_job("worker-7")[0], running_job("worker-8")[0]
+    moves = [Move(pk=job.pk, to_status="Completed", values={"ready_at": None}) for job in (own, anothers)]
+    terms: dict[str, Any] = {"sources": ["Running"], "worker_name": "worker-7"}
+    assert [item.pk for item in moved_by(each_store, *moves, **terms, only_own=True)] == [own.pk]
+    assert [item.pk for item in moved_by(each_store, *moves, **terms)] == [anothers.pk]
 
 
 def test_who_is_elsewhere_or_of_another_attempt_stays(

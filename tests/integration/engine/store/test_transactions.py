@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.transactions import MAX_TRIES
+from django_jobs.engine.store.base.transactions import MAX_TRIES, as_moment
 from django_jobs.engine.store.sqlite import SQLiteStore
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import pending_job
@@ -42,6 +42,13 @@ def test_the_moment_of_a_statement_can_be_written(each_store: Store) -> None:
     job.refresh_from_db()
     assert job.started_at is not None
     assert abs(job.started_at - each_store.now()) < MINUTE
+
+
+def test_a_stored_moment_has_come_in_the_statement_of_that_very_moment(each_store: Store) -> None:
+    job = pending_job()
+    ((now,),) = each_store.fetch(f"SELECT {each_store.sql_now()}", [])
+    Job.objects.filter(pk=job.pk).update(started_at=as_moment(now))
+    assert each_store.fetch(f"SELECT id FROM {Job._meta.db_table} WHERE started_at <= %s", [now]) == [(job.pk,)]
 
 
 def test_a_statement_takes_parameters_by_place_and_by_name(each_store: Store) -> None:

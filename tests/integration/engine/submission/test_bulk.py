@@ -117,7 +117,7 @@ def test_each_item_has_its_own_parents(kind: JobType, organization: Organization
 
 
 #: Statements for MANY jobs with windows. SQLite's driver takes 999 values at once, or more since Django 6.0.
-BOUND = {"postgresql": 40, "mysql": 80, "sqlite": 700, "portable": 60}
+BOUND = {"postgresql": 20, "mysql": 80, "sqlite": 700, "portable": 60}
 
 
 def test_many_thousands_take_few_statements(kind: JobType, organization: Organization) -> None:

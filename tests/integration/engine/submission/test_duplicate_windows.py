@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job
-from django_jobs.engine.control.retention import delete_jobs
+from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob
@@ -138,3 +138,14 @@ def test_keys_are_forgotten_batch_by_batch(
         submit_job(kind, organization, {"number": number})
     expire_at(database.now() - dt.timedelta(seconds=1))
     assert [duplicates.forget_expired() for _ in range(3)] == [2, 1, 0]
+
+
+def test_they_are_forgotten_as_long_as_there_is_time(
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "FORGET_BATCH", 2)
+    for number in range(7):
+        submit_job(kind, organization, {"number": number})
+    expire_at(database.now() - dt.timedelta(seconds=1))
+    assert duplicates.forget_expired(60) == 7
+    assert not DuplicateKey.objects.exists()

@@ -12,7 +12,7 @@ import pytest
 
 from django_jobs import cancel_job, get_job_history, retry_job
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.retention import delete_jobs
+from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.control.tenants import OrphanWatch
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import leases, outcomes, settle
@@ -22,7 +22,7 @@ from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
 from tests.support import handlers
-from tests.support.brokers import WORKER, job_in, raised, returned, ticket_of
+from tests.support.brokers import WORKER, job_in, raised, reread, returned, ticket_of
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
 
@@ -45,6 +45,7 @@ def attempt_of(job: Job) -> Claimed:
         metadata={},
         attempt=job.attempt,
         timeout_seconds=job.timeout_seconds,
+        worker_name=WORKER,
     )
 
 
@@ -71,6 +72,11 @@ def let_the_lease_expire(job: Job) -> None:
     leases.rescue_expired()
 
 
+def begin_and_let_the_lease_expire(job: Job) -> None:
+    leases.note_begun(pair(job), [WORKER])
+    let_the_lease_expire(job)
+
+
 VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "dispatch": lambda _: dispatcher.dispatch(),
     "withdraw": lambda job: dispatcher.withdraw([job.pk], "not now"),
@@ -87,6 +93,7 @@ VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "be killed at the timeout": lambda job: settle.settle_timed_out(pair(job), WORKER),
     "hand back": lambda job: settle.return_to_queue(pair(job), STOPPED, WORKER),
     "let the lease expire": let_the_lease_expire,
+    "begin, and let the lease expire": begin_and_let_the_lease_expire,
     "give up the claim": lambda job: leases.give_up_claim([attempt_of(job).ticket], WORKER),
     "delete the organization": delete_organization,
     "cancel": cancel_job,
@@ -110,7 +117,8 @@ WAYS: Final[dict[str, dict[str, str]]] = {
     "lose the worker": {"Running": "Failed"},
     "be killed at the timeout": {"Running": "Timed Out"},
     "hand back": {"Running": "Queued"},
-    "let the lease expire": {"Running": "Failed"},
+    "let the lease expire": {"Running": "Queued"},
+    "begin, and let the lease expire": {"Running": "Failed"},
     "give up the claim": {},
     "delete the organization": dict.fromkeys(WAITING, "Dead Letter"),
     "cancel": dict.fromkeys(WAITING, "Canceled"),
@@ -182,6 +190,7 @@ ENDS = [
     "be interrupted",
 ]
 ENDS += ["lose the worker", "be killed at the timeout", "hand back", "let the lease expire"]
+ENDS += ["begin, and let the lease expire"]
 
 
 def test_once_a_cancel_is_requested_only_a_return_is_another_end(subtests: pytest.Subtests) -> None:
@@ -200,7 +209,19 @@ def test_an_attempt_that_lost_its_job_changes_nothing_however_it_ends(subtests: 
             stale.attempt -= 1
             before = steps_of(job)
             run_verb(verb, stale)
-            assert steps_of(job)[len(before) :] == {"let the lease expire": [("Running", "Failed")]}.get(verb, [])
+            assert steps_of(job)[len(before) :] == [("Running", "Queued")] * verb.endswith("let the lease expire")
+
+
+def test_an_attempt_changes_nothing_while_another_worker_has_one_of_the_same_number(subtests: pytest.Subtests) -> None:
+    """After a fail-over that lost its claim, say."""
+    for verb in (item for item in ENDS if not item.endswith("let the lease expire")):
+        with rolled_back(subtests, verb=verb):
+            job = job_in("Running")
+            Job.objects.filter(pk=job.pk).update(worker_name="another worker")
+            before = steps_of(job)
+            run_verb(verb, job)
+            assert steps_of(job) == before
+            assert reread(job).worker_name == "another worker"
 
 
 def test_without_a_retry_left_the_job_goes_on_to_dead_letter_at_once(subtests: pytest.Subtests) -> None:

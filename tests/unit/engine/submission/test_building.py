@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -11,6 +12,13 @@ from django_jobs.engine.submission.building import work_hash
 
 def test_equal_work_has_equal_hashes_whatever_the_order_of_keys() -> None:
     assert work_hash("report", 1, {"a": 1, "b": [2]}) == work_hash("report", 1, {"b": [2], "a": 1})
+
+
+def test_work_has_the_hash_that_earlier_releases_gave_it() -> None:
+    """Rows of running installations hold them."""
+    text = '["report","1",{"a":1,"b":[2]}]'
+    assert work_hash("report", 1, {"b": [2], "a": 1}) == sha256(text.encode()).hexdigest()
+    assert work_hash("report", 1, {}, "key") == sha256(b'["report","1","unique_key","key"]').hexdigest()
 
 
 def test_other_work_has_another_hash(subtests: pytest.Subtests) -> None:

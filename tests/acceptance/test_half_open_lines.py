@@ -1,0 +1,75 @@
+"""A line to the database on which the server hears and does, and no answer comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from django_jobs.statuses import Status
+from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
+from tests.support.constants import constants
+from tests.support.databases import DEFAULT_PORTS, database_url
+from tests.support.factories import make_job_type
+from tests.support.networks import HalfOpenLine
+from tests.support.waiting import wait_until
+from tests.support.workers import ProcessPool
+
+pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="there is no line to a file")
+
+#: What only a claim writes while nothing runs.
+CLAIM = b"lease_expires_at"
+
+
+@pytest.fixture
+def line(transactional_db: None) -> Iterator[HalfOpenLine]:
+    config = connection.settings_dict
+    line = HalfOpenLine(config["HOST"], int(config["PORT"] or DEFAULT_PORTS[connection.vendor]))
+    yield line
+    line.close()
+
+
+def over(line: HalfOpenLine) -> dict[str, str]:
+    """The environment of a worker that is connected over this line."""
+    return {"DATABASE_URL": database_url({**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(line.port)})}
+
+
+def test_a_job_whose_claim_got_no_answer_runs_within_seconds(
+    processes: ProcessPool, stage: Stage, line: HalfOpenLine
+) -> None:
+    line.lose_answer_to(CLAIM)
+    worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=over(line))
+    job = stage.submit(make_job_type())
+    wait_until(lambda: line.has_lost, PATIENCE, "the claim")
+    status = wait_for_status(job, Status.COMPLETED)
+    assert status.retry_count == 0
+    assert "event=line_silent" in worker.log()
+    assert "event=child_ended" not in worker.log()
+
+
+@pytest.mark.parametrize("options", [(), ("--threads", "2")], ids=["main thread", "threads"])
+def test_a_result_is_stored_though_all_lines_lost_their_answers(
+    processes: ProcessPool, stage: Stage, line: HalfOpenLine, options: tuple[str, ...]
+) -> None:
+    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    worker = processes.worker(*options, environ=over(line))
+    recorded.wait_for("start", attempt=1)
+
+    line.lose_answers()
+    recorded.let_go()
+    status = wait_for_status(recorded.job, Status.COMPLETED)
+    assert (status.attempt, status.retry_count) == (1, 0)
+    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert "event=child_ended" not in worker.log()
+
+
+def test_a_child_whose_loop_stands_still_is_replaced_and_what_it_held_pays_nothing(
+    processes: ProcessPool, stage: Stage, line: HalfOpenLine
+) -> None:
+    environ = over(line) | constants(supervisor__STALL_SECONDS=3.0)
+    line.lose_answer_to(CLAIM)
+    job = stage.submit(make_job_type(max_retries=0))
+    worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=environ)
+    wait_until(lambda: "event=child_stalled" in worker.log(), PATIENCE, "the end of the child")
+    assert wait_for_status(job, Status.COMPLETED).retry_count == 0

@@ -1,0 +1,117 @@
+"""What happens after a crash: a scheduler and a worker that know nothing of it, on a clock that has moved on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Collection
+from typing import Final
+
+from django.db import connection
+
+from django_jobs.engine.dispatch import reconciliation
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.handler_run import context_for, run
+from django_jobs.engine.execution.settle import settle_all
+from django_jobs.engine.ports import Consumer, get_broker
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
+from django_jobs.models import DependencyTask, EngineLease, FileDeletion, Job, Replay
+from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
+from tests.support.attempts import FreeRunner
+from tests.support.brokers import forget_everything
+from tests.support.own_redis import forget_the_broker
+from tests.support.waiting import wait_until
+
+WORKER: Final = "the-next-worker"
+#: So many rounds of scheduler and worker are more than any crash needs.
+ROUNDS: Final = 8
+TICKETS: Final = 50
+
+
+#: The duties that bring jobs on; the others only tidy up, and would take most of the time.
+NEEDED: Final = (
+    "reissue_tickets",
+    "dispatch",
+    "rescue_expired",
+    "expire",
+    "follow_up",
+    "bury_orphans",
+    "replay",
+    "delete_files",
+)
+
+
+class PatientScheduler(Scheduler):
+    """A scheduler that has been at work for longer than a lease lasts, with all of its duties or only with some."""
+
+    def __init__(self, name: str, only: Collection[str] = ()) -> None:
+        super().__init__(name)
+        self._only = only
+
+    def is_steady(self) -> bool:
+        return True
+
+    def _duties(self) -> dict[str, Callable[[], int]]:
+        return {name: duty for name, duty in super()._duties().items() if not self._only or name in self._only}
+
+
+def recover(duties: Collection[str] = ()) -> None:
+    """Do what processes that are started anew do, until nothing is left to do."""
+    wait_until(_is_alone, 10, "the end of the dead process's connections")
+    forget_everything()
+    reconciliation.check_broker()
+    scheduler = PatientScheduler("the-next-scheduler", {*NEEDED, *duties})
+    for _ in range(ROUNDS):
+        _let_time_pass()
+        scheduler.tick()
+        work_off()
+        if _is_quiet():
+            return
+
+
+def _is_alone() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+        return bool(cursor.fetchone()[0] == 0)
+
+
+def _let_time_pass() -> None:
+    """Let leases run out and what waits for a moment come due."""
+    now = database.now()
+    past = now - dt.timedelta(seconds=1)
+    Job.objects.filter(status=Status.RUNNING).update(lease_expires_at=past)
+    Job.objects.filter(ready_at__gt=now).update(ready_at=now)
+    Job.objects.filter(status__in=AWAITING_RETRY, next_retry_at__gt=now).update(next_retry_at=now)
+    EngineLease.objects.filter(expires_at__gt=past).update(expires_at=past)
+
+
+@functools.cache
+def _consumer() -> Consumer:
+    return get_broker().consumer(WORKER)
+
+
+def work_off() -> None:
+    """Run everything that has a ticket."""
+    while taken := _consumer().take_now(TICKETS).tickets:
+        claimed = claim(taken, WORKER)
+        settle_all([run(item, context_for(item, FreeRunner())) for item in claimed], WORKER)
+
+
+def _is_quiet() -> bool:
+    left = (
+        Job.objects.filter(status__in=UNFINISHED),
+        DependencyTask.objects.all(),
+        FileDeletion.objects.all(),
+        Replay.objects.filter(state=Replay.State.RUNNING),
+    )
+    return not any(rows.exists() for rows in left)
+
+
+def forget_the_last_case() -> None:
+    forget_everything()
+    forget_the_broker()
+    _consumer.cache_clear()

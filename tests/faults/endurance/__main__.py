@@ -1,0 +1,26 @@
+"""``python -m tests.faults.endurance [--seconds N] [--seed N] [--keep]``: the long run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.faults.endurance.servers import Servers
+from tests.faults.launcher import launch
+
+
+def _play(servers: Servers, options: argparse.Namespace) -> list[str]:
+    from tests.faults.endurance.run import run
+
+    return run(servers, options.seconds, options.seed)
+
+
+def main() -> int:
+    """Run, and return how the process is to exit."""
+    parser = argparse.ArgumentParser(prog="tests.faults.endurance")
+    parser.add_argument("--seconds", type=float, default=600, help="For so long faults happen (600).")
+    return launch(parser, _play)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

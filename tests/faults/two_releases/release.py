@@ -1,0 +1,77 @@
+"""The code of a release: this one, or an older one, taken out of the history."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+#: Holds the commit of the older release.
+COMMIT_FILE: Final = Path(__file__).with_name("RELEASE")
+_TAKEN: Final = ("django_jobs", "example_project", "tests", "manage.py")
+#: What both releases' processes do here is in these files of today; of django_jobs they use what both have.
+_PLAYED: Final = ("__init__.py", "record.py", *(f"endurance/{name}.py" for name in ("mix", "handlers", "submitter")))
+
+
+class NoHistory(Exception):
+    """The older release cannot be had here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Where a release's code lies."""
+
+    name: str
+    root: Path
+
+    def environ(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The environment of its processes."""
+        return {**os.environ, **given, "PYTHONPATH": str(self.root)}
+
+    def checked(self, given: Mapping[str, str]) -> Release:
+        """This release, once a process has shown that it runs this code."""
+        code = "import django_jobs; print(django_jobs.__file__)"
+        command = [sys.executable, str(self.root / "manage.py"), "shell", "-v", "0", "-c", code]
+        environ, pipe = self.environ(given), subprocess.PIPE
+        run = subprocess.run(command, cwd=self.root, env=environ, stdout=pipe, text=True, check=True)
+        assert Path(run.stdout.strip().splitlines()[-1]) == self.root / "django_jobs" / "__init__.py", run.stdout
+        return self
+
+
+def this_release() -> Release:
+    return Release("new", ROOT)
+
+
+def older_release(directory: Path) -> Release:
+    """Unpack the older release below the directory. Raises NoHistory where this is no clone with its history."""
+    commit = COMMIT_FILE.read_text().strip()
+    command = ["git", "-C", str(ROOT), "archive", commit, *_TAKEN]
+    try:
+        made = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = getattr(error, "stderr", b"").decode().strip() or str(error)
+        raise NoHistory(
+            f"This suite takes the release before out of git's history, and cannot run here: commit {commit} is not to "
+            f"be had. It needs a clone that is not shallow. ({told})"
+        ) from error
+    root = directory / "older"
+    with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:
+        archive.extractall(root, filter="data")
+    _add_players(root)
+    return Release("old", root)
+
+
+def _add_players(root: Path) -> None:
+    source, target = ROOT / "tests" / "faults", root / "tests" / "faults"
+    for name in _PLAYED:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    shutil.copyfile(source / "endurance" / "__init__.py", target / "endurance" / "__init__.py")

@@ -1,0 +1,163 @@
+"""Which jobs retention looks at: it ends at the young ones, goes on where it was, and comes back to those that stay."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db.models import F
+
+from django_jobs.engine.control import retention, sweeps
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import Job
+from tests.support.brokers import job_in, pending_job
+from tests.support.clocks import Clock
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+BATCH = 2
+MOMENTS = ("created_at", "completed_at")
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", BATCH)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Behind which job each look began."""
+    begun: list[int] = []
+    look = Pruner._look
+
+    def noted(self: Pruner) -> Any:
+        begun.append(self._after)
+        return look(self)
+
+    monkeypatch.setattr(Pruner, "_look", noted)
+    return begun
+
+
+def ended(days: float, count: int = 1) -> list[Job]:
+    jobs = [job_in("Completed") for _ in range(count)]
+    grow_old(jobs, days)
+    return jobs
+
+
+def grow_old(jobs: list[Job], days: float) -> None:
+    age = dt.timedelta(days=days)
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(**{name: F(name) - age for name in MOMENTS})
+
+
+def waiting(days: float, count: int) -> list[Job]:
+    jobs = [pending_job() for _ in range(count)]
+    grow_old(jobs, days)
+    return jobs
+
+
+def a_pass(pruner: Pruner) -> int:
+    total = pruner.prune(1e9)
+    assert pruner.is_through
+    return total
+
+
+def test_a_pass_ends_at_the_first_young_jobs_however_many_there_are(looks: list[int]) -> None:
+    ended(0, 9)
+    assert a_pass(Pruner()) == 0
+    assert looks == [0]
+
+
+def test_the_next_pass_begins_where_the_last_one_ended(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+    stay = waiting(31, 6)
+    pruner = Pruner()
+    assert a_pass(pruner) == 0
+    looks.clear()
+    (old,) = ended(31)
+    assert a_pass(pruner) == 1
+    assert looks == [stay[-1].pk]
+    assert not Job.objects.filter(pk=old.pk).exists()
+
+
+def test_jobs_that_stayed_go_once_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(retention, "time", clock)
+    late = ended(29.9, 3)
+    Job.objects.update(created_at=F("created_at") - dt.timedelta(days=10))
+    ended(31)
+    pruner = Pruner()
+    assert a_pass(pruner) == 1
+    grow_old(late, 1)
+    assert a_pass(pruner) == 3
+
+
+def test_many_jobs_that_stay_are_looked_at_the_less_often(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(retention, "time", clock)
+    rows = Pruner._next
+
+    def slow(self: Pruner, cutoff: Any) -> Any:
+        clock.now += 1.0
+        return rows(self, cutoff)
+
+    monkeypatch.setattr(Pruner, "_next", slow)
+    stay = waiting(31, 7)
+    pruner = Pruner()
+    a_pass(pruner)
+    begun = []
+    for _ in range(4):
+        looks.clear()
+        a_pass(pruner)
+        begun.append(looks[0])
+        clock.now += retention.PAUSE
+    assert begun == [stay[-1].pk, stay[-1].pk, stay[-1].pk, 0]
+
+
+def test_a_command_looks_behind_younger_jobs_too() -> None:
+    ended(10, 3)
+    (old,) = ended(31)
+    assert a_pass(Pruner()) == 0
+    assert a_pass(Pruner(is_thorough=True)) == 1
+    assert not Job.objects.filter(pk=old.pk).exists()
+
+
+def test_jobs_from_the_future_end_no_pass_and_are_passed_over_once(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+    future = ended(-400, 7)
+    pruner = Pruner()
+    ended(31)
+    assert a_pass(pruner) == 1
+    looks.clear()
+    ended(31)
+    assert a_pass(pruner) == 1
+    assert looks[0] >= future[-1].pk
+
+
+def test_young_jobs_beside_those_from_the_future_are_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+    young = ended(29)
+    ended(-400, 3)
+    pruner = Pruner()
+    assert a_pass(pruner) == 0
+    grow_old(young, 2)
+    assert a_pass(pruner) == 1
+
+
+@pytest.mark.parametrize(("days", "rest"), [(30 + 50 / 86400, 1.0), (30 + 300 / 86400, 0.2), (90, 0.1)])
+def test_it_rests_the_less_the_further_it_is_behind(days: float, rest: float) -> None:
+    ended(days, 2 * BATCH)
+    pruner = Pruner()
+    assert pruner.prune_batch() == BATCH
+    assert pruner.rest() == pytest.approx(rest, abs=0.05)
+    a_pass(pruner)
+    assert pruner.rest() == 1.0
+
+
+def test_a_tick_goes_on_while_there_is_work_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "STEP_SECONDS", 60.0)
+    ended(31, 3 * BATCH + 1)
+    assert Scheduler("one").tick()["prune"] == 3 * BATCH + 1

@@ -1,0 +1,106 @@
+"""What waits for its moment: in no lane that is walked until somebody sees that the moment has come."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.control.retry import retry_job
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.dispatch import delays, dispatcher
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import Walk
+from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
+from tests.support.factories import make_organization
+
+NORMAL = 1
+HOUR = dt.timedelta(hours=1)
+
+
+def later(**fields: Any) -> Job:
+    """A job that is to run in an hour."""
+    return reread(pending_job(run_at=database.now() + HOUR, **fields))
+
+
+def make_due(*jobs: Job) -> None:
+    """Let the hour be over."""
+    rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
+    rows.update(ready_at=database.now() - dt.timedelta(seconds=1))
+
+
+def test_a_job_with_a_moment_to_come_is_in_no_lane(broker: MemoryBroker) -> None:
+    job = later()
+    assert (job.is_delayed, job.ready_at) == (True, job.run_at)
+    assert store().lanes(Walk(NORMAL), 10) == []
+    assert store().waiting_priorities([NORMAL]) == []
+    assert not reread(pending_job()).is_delayed
+
+
+def test_moves_say_whether_a_job_waits_for_its_moment(broker: MemoryBroker) -> None:
+    failed, postponed, given_up = (running_job()[1] for _ in range(3))
+    end(raised(failed))
+    end(outcomes.Postponed(claimed=postponed, delay=60, text="later"))
+    end(raised(given_up, "Permanent"))
+    withdrawn, at_once = job_in("Queued"), job_in("Queued")
+    dispatcher.withdraw([withdrawn.pk], "not now", delay=60)
+    dispatcher.withdraw([at_once.pk], "again")
+    retry_job(Job.objects.get(pk=given_up.pk))
+    delayed = Job.objects.filter(is_delayed=True).values_list("pk", flat=True)
+    assert set(delayed) == {failed.pk, postponed.pk, withdrawn.pk}
+
+
+def test_a_child_that_is_free_before_its_moment_waits_for_that(broker: MemoryBroker) -> None:
+    parent, claimed = running_job()
+    child = later(organization=parent.organization, depends_on=[parent])
+    assert (child.ready_at, child.is_delayed) == (None, False)
+    end(returned(claimed))
+    follow_up.follow_up()
+    assert (reread(child).ready_at, reread(child).is_delayed) == (child.run_at, True)
+
+
+def test_the_scheduler_brings_what_is_due_and_dispatches_it(broker: MemoryBroker) -> None:
+    due, not_due = later(), later()
+    make_due(due)
+    assert Scheduler("one").tick()["dispatch"] == 1
+    assert (reread(due).status, reread(due).is_delayed) == ("Queued", False)
+    assert (reread(not_due).status, reread(not_due).is_delayed) == ("Pending", True)
+
+
+def test_more_than_one_set_is_brought_at_once(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delays, "BATCH", 2)
+    jobs = [later() for _ in range(5)]
+    make_due(*jobs[1:])
+    assert delays.bring_due() == 4
+    assert delays.bring_due() == 0
+
+
+def test_what_an_older_release_leaves_in_the_lanes_goes_when_it_is_due(broker: MemoryBroker) -> None:
+    job = later()
+    Job.objects.filter(pk=job.pk).update(is_delayed=False)
+    assert dispatcher.wake() == 0
+    make_due(job)
+    assert dispatcher.wake() == 1
+
+
+def test_what_an_older_release_makes_ready_is_found_though_it_was_delayed_before(broker: MemoryBroker) -> None:
+    job = later()
+    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
+    assert dispatcher.dispatch_without_budget() == 1
+
+
+def test_a_new_job_goes_the_short_way_past_jobs_that_wait_for_their_moment(
+    broker: MemoryBroker, kind: JobType, organization: Organization
+) -> None:
+    later(job_type=kind, organization=organization)
+    job = pending_job(kind, make_organization())
+    with CaptureQueriesContext(connection) as queries:
+        assert dispatcher.dispatch_new(job) == 1
+    assert not any(EngineLease._meta.db_table in query["sql"] for query in queries)

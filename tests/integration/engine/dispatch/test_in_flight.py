@@ -1,0 +1,188 @@
+"""Counting and finding what is in flight from a mark on, as beside a snapshot that is open for long."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.dispatch import dispatcher, in_flight
+from django_jobs.engine.execution import leases, settle
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.leases import Loss
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.postgresql import in_flight as postgresql
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.statuses import IN_FLIGHT
+from django_jobs.worker.lease_renewer import LeaseRenewer
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from tests.support.brokers import (
+    WORKER,
+    MemoryBroker,
+    end,
+    job_in,
+    pending_job,
+    queue_up,
+    reread,
+    returned,
+    running_job,
+    start,
+)
+from tests.support.clocks import Clock
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which marks are renewed; every whole walk counts as slow, and marks lie in the present."""
+    clock = Clock()
+    monkeypatch.setattr(in_flight, "time", clock)
+    monkeypatch.setattr(in_flight, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(postgresql, "MARGIN_SECONDS", 0)
+    return clock
+
+
+@pytest.fixture
+def rest(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole walks that take so long that the next one is far away."""
+    count_in_flight = store().count_in_flight
+
+    def slowly(mark: Any = None) -> Any:
+        clock.now += 0 if mark else 1000
+        return count_in_flight(mark)
+
+    monkeypatch.setattr(store(), "count_in_flight", slowly)
+    if store().mark_in_flight() is None:
+        pytest.skip("This store needs no marks.")
+
+
+def counted() -> dict[Any, int]:
+    return {pk: total for pk, total in in_flight.count_in_flight().by_organization.items() if total}
+
+
+def truth() -> dict[Any, int]:
+    in_flight.forget()
+    return counted()
+
+
+def age(*jobs: Job) -> None:
+    """Let the jobs have been queued an hour ago, before any mark."""
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(queued_at=jobs[0].created_at - HOUR)
+
+
+@pytest.mark.usefixtures("rest")
+def test_what_was_in_flight_before_the_mark_and_what_was_queued_since_is_counted_once(
+    kind: JobType, organization: Organization, clock: Clock
+) -> None:
+    job_in("Queued", job_type=kind, organization=organization)
+    running, _ = running_job(job_type=kind)
+    in_flight.count_in_flight()
+    for step in range(1, 4):
+        new = queue_up(pending_job(kind, organization))
+        assert counted() == {organization.pk: 1 + step, running.organization_id: 1}
+        assert in_flight.count_in_flight().queued[new.priority] == 1 + step
+        clock.now += in_flight.RENEWAL_SECONDS
+
+
+@pytest.mark.usefixtures("rest")
+def test_what_ended_since_the_mark_is_counted_no_more(kind: JobType, organization: Organization) -> None:
+    claims = [start(pending_job(kind, organization)) for _ in range(3)]
+    in_flight.count_in_flight()
+    end(returned(claims[0]))
+    settle.return_to_queue([(claims[1].pk, 1)], "again", WORKER)
+    assert counted() == {organization.pk: 2}
+    assert in_flight.count_in_flight().queued[1] == 1
+
+
+@pytest.mark.usefixtures("rest")
+def test_a_job_that_appears_before_the_mark_is_counted_by_the_next_whole_walk(clock: Clock) -> None:
+    in_flight.count_in_flight()
+    late = job_in("Queued")
+    age(late)
+    assert counted() == {}
+    clock.now += 1000
+    assert counted() == {late.organization_id: 1}
+
+
+@pytest.mark.usefixtures("rest")
+def test_the_next_whole_walk_comes_in_time_for_every_lease(settings: Any, clock: Clock) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 30}
+    in_flight.count_in_flight()
+    late, _ = running_job()
+    age(late)
+    assert leases.held_by(WORKER) == set()
+    clock.now += 10
+    assert leases.held_by(WORKER) == {(late.pk, 1)}
+
+
+@pytest.mark.usefixtures("rest")
+def test_an_attempt_that_renewals_overlook_from_a_mark_on_is_not_lost(clock: Clock) -> None:
+    """Its move to Queued was committed so late that the mark does not know it."""
+    in_flight.count_in_flight()
+    late, _ = running_job()
+    age(late)
+    item = OccupiedSlot(0, late.pk, 1, StopRequest.NONE, started=time.monotonic(), timeout=60)
+    renewer = LeaseRenewer(lambda: [WORKER])
+    renewer.running = [(WORKER, item)]
+    for _ in range(2):
+        renewer._renew()
+    assert not renewer.is_lost(WORKER, item)
+    assert renewer.renewals[-1].held == {(late.worker_name, late.pk, 1)}
+
+
+@pytest.mark.usefixtures("rest")
+def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
+    in_flight.count_in_flight()
+    late, _ = running_job()
+    age(late)
+    assert leases.release_worker(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
+    assert reread(late).status == "Queued"
+
+
+@pytest.mark.usefixtures("rest")
+def test_a_clock_of_the_database_that_goes_back_ends_the_mark(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_in("Queued")
+    in_flight.count_in_flight()
+    known = in_flight._known
+    assert known
+    ahead = known.mark._replace(since=known.mark.since + HOUR)
+    monkeypatch.setattr(in_flight, "_known", known._replace(mark=ahead))
+    clock.now += in_flight.RENEWAL_SECONDS
+    assert counted() == truth()
+
+
+def test_what_is_found_from_a_mark_is_what_is_found_without_one(kind: JobType) -> None:
+    running, queued = running_job()[0], job_in("Queued", job_type=kind)
+    job_in("Completed", job_type=kind)
+    in_flight.count_in_flight()
+    late = queue_up(pending_job(kind))
+    rows = Job.primary.filter(status__in=sorted(IN_FLIGHT))
+    assert {job.pk for job in in_flight.read(rows)} == {running.pk, queued.pk, late.pk}
+    assert [held.pk for held in leases.renew([WORKER])] == [running.pk]
+    assert leases.held_by(WORKER) == {(running.pk, 1)}
+
+
+def test_a_lease_that_ran_out_is_found_from_a_mark(kind: JobType) -> None:
+    job, _ = running_job(job_type=kind)
+    in_flight.count_in_flight()
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=job.created_at - HOUR)
+    assert leases.rescue_expired() == 1
+
+
+def test_the_limit_of_an_organization_is_exact_from_a_mark_on(
+    broker: MemoryBroker, kind: JobType, organization: Organization, settings: Any, clock: Clock
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 2}
+    for _ in range(6):
+        pending_job(kind, organization)
+    for _ in range(4):
+        dispatcher.dispatch()
+        assert Job.objects.filter(status__in=sorted(IN_FLIGHT)).count() == 2
+        clock.now += in_flight.RENEWAL_SECONDS
+        (claimed,) = claim(broker.take_all()[:1], WORKER)
+        dispatcher.dispatch()
+        assert Job.objects.filter(status__in=sorted(IN_FLIGHT)).count() == 2
+        end(returned(claimed))

@@ -1,0 +1,91 @@
+"""What is left of workers of this machine that were killed together with their supervisors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from django_jobs.engine import processes
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.neighbors import Neighbors
+from django_jobs.engine.insight.history import get_job_history
+from django_jobs.models import Job, Worker
+from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+
+pytestmark = [
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows"),
+]
+
+
+@pytest.fixture
+def dead() -> str:
+    """A process that was there."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return processes.describe(process.pid)
+
+
+@pytest.fixture
+def begun() -> Job:
+    """A job of the worker, whose handler had run for a moment."""
+    job, claimed = running_job()
+    leases.note_begun([(claimed.pk, claimed.attempt)], [WORKER])
+    worker_registry.announce(WORKER, ["jobs-normal"], slots=1, window=1)
+    return job
+
+
+def test_attempts_of_a_worker_that_is_gone_end_at_once_as_lost_and_run_again(
+    begun: Job, dead: str, broker: MemoryBroker
+) -> None:
+    Worker.objects.update(processes=dead, pid=7)
+    unseen, _ = running_job()
+    assert Neighbors().end_what_is_gone() == 2
+    assert [(job.status, job.attempt, job.retry_count) for job in (reread(begun), reread(unseen))] == [
+        ("Queued", 1, 1),
+        ("Queued", 1, 0),
+    ]
+    messages = [row["message"] for row in get_job_history(begun)]
+    assert "Worker lost: process 7 and its supervisor are gone" in messages
+    assert begun.pk in broker.pks()
+    assert not Worker.objects.exists()
+
+
+@pytest.mark.parametrize("why", ["it lives", "its supervisor lives", "its child lives", "elsewhere", "older release"])
+def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -> None:
+    mine = processes.describe(os.getpid())
+    place = processes.place()
+    values = {
+        "it lives": (place, mine),
+        "its supervisor lives": (place, f"{dead} {mine}"),
+        "its child lives": (place, f"{mine} {dead}"),
+        "elsewhere": (place.replace("pid:", "pid:1"), dead),
+        "older release": ("", ""),
+    }
+    Worker.objects.update(**dict(zip(("place", "processes"), values[why], strict=True)))
+    assert Neighbors().end_what_is_gone() == 0
+    assert reread(begun).status == "Running"
+    assert Worker.objects.exists()
+
+
+def test_a_worker_announces_itself_and_its_supervisor() -> None:
+    worker_registry.announce(WORKER, ["jobs-normal"], slots=1, window=1, supervisor=os.getppid())
+    row = Worker.objects.get()
+    assert (row.place, row.processes) == (processes.place(), processes.describe(os.getpid(), os.getppid()))
+    assert len(row.processes.split()) == 2
+
+
+def test_what_could_not_be_ended_is_ended_at_the_next_look(
+    begun: Job, dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker.objects.update(processes=dead)
+    neighbors = Neighbors()
+    with monkeypatch.context() as patch:  # its row is in use
+        patch.setattr("django_jobs.engine.execution.vanished.end", lambda *_: [])
+        assert neighbors.end_what_is_gone() == 0
+    assert Worker.objects.exists()
+    monkeypatch.setattr("django_jobs.engine.execution.neighbors.PAUSE", 0.0)
+    assert (neighbors.end_what_is_gone(), Neighbors().end_what_is_gone()) == (0, 1)

@@ -1,0 +1,107 @@
+"""What an attempt gets that owns its job no longer, or cannot know."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import Error, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.execution import outcomes, ownership
+from django_jobs.engine.execution.handler_run import attempt, context_for
+from django_jobs.engine.store import database
+from django_jobs.exceptions import AttemptLost
+from django_jobs.models import Job
+from tests.support.attempts import FreeRunner, Stage
+from tests.support.brokers import running_job
+from tests.support.cases import rolled_back
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def test_an_attempt_whose_lease_ran_out_owns_its_job_no_more_though_nobody_has_taken_it_yet() -> None:
+    job, claimed = running_job()
+    context: Any = context_for(claimed, FreeRunner())
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() + dt.timedelta(seconds=5))
+    assert context.still_owned()
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(milliseconds=1))
+    assert not context.still_owned()
+
+
+def test_an_attempt_owns_nothing_while_another_worker_has_one_of_the_same_number() -> None:
+    job, claimed = running_job()
+    context: Any = context_for(claimed, FreeRunner())
+    Job.objects.filter(pk=job.pk).update(worker_name="another worker")
+    assert not context.still_owned()
+
+
+def test_nobody_says_that_an_attempt_owns_its_job_while_the_database_gives_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lose(*_: Any) -> bool:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(ownership, "is_owned", lose)
+    context: Any = context_for(running_job()[1], FreeRunner())
+    with pytest.raises(Error):
+        context.still_owned()
+
+
+def test_a_coroutine_asks_too() -> None:
+    async def ask(context: Any) -> dict[str, Any]:
+        return {"owned": await context.astill_owned()}
+
+    ended = Stage().run(ask, how=attempt)
+    assert ended.result == {"owned": True}
+
+
+CALLS: dict[str, Any] = {
+    "update_progress": lambda context: context.update_progress(1),
+    "submit_job": lambda context: context.submit_job("echo"),
+    "save_output": lambda context: context.save_output("a.txt", "text"),
+    "parents": lambda context: context.parents,
+    "get_organization": lambda context: context.get_organization(),
+    "still_owned": lambda context: context.still_owned(),
+}
+
+
+def ends_in(call: Any, asked: list[int]) -> outcomes.Outcome:
+    """How an attempt ends that is lost before the call; ``asked`` gets how many statements the call ran."""
+    stage = Stage()
+
+    def handler(context: Any) -> None:
+        stage.interrupter.want(AttemptLost)
+        with CaptureQueriesContext(connection) as captured:
+            try:
+                call(context)
+            except AttemptLost:
+                asked.append(len(captured))
+                raise
+
+    ended: outcomes.Outcome = stage.run(handler, how=attempt)
+    return ended
+
+
+def test_an_attempt_that_is_known_to_be_lost_ends_at_its_next_call_and_does_nothing_there(
+    subtests: pytest.Subtests,
+) -> None:
+    for name, call in CALLS.items():
+        with rolled_back(subtests, call=name):
+            asked: list[int] = []
+            assert isinstance(ends_in(call, asked), outcomes.Interrupted)
+            assert asked == [0]
+
+
+def test_inside_a_shield_a_lost_attempt_learns_that_it_owns_nothing_and_ends_behind_it() -> None:
+    stage, steps = Stage(), []
+
+    def handler(context: Any) -> None:
+        stage.interrupter.want(AttemptLost)
+        with context.shielded():
+            steps.append(context.still_owned())
+        steps.append("after the shield")
+
+    ended = stage.run(handler, how=attempt)
+    assert (type(ended), steps) == (outcomes.Interrupted, [False])

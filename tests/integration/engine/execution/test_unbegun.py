@@ -1,0 +1,98 @@
+"""Jobs that a worker had in hand when it died, and whose handlers had not begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.execution import leases, settle
+from django_jobs.engine.execution.leases import Loss
+from django_jobs.engine.insight.history import get_job_history
+from django_jobs.models import Job
+from tests.support.brokers import WORKER, job_in, queue_up, reread, running_job, start
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def die(*in_hand: Job, **fields: Any) -> None:
+    """The worker dies with these jobs' tickets in hand."""
+    pairs = frozenset((job.pk, reread(job).attempt + 1) for job in in_hand)
+    given = {"worker_name": WORKER, "started": frozenset(), "reason": "process 7 exited with code 3"}
+    assert leases.release_worker(Loss(**{**given, "in_hand": pairs, **fields}))
+
+
+def messages_of(job: Job) -> list[str]:
+    return [row["message"] for row in get_job_history(job) if row["message"]]
+
+
+def test_a_job_that_was_alone_in_a_dying_workers_hands_pays_from_the_second_time_on() -> None:
+    job = job_in("Queued", job_type=make_job_type(max_retries=1))
+    seen = []
+    for _ in range(3):
+        die(job)
+        row = reread(job)
+        seen.append((row.status, row.attempt, row.retry_count))
+        if row.status == "Failed":
+            queue_up(job)
+    assert seen == [("Queued", 1, 0), ("Failed", 2, 1), ("Dead Letter", 3, 1)]
+    assert messages_of(job)[:2] == [
+        "Handed back: its worker died before it began: process 7 exited with code 3",
+        "Worker lost: process 7 exited with code 3, before its handler began",
+    ]
+
+
+def test_a_death_after_the_claim_and_before_the_handler_counts_likewise() -> None:
+    job = job_in("Queued")
+    for _ in range(2):
+        start(job)
+        die()
+    assert (reread(job).status, reread(job).attempt, reread(job).retry_count) == ("Failed", 2, 1)
+
+
+def test_of_several_in_hand_none_pays_however_often_that_happens() -> None:
+    jobs = [job_in("Queued"), job_in("Queued")]
+    for _ in range(3):
+        die(*jobs)
+    assert {(reread(job).status, reread(job).attempt, reread(job).retry_count) for job in jobs} == {("Queued", 3, 0)}
+    assert set(messages_of(jobs[0])) == {"Handed back before it began: process 7 exited with code 3"}
+
+
+@pytest.mark.parametrize("why", ["a handler ran", "another's end was not stored", "it was killed", "it gave up"])
+def test_a_job_does_not_pay_where_something_else_explains_the_death(why: str) -> None:
+    job = job_in("Queued")
+    die(job)
+    other, claimed = running_job()
+    pairs = frozenset({(other.pk, claimed.attempt)})
+    explanations: dict[str, dict[str, Any]] = {
+        "a handler ran": {"started": pairs},
+        "another's end was not stored": {"ended": pairs},
+        "it was killed": {"how": "interrupted"},
+        "it gave up": {"gave_up": True},
+    }
+    if why.startswith("it"):
+        leases.hand_back([(other.pk, claimed.attempt)], "", WORKER)
+    die(job, **explanations[why])
+    assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
+
+
+def test_a_ticket_that_was_void_by_then_touches_nothing() -> None:
+    ended, elsewhere = job_in("Completed"), running_job("worker-2")[0]
+    pairs = frozenset({(ended.pk, 1), (ended.pk, 2), (elsewhere.pk, 1), (elsewhere.pk, 2)})
+    die(in_hand=pairs)
+    assert (reread(ended).status, reread(elsewhere).status, reread(elsewhere).attempt) == ("Completed", "Running", 1)
+
+
+def test_what_is_left_of_a_set_because_its_row_was_in_use_was_not_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, used = job_in("Queued"), job_in("Queued")
+    pairs = frozenset({(free.pk, 1), (used.pk, 1)})
+    original = settle.return_to_queue
+    monkeypatch.setattr(
+        settle, "return_to_queue", lambda items, *args: original([pair for pair in items if pair[0] == free.pk], *args)
+    )
+    loss = Loss(worker_name=WORKER, started=frozenset(), reason="killed", in_hand=pairs)
+    assert not leases.release_worker(loss)
+    monkeypatch.undo()
+    assert leases.release_worker(loss)
+    assert messages_of(used) == ["Handed back before it began: killed"]

@@ -1,0 +1,461 @@
+"""Coroutines run many at a time in one thread, and none of them disturbs another, or what follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection, transaction
+from django.utils import translation
+
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.store import database
+from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
+from django_jobs.models import Job
+from django_jobs.worker import event_loop, interruption, loop_watch, sync_thread
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.housekeeper import Housekeeper
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.shared_slots import SharedSlots
+from django_jobs.worker.slots import make_slots
+from django_jobs.worker.stop_relay import StopRelay
+from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+Handler = Callable[[Any], Any]
+
+
+class Child:
+    """A worker child with four slots, as far as these see it."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        options = WorkerOptions(threads=4)
+        self.state = ChildState(WORKER, options, broker.consumer(WORKER), SharedSlots.create(options.slots))
+        self.slots = make_slots(self.state)
+        self.relay = StopRelay(self.state, supervisor=1)
+
+    def start(self, *handlers: Handler) -> list[Job]:
+        """One job for each handler, begun as soon as there is a slot."""
+        jobs = []
+        for handler in handlers:
+            job, claimed = running_job()
+            claimed.handler = handler
+            jobs.append(job)
+            self.state.put([claimed])
+        self.slots.run_batch()
+        return jobs
+
+    def finish(self, jobs: list[Job]) -> list[Job]:
+        """The jobs once they have ended."""
+        self.slots.wait()
+        return [reread(job) for job in jobs]
+
+    def run(self, *handlers: Handler) -> list[str]:
+        """The statuses of jobs with these handlers, at their ends."""
+        return [job.status for job in self.finish(self.start(*handlers))]
+
+    def interrupt(self, kind: type[BaseException]) -> None:
+        """Ask each running handler to stop."""
+        for interrupter in self.state.running.interrupters().values():
+            interrupter.request(kind)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def child(broker: MemoryBroker) -> Iterator[Child]:
+    before = signal.getsignal(signal.SIGUSR1)
+    made = Child(broker)
+    yield made
+    made.slots.close()
+    made.state.shared_slots.close()
+    signal.signal(signal.SIGUSR1, before)
+
+
+async def come_true(is_true: Callable[[], bool]) -> None:
+    """Wait for something that another thread, or another coroutine, does."""
+    while not is_true():  # noqa: ASYNC110  (no event of asyncio's comes from another thread)
+        await asyncio.sleep(0.001)
+
+
+def test_coroutines_wait_for_each_other_in_one_thread(child: Child) -> None:
+    there: list[int] = []
+
+    async def meet(context: Any) -> None:
+        there.append(threading.get_ident())
+        await come_true(lambda: len(there) >= 4)
+
+    assert child.run(meet, meet, meet, meet, meet, meet) == ["Completed"] * 6
+    assert len(set(there)) == 1
+    assert not child.slots._loop._tasks  # type: ignore[attr-defined]
+    assert (child.state.batch.is_empty(), child.state.shared_slots.occupied(), bool(child.state.running)) == (
+        True,
+        [],
+        False,
+    )
+
+
+def test_no_more_run_at_a_time_than_there_are_slots_whatever_they_are(child: Child) -> None:
+    running: list[int] = []
+    seen: list[int] = []
+
+    async def wait_in_loop(context: Any) -> None:
+        running.append(1)
+        seen.append(len(running))
+        await asyncio.sleep(0.02)
+        running.pop()
+
+    def wait_in_thread(context: Any) -> None:
+        running.append(1)
+        seen.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    assert set(child.run(*[wait_in_loop, wait_in_thread] * 6)) == {"Completed"}
+    assert (len(seen), max(seen)) == (12, 4)
+
+
+def test_each_knows_its_own_job_and_leaves_its_language_to_itself(child: Child) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    async def look(context: Any) -> None:
+        for _ in range(3):
+            claimed = current_job.get()
+            seen.append((context.job_id, claimed.job_id if claimed else "", translation.get_language()))
+            await asyncio.sleep(0)
+        translation.activate("de")
+
+    child.run(look, look)
+    child.run(look)
+    assert {(own, known) for own, known, _ in seen} == {(own, own) for own, _, _ in seen}
+    assert len({language for _, _, language in seen}) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(JobCanceled, "Canceled"), (JobTimedOut, "Timed Out"), (AttemptLost, "Queued")]
+)
+def test_an_interruption_ends_one_at_its_await_and_no_other(
+    child: Child, kind: type[BaseException], status: str
+) -> None:
+    waiting, go_on = threading.Event(), threading.Event()
+    cleaned: list[str] = []
+
+    async def wait(context: Any) -> None:
+        waiting.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append("cleaned")
+
+    (job,) = child.start(wait)
+    assert waiting.wait(10)
+    child.interrupt(kind)
+    wait_until(lambda: cleaned, 10, "the end of the handler")
+
+    async def neighbor(context: Any) -> None:
+        await come_true(go_on.is_set)
+
+    others = child.start(neighbor)
+    go_on.set()
+    assert [item.status for item in child.finish([job, *others])] == [status, "Completed"]
+
+
+def test_who_swallows_the_first_interruption_gets_another(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruption, "REPEAT_SECONDS", 0.05)
+    waiting = threading.Event()
+
+    async def stay(context: Any) -> None:
+        waiting.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    jobs = child.start(stay)
+    assert waiting.wait(10)
+    child.interrupt(JobCanceled)
+
+    def ended() -> bool:
+        child.relay.tick()
+        return not child.state.batch.busy()
+
+    wait_until(ended, 10, "the end of the handler")
+    assert child.finish(jobs)[0].status == "Canceled"
+
+
+def test_a_shield_puts_an_interruption_off(child: Child) -> None:
+    inside, asked = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    async def pay(context: Any) -> None:
+        with context.shielded():
+            inside.set()
+            await come_true(asked.is_set)
+            await asyncio.sleep(0.01)
+            done.append("paid")
+        done.append("not reached")
+
+    jobs = child.start(pay)
+    assert inside.wait(10)
+    child.interrupt(JobCanceled)
+    asked.set()
+    assert (child.finish(jobs)[0].status, done) == ("Canceled", ["paid"])
+
+
+def test_a_cancellation_of_the_handlers_own_is_a_failure(child: Child) -> None:
+    async def give_up(context: Any) -> None:
+        raise asyncio.CancelledError
+
+    assert child.run(give_up) == ["Failed"]
+
+
+def test_a_handler_that_exits_ends_neither_the_loop_nor_a_neighbor(child: Child) -> None:
+    async def leave(context: Any) -> None:
+        await asyncio.sleep(0)
+        raise SystemExit(3)
+
+    async def stay(context: Any) -> None:
+        await asyncio.sleep(0.05)
+
+    assert child.run(stay, leave) == ["Completed", "Failed"]
+    assert child.run(stay) == ["Completed"]
+
+
+def test_a_task_that_a_handler_leaves_behind_is_canceled(child: Child) -> None:
+    ends: list[str] = []
+
+    async def linger() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ends.append("canceled")
+            raise
+
+    async def leave_it(context: Any) -> None:
+        task = asyncio.create_task(linger())
+        await asyncio.sleep(0)
+        assert not task.done()
+
+    assert child.run(leave_it) == ["Completed"]
+    assert ends == ["canceled"]
+
+
+def test_a_task_that_refuses_to_end_is_told_of_and_holds_nobody_up(
+    child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(event_loop, "LEFT_BEHIND_SECONDS", 0.01)
+    go_on = threading.Event()
+
+    async def refuse() -> None:
+        while not go_on.is_set():
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                continue
+
+    kept: list[asyncio.Task[None]] = []
+
+    async def leave_it(context: Any) -> None:
+        kept.append(asyncio.create_task(refuse()))
+        await asyncio.sleep(0)
+
+    assert child.run(leave_it) == ["Completed"]
+    assert "event=tasks_left_behind" in caplog.text
+    go_on.set()
+    wait_until(kept[0].done, 10, "the end of the task")
+
+
+# -- what it calls in a thread ---------------------------------------------------------------------------------------
+
+
+def raw() -> tuple[int, Any]:
+    """This thread, and the driver's connection with which it asked the database."""
+    Job.objects.exists()
+    return threading.get_ident(), connection.connection
+
+
+def test_the_next_coroutine_in_a_slot_finds_its_thread_and_a_clean_connection(child: Child) -> None:
+    seen: list[Any] = []
+
+    def leave_open() -> None:
+        transaction.atomic().__enter__()
+
+    async def ask(context: Any) -> None:
+        await Job.objects.aexists()
+        seen.append(await sync_to_async(raw)())
+        seen.append(await sync_to_async(lambda: connection.in_atomic_block)())
+
+    async def leave_a_transaction(context: Any) -> None:
+        await ask(context)
+        await sync_to_async(leave_open)()
+
+    assert child.run(ask) == child.run(leave_a_transaction) == child.run(ask) == ["Completed"]
+    (first, _), (second, _), (third, _) = seen[0], seen[2], seen[4]
+    assert first == second == third
+    assert seen[0] == seen[2]
+    assert seen[1::2] == [False, False, False]
+
+
+def test_the_statements_of_an_interrupted_coroutine_are_known_though_its_connection_is_an_old_one(child: Child) -> None:
+    seen: list[Any] = []
+    waiting = threading.Event()
+
+    async def ask(context: Any) -> None:
+        seen.append((await sync_to_async(raw)())[1])
+
+    async def wait(context: Any) -> None:
+        await ask(context)
+        waiting.set()
+        await asyncio.sleep(60)
+
+    child.run(ask)
+    jobs = child.start(wait)
+    assert waiting.wait(10)
+    (interrupter,) = child.state.running.interrupters().values()
+    assert seen[0] is seen[1]
+    assert seen[1] in [item.connection for item in interrupter.connections]
+    child.interrupt(JobCanceled)
+    child.finish(jobs)
+    child.run(ask)
+    assert seen[2] is not seen[1]  # what may still be hit by the end of a statement is nobody else's
+
+
+def test_an_interrupted_coroutine_ends_after_what_it_called_in_its_thread(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its job could begin again beside it."""
+    inside, go_on, ends = threading.Event(), threading.Event(), []
+
+    def call() -> None:
+        inside.set()
+        go_on.wait(60)
+        ends.append("call")
+
+    async def call_it(context: Any) -> None:
+        await sync_to_async(call)()
+
+    (job,) = child.start(call_it)
+    assert inside.wait(10)
+    ended = child.state.ended
+
+    def note(outcome: Any) -> None:
+        ends.append("attempt")
+        ended(outcome)
+
+    monkeypatch.setattr(child.state, "ended", note)
+    child.interrupt(JobCanceled)
+    (interrupter,) = child.state.running.interrupters().values()
+    assert interrupter._due() is JobCanceled  # a statement can still be ended from outside
+    go_on.set()
+    assert (child.finish([job])[0].status, ends) == ("Canceled", ["call", "attempt"])
+
+
+def test_a_slot_whose_thread_hangs_gets_another(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 0.05)
+    hangs, go_on, seen = threading.Event(), threading.Event(), []
+
+    def hang() -> None:
+        seen.append(threading.get_ident())
+        hangs.set()
+        go_on.wait(60)
+
+    async def call_it(context: Any) -> None:
+        await sync_to_async(hang)()
+
+    async def ask(context: Any) -> None:
+        seen.append(await sync_to_async(threading.get_ident)())
+
+    jobs = child.start(call_it)
+    assert hangs.wait(10)
+    child.interrupt(JobCanceled)
+    assert child.finish(jobs)[0].status == "Canceled"
+    assert child.run(ask) == ["Completed"]
+    assert seen[0] != seen[1]
+    go_on.set()
+
+
+def test_a_call_for_which_there_is_no_thread_fails_its_job_and_runs_in_no_others_name(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    really_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("sync_to_async"):
+            raise RuntimeError("can't start new thread")
+        really_start(thread)
+
+    def calling(name: str) -> Handler:
+        async def handler(context: Any) -> None:
+            await sync_to_async(calls.append)(name)
+
+        return handler
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        assert child.run(calling("refused")) == ["Failed"]
+    assert child.run(calling("run")) == ["Completed"]
+    assert calls == ["run"]
+
+
+def test_a_thread_that_nobody_needs_closes_its_connections(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_thread, "IDLE_SECONDS", 0.01)
+    dropped: list[int] = []
+    really_drop = database.drop_connections
+
+    def drop() -> None:
+        dropped.append(threading.get_ident())
+        really_drop()
+
+    monkeypatch.setattr(database, "drop_connections", drop)
+    seen: list[int] = []
+
+    async def ask(context: Any) -> None:
+        seen.append((await sync_to_async(raw)())[0])
+
+    child.run(ask)
+    wait_until(lambda: seen[0] in dropped, 10, "the end of its connections")
+
+
+# -- what blocks the loop --------------------------------------------------------------------------------------------
+
+
+def test_a_coroutine_that_blocks_the_loop_is_named_and_what_waits_behind_it_goes_back(
+    child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 0.05)
+    blocked, go_on = threading.Event(), threading.Event()
+
+    async def block_the_loop(context: Any) -> None:
+        blocked.set()
+        go_on.wait(60)
+
+    async def nothing(context: Any) -> None:
+        """It could begin at once."""
+
+    (guilty,) = child.start(block_the_loop)
+    assert blocked.wait(10)
+    (innocent,) = child.start(nothing)
+    duties = Housekeeper(child.state, supervisor=1)
+
+    def is_told() -> bool:
+        child.relay.tick()
+        duties._hand_back()
+        return "event=loop_blocked" in caplog.text and not child.state.batch.waiting_count()
+
+    with caplog.at_level(logging.ERROR):
+        wait_until(is_told, 10, "word of the blocked loop")
+    assert "block_the_loop" in caplog.text
+    assert (reread(innocent).status, reread(innocent).retry_count) == ("Queued", 0)
+    child.relay.tick()
+    assert caplog.text.count("event=loop_blocked") == 1
+    go_on.set()
+    assert child.finish([guilty])[0].status == "Completed"

@@ -1,0 +1,86 @@
+"""A PgBouncer of a test's own that pools transactions, and can be led to another server while it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from tests.support.addresses import HOST, free_port, is_free
+from tests.support.directories import open_directory
+from tests.support.postgresql import USER, PostgresCluster
+from tests.support.waiting import wait_until
+
+_CONFIG: Final = """
+[databases]
+postgres = host={server.host} port={server.port} dbname=postgres user={user}
+[pgbouncer]
+listen_addr = {host}
+listen_port = {port}
+auth_type = any
+pool_mode = transaction
+max_client_conn = 500
+default_pool_size = 30
+admin_users = {user}
+ignore_startup_parameters = extra_float_digits
+server_login_retry = 1
+server_connect_timeout = 3
+unix_socket_dir =
+pidfile =
+"""
+
+
+class PgBouncer:
+    """One process on a port of its own."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._directory = open_directory("django-jobs-pgbouncer-")
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def database(self) -> dict[str, Any]:
+        """Return Django's settings of a database behind it: nothing may be prepared there."""
+        return {
+            "NAME": "postgres",
+            "USER": USER,
+            "HOST": HOST,
+            "PORT": str(self.port),
+            "OPTIONS": {"connect_timeout": 3},
+            "DISABLE_SERVER_SIDE_CURSORS": True,
+        }
+
+    def _configure(self, server: PostgresCluster) -> Path:
+        path = self._directory / "pgbouncer.ini"
+        path.write_text(_CONFIG.format(server=server, user=USER, host=HOST, port=self.port))
+        return path
+
+    def start(self, server: PostgresCluster) -> None:
+        """Start it in front of a server."""
+        program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None:
+            raise FileNotFoundError("PgBouncer is not installed.")
+        as_user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups") if os.geteuid() == 0 else ()
+        config = self._configure(server)
+        with (self._directory / "log").open("wb") as log:
+            self._popen = subprocess.Popen(
+                [*as_user, program, str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        wait_until(lambda: not is_free(self.port), 10, "PgBouncer to listen")
+
+    def lead_to(self, server: PostgresCluster) -> None:
+        """Lead who connects to another server from now on."""
+        self._configure(server)
+        with psycopg.connect(f"postgresql://{USER}@{HOST}:{self.port}/pgbouncer", autocommit=True) as admin:
+            admin.execute("RELOAD")
+
+    def close(self) -> None:
+        """End the process and delete what it left."""
+        if self._popen is not None:
+            self._popen.send_signal(signal.SIGTERM)
+            self._popen.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)

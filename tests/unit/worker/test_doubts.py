@@ -1,0 +1,56 @@
+"""Claims without an answer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.ports import Ticket
+from django_jobs.worker import doubts as module
+from django_jobs.worker.doubts import DOUBT_SECONDS, Doubts
+
+FIRST, SECOND = Ticket(1, 2026, 1, 1), Ticket(2, 2026, 1, 1)
+
+
+def claimed(ticket: Ticket) -> Any:
+    return SimpleNamespace(pk=ticket.pk, attempt=ticket.attempt)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now=1.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_what_is_in_doubt_is_known_until_it_is_answered(clock: SimpleNamespace) -> None:
+    doubts = Doubts()
+    doubts.add([FIRST, SECOND])
+    assert doubts.known() == {(1, 1), (2, 1)}
+    runs = claimed(FIRST)
+    assert doubts.answered([FIRST, SECOND], [runs]) == [runs]
+    assert (doubts.known(), doubts.tickets()) == (set(), [])
+
+
+def test_what_was_in_doubt_for_too_long_is_given_up_and_does_not_run_when_the_answer_comes_after_all(
+    clock: SimpleNamespace,
+) -> None:
+    doubts = Doubts()
+    doubts.add([FIRST])
+    clock.now += DOUBT_SECONDS
+    doubts.add([SECOND])
+    assert doubts.known() == {(1, 1), (2, 1)}
+    clock.now += 0.1
+    assert doubts.known() == {(2, 1)}
+    runs = claimed(SECOND)
+    assert doubts.answered([FIRST, SECOND], [claimed(FIRST), runs]) == [runs]
+
+
+def test_what_was_resolved_is_in_doubt_no_longer(clock: SimpleNamespace) -> None:
+    doubts = Doubts()
+    doubts.add([FIRST, SECOND])
+    doubts.resolve([SECOND])
+    assert doubts.tickets() == [SECOND]

@@ -1,0 +1,78 @@
+"""What a supervisor tells its children: how long their leases last, and when to be careful."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from django_jobs.engine import uptime
+from django_jobs.worker import children, shared_slots
+from django_jobs.worker import supervisor as module
+from django_jobs.worker.exit_codes import FOREIGN_BROKER, RECYCLED
+from django_jobs.worker.supervisor import Supervisor
+from tests.support.fake_children import STUCK, FakeChild, options
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The supervisor's clock, which stands."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: 0.0)
+    for part in (module, children, shared_slots):
+        monkeypatch.setattr(part, "time", clock)
+    return clock
+
+
+def test_a_child_can_see_when_its_leases_were_renewed() -> None:
+    boss, child = Supervisor(options()), FakeChild()
+    boss.children = [child]
+    boss._tick()
+    boss.leases.renewed["child"] = 123.0
+    boss._tick()
+    assert child.renewals == [0.0, 123.0]
+
+
+@pytest.mark.parametrize(
+    ("code", "in_hand", "running", "is_asked_for"),
+    [
+        (-9, [], [], True),
+        (3, [(8, 1)], [], True),
+        (0, [(8, 1)], [], True),  # the import of a handler that ends the process in order
+        (0, [], [], False),
+        (FOREIGN_BROKER, [], [], False),
+        (-9, [], [STUCK], False),  # the handler explains it
+        (-9, [(8, 1)], [STUCK], True),  # in another thread, while the main thread was claiming
+    ],
+)
+def test_caution_is_asked_for_after_a_death_that_no_handler_explains(
+    clock: SimpleNamespace, code: int, in_hand: list[Any], running: list[Any], is_asked_for: bool
+) -> None:
+    boss, dead, other = Supervisor(options()), FakeChild(*running, returncode=code), FakeChild()
+    dead.in_hand, dead.started = frozenset(in_hand), 0.0
+    boss.children = [dead, other]
+    boss._stop_since = clock.now
+    boss._tick()
+    assert (other.cautions[-1] > uptime.seconds()) == is_asked_for
+
+
+def test_no_caution_is_asked_for_after_a_child_that_the_supervisor_killed_itself(clock: SimpleNamespace) -> None:
+    boss, dead, other = Supervisor(options()), FakeChild(returncode=-9), FakeChild()
+    dead.started, dead.killed = 0.0, ("Its loop stood still", "interrupted", None)
+    boss.children = [dead, other]
+    boss._stop_since = clock.now
+    boss._tick()
+    assert other.cautions == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("code", "in_hand", "is_orderly"),
+    [(0, [], True), (RECYCLED, [], True), (FOREIGN_BROKER, [], True), (0, [(8, 1)], False), (-9, [], False)],
+)
+def test_a_child_that_leaves_in_order_did_not_die_of_what_it_leaves(
+    code: int, in_hand: list[Any], is_orderly: bool
+) -> None:
+    """As of a claim whose answer came too late for it."""
+    child = FakeChild(returncode=code)
+    child.in_hand = frozenset(in_hand)
+    assert child.loss().gave_up is is_orderly
