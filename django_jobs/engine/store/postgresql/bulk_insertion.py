@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django_jobs.engine.store.base.insertion import chunks
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
-from django_jobs.engine.store.postgresql.insertion import Insertion, take_over
+from django_jobs.engine.store.postgresql.insertion import Insertion, preparations, take_over
 from django_jobs.engine.store.postgresql.rows import Slot, array, json_array, unnested
 from django_jobs.models import DuplicateKey, ExecutionLog, Job
 from django_jobs.statuses import Status
@@ -53,7 +53,7 @@ class BulkInsertion(Insertion):
         column = columns_of(Job, self.alias)[name]
         if column.is_json:
             values = [new.encoded.get(name) or _encode(value) for new, value in zip(news, values, strict=True)]
-        elif (prepare := _preparation(name)) is not None:  # a key of the host's, of whatever kind
+        elif (prepare := dict(preparations()).get(name)) is not None:  # a key of the host's, of whatever kind
             prepared = {value: prepare(value, self.connection) for value in set(values)}
             values = [prepared[value] for value in values]
         return _slot(f"v_{name}", column.kind, values, params, is_json=column.is_json)
@@ -99,13 +99,6 @@ def _defaults() -> dict[str, Any]:
     """Return the default of each column but the key."""
     fields = [field for field in Job._meta.concrete_fields if not field.primary_key]
     return {field.attname: field.get_default() for field in fields}
-
-
-@functools.cache
-def _preparation(name: str) -> Callable[[Any, Any], Any] | None:
-    """Return what makes the value of a column that refers to another model one that the driver takes."""
-    fields = {field.attname: field for field in Job._meta.concrete_fields if field.is_relation}
-    return fields[name].get_db_prep_save if name in fields else None
 
 
 def _slot(name: str, kind: str, values: Sequence[Any], params: dict[str, Any], *, is_json: bool = False) -> Slot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -51,6 +51,7 @@ class Insertion(Store):
         job, submitter, given = new.job, new.submitter, new.job.__dict__
         sent = self._columns_to_send(given)
         params = {name: _as_json(given[name]) if name in _json_columns() else given[name] for name in sent}
+        params |= {name: prepare(given[name], self.connection) for name, prepare in preparations() if name in sent}
         params |= {"waits": bool(new.parents), "window": new.window, "run_at": job.run_at, "job_hash": job.job_hash}
         params |= {"submitter": submitter.name, "submitter_kind": submitter.kind}
         if new.versions is not None:
@@ -87,6 +88,12 @@ def _defaults() -> dict[str, Any]:
 @functools.cache
 def _json_columns() -> frozenset[str]:
     return frozenset(field.attname for field in Job._meta.concrete_fields if isinstance(field, models.JSONField))
+
+
+@functools.cache
+def preparations() -> tuple[tuple[str, Callable[[Any, Any], Any]], ...]:
+    """Return, by column, what makes of a key of another model, such as the host's, a value that the driver takes."""
+    return tuple((field.attname, field.get_db_prep_save) for field in Job._meta.concrete_fields if field.is_relation)
 
 
 def _as_json(value: Any) -> str | None:

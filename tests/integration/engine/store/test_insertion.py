@@ -53,6 +53,16 @@ def new_job(kind: JobType, organization: Organization, **fields: Any) -> NewJob:
     return NewJob(job=job, **values)
 
 
+class Masked:
+    """A key as some libraries have it: an object, of which the model's field makes what is stored."""
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+
+    def __int__(self) -> int:
+        return self.key
+
+
 def unlike_default(field: models.Field[Any, Any]) -> Any:
     """A value that this field holds only if it was written."""
     if isinstance(field, models.JSONField):
@@ -188,6 +198,17 @@ def test_a_key_that_keeps_nobody_out_any_more_is_taken_over(
     key = DuplicateKey.objects.get()
     assert (key.pk, key.job_id) == (HASH, second.job.pk)
     assert key.expires_at > each_store.now() + dt.timedelta(seconds=50)
+
+
+def test_the_keys_of_the_hosts_models_may_be_objects(
+    insert: Insert, kind: JobType, organization: Organization
+) -> None:
+    user = make_user()
+    new = new_job(kind, organization, owner_id=Masked(user.pk))
+    new.job.organization_id = Masked(organization.pk)
+    assert insert(new)
+    (stored,) = Job.objects.values("owner_id", "organization_id")
+    assert stored == {"owner_id": user.pk, "organization_id": organization.pk}
 
 
 def test_many_are_written_in_their_order_and_each_with_its_log_row(
