@@ -39,7 +39,9 @@ def columns_of(model: type[models.Model], alias: str) -> dict[str, Column]:
 def next_key(model: type[models.Model], alias: str) -> str:
     """Return SQL for the next key of a model, which a statement gives to a row before it inserts that row.
 
-    Where a restored or partitioned table's sequence is nobody's own, that is what the column's default says.
+    Where a restored or partitioned table's sequence is nobody's own, that is what the column's default says. Either
+    way it names the schema only where the search path does not lead there, as it does to the table: a host may give
+    each of its customers a schema. A role that is not the table's owner needs USAGE of the sequence.
     """
     table = f'"{model._meta.db_table}"'
     with connections[alias].cursor() as cursor:
@@ -49,7 +51,7 @@ def next_key(model: type[models.Model], alias: str) -> str:
 
 _NEXT_KEY: Final = """
     SELECT coalesce(
-        'nextval(' || quote_literal(pg_get_serial_sequence(%s, 'id')) || ')', (
+        'nextval(' || quote_literal(pg_get_serial_sequence(%s, 'id')::regclass::text) || ')', (
             SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
             JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
             WHERE a.attrelid = %s::regclass AND a.attname = 'id'

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
+from django_jobs import submit_job, submit_jobs
 from django_jobs.engine.store.postgresql.columns import next_key
-from django_jobs.models import ExecutionLog
+from django_jobs.models import ExecutionLog, Job, JobType, Organization
 
 pytestmark = [
     pytest.mark.django_db,
@@ -32,3 +33,24 @@ def test_keys_come_from_the_columns_default_where_its_sequence_is_not_its_own() 
         cursor.execute('CREATE SEQUENCE "of nobody\'s 5%" START 700')
         cursor.execute(f"ALTER TABLE {table} ALTER id SET DEFAULT nextval('\"of nobody''s 5%\"')")
     assert (_key(), _key()) == (700, 701)
+
+
+@pytest.mark.usefixtures("broker")
+def test_keys_come_from_the_schema_that_the_rows_go_to(kind: JobType, organization: Organization) -> None:
+    """As where a host gives each of its customers a schema."""
+
+    def submit() -> list[int]:
+        return [submit_job(kind, organization).pk] + [
+            job.pk for job in submit_jobs([{"job_type": kind, "organization": organization}] * 2)
+        ]
+
+    submit()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA customer")
+        for model in (Job, ExecutionLog):
+            table = model._meta.db_table
+            cursor.execute(f"CREATE TABLE customer.{table} (LIKE {table} INCLUDING ALL)")
+            cursor.execute(f"ALTER TABLE customer.{table} ALTER id RESTART WITH 700000")
+        cursor.execute("SET LOCAL search_path TO customer, public")
+    assert submit() == [700_000, 700_001, 700_002]
+    assert list(ExecutionLog.objects.order_by("pk").values_list("pk", flat=True)) == [700_000, 700_001, 700_002]
