@@ -64,8 +64,8 @@ class Builder:
     def __init__(self, user: Any) -> None:
         self._user = user
         self._common: dict[int, _Common] = {}
-        is_heard = pre_init.has_listeners(Job) or post_init.has_listeners(Job)
-        self._make = _make if is_heard else _make_unheard
+        self._is_heard = pre_init.has_listeners(Job) or post_init.has_listeners(Job)
+        self._make = _make if self._is_heard else _make_unheard
 
     def build(self, fields: Fields, found: Targets) -> Request:
         """Return the request of these values, for this type and organization."""
@@ -89,7 +89,7 @@ class Builder:
             versions=found.versions,
             parents=sorted(fields.parents.values()) if fields.parents else [],
             window=common.window if fields.deduplication_window is None else fields.deduplication_window,
-            encoded=fields.encoded,
+            encoded={} if self._is_heard else fields.encoded,  # who hears of a new job may change what it holds
             targets=found,
             fields=fields,
             on_duplicate=fields.on_duplicate,

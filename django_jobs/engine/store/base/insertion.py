@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from django.core.serializers.json import DjangoJSONEncoder
+
 from django_jobs.engine.store.base.duplicates import Duplicates
 from django_jobs.engine.store.insertion_values import LostRace, NewJob, TargetRows, Versions
 from django_jobs.models import DependencyTask, ExecutionLog, Job, JobDependency
@@ -127,4 +129,4 @@ def _size(new: NewJob) -> int:
     """Return about how many bytes of a statement what the caller gave will take."""
     if new.encoded:
         return sum(map(len, new.encoded.values()))
-    return len(json.dumps([new.job.input_parameters, new.job.metadata]))
+    return len(json.dumps([new.job.input_parameters, new.job.metadata], cls=DjangoJSONEncoder))

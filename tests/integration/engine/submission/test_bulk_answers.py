@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +66,18 @@ def test_a_host_that_listens_to_new_instances_hears_of_each(
     jobs = submit_jobs([work(kind, organization, number) for number in range(3)])
     assert [job for job in heard if job.pk] == jobs
     assert [values_of(job) for job in jobs] == [values_of(reread(job)) for job in jobs]
+
+
+def test_what_a_listener_gives_to_a_new_job_is_stored(kind: JobType, organization: Organization) -> None:
+    def trace(instance: Job, **kwargs: Any) -> None:
+        instance.metadata.setdefault("trace", uuid.UUID(int=7))
+
+    post_init.connect(trace, sender=Job)
+    try:
+        pks = [submit_job(kind, organization).pk, submit_jobs([work(kind, organization, 1)])[0].pk]
+    finally:
+        post_init.disconnect(trace, sender=Job)
+    assert [Job.objects.get(pk=pk).metadata for pk in pks] == [{"trace": str(uuid.UUID(int=7))}] * 2
 
 
 def test_the_same_may_be_named_in_several_ways(kind: JobType, organization: Organization) -> None:
