@@ -112,7 +112,11 @@ def _slot(name: str, kind: str, values: Sequence[Any], params: dict[str, Any], *
     return Slot(name, kind, is_json, is_shared)
 
 
-@functools.cache
+#: Statements that are kept. Callers that mix the fields of their jobs in ever new ways could have millions made.
+SHAPES: Final = 200
+
+
+@functools.lru_cache(SHAPES)
 def _sql(alias: str, slots: tuple[tuple[str, Slot], ...]) -> str:
     """The statement. Keys are drawn in the order of the jobs before anything is inserted, so that no step is joined."""
     given = {name: str(slot) for name, slot in slots}

@@ -11,6 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.store.base import Store, insertion
 from django_jobs.engine.store.insertion_values import NewJob
+from django_jobs.engine.store.postgresql import bulk_insertion
+from django_jobs.engine.store.postgresql.rows import Slot
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import RunAfter
 from tests.support.brokers import reread
@@ -130,3 +132,13 @@ def test_instances_know_that_they_are_stored_and_where(
     news = [new_job(kind, organization) for _ in range(2)]
     insert(each_store, news)
     assert [(new.job._state.adding, new.job._state.db) for new in news] == [(False, "default")] * 2
+
+
+def test_statements_of_ever_new_shapes_are_not_kept_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_insertion, "next_key", lambda model, alias: "1")
+    for number in range(bulk_insertion.SHAPES + 50):
+        names = ("created_at", "organization_id", "actor", "actor_kind")
+        slots = tuple((name, Slot(f"{name}_{number}", "text", False, True)) for name in names)
+        bulk_insertion._sql("nowhere", slots)
+    assert bulk_insertion._sql.cache_info().currsize <= bulk_insertion.SHAPES
+    bulk_insertion._sql.cache_clear()
