@@ -200,12 +200,10 @@ def test_a_key_that_keeps_nobody_out_any_more_is_taken_over(
     assert key.expires_at > each_store.now() + dt.timedelta(seconds=50)
 
 
-def test_the_keys_of_the_hosts_models_may_be_objects(
-    insert: Insert, kind: JobType, organization: Organization
-) -> None:
+def test_the_keys_of_the_hosts_models_may_be_objects(insert: Insert, kind: JobType, organization: Organization) -> None:
     user = make_user()
     new = new_job(kind, organization, owner_id=Masked(user.pk))
-    new.job.organization_id = Masked(organization.pk)
+    vars(new.job)["organization_id"] = Masked(organization.pk)
     assert insert(new)
     (stored,) = Job.objects.values("owner_id", "organization_id")
     assert stored == {"owner_id": user.pk, "organization_id": organization.pk}
