@@ -25,6 +25,8 @@ from django_jobs.models import JobType, get_organization_model
 _PLAIN: Final = frozenset({str, int, uuid.UUID})
 MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
+#: No database has a larger whole number for a key.
+MAX_WHOLE: Final = 2**63
 
 
 class TargetsChanged(Exception):
@@ -146,9 +148,11 @@ def _tenant_key(organization: Any) -> tuple[str, Any] | None:
         return None
     name = str(jobs_settings.ORGANIZATION_ID_FIELD)
     try:
-        return (name, _field(name).to_python(organization))
+        value = _field(name).to_python(organization)
     except ValidationError:  # no value that this kind of id could have
         return None
+    is_too_large = isinstance(value, int) and not -MAX_WHOLE <= value < MAX_WHOLE  # which SQLite's driver cannot send
+    return None if is_too_large else (name, value)
 
 
 def _field(name: str) -> Any:

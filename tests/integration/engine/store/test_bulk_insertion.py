@@ -135,7 +135,7 @@ def test_instances_know_that_they_are_stored_and_where(
 
 
 def test_statements_of_ever_new_shapes_are_not_kept_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_insertion, "next_key", lambda model, alias: "1")
+    monkeypatch.setattr(bulk_insertion, "next_key", lambda *_: "1")
     for number in range(bulk_insertion.SHAPES + 50):
         names = ("created_at", "organization_id", "actor", "actor_kind")
         slots = tuple((name, Slot(f"{name}_{number}", "text", False, True)) for name in names)

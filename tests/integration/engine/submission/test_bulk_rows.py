@@ -47,7 +47,8 @@ OBJECTS = st.dictionaries(TEXT, VALUES, max_size=3)
 
 def moments(first: int, last: int) -> st.SearchStrategy[dt.datetime]:
     zones = st.timezones() | st.just(dt.UTC)
-    plain = st.datetimes(dt.datetime(first, 1, 1), dt.datetime(last, 1, 1), timezones=zones)
+    earliest, latest = (dt.datetime(year, 1, 1) for year in (first, last))  # noqa: DTZ001  (the zones are added)
+    plain = st.datetimes(earliest, latest, timezones=zones)
     return plain | plain.map(lambda moment: Moment.fromtimestamp(moment.timestamp(), moment.tzinfo))
 
 

@@ -47,6 +47,16 @@ def test_an_unknown_organization_is_refused(subtests: pytest.Subtests, job_type:
             assert set(errors_of(job_type, organization)) == {"organization"}
 
 
+def test_an_id_larger_than_the_database_has_is_unknown(
+    subtests: pytest.Subtests, job_type: JobType, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ORGANIZATION_ID_FIELD": "id"}
+    cases: list[Any] = [2**63, 2**70, "9" * 30, -(2**64)]
+    for organization in cases:
+        with subtests.test(organization=organization):
+            assert set(errors_of(job_type, organization)) == {"organization"}
+
+
 def test_a_deleted_organizations_instance_is_refused(job_type: JobType, organization: Organization) -> None:
     Organization.objects.filter(pk=organization.pk).delete()
     assert set(errors_of(job_type, organization)) == {"organization"}
