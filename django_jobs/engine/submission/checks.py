@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.job_types import parameters
@@ -14,9 +14,12 @@ from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
 from django_jobs.models import Job
 from django_jobs.statuses import UNSUCCESSFUL, RunAfter
 
+#: Jobs to wait for that are read in one statement: so many values every database takes.
+READ_AT_ONCE: Final = 2_000
+
 
 def check_all(asked: Sequence[tuple[Request, Errors]], user: Any) -> None:
-    """Judge requests; what is wrong with one goes into the errors beside it. The parents are read in one statement."""
+    """Judge requests; what is wrong with one goes into the errors beside it. The parents are read together."""
     known = read_parents([request for request, _ in asked], user)
     active: dict[Any, bool] = {}
     for request, errors in asked:
@@ -47,11 +50,11 @@ def is_active(found: Targets) -> bool:
 
 def read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
     """Return the jobs to wait for that exist, by id, without those that the policy hides from ``user``."""
-    wanted = {pk for request in requests for pk in request.parents}
-    if not wanted:
-        return {}
-    rows = Job.primary.filter(pk__in=wanted)
-    found = {job.name: job for job in rows.only("pk", "created_at", "status", "organization_id")}
+    wanted = sorted({pk for request in requests for pk in request.parents})
+    rows = Job.primary.only("pk", "created_at", "status", "organization_id")
+    found: dict[str, Job] = {}
+    for start in range(0, len(wanted), READ_AT_ONCE):
+        found |= {job.name: job for job in rows.filter(pk__in=wanted[start : start + READ_AT_ONCE])}
     if user is None or not may_hide_jobs():
         return found
     return {name: job for name, job in found.items() if may_view(user, job)}

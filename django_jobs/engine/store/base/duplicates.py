@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -14,7 +14,18 @@ from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.models import DuplicateKey, Job
 from django_jobs.statuses import UNSUCCESSFUL
 
+T = TypeVar("T")
+
 KEYS_AT_ONCE: Final = 500
+#: Keys looked for in one statement.
+READ_AT_ONCE: Final = 2_000
+
+
+def _parts(keys: Iterable[T]) -> Iterator[list[T]]:
+    """Yield no more of the keys than one statement may have values."""
+    items = list(keys)
+    for start in range(0, len(items), READ_AT_ONCE):
+        yield items[start : start + READ_AT_ONCE]
 
 
 class Duplicates(Transactions):
@@ -29,15 +40,19 @@ class Duplicates(Transactions):
     def same_work(self, keys: Iterable[str]) -> dict[str, Job]:
         """Return, key by key, the job that keeps the same work out now. One that was canceled or died does not."""
         live = self._keeping_out(keys)
-        if not live:
-            return {}
-        jobs = Job.primary.filter(pk__in=list(live)).exclude(status__in=sorted(UNSUCCESSFUL))
-        return {live[job.pk]: job for job in jobs}
+        found: dict[str, Job] = {}
+        for pks in _parts(live):
+            jobs = Job.primary.filter(pk__in=pks).exclude(status__in=sorted(UNSUCCESSFUL))
+            found |= {live[job.pk]: job for job in jobs}
+        return found
 
     def _keeping_out(self, keys: Iterable[str]) -> dict[int, str]:
         """Return those of the keys whose time is not over, by the keys of their jobs."""
-        rows = DuplicateKey.primary.filter(pk__in=list(keys), expires_at__gt=self.now())
-        return dict(rows.values_list("job_id", "key"))
+        live = DuplicateKey.primary.filter(expires_at__gt=self.now())
+        found: dict[int, str] = {}
+        for some in _parts(keys):
+            found |= dict(live.filter(pk__in=some).values_list("job_id", "key"))
+        return found
 
     def keep_out(self, accepted: Sequence[NewJob], now: dt.datetime) -> bool:
         """Write the keys of these jobs. Return False where others got in between: then nothing is of use.

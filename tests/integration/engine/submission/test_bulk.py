@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from django_jobs import cancel_job, submit_job, submit_jobs
 from django_jobs.engine.insight.history import get_job_history
@@ -124,6 +126,28 @@ def test_many_thousands_take_few_statements(kind: JobType, organization: Organiz
     items = [work(kind, organization, number) for number in range(MANY)]
     assert statements_of(lambda: submit_jobs(items)) <= BOUND[store_name()]
     assert Job.objects.count() == ExecutionLog.objects.count() == DuplicateKey.objects.count() == MANY
+
+
+@pytest.fixture
+def few_values() -> Iterator[None]:
+    """Statements of no more values than SQLite takes; a smaller number than its own, which may be 32,766 or more."""
+    connection.ensure_connection()
+    kind = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+    own = connection.connection.setlimit(kind, 2_500)
+    yield
+    connection.connection.setlimit(kind, own)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only there statements have few values")
+def test_no_statement_has_more_values_than_the_database_takes(
+    kind: JobType, organization: Organization, few_values: None
+) -> None:
+    parents = [job.name for job in submit_jobs([work(make_job_type(), organization, 0)] * 2_600)]
+    items = [work(kind, organization, number, on_duplicate="return") for number in range(2_600)]
+    halves = parents[:1_300], parents[1_300:]
+    jobs = submit_jobs([item | {"depends_on": halves[number]} for number, item in enumerate(items[:2])])
+    jobs += submit_jobs(items[2:])
+    assert submit_jobs(items) == jobs
 
 
 def test_large_parameters_are_no_larger_statements_than_a_database_takes(
