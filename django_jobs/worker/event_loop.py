@@ -17,6 +17,7 @@ from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.slot_run import run_in_loop
 from django_jobs.worker.sync_thread import SyncThread
 from django_jobs.worker.task_interruption import TaskInterrupter
+from django_jobs.worker.thread_calls import OtherThreads
 
 logger = logging.getLogger("django_jobs")
 
@@ -38,6 +39,7 @@ class EventLoop:
         self._free = [SyncThread(first_slot + number) for number in reversed(range(state.options.threads))]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._other_threads: OtherThreads | None = None
         self._context = contextvars.Context()
         self._is_stopping = False
         #: The tasks that each attempt's handler has made.
@@ -49,6 +51,7 @@ class EventLoop:
         if self._thread is None:
             self._loop = asyncio.new_event_loop()
             self._loop.set_task_factory(self._make_task)
+            self._take_other_threads(self._loop)
             thread = threading.Thread(target=self._run, name="event loop", daemon=True)
             thread.start()
             self._thread = thread
@@ -106,9 +109,18 @@ class EventLoop:
         finally:
             self._tasks.pop((claimed.pk, claimed.attempt), None)
             self._state.running.remove(claimed)
+            if sync_thread.hangs_elsewhere():
+                self._take_other_threads(self._loop)
             self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
             self._state.batch.finish()
             self._on_end()
+
+    def _take_other_threads(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the next calls run in new threads: the old ones end once what runs in them has ended."""
+        if self._other_threads is not None:
+            self._other_threads.shutdown(wait=False)
+        self._other_threads = OtherThreads(self._state.options.threads)
+        loop.set_default_executor(self._other_threads)
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **keywords: Any) -> asyncio.Task[Any]:
         """Make a task, and note it where a handler makes it; a task factory."""

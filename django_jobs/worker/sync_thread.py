@@ -14,6 +14,7 @@ from django.db import connections, reset_queries
 
 from django_jobs.engine.execution.handler_run import restore_connections
 from django_jobs.engine.store import database, line_watch
+from django_jobs.worker.thread_calls import ThreadCalls, calls_of_handler
 
 #: A thread that had nothing to do for so long closes its connections.
 IDLE_SECONDS: Final = 5.0
@@ -24,11 +25,12 @@ HUNG_SECONDS: Final = 3.0
 
 
 class _Executor(ThreadPoolExecutor):
-    """One thread, which starts with the first call; tells whether there was one, and the last future."""
+    """One thread, which starts with the first call; tells whether there was one, the last future and what goes on."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=1, thread_name_prefix="sync_to_async")
         self.last: Future[Any] | None = None
+        self.calls = ThreadCalls()
         #: Whether the process could have no thread for it: the call is kept, and would run in another handler's name.
         self.is_broken = False
 
@@ -38,6 +40,7 @@ class _Executor(ThreadPoolExecutor):
         except RuntimeError:
             self.is_broken = True
             raise
+        self.calls.add(self.last)
         return self.last
 
 
@@ -51,6 +54,8 @@ class SyncThread:
         self._executor = _Executor()
         #: The last call before the handler's own ones.
         self._before: Future[Any] | None = None
+        #: What the handler has called in threads of its own choice.
+        self._elsewhere = ThreadCalls()
         self._rested = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,6 +68,8 @@ class SyncThread:
             self._executor.submit(mend_rested)
             self._rested = time.monotonic()
         self._before = self._executor.last
+        self._elsewhere = ThreadCalls()
+        calls_of_handler.set(self._elsewhere)
         async with ThreadSensitiveContext() as its_thread:
             SyncToAsync.context_to_thread_executor[its_thread] = self._executor
             try:
@@ -72,14 +79,15 @@ class SyncThread:
                 SyncToAsync.context_to_thread_executor.pop(its_thread, None)
 
     async def calls_ended(self) -> None:
-        """Return once no call of the handler is under way here; after HUNG_SECONDS in any case."""
-        last = self._executor.last
-        if last is None or last is self._before or last.done():
-            return
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        last.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), HUNG_SECONDS)
+        """Return once no call of the handler is under way, here or elsewhere; after HUNG_SECONDS in any case."""
+        deadline = time.monotonic() + HUNG_SECONDS
+        if self._executor.last is not self._before:
+            await self._executor.calls.ended(deadline)
+        await self._elsewhere.ended(deadline)
+
+    def hangs_elsewhere(self) -> bool:
+        """Return whether a call of the handler hangs in a thread that other handlers use as well."""
+        return bool(self._elsewhere.under_way())
 
     def restored(self, *, is_interrupted: bool) -> SyncThread:
         """Return what serves the next handler: this thread, or a new one where a call of the last one hangs."""
@@ -90,7 +98,7 @@ class SyncThread:
         if last is None:
             return self
         was_called = last is not self._before
-        if was_called and not last.done():
+        if was_called and self._executor.calls.under_way():
             self.close()
             return SyncThread(self.slot)
         if was_called or is_interrupted:

@@ -19,7 +19,7 @@ from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.models import Job
-from django_jobs.worker import event_loop, interruption, loop_watch, sync_thread
+from django_jobs.worker import event_loop, interruption, loop_watch, sync_thread, thread_calls
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.options import WorkerOptions
@@ -459,3 +459,152 @@ def test_a_coroutine_that_blocks_the_loop_is_named_and_what_waits_behind_it_goes
     assert caplog.text.count("event=loop_blocked") == 1
     go_on.set()
     assert child.finish([guilty])[0].status == "Completed"
+
+
+# -- what a handler leaves behind is over before its attempt is ------------------------------------------------------
+
+
+def noting_the_end(child: Child, monkeypatch: pytest.MonkeyPatch, ends: list[str]) -> None:
+    """Have the end of an attempt noted, at the moment at which it is handed over."""
+    ended = child.state.ended
+
+    def note(outcome: Any) -> None:
+        ends.append("attempt")
+        ended(outcome)
+
+    monkeypatch.setattr(child.state, "ended", note)
+
+
+def test_an_interrupted_coroutine_ends_after_all_its_calls_though_the_last_one_never_began(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, go_on, ends = threading.Event(), threading.Event(), []
+
+    def call() -> None:
+        inside.set()
+        go_on.wait(60)
+        ends.append("call")
+
+    async def call_twice(context: Any) -> None:
+        await asyncio.gather(sync_to_async(call)(), sync_to_async(call)())
+
+    (job,) = child.start(call_twice)
+    assert inside.wait(10)
+    noting_the_end(child, monkeypatch, ends)
+    child.interrupt(JobCanceled)
+    threading.Timer(0.3, go_on.set).start()
+    assert (child.finish([job])[0].status, ends) == ("Canceled", ["call", "attempt"])
+
+
+def test_a_slot_whose_thread_hangs_gets_another_though_a_later_call_never_began(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 0.05)
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        go_on.wait(60)
+
+    async def call_twice(context: Any) -> None:
+        await asyncio.gather(sync_to_async(hang)(), sync_to_async(hang)())
+
+    async def ask(context: Any) -> None:
+        await asyncio.wait_for(sync_to_async(threading.get_ident)(), 5)
+
+    jobs = child.start(call_twice)
+    assert hangs.wait(10)
+    child.interrupt(JobCanceled)
+    assert child.finish(jobs)[0].status == "Canceled"
+    try:
+        assert child.run(ask) == ["Completed"]
+    finally:
+        go_on.set()
+
+
+@pytest.mark.parametrize("call_in", [asyncio.to_thread, lambda call: sync_to_async(call, thread_sensitive=False)()])
+def test_an_interrupted_coroutine_ends_after_what_it_called_in_any_thread(
+    child: Child, monkeypatch: pytest.MonkeyPatch, call_in: Callable[[Callable[[], None]], Any]
+) -> None:
+    inside, go_on, ends = threading.Event(), threading.Event(), []
+
+    def call() -> None:
+        inside.set()
+        go_on.wait(60)
+        ends.append("call")
+
+    async def call_it(context: Any) -> None:
+        await call_in(call)
+
+    (job,) = child.start(call_it)
+    assert inside.wait(10)
+    noting_the_end(child, monkeypatch, ends)
+    child.interrupt(JobCanceled)
+    threading.Timer(0.3, go_on.set).start()
+    assert (child.finish([job])[0].status, ends) == ("Canceled", ["call", "attempt"])
+
+
+def test_a_call_in_another_thread_leaves_no_transaction_to_the_next_job(child: Child) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def leave_open() -> None:
+        connection.ensure_connection()
+        seen.append((threading.get_ident(), not connection.get_autocommit()))
+        connection.set_autocommit(False)
+
+    async def call_it(context: Any) -> None:
+        await asyncio.to_thread(leave_open)
+
+    assert child.run(call_it) == child.run(call_it) == child.run(call_it) == ["Completed"]
+    assert len({thread for thread, _ in seen}) == 1
+    assert [is_open for _, is_open in seen] == [False] * 3
+
+
+def test_calls_that_hang_in_other_threads_hold_up_no_later_ones(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 0.05)
+    monkeypatch.setattr(thread_calls, "MOST_THREADS", 1)
+    hanging: list[int] = []
+    go_on = threading.Event()
+
+    def hang() -> None:
+        hanging.append(1)
+        go_on.wait(60)
+
+    async def call_it(context: Any) -> None:
+        await asyncio.to_thread(hang)
+
+    async def ask(context: Any) -> None:
+        await asyncio.wait_for(asyncio.to_thread(threading.get_ident), 5)
+
+    jobs = child.start(*[call_it] * 4)
+    wait_until(lambda: len(hanging) == 4, 10, "the calls")
+    child.interrupt(JobCanceled)
+    assert {job.status for job in child.finish(jobs)} == {"Canceled"}
+    try:
+        assert child.run(ask) == ["Completed"]
+    finally:
+        go_on.set()
+
+
+def test_a_call_for_which_there_is_no_other_thread_does_not_run_later(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    really_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("to_thread"):
+            raise RuntimeError("can't start new thread")
+        really_start(thread)
+
+    def calling(name: str) -> Handler:
+        async def handler(context: Any) -> None:
+            await asyncio.to_thread(calls.append, name)
+
+        return handler
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        assert child.run(calling("refused")) == ["Failed"]
+    assert child.run(calling("run")) == ["Completed"]
+    assert calls == ["run"]
