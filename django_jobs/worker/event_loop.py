@@ -8,8 +8,7 @@ import contextvars
 import logging
 import threading
 import weakref
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from django_jobs.engine.claimed_job import Claimed, current_job
@@ -21,8 +20,6 @@ from django_jobs.worker.thread_calls import OtherThreads
 
 logger = logging.getLogger("django_jobs")
 
-#: How long the tasks that a handler left behind may take to end, once they are canceled.
-LEFT_BEHIND_SECONDS: Final = 1.0
 #: How often the loop shows that it moves.
 BEAT_SECONDS: Final = 0.1
 
@@ -42,8 +39,8 @@ class EventLoop:
         self._other_threads: OtherThreads | None = None
         self._context = contextvars.Context()
         self._is_stopping = False
-        #: The tasks that each attempt's handler has made.
-        self._tasks: defaultdict[tuple[int, int], weakref.WeakSet[asyncio.Task[Any]]] = defaultdict(weakref.WeakSet)
+        #: The tasks that the handler of each running attempt has made.
+        self._tasks: dict[tuple[int, int], weakref.WeakSet[asyncio.Task[Any]]] = {}
         self._runs: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -92,18 +89,21 @@ class EventLoop:
     def _start_more(self) -> None:
         assert self._loop is not None  # noqa: S101  (this runs in it)
         while self._free and (claimed := self._state.batch.next_coroutine()) is not None:
-            task = self._loop.create_task(self._run_one(claimed, self._free.pop()), context=self._context.copy())
+            sync_thread, tasks = self._free.pop(), weakref.WeakSet[asyncio.Task[Any]]()
+            interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks)
+            self._tasks[claimed.pk, claimed.attempt] = tasks
+            # Not by the task, which begins late where a neighbor blocks the loop: what nobody knows is handed back.
+            self._state.running.add(claimed, interrupter)
+            run = self._run_one(claimed, sync_thread, interrupter)
+            task = self._loop.create_task(run, context=self._context.copy())
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
 
-    async def _run_one(self, claimed: Claimed, sync_thread: SyncThread) -> None:
+    async def _run_one(self, claimed: Claimed, sync_thread: SyncThread, interrupter: TaskInterrupter) -> None:
         assert self._loop is not None  # noqa: S101  (this runs in it)
-        interrupter = TaskInterrupter(self._loop, sync_thread)
-        self._state.running.add(claimed, interrupter)
         try:
             async with sync_thread.used():
                 await run_in_loop(self._state, sync_thread.slot, claimed, interrupter)
-                await _end(self._tasks.pop((claimed.pk, claimed.attempt), ()), claimed.job_id)
         except BaseException:
             logger.exception("event=slot_failed worker=%s", self._state.name)
         finally:
@@ -126,17 +126,7 @@ class EventLoop:
         """Make a task, and note it where a handler makes it; a task factory."""
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **keywords)
         claimed = current_job.get()
-        if claimed is not None:
-            self._tasks[claimed.pk, claimed.attempt].add(task)
+        tasks = None if claimed is None else self._tasks.get((claimed.pk, claimed.attempt))
+        if tasks is not None:
+            tasks.add(task)
         return task
-
-
-async def _end(tasks: Iterable[asyncio.Task[Any]], job_id: str) -> None:
-    """Cancel what a handler left behind: it would run on beside the jobs that follow."""
-    left = {task for task in tasks if not task.done()}
-    for task in left:
-        task.cancel()
-    if left:
-        _, stubborn = await asyncio.wait(left, timeout=LEFT_BEHIND_SECONDS)
-        if stubborn:
-            logger.error("event=tasks_left_behind job_id=%s tasks=%d", job_id, len(stubborn))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.sync_thread import SyncThread
+
+logger = logging.getLogger("django_jobs")
+
+#: How long the tasks that a handler left behind may take to end, once they are canceled.
+LEFT_BEHIND_SECONDS: Final = 1.0
 
 
 class TaskInterrupter(Interrupter):
@@ -17,11 +24,15 @@ class TaskInterrupter(Interrupter):
     Statements that the handler waits for in another thread are ended on the server, as for other handlers.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sync_thread: SyncThread) -> None:
-        """``sync_thread`` is where its ``sync_to_async`` calls run."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sync_thread: SyncThread, job_id: str, made: Iterable[asyncio.Task[Any]]
+    ) -> None:
+        """``sync_thread`` is where its ``sync_to_async`` calls run; ``made`` has the tasks that its handler makes."""
         super().__init__(on_main_thread=False, connections=sync_thread.connections)
         self._sync_thread = sync_thread
         self._loop = loop
+        self._job_id = job_id
+        self._made = made
         self._task: asyncio.Task[object] | None = None
         self._is_canceled = False
 
@@ -30,9 +41,25 @@ class TaskInterrupter(Interrupter):
         self._task = task
         self.deliver()
 
-    async def calls_ended(self) -> None:
-        """Return once no call of the handler is under way in its thread; or after a moment, if it hangs."""
+    async def all_ended(self) -> None:
+        """Cancel the tasks that the handler left behind; return once they and its calls in threads have ended.
+
+        After a moment in any case.
+        """
+        await self._end_tasks()
         await self._sync_thread.calls_ended()
+
+    async def _end_tasks(self) -> None:
+        canceled, deadline = set[asyncio.Task[Any]](), time.monotonic() + LEFT_BEHIND_SECONDS
+        while left := {task for task in self._made if not task.done()}:
+            for task in left - canceled:
+                task.cancel()
+            canceled |= left  # some may make others, while they end
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                logger.error("event=tasks_left_behind job_id=%s tasks=%d", self._job_id, len(left))
+                return
+            await asyncio.wait(left, timeout=seconds)
 
     def deliver(self) -> None:
         """Cancel the task for what was asked for, unless that was done less than two seconds ago; from any thread."""

@@ -83,8 +83,8 @@ class Neighborhood(Protocol):
     def guard(self, task: asyncio.Task[Any]) -> None:
         """Take the task in which it runs, to cancel it when it is to stop."""
 
-    async def calls_ended(self) -> None:
-        """Return once no call is under way in the thread of its ``sync_to_async`` calls, or after a moment."""
+    async def all_ended(self) -> None:
+        """Cancel its other tasks; return once they and what it called in threads have ended, or after a moment."""
 
 
 async def beside_others(
@@ -93,7 +93,8 @@ async def beside_others(
     """Return the coroutine's result, which runs in a task of the loop that runs already.
 
     ``checkpoint`` raises the interruption for which its task was canceled. What it called in a thread goes on
-    then; a statement in it is ended from outside, and the coroutine ends after it.
+    then; a statement in it is ended from outside, and the coroutine ends after it. It also ends after its other tasks:
+    else its job could begin again beside them.
     """
     task = asyncio.create_task(coroutine)
     neighborhood.guard(task)
@@ -103,7 +104,7 @@ async def beside_others(
         checkpoint()
         raise
     finally:
-        await neighborhood.calls_ended()
+        await neighborhood.all_ended()
 
 
 def outside_loop(function: Callable[[], T]) -> T:

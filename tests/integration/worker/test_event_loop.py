@@ -19,7 +19,7 @@ from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.models import Job
-from django_jobs.worker import event_loop, interruption, loop_watch, sync_thread, thread_calls
+from django_jobs.worker import interruption, loop_watch, sync_thread, task_interruption, thread_calls
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.options import WorkerOptions
@@ -251,7 +251,7 @@ def test_a_task_that_a_handler_leaves_behind_is_canceled(child: Child) -> None:
 def test_a_task_that_refuses_to_end_is_told_of_and_holds_nobody_up(
     child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(event_loop, "LEFT_BEHIND_SECONDS", 0.01)
+    monkeypatch.setattr(task_interruption, "LEFT_BEHIND_SECONDS", 0.01)
     go_on = threading.Event()
 
     async def refuse() -> None:
@@ -608,3 +608,67 @@ def test_a_call_for_which_there_is_no_other_thread_does_not_run_later(
         assert child.run(calling("refused")) == ["Failed"]
     assert child.run(calling("run")) == ["Completed"]
     assert calls == ["run"]
+
+
+def test_an_attempt_ends_after_the_tasks_that_it_leaves_behind(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[str] = []
+
+    async def linger() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            ends.append("task")
+
+    kept = []
+
+    async def leave_it(context: Any) -> None:
+        kept.append(asyncio.create_task(linger()))
+        await asyncio.sleep(0)
+
+    noting_the_end(child, monkeypatch, ends)
+    assert child.run(leave_it) == ["Completed"]
+    assert ends == ["task", "attempt"]
+
+
+def test_a_task_that_is_made_while_what_is_left_behind_ends_is_canceled_as_well(child: Child) -> None:
+    ends: list[str] = []
+    kept: list[asyncio.Task[None]] = []
+
+    async def linger(name: str) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            if name == "first":
+                kept.append(asyncio.create_task(linger("second")))
+                await asyncio.sleep(0)
+            ends.append(name)
+
+    async def leave_it(context: Any) -> None:
+        kept.append(asyncio.create_task(linger("first")))
+        await asyncio.sleep(0)
+
+    assert child.run(leave_it) == ["Completed"]
+    assert ends == ["first", "second"]
+    assert not child.slots._loop._tasks  # type: ignore[attr-defined]
+
+
+def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:
+    """Else it is handed back as forgotten, and begins here all the same."""
+    known: list[bool] = []
+
+    async def nothing(context: Any) -> None:
+        """It begins once the other one has looked."""
+
+    async def look(context: Any) -> None:
+        claimed.handler = nothing
+        child.state.put([claimed])
+        await asyncio.sleep(0)
+        known.append(
+            child.state.batch.waiting_count() > 0 or (claimed.pk, claimed.attempt) in child.state.known_attempts()
+        )
+
+    job, claimed = running_job()
+    assert child.run(look) == ["Completed"]
+    assert child.finish([job])[0].status == "Completed"
+    assert known == [True]
