@@ -672,3 +672,35 @@ def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:
     assert child.run(look) == ["Completed"]
     assert child.finish([job])[0].status == "Completed"
     assert known == [True]
+
+
+class Clock:
+    """Stands in for the module ``time``."""
+
+    def __init__(self) -> None:
+        self.now = self.used = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return self.used
+
+
+@pytest.mark.parametrize(("worked", "told"), [(0.0, 0), (60.0, 1)], ids=["frozen", "held by C code"])
+def test_a_loop_that_was_frozen_with_its_process_is_not_told_of_but_one_that_was_held_up_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, worked: float, told: int
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(loop_watch, "time", clock)
+    watch = loop_watch.LoopWatch(WORKER)
+    watch.watch(threading.current_thread())
+    watch.look()
+    clock.now += 60
+    clock.used += worked
+    watch.look()
+    assert caplog.text.count("event=loop_blocked") == told
+    for _ in range(30):
+        clock.now += 0.05
+        watch.look()
+    assert caplog.text.count("event=loop_blocked") == 1
