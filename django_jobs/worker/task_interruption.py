@@ -74,6 +74,16 @@ class TaskInterrupter(Interrupter):
             self._is_canceled = True
             self._task.cancel()
 
+    def _end_in_background(self) -> None:
+        # Asked for now: how the last handler left them may have become known only after this one began.
+        known = list(self.connections)
+        self.connections += [item for item in self._sync_thread.connections if all(item is not one for one in known)]
+        super()._end_in_background()
+
+    def _is_wanted(self, connection: Any) -> bool:
+        """Return whether to end what a connection waits for: after the handler any of them may be another one's."""
+        return self._open
+
     def on_signal(self) -> None:
         """Raise that for which the task was canceled, in its place."""
         if self._is_canceled and self._wanted is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import translation
 
 from django_jobs.engine.claimed_job import current_job
@@ -22,10 +22,12 @@ from django_jobs.models import Job
 from django_jobs.worker import interruption, loop_watch, sync_thread, task_interruption, thread_calls
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.housekeeper import Housekeeper
+from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
 from django_jobs.worker.slots import make_slots
 from django_jobs.worker.stop_relay import StopRelay
+from django_jobs.worker.sync_thread import SyncThread
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.waiting import wait_until
 
@@ -672,6 +674,64 @@ def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:
     assert child.run(look) == ["Completed"]
     assert child.finish([job])[0].status == "Completed"
     assert known == [True]
+
+
+def test_the_next_coroutine_knows_the_connection_though_the_last_one_has_only_just_ended(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, waiting = threading.Event(), threading.Event()
+    seen: list[Any] = []
+    really_restore = SyncThread._restore
+
+    def restore(self: SyncThread, is_interrupted: bool) -> None:
+        begun.wait(10)
+        really_restore(self, is_interrupted)
+
+    monkeypatch.setattr(SyncThread, "_restore", restore)
+
+    async def ask(context: Any) -> None:
+        await sync_to_async(raw)()
+
+    async def wait(context: Any) -> None:
+        begun.set()
+        seen.append(await sync_to_async(lambda: connections[connection.alias])())
+        waiting.set()
+        await asyncio.sleep(60)
+
+    child.run(ask)
+    jobs = child.start(wait)
+    assert waiting.wait(10)
+    (interrupter,) = child.state.running.interrupters().values()
+    child.interrupt(JobCanceled)
+    assert any(item is seen[0] for item in interrupter.connections)
+    child.finish(jobs)
+
+
+def test_the_end_of_a_statement_that_comes_late_hits_no_later_job(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of its calls, and so Django's connections there, are then another one's."""
+    seen: list[Interrupter] = []
+    ended: list[Any] = []
+
+    class Store:
+        knows_activity = True
+
+        def end_statement(self, connection: Any, is_wanted: Any) -> None:
+            ended.append(connection)
+
+    async def ask(context: Any) -> None:
+        await asyncio.to_thread(raw)
+        seen.extend(child.state.running.interrupters().values())
+
+    child.run(ask)
+    monkeypatch.setattr(interruption, "store_of", lambda _: Store())
+    assert seen[0].connections
+    seen[0]._end_statements(seen=True)
+    assert not ended
+
+
+# -- where the process is short of something, or was frozen ----------------------------------------------------------
 
 
 class Clock:
