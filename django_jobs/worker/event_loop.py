@@ -44,16 +44,25 @@ class EventLoop:
         self._runs: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Start the thread, unless it runs. Raises RuntimeError where the process may have no more threads."""
-        if self._thread is None:
-            self._loop = asyncio.new_event_loop()
-            self._loop.set_task_factory(self._make_task)
-            self._take_other_threads(self._loop)
-            thread = threading.Thread(target=self._run, name="event loop", daemon=True)
+        """Start the thread, unless it runs. Raises RuntimeError or OSError where the process may have no more threads,
+        or no more open files.
+        """
+        if self._thread is not None:
+            return
+        loop = asyncio.new_event_loop()
+        try:
+            loop.set_task_factory(self._make_task)
+            self._take_other_threads(loop)
+            thread = threading.Thread(target=self._run, args=[loop], name="event loop", daemon=True)
+            self._loop = loop
             thread.start()
-            self._thread = thread
-            self._state.loop_watch.watch(thread)
-            self._state.batch.wake_loop = self.wake
+        except RuntimeError:
+            self._loop = None
+            loop.close()
+            raise
+        self._thread = thread
+        self._state.loop_watch.watch(thread)
+        self._state.batch.wake_loop = self.wake
 
     def wake(self) -> None:
         """Have the loop start what may start; return at once."""
@@ -68,9 +77,7 @@ class EventLoop:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=10)
 
-    def _run(self) -> None:
-        loop = self._loop
-        assert loop is not None  # noqa: S101  (made before the thread)
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         loop.call_soon(self._beat)
         while not self._is_stopping:

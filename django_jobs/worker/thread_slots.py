@@ -93,12 +93,12 @@ class ThreadSlots:
         try:
             self._commit.start()
             self._loop.start()
-        except RuntimeError as error:  # the process may have no more threads
+        except (RuntimeError, OSError) as error:  # the process may have no more threads, or no more open files
             self._hand_back(error)
         else:
             self._loop.wake()
 
-    def _hand_back(self, error: RuntimeError) -> None:
+    def _hand_back(self, error: Exception) -> None:
         """Give back what waits for a thread: another worker may have one, and so may this one a little later."""
         logger.error("event=thread_not_started worker=%s error=%r", self._state.name, error)
         self._not_before = time.monotonic() + PAUSE_SECONDS

@@ -734,6 +734,36 @@ def test_the_end_of_a_statement_that_comes_late_hits_no_later_job(
 # -- where the process is short of something, or was frozen ----------------------------------------------------------
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), OSError(24, "Too many open files")])
+def test_a_loop_that_cannot_start_leaves_nothing_open_and_its_jobs_go_back(
+    child: Child, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+    really_make, really_start = asyncio.new_event_loop, threading.Thread.start
+
+    def make() -> asyncio.AbstractEventLoop:
+        if isinstance(error, OSError):
+            raise error
+        made.append(really_make())
+        return made[-1]
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "event loop":
+            raise error
+        really_start(thread)
+
+    async def nothing(context: Any) -> None:
+        """It needs a loop."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", make)
+        patch.setattr(threading.Thread, "start", start)
+        (job,) = child.start(nothing)
+        assert (reread(job).status, child.state.batch.is_empty()) == ("Queued", True)
+    assert all(loop.is_closed() for loop in made)
+    assert child.run(nothing) == ["Completed"]
+
+
 class Clock:
     """Stands in for the module ``time``."""
 
