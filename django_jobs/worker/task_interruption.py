@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -35,6 +36,7 @@ class TaskInterrupter(Interrupter):
         self._made = made
         self._task: asyncio.Task[object] | None = None
         self._is_canceled = False
+        self._delivering = threading.Lock()
 
     def guard(self, task: asyncio.Task[object]) -> None:
         """Have this task canceled by what is asked for; also by what was asked for before."""
@@ -63,11 +65,13 @@ class TaskInterrupter(Interrupter):
 
     def deliver(self) -> None:
         """Cancel the task for what was asked for, unless that was done less than two seconds ago; from any thread."""
-        if self._due() is not None and self._task is not None and not self._was_raised_just_now():
+        with self._delivering:
+            if self._due() is None or self._task is None or self._was_raised_just_now():
+                return
             self._raised_at = time.monotonic()
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._cancel)
-            self._end_in_background()
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._cancel)
+        self._end_in_background()
 
     def _cancel(self) -> None:
         if self._due() is not None and self._task is not None:

@@ -84,7 +84,8 @@ def _call(refused: threading.Event, function: Callable[..., Any], /, *args: Any,
     if refused.is_set():
         return None
     try:
-        return function(*args, **kwargs)
+        # In a context of its own, so that a language or time zone that it activates is not the next call's.
+        return contextvars.Context().run(function, *args, **kwargs)
     finally:
         restore_connections(interrupted=False)
         database.drop_connections()

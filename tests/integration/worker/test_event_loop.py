@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -794,3 +795,58 @@ def test_a_loop_that_was_frozen_with_its_process_is_not_told_of_but_one_that_was
         clock.now += 0.05
         watch.look()
     assert caplog.text.count("event=loop_blocked") == 1
+
+
+def test_two_who_deliver_at_once_cancel_a_coroutine_once(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second would disturb what the handler does about the first."""
+    waiting, cleaning, delivered = threading.Event(), threading.Event(), threading.Event()
+    cleaned: list[str] = []
+
+    async def wait(context: Any) -> None:
+        waiting.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cleaning.set()
+            await come_true(delivered.is_set)
+            await asyncio.sleep(0)
+            cleaned.append("cleaned")
+
+    jobs = child.start(wait)
+    assert waiting.wait(10)
+    (interrupter,) = child.state.running.interrupters().values()
+    really_look, both = interrupter._was_raised_just_now, threading.Barrier(2)
+
+    def look() -> bool:
+        answer = really_look()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            if both.wait(0.3):  # one of the two comes later
+                cleaning.wait(10)
+        return answer
+
+    monkeypatch.setattr(interrupter, "_was_raised_just_now", look)
+    interrupter.want(JobCanceled)
+    threads = [threading.Thread(target=interrupter.deliver) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    delivered.set()
+    assert child.finish(jobs)[0].status == "Canceled"
+    assert cleaned == ["cleaned"]
+
+
+def test_a_call_in_the_loops_executor_leaves_no_language_to_the_next_job(child: Child) -> None:
+    seen: list[str] = []
+
+    def speak() -> None:
+        seen.append(translation.get_language())
+        translation.activate("de")
+
+    async def call_it(context: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, speak)
+
+    child.run(call_it)
+    child.run(call_it)
+    assert len(seen) == 2
+    assert seen[0] == seen[1] != "de"
