@@ -115,9 +115,12 @@ def outside_loop(function: Callable[[], T]) -> T:
     """
     if not in_event_loop():
         return function()
-    waiting = getattr(AsyncToSync.executors, "current", None)
-    if waiting is not None:  # the thread that waits for this loop: a test's, whose connection alone sees its rows
-        return waiting.submit(function).result()  # type: ignore[no-any-return]
+    # A loop that was made while a thread waits for it: a test's, whose connection alone sees its rows. Beside others,
+    # the thread that waits for a coroutine may itself wait for the loop, which must not wait for it.
+    if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
+        waiting = getattr(AsyncToSync.executors, "current", None)
+        if waiting is not None:
+            return waiting.submit(function).result()  # type: ignore[no-any-return]
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(contextvars.copy_context().run, _with_own_connections, function).result()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, connections, transaction
 from django.utils import translation
 
@@ -850,3 +850,25 @@ def test_a_call_in_the_loops_executor_leaves_no_language_to_the_next_job(child: 
     child.run(call_it)
     assert len(seen) == 2
     assert seen[0] == seen[1] != "de"
+
+
+def test_a_coroutine_asks_the_database_while_the_thread_that_waits_for_it_waits_for_another_one(child: Child) -> None:
+    inside, asked = threading.Event(), threading.Event()
+
+    async def wait_inside() -> None:
+        inside.set()
+        await come_true(asked.is_set)
+
+    async def ask(context: Any) -> None:
+        other = asyncio.create_task(sync_to_async(async_to_sync(wait_inside))())
+        await come_true(inside.is_set)
+        context.get_organization()
+        asked.set()
+        await other
+
+    async def call_it(context: Any) -> None:
+        await sync_to_async(lambda: async_to_sync(ask)(context))()
+
+    jobs = child.start(call_it)
+    wait_until(lambda: not child.state.batch.busy(), 5, "the end of the handler")
+    assert child.finish(jobs)[0].status == "Completed"
