@@ -15,6 +15,8 @@ class Row(NamedTuple):
     pk: int
     status: str
     attempt: int
+    priority: int
+    created_at: dt.datetime
     job_type_id: str
     organization_id: Any
     organization_name: str

@@ -70,12 +70,21 @@ def _joined(word: str, conditions: Sequence[Condition]) -> Condition:
     return Condition(f"({word.join([condition.sql for condition in conditions])})", params)
 
 
+@dataclass(frozen=True, slots=True)
+class Waypoint:
+    """A status that jobs pass in the same statement, and who moves them there; it is logged like any other."""
+
+    status: str
+    actor: Actor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """On which terms a set of jobs moves, and by whom it is moved.
 
     ``sources`` are the statuses that the jobs may come from. ``skip_locked`` leaves out rows that another transaction
     holds, ``only_due`` those whose ``ready_at`` has not come, ``only_own`` those that do not run in ``worker_name``.
+    ``via`` is what all of them pass, where the store ``passes_waypoints``.
     """
 
     sources: list[str]
@@ -85,6 +94,7 @@ class Terms:
     only_due: bool = False
     only_own: bool = False
     only_if: Condition = ALWAYS
+    via: Waypoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +114,9 @@ class Moved:
     worker_name: str
     has_children: bool = False
     log_id: int = 0
+    #: Of a move by way of a waypoint, where ``from_status`` is that one: its log row, and the status before it.
+    via_log_id: int = 0
+    via_from: str = ""
     organization_id: Any = None
     queued_at: dt.datetime | None = None
     error: BaseException | None = None

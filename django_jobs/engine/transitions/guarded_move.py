@@ -10,12 +10,12 @@ from dataclasses import replace
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.transition_values import ALWAYS, After, Condition, Move, Moved, Terms
+from django_jobs.engine.store.transition_values import ALWAYS, After, Condition, Move, Moved, Terms, Waypoint
 from django_jobs.engine.transitions import hooks
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
 
 
-def move(
+def move(  # noqa: PLR0913  (all terms of a move)
     moves: Sequence[Move],
     *,
     sources: Iterable[str],
@@ -25,14 +25,16 @@ def move(
     only_due: bool = False,
     only_own: bool = False,
     only_if: Condition = ALWAYS,
+    via: Waypoint | None = None,
     loudest: int = logging.CRITICAL,
 ) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
     ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
     transaction holds, ``only_due`` those whose ``ready_at`` has not come, ``only_own`` those that do not run in
-    ``worker_name``; ``only_if`` is asked in the same statement where the database can; ``loudest`` is the highest level
-    at which it is logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
+    ``worker_name``; ``only_if`` is asked in the same statement where the database can; ``via`` is a status that they
+    pass, with its own log row, where the store ``passes_waypoints``; ``loudest`` is the highest level at which it is
+    logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
     """
     if not moves:
         return []
@@ -44,17 +46,43 @@ def move(
         only_due=only_due,
         only_own=only_own,
         only_if=only_if,
+        via=via,
     )
-    _refuse_unknown_ways(terms.sources, {item.to_status for item in moves})
+    _refuse_unknown_ways(terms, {item.to_status for item in moves})
     moved = store().move([_with_readiness(item) for item in moves], terms)
-    hooks.announcer().changed(moved, loudest)
+    steps = moved if via is None else [step for item in moved for step in (_passed(item, via), item)]
+    hooks.announcer().changed(steps, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
         database.once_on_commit(hooks.follow_up)
     return moved
 
 
-def _refuse_unknown_ways(sources: Iterable[str], targets: Iterable[str]) -> None:
-    for source, target in itertools.product(sources, targets):
+def _passed(item: Moved, via: Waypoint) -> Moved:
+    """Return what happened to a job before it came where it is. An attempt begins only behind the waypoint."""
+    return Moved(
+        pk=item.pk,
+        from_status=item.via_from,
+        to_status=via.status,
+        attempt=item.attempt - 1,
+        job_type=item.job_type,
+        organization_name=item.organization_name,
+        priority=item.priority,
+        year=item.year,
+        message="",
+        actor=via.actor,
+        worker_name="",
+        log_id=item.via_log_id,
+        organization_id=item.organization_id,
+        queued_at=item.queued_at,
+    )
+
+
+def _refuse_unknown_ways(terms: Terms, targets: Iterable[str]) -> None:
+    ways = [*itertools.product(terms.sources, targets)]
+    if terms.via is not None:
+        ways = [(source, terms.via.status) for source in terms.sources]
+        ways += [(terms.via.status, target) for target in targets]
+    for source, target in ways:
         if not may_move(source, target):
             raise ValueError(f"There is no way from {source} to {target}.")
 

@@ -9,7 +9,7 @@ import functools
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
 from django_jobs.engine.store.claim_rows import Row
@@ -23,14 +23,18 @@ _MADE = frozenset({"seconds_left", "organization", "starts_before"})
 class Claims(Transactions):
     """Reading what a worker is about to run."""
 
-    def claim_rows(self, pks: Sequence[int]) -> list[Row]:
-        """Return the jobs with these primary keys, in no order."""
+    #: SQL that locks the jobs that are read, and leaves out those whose rows are in use; a store may have none.
+    sql_locks_jobs: ClassVar[str] = ""
+
+    def claim_rows(self, pks: Sequence[int], *, locks: bool = False) -> list[Row]:
+        """Return the jobs with these primary keys, in no order; with ``locks``, see :attr:`sql_locks_jobs`."""
         if not pks:
             return []
         tenant, where, params = tenant_column(), *self._by_keys(pks)
         columns = _columns(tenant, self.sql_now())
+        sql = _sql(tenant, self.sql_now()) + where + (self.sql_locks_jobs if locks else "")
         asked = time.monotonic()
-        found = self.fetch(_sql(tenant, self.sql_now()) + where, params, rows=len(pks), newest=max(pks))
+        found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
         return [_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
 
     def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
@@ -43,14 +47,19 @@ def _row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row:
     left = None if expires_at is None else (as_moment(expires_at) - as_moment(now)).total_seconds()
     values |= {
         "organization_id": _tenant_key().to_python(values["organization_id"]),
-        "input_parameters": json.loads(values["input_parameters"]),
-        "metadata": json.loads(values["metadata"]),
+        "input_parameters": _json(values["input_parameters"]),
+        "metadata": _json(values["metadata"]),
+        "created_at": as_moment(values["created_at"]),
         "queued_at": as_moment(values["queued_at"]),
         "organization": tenant.read(values["organization"]),
         "seconds_left": left,
         "starts_before": None if left is None else asked + left,
     }
     return Row(**values)
+
+
+def _json(text: str) -> Any:
+    return {} if text == "{}" else json.loads(text)
 
 
 @functools.cache

@@ -16,6 +16,8 @@ from django_jobs.statuses import TERMINAL
 class Moves(Transactions):
     """Guarded changes of status."""
 
+    #: Whether a move may pass a status on its way.
+    passes_waypoints: ClassVar[bool] = False
     #: By how much a job may be found due before :meth:`now` says so, where the two clocks differ in their steps.
     clock_step: ClassVar[dt.timedelta] = dt.timedelta(0)
 

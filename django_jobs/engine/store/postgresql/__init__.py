@@ -25,6 +25,7 @@ __all__ = ["PostgreSQLStore"]
 class PostgreSQLStore(BulkInsertion, InFlightCounts, Lines, LogOrder, Moves, LaneWalks, Tallies, Targets):
     """PostgreSQL 14 or later."""
 
+    sql_locks_jobs: ClassVar[str] = " FOR NO KEY UPDATE OF j SKIP LOCKED"
     ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"
 
     def fetch(self, sql: str, params: Params, *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 
@@ -34,6 +34,8 @@ _TOLD: Final = {
     "year": "year",
     "has_children": "has_children",
     "log_id": "log_id",
+    "via_log_id": "via_log_id",
+    "via_from": "via_from",
     "organization_id": "organization_id",
     "queued_at": "queued_at",
 }
@@ -71,6 +73,8 @@ class Written(NamedTuple):
 class Moves(Store):
     """Guarded changes of status."""
 
+    passes_waypoints: ClassVar[bool] = True
+
     def move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
         """One statement for each shape, that is set of fields written; a single one is atomic by itself."""
         first = moves[0].values.keys()
@@ -92,6 +96,8 @@ class Moves(Store):
         pks = [item.pk for item in moves]
         params: dict[str, Any] = {"pks": pks, "sources": terms.sources, "worker_name": terms.worker_name}
         params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
+        if terms.via is not None:
+            params |= {"via": terms.via.status, "via_actor": terms.via.actor.name, "via_kind": terms.via.actor.kind}
         params |= {f"if_{number}": value for number, value in enumerate(terms.only_if.params)}
         said = [_way(f"said_{name}", _SAID[name], [getattr(item, name) for item in moves], params) for name in _SAID]
         written = [self._written(name, [item.values[name] for item in moves], params) for name in moves[0].values]
@@ -104,6 +110,7 @@ class Moves(Store):
             only_due=terms.only_due,
             only_own=terms.only_own,
             only_if=terms.only_if.sql,
+            has_via=terms.via is not None,
         )
         wanted = {item.pk: item for item in moves}
         rows = [dict(zip(_TOLD, row, strict=True)) for row in self.fetch(sql, params, rows=len(pks), newest=max(pks))]
@@ -156,6 +163,7 @@ def _sql(
     only_due: bool,
     only_own: bool,
     only_if: str,
+    has_via: bool,
 ) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
     named = dict(zip(_SAID, said, strict=True))
@@ -163,7 +171,7 @@ def _sql(
     given = "".join(f", %({way.slot})s::{way.kind}[]" for way in arrays)
     slots = "".join(f", {way.slot}" for way in arrays)
     steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
-    steps += [_numbered(alias), _logged(named)]
+    steps += [_numbered(alias, has_via=has_via), _logged(named), *([_logged_waypoint()] if has_via else ())]
     steps += [_tasks()] if may_end else []
     for number in range(only_if.count("%s")):
         only_if = only_if.replace("%s", f"%(if_{number})s", 1)
@@ -192,42 +200,63 @@ def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *,
             WHERE j.id = old.id AND old.status = ANY(%(sources)s) AND ({guard} IS NULL OR old.attempt = {guard})
                 {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
                 {"AND old.worker_name = %(owner)s::text" if only_own else ""}
-            RETURNING j.id, old.status AS from_status, j.status, j.attempt, j.job_type_id, j.organization_name,
-                j.priority, extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year, j.has_children,
-                j.organization_id, j.queued_at{slots}
+            RETURNING j.id, old.status AS was, old.attempt AS attempt_before, j.status, j.attempt,
+                j.job_type_id, j.organization_name, j.priority, j.has_children, j.organization_id, j.queued_at,
+                extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year{slots}
         )"""
 
 
-def _numbered(alias: str) -> str:
-    """The rows that moved, each with the key of its log row.
+def _numbered(alias: str, *, has_via: bool) -> str:
+    """The rows that moved, each with the key of its log row, and before it that of the waypoint's.
 
     A join with what the insertion of the log rows returns would compare every row with every other: a planner knows
     nothing of how many rows a step gives, and takes them for one.
     """
+    key = next_key(ExecutionLog, alias)
     return f"""numbered AS (
-            SELECT {next_key(ExecutionLog, alias)} AS log_id, m.* FROM (SELECT * FROM moved ORDER BY id) m
+            SELECT {key if has_via else 0} AS via_log_id, {key} AS log_id,
+                {"%(via)s" if has_via else "was"} AS from_status, {"was" if has_via else "''"} AS via_from, m.*
+            FROM (SELECT * FROM moved ORDER BY id) m
         )"""
+
+
+#: What every log row of a move has.
+_LOG: Final = {
+    "job_id": "id",
+    "timestamp": "statement_timestamp()",
+    "organization_id": "organization_id",
+    "transaction_id": OWN_TRANSACTION,
+    "oldest_open_id": OLDEST_OPEN,
+}
 
 
 def _logged(said: Mapping[str, Way]) -> str:
     """A log row for each that moved."""
     values = {
         "id": "log_id",
-        "job_id": "id",
         "from_status": "from_status",
         "to_status": "status",
-        "timestamp": "statement_timestamp()",
         "actor": "%(actor)s",
         "actor_kind": "%(actor_kind)s",
         "message": str(said["message"]),
         "attempt": "attempt",
         "worker_name": "%(worker_name)s",
         "traceback": str(said["traceback"]),
-        "organization_id": "organization_id",
-        "transaction_id": OWN_TRANSACTION,
-        "oldest_open_id": OLDEST_OPEN,
     }
-    return f"logged AS ({insert(ExecutionLog, values, 'FROM numbered')})"
+    return f"logged AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
+
+
+def _logged_waypoint() -> str:
+    """A log row for the waypoint of each, with the attempt that it had before."""
+    values = {
+        "id": "via_log_id",
+        "from_status": "via_from",
+        "to_status": "%(via)s",
+        "actor": "%(via_actor)s",
+        "actor_kind": "%(via_kind)s",
+        "attempt": "attempt_before",
+    }
+    return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
 
 
 def _tasks() -> str:
