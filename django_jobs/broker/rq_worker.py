@@ -143,6 +143,7 @@ class TicketWorker(SimpleWorker):
         pipeline.sadd(execution.worker_executions_key, execution.composite_key)
         pipeline.expire(execution.worker_executions_key, PUBLISHED_SECONDS)
         started = execution.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        tickets.complete(pipeline, item.queue, item.ticket_id)  # there is none where it was claimed without a ticket
         pipeline.hset(job.key, mapping={"status": "started", "worker_name": self.name, "started_at": started})
 
     def _withdraw(self, ended: Iterable[Published], pipeline: Any) -> None:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Final
 
 from django.db import Error, reset_queries
 
 from django_jobs.engine.dispatch import dispatcher, reconciliation
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import Taken, Ticket
+from django_jobs.engine.ports import Taken
 from django_jobs.engine.store import database, line_watch
-from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.worker import memory
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.claims import Claims
 from django_jobs.worker.exit_codes import FailureTracker, WorkerFailed, code_of
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.refiller import Refiller
@@ -48,10 +45,9 @@ class Child:
         self.housekeeper = Housekeeper(state, supervisor)
         self.relay = StopRelay(state, supervisor)
         self.refiller = Refiller(state.prefetch.refilled)
+        self.claims = Claims(state, self.slots.fits, self.refiller.ask)
         #: Whether another process is to take its place, since it ran as many jobs or holds as much as it may.
         self.is_recycled = False
-        #: Tickets that were claimed, and of which the broker need keep nothing.
-        self._done: list[Ticket] = []
         self._failures = FailureTracker(is_burst=state.options.burst)
         #: Whether the broker that answers now was found to be this installation's.
         self._is_own_broker = False
@@ -79,7 +75,7 @@ class Child:
             self.state.settle()
             self.refiller.stop()
             self.housekeeper.stop()
-            self.state.consumer.leave(self._done)
+            self.state.consumer.leave(self.claims.done)
             logger.info("event=worker_left worker=%s jobs=%s", self.state.name, self.state.jobs_run)
 
     def _announce(self) -> None:
@@ -148,7 +144,7 @@ class Child:
         if not count:
             return False
         self.slots.run_batch()
-        with self._step(LoopStep.SETTLING):
+        with self.state.step(LoopStep.SETTLING):
             self.slots.store()
         reset_queries()
         return True
@@ -172,7 +168,7 @@ class Child:
             self.slots.wait_for_room()
             return 1
         self._check_broker()
-        self._resolve_doubts()
+        self.claims.resolve_doubts()
         taken = self._take(size)
         if self.state.stopping.is_set():
             self.state.consumer.put_back(taken)
@@ -180,10 +176,14 @@ class Child:
         database.mend_connections()
         if taken.foreign:
             self.state.consumer.handle_foreign(taken.foreign)
+        expects_backlog = self.claims.expects_backlog
         if taken.tickets:
-            self._claim(taken.tickets)
+            self.claims.by_tickets(taken.tickets)
             self._missing_since = None
-        elif not taken.foreign and self.state.options.burst:
+        if expects_backlog:
+            self.claims.share(size - len(taken), len(taken.tickets))
+            return 1  # if that was nothing, the next look is longer
+        if not taken and self.state.options.burst:
             return self._look_for_more()
         return len(taken)
 
@@ -214,32 +214,16 @@ class Child:
         return 0
 
     def _take(self, size: int) -> Taken:
-        done, self._done = self.state.shown.without_shown(self._done), []
+        """Take tickets; wait for them, unless this is a burst or a share of the backlog is to be taken beside them."""
+        done, self.claims.done = self.state.shown.without_shown(self.claims.done), []
         consumer = self.state.consumer
-        return consumer.take_now(size, done) if self.state.options.burst else consumer.take(size, done)
-
-    def _claim(self, tickets: Sequence[Ticket]) -> None:
-        self.state.doubts.add(tickets)
-        hands = self.state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
-        with self._step(LoopStep.CLAIMING), hands:
-            claimed = claim(tickets, self.state.name, self.slots.fits)
-            self.state.put(self.state.doubts.answered(tickets, claimed))
-        self._done += [item.ticket for item in claimed]  # the others may wait at the broker again
-        self.refiller.ask(tickets[0].priority)
-
-    def _resolve_doubts(self) -> None:
-        """Give up claims that got no answer: the supervisor renews all that this worker holds, known or not."""
-        if tickets := self.state.doubts.tickets():
-            with self._step(LoopStep.CLAIMING):
-                self.state.doubts.resolve(leases.give_up_claim(tickets, self.state.name))
-
-    @contextlib.contextmanager
-    def _step(self, step: LoopStep) -> Iterator[None]:
-        """Show the supervisor what the loop does, and have a silent line given up."""
-        board = self.state.shared_slots.board
-        board.enter(step)
+        if not self.state.options.burst and not self.claims.expects_backlog:
+            self.claims.before_waiting()
+            return consumer.take(size, done)
         try:
-            with line_watch.waiting():
-                yield
-        finally:
-            board.enter(LoopStep.ELSEWHERE)
+            return consumer.take_now(size, done)
+        except WorkersSuspended:
+            self.claims.expects_backlog = False
+            if self.state.options.burst:
+                raise
+            return Taken()

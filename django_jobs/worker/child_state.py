@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed
@@ -13,6 +14,7 @@ from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import Consumer
 from django_jobs.engine.store import line_watch
 from django_jobs.worker.batch import Batch
+from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.doubts import Doubts
 from django_jobs.worker.loop_watch import LoopWatch
 from django_jobs.worker.options import WorkerOptions
@@ -73,6 +75,17 @@ class ChildState:
         """Store the outcomes that wait for it."""
         with line_watch.waiting():
             self.settler.settle(self.batch.take_ended())
+
+    @contextlib.contextmanager
+    def step(self, step: LoopStep) -> Iterator[None]:
+        """Show the supervisor what the main loop does, and have a silent line given up."""
+        board = self.shared_slots.board
+        board.enter(step)
+        try:
+            with line_watch.waiting():
+                yield
+        finally:
+            board.enter(LoopStep.ELSEWHERE)
 
     def known_attempts(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of all that this process has in hand, or may have claimed."""

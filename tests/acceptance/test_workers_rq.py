@@ -58,6 +58,7 @@ def test_a_plain_rqworker_needs_nothing_of_a_ticket_but_its_id(
     elif what == "a rest of it":
         redis_client.hset(key, "worker_name", "w")
 
+    assert redis_client.lrange("rq:queue:jobs-normal", 0, -1) == [f"{job.name}-1".encode()]
     assert processes.start("rqworker", *ALL_QUEUES, "--burst").wait(2 * PATIENCE) == 0
     assert status_of(job) == Status.COMPLETED
     assert not redis_client.exists(key)

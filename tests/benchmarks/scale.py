@@ -28,7 +28,7 @@ from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
 from django_jobs.broker.connection import queue_names
-from django_jobs.engine.dispatch import dispatcher, worker_registry
+from django_jobs.engine.dispatch import dispatcher, turns, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.outcomes import Returned
 from django_jobs.engine.execution.settle import settle
@@ -141,7 +141,7 @@ def newest(status: str, **filters: Any) -> Job:
 
 def tickets() -> list[Ticket]:
     jobs = Job.objects.filter(status=Status.PENDING, ready_at__isnull=False).order_by("-pk")[:SET]
-    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=dispatcher._QUEUED) for job in jobs]
+    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED) for job in jobs]
     moved = move(moves, sources=[Status.PENDING], actor=SYSTEM)
     return [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
 

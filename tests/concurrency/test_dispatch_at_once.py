@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, window
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, window
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
@@ -76,7 +76,7 @@ def test_a_job_that_the_dispatcher_is_queuing_counts_for_the_limit(
     broker: CrowdedBroker, kind: JobType, organization: Organization, second: str
 ) -> None:
     waiting_job(broker, kind, organization)
-    with uncommitted(dispatcher._dispatch_once):
+    with uncommitted(turns.fill_window):
         job = submit_job(kind, organization, {"number": 2}, priority=second)
     assert reread(job).status == "Pending"
 

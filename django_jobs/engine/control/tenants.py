@@ -13,7 +13,7 @@ from django.db.models.signals import post_save, pre_save
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import SCHEDULER
-from django_jobs.engine.dispatch import backlog, dispatcher, in_flight
+from django_jobs.engine.dispatch import backlog, dispatcher, in_flight, turns
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import Lane, Walk
@@ -33,7 +33,7 @@ from django_jobs.statuses import WAITING, Status
 PAGES: Final = 4
 #: Jobs ended in one call.
 BATCH: Final = 500
-_ALL_WALKS: Final = [Walk(priority, delayed=delayed) for priority in dispatcher.BY_URGENCY for delayed in (False, True)]
+_ALL_WALKS: Final = [Walk(priority, delayed=delayed) for priority in turns.BY_URGENCY for delayed in (False, True)]
 NOT_FOUND: Final = "Organization not found"
 
 

@@ -12,20 +12,19 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from typing import Final
 
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, round_robin, window
-from django_jobs.engine.dispatch.in_flight import count_in_flight
+from django_jobs.engine.dispatch import delays, lane_marks, round_robin, turns, window
 from django_jobs.engine.dispatch.rests import Rest
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Ticket, get_broker
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import NOW, After, Move, Moved, move
+from django_jobs.engine.transitions import After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import EngineLease, Job
+from django_jobs.models import Job
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
@@ -34,11 +33,9 @@ logger = logging.getLogger("django_jobs")
 BUDGET_SECONDS: Final = 0.3
 #: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
 PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
-_QUEUED: Final[dict[str, Any]] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
 #: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
 #: milliseconds where a distant standby has to confirm it.
 _short_way: Final = Rest(0.05)
-BY_URGENCY: Final = tuple(sorted(Priority, reverse=True))
 
 
 def wake(priority: int = Priority.CRITICAL) -> int:
@@ -98,7 +95,7 @@ def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
     condition = round_robin.takes_no_turn(job, most_at_once)
     if condition is None:
         return []
-    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=_QUEUED)]
+    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED)]
     # A row that somebody holds is left to the dispatcher: the condition would be out of date after the wait.
     return move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
 
@@ -141,7 +138,7 @@ def _dispatch_if_room_or_raise(priority: int, share: float, budget: TimeBudget) 
         return 0
     seen = budget.spend(get_broker().look)
     has_room = functools.partial(window.read_window().has_room, priority, share)
-    if budget.is_spent() or not has_room(seen.depths) or not lane_marks.anything_may_wait(BY_URGENCY):
+    if budget.is_spent() or not has_room(seen.depths) or not lane_marks.anything_may_wait(turns.BY_URGENCY):
         return 0
     return _dispatch(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
 
@@ -191,14 +188,14 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
     and tries again for a short while, since one with a budget does not listen. Each pass that began after the caller's
     commit does its work, so that it leaves as soon as a pass is no longer needed.
     """
-    moved = database.in_transaction(_dispatch_once)
+    moved = database.in_transaction(turns.fill_window)
     if moved is None:
         budget.spend(get_broker().ring)
     for pause in PAUSES if moved is None else ():
         time.sleep(pause)
         if budget.is_spent() or not is_needed():
             return None
-        moved = database.in_transaction(_dispatch_once)
+        moved = database.in_transaction(turns.fill_window)
         if moved is not None:
             break
     if moved:
@@ -224,30 +221,3 @@ def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved
     values = {"ready_at": After(delay), "queued_at": None}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
     return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)
-
-
-def _dispatch_once() -> list[Moved] | None:
-    """Make one pass under the dispatcher's lock; return the jobs that moved, None if another one has the lock."""
-    lease = dispatch_lock.take()
-    has_lock = lease is not None
-    if lease is None and dispatch_lock.is_stuck():
-        lease = dispatch_lock.look()
-    if lease is None:
-        return None
-    in_flight, size = count_in_flight(), window.read_window()
-    moves: list[Move] = []
-    marks = lane_marks.read(lease.state)
-    for priority in marks.waiting_priorities(BY_URGENCY):
-        room = size.room(priority, in_flight.queued)
-        if room > 0:
-            picked = round_robin.pick(priority, room, in_flight, marks)
-            moves += [Move(pk=item.pk, to_status=Status.QUEUED, values=_QUEUED) for item in picked]
-    order = {item.pk: turn for turn, item in enumerate(moves)}
-    # Due still: what was picked may have been given a later moment since.
-    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
-    moved.sort(key=lambda item: order[item.pk])
-    lane_marks.note_taken(moved)
-    state = marks.to_write()
-    if has_lock and state is not None:
-        EngineLease.primary.filter(pk=lease.pk).update(state=state)
-    return moved

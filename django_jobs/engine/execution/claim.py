@@ -87,7 +87,7 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> 
         if isinstance(verdict, Refusal):
             refused.append(claim_verdicts.refuse(job, verdict))
         else:
-            accepted.append(_claimed(job, wanted[job.pk], verdict, worker_name))
+            accepted.append(claimed_job(job, wanted[job.pk], verdict, worker_name))
     return accepted, refused
 
 
@@ -115,7 +115,7 @@ def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
     return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
 
 
-def _claimed(job: Row, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:
+def claimed_job(job: Row, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:
     return Claimed(
         pk=job.pk,
         job_id=format_job_id(job.pk, ticket.year),

@@ -26,6 +26,8 @@ from django_jobs.statuses import Status, SubmitBy
 POLICY_CACHE_SECONDS: Final = 1.0
 #: Seconds after which a job is tried again whose policy failed.
 POLICY_FAILED_DELAY: Final = 5.0
+#: Answers that hold for no longer are asked for again before the next share of a backlog is taken.
+ASK_AGAIN_SECONDS: Final = 0.3
 #: Answers that are remembered.
 MAX_VERDICTS: Final = 10_000
 #: Seconds after which a job ends whose handler no worker could load.
@@ -71,6 +73,30 @@ def examine(job: Row) -> Handler | Refusal:
         return Refusal(Status.PENDING, str(error), handlers.NOT_LOADABLE_DELAY, is_not_loadable=True)
 
 
+def known_handler(job: Row) -> Handler | None:
+    """Return the handler to run if that is known without asking anybody; None if it is not, or the job may not run."""
+    if job.handler_method is None or not job.is_enabled or job.is_paused:
+        return None
+    key = _key(job)
+    expires, verdict = _verdicts.get(key, (0.0, None))
+    _used[key] = job
+    if verdict is not None or time.monotonic() >= expires:
+        return None
+    try:
+        return handlers.resolve(job.handler_method)
+    except (handlers.HandlerNotAllowed, handlers.HandlerNotLoadable):
+        return None
+
+
+def ask_again() -> None:
+    """Ask anew what :func:`known_handler` wanted to know since the last call, where the answer is nearly too old."""
+    soon = time.monotonic() + ASK_AGAIN_SECONDS
+    for key, job in _used.items():
+        if _verdicts.get(key, (0.0, None))[0] < soon:
+            _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, _ask_quietly(job))
+    _used.clear()
+
+
 def _not_loadable_since(job: Row) -> float:
     """Return for how many seconds workers have not been able to load the handler; a retry begins anew."""
     logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
@@ -87,16 +113,30 @@ def question(job: Row) -> tuple[Any, ...]:
 
 
 _verdicts: dict[tuple[Any, ...], tuple[float, Refusal | None]] = {}
+#: One job of each kind that was looked up for the last share of a backlog.
+_used: dict[tuple[Any, ...], Row] = {}
 
 
 def forget() -> None:
     """Forget all answers, so that organization and policy are asked anew."""
     _verdicts.clear()
+    _used.clear()
 
 
 def _permission_problem(job: Row) -> Refusal | None:
     """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
-    key = (
+    key = _key(job)
+    expires, verdict = _verdicts.get(key, (0.0, None))
+    if time.monotonic() >= expires:
+        if len(_verdicts) > MAX_VERDICTS:
+            _verdicts.clear()
+        verdict = _ask_quietly(job)
+        _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
+    return verdict
+
+
+def _key(job: Row) -> tuple[Any, ...]:
+    return (
         database.alias(),
         job.organization_id,
         # A tenant that was renamed or deleted since is asked about anew.
@@ -108,13 +148,6 @@ def _permission_problem(job: Row) -> Refusal | None:
         job.submit_by,
         job.submitted_by_id is not None,
     )
-    expires, verdict = _verdicts.get(key, (0.0, None))
-    if time.monotonic() >= expires:
-        if len(_verdicts) > MAX_VERDICTS:
-            _verdicts.clear()
-        verdict = _ask_quietly(job)
-        _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
-    return verdict
 
 
 def _ask_quietly(job: Row) -> Refusal | None:

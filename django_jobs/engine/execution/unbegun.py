@@ -13,7 +13,7 @@ from typing import Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.execution import settle
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
+from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, Waypoint, move
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
 
@@ -21,13 +21,31 @@ from django_jobs.statuses import Status
 DIED_ALONE: Final = "Handed back: its worker died before it began"
 
 
-def start(attempts: Collection[tuple[int, int]], worker_name: str) -> list[Moved]:
-    """Move queued jobs to Running, each for this attempt, under a lease. Rows in use do not move."""
+def start(
+    attempts: Collection[tuple[int, int]],
+    worker_name: str,
+    sources: Collection[str] = (Status.QUEUED,),
+    via: Waypoint | None = None,
+) -> list[Moved]:
+    """Move jobs to Running, each for this attempt, under a lease: those that are queued, or by way of a status.
+
+    Rows in use do not move.
+    """
     lease = After(float(jobs_settings.LEASE_SECONDS))
     values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
     values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
     moves = [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts]
-    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+    if via is not None:
+        values |= {"queued_at": NOW, "next_retry_at": None}
+    return move(
+        moves,
+        sources=sources,
+        actor=WORKER,
+        worker_name=worker_name,
+        skip_locked=True,
+        only_due=via is not None,
+        via=via,
+    )
 
 
 def end(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, is_suspect: bool) -> list[Moved]:

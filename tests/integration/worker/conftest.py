@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
+from django_jobs.worker import housekeeper, published_tickets
+from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
@@ -17,3 +21,18 @@ def state(broker: MemoryBroker) -> Iterator[ChildState]:
     slots = SharedSlots.create(1)
     yield ChildState(WORKER, WorkerOptions(), broker.consumer(WORKER), slots)
     slots.close()
+
+
+@pytest.fixture(params=[1, 2], ids=["main thread", "threads"])
+def child(broker: MemoryBroker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    # However slow the machine is: no job counts as one behind which others wait, and none as one to be shown.
+    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 600)
+    monkeypatch.setattr(published_tickets, "SHOWN_AFTER_SECONDS", 600)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    slots = SharedSlots.create(request.param)
+    options = WorkerOptions(burst=True, threads=request.param)
+    yield Child(ChildState(WORKER, options, broker.consumer(WORKER), slots), os.getppid())
+    slots.close()
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -13,6 +13,7 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import child as child_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.claims import Claims
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, FailureTracker, WorkerFailed
 from django_jobs.worker.options import WorkerOptions
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
@@ -36,7 +37,7 @@ class IdleChild(Child):
             room=lambda: 1, run_batch=lambda: None, store=lambda: None, wait_for_room=self._wait
         )
         self._failures = FailureTracker(is_burst=True)
-        self._done = []
+        self.claims = Claims(self.state, len, lambda _: None)
         self._is_own_broker = True
 
     def _wait(self) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,34 +16,16 @@ from django_jobs.engine.execution import claim as claiming
 from django_jobs.engine.execution import settle
 from django_jobs.engine.ports import ForeignEntry, Taken
 from django_jobs.models import JobType, Worker
-from django_jobs.worker import child as child_module
-from django_jobs.worker import housekeeper, published_tickets
+from django_jobs.worker import claims as claims_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.exit_codes import DATABASE_AWAY, WorkerFailed
 from django_jobs.worker.interruption import Interrupter
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, reread, returned, running_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FOREIGN = ForeignEntry("jobs-normal", "somebodys-job")
-
-
-@pytest.fixture(params=[1, 2], ids=["main thread", "threads"])
-def child(broker: MemoryBroker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
-    # However slow the machine is: no job counts as one behind which others wait, and none as one to be shown.
-    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 600)
-    monkeypatch.setattr(published_tickets, "SHOWN_AFTER_SECONDS", 600)
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
-    slots = SharedSlots.create(request.param)
-    options = WorkerOptions(burst=True, threads=request.param)
-    yield Child(ChildState(WORKER, options, broker.consumer(WORKER), slots), os.getppid())
-    slots.close()
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def test_a_child_works_on_any_broker_with_the_ports_methods(child: Child, broker: MemoryBroker, kind: JobType) -> None:
@@ -57,7 +37,7 @@ def test_a_child_works_on_any_broker_with_the_ports_methods(child: Child, broker
 
     child.run()
 
-    assert len(child._done) < len(jobs)  # those of earlier rounds were handed over meanwhile
+    assert len(child.claims.done) < len(jobs)  # those of earlier rounds were handed over meanwhile
     assert sorted(ticket.pk for ticket in broker.done) == [job.pk for job in jobs]
     assert {reread(job).status for job in jobs} == {"Completed"}
     assert (broker.tickets, broker.aside, broker.workers) == ([], [FOREIGN], {})
@@ -88,7 +68,7 @@ def test_a_child_is_known_by_its_process_before_it_claims_anything(
         return real(*args)
 
     real = claiming.claim
-    monkeypatch.setattr(child_module, "claim", claim)
+    monkeypatch.setattr(claims_module, "claim", claim)
     monkeypatch.setattr(child.housekeeper, "_beat", lambda: None)
     pending_job(kind)
     dispatcher.dispatch()
@@ -106,7 +86,7 @@ def test_nothing_is_cleared_away_of_a_ticket_that_may_be_issued_again(
 
     child.run()
 
-    assert (reread(job).status, broker.done, child._done) == ("Pending", [], [])
+    assert (reread(job).status, broker.done, child.claims.done) == ("Pending", [], [])
 
 
 def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(

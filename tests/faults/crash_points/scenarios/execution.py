@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.execution import leases, outcomes
+from django_jobs.engine.execution import leases, outcomes, shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.execution.progress import ProgressBuffer
@@ -33,6 +33,7 @@ from tests.faults.crash_points.world import (
     ran,
     running,
     status,
+    submitted,
 )
 from tests.support.brokers import raised, ticket_of
 
@@ -54,6 +55,16 @@ def one(job_type: str = PLAIN, **fields: Any) -> Callable[[], Given]:
 
 
 def act_as_worker(given: Given) -> list[tuple[int, int]]:
+    return work()
+
+
+def backlog() -> Given:
+    return [submitted(organization=name).pk for _ in range(4) for name in ORGANIZATIONS]
+
+
+def work_off_a_backlog(given: Given) -> list[tuple[int, int]]:
+    """Act as a worker that takes shares, however small, of all that waits, once it knows that the policy allows it."""
+    shares.MIN_SHARE = 1  # type: ignore[misc]  # in a process that ends with this
     return work()
 
 
@@ -180,6 +191,7 @@ def come_and_go(given: Given) -> None:
 
 SCENARIOS: Final = (
     Scenario(name="work on all kinds of jobs", prepare=all_kinds, act=act_as_worker, check=as_their_kinds),
+    Scenario(name="work off a backlog", prepare=backlog, act=work_off_a_backlog, check=completed),
     Scenario(name="submit from a handler", prepare=one(NESTING), act=act_as_worker, check=completed),
     Scenario(name="complete", prepare=two_of_two, act=settle_as(ran), check=completed),
     Scenario(name="fail with no retry left", prepare=one(max_retries=0), act=settle_as(raised), check=ended),

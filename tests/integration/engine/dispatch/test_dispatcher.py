@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, turns, window, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import use_broker
@@ -122,7 +122,7 @@ class PushFails(MemoryBroker):
 def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: MemoryBroker) -> None:
     job = pending_job()
     use_broker(PushFails())
-    dispatcher.push(dispatcher._dispatch_once() or [])
+    dispatcher.push(turns.fill_window() or [])
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is not None) == ("Pending", None, True)
     assert "read only" in get_job_history(job)[-1]["message"]

@@ -1,0 +1,100 @@
+"""Dispatch and claim in one: a worker that comes back while a backlog waits takes its share of it, without tickets.
+
+It picks under the dispatcher's lock, by the same rule of turns, and what it picked goes from the backlog to Running in
+one statement that writes both rows of the Execution Log. What may not start at once goes the usual way, to the broker:
+jobs for which the policy has to be asked, since the host's code must not run under that lock; those whose handler is
+not loaded or may not be; those that expired; and more than the worker will start soon.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django_jobs.engine.actors import SYSTEM
+from django_jobs.engine.claimed_job import Claimed, Handler
+from django_jobs.engine.dispatch import dispatcher, lane_marks, turns
+from django_jobs.engine.execution import claim_verdicts, unbegun
+from django_jobs.engine.execution.claim import claimed_job
+from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.claim_rows import Row
+from django_jobs.engine.store.lane_values import Candidate
+from django_jobs.engine.transitions import Moved, Waypoint
+from django_jobs.statuses import DISPATCHABLE, Status
+
+#: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
+MIN_SHARE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """The worker that takes a share.
+
+    ``fits`` gets job types and says how many of the first it will start soon. ``about_to_start`` gets the tickets that
+    the jobs would have, before they are moved; again if a lost race makes it necessary to begin anew.
+    """
+
+    worker_name: str
+    fits: Callable[[Sequence[str]], int]
+    about_to_start: Callable[[Sequence[Ticket]], object]
+
+
+def are_possible() -> bool:
+    """Return whether this database can move a job over two statuses in one statement."""
+    return store().passes_waypoints
+
+
+def take_share(priorities: Collection[int], count: int, taker: Taker) -> list[Claimed] | None:
+    """Start up to ``count`` jobs of these priorities, and return those that run, in the order of their turns.
+
+    Return None if another process has the dispatcher's lock.
+    """
+    claim_verdicts.ask_again()  # here, since under the lock nobody is asked
+    start = functools.partial(_start, taker=taker)
+    share = database.in_transaction(lambda: turns.take_share(priorities, count, start))
+    if share is None:
+        return None
+    claimed, queued = share
+    dispatcher.push(queued)
+    return claimed
+
+
+def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], list[Moved]]:
+    """Move what may start now to Running, the rest to Queued."""
+    if not picked:
+        return [], []
+    accepted = _accepted(picked, taker)
+    taker.about_to_start([item.ticket for item in accepted])
+    attempts = [(item.pk, item.attempt) for item in accepted]
+    moved = unbegun.start(attempts, taker.worker_name, sources=DISPATCHABLE, via=Waypoint(Status.QUEUED, SYSTEM))
+    lane_marks.note_taken(moved)
+    started = {item.pk for item in moved}
+    left = {item.pk for item in picked} - {item.pk for item in accepted}
+    queued = turns.queue([item for item in picked if item.pk in left])
+    return [item for item in accepted if item.pk in started], queued
+
+
+def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
+    """Return the first of these jobs that the worker starts soon, as far as they are known to be allowed to.
+
+    Rows are locked before they are read, since a later submission may replace a waiting job's values.
+    """
+    rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
+    waiting = [rows[item.pk] for item in picked if item.pk in rows]
+    count = max(1, taker.fits([row.job_type_id for row in waiting]))
+    accepted: list[Claimed] = []
+    for row in waiting[:count]:
+        handler = _known_handler(row)
+        if handler is not None:
+            ticket = Ticket(row.pk, row.created_at.year, row.attempt + 1, row.priority)
+            accepted.append(claimed_job(row, ticket, handler, taker.worker_name))
+    return accepted
+
+
+def _known_handler(row: Row) -> Handler | None:
+    is_expired = row.seconds_left is not None and row.seconds_left <= 0
+    return None if is_expired else claim_verdicts.known_handler(row)

@@ -1,0 +1,106 @@
+"""How a child gets its jobs: by tickets, or as its share of a backlog, without them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import window
+from django_jobs.engine.execution import leases, shares
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.ports import Ticket
+from django_jobs.statuses import Priority
+from django_jobs.worker.child_board import LoopStep
+from django_jobs.worker.child_state import ChildState
+
+#: The seconds before each try to get the dispatcher's lock. A share takes milliseconds.
+PAUSES: Final = (0.0, 0.002, 0.004, 0.004, 0.008, 0.008)
+#: Where that was asked for less than so many seconds ago, the broker has what there is.
+REFILLED_SECONDS: Final = 0.05
+
+
+class Claims:
+    """Claims jobs for the slots, and shows the supervisor which, before anything else can go wrong.
+
+    Tickets are the rule. After a large set a backlog is likely: then the child takes its next ones without the way over
+    the broker, and does not have the broker filled again until that gives little.
+    """
+
+    def __init__(
+        self, state: ChildState, fits: Callable[[Sequence[str]], int], refill: Callable[[int], object]
+    ) -> None:
+        """Make one; ``fits`` says how many jobs of these types will start soon, ``refill`` has the broker filled."""
+        self._state = state
+        self._fits = fits
+        self._refill = refill
+        self._refilled = 0.0
+        self._priorities = window.served_by(state.options.queues) if state.options.queues else frozenset(Priority)
+        #: Tickets that were claimed, and of which the broker need keep nothing.
+        self.done: list[Ticket] = []
+        self.expects_backlog = False
+
+    def by_tickets(self, tickets: Sequence[Ticket]) -> None:
+        """Claim the jobs of these tickets."""
+        self._state.doubts.add(tickets)
+        hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
+        with self._state.step(LoopStep.CLAIMING), hands:
+            claimed = claim(tickets, self._state.name, self._fits)
+            self._state.put(self._state.doubts.answered(tickets, claimed))
+        self.done += [item.ticket for item in claimed]  # the others may wait at the broker again
+        if not self.expects_backlog:
+            self._ask(tickets[0].priority)
+            self._expect(len(claimed))
+
+    def share(self, count: int, taken: int) -> int:
+        """Claim up to ``count`` jobs of the backlog beside those that were ``taken`` by tickets; return how many."""
+        found = 0
+        self.expects_backlog = False  # also where this fails
+        try:
+            found = self._share(count) if count >= shares.MIN_SHARE else 0
+            self._expect(taken + found)
+        finally:
+            if not self.expects_backlog:
+                self._ask(Priority.CRITICAL)
+        return found
+
+    def before_waiting(self) -> None:
+        """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
+        if time.monotonic() - self._refilled > REFILLED_SECONDS:
+            self._ask(Priority.LOW)
+
+    def _ask(self, priority: int) -> None:
+        self._refilled = time.monotonic()
+        self._refill(priority)
+
+    def _expect(self, claimed: int) -> None:
+        self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible()
+
+    def _share(self, count: int) -> int:
+        noted: list[Ticket] = []
+        with self._state.step(LoopStep.CLAIMING), contextlib.ExitStack() as hands:
+
+            def about_to_start(tickets: Sequence[Ticket]) -> None:
+                self._state.doubts.add(tickets)
+                noted.extend(tickets)
+                hands.enter_context(self._state.shared_slots.in_hands([(item.pk, item.attempt) for item in tickets]))
+
+            found = self._try(count, shares.Taker(self._state.name, self._fits, about_to_start))
+            self._state.put(self._state.doubts.answered(noted, found))
+        return len(found)
+
+    def _try(self, count: int, taker: shares.Taker) -> list[Claimed]:
+        for pause in PAUSES:
+            time.sleep(pause)
+            found = shares.take_share(self._priorities, count, taker)
+            if found is not None:
+                return found
+        return []
+
+    def resolve_doubts(self) -> None:
+        """Give up claims that got no answer: the supervisor renews all that this worker holds, known or not."""
+        if tickets := self._state.doubts.tickets():
+            with self._state.step(LoopStep.CLAIMING):
+                self._state.doubts.resolve(leases.give_up_claim(tickets, self._state.name))

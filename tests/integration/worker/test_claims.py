@@ -1,0 +1,211 @@
+"""A child beside a backlog: it takes its share without tickets, and goes back to tickets when that gives little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, worker_registry
+from django_jobs.engine.execution import shares
+from django_jobs.engine.ports import Taken
+from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from django_jobs.worker.child import Child
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread
+from tests.support.factories import make_organization
+
+pytestmark = [
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+@pytest.fixture
+def backlog(kind: JobType, organization: Organization, broker: MemoryBroker) -> list[Job]:
+    """More jobs than the broker has room for, of a child whose sets are large."""
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=20)
+    return [pending_job(kind, organization) for _ in range(120)]
+
+
+def expect_backlog(child: Child, job: Job) -> None:
+    """Have the child come back from a large set of such jobs, for which it knows the policy's answer."""
+    job_in("Completed", job_type=job.job_type, organization=job.organization)
+    child.claims.expects_backlog = True
+
+
+def finish(child: Child) -> None:
+    child.slots.run_batch()
+    child.slots.wait()
+    child.slots.close()
+    child.state.settle()
+
+
+def without_tickets(jobs: list[Job]) -> int:
+    """Return how many of the jobs passed Queued and began in one statement."""
+    queued = ExecutionLog.objects.filter(job__in=jobs, to_status="Queued").values_list("job", "timestamp")
+    running = ExecutionLog.objects.filter(job__in=jobs, to_status="Running").values_list("job", "timestamp")
+    return len(set(queued) & set(running))
+
+
+def test_a_burst_works_off_a_backlog_mostly_without_tickets(
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child.slots, "room", lambda: 30)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    monkeypatch.setattr(child.claims, "_refill", lambda _: None)  # it may have the lock when a share is due
+    child.run()
+    assert {reread(job).status for job in backlog} == {"Completed"}
+    assert without_tickets(backlog) >= 60
+    assert broker.pks() == []
+
+
+def test_tickets_that_wait_are_taken_before_the_backlog(
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher.dispatch()
+    ticketed = broker.pks()
+    monkeypatch.setattr(child.slots, "room", lambda: len(ticketed) + 20)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    expect_backlog(child, backlog[0])
+    child._take_and_claim()
+    running = [item.pk for item in child.state.batch.waiting()]
+    assert running[: len(ticketed)] == ticketed
+    assert len(running) == len(ticketed) + 20
+    finish(child)
+
+
+def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it_waits(
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another child may take its shares meanwhile, and fill the broker for nobody."""
+    object.__setattr__(child.state.options, "burst", False)
+    broker.lose_tickets()
+    asked: list[int] = []
+    monkeypatch.setattr(child.claims, "_refill", asked.append)
+    monkeypatch.setattr(child.state.consumer, "take", lambda *_: Taken())
+    child._take_and_claim()
+    child._take_and_claim()
+    assert asked == [0]
+    child.claims._refilled -= 1
+    child._take_and_claim()
+    assert asked == [0, 0]
+
+
+def test_a_small_share_is_left_to_the_dispatcher(
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.lose_tickets()
+    asked: list[int] = []
+    monkeypatch.setattr(child.claims, "_refill", asked.append)
+    monkeypatch.setattr(child.slots, "room", lambda: shares.MIN_SHARE - 1)
+    expect_backlog(child, backlog[0])
+    child._take_and_claim()
+    assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
+
+
+def test_where_another_process_dispatches_the_child_waits_for_tickets(
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.lose_tickets()
+    asked: list[int] = []
+    monkeypatch.setattr(dispatch_lock, "take", lambda: None)
+    monkeypatch.setattr(child.claims, "_refill", asked.append)
+    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    expect_backlog(child, backlog[0])
+    child._take_and_claim()
+    assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
+
+
+def test_a_share_whose_answer_got_lost_is_handed_back(
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.lose_tickets()
+    take = shares.take_share
+
+    def lose_answer(*args: Any) -> Any:
+        take(*args)
+        raise OperationalError("the line is gone")
+
+    monkeypatch.setattr(shares, "take_share", lose_answer)
+    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    expect_backlog(child, backlog[0])
+    with pytest.raises(OperationalError):
+        child._take_and_claim()
+    assert not child.claims.expects_backlog
+    lost = list(Job.objects.filter(status="Running").values_list("pk", flat=True))
+    assert len(lost) == 50
+    assert {pk for pk, _ in child.state.known_attempts()} == set(lost)
+    child.claims.resolve_doubts()
+    assert set(Job.objects.filter(pk__in=lost).values_list("status", "retry_count")) == {("Queued", 0)}
+    assert not child.state.doubts.tickets()
+
+
+def test_while_workers_are_suspended_no_share_is_taken(
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object.__setattr__(child.state.options, "burst", False)
+    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    expect_backlog(child, backlog[0])
+    broker.is_suspended = True
+    child._take_and_claim()
+    assert (child.state.batch.waiting(), child.claims.expects_backlog) == ([], False)
+
+
+def test_a_child_that_is_to_stop_takes_no_share(
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher.dispatch()
+    tickets = broker.pks()
+    take = child.state.consumer.take_now
+
+    def stop_meanwhile(count: int, done: Any) -> Taken:
+        child.state.stop()
+        return take(count, done)
+
+    monkeypatch.setattr(child.state.consumer, "take_now", stop_meanwhile)
+    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    expect_backlog(child, backlog[0])
+    child._take_and_claim()
+    assert (child.state.batch.waiting(), broker.pks()) == ([], tickets)
+
+
+def test_a_child_that_may_run_so_many_jobs_takes_no_more(
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.lose_tickets()
+    object.__setattr__(child.state.options, "max_jobs", 20)
+    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    expect_backlog(child, backlog[0])
+    child.run()
+    assert (child.is_recycled, child.state.jobs_run) == (True, 20)
+
+
+def test_only_queues_that_the_child_serves_give_shares(
+    child: Child, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, broker: MemoryBroker
+) -> None:
+    jobs = [pending_job(kind, organization, priority="Low") for _ in range(40)]
+    others = [pending_job(kind, organization, priority="High") for _ in range(40)]
+    broker.lose_tickets()
+    monkeypatch.setattr(child.claims, "_priorities", frozenset({0}))
+    monkeypatch.setattr(child.claims, "_fits", len)
+    expect_backlog(child, jobs[0])
+    found = child.claims.share(30, 0)
+    assert found == len(child.state.batch.waiting()) > 0
+    assert {item.pk for item in child.state.batch.waiting()} <= {job.pk for job in jobs}
+    assert not Job.objects.filter(pk__in=[job.pk for job in others], status="Running").exists()
+
+
+def test_a_share_is_fair_to_a_small_organization(
+    child: Child, backlog: list[Job], broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.lose_tickets()
+    small = make_organization()
+    job_in("Completed", job_type=kind, organization=small)
+    late = pending_job(kind, small)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    expect_backlog(child, backlog[0])
+    child.claims.share(30, 0)
+    assert late.pk in [item.pk for item in child.state.batch.waiting()][:2]
