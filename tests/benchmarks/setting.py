@@ -28,7 +28,7 @@ def reset() -> list[Organization]:
     Worker.objects.all().delete()
     EngineLease.objects.all().delete()
     shared().flushdb()
-    for name in ("nothing", "clock", "wait", "wait_async"):
+    for name in ("nothing", "clock", "wait", "wait_async", "tell"):
         JobType.objects.update_or_create(
             pk=name,
             defaults={

@@ -1,0 +1,50 @@
+"""rq as it is: a pool of two workers that fork for each job, and of two that do not."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import rq as library
+
+from tests.benchmarks.peers import work as works
+from tests.benchmarks.peers.adapters import servers
+from tests.benchmarks.peers.adapters.peer import Peer, program, redis_url
+
+
+class RQ(Peer):
+    """The workers that its documents recommend for production."""
+
+    packages: ClassVar = ("rq", "redis", "hiredis")
+    on_postgres: ClassVar = False
+    has_slots: ClassVar = False
+    worker: ClassVar = "rq.worker.Worker"
+
+    def __init__(self) -> None:
+        self._queue = library.Queue("peers", connection=servers.redis())
+
+    def reset(self) -> None:
+        servers.redis().flushdb()
+
+    def submit(self, jobs: int) -> None:
+        for _ in range(jobs):
+            self._queue.enqueue(works.nothing)
+
+    def fill(self, work: str, jobs: int) -> None:
+        function = getattr(works, work)
+        self._queue.enqueue_many([library.Queue.prepare_data(function) for _ in range(jobs)])
+
+    def submit_tell(self, submitted: float, port: int) -> None:
+        self._queue.enqueue(works.tell, submitted, port)
+
+    def left(self) -> int:
+        return int(self._queue.count + self._queue.started_job_registry.get_job_count(cleanup=False))
+
+    def commands(self, *, fifty: bool) -> list[list[str]]:
+        pool = [program("rq"), "worker-pool", "--quiet", "--num-workers", "2", "--worker-class", self.worker]
+        return [[*pool, "--url", redis_url(), "peers"]]
+
+
+class RQSimple(RQ):
+    """The workers that its documents allow for trusted jobs of a few milliseconds."""
+
+    worker: ClassVar = "rq.worker.SimpleWorker"
