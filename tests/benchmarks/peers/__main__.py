@@ -38,6 +38,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--redis", default="redis://127.0.0.1:6379/5", help="with a database, which is emptied")
     parser.add_argument("--results", type=Path, default=CACHE / "results.json")
     parser.add_argument("--plot", type=Path, default=CHECKOUT / "docs" / "benchmarks-peers.svg")
+    parser.add_argument("--note", default="", help="what the plot says of the machine")
     parser.add_argument("--again", action="store_true", help="measure nothing; report the results of the last time")
     return parser.parse_args()
 
@@ -74,6 +75,7 @@ class Bench:
         """Write the results so far, so that those of whole rounds are there when a run is broken off."""
         when = time.strftime("%Y-%m-%d")
         note = f"{when}: {len(self._rounds)} rounds in turn, {self._asked.jobs:,} jobs, {os.cpu_count()} cores for all."
+        note = f"{note} {self._asked.note}".strip()
         results = {"note": note, "rounds": self._rounds, "versions": self._versions, "errors": self._errors}
         self._asked.results.parent.mkdir(parents=True, exist_ok=True)
         self._asked.results.write_text(json.dumps(results, indent=1))
