@@ -63,7 +63,6 @@ def draw(rounds: Rounds, peers: Sequence[str], note: str) -> str:
         place = (number % COLUMNS) * PANEL, TOP + (number // COLUMNS) * height
         parts.append(f'<g transform="translate({place[0]},{place[1]})">{_panel(measure, found)}</g>')
     size = f'width="{COLUMNS * PANEL}" height="{TOP + rows * height}"'
-    title = "<title>Figures of django_jobs and of other task queues</title>"
     head = f"<title>django_jobs beside other task queues</title><style>{_STYLE}</style>{_ground()}"
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>{head}{"".join(parts)}</svg>\n'
 
