@@ -66,7 +66,7 @@ class Bench:
             found: dict[str, dict[str, float]] = {name: {} for name in self._pythons}
             self._rounds.append(found)
             for measure, part in MEASURES.items():
-                for peer in self._peers:
+                for peer in figures.rotated(self._peers, 4 * number):
                     if peer.name in self._pythons:
                         found[peer.name] |= self._measure(number, peer, measure, int(part * self._asked.jobs))
             self._write()
@@ -134,7 +134,8 @@ def report(results: dict[str, Any], picture: Path) -> None:
     rounds, peers = results["rounds"], list(results["versions"])
     for measure in figures.MEASURES:
         print("\n" + figures.table(rounds, measure, peers))
-    print("\n" + figures.overview(rounds, peers, plot.SHOWN))
+    for compared in (False, True):
+        print("\n" + figures.overview(rounds, peers, list(figures.MEASURES), compared=compared))
     print("\n" + "\n".join(results["errors"] or ["Nothing failed."]))
     picture.write_text(plot.draw(rounds, peers, results["note"]))
 

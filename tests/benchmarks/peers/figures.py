@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+Item = TypeVar("Item")
 
 OURS: Final = "django_jobs"
 
@@ -72,6 +74,12 @@ def ratios(rounds: Rounds, peer: str, measure: str) -> Spread | None:
     return spread(found)
 
 
+def rotated(items: Sequence[Item], steps: int) -> list[Item]:
+    """Return some items in their order but from another one on: nobody is always the first."""
+    start = steps % len(items)
+    return [*items[start:], *items[:start]]
+
+
 def table(rounds: Rounds, measure: str, peers: Iterable[str]) -> str:
     """Return a measure as a table in Markdown, the best first."""
     kind = MEASURES[measure]
@@ -85,17 +93,18 @@ def table(rounds: Rounds, measure: str, peers: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def overview(rounds: Rounds, peers: Iterable[str], measures: Sequence[str]) -> str:
-    """Return the medians of all peers as one table in Markdown, with the ratios in brackets."""
-    lines = ["| | " + " | ".join(f"{MEASURES[name].title}, {MEASURES[name].unit}" for name in measures) + " |"]
-    lines.append("|---|" + "---|" * len(measures))
-    lines += [f"| {peer} | " + " | ".join(_cell(rounds, peer, name) for name in measures) + " |" for peer in peers]
+def overview(rounds: Rounds, peers: Iterable[str], measures: Sequence[str], *, compared: bool) -> str:
+    """Return several measures as one table in Markdown: all figures or, where they are compared, all ratios."""
+    heads = [MEASURES[name].title + ("" if compared else f", {MEASURES[name].unit}") for name in measures]
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(measures)]
+    for peer in peers:
+        if not (compared and peer == OURS):
+            cells = (_cell(rounds, peer, name, compared=compared) for name in measures)
+            lines.append(f"| {peer} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(rounds: Rounds, peer: str, measure: str) -> str:
-    figure, ratio = figures(rounds, peer, measure), ratios(rounds, peer, measure)
-    if figure is None:
-        return ""
-    words = f"{figure.median:,.{MEASURES[measure].decimals}f}"
-    return f"{words} ({ratio.median:.2g})" if ratio and peer != OURS else words
+def _cell(rounds: Rounds, peer: str, measure: str, *, compared: bool) -> str:
+    found = ratios(rounds, peer, measure) if compared else figures(rounds, peer, measure)
+    decimals = 2 if compared else MEASURES[measure].decimals
+    return found.text(decimals) if found else ""

@@ -47,11 +47,22 @@ def test_a_table_has_the_best_first_and_leaves_out_who_has_no_figure() -> None:
 
 
 def test_the_overview_has_a_row_for_everybody() -> None:
-    assert figures.overview(ROUNDS, PEERS, ["drain", "p50"]).splitlines()[2:] == [
-        "| django_jobs | 5,500 | 5.0 |",
-        "| slow & old | 2,000 (3.5) | 2.0 (0.45) |",
+    assert figures.overview(ROUNDS, PEERS, ["drain", "p50"], compared=False).splitlines()[2:] == [
+        "| django_jobs | 5,500 (5,000 to 6,000) | 5.0 (4.0 to 6.0) |",
+        "| slow & old | 2,000 (1,000 to 3,000) | 2.0 |",
         "| never ran |  |  |",
     ]
+
+
+def test_the_ratios_have_a_row_for_all_but_ours() -> None:
+    assert figures.overview(ROUNDS, PEERS, ["drain", "p50"], compared=True).splitlines()[2:] == [
+        "| slow & old | 3.50 (2.00 to 5.00) | 0.45 (0.40 to 0.50) |",
+        "| never ran |  |  |",
+    ]
+
+
+def test_each_round_begins_with_another_peer() -> None:
+    assert figures.rotated("abc", 4) == ["b", "c", "a"]
 
 
 def test_an_axis_goes_from_a_power_of_ten_to_another() -> None:

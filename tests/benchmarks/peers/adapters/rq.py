@@ -41,7 +41,8 @@ class RQ(Peer):
 
     def commands(self, *, fifty: bool) -> list[list[str]]:
         pool = [program("rq"), "worker-pool", "--quiet", "--num-workers", "2", "--worker-class", self.worker]
-        return [[*pool, "--url", redis_url(), "peers"]]
+        # Its documents advise to import what jobs need before the fork: the settings module brings the jobs along.
+        return [[*pool, "--url", redis_url(), "--config", __name__, "peers"]]
 
 
 class RQSimple(RQ):
