@@ -69,10 +69,10 @@ class Bench:
                 for peer in figures.rotated(self._peers, 4 * number):
                     if peer.name in self._pythons:
                         found[peer.name] |= self._measure(number, peer, measure, int(part * self._asked.jobs))
-            self._write()
+                self._write()
 
     def _write(self) -> None:
-        """Write the results so far, so that those of whole rounds are there when a run is broken off."""
+        """Write the results so far: they are there when a run is broken off."""
         when = time.strftime("%Y-%m-%d")
         note = f"{when}: {len(self._rounds)} rounds in turn, {self._asked.jobs:,} jobs, {os.cpu_count()} cores for all."
         note = f"{note} {self._asked.note}".strip()
