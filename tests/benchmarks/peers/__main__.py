@@ -33,6 +33,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs of a drain; a fifth of them are submitted")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these peers, and ours for the ratios")
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="NAME")
     parser.add_argument("--environments", type=Path, default=CACHE, help="where the virtual environments are")
     parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432", help="without a database")
     parser.add_argument("--redis", default="redis://127.0.0.1:6379/5", help="with a database, which is emptied")
@@ -65,10 +66,10 @@ class Bench:
         for number in range(1, self._asked.rounds + 1):
             found: dict[str, dict[str, float]] = {name: {} for name in self._pythons}
             self._rounds.append(found)
-            for measure, part in MEASURES.items():
+            for measure in self._asked.measures:
                 for peer in figures.rotated(self._peers, 4 * number):
                     if peer.name in self._pythons:
-                        found[peer.name] |= self._measure(number, peer, measure, int(part * self._asked.jobs))
+                        found[peer.name] |= self._measure(number, peer, measure)
                 self._write()
 
     def _write(self) -> None:
@@ -90,9 +91,10 @@ class Bench:
             self._pythons[peer.name] = python
             print(f"{peer.name}: {', '.join(' '.join(item) for item in self._versions[peer.name].items())}", flush=True)
 
-    def _measure(self, number: int, peer: environments.Peer, measure: str, jobs: int) -> dict[str, float]:
+    def _measure(self, number: int, peer: environments.Peer, measure: str) -> dict[str, float]:
         started = time.monotonic()
         try:
+            jobs = int(MEASURES[measure] * self._asked.jobs)
             answer = self._ask(peer, self._pythons[peer.name], measure, jobs)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             self._complain(f"{peer.name} failed at {measure} in round {number}: {error}")

@@ -43,6 +43,7 @@ def install(kind: type[Peer]) -> dict[str, str]:
     if kind.on_postgres:
         servers.make_database()
         kind().install()
+        servers.run_sql("CHECKPOINT")  # else the new database is written while somebody is measured
         found |= servers.postgres_facts()
     return found | servers.redis_facts() if {"redis", "hiredis"} & set(kind.packages) else found
 
