@@ -110,10 +110,8 @@ class Bench:
         addresses = {"PEERS_POSTGRES": self._asked.postgres, "PEERS_REDIS": self._asked.redis}
         environment = os.environ | addresses | {"PEERS_NAME": peer.name, "PYTHONPATH": str(CHECKOUT)}
         environment.pop("DJANGO_SETTINGS_MODULE", None)
-        done = subprocess.run(
-            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
-        )
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        code, output, complaints = _finish(command, environment)
+        lines = [json.loads(line) for line in output.splitlines()]
         answer: dict[str, Any] = {"figures": {}}
         for line in lines:
             if "error" in line:
@@ -122,13 +120,26 @@ class Bench:
                 answer["figures"][line["figure"]] = line["value"]
             else:
                 answer |= line
-        if not lines and done.returncode:
-            raise RuntimeError(done.stderr.strip()[-800:])
+        if not lines and code:
+            raise RuntimeError(complaints.strip()[-800:])
         return answer
 
     def _complain(self, words: str) -> None:
         self._errors.append(words)
         print(words, file=sys.stderr, flush=True)
+
+
+def _finish(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Run a command to its end, which is asked for after LIMIT_SECONDS: it has workers to stop."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    try:
+        output, complaints = process.communicate(timeout=LIMIT_SECONDS)
+    except BaseException:
+        process.terminate()
+        process.wait(60)
+        raise
+    return process.returncode, output, complaints
 
 
 def report(results: dict[str, Any], picture: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +18,7 @@ from tests.benchmarks.peers.adapters.peer import Peer
 
 
 def main(name: str, measure: str, jobs: int) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of whatever stops the workers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
