@@ -74,7 +74,10 @@ def examine(job: Row) -> Handler | Refusal:
 
 
 def known_handler(job: Row) -> Handler | None:
-    """Return the handler to run if that is known without asking anybody; None if it is not, or the job may not run."""
+    """Return the handler to run if it is loaded and known to be allowed; None otherwise, or if the job may not run.
+
+    Nobody is asked and nothing imported: both may take seconds, and an import may end the process.
+    """
     if job.handler_method is None or not job.is_enabled or job.is_paused:
         return None
     key = _key(job)
@@ -82,10 +85,7 @@ def known_handler(job: Row) -> Handler | None:
     _used[key] = job
     if verdict is not None or time.monotonic() >= expires:
         return None
-    try:
-        return handlers.resolve(job.handler_method)
-    except (handlers.HandlerNotAllowed, handlers.HandlerNotLoadable):
-        return None
+    return handlers.loaded(job.handler_method)
 
 
 def ask_again() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import logging
 import sys
@@ -48,12 +47,26 @@ def resolve(path: str) -> Handler:
     Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported, or
     when there is no such module: then it may be that of an app which only a newer release has.
     """
-    return _resolve(path, tuple(jobs_settings.HANDLER_MODULES))
+    key = _key(path)
+    if key not in _loaded:
+        _loaded[key] = _resolve(path)
+    return _loaded[key]
 
 
-@functools.cache
-def _resolve(path: str, _host_modules: tuple[str, ...]) -> Handler:
-    """Remember functions for each setting of HANDLER_MODULES; refusals are not remembered: a module may be mended."""
+def loaded(path: str) -> Handler | None:
+    """Return the function that ``path`` names if this process has resolved it before; nothing is imported."""
+    return _loaded.get(_key(path))
+
+
+#: Functions for each setting of HANDLER_MODULES. Refusals are not remembered: a module may be mended.
+_loaded: Final[dict[tuple[str, tuple[str, ...]], Handler]] = {}
+
+
+def _key(path: str) -> tuple[str, tuple[str, ...]]:
+    return path, tuple(jobs_settings.HANDLER_MODULES)
+
+
+def _resolve(path: str) -> Handler:
     module_name, _, _ = path.rpartition(".")
     if not module_name:
         raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")

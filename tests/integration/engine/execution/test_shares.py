@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +155,29 @@ def test_more_than_the_worker_starts_soon_goes_to_the_broker(
     jobs = waiting(kind, organization, 5)
     assert take(fits=lambda _: 2) == [job.pk for job in jobs[:2]]
     assert broker.pks() == [job.pk for job in jobs[2:]]
+
+
+def test_no_handler_is_imported_while_everybody_waits_for_the_lock(
+    broker: MemoryBroker, kind: JobType, organization: Organization, late_module: str
+) -> None:
+    """That may take seconds, or end the process, of which the claim by ticket tells its supervisor."""
+    (job,) = waiting(kind, organization)
+    JobType.objects.filter(pk=kind.pk).update(handler_method=f"{late_module}.run")
+    assert take() == []
+    assert late_module not in sys.modules
+    assert [item.pk for item in claim(broker.take_all(), WORKER)] == [job.pk]
+    later = pending_job(kind, organization)
+    assert take() == [later.pk]
+
+
+@pytest.fixture
+def late_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Any:
+    """The name of a module that nobody has imported, and that may have handlers."""
+    (tmp_path / "late_module.py").write_text("def run(context):\n    return None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": ["late_module", "tests.support.handlers"]}
+    yield "late_module"
+    sys.modules.pop("late_module", None)
 
 
 @pytest.mark.parametrize(

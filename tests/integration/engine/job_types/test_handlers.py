@@ -125,7 +125,7 @@ def test_a_job_that_one_worker_cannot_load_is_taken_by_another(monkeypatch: pyte
     job = job_in("Queued")
     with monkeypatch.context() as older_release:
         older_release.delattr(functions, "do_nothing")
-        handlers._resolve.cache_clear()
+        handlers._loaded.clear()
         assert refuse(job).status == "Pending"
     (claimed,) = claim.claim([ticket_of(queue_up(job))], "worker-2")
     assert (claimed.attempt, claimed.handler) == (1, functions.do_nothing)
