@@ -91,10 +91,10 @@ def known_handler(job: Row) -> Handler | None:
 def ask_again() -> None:
     """Ask anew what :func:`known_handler` wanted to know since the last call, where the answer is nearly too old."""
     soon = time.monotonic() + ASK_AGAIN_SECONDS
-    for key, job in _used.items():
+    while _used:  # emptied also where there is no answer: what still waits is wanted again
+        key, job = _used.popitem()
         if _verdicts.get(key, (0.0, None))[0] < soon:
-            _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, _ask_quietly(job))
-    _used.clear()
+            _ask_now(key, job)
 
 
 def _not_loadable_since(job: Row) -> float:
@@ -127,11 +127,14 @@ def _permission_problem(job: Row) -> Refusal | None:
     """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
     key = _key(job)
     expires, verdict = _verdicts.get(key, (0.0, None))
-    if time.monotonic() >= expires:
-        if len(_verdicts) > MAX_VERDICTS:
-            _verdicts.clear()
-        verdict = _ask_quietly(job)
-        _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
+    return _ask_now(key, job) if time.monotonic() >= expires else verdict
+
+
+def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
+    if len(_verdicts) > MAX_VERDICTS:
+        _verdicts.clear()
+    verdict = _ask_quietly(job)
+    _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
     return verdict
 
 

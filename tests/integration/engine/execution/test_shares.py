@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import dispatch_lock, dispatcher
@@ -178,6 +178,23 @@ def late_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": ["late_module", "tests.support.handlers"]}
     yield "late_module"
     sys.modules.pop("late_module", None)
+
+
+def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
+    broker: MemoryBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a policy whose own database is away for one tenant would keep the worker from all shares."""
+    waiting(kind, organization)
+    claim_verdicts.forget()
+    assert take() == []
+
+    def fail(_: object) -> None:
+        raise OperationalError("the policy's own database is away")
+
+    monkeypatch.setattr(claim_verdicts, "_ask_policy", fail)
+    with pytest.raises(OperationalError):
+        take()
+    assert take() == []
 
 
 @pytest.mark.parametrize(
