@@ -12,11 +12,12 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, window
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, window, worker_registry
+from django_jobs.engine.execution import shares
 from django_jobs.models import EngineLease, Job, JobType, Organization
-from django_jobs.statuses import Status
+from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
-from tests.support.brokers import reread
+from tests.support.brokers import reread, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.waiting import wait_until
 
@@ -120,3 +121,19 @@ def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_the_bel
         assert dispatcher.anything_queued()  # or about to be
     assert (reread(job).status, broker.rings) == ("Pending", 2)
     assert dispatcher.dispatch() == 1
+
+
+def test_a_share_that_is_being_taken_counts_for_the_limit(
+    broker: CrowdedBroker, kind: JobType, organization: Organization, settings: Any
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Only there shares are taken.")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 60}
+    jobs = [waiting_job(broker, kind, organization, "Low") for _ in range(61)]
+    worker_registry.announce("worker-1", ["jobs-low"], slots=1, window=4)
+    window.forget()
+    start(jobs[0])  # so that the policy's answer is known
+    taker = shares.Taker("worker-1", len, lambda _: None)
+    with uncommitted(lambda: shares.take_share([Priority.LOW], 100, taker)):
+        submit_job(kind, organization, priority="High")
+    assert Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING]).count() <= 60

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q
@@ -101,6 +101,17 @@ def pick(priority: int, room: int, in_flight: InFlight, marks: LaneMarks) -> lis
             turns = list(dict.fromkeys(turns))
         cursors[str(priority)] = str(turns[-1])
     return picked
+
+
+def end_turns(priority: int, served: Sequence[Candidate], cursors: Mapping[str, Any], marks: LaneMarks) -> None:
+    """Let the turns of a priority end with those ``served``, where others that were picked behind them had to be left.
+
+    ``cursors`` are those before the pick. The organization of the first that was left has the next turn.
+    """
+    marks.cursors.pop(str(priority), None)
+    last = str(served[-1].organization_pk) if served else cursors.get(str(priority))
+    if last is not None:
+        marks.cursors[str(priority)] = last
 
 
 def _batches(priority: int, after: Any, marks: LaneMarks) -> Iterator[list[Lane]]:

@@ -6,6 +6,8 @@ share itself.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
@@ -27,26 +29,52 @@ BY_URGENCY: Final = tuple(sorted(map(int, Priority), reverse=True))
 
 def fill_window() -> list[Moved] | None:
     """Queue as many jobs as the broker has room for; None if another process has the lock. In a transaction."""
-    return _under_lock(_pick_for_window, queue)
+    return _under_lock(lambda in_flight, marks: _queue(_pick_for_window(in_flight, marks)))
 
 
-def take_share(priorities: Collection[int], count: int, start: Callable[[Sequence[Candidate]], T]) -> T | None:
-    """Have ``start`` move up to ``count`` jobs of these priorities, and return what it does. In a transaction.
+def take_share(
+    priorities: Collection[int], count: int, start: Callable[[Sequence[Candidate]], tuple[T, Collection[int]]]
+) -> tuple[T, list[Moved]] | None:
+    """Have ``start`` move up to ``count`` jobs of these priorities. In a transaction.
 
-    Return None if another process has the lock.
+    ``start`` returns what the caller wants, and the keys of what it left. Of that as much is queued as the broker has
+    room for, and the rest has the next turns. Return what ``start`` did, and what was queued; None if another process
+    has the lock.
     """
 
-    def pick(in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
-        picked: list[Candidate] = []
-        for priority in marks.waiting_priorities([item for item in BY_URGENCY if item in priorities]):
-            if len(picked) < count:
-                picked += round_robin.pick(priority, count - len(picked), in_flight, marks)
-        return picked
+    def work(in_flight: InFlight, marks: LaneMarks) -> tuple[T, list[Moved]]:
+        size, queued, cursors = window.read_window(), Counter(in_flight.queued), dict(marks.cursors)
+        # No more than the dispatcher queues in a pass: new jobs keep that distance from their organization's limit.
+        picked = _pick_share(priorities, min(count, size.most_at_once), in_flight, marks)
+        started, left = start([*itertools.chain.from_iterable(picked.values())])
+        fitting: list[Candidate] = []
+        for priority, items in picked.items():
+            waiting = [item for item in items if item.pk in left]
+            fit = waiting[: max(0, size.room(priority, queued))]
+            queued[priority] += len(fit)
+            fitting += fit
+            if fit != waiting:
+                unserved = {item.pk for item in waiting[len(fit) :]}
+                served = [item for item in items if item.pk not in unserved]
+                round_robin.end_turns(priority, served, cursors, marks)
+        return started, _queue(fitting)
 
-    return _under_lock(pick, start)
+    return _under_lock(work)
 
 
-def queue(picked: Sequence[Candidate]) -> list[Moved]:
+def _pick_share(
+    priorities: Collection[int], count: int, in_flight: InFlight, marks: LaneMarks
+) -> dict[int, list[Candidate]]:
+    """Return up to ``count`` jobs, by their priorities, the most urgent first."""
+    picked: dict[int, list[Candidate]] = {}
+    for priority in marks.waiting_priorities([item for item in BY_URGENCY if item in priorities]):
+        if count > 0:
+            picked[priority] = round_robin.pick(priority, count, in_flight, marks)
+            count -= len(picked[priority])
+    return picked
+
+
+def _queue(picked: Sequence[Candidate]) -> list[Moved]:
     """Move these jobs to Queued; return those that moved, in the given order."""
     order = {item.pk: turn for turn, item in enumerate(picked)}
     moves = [Move(pk=item.pk, to_status=Status.QUEUED, values=QUEUED) for item in picked]
@@ -67,9 +95,7 @@ def _pick_for_window(in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
     return picked
 
 
-def _under_lock(
-    pick: Callable[[InFlight, LaneMarks], list[Candidate]], go: Callable[[Sequence[Candidate]], T]
-) -> T | None:
+def _under_lock(work: Callable[[InFlight, LaneMarks], T]) -> T | None:
     """Pick jobs and move them under the dispatcher's lock; None if another process has it."""
     lease = dispatch_lock.take()
     has_lock = lease is not None
@@ -78,8 +104,8 @@ def _under_lock(
     if lease is None:
         return None
     in_flight, marks = count_in_flight(), lane_marks.read(lease.state)
-    moved = go(pick(in_flight, marks))
+    done = work(in_flight, marks)
     state = marks.to_write()
     if has_lock and state is not None:
         EngineLease.primary.filter(pk=lease.pk).update(state=state)
-    return moved
+    return done

@@ -1,9 +1,9 @@
 """Dispatch and claim in one: a worker that comes back while a backlog waits takes its share of it, without tickets.
 
 It picks under the dispatcher's lock, by the same rule of turns, and what it picked goes from the backlog to Running in
-one statement that writes both rows of the Execution Log. What may not start at once goes the usual way, to the broker:
-jobs for which the policy has to be asked, since the host's code must not run under that lock; those whose handler is
-not loaded or may not be; those that expired; and more than the worker will start soon.
+one statement that writes both rows of the Execution Log. What may not start at once goes the usual way, to the broker
+as far as that has room: jobs for which the policy has to be asked, since it must not hold up everybody; those whose
+handler is not loaded or may not be; those that expired; and more than the worker will start soon.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.lane_values import Candidate
-from django_jobs.engine.transitions import Moved, Waypoint
+from django_jobs.engine.transitions import Waypoint
 from django_jobs.statuses import DISPATCHABLE, Status
 
 #: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
@@ -63,10 +63,10 @@ def take_share(priorities: Collection[int], count: int, taker: Taker) -> list[Cl
     return claimed
 
 
-def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], list[Moved]]:
-    """Move what may start now to Running, the rest to Queued."""
+def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], set[int]]:
+    """Move what may start now to Running; return what runs, and the keys of the rest."""
     if not picked:
-        return [], []
+        return [], set()
     accepted = _accepted(picked, taker)
     taker.about_to_start([item.ticket for item in accepted])
     attempts = [(item.pk, item.attempt) for item in accepted]
@@ -74,8 +74,7 @@ def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], li
     lane_marks.note_taken(moved)
     started = {item.pk for item in moved}
     left = {item.pk for item in picked} - {item.pk for item in accepted}
-    queued = turns.queue([item for item in picked if item.pk in left])
-    return [item for item in accepted if item.pk in started], queued
+    return [item for item in accepted if item.pk in started], left
 
 
 def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:

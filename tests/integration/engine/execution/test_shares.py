@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, window, worker_registry
 from django_jobs.engine.execution import claim_verdicts, shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.history import get_job_history
@@ -21,7 +21,7 @@ from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority
 from tests.support import handlers
-from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, reread, start, ticket_of
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = [
@@ -155,6 +155,32 @@ def test_more_than_the_worker_starts_soon_goes_to_the_broker(
     jobs = waiting(kind, organization, 5)
     assert take(fits=lambda _: 2) == [job.pk for job in jobs[:2]]
     assert broker.pks() == [job.pk for job in jobs[2:]]
+
+
+def test_a_share_fills_no_more_than_the_window(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
+    """A ticket keeps its place: jobs of others that come later would wait behind all of them."""
+    jobs = waiting(kind, organization, window.MIN_WINDOW + 5)
+    assert take(fits=lambda _: 1) == [jobs[0].pk]
+    assert broker.pks() == [job.pk for job in jobs[1 : window.MIN_WINDOW + 1]]
+    assert {reread(job).status for job in jobs[window.MIN_WINDOW + 1 :]} == {"Pending"}
+    assert take(fits=lambda _: 1) == [jobs[window.MIN_WINDOW + 1].pk]
+
+
+def test_who_was_picked_and_left_is_the_next_to_have_a_turn(kind: JobType) -> None:
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=1)
+    organizations = sorted((make_organization() for _ in range(4)), key=lambda item: item.pk)
+    for organization in organizations:
+        waiting(kind, organization, 3)
+    served = [Job.objects.get(pk=pk).organization_id for _ in range(2) for pk in take(4, fits=lambda _: 2) or []]
+    first, second, _, last = (item.pk for item in organizations)  # the third one's job has the broker's one place
+    assert served == [first, second, last, first]
+
+
+def test_a_share_is_no_larger_than_a_pass_of_the_dispatcher_may_be(kind: JobType, organization: Organization) -> None:
+    """New jobs that go without a turn keep that distance from their organization's limit."""
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=1)
+    waiting(kind, organization, 7)
+    assert len(take(7) or []) == window.read_window().most_at_once == 4
 
 
 def test_no_handler_is_imported_while_everybody_waits_for_the_lock(
