@@ -13,13 +13,12 @@ from django_jobs.engine.execution import leases, shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Ticket
 from django_jobs.statuses import Priority
+from django_jobs.worker import refiller
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
 
 #: The seconds before each try to get the dispatcher's lock. A share takes milliseconds.
 PAUSES: Final = (0.0, 0.002, 0.004, 0.004, 0.008, 0.008)
-#: Where that was asked for less than so many seconds ago, the broker has what there is.
-REFILLED_SECONDS: Final = 0.05
 
 
 class Claims:
@@ -68,8 +67,9 @@ class Claims:
 
     def before_waiting(self) -> None:
         """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
-        if time.monotonic() - self._refilled > REFILLED_SECONDS:
-            self._ask(Priority.LOW)
+        # Until then the refiller looks once more by itself.
+        if time.monotonic() - self._refilled >= refiller.SECOND_LOOK_SECONDS:
+            self._ask(max(self._priorities, default=Priority.LOW))
 
     def _ask(self, priority: int) -> None:
         self._refilled = time.monotonic()

@@ -9,8 +9,10 @@ from django.db import OperationalError, connection
 
 from django_jobs.engine.dispatch import dispatch_lock, dispatcher, worker_registry
 from django_jobs.engine.execution import shares
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Taken
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from django_jobs.worker import refiller
 from django_jobs.worker.child import Child
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread
 from tests.support.factories import make_organization
@@ -52,6 +54,7 @@ def test_a_burst_works_off_a_backlog_mostly_without_tickets(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child.slots, "room", lambda: 30)
+    monkeypatch.setattr(child.state.prefetch, "window", lambda _: 20)
     monkeypatch.setattr(child.claims, "_fits", len)
     monkeypatch.setattr(child.claims, "_refill", lambda _: None)  # it may have the lock when a share is due
     child.run()
@@ -86,10 +89,26 @@ def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it
     monkeypatch.setattr(child.state.consumer, "take", lambda *_: Taken())
     child._take_and_claim()
     child._take_and_claim()
-    assert asked == [0]
-    child.claims._refilled -= 1
+    assert asked == [3]
+    child.claims._refilled -= refiller.SECOND_LOOK_SECONDS  # nobody looks any more
     child._take_and_claim()
-    assert asked == [0, 0]
+    assert asked == [3, 3]
+
+
+def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_for_others(
+    child: Child, kind: JobType, organization: Organization, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_registry.announce(WORKER, ["jobs-high"], slots=1, window=4)
+    worker_registry.announce("busy", ["jobs-low"], slots=1, window=4)
+    for _ in range(10):
+        pending_job(kind, organization, priority="Low")
+    for _ in range(10):
+        pending_job(kind, organization, priority="High")
+    claim(broker.consumer("sibling").take_now(4).tickets, "sibling")
+    monkeypatch.setattr(child.claims, "_priorities", frozenset({2}))
+    monkeypatch.setattr(child.claims, "_refill", dispatcher.refill)
+    child.claims.before_waiting()
+    assert Job.objects.filter(status="Queued", priority=2).exists()
 
 
 def test_a_small_share_is_left_to_the_dispatcher(
