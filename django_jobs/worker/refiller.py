@@ -70,4 +70,4 @@ class Refiller:
             self._note_seconds(time.monotonic() - started)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
-                dispatcher.refill_if_empty()
+                dispatcher.refill_if_empty(priority)

@@ -108,9 +108,12 @@ def refill(priority: int) -> int:
     return _dispatch_if_room(priority, 0.5, TimeBudget())
 
 
-def refill_if_empty() -> int:
-    """Dispatch if the broker holds no ticket of any priority; return how many jobs went."""
-    return _dispatch_if_room(Priority.LOW, 0.0, TimeBudget())
+def refill_if_empty(priority: int) -> int:
+    """Dispatch if the broker holds no ticket that takes up room of this priority, or of a lower one.
+
+    Return how many jobs went.
+    """
+    return _dispatch_if_room(priority, 0.0, TimeBudget())
 
 
 def anything_queued(queues: Collection[str] = ()) -> bool:

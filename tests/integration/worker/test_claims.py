@@ -95,8 +95,14 @@ def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it
     assert asked == [3, 3]
 
 
+@pytest.mark.parametrize("look", [dispatcher.refill, dispatcher.refill_if_empty])
 def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_for_others(
-    child: Child, kind: JobType, organization: Organization, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    child: Child,
+    kind: JobType,
+    organization: Organization,
+    broker: MemoryBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Any,
 ) -> None:
     worker_registry.announce(WORKER, ["jobs-high"], slots=1, window=4)
     worker_registry.announce("busy", ["jobs-low"], slots=1, window=4)
@@ -106,7 +112,7 @@ def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_fo
         pending_job(kind, organization, priority="High")
     claim(broker.consumer("sibling").take_now(4).tickets, "sibling")
     monkeypatch.setattr(child.claims, "_priorities", frozenset({2}))
-    monkeypatch.setattr(child.claims, "_refill", dispatcher.refill)
+    monkeypatch.setattr(child.claims, "_refill", look)
     child.claims.before_waiting()
     assert Job.objects.filter(status="Queued", priority=2).exists()
 

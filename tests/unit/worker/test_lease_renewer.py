@@ -167,7 +167,7 @@ def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) ->
         return answers(priority)
 
     monkeypatch.setattr(dispatcher, "refill", refill)
-    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda: 0)
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: 0)
     refiller = Refiller()
     refiller.start()
 
