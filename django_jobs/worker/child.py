@@ -177,11 +177,13 @@ class Child:
         if taken.foreign:
             self.state.consumer.handle_foreign(taken.foreign)
         expects_backlog = self.claims.expects_backlog
+        claimed: list[str] = []
         if taken.tickets:
-            self.claims.by_tickets(taken.tickets)
+            claimed = self.claims.by_tickets(taken.tickets)
             self._missing_since = None
         if expects_backlog:
-            self.claims.share(size - len(taken), len(taken.tickets))
+            # Tickets that went back have to wait until more fits, and jobs of the backlog behind them.
+            self.claims.share(size - len(taken) if len(claimed) == len(taken.tickets) else 0, claimed)
             return 1  # if that was nothing, the next look is longer
         if not taken and self.state.options.burst:
             return self._look_for_more()

@@ -41,8 +41,8 @@ class Claims:
         self.done: list[Ticket] = []
         self.expects_backlog = False
 
-    def by_tickets(self, tickets: Sequence[Ticket]) -> None:
-        """Claim the jobs of these tickets."""
+    def by_tickets(self, tickets: Sequence[Ticket]) -> list[str]:
+        """Claim the jobs of these tickets; return the types of those that it got."""
         self._state.doubts.add(tickets)
         hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
         with self._state.step(LoopStep.CLAIMING), hands:
@@ -52,14 +52,18 @@ class Claims:
         if not self.expects_backlog:
             self._ask(tickets[0].priority)
             self._expect(len(claimed))
+        return [item.job_type for item in claimed]
 
-    def share(self, count: int, taken: int) -> int:
-        """Claim up to ``count`` jobs of the backlog beside those that were ``taken`` by tickets; return how many."""
+    def share(self, count: int, beside: Sequence[str] = ()) -> int:
+        """Claim up to ``count`` jobs of the backlog; return how many it got.
+
+        They start behind those that were just claimed by tickets, whose types are ``beside``.
+        """
         found = 0
         self.expects_backlog = False  # also where this fails
         try:
-            found = self._share(count) if count >= shares.MIN_SHARE else 0
-            self._expect(taken + found)
+            found = self._share(count, beside) if count >= shares.MIN_SHARE else 0
+            self._expect(len(beside) + found)
         finally:
             if not self.expects_backlog:
                 self._ask(Priority.CRITICAL)
@@ -78,7 +82,7 @@ class Claims:
     def _expect(self, claimed: int) -> None:
         self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible()
 
-    def _share(self, count: int) -> int:
+    def _share(self, count: int, beside: Sequence[str]) -> int:
         noted: list[Ticket] = []
         with self._state.step(LoopStep.CLAIMING), contextlib.ExitStack() as hands:
 
@@ -87,7 +91,10 @@ class Claims:
                 noted.extend(tickets)
                 hands.enter_context(self._state.shared_slots.in_hands([(item.pk, item.attempt) for item in tickets]))
 
-            found = self._try(count, shares.Taker(self._state.name, self._fits, about_to_start))
+            def fits(job_types: Sequence[str]) -> int:
+                return self._fits([*beside, *job_types]) - len(beside)
+
+            found = self._try(count, shares.Taker(self._state.name, fits, about_to_start))
             self._state.put(self._state.doubts.answered(noted, found))
         return len(found)
 

@@ -34,8 +34,8 @@ MIN_SHARE: Final = 16
 class Taker:
     """The worker that takes a share.
 
-    ``fits`` gets job types and says how many of the first it will start soon. ``about_to_start`` gets the tickets that
-    the jobs would have, before they are moved; again if a lost race makes it necessary to begin anew.
+    ``fits`` gets job types and says how many of the first it will start soon, if any. ``about_to_start`` gets the
+    tickets that the jobs would have, before they are moved; again if a lost race makes it necessary to begin anew.
     """
 
     worker_name: str
@@ -84,7 +84,7 @@ def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
     """
     rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
     waiting = [rows[item.pk] for item in picked if item.pk in rows]
-    count = max(1, taker.fits([row.job_type_id for row in waiting]))
+    count = max(0, taker.fits([row.job_type_id for row in waiting]))
     accepted: list[Claimed] = []
     for row in waiting[:count]:
         handler = _known_handler(row)

@@ -78,6 +78,34 @@ def test_tickets_that_wait_are_taken_before_the_backlog(
     finish(child)
 
 
+def test_tickets_that_have_to_wait_are_not_overtaken_by_a_share(
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher.dispatch()
+    ticketed = broker.pks()
+    monkeypatch.setattr(child.slots, "room", lambda: len(ticketed) + 20)
+    monkeypatch.setattr(child.claims, "_fits", lambda _: 2)
+    expect_backlog(child, backlog[0])
+    child._take_and_claim()
+    assert [item.pk for item in child.state.batch.waiting()] == ticketed[:2]
+    assert broker.pks() == ticketed[2:]
+    assert not child.claims.expects_backlog
+    finish(child)
+
+
+def test_tickets_and_share_together_are_no_more_than_start_soon(
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher.dispatch()
+    expect_backlog(child, backlog[0])
+    child.state.prefetch.ran(backlog[0].job_type_id, 0.001)
+    soon = child.slots.fits([backlog[0].job_type_id] * 150)
+    monkeypatch.setattr(child.slots, "room", lambda: 150)
+    child._take_and_claim()
+    assert len(child.state.batch.waiting()) <= soon
+    finish(child)
+
+
 def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it_waits(
     child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +245,7 @@ def test_only_queues_that_the_child_serves_give_shares(
     monkeypatch.setattr(child.claims, "_priorities", frozenset({0}))
     monkeypatch.setattr(child.claims, "_fits", len)
     expect_backlog(child, jobs[0])
-    found = child.claims.share(30, 0)
+    found = child.claims.share(30)
     assert found == len(child.state.batch.waiting()) > 0
     assert {item.pk for item in child.state.batch.waiting()} <= {job.pk for job in jobs}
     assert not Job.objects.filter(pk__in=[job.pk for job in others], status="Running").exists()
@@ -232,5 +260,5 @@ def test_a_share_is_fair_to_a_small_organization(
     late = pending_job(kind, small)
     monkeypatch.setattr(child.claims, "_fits", len)
     expect_backlog(child, backlog[0])
-    child.claims.share(30, 0)
+    child.claims.share(30)
     assert late.pk in [item.pk for item in child.state.batch.waiting()][:2]
