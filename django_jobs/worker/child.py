@@ -190,11 +190,16 @@ class Child:
         return len(taken)
 
     def _set_size(self) -> int:
-        """Return how many tickets to take. After a death that no handler explains: one, while nothing runs."""
+        """Return how many tickets to take. After a death that no handler explains: one, while nothing runs or is to be
+        stored.
+        """
         size = self.slots.room()
         if not self.state.shared_slots.is_cautious():
             return size
-        return 0 if self.state.batch.busy() else min(size, 1)
+        if self.state.batch.busy():
+            return 0
+        self.slots.wait()
+        return min(size, 1)
 
     def _look_for_more(self) -> int:
         """Dispatch for a burst, since the backlog may hold more than the broker shows; return 0 once it is over.

@@ -36,7 +36,7 @@ class Slots(Protocol):
         """Wait until there may be more room than when it was last asked for, or for a moment."""
 
     def wait(self) -> None:
-        """Wait until nothing runs."""
+        """Wait until nothing runs, and how what ran in threads ended is stored."""
 
     def close(self) -> None:
         """Let go of what the slots hold."""

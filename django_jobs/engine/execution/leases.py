@@ -145,11 +145,11 @@ def release_worker(loss: Loss) -> bool:
 def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
     """Let attempts run again whose handlers had ended, while their outcomes were not stored yet.
 
-    Where another handler ran when the process died, or the process was killed or gave up, this costs them nothing.
-    Where none ran, the storing of one of them may be what killed the process. So it counts as a failure: else that job
-    might kill workers for ever.
+    Where another handler ran when the process died, another thread was claiming, or the process was killed or gave up,
+    this costs them nothing. Else the storing of one of them may be what killed the process. So it counts as a failure:
+    that job might kill workers for ever.
     """
-    if loss.how == "lost" and not loss.started and not loss.gave_up:
+    if loss.how == "lost" and not (loss.started or loss.in_hand or loss.gave_up):
         return settle.settle_lost(ended, f"{loss.reason}; {UNSTORED}", loss.worker_name)
     return _return(ended, f"Handed back: {UNSTORED}: {loss.reason}", loss)
 

@@ -186,3 +186,13 @@ def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_besid
     child.state.batch.running = 1
     sizes.append(child._set_size())
     assert sizes == [100, 1, 0]
+
+
+@pytest.mark.parametrize("child", [2], indirect=True, ids=["threads"])
+def test_a_cautious_child_stores_how_its_jobs_ended_before_it_takes_the_next(child: Child) -> None:
+    """Else an import that ends the process would be taken for the storing of how they ended."""
+    child.state.shared_slots.note_caution(uptime.seconds() + 60)
+    job, claimed = running_job()
+    child.state.batch.add_ended(returned(claimed))
+    assert child._set_size() == 1
+    assert reread(job).status == "Completed"

@@ -185,6 +185,14 @@ def test_an_attempt_that_had_ended_unstored_pays_nothing_where_its_worker_gave_u
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
+def test_an_attempt_that_had_ended_unstored_pays_nothing_where_another_thread_was_claiming() -> None:
+    """The import of a handler may have ended the process, as well as the storing may."""
+    (ended, claimed), next_one = running_job(), job_in("Queued")
+    loss = loss_of(ended=frozenset({(ended.pk, claimed.attempt)}), in_hand=frozenset({(next_one.pk, 1)}))
+    assert leases.release_worker(loss)
+    assert [(job.status, job.retry_count) for job in map(reread, (ended, next_one))] == [("Queued", 0)] * 2
+
+
 @pytest.mark.usefixtures("rows_in_use")
 def test_what_a_gone_worker_leaves_in_use_is_to_be_seen_to_again() -> None:
     running_job()
