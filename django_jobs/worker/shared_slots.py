@@ -120,8 +120,10 @@ class SharedSlots:
         _JOB.pack_into(self._memory, slot * _SLOT.size, pk)
 
     def end(self, slot: int) -> None:
-        """Note that the slot's handler has ended, and free the slot."""
+        """Note that the slot's handler has ended, and free the slot; nothing where it is free."""
         pk, attempt, *_ = _STARTED.unpack_from(self._memory, slot * _SLOT.size)
+        if not pk:
+            return
         with self._lock:
             place, self._next = self._next, (self._next + 1) % (REMEMBERED + self.count)
         # The end is written before the slot is free, since the child may die before it has stored how the job ended.

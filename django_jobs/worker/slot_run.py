@@ -37,12 +37,26 @@ async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupte
     """Run a coroutine in a slot, in the loop that runs already; else as :func:`run_in`."""
     try:
         context = context_for(claimed, _runner(state, claimed, interrupter))
-        outcome: Outcome | None = _begin(state, slot, claimed)
-        outcome = outcome or await attempt_beside_others(claimed, context, interrupter)
+        outcome = await attempt_beside_others(claimed, context, interrupter, _Place(state, slot, claimed))
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
         outcome = ended_by(claimed, error)
     _hand_over(state, slot, outcome, interrupter)
+
+
+class _Place:
+    """The shared slot of a coroutine."""
+
+    def __init__(self, state: ChildState, slot: int, claimed: Claimed) -> None:
+        self._state = state
+        self._slot = slot
+        self._claimed = claimed
+
+    def begin(self) -> _Refused | None:
+        return _begin(self._state, self._slot, self._claimed)
+
+    def end(self) -> None:
+        self._state.shared_slots.end(self._slot)
 
 
 def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> SlotRunner:

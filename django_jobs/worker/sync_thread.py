@@ -78,6 +78,11 @@ class SyncThread:
                 # asgiref would wait for the thread, which stays.
                 SyncToAsync.context_to_thread_executor.pop(its_thread, None)
 
+    def is_called(self) -> bool:
+        """Return whether a call of the handler is under way, here or elsewhere."""
+        here = self._executor.last is not self._before and self._executor.calls.under_way()
+        return bool(here or self._elsewhere.under_way())
+
     async def calls_ended(self) -> None:
         """Return once no call of the handler is under way, here or elsewhere; after HUNG_SECONDS in any case."""
         deadline = time.monotonic() + HUNG_SECONDS

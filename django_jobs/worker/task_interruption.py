@@ -43,6 +43,11 @@ class TaskInterrupter(Interrupter):
         self._task = task
         self.deliver()
 
+    def leaves_nothing(self) -> bool:
+        """Return whether no other task of the handler, and no call in a thread, goes on."""
+        others = any(not task.done() for task in self._made if task is not asyncio.current_task())
+        return not others and not self._sync_thread.is_called()
+
     async def all_ended(self) -> None:
         """Cancel the tasks that the handler left behind; return once they and its calls in threads have ended.
 

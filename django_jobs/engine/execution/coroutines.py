@@ -83,6 +83,9 @@ class Neighborhood(Protocol):
     def guard(self, task: asyncio.Task[Any]) -> None:
         """Take the task in which it runs, to cancel it when it is to stop."""
 
+    def leaves_nothing(self) -> bool:
+        """Return whether nothing that it began goes on, beside the task that asks."""
+
     async def all_ended(self) -> None:
         """Cancel its other tasks; return once they and what it called in threads have ended, or after a moment."""
 

@@ -8,7 +8,7 @@ import inspect
 import logging
 import time
 import traceback
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import connections
 
@@ -25,6 +25,16 @@ from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTi
 logger = logging.getLogger("django_jobs")
 
 MAX_TRACEBACK = 60_000
+
+
+class Place(Protocol):
+    """Where one of several handlers runs, as those see it who look after it from outside."""
+
+    def begin(self) -> outcomes.Outcome | None:
+        """Show that the handler begins; or return why it must not."""
+
+    def end(self) -> None:
+        """Show that it has ended; once or more."""
 
 
 def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
@@ -53,23 +63,35 @@ def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
 
 
 async def attempt_beside_others(
-    claimed: Claimed, context: JobContext, neighborhood: coroutines.Neighborhood
+    claimed: Claimed, context: JobContext, neighborhood: coroutines.Neighborhood, place: Place
 ) -> outcomes.Outcome:
     """Run a coroutine function in the loop that runs already, and return how it ended.
 
-    The calling task is one of its own, whose context nobody else uses.
+    The calling task is one of its own, whose context nobody else uses. The place is taken right before the handler's
+    first line, and free right after its last one if nothing of it goes on; then the neighbors run, or begin.
     """
-    started = time.monotonic()
-    if (expired := _expired(claimed, started)) is not None:
-        return expired
+    started, refused = time.monotonic(), None
+
+    async def handle() -> Any:
+        nonlocal started, refused
+        started = time.monotonic()
+        refused = place.begin() or _expired(claimed, started)
+        if refused is not None:
+            return None
+        try:
+            return await claimed.handler(context)
+        finally:
+            if neighborhood.leaves_nothing():
+                place.end()
+
     current_job.set(claimed)
     try:
         with context.interruptible():
-            value = await coroutines.beside_others(claimed.handler(context), neighborhood, context.checkpoint)
+            value = await coroutines.beside_others(handle(), neighborhood, context.checkpoint)
         ended: outcomes.Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no loop ends with a handler, not even with its SystemExit)
         ended = ended_by(claimed, error)
-    return _with_facts(ended, context, started)
+    return refused or _with_facts(ended, context, started)
 
 
 def _expired(claimed: Claimed, now: float) -> outcomes.Interrupted | None:

@@ -125,6 +125,38 @@ def test_no_more_run_at_a_time_than_there_are_slots_whatever_they_are(child: Chi
     assert (len(seen), max(seen)) == (12, 4)
 
 
+def test_what_has_not_begun_or_has_ended_is_not_taken_for_running(child: Child) -> None:
+    """Else it would pay for a neighbor that ends the process."""
+    seen: list[list[int]] = []
+
+    async def look(context: Any) -> None:
+        seen.append([item.pk for item in child.state.shared_slots.occupied()])
+
+    jobs = child.start(look, look, look, look)
+    assert [job.status for job in child.finish(jobs)] == ["Completed"] * 4
+    assert seen == [[job.pk] for job in jobs]
+    assert child.state.shared_slots.ended() == {(job.pk, 1) for job in jobs}
+
+
+def test_what_has_left_a_task_behind_is_taken_for_running(child: Child) -> None:
+    """Since that may still end the process."""
+    seen: list[int] = []
+
+    async def go_on() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.extend(item.pk for item in child.state.shared_slots.occupied())
+
+    async def leave(context: Any) -> None:
+        tasks.append(asyncio.create_task(go_on()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+    (job,) = child.finish(child.start(leave))
+    assert seen == [job.pk]
+
+
 def test_each_knows_its_own_job_and_leaves_its_language_to_itself(child: Child) -> None:
     seen: list[tuple[str, str, str]] = []
 
