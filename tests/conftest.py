@@ -26,6 +26,11 @@ LAYER_MARKS: Final = {
 process_pool: Final = pytest.StashKey[ProcessPool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "How the workers of acceptance tests run jobs: one at a time, ten in threads, or ten as coroutines."
+    parser.addoption("--slots", choices=["one", "threads", "coroutines"], default="one", help=text)
+
+
 # First, because pytest-django sorts the tests by the mark that is given here.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,6 +47,6 @@ if "DJANGO_JOBS_TEST_SETTINGS" not in os.environ:
     CHANNEL_LAYERS: dict[str, Any] = {}  # type: ignore[no-redef]
 
 DJANGO_JOBS: dict[str, Any] = {
-    "HANDLER_MODULES": ("tests.support.handlers", "tests.faults.handlers"),
+    "HANDLER_MODULES": ("tests.support.handlers", "tests.support.coroutines", "tests.faults.handlers"),
     **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),
 }

@@ -8,7 +8,20 @@ import pytest
 from tests.acceptance.steps import Stage
 from tests.support.databases import DistantDatabase
 from tests.support.own_redis import forget_the_broker, use_redis_at
+from tests.support.slots import Slots, choose
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
+
+
+@pytest.fixture(autouse=True)
+def _slots(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let workers and handlers be of the way that ``--slots`` names; skip a test that is marked for other ways."""
+    way: str = request.config.getoption("slots")
+    mark = request.node.get_closest_marker("slots")
+    if mark and way not in mark.args:
+        pytest.skip(mark.kwargs["reason"])
+    choose(Slots(way))
+    yield
+    choose(Slots.ONE)
 
 
 @pytest.fixture

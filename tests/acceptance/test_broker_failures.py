@@ -21,6 +21,7 @@ from tests.acceptance.steps import (
     wait_for_all,
     wait_for_status,
 )
+from tests.support import slots
 from tests.support.factories import make_job_type
 from tests.support.networks import blackhole, slow_line
 from tests.support.own_redis import forget_the_broker, use_redis_at
@@ -63,17 +64,20 @@ def test_emptying_redis_before_a_worker_comes_loses_no_waiting_job(
 def test_emptying_redis_under_a_busy_worker_loses_no_waiting_job_and_changes_no_status(
     processes: ProcessPool, stage: Stage, redis_client: redis.Redis
 ) -> None:
-    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
+    busy = make_job_type("record_and_wait")
+    running = [stage.submit_recorded(busy, f"job-{number}") for number in range(slots.count())]
     processes.worker("--processes", "1")
-    recorded.wait_for("start", attempt=1)
+    for recorded in running:
+        recorded.wait_for("start", attempt=1)
     kind = make_job_type()
     jobs = [stage.submit(kind) for _ in range(100)]
     assert Job.objects.filter(status=Status.QUEUED).exists()
 
     redis_client.flushdb()
-    recorded.let_go()
+    for recorded in running:
+        recorded.let_go()
 
-    wait_for_all([recorded.job, *jobs])
+    wait_for_all([*(recorded.job for recorded in running), *jobs])
     assert set(Job.objects.values_list("attempt", flat=True)) == {1}
     for job in jobs:
         assert path_of(job).count(Status.QUEUED) == 1

@@ -11,7 +11,7 @@ from tests.acceptance.steps import Stage, messages_of, path_of, wait_for_all, wa
 from tests.support.factories import make_job_type
 from tests.support.workers import ProcessPool
 
-SETTINGS = {"HANDLER_MODULES": ["tests.support.handlers", "tests.support.fatal_import"]}
+SETTINGS = {"HANDLER_MODULES": ["tests.support.handlers", "tests.support.coroutines", "tests.support.fatal_import"]}
 DYING = {"DIE_AT_IMPORT": "1"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 from rq import Queue
 
@@ -20,8 +21,10 @@ from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
 SWIFT = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}
+INTERRUPTED_AT_ONCE = pytest.mark.slots("one", "coroutines", reason="nothing interrupts a thread that waits in C code")
 
 
+@INTERRUPTED_AT_ONCE
 def test_a_handler_that_never_looks_is_stopped_at_its_timeout_retried_and_then_dead_letter(
     processes: ProcessPool, stage: Stage
 ) -> None:
@@ -69,6 +72,7 @@ def test_a_timeout_works_after_a_foreign_job_ran_in_the_same_child(
     assert path_of(job)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
 
 
+@INTERRUPTED_AT_ONCE
 def test_canceling_stops_a_running_handler_without_checkpoints(processes: ProcessPool, stage: Stage) -> None:
     job = stage.submit(make_job_type("wait_without_checkpoints"))
     worker = processes.worker()

@@ -42,6 +42,7 @@ def test_jobs_of_a_worker_that_was_killed_whole_run_again_as_soon_as_another_sta
     assert text.endswith("and its supervisor are gone")
 
 
+@pytest.mark.slots("one", reason="each child has one of the jobs")
 def test_a_worker_that_is_killed_whole_is_noticed_by_its_neighbors_and_an_orphan_left_alone(
     processes: ProcessPool, stage: Stage
 ) -> None:

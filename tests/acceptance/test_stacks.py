@@ -19,6 +19,7 @@ from tests.support.workers import ProcessPool
 
 # Leases are renewed, and cancels seen, six times in their seconds.
 SWIFT: Final = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}
+SHOWN: Final = pytest.mark.slots("one", "threads", reason="no thread's stack shows a coroutine that awaits")
 KILLED: Final = "its process was killed, because the handler did not stop"
 
 
@@ -29,6 +30,7 @@ def traceback_of(job: Job, status: str) -> str:
     return rows.earliest("id").traceback
 
 
+@pytest.mark.slots("one", reason="each child has one of the jobs")
 def test_handlers_that_are_killed_at_their_timeout_leave_their_stacks_and_a_frozen_process_none(
     processes: ProcessPool, stage: Stage
 ) -> None:
@@ -47,6 +49,7 @@ def test_handlers_that_are_killed_at_their_timeout_leave_their_stacks_and_a_froz
     assert "There are no stacks: the process did not answer." in text
 
 
+@SHOWN
 def test_a_handler_that_is_killed_for_a_cancel_leaves_them_with_its_thread_named(
     processes: ProcessPool, stage: Stage
 ) -> None:
@@ -66,6 +69,7 @@ def test_a_handler_that_is_killed_for_a_cancel_leaves_them_with_its_thread_named
     neighbour.let_go()
 
 
+@SHOWN
 def test_a_handler_that_outstays_the_grace_of_a_shutdown_leaves_them(processes: ProcessPool, stage: Stage) -> None:
     job = stage.submit(make_job_type("swallow_everything"))
     worker = processes.worker("--processes", "1", settings=SWIFT, environ=SHORT_GRACE)

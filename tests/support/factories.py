@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.contrib.auth.models import Permission, User
 
 from django_jobs.models import JobType, Membership, Organization
+from tests.support.slots import handler_path
 
 PASSWORD: Final = "correct horse battery staple"
 _numbers = itertools.count(1)
@@ -32,7 +33,7 @@ def make_job_type(handler: str = "do_nothing", **fields: Any) -> JobType:
     """
     values = {
         "type_name": f"{handler}_{next(_numbers)}",
-        "handler_method": f"tests.support.handlers.{handler}",
+        "handler_method": handler_path(handler),
         "deduplication_window": 0,
         **fields,
     }

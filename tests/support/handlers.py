@@ -155,7 +155,7 @@ async def record_and_wait_async(context: JobContext) -> dict[str, Any]:
     log, path = context.parameters["log"], context.parameters["path"]
     note(log, "start", context.attempt, os.getpid())
     try:
-        while not os.path.exists(path):  # noqa: ASYNC110, ASYNC240, PTH110
+        while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: ASYNC110, ASYNC240, PTH110
             await asyncio.sleep(0.01)
         note(log, "end", context.attempt, os.getpid())
     except BaseException:

@@ -16,6 +16,7 @@ import psutil
 from django.db import connection
 
 from tests.support.databases import database_url
+from tests.support.slots import worker_options
 from tests.support.waiting import wait_until
 
 MANAGE_PY: Final = Path(__file__).resolve().parent.parent.parent / "manage.py"
@@ -159,10 +160,10 @@ class ProcessPool:
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> ManagedProcess:
-        """``manage.py jobs_worker`` with ``options``, and with one child unless they say how many."""
+        """``manage.py jobs_worker`` with ``options``; unless they say how many, with one child and the chosen slots."""
         if "--processes" not in options:
             options = ("--processes", "1", *options)
-        return self.start("jobs_worker", *options, settings=settings, environ=environ)
+        return self.start("jobs_worker", *worker_options(options), settings=settings, environ=environ)
 
     def clean_up(self) -> None:
         # Newest first: a scheduler does not get to rescue the jobs of workers that end before it.
