@@ -6,8 +6,7 @@ A test that is about one of these ways says ``--threads`` or names an async hand
 from __future__ import annotations
 
 import enum
-
-from tests.support import coroutines
+from importlib import import_module
 
 
 class Slots(enum.StrEnum):
@@ -40,7 +39,7 @@ def worker_options(options: tuple[str, ...]) -> tuple[str, ...]:
     return options if _chosen is Slots.ONE or "--threads" in options else ("--threads", str(count()), *options)
 
 
-def handler_path(name: str) -> str:
-    """Return the path of the handler of this name, or of its twin where jobs are to be coroutines."""
-    twin = _chosen is Slots.COROUTINES and hasattr(coroutines, name)
-    return f"tests.support.{'coroutines' if twin else 'handlers'}.{name}"
+def handler_path(name: str, package: str = "tests.support") -> str:
+    """Return the path of a handler of this package, or of its twin where jobs are to be coroutines."""
+    twin = _chosen is Slots.COROUTINES and hasattr(import_module(f"{package}.coroutines"), name)
+    return f"{package}.{'coroutines' if twin else 'handlers'}.{name}"

@@ -7,11 +7,13 @@ import sys
 
 from tests.faults.endurance.servers import Servers
 from tests.faults.launcher import launch
+from tests.support import slots
 
 
 def _play(servers: Servers, options: argparse.Namespace) -> list[str]:
     from tests.faults.endurance.run import run
 
+    slots.choose(slots.Slots(options.slots))
     return run(servers, options.seconds, options.seed)
 
 
@@ -19,6 +21,8 @@ def main() -> int:
     """Run, and return how the process is to exit."""
     parser = argparse.ArgumentParser(prog="tests.faults.endurance")
     parser.add_argument("--seconds", type=float, default=600, help="For so long faults happen (600).")
+    text = "How those workers run jobs that have no threads else (one)."
+    parser.add_argument("--slots", choices=[*slots.Slots], default=slots.Slots.ONE, help=text)
     return launch(parser, _play)
 
 

@@ -58,13 +58,13 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def make_rows() -> None:
-    """Make the organizations and job types."""
+def make_rows(path_of: Callable[[str], str] = lambda name: f"{PACKAGE}.{name}") -> None:
+    """Make the organizations and job types; ``path_of`` says where a handler of a name is."""
     for name in LOADS:
         Organization.objects.create(name=name)
     for name, kind in KINDS.items():
         values = {"max_retries": MANY, "retry_delay": 1, "default_timeout": 30, "deduplication_window": 0}
-        row = JobType(type_name=name, handler_method=f"{PACKAGE}.{name}", **{**values, **kind.options})
+        row = JobType(type_name=name, handler_method=path_of(name), **{**values, **kind.options})
         row.full_clean()
         row.save()
 

@@ -15,6 +15,7 @@ from tests.faults.endurance import judgment, mix, report, submitter
 from tests.faults.endurance.chaos import Chaos
 from tests.faults.endurance.servers import Servers
 from tests.faults.endurance.world import WORKERS, World
+from tests.support import slots
 from tests.support.waiting import wait_until
 
 #: So many jobs have ended before the first fault, within so many seconds.
@@ -26,7 +27,7 @@ LEAVE: Final = 60.0
 
 def run(servers: Servers, seconds: float, seed: int) -> list[str]:
     """Run for so long and print the report; return what is wrong."""
-    mix.make_rows()
+    mix.make_rows(lambda name: slots.handler_path(name, "tests.faults.endurance"))
     world = World(servers, seed)
     try:
         return _play(world, seconds, seed)

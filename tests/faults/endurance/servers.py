@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 
 LEASE_SECONDS: Final = 6
 SETTINGS: Final[Mapping[str, Any]] = {
-    "HANDLER_MODULES": ["tests.faults.endurance.handlers"],
+    "HANDLER_MODULES": ["tests.faults.endurance.handlers", "tests.faults.endurance.coroutines"],
     "LEASE_SECONDS": LEASE_SECONDS,
     "CANCEL_GRACE_SECONDS": 2,
     "SHUTDOWN_GRACE_SECONDS": 3,

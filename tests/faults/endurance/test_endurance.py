@@ -12,4 +12,6 @@ SECONDS: Final = "60"
 
 
 def test_no_job_is_lost_or_runs_twice_under_random_faults(request: pytest.FixtureRequest) -> None:
-    launcher.check(request, "tests.faults.endurance", "--seconds", SECONDS)
+    launcher.check(
+        request, "tests.faults.endurance", "--seconds", SECONDS, "--slots", request.config.getoption("slots")
+    )

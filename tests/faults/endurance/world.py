@@ -15,6 +15,7 @@ import psutil
 from tests.faults.endurance.lines import Line
 from tests.faults.endurance.servers import Servers
 from tests.faults.record import VARIABLE as RECORD
+from tests.support.slots import worker_options
 from tests.support.workers import ManagedProcess
 
 #: The commands that run; a child with threads runs coroutines as well as one without.
@@ -55,7 +56,8 @@ class World:
     def start(self, name: str) -> None:
         """Start a process of this name; an earlier one may still be leaving."""
         if name in WORKERS:
-            arguments = WORKERS[name]
+            command, *options = WORKERS[name]
+            arguments = (command, *worker_options(tuple(options)))
         elif name == STANDBY:
             arguments = ("jobs_scheduler",)
         else:
