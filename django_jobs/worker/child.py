@@ -222,8 +222,7 @@ class Child:
 
     def _take(self, size: int) -> Taken:
         """Take tickets; wait for them, unless this is a burst or a share of the backlog is to be taken beside them."""
-        done, self.claims.done = self.state.shown.without_shown(self.claims.done), []
-        consumer = self.state.consumer
+        done, consumer = self.claims.take_done(), self.state.consumer
         if not self.state.options.burst and not self.claims.expects_backlog:
             self.claims.before_waiting()
             return consumer.take(size, done)

@@ -87,6 +87,11 @@ class ChildState:
         finally:
             board.enter(LoopStep.ELSEWHERE)
 
+    def unfinished(self) -> set[tuple[int, int]]:
+        """Return (job, attempt) of all that was claimed and whose handler has not ended."""
+        waiting = self.batch.waiting()  # first, since what is taken out of it runs then
+        return {(item.pk, item.attempt) for item in waiting} | self.running.interrupters().keys()
+
     def known_attempts(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of all that this process has in hand, or may have claimed."""
         return self.doubts.known() | self.batch.keys() | self.running.interrupters().keys() | self.settler.keys()

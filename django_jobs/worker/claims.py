@@ -37,7 +37,7 @@ class Claims:
         self._refill = refill
         self._refilled = 0.0
         self._priorities = window.served_by(state.options.queues) if state.options.queues else frozenset(Priority)
-        #: Tickets that were claimed, and of which the broker need keep nothing.
+        #: Tickets that were claimed, and of which the broker need keep nothing once their jobs have ended.
         self.done: list[Ticket] = []
         self.expects_backlog = False
 
@@ -105,6 +105,13 @@ class Claims:
             if found is not None:
                 return found
         return []
+
+    def take_done(self) -> Sequence[Ticket]:
+        """Take out the tickets of which the broker need keep nothing any more."""
+        unfinished = self._state.unfinished()
+        ended = [ticket for ticket in self.done if (ticket.pk, ticket.attempt) not in unfinished]
+        self.done = [ticket for ticket in self.done if (ticket.pk, ticket.attempt) in unfinished]
+        return self._state.shown.without_shown(ended)
 
     def resolve_doubts(self) -> None:
         """Give up claims that got no answer: the supervisor renews all that this worker holds, known or not."""

@@ -89,6 +89,18 @@ def test_nothing_is_cleared_away_of_a_ticket_that_may_be_issued_again(
     assert (reread(job).status, broker.done, child.claims.done) == ("Pending", [], [])
 
 
+def test_nothing_is_cleared_away_of_a_ticket_whose_job_has_not_ended(
+    child: Child, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker's tools show it once it has run for a while; with threads, other tickets are taken meanwhile."""
+    waiting, running, ended = (running_job()[1] for _ in range(3))
+    child.state.batch.put([waiting])
+    child.state.running.add(running, Interrupter(on_main_thread=False))
+    child._done = [waiting.ticket, running.ticket, ended.ticket]
+    child._take(1)
+    assert (broker.done, child._done) == ([ended.ticket], [waiting.ticket, running.ticket])
+
+
 def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(
     child: Child, broker: MemoryBroker, kind: JobType
 ) -> None:
