@@ -191,6 +191,7 @@ def test_a_small_organization_is_served_between_the_jobs_of_one_with_a_long_back
     assert max(order.index(job) for job in few) < 200
 
 
+@pytest.mark.slots("one", reason="ten slots end all that lies in Redis before the urgent ones are dispatched there")
 def test_urgent_jobs_that_come_later_go_before_a_long_backlog(
     processes: ProcessPool, stage: Stage, redis_client: redis.Redis
 ) -> None:
