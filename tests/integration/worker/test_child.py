@@ -96,9 +96,9 @@ def test_nothing_is_cleared_away_of_a_ticket_whose_job_has_not_ended(
     waiting, running, ended = (running_job()[1] for _ in range(3))
     child.state.batch.put([waiting])
     child.state.running.add(running, Interrupter(on_main_thread=False))
-    child._done = [waiting.ticket, running.ticket, ended.ticket]
+    child.claims.done = [waiting.ticket, running.ticket, ended.ticket]
     child._take(1)
-    assert (broker.done, child._done) == ([ended.ticket], [waiting.ticket, running.ticket])
+    assert (broker.done, child.claims.done) == ([ended.ticket], [waiting.ticket, running.ticket])
 
 
 def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(
