@@ -21,9 +21,10 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight import recent_runs
 from django_jobs.engine.insight.activity import activities
-from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job, Span
 from django_jobs.statuses import AWAITING_RETRY, DISPATCHABLE, IN_FLIGHT, TERMINAL, WITH_ERRORS, Priority, Status
 
@@ -74,8 +75,7 @@ def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     facts |= {status.name: Count("pk", filter=Q(status=str(status))) for status in DISPATCHABLE}
     found = []
     for priority in Priority:
-        # Written as `&` and not as a filter on the slice, which the database would apply too late.
-        rows = (waiting() & scope).filter(priority=priority)[:BOUND].aggregate(**facts)
+        rows = store().first_waiting(scope, priority, BOUND).aggregate(**facts)
         found += [
             _Waiting(str(status), int(priority), rows[status.name], rows["since"])
             for status in sorted(DISPATCHABLE)
@@ -89,7 +89,7 @@ def _read_depths(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     facts: dict[str, Any] = {"jobs": Count("pk"), "since": Min("ready_at", filter=Q(ready_at__lte=now))}
     found = []
     for priority in Priority:
-        rows = (waiting() & scope).filter(priority=priority)[:BOUND].aggregate(**facts)
+        rows = store().first_waiting(scope, priority, BOUND).aggregate(**facts)
         if rows["jobs"]:
             found.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
     return found

@@ -62,8 +62,8 @@ def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> floa
     left = limit - count
     if left < 0:  # not even when nothing was submitted before
         return window
-    rows = Job.primary.filter(job_type_id=kind.pk, organization_id=organization_pk)
-    times = rows.order_by("-pk").values_list("created_at", flat=True)[left : left + 1]
+    rows = store().newest_of_type(kind.pk, organization_pk)
+    times = rows.values_list("created_at", flat=True)[left : left + 1]
     for created_at in times:
         free_at = created_at + dt.timedelta(seconds=window)
         delay = (free_at - database.now()).total_seconds()

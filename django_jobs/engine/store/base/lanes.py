@@ -48,6 +48,15 @@ class Lanes(Transactions):
         """
         return Job.primary.order_by().filter(ready_at__isnull=False, is_delayed__in=[False, True])
 
+    def newest_of_type(self, job_type: str, organization_pk: Any) -> QuerySet[Job]:
+        """Return an organization's jobs of one type, the newest first."""
+        return Job.primary.filter(job_type_id=job_type, organization_id=organization_pk).order_by("-pk")
+
+    def first_waiting(self, rows: QuerySet[Job], priority: int, limit: int) -> QuerySet[Job]:
+        """Return up to ``limit`` of those of these jobs that wait with a priority, whichever costs the least."""
+        # Written as `&` and not as a filter on the slice, which the database would apply too late.
+        return (self.waiting_jobs() & rows).filter(priority=priority)[:limit]
+
     def waiting_priorities(self, priorities: Sequence[int]) -> list[int]:
         """Return those of the priorities that have lanes, in the given order; one statement."""
         return [walk.priority for walk in self.with_lanes([Walk(priority) for priority in priorities])]
@@ -103,18 +112,15 @@ class Lanes(Transactions):
         Only those that are due, or with ``delayed`` those that wait for their moment; of a lane with a start, from
         there on.
         """
-        which, is_due = self._which(delayed=delayed), "" if delayed else f"AND {self.sql_is_due()} "
         parts: list[str] = []
         params: list[Any] = []
         for index, (lane, limit) in enumerate(taken):
-            start = starts.get(lane)
-            is_behind = "" if start is None else "AND (ready_at, id) >= (%s, %s) "
+            rows, row_params = self._sql_of_lane(priority, lane, delayed=delayed, start=starts.get(lane))
             parts.append(
                 f"SELECT * FROM (SELECT organization_id, {self.ready_since} AS ready_since, id "
-                f"FROM {self.jobs_table} WHERE {which} AND organization_id = %s AND job_type_id = %s "
-                f"{is_due}{is_behind}ORDER BY ready_at, id LIMIT %s) AS lane_{index}"
+                f"FROM {self.jobs_table} WHERE {rows} LIMIT %s) AS lane_{index}"
             )
-            params += [priority, self.key_to_database(lane.organization_pk), lane.job_type, *(start or ()), limit]
+            params += [*row_params, limit]
         if not parts:
             return []
         return [
@@ -136,6 +142,18 @@ class Lanes(Transactions):
         return value
 
     # Parts of the walk.
+
+    def _sql_of_lane(
+        self, priority: int, lane: Lane, *, delayed: bool, start: LaneMark | None
+    ) -> tuple[str, list[Any]]:
+        """Return SQL of the jobs of one lane that :meth:`heads` tells, with their order, and its parameters."""
+        is_due = "" if delayed else f"AND {self.sql_is_due()} "
+        is_behind = "" if start is None else "AND (ready_at, id) >= (%s, %s) "
+        sql = (
+            f"{self._which(delayed=delayed)} AND organization_id = %s AND job_type_id = %s "
+            f"{is_due}{is_behind}ORDER BY ready_at, id"
+        )
+        return sql, [priority, self.key_to_database(lane.organization_pk), lane.job_type, *(start or ())]
 
     def _which(self, *, delayed: bool) -> str:
         """Return SQL that a row is in a lane, or with ``delayed`` in one of jobs that wait for their moment."""

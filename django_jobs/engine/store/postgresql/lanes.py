@@ -3,6 +3,12 @@
 The hop to a lane visits every entry of the index before the lane's first job. While a snapshot is open, the entries of
 jobs that went stay there, in front of each lane. So a walk may be given marks: it looks at the lanes between two marked
 ones as ever, bounded by the second, and at a marked lane from its mark on.
+
+None of this may hang on what the last ANALYZE saw. Where it met no job of a priority, type or organization, the planner
+takes another index for as good as the one of the lanes, reads all that is in it, ended jobs included, and sorts what is
+left, at every step of a walk. So it is left no other way: a value in a subselect fits no predicate of a partial index
+that leaves out what is usual; and a lane is given by bounds of a row whose first column is in no other index, in the
+order of all columns.
 """
 
 from __future__ import annotations
@@ -10,14 +16,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
+from django.db.models import QuerySet
+
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.base.lanes import LANE_ORDER, NO_MARKS
 from django_jobs.engine.store.lane_values import Lane, LaneBound, LaneMark, LaneStep, Walk
 from django_jobs.engine.store.postgresql.columns import columns_of
+from django_jobs.engine.store.transition_values import Condition
 from django_jobs.models import Job
 
 #: A job gets its moment by a statement, and is seen after its commit: no mark is younger than so many seconds.
 MARGIN_SECONDS: Final = 2
+
+
+#: The columns of the index of lanes.
+_INDEX: Final = ("is_delayed", "priority", "organization_id", "job_type_id", "ready_at", "id")
 
 
 class _Bound(NamedTuple):
@@ -50,6 +63,12 @@ class LaneWalks(Store):
     """Hops from lane to lane by the index, inside the database."""
 
     marks_lanes: ClassVar[bool] = True
+    in_lane: ClassVar[str] = "priority = (SELECT %s::smallint) AND ready_at IS NOT NULL AND NOT is_delayed"
+    in_delayed_lane: ClassVar[str] = (
+        "priority = (SELECT %s::smallint) AND ready_at IS NOT NULL AND is_delayed = (SELECT true)"
+    )
+    # With a column that is not in the index of the lanes, which could else be read without the table, and sorted.
+    delayed_columns: ClassVar[str] = "id, created_at"
 
     def lanes(self, walk: Walk, count: int, marks: Mapping[Lane, LaneMark] = NO_MARKS) -> list[LaneStep]:
         most, uncounted = walk.bound or _UNBOUNDED
@@ -68,6 +87,36 @@ class LaneWalks(Store):
             return self._places(self._ask(sql, params))
         # Its plan is always the same, and planning it takes longer than walking.
         return self._places(self.fetch(self._walk(start, count, has_marks=True), params | self._columns(marks)))
+
+    def newest_of_type(self, job_type: str, organization_pk: Any) -> QuerySet[Job]:
+        own = "(job_type_id, organization_id)"
+        where, params = f"{own} >= (%s, %s) AND {own} <= (%s, %s)", [job_type, self.key_to_database(organization_pk)]
+        rows = Job.primary.extra(where=[where], params=params * 2)  # noqa: S610  (no value is in it)
+        return rows.order_by("job_type_id", "organization_id", "-pk")
+
+    def first_waiting(self, rows: QuerySet[Job], priority: int, limit: int) -> QuerySet[Job]:
+        waiting = (self.waiting_jobs() & rows).extra(where=["priority = (SELECT %s::smallint)"], params=[priority])
+        return waiting.order_by(*_INDEX)[:limit]
+
+    def _sql_of_lane(
+        self, priority: int, lane: Lane, *, delayed: bool, start: LaneMark | None
+    ) -> tuple[str, list[Any]]:
+        own = [delayed, priority, self.key_to_database(lane.organization_pk), lane.job_type]
+        least, most = own + list(start or ()), own
+        now = "" if delayed else f", {self.sql_now()}"
+        sql = (
+            f"ready_at IS NOT NULL AND ({', '.join(_INDEX[: len(least)])}) >= ({_marks(least)}) "
+            f"AND ({', '.join(_INDEX[: len(own) + bool(now)])}) <= ({_marks(own)}{now}) ORDER BY {', '.join(_INDEX)}"
+        )
+        return sql, [*least, *most]
+
+    def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
+        own = f"({', '.join(_INDEX[:3])})"
+        first = (
+            f"SELECT id FROM {self.jobs_table} WHERE ready_at IS NOT NULL AND {own} >= (false, %s, %s) "
+            f"AND {own} <= (false, %s, %s) ORDER BY {', '.join(_INDEX)} LIMIT 1"
+        )
+        return Condition(f"({first}) IS NULL", (priority, organization_key) * 2)
 
     def _columns(self, marks: Mapping[Lane, LaneMark]) -> dict[str, list[Any]]:
         return {
@@ -147,6 +196,10 @@ class LaneWalks(Store):
             f"SELECT * FROM mark WHERE {is_behind} ORDER BY o, t LIMIT 1) AS mark ON TRUE, "
             f"LATERAL (SELECT * FROM ({choices}) AS choices(turn, o, t, r, i) ORDER BY turn LIMIT 1) AS found"
         )
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _named(condition: str) -> str:
