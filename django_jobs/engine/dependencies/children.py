@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from django_jobs.engine.actors import SYSTEM
@@ -28,8 +28,6 @@ from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
-#: A job that waits for parents, or died with one.
-_UNDECIDED: Final = Q(status=Status.PENDING, ready_at__isnull=True) | Q(status=Status.DEAD_LETTER, is_orphaned=True)
 _READ: Final = ("pk", "status", "ready_at", "is_orphaned", "has_children", "run_after")
 
 
@@ -40,7 +38,9 @@ def links() -> QuerySet[JobDependency]:
 
 def dead_links() -> QuerySet[JobDependency]:
     """Return the links of children to parents that had to complete and ended otherwise."""
-    return links().filter(parent__status__in=sorted(UNSUCCESSFUL), child__run_after=RunAfter.COMPLETED)
+    # By the statuses that it is not in: by those that it is in, all jobs that ever died may be walked.
+    others = sorted(frozenset(Status) - UNSUCCESSFUL)
+    return links().filter(child__run_after=RunAfter.COMPLETED).exclude(parent__status__in=others)
 
 
 def _jobs(pks: Iterable[int]) -> QuerySet[Job]:
@@ -62,12 +62,13 @@ class Decided(NamedTuple):
 def decide(pks: Sequence[int]) -> Decided:
     """Decide each of these children: it becomes ready, ends, is revived, or goes on waiting."""
     undecided = _mark_parents(pks)
-    concerned = set(_jobs(set(pks) - undecided).filter(_UNDECIDED).values_list("pk", flat=True))
+    concerned = {job.pk for job in _jobs(set(pks) - undecided).only(*_READ) if _is_undecided(job)}
     if not concerned:
         return Decided(undecided, 0, has_left_tasks=False)
     children = list(database.locked(_jobs(concerned).only(*_READ), skip=True))
-    waiting = [job for job in children if job.status == Status.PENDING and job.ready_at is None]
-    orphans = [job for job in children if job.status == Status.DEAD_LETTER and job.is_orphaned]
+    undecided_now = [job for job in children if _is_undecided(job)]
+    waiting = [job for job in undecided_now if job.status == Status.PENDING]
+    orphans = [job for job in undecided_now if job.status == Status.DEAD_LETTER]
     parents = _uncompleted_parents([job.pk for job in waiting + orphans])
     failed_parents = {job.pk: first for job in waiting + orphans if (first := _failed_parent(job, parents[job.pk]))}
     # Only now: a parent that was not found above had left its task by then.
@@ -83,6 +84,16 @@ def decide(pks: Sequence[int]) -> Decided:
     put_off = {job.pk for job in hopeful} - {job.pk for job in revived}
     held = undecided | (concerned - {job.pk for job in children}) | put_off
     return Decided(held, len(free), has_left_tasks=any(job.has_children for job in [*ended, *revived]))
+
+
+def _is_undecided(job: Job) -> bool:
+    """Return whether a job waits for parents, or died with one.
+
+    Asked of rows that were found by their keys: with this as a condition, an index of all such jobs may be walked.
+    """
+    if job.status == Status.PENDING:
+        return job.ready_at is None
+    return job.status == Status.DEAD_LETTER and job.is_orphaned
 
 
 def _mark_parents(pks: Sequence[int]) -> set[int]:

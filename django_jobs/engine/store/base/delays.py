@@ -15,20 +15,24 @@ class Delays(Lanes):
     #: SQL that a row waits for its moment, and the moment by which the index has it.
     is_delayed: ClassVar[str] = "is_delayed AND ready_at IS NOT NULL"
     delayed_until: ClassVar[str] = "ready_at"
+    #: What is read of a delayed job; the first is its key.
+    delayed_columns: ClassVar[str] = "id"
 
     def due_jobs(self, limit: int) -> list[int]:
         """Return the keys of up to ``limit`` delayed jobs whose moment has come, the longest due first."""
         found = self._ask(
-            f"SELECT id FROM {self.jobs_table} WHERE {self.is_delayed} AND {self._sql_has_come()} "
+            f"SELECT {self.delayed_columns} FROM {self.jobs_table} WHERE {self.is_delayed} AND {self._sql_has_come()} "
             f"ORDER BY {self.delayed_until} LIMIT {limit}",
             [],
         )
-        return [pk for (pk,) in found]
+        return [row[0] for row in found]
 
     def end_delays(self, pks: Sequence[int]) -> int:
         """Put those of these jobs that are still due into the lanes, inside the open transaction; how many."""
-        rows = Job.primary.filter(pk__in=pks, is_delayed=True).extra(where=[self.sql_is_due()])  # noqa: S610
-        free = list(self.locked(rows, skip=True).values_list("pk", flat=True))
+        # Found by their keys and judged afterwards: with more conditions the index of all that is due may be walked.
+        rows = Job.primary.filter(pk__in=pks).extra(select={"has_come": self.sql_is_due()})  # noqa: S610
+        found = self.locked(rows, skip=True).values_list("pk", "is_delayed", "has_come")
+        free = [pk for pk, is_delayed, has_come in found if is_delayed and has_come]
         return Job.primary.filter(pk__in=free).update(is_delayed=False)
 
     def _sql_has_come(self) -> str:

@@ -31,8 +31,10 @@ class LogOrder(Store):
     def last_event(self, organization_pk: Any) -> int:
         if organization_pk is None:
             return super().last_event(organization_pk)
-        rows = self.log_of(organization_pk).order_by("-transaction_id", "-id")
-        return rows.values_list("id", flat=True).first() or 0
+        # Not by both columns at once: that may sort all rows of the organization. A restored row has no transaction.
+        rows = self.log_of(organization_pk)
+        last = rows.filter(transaction_id__isnull=False).order_by("-transaction_id").values("transaction_id")[:1]
+        return rows.filter(transaction_id=last).order_by("-id").values_list("id", flat=True).first() or 0
 
     def log_of(self, organization_pk: Any) -> QuerySet[ExecutionLog]:
         rows = ExecutionLog.primary.all()

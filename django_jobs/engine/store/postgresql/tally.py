@@ -73,10 +73,14 @@ def _sql() -> str:
         ), jobs AS MATERIALIZED (
             SELECT id, job_type_id, organization_name, created_at, run_at, started_at, completed_at FROM "{job}"
             WHERE id = ANY (ARRAY(SELECT DISTINCT job_id FROM events))
+        ), links AS MATERIALIZED (
+            SELECT child_id, parent_id FROM "{link}"
+            WHERE child_id = ANY (ARRAY(SELECT job_id FROM events WHERE {is_first_start}))
+        ), parents AS MATERIALIZED (
+            SELECT id, completed_at FROM "{job}" WHERE id = ANY (ARRAY(SELECT DISTINCT parent_id FROM links))
         ), freed AS MATERIALIZED (
-            SELECT child_id, max(parent.completed_at) AS freed_at
-            FROM "{link}" JOIN "{job}" parent ON parent.id = parent_id
-            WHERE child_id = ANY (ARRAY(SELECT job_id FROM events WHERE {is_first_start})) GROUP BY child_id
+            SELECT child_id, max(parents.completed_at) AS freed_at
+            FROM links JOIN parents ON parents.id = parent_id GROUP BY child_id
         ), measured AS (
             SELECT date_trunc('minute', "timestamp") AS starts_at, job_type_id, organization_id, organization_name,
                 CASE WHEN from_status = '' THEN 'submitted' {cases} END AS counted_as,
