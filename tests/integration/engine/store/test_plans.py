@@ -1,0 +1,143 @@
+"""What the engine asks all day costs what it takes, whatever PostgreSQL believes of its tables at the moment.
+
+Each test fills the table of jobs, has PostgreSQL count it at the worst moment, and looks at the plan of every statement
+while the engine runs it: none reads the jobs or the log from one end to the other, sorts a backlog, or visits more than
+it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+from django.db import connection, transaction
+
+from django_jobs.broker.connection import queue_names
+from django_jobs.engine.control import retention
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.insight import metrics
+from django_jobs.engine.ports import use_broker
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support.brokers import WORKER, forget_everything, pending_job
+from tests.support.everyday import SET, Deed, Everyday
+from tests.support.factories import make_job_type
+from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply
+from tests.support.plans import Plan, explained
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="These are PostgreSQL's plans."),
+]
+
+COUNT: Final = 10_000
+#: Of one statement for a set of ten, or for a page of fifty lanes; with entries that other deeds left dead in a bitmap.
+MOST_SORTED: Final = 100
+MOST_VISITED: Final = 1_000
+MOST_PAGES: Final = 400
+HIGH: Final = {"priority": "2"}
+#: What is there when PostgreSQL counts, and what comes after that.
+COUNTED: Final[dict[str, tuple[Mapping[str, str] | None, Mapping[str, str] | None]]] = {
+    "one job, before a backlog": (None, WAITING),
+    "a backlog": (WAITING, None),
+    "what has ended": (COMPLETED, None),
+    "what has ended, before a backlog": (COMPLETED, WAITING),
+    "what has ended, before much of another priority": (COMPLETED, {**COMPLETED, **HIGH}),
+    "a backlog, before one of another priority": (WAITING, {**WAITING, **HIGH}),
+    "a backlog, before much that is delayed": (WAITING, DELAYED),
+    "what has ended, before much that is delayed": (COMPLETED, DELAYED),
+    "what has ended, before many deaths": (COMPLETED, DEAD),
+}
+
+
+@pytest.fixture(autouse=True)
+def _small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may take thousands of rows by design takes fifty, so that it can be told from what takes all."""
+    monkeypatch.setattr(metrics, "BOUND", 50)
+    monkeypatch.setattr(retention, "BATCH", 50)
+
+
+@pytest.fixture
+def organizations() -> list[Organization]:
+    return Organization.objects.bulk_create([Organization(name=f"ORG-{number}") for number in range(50)])
+
+
+@pytest.fixture
+def job_types() -> list[JobType]:
+    make_job_type(type_name="unique", deduplication_window=60)
+    make_job_type(type_name="limited", rate_limit=5, rate_limit_window=60)
+    return [make_job_type() for _ in range(5)]
+
+
+def first_job(organizations: list[Organization], job_types: list[JobType]) -> Job:
+    """A job of the first organization and type; nobody dispatches it."""
+    use_broker(MemoryBroker(is_down=True))
+    return pending_job(job_types[0], organizations[0])
+
+
+def bad_plans(deeds: Mapping[str, Deed]) -> list[str]:
+    """What is wrong with the statements of these deeds, of which nothing stays."""
+    worker_registry.announce(WORKER, queue_names(), slots=1, window=SET)
+    return [f"{name}: {plan}" for name, deed in deeds.items() for plan in _plans(deed) if _is_bad(plan)]
+
+
+def _plans(deed: Deed) -> list[Plan]:
+    forget_everything()
+    use_broker(MemoryBroker())
+    with transaction.atomic():
+        argument = deed.prepare()
+        with explained() as plans:
+            deed.act(argument)
+        transaction.set_rollback(True)
+    return plans
+
+
+def _is_bad(plan: Plan) -> bool:
+    reads_all = not plan.scanned().isdisjoint({JOBS, LOGS})
+    return reads_all or plan.sorted() > MOST_SORTED or plan.visited() > MOST_VISITED or plan.pages() > MOST_PAGES
+
+
+@pytest.mark.parametrize("counted", COUNTED)
+def test_the_engine_visits_what_it_takes(
+    counted: str, organizations: list[Organization], job_types: list[JobType]
+) -> None:
+    before, after = COUNTED[counted]
+    job = first_job(organizations, job_types)
+    if before is not None:
+        multiply(job, COUNT, organizations, job_types, before)
+    analyze()
+    if after is not None:
+        multiply(job, COUNT, organizations, job_types, after)
+    assert bad_plans(Everyday(job).of_the_engine()) == []
+
+
+@pytest.mark.parametrize("number", [1, 50])
+def test_the_engine_visits_what_it_takes_when_a_backlog_that_was_counted_is_gone(
+    number: int, organizations: list[Organization], job_types: list[JobType]
+) -> None:
+    job = first_job(organizations, job_types)
+    multiply(job, COUNT, organizations[:number], job_types, WAITING)
+    analyze()
+    drain()
+    assert bad_plans(Everyday(job).of_the_engine()) == []
+
+
+@pytest.mark.parametrize("columns", [WAITING, COMPLETED], ids=["waiting", "ended"])
+def test_the_engine_visits_what_it_takes_of_an_organization_that_was_not_counted(
+    columns: Mapping[str, str], organizations: list[Organization], job_types: list[JobType]
+) -> None:
+    job = first_job(organizations, job_types)
+    multiply(job, COUNT, organizations[1:], job_types[1:], COMPLETED)
+    Job.objects.filter(pk=job.pk).delete()
+    analyze()
+    job = first_job(organizations, job_types)
+    multiply(job, COUNT, organizations[:1], job_types[:1], columns)
+    assert bad_plans(Everyday(job).of_the_engine()) == []
+
+
+def test_a_look_costs_what_it_shows(organizations: list[Organization], job_types: list[JobType]) -> None:
+    job = first_job(organizations, job_types)
+    multiply(job, COUNT, organizations, job_types, COMPLETED)
+    analyze()
+    assert bad_plans(Everyday(job).of_readers()) == []

@@ -1,0 +1,168 @@
+"""What the engine does all day, each with what has to be there before."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from django_jobs import (
+    cancel_job,
+    get_job_history,
+    get_job_metrics,
+    get_job_status,
+    list_jobs,
+    retry_job,
+    submit_job,
+    submit_jobs,
+)
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control.tenants import OrphanWatch
+from django_jobs.engine.dependencies import follow_up
+from django_jobs.engine.dispatch import delays, dispatcher, expirations
+from django_jobs.engine.dispatch.reconciliation import TicketWatch
+from django_jobs.engine.execution import leases
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.settle import settle
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.ports import Ticket
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.models import EngineLease, ExecutionLog, Job
+from django_jobs.statuses import Status
+from tests.support.brokers import WORKER, job_in, pending_job, queue_up, raised, returned, ticket_of
+
+#: Statuses that lists are asked for.
+STATUSES: Final = (Status.PENDING, Status.RUNNING, Status.COMPLETED, Status.DEAD_LETTER)
+#: So many jobs are claimed, settled and so on at once.
+SET: Final = 10
+
+
+class Deed(NamedTuple):
+    """Something to do; ``prepare`` makes its argument."""
+
+    act: Callable[[Any], object]
+    prepare: Callable[[], Any] = lambda: None
+
+
+class Everyday:
+    """Deeds about jobs of one organization and type, given by one of them."""
+
+    def __init__(self, pattern: Job) -> None:
+        self.pattern, self.kind, self.organization = pattern, pattern.job_type, pattern.organization
+
+    def of_the_engine(self) -> dict[str, Deed]:
+        """What happens for each job, and in each tick of the scheduler."""
+        submit = {"job_type": self.kind, "organization": self.organization}
+        return {
+            "submit": Deed(lambda _: submit_job(self.kind, self.organization)),
+            "submit, unique": Deed(lambda _: submit_job("unique", self.organization)),
+            "submit, rate limited": Deed(lambda _: submit_job("limited", self.organization)),
+            "submit a child": Deed(
+                lambda jobs: submit_job(self.kind, self.organization, depends_on=jobs), lambda: self.pending(2)
+            ),
+            "submit many": Deed(lambda _: submit_jobs([{**submit, "parameters": {"n": n}} for n in range(SET)])),
+            "queue a new one": Deed(dispatcher.dispatch_new, lambda: self.pending(1)[0]),
+            "queue a new one of low priority": Deed(
+                dispatcher.dispatch_new, lambda: pending_job(self.kind, self.organization, priority="Low")
+            ),
+            "wake": Deed(lambda _: dispatcher.wake()),
+            "dispatch": Deed(lambda _: dispatcher.dispatch()),
+            "dispatch few": Deed(lambda _: dispatcher.dispatch(), lambda: self.pending(3)),
+            "is anything queued": Deed(lambda _: dispatcher.anything_queued()),
+            "claim one": Deed(lambda found: claim(found, WORKER), lambda: self.tickets(1)),
+            "claim": Deed(lambda found: claim(found, WORKER), self.tickets),
+            "settle one": Deed(lambda found: settle(list(map(returned, found)), WORKER), lambda: self.claimed(1)),
+            "settle": Deed(lambda found: settle(list(map(returned, found)), WORKER), self.claimed),
+            "settle failures": Deed(lambda found: settle(list(map(raised, found)), WORKER), self.claimed),
+            "settle deaths": Deed(
+                lambda found: settle([raised(item, "Permanent") for item in found], WORKER), self.claimed
+            ),
+            "renew": Deed(lambda _: leases.renew([WORKER]), self.claimed),
+            "note what began": Deed(
+                lambda found: leases.note_begun([(item.pk, item.attempt) for item in found], [WORKER]), self.claimed
+            ),
+            "hand back": Deed(
+                lambda found: leases.hand_back([(item.pk, item.attempt) for item in found], "", WORKER), self.claimed
+            ),
+            "give up a claim": Deed(lambda found: leases.give_up_claim(found, WORKER), self.tickets),
+            "release a worker": Deed(
+                lambda _: leases.release_worker(leases.Loss(worker_name=WORKER, started=frozenset(), reason="")),
+                self.claimed,
+            ),
+            "rescue": Deed(lambda _: leases.rescue_expired(), self.expired),
+            "expire": Deed(lambda _: expirations.expire(), self.overdue),
+            "bring what is due": Deed(lambda _: delays.bring_due(), self.due),
+            "issue lost tickets": Deed(lambda _: TicketWatch().reissue_lost(), self.tickets),
+            "bury": Deed(lambda _: OrphanWatch().bury()),
+            "follow up": Deed(lambda _: follow_up.in_tick(), self.ended_parents),
+            "roll up": Deed(lambda _: rollups.roll_up(), self.new_events),
+            "tick": Deed(lambda _: Scheduler("test").tick(), self.new_events),
+            "cancel": Deed(cancel_job, lambda: self.pending(1)[0]),
+            "retry by hand": Deed(
+                retry_job, lambda: job_in("Dead Letter", job_type=self.kind, organization=self.organization)
+            ),
+            "status": Deed(lambda _: get_job_status(self.pattern.name)),
+            "history": Deed(lambda _: get_job_history(self.pattern.name)),
+            "events": Deed(lambda _: self.events()),
+        }
+
+    def of_readers(self) -> dict[str, Deed]:
+        """What people and dashboards look at."""
+        mine = self.organization
+        return {
+            "metrics": Deed(lambda _: get_job_metrics()),
+            "metrics of one": Deed(lambda _: get_job_metrics(mine)),
+            "list": Deed(lambda _: list_jobs()),
+            "list one's": Deed(lambda _: list_jobs(mine)),
+            "list a type's": Deed(lambda _: list_jobs(job_type=self.kind)),
+            "list one's of a type": Deed(lambda _: list_jobs(mine, job_type=self.kind)),
+            "list an unused type's": Deed(lambda _: list_jobs(job_type="unique")),
+            **{f"list {status}": _listing(None, status) for status in STATUSES},
+            **{f"list one's {status}": _listing(mine, status) for status in STATUSES},
+        }
+
+    def events(self) -> None:
+        """What a socket asks for when it joins, and from then on."""
+        last = store().last_event(self.organization.pk)
+        list(store().events_behind(self.organization.pk, last)[:SET])
+
+    def pending(self, count: int = SET) -> list[Job]:
+        return [pending_job(self.kind, self.organization) for _ in range(count)]
+
+    def tickets(self, count: int = SET) -> list[Ticket]:
+        return [ticket_of(queue_up(job)) for job in self.pending(count)]
+
+    def claimed(self, count: int = SET) -> list[Claimed]:
+        return claim(self.tickets(count), WORKER)
+
+    def expired(self) -> None:
+        self._change(lease_expires_at=self._yesterday(), pks=[item.pk for item in self.claimed()])
+
+    def overdue(self) -> None:
+        self._change(expires_at=self._yesterday(), pks=[job.pk for job in self.pending()])
+
+    def due(self) -> None:
+        self._change(is_delayed=True, pks=[job.pk for job in self.pending()])
+
+    def ended_parents(self) -> None:
+        parents = self.pending(2)
+        submit_job(self.kind, self.organization, depends_on=parents)
+        settle(list(map(returned, claim([ticket_of(queue_up(job)) for job in parents], WORKER))), WORKER)
+
+    def new_events(self) -> None:
+        """Some that the roll-ups have not counted yet."""
+        newest = ExecutionLog.objects.order_by("-pk")[0].pk
+        EngineLease.objects.create(name=rollups.LEASE, state={"done": newest, "settled": newest + SET})
+        self.pending()
+
+    def _yesterday(self) -> dt.datetime:
+        return database.now() - dt.timedelta(days=1)
+
+    def _change(self, pks: list[int], **values: Any) -> None:
+        Job.objects.filter(pk__in=pks).update(**values)
+
+
+def _listing(organization: Any, status: str) -> Deed:
+    return Deed(lambda _: list_jobs(organization, status))
