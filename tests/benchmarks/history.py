@@ -5,11 +5,14 @@ Reproducible: what is random comes from the row's number.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Model
 
 from django_jobs.engine.insight import rollups
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization, OrganizationActivity, TypeActivity
@@ -19,7 +22,11 @@ TYPES: Final = 50
 USERS: Final = 200
 DAYS: Final = 30
 ROLLED_UP_DAYS: Final = 3
+#: Changes of status, of which those of the last hour are few even of ten million jobs.
+MOST_ROLLED_UP: Final = 200_000
 DAY: Final = dt.timedelta(days=1)
+#: So many jobs are written at once.
+PART: Final = 200_000
 #: Organization 0 has a tenth of all jobs.
 ORGANIZATION: Final = "CASE WHEN hash(n, 1) < 0.1 THEN 0 ELSE 1 + floor(hash(n, 2) * ({organizations} - 1))::int END"
 #: The newest three in a hundred wait, or most of them; of the rest nearly all completed.
@@ -55,7 +62,7 @@ JOBS: Final = """
     FROM (
         SELECT n, now() - ({size} - n) * (interval '{days} days' / {size}) AS t, {status} AS s, {priority} AS p,
             {organization} AS o_number, CASE WHEN hash(n, 7) < 0.7 THEN floor(hash(n, 9) * {users})::int END AS u_number
-        FROM generate_series(1, {size}) n
+        FROM generate_series({first}, {last}) n
     ) raw
     JOIN {organizations_table} o ON o.name = 'SCALE-' || lpad(o_number::text, 4, '0')
     LEFT JOIN auth_user u ON u.username = 'scale-' || u_number
@@ -70,13 +77,35 @@ LOGS: Final = """
         VALUES (1, '', 'Pending'), (2, 'Pending', 'Queued'), (3, 'Queued', 'Running'), (4, 'Running', j.status)
     ) moves(step, f, t) ON step <= CASE WHEN j.status = 'Pending' THEN 1 WHEN j.status = 'Queued' THEN 2
         WHEN j.status = 'Running' THEN 3 ELSE 4 END
+    WHERE j.id BETWEEN {first} AND {last}
     ORDER BY j.id, step"""
 
 
-def fill(size: int) -> None:
-    """Replace everything by so many jobs, a thousandth as many organizations, and what the scheduler would keep."""
+@contextlib.contextmanager
+def without_indexes(*models: type[Model]) -> Iterator[None]:
+    """Let tables have none but their primary keys for a while: many rows are written sooner so."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) AND indexname NOT LIKE '%%_pkey'",
+            [[model._meta.db_table for model in models]],
+        )
+        indexes = cursor.fetchall()
+        for name, _ in indexes:
+            cursor.execute(f'DROP INDEX "{name}"')
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SET maintenance_work_mem = '512MB'")
+        for _, definition in indexes:
+            cursor.execute(definition)
+
+
+def fill(size: int, organizations: int = 0, backlog: int = 0) -> None:
+    """Replace everything by so many jobs and what the scheduler would keep; ``backlog`` more wait, the newest.
+
+    Of a thousandth as many organizations, unless their number is given.
+    """
     setting.reset()
-    organizations = size // 1_000
+    organizations = organizations or size // 1_000
     for model in (TypeActivity, OrganizationActivity, JobType, EngineLease):
         model.objects.all().delete()
     JobType.objects.bulk_create(
@@ -87,19 +116,25 @@ def fill(size: int) -> None:
     Organization.objects.bulk_create(Organization(name=f"SCALE-{number:04}") for number in range(organizations))
     User.objects.bulk_create([User(username=f"scale-{number}") for number in range(USERS)], ignore_conflicts=True)
     names = {
-        "size": size, "types": TYPES, "users": USERS, "days": DAYS, "job": Job._meta.db_table,
+        "size": size + backlog, "types": TYPES, "users": USERS, "days": DAYS, "job": Job._meta.db_table,
         "log": ExecutionLog._meta.db_table, "organizations_table": Organization._meta.db_table, "priority": PRIORITY,
-        "status": STATUS.format(size=size), "organization": ORGANIZATION.format(organizations=organizations),
+        "status": f"CASE WHEN n > {size} THEN 'Pending' ELSE {STATUS.format(size=size)} END",
+        "organization": ORGANIZATION.format(organizations=organizations),
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE OR REPLACE FUNCTION pg_temp.hash(n int, salt int) RETURNS float8 LANGUAGE sql IMMUTABLE "
             "AS 'SELECT (hashint8extended(n, salt) & 1073741823) / 1073741824.0::float8'"
         )
-        cursor.execute(JOBS.format(**names).replace("hash(n", "pg_temp.hash(n"))
-        cursor.execute(LOGS.format(**names))
+        with without_indexes(Job, ExecutionLog):
+            # Part by part, so that none is sorted on disk. The primary keys are the numbers.
+            for first in range(1, size + backlog + 1, PART):
+                part = names | {"first": first, "last": min(size + backlog, first + PART - 1)}
+                cursor.execute(JOBS.format(**part).replace("hash(n", "pg_temp.hash(n"))
+                cursor.execute(LOGS.format(**part))
     # Of older days the activity would take long to write, and nothing here reads it.
-    old = ExecutionLog.objects.order_by("pk")[int(ExecutionLog.objects.count() * (1 - ROLLED_UP_DAYS / DAYS))].pk
+    newest = ExecutionLog.objects.order_by("-pk")[0].pk
+    old = newest - min(MOST_ROLLED_UP, int(newest * ROLLED_UP_DAYS / DAYS))
     EngineLease.objects.create(name="rollups", state={"done": old})
     while rollups.behind():
         rollups.roll_up()

@@ -3,19 +3,21 @@
     createdb scale
     export DATABASE_URL=postgres://postgres@127.0.0.1/scale REDIS_URL=redis://127.0.0.1:6379/9
     export DJANGO_SETTINGS_MODULE=tests.benchmarks.settings
-    python -m django migrate && python -m tests.benchmarks.scale [10000 1000000]
+    python -m django migrate
+    python -m tests.benchmarks.scale [--large 10000000 --organizations 10000]
+    python -m tests.benchmarks.scale backlog [--large 1000000]
 
-Given only sizes, it fills the database with each (some minutes for a million) and compares; no ratio is given where the
-smaller history has fewer rows to show, or had to be asked fewer questions. ``measure`` measures what is there. The
-broker is one in memory.
+It fills the database twice (two minutes for a million) and compares: a short history with a long one, or a short
+backlog with a long one behind the same history. No ratio is given where one has fewer rows to show, or had to be asked
+fewer questions. ``fill`` and ``measure`` do the parts. The broker is one in memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import django
@@ -45,7 +47,6 @@ from django_jobs.testing.memory_broker import MemoryBroker
 from tests.benchmarks import history
 from tests.benchmarks.pages import admin_pages
 
-SIZES: Final = (10_000, 1_000_000)
 TIMES: Final = 15
 SET: Final = 100
 LARGE, SMALL = "SCALE-0000", "SCALE-0005"
@@ -64,6 +65,14 @@ class Figures(NamedTuple):
         if (self.statements, self.rows) != (other.statements, other.rows):
             return "-"
         return f"{self.milliseconds / other.milliseconds:.2f}"
+
+
+class Stage(NamedTuple):
+    """What a database is filled with: jobs, the organizations that share them (0: one for 1,000), jobs that wait."""
+
+    jobs: int
+    organizations: int = 0
+    backlog: int = 0
 
 
 class Case:
@@ -225,13 +234,15 @@ def measure(name: str = "") -> dict[str, Figures]:
     return {what: case.measure() for what, case in cases().items() if name in what}
 
 
-def compare(sizes: list[int]) -> None:
-    """Each case at the smallest and at the other sizes."""
+def compare(stages: Sequence[Stage], name: str) -> None:
+    """Each case on one stage, and on another."""
     columns = []
-    for size in sizes:
-        history.fill(size)
-        columns.append(measure())
-    print(f"{'':34}{''.join(f'{size:>12,}' for size in sizes)}   ratio  statements, rows")
+    for stage in stages:
+        began = time.monotonic()
+        history.fill(*stage)
+        print(f"{stage} filled in {time.monotonic() - began:,.0f} s", flush=True)
+        columns.append(measure(name))
+    print(f"{'':34}{''.join(f'{stage.jobs + stage.backlog:>12,}' for stage in stages)}   ratio  statements, rows")
     for what, first in columns[0].items():
         found = [column[what] for column in columns]
         times = "".join(f"{item.milliseconds:>9.2f} ms" for item in found)
@@ -239,11 +250,31 @@ def compare(sizes: list[int]) -> None:
         print(f"{what:34}{times}{found[-1].ratio_to(first):>8}  {rest}")
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale")
+    parser.add_argument("what", nargs="?", choices=["compare", "backlog", "fill", "measure"], default="compare")
+    parser.add_argument("--small", type=int, default=10_000, help="jobs of the short history, or of both")
+    parser.add_argument("--large", type=int, default=1_000_000, help="jobs of the long history, or of the long backlog")
+    parser.add_argument("--organizations", type=int, default=0, help="of the large one; else one for 1,000 jobs")
+    parser.add_argument("--only", default="", help="the cases whose names hold this")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = _options()
+    large = Stage(options.large, options.organizations)
+    match options.what:
+        case "fill":
+            history.fill(*large)
+        case "measure":
+            for what, figures in measure(options.only).items():
+                print(f"{what:34}{figures.milliseconds:9.2f} ms {figures.statements:4} {figures.rows:4}")
+        case "backlog":
+            backlogs = (1_000, options.large)
+            compare([Stage(options.small, options.organizations, waiting) for waiting in backlogs], options.only)
+        case _:
+            compare([Stage(options.small), large], options.only)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["measure"]:
-        for what, figures in measure(*sys.argv[2:3]).items():
-            print(f"{what:34}{figures.milliseconds:9.2f} ms {figures.statements:4} {figures.rows:4}")
-    elif sys.argv[1:2] == ["fill"]:
-        history.fill(int(sys.argv[2]))
-    else:
-        compare([int(size) for size in sys.argv[1:]] or list(SIZES))
+    main()
