@@ -15,7 +15,7 @@ from django_jobs.engine.store.postgresql.lanes import LaneWalks
 from django_jobs.engine.store.postgresql.lines import Lines
 from django_jobs.engine.store.postgresql.log_order import LogOrder
 from django_jobs.engine.store.postgresql.moves import Moves
-from django_jobs.engine.store.postgresql.statements import fetch
+from django_jobs.engine.store.postgresql.statements import fetch, keys
 from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 
@@ -32,8 +32,8 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, Lines, LogOrder, Moves, Lan
         return fetch(self.connection, sql, params, rows=rows, newest=newest)
 
     def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
-        # One text, and so one plan, for any number of keys.
-        return "= ANY(%s)", [list(pks)]
+        # One text, and so one plan, for any number of keys that are few.
+        return f"= ANY({keys('%s', len(pks))})", [list(pks)]
 
     def sql_now(self) -> str:
         return "statement_timestamp()"

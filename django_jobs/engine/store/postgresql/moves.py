@@ -16,6 +16,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
+from django_jobs.engine.store.postgresql.statements import keys
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -105,6 +106,7 @@ class Moves(Store):
             self.alias,
             tuple(said),
             tuple(written),
+            keys=keys("%(pks)s", len(pks)),
             skip_locked=terms.skip_locked,
             may_end=any(item.to_status in TERMINAL for item in moves),
             only_due=terms.only_due,
@@ -158,6 +160,7 @@ def _sql(
     said: tuple[Way, ...],
     written: tuple[Written, ...],
     *,
+    keys: str,
     skip_locked: bool,
     may_end: bool,
     only_due: bool,
@@ -180,11 +183,11 @@ def _sql(
     return f"""
         WITH locked AS (
             SELECT id, status, attempt, ready_at, worker_name FROM "{Job._meta.db_table}"
-            WHERE id = ANY(%(pks)s) {only_if and f"AND {only_if}"}
+            WHERE id = ANY({keys}) {only_if and f"AND {only_if}"}
             ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
         ), old AS (
             SELECT locked.*{slots}
-            FROM locked JOIN unnest(%(pks)s::bigint[]{given}) AS v(pk{slots}) ON locked.id = v.pk
+            FROM locked JOIN unnest({keys}{given}) AS v(pk{slots}) ON locked.id = v.pk
         ), {", ".join(steps)}
         SELECT {", ".join(_TOLD.values())} FROM numbered
     """

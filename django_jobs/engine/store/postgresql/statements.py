@@ -23,6 +23,16 @@ MARK: Final = "-- django_jobs "
 FEW: Final = 4
 
 
+def keys(slot: str, rows: int) -> str:
+    """Return SQL of an array of keys, by the SQL of its parameter, for a statement about so many jobs.
+
+    For a few the planner must not see how many they are. It takes an array that it does not see for ten keys; so a plan
+    for any values would seem to cost more than one for these, and the server would go on planning each time, or not, by
+    what it last counted.
+    """
+    return f"(SELECT {slot}::bigint[])::bigint[]" if rows <= FEW else f"{slot}::bigint[]"
+
+
 def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) -> list[tuple[Any, ...]]:
     """Return the rows that a statement gives.
 
