@@ -77,13 +77,14 @@ def _columns(tenant: TenantColumn, now: str) -> dict[str, str]:
     expires_at = f"j.{jobs['expires_at']}"
     # The moment only where it is needed: reading a time takes its time, and few jobs expire.
     now = f"CASE WHEN {expires_at} IS NOT NULL THEN {now} END"
-    return read | {"expires_at": expires_at, "now": now, "organization": f"o.{tenant.column}"}
+    # Looked up for each job: for a join with many jobs a database may read all organizations.
+    organization = f"(SELECT o.{tenant.column} FROM {tenant.table} o WHERE o.{tenant.key} = j.organization_id)"
+    return read | {"expires_at": expires_at, "now": now, "organization": organization}
 
 
 @functools.cache
 def _sql(tenant: TenantColumn, now: str) -> str:
     return (
         f"SELECT {', '.join(_columns(tenant, now).values())} FROM {Job._meta.db_table} j "
-        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id "
-        f"LEFT JOIN {tenant.table} o ON o.{tenant.key} = j.organization_id WHERE j.id "
+        f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id "
     )
