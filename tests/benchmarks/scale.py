@@ -46,6 +46,7 @@ from django_jobs.statuses import Priority, Status
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.benchmarks import history
 from tests.benchmarks.pages import admin_pages
+from tests.support.plans import Plan, explained
 
 TIMES: Final = 15
 SET: Final = 100
@@ -54,11 +55,18 @@ COMMON_TYPE, RARE_TYPE, UNUSED_TYPE = "type_00", "type_49", "type_unused"
 
 
 class Figures(NamedTuple):
-    """What one case cost: milliseconds at the median, statements; and the rows that it showed."""
+    """What one case cost: milliseconds at the median, statements; the rows that it showed; what the scans of its
+    statements visited: rows, and pages of tables and indexes.
+    """
 
     milliseconds: float
     statements: int
     rows: int
+    visited: int
+    pages: int
+
+    def __str__(self) -> str:
+        return f"{self.statements:3} {self.rows:3} {self.visited:6,} {self.pages:6,}"
 
     def ratio_to(self, other: Figures) -> str:
         """How many times as long as the other, if that did the same."""
@@ -85,12 +93,19 @@ class Case:
         self.prepare = prepare
         self.undo = undo
         self.statements = self.rows = 0
+        self.plans: list[Plan] = []
 
     def measure(self) -> Figures:
         times = [self._once() for _ in range(TIMES)]
         self.statements = 0
         self._once(self._counted)
-        return Figures(statistics.median(times) * 1_000, self.statements, self.rows)
+        self._once(self._explained)
+        visited, pages = (sum(map(cost, self.plans)) for cost in (Plan.visited, Plan.pages))
+        return Figures(statistics.median(times) * 1_000, self.statements, self.rows, visited, pages)
+
+    def _explained(self, *arguments: Any) -> None:
+        with explained(["custom"]) as self.plans:
+            self.act(*arguments)
 
     def _counted(self, *arguments: Any) -> None:
         def count(execute: Callable[..., Any], *args: Any) -> Any:
@@ -142,6 +157,12 @@ def full_broker() -> None:
     broker = MemoryBroker()
     broker.push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(SET)])
     use_broker(broker)
+
+
+def room() -> None:
+    """A broker without tickets, and no job that has one."""
+    empty_broker()
+    dispatcher.withdraw(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
 
 
 def newest(status: str, **filters: Any) -> Job:
@@ -220,7 +241,7 @@ def cases() -> dict[str, Case]:
         "metrics all": Case(get_job_metrics),
         "retry by hand": Case(retry_job, lambda: newest("Dead Letter"), undo=True),
         "cancel": Case(cancel_job, lambda: newest("Pending"), undo=True),
-        f"dispatch {SET}": Case(lambda _: dispatcher.dispatch(), empty_broker, undo=True),
+        f"dispatch {SET}": Case(lambda _: dispatcher.dispatch(), room, undo=True),
         f"claim {SET}": Case(lambda found: claim(found, "scale"), tickets, undo=True),
         f"settle {SET}": Case(lambda items: settle(items, "scale"), ended, undo=True),
         **{what: Case(ask) for what, ask in admin_pages().items()},
@@ -242,11 +263,12 @@ def compare(stages: Sequence[Stage], name: str) -> None:
         history.fill(*stage)
         print(f"{stage} filled in {time.monotonic() - began:,.0f} s", flush=True)
         columns.append(measure(name))
-    print(f"{'':34}{''.join(f'{stage.jobs + stage.backlog:>12,}' for stage in stages)}   ratio  statements, rows")
+    sizes = "".join(f"{stage.jobs + stage.backlog:>12,}" for stage in stages)
+    print(f"{'':34}{sizes}   ratio  statements, rows shown, rows and pages visited")
     for what, first in columns[0].items():
         found = [column[what] for column in columns]
         times = "".join(f"{item.milliseconds:>9.2f} ms" for item in found)
-        rest = " / ".join(f"{item.statements} {item.rows}" for item in found)
+        rest = " / ".join(map(str, found))
         print(f"{what:34}{times}{found[-1].ratio_to(first):>8}  {rest}")
 
 
@@ -268,7 +290,7 @@ def main() -> None:
             history.fill(*large)
         case "measure":
             for what, figures in measure(options.only).items():
-                print(f"{what:34}{figures.milliseconds:9.2f} ms {figures.statements:4} {figures.rows:4}")
+                print(f"{what:34}{figures.milliseconds:9.2f} ms {figures}")
         case "backlog":
             backlogs = (1_000, options.large)
             compare([Stage(options.small, options.organizations, waiting) for waiting in backlogs], options.only)

@@ -84,4 +84,4 @@ def drain() -> None:
 def analyze() -> None:
     """Have PostgreSQL count anew, as autovacuum does at any moment."""
     with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {JOBS}, {LOGS}")
+        cursor.execute(f"ANALYZE {JOBS}, {LOGS}, {Organization._meta.db_table}")

@@ -16,11 +16,13 @@ from django.db import connection, transaction
 from django_jobs.broker.connection import queue_names
 from django_jobs.engine.control import retention
 from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight import metrics
 from django_jobs.engine.ports import use_broker
+from django_jobs.engine.store.postgresql import statements
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
-from tests.support.brokers import WORKER, forget_everything, pending_job
+from tests.support.brokers import WORKER, end, forget_everything, pending_job, reread, returned, ticket_of
 from tests.support.everyday import SET, Deed, Everyday
 from tests.support.factories import make_job_type
 from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply
@@ -37,6 +39,8 @@ MOST_SORTED: Final = 100
 MOST_VISITED: Final = 1_000
 MOST_PAGES: Final = 400
 HIGH: Final = {"priority": "2"}
+KEPT: Final = f"SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%{statements.MARK}%'"
+PLANNED_EACH_TIME: Final = f"{KEPT} AND generic_plans = 0"
 #: What is there when PostgreSQL counts, and what comes after that.
 COUNTED: Final[dict[str, tuple[Mapping[str, str] | None, Mapping[str, str] | None]]] = {
     "one job, before a backlog": (None, WAITING),
@@ -112,6 +116,32 @@ def test_the_engine_visits_what_it_takes(
     assert bad_plans(Everyday(job).of_the_engine()) == []
 
 
+@pytest.mark.parametrize("columns", [WAITING, COMPLETED], ids=["waiting", "ended"])
+def test_what_is_prepared_is_not_planned_each_time(
+    columns: Mapping[str, str],
+    organizations: list[Organization],
+    job_types: list[JobType],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PostgreSQL compares what a plan for these values and one for any would cost, and may never keep the latter."""
+    multiply(first_job(organizations, job_types), COUNT, organizations, job_types, columns)
+    analyze()
+    drain()
+    monkeypatch.setattr(statements, "PLAN_SECONDS", 1e9)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 5)
+    connection.close()
+    for _ in range(8):
+        use_broker(MemoryBroker())
+        job = reread(pending_job(job_types[0], organizations[0]))
+        (claimed,) = claim([ticket_of(job)], WORKER)
+        end(returned(claimed))
+    with connection.cursor() as cursor:
+        cursor.execute(PLANNED_EACH_TIME)
+        assert cursor.fetchall() == []
+        cursor.execute(KEPT)
+        assert len(cursor.fetchall()) >= 5
+
+
 @pytest.mark.parametrize("number", [1, 50])
 def test_the_engine_visits_what_it_takes_when_a_backlog_that_was_counted_is_gone(
     number: int, organizations: list[Organization], job_types: list[JobType]
@@ -141,3 +171,11 @@ def test_a_look_costs_what_it_shows(organizations: list[Organization], job_types
     multiply(job, COUNT, organizations, job_types, COMPLETED)
     analyze()
     assert bad_plans(Everyday(job).of_readers()) == []
+
+
+def test_a_claim_of_many_jobs_reads_their_organizations_alone(job_types: list[JobType]) -> None:
+    many = Organization.objects.bulk_create([Organization(name=f"ORG-{number}") for number in range(1_000)])
+    analyze()
+    everyday = Everyday(first_job(many, job_types))
+    plans = _plans(Deed(lambda tickets: claim(tickets, WORKER), lambda: everyday.tickets(60)))
+    assert [str(plan) for plan in plans if Organization._meta.db_table in plan.scanned()] == []
