@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,13 +75,15 @@ def _name(node: dict[str, Any]) -> str:
 
 
 @contextmanager
-def explained(kinds: Collection[str] = ("custom", "generic")) -> Iterator[list[Plan]]:
+def explained(
+    kinds: Collection[str] = ("custom", "generic"), known: Counter[str] | None = None, times: float = math.inf
+) -> Iterator[list[Plan]]:
     """Gives the plans of what is asked in the block, which is best rolled back.
 
     What the server may prepare is explained with the plan that it has the first times, and with the one that it may
-    come to keep.
+    come to keep. What ``known`` counts so many times is not explained once more.
     """
-    explaining = _Explaining(kinds)
+    explaining = _Explaining(kinds, Counter() if known is None else known, times)
     with (
         mock.patch.object(statements, "may_prepare", explaining.may_prepare),
         connection.execute_wrapper(explaining),
@@ -90,6 +94,8 @@ def explained(kinds: Collection[str] = ("custom", "generic")) -> Iterator[list[P
 @dataclass(slots=True)
 class _Explaining:
     kinds: Collection[str]
+    known: Counter[str]
+    times: float
     plans: list[Plan] = field(default_factory=list)
     _is_prepared: bool = False
 
@@ -105,6 +111,9 @@ class _Explaining:
 
     def _explain(self, sql: str, params: Any) -> None:
         is_prepared, self._is_prepared = self._is_prepared, False
+        self.known[sql] += 1
+        if self.known[sql] > self.times:
+            return
         if "custom" in self.kinds:
             self.plans.append(Plan(sql, "custom", _rolled_back(lambda: _explain_custom(sql, params))))
         if "generic" in self.kinds and is_prepared:
