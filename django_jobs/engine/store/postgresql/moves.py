@@ -155,7 +155,7 @@ def _way(slot: str, kind: str, values: list[Any], params: dict[str, Any]) -> Way
 
 
 @functools.cache
-def _sql(
+def _sql(  # noqa: PLR0913  (all that the text depends on)
     alias: str,
     said: tuple[Way, ...],
     written: tuple[Written, ...],
