@@ -24,7 +24,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import Waypoint
-from django_jobs.statuses import DISPATCHABLE, Status
+from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 #: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
 MIN_SHARE: Final = 16
@@ -80,15 +80,21 @@ def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], se
 def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
     """Return the first of these jobs that the worker starts soon, as far as they are known to be allowed to.
 
+    None goes before a more urgent one that is not known to be.
     Rows are locked before they are read, since a later submission may replace a waiting job's values.
     """
     rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
     waiting = [rows[item.pk] for item in picked if item.pk in rows]
     count = max(0, taker.fits([row.job_type_id for row in waiting]))
     accepted: list[Claimed] = []
+    least_urgent = int(Priority.LOW)
     for row in waiting[:count]:
+        if row.priority < least_urgent:
+            break
         handler = _known_handler(row)
-        if handler is not None:
+        if handler is None:
+            least_urgent = max(least_urgent, row.priority)
+        else:
             ticket = Ticket(row.pk, row.created_at.year, row.attempt + 1, row.priority)
             accepted.append(claimed_job(row, ticket, handler, taker.worker_name))
     return accepted

@@ -149,6 +149,19 @@ def test_what_needs_an_answer_of_the_policy_goes_to_the_broker(
     assert take() == [later.pk]
 
 
+def test_nothing_goes_before_what_is_more_urgent_and_has_to_be_asked_for(
+    broker: MemoryBroker, kind: JobType, organization: Organization
+) -> None:
+    low = waiting(kind, organization, 3, priority="Low")
+    urgent = pending_job(kind, make_organization(), priority="High")
+    broker.lose_tickets()
+    Job.objects.filter(pk=urgent.pk).update(status="Pending", ready_at=urgent.created_at, queued_at=None)
+    assert take() == []
+    assert broker.pks()[0] == urgent.pk
+    claim(broker.take_all()[:1], WORKER)
+    assert set(take() or []) <= {job.pk for job in low}
+
+
 def test_more_than_the_worker_starts_soon_goes_to_the_broker(
     broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:
