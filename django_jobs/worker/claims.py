@@ -24,8 +24,8 @@ PAUSES: Final = (0.0, 0.002, 0.004, 0.004, 0.008, 0.008)
 class Claims:
     """Claims jobs for the slots, and shows the supervisor which, before anything else can go wrong.
 
-    Tickets are the rule. After a large set a backlog is likely: then the child takes its next ones without the way over
-    the broker, and does not have the broker filled again until that gives little.
+    Tickets are the rule. After a large set a backlog is likely: then a child with one slot takes its next ones without
+    the way over the broker, and does not have the broker filled again until that gives little.
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class Claims:
         self._refill(priority)
 
     def _expect(self, claimed: int) -> None:
-        self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible()
+        # With threads the refiller dispatches while they run; a share would hold up the main loop, and all of them.
+        has_one_slot = self._state.options.threads == 1
+        self.expects_backlog = has_one_slot and claimed >= shares.MIN_SHARE and shares.are_possible()
 
     def _share(self, count: int, beside: Sequence[str]) -> int:
         noted: list[Ticket] = []

@@ -20,6 +20,7 @@ from tests.support.factories import make_organization
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
     pytest.mark.django_db(transaction=True),
+    pytest.mark.parametrize("child", [1], indirect=True),
 ]
 
 
@@ -262,3 +263,20 @@ def test_a_share_is_fair_to_a_small_organization(
     expect_backlog(child, backlog[0])
     child.claims.share(30)
     assert late.pk in [item.pk for item in child.state.batch.waiting()][:2]
+
+
+@pytest.mark.parametrize(("threads", "expects"), [(1, True), (2, False)])
+def test_only_a_child_with_one_slot_takes_shares(
+    child: Child,
+    backlog: list[Job],
+    broker: MemoryBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    expects: bool,
+) -> None:
+    """Threads would be idle while it has the lock; beside them a thread of its own dispatches."""
+    object.__setattr__(child.state.options, "threads", threads)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    dispatcher.dispatch()
+    child.claims.by_tickets(broker.take_all())
+    assert child.claims.expects_backlog == expects
