@@ -51,6 +51,8 @@ class TicketWorker(SimpleWorker):
     def __init__(self, queue_names: Sequence[str], name: str, client: Redis) -> None:
         self.calls = client
         self._listener: Any = None
+        #: Whether it may be in RQ's list: a Redis that is another installation's gets nothing, not even its leave.
+        self._is_listed = False
         self._published: dict[str, Published] = {}
         queues = [RQQueue(queue, connection=client) for queue in queue_names]
         super().__init__(queues, name=name, connection=client, log_job_description=False)
@@ -72,6 +74,7 @@ class TicketWorker(SimpleWorker):
 
     def announce(self) -> None:
         """Appear in RQ's list of workers."""
+        self._is_listed = True
         self.calls.delete(self.key)  # no other worker has this name: an earlier try may have left the key
         try:
             self.register_birth()  # type: ignore[no-untyped-call]
@@ -161,7 +164,8 @@ class TicketWorker(SimpleWorker):
                 pipeline.execute()
             if done:
                 self.calls.unlink(*(tickets.job_key(ticket.id) for ticket in done))
-            self.register_death()  # type: ignore[no-untyped-call]
+            if self._is_listed:
+                self.register_death()  # type: ignore[no-untyped-call]
             if self._listener is not None:
                 self._listener.stop()
         except (redis.RedisError, OSError) as error:

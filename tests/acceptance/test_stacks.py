@@ -93,7 +93,7 @@ def test_a_handler_that_crashes_leaves_what_the_interpreter_says(processes: Proc
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_a_failed_attempt_is_told_in_the_worker_process(processes: ProcessPool, stage: Stage, threads: str) -> None:
     log = stage.directory / "log"
-    job = stage.submit(make_job_type("fail_and_tell", max_retries=1, retry_delay=0), log=str(log))
+    job = stage.submit(make_job_type("fail_and_tell", max_retries=1, retry_delay=1), log=str(log))
     worker = processes.worker("--processes", "1", "--threads", threads)
     wait_for_status(job, Status.DEAD_LETTER)
     wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2, PATIENCE, "both attempts to be told")

@@ -65,9 +65,15 @@ def take_share(
 def _pick_share(
     priorities: Collection[int], count: int, in_flight: InFlight, marks: LaneMarks
 ) -> dict[int, list[Candidate]]:
-    """Return up to ``count`` jobs, by their priorities, the most urgent first."""
+    """Return up to ``count`` jobs, by their priorities, the most urgent first.
+
+    None goes before a more urgent job that is queued: its ticket is pushed only after the commit that queued it.
+    """
+    least = max(
+        [priority for priority, count in in_flight.queued.items() if count and priority in priorities], default=0
+    )
     picked: dict[int, list[Candidate]] = {}
-    for priority in marks.waiting_priorities([item for item in BY_URGENCY if item in priorities]):
+    for priority in marks.waiting_priorities([item for item in BY_URGENCY if item in priorities and item >= least]):
         if count > 0:
             picked[priority] = round_robin.pick(priority, count, in_flight, marks)
             count -= len(picked[priority])

@@ -122,3 +122,9 @@ def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redi
         RQBroker().depths()
     with pytest.raises(BrokerUnavailable, match="Redis refuses"):
         RQBroker().consumer("one").take(1)
+
+
+def test_a_worker_that_was_never_listed_writes_nothing_when_it_leaves(redis_client: redis.Redis) -> None:
+    """The Redis that answers by then may be another installation's."""
+    TicketWorker(queue_names(), "one", connect()).leave([Ticket(1, 2026, 1, 1)])
+    assert redis_client.keys("*") == []

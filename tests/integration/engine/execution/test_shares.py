@@ -21,7 +21,17 @@ from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority
 from tests.support import handlers
-from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread, start, ticket_of
+from tests.support.brokers import (
+    ALL_QUEUES,
+    WORKER,
+    MemoryBroker,
+    job_in,
+    pending_job,
+    queue_up,
+    reread,
+    start,
+    ticket_of,
+)
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = [
@@ -160,6 +170,15 @@ def test_nothing_goes_before_what_is_more_urgent_and_has_to_be_asked_for(
     assert broker.pks()[0] == urgent.pk
     claim(broker.take_all()[:1], WORKER)
     assert set(take() or []) <= {job.pk for job in low}
+
+
+def test_nothing_goes_before_what_is_more_urgent_and_queued(kind: JobType, organization: Organization) -> None:
+    """Its ticket may come a moment later: it is pushed after the commit."""
+    (low,) = waiting(kind, organization, priority="Low")
+    urgent = queue_up(pending_job(kind, organization, priority="High"))
+    assert take() == []
+    assert take(priorities=[Priority.LOW]) == [low.pk]
+    assert claim([ticket_of(urgent)], WORKER)
 
 
 def test_more_than_the_worker_starts_soon_goes_to_the_broker(
