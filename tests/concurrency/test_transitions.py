@@ -25,6 +25,8 @@ LARGEST_SET, SMALLEST_SET = 200, 50
 #: A melee in which nothing moves for so many seconds is over; how long all its moves take is the machine's to say.
 STALL_SECONDS = 60
 WORKERS = ("worker-a", "worker-b", "worker-c")
+#: What a melee must have brought jobs to: who cancels may get no turn for long where one database has one writer.
+REACHED = frozenset({Status.COMPLETED, Status.CANCELED})
 
 
 class Melee:
@@ -34,12 +36,14 @@ class Melee:
         self.pks = pks
         self.target = target
         self.moved = 0
+        self.reached: set[str] = set()
         self._lock = threading.Lock()
         self._has_failed = False
         self._stalls_at = time.monotonic() + STALL_SECONDS
 
     def is_over(self) -> bool:
-        return self.moved >= self.target or self._has_failed or time.monotonic() > self._stalls_at
+        has_reached = self.moved >= self.target and self.reached >= REACHED
+        return has_reached or self._has_failed or time.monotonic() > self._stalls_at
 
     def member(self, seed: int, act: Callable[[Melee, random.Random, list[int]], list[Moved]]) -> Callable[[], None]:
         chance = random.Random(seed)
@@ -55,6 +59,7 @@ class Melee:
                     raise
                 with self._lock:
                     self.moved += len(moved)
+                    self.reached.update(item.to_status for item in moved)
                     self._stalls_at = time.monotonic() + STALL_SECONDS if moved else self._stalls_at
 
         return run
@@ -166,7 +171,7 @@ def test_50_000_moves_by_settlers_cancelers_and_renewers_leave_true_histories(
 
     assert melee.moved >= target
     assert_histories_are_chains()
-    assert set(Job.objects.values_list("status", flat=True)) >= {Status.COMPLETED, Status.CANCELED}
+    assert set(Job.objects.values_list("status", flat=True)) >= REACHED
     # Sets are locked in ascending id, so that there is nothing to repair.
     assert not [text for text in lost_races if "deadlock" in text.lower()]
 
