@@ -78,6 +78,12 @@ def drain() -> None:
     changes = ", ".join(f"{column} = {value}" for column, value in COMPLETED.items())
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {JOBS} SET {changes}")
+    vacuum()
+
+
+def vacuum() -> None:
+    """Clear away what rows of jobs were before."""
+    with connection.cursor() as cursor:
         cursor.execute(f"VACUUM {JOBS}")
 
 

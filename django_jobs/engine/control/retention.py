@@ -14,6 +14,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL
 
@@ -107,7 +108,8 @@ class Pruner:
         started = time.monotonic()
         now = database.now()
         cutoff = self._cutoff(now)
-        rows = [_Row(*row) for row in self._next(cutoff).values_list(*_Row._fields)[:BATCH]]
+        with store().following_keys():
+            rows = [_Row(*row) for row in self._next(cutoff).values_list(*_Row._fields)[:BATCH]]
         aged = [row for row in rows if _before(row.created_at, cutoff)]
         young = [row for row in rows if not _before(row.created_at, cutoff) and row.created_at <= now]
         # Go on behind the jobs that the database refuses, too: they hold up no other.

