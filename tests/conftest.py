@@ -90,11 +90,11 @@ def _whole_families(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _whole_walks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no walk of a slow machine begin at a mark, but in tests of marks."""
-    from django_jobs.engine.dispatch import dispatcher, in_flight, lane_marks
+    from django_jobs.engine.dispatch import in_flight, lane_marks, short_way
 
     for module in (in_flight, lane_marks):
         monkeypatch.setattr(module, "SLOW_SECONDS", math.inf)
-    for rest in (lane_marks._asking, dispatcher._short_way):
+    for rest in (lane_marks._asking, short_way.REST):
         rest.end()
         monkeypatch.setattr(rest, "slow_seconds", math.inf)
 

@@ -41,6 +41,9 @@ class RQBroker(Broker):
 
         self._call(push_all)
 
+    def failed_just_now(self) -> bool:
+        return time.monotonic() < self._broken_until
+
     def look(self) -> Look:
         def read(client: Redis) -> Look:
             rings, *counts = tickets.look(client, [connection.queue_name(priority) for priority in Priority])

@@ -100,6 +100,9 @@ class Broker(Protocol):
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         """Add tickets at the back of their priorities' queues, or in their order at the front."""
 
+    def failed_just_now(self) -> bool:
+        """Return whether this process had no answer a moment ago, so that the next call is likely to fail."""
+
     def look(self) -> Look:
         """Return what waits, and the bell's count."""
 

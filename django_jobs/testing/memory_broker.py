@@ -43,6 +43,9 @@ class MemoryBroker(Broker):
         self.reach()
         self.add([(ticket.priority, ticket) for ticket in tickets], front=front)
 
+    def failed_just_now(self) -> bool:
+        return self.is_down
+
     def look(self) -> Look:
         return Look(self.depths(), self.rings)
 

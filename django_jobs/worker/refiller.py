@@ -1,15 +1,19 @@
-"""The child's third thread: it fills the broker again after tickets were taken, while the handlers run."""
+"""The child's third thread: while handlers run, it fills the broker again after tickets were taken, and asks again what
+the next claims will want to know.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 
-from django.db import connections
+from django.db import Error, connections
 
 from django_jobs.engine.dispatch import dispatcher, window
+from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.store import database, line_watch
 from django_jobs.statuses import Priority
 
@@ -68,6 +72,8 @@ class Refiller:
             is_filled = dispatcher.refill(priority)
         if is_filled:
             self._note_seconds(time.monotonic() - started)
+        with contextlib.suppress(Error):  # the next claim asks
+            claim_verdicts.ask_again()
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
                 dispatcher.refill_if_empty(priority)

@@ -24,6 +24,9 @@ class CrowdedBroker(MemoryBroker):
             super().push(tickets, front=front)
             self.pushed += [ticket.id for ticket in tickets]
 
+    def failed_just_now(self) -> bool:
+        return self.is_full or super().failed_just_now()
+
     def depths(self) -> dict[int, int]:
         if self.is_full:
             return {int(Priority.CRITICAL): 10**6}  # what is most urgent takes up everybody's room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ from django.db import connection, connections, transaction
 from django_jobs import submit_job
 from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, window, worker_registry
 from django_jobs.engine.execution import shares
-from django_jobs.models import EngineLease, Job, JobType, Organization
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.postgresql import insertion
+from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
-from tests.support.brokers import reread, start
+from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
+from tests.support.brokers import ALL_QUEUES, reread, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.waiting import wait_until
 
@@ -137,3 +141,87 @@ def test_a_share_that_is_being_taken_counts_for_the_limit(
     with uncommitted(lambda: shares.take_share([Priority.LOW], 100, taker)):
         submit_job(kind, organization, priority="High")
     assert Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING]).count() <= 60
+
+
+def went_at_once(job: Job) -> bool:
+    """Whether the statement that stored the job queued it: only then both log rows are of one transaction."""
+    transactions = dict(ExecutionLog.objects.filter(job=job).values_list("to_status", "transaction_id"))
+    return transactions.get(Status.QUEUED) == transactions[Status.PENDING]
+
+
+@pytest.fixture
+def at_once(broker: CrowdedBroker, kind: JobType) -> Organization:
+    """An organization whose new jobs are queued by the statement that stores them."""
+    if not store().queues_new_jobs:
+        pytest.skip("This store does not queue new jobs.")
+    organization = make_organization()
+    assert went_at_once(submit_job(kind, organization))
+    Job.objects.all().delete()
+    broker.pushed.clear()
+    return organization
+
+
+def lock() -> None:
+    """What a statement does that queues a new job."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {insertion.sql_lock()}")
+
+
+def test_of_two_new_jobs_at_the_same_moment_one_is_queued_at_once(kind: JobType, at_once: Organization) -> None:
+    with uncommitted(lock):
+        assert not went_at_once(submit_job(kind, at_once, {"number": 1}))
+    assert went_at_once(submit_job(kind, at_once, {"number": 2}))
+
+
+def test_who_waited_for_the_same_work_of_an_open_transaction_is_not_queued_at_once(
+    kind: JobType, at_once: Organization
+) -> None:
+    same: dict[str, Any] = {"parameters": {"number": 1}, "deduplication_window": 60}
+    may_roll_back = threading.Event()
+
+    def submit_and_roll_back() -> None:
+        with transaction.atomic():
+            submit_job(kind, at_once, **same)
+            is_submitted.set()
+            may_roll_back.wait(WAIT_SECONDS)
+            transaction.set_rollback(True)
+
+    is_submitted = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        other = pool.submit(submit_and_roll_back)
+        assert is_submitted.wait(WAIT_SECONDS)
+        waiting = pool.submit(submit_job, kind, at_once, **same)
+        time.sleep(0.3)
+        assert not waiting.done()
+        may_roll_back.set()
+        assert not went_at_once(waiting.result(WAIT_SECONDS))
+        other.result()
+        for _ in range(2):
+            pool.submit(connections.close_all)
+
+
+def test_jobs_submitted_at_once_keep_the_limit_and_each_has_one_ticket(
+    broker: CrowdedBroker, kind: JobType, at_once: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 12}
+    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    window.forget()
+    priorities = ["Low", "Normal", "High", "Critical"]
+    others = make_organization()
+
+    def submit_some(number: int) -> Callable[[], None]:
+        def run() -> None:
+            for index in range(12):
+                organization = at_once if index % 4 else others
+                submit_job(kind, organization, {"number": number, "index": index}, priorities[(number + index) % 4])
+
+        return run
+
+    run_crowd([submit_some(number) for number in range(6)])
+
+    dispatcher.dispatch()
+    queued = Job.objects.filter(status=Status.QUEUED)
+    assert queued.filter(organization=at_once).count() == 12
+    assert queued.filter(organization=others).count() == 12
+    assert sorted(broker.pushed) == sorted(f"{job.name}-1" for job in queued)
+    assert_histories_are_chains()

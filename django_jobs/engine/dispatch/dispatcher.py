@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import delays, lane_marks, round_robin, turns, window
-from django_jobs.engine.dispatch.rests import Rest
+from django_jobs.engine.dispatch import delays, lane_marks, round_robin, short_way, turns, window
+from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Ticket, get_broker
 from django_jobs.engine.store import database
@@ -29,13 +29,8 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
-#: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
-BUDGET_SECONDS: Final = 0.3
 #: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
 PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
-#: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
-#: milliseconds where a distant standby has to confirm it.
-_short_way: Final = Rest(0.05)
 
 
 def wake(priority: int = Priority.CRITICAL) -> int:
@@ -76,7 +71,7 @@ def _dispatch_new(job: Job) -> int | None:
         window.note_full(broker, job.priority)
         return 0
     # Beside a snapshot its conditions visit ever more dead entries; the dispatcher has marks.
-    moved = [] if _short_way.lasts() else _short_way.after(lambda: _queue_without_turn(job, size.most_at_once))
+    moved = [] if short_way.REST.lasts() else short_way.REST.after(lambda: _queue_without_turn(job, size.most_at_once))
     lane_marks.note_taken(moved)
     if not moved:
         return _dispatch(seen.rings, budget, lambda: _may_go(job, budget))
@@ -204,6 +199,16 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
     if moved:
         budget.spend(functools.partial(push, moved))
     return moved
+
+
+def push_new(moved: Sequence[Moved]) -> None:
+    """Give jobs that were stored as Queued their tickets. Raises neither BrokerUnavailable nor a database error."""
+
+    def go() -> int:
+        TimeBudget(BUDGET_SECONDS).spend(lambda: push(moved))
+        return len(moved)
+
+    _quietly(go)
 
 
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:

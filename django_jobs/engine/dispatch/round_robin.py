@@ -1,7 +1,8 @@
 """The rule of fairness: within a priority, organizations take turns, and each has a limit of jobs in flight.
 
 This module alone decides which jobs go next. :func:`pick` decides for the dispatcher, which works alone under its
-lock. :func:`takes_no_turn` decides for a job that was just submitted and may go without the dispatcher.
+lock. :func:`takes_no_turn` decides for a job that was just submitted and may go without the dispatcher, and
+:func:`goes_at_once` for one that is about to be.
 
 Another rule of fairness is another version of this module.
 """
@@ -21,6 +22,7 @@ from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
+from django_jobs.engine.dispatch.window import Window
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import Candidate, Lane
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _PRIORITIES: Final = tuple(map(int, Priority))
 #: Marks in the rule for new jobs: what differs from job to job.
-_JOB, _ORGANIZATION, _NEAR, _FAR = "job", "organization", "near", "far"
+_JOB, _ORGANIZATION, _NEAR, _FAR, _ROOM = "job", "organization", "near", "far", "room"
 
 
 def in_flight_limit() -> int:
@@ -77,6 +79,30 @@ def _rule(ask: Store, own: int) -> Condition:
     has_room = any_of(ask.has_fewer_in_flight(_ORGANIZATION, _FAR), all_of(*may_go_near))
     is_first = [ask.nothing_else_waits(priority, _JOB) for priority in (own, *higher)]
     return all_of(has_room, ask.is_due(_JOB), *is_first)
+
+
+def goes_at_once(job: Job, size: Window) -> Condition | None:
+    """Return the condition under which a job may be stored as Queued; None if it has to wait.
+
+    It may be where little is in flight at all, nothing waits before it nor of its organization, the window has room,
+    and half of its organization's limit is free. The other half is for what others store or queue at this moment and is
+    not counted yet.
+    """
+    limit = in_flight_limit() // 2
+    if job.job_type.is_paused or limit == 0:
+        return None
+    ask = store()
+    rule = _rule_at_once(ask, job.priority, size.rivals[job.priority])
+    values = {_ORGANIZATION: ask.key_to_database(job.organization_id), _NEAR: limit, _ROOM: size.sizes[job.priority]}
+    return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
+
+
+@functools.cache
+def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
+    lower = [ask.nothing_waits_of(_ORGANIZATION, priority) for priority in _PRIORITIES if priority < own]
+    is_first = [ask.nothing_waits(priority) for priority in _PRIORITIES if priority >= own]
+    before_it = sorted(priority for priority in rivals if priority >= own)
+    return all_of(*is_first, *lower, ask.is_idle(_ORGANIZATION, _NEAR, before_it, _ROOM))
 
 
 def pick(priority: int, room: int, in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:

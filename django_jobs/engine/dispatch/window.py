@@ -60,11 +60,11 @@ class Window:
 _known: tuple[float, Window] | None = None
 
 
-def read_window() -> Window:
-    """Return what the workers ask for, as it was within CACHE_SECONDS."""
+def read_window(seconds: float = CACHE_SECONDS) -> Window:
+    """Return what the workers ask for, as it was within so many seconds."""
     global _known  # noqa: PLW0603  (a process-wide cache)
-    if _known is None or time.monotonic() >= _known[0]:
-        _known = (time.monotonic() + CACHE_SECONDS, _read())
+    if _known is None or time.monotonic() >= _known[0] + seconds:
+        _known = (time.monotonic(), _read())
     return _known[1]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import Error
@@ -30,6 +32,8 @@ POLICY_FAILED_DELAY: Final = 5.0
 ASK_AGAIN_SECONDS: Final = 0.3
 #: Answers that are remembered.
 MAX_VERDICTS: Final = 10_000
+#: Of these so many, the newest, may let a job start in the statement that reads it.
+MAX_KNOWN: Final = 50
 #: Seconds after which a job ends whose handler no worker could load.
 NOT_LOADABLE_SECONDS: Final = 600
 
@@ -80,21 +84,48 @@ def known_handler(job: Row) -> Handler | None:
     """
     if job.handler_method is None or not job.is_enabled or job.is_paused:
         return None
-    key = _key(job)
-    expires, verdict = _verdicts.get(key, (0.0, None))
-    _used[key] = job
-    if verdict is not None or time.monotonic() >= expires:
+    answer = _answer(job)
+    if answer is None or answer.refusal is not None:
         return None
     return handlers.loaded(job.handler_method)
 
 
+def known() -> list[Row]:
+    """Return one of each kind of jobs that may run and whose handlers are loaded, as far as that is known.
+
+    They have no parameters and no metadata.
+    """
+    now, alias = time.monotonic(), database.alias()
+    return [
+        answer.job
+        # In one step, since another thread may write meanwhile; the newest answers first.
+        for key, answer in list(itertools.islice(reversed(_answers.items()), MAX_KNOWN))
+        if answer.refusal is None and now < answer.expires and key[0] == alias and _is_loaded(answer.job)
+    ]
+
+
+def _is_loaded(job: Row) -> bool:
+    return job.handler_method is not None and handlers.loaded(job.handler_method) is not None
+
+
+def handler_of(job: Row) -> Handler:
+    """Return the handler of a job that is like one of :func:`known`."""
+    _used[_key(job)] = _kind(job)
+    return handlers.resolve(job.handler_method or "")
+
+
 def ask_again() -> None:
-    """Ask anew what :func:`known_handler` wanted to know since the last call, where the answer is nearly too old."""
+    """Ask anew what was wanted since the last call, where the answer is nearly too old.
+
+    So that those who go on wanting it need not wait for it.
+    """
     soon = time.monotonic() + ASK_AGAIN_SECONDS
-    while _used:  # emptied also where there is no answer: what still waits is wanted again
-        key, job = _used.popitem()
-        if _verdicts.get(key, (0.0, None))[0] < soon:
-            _ask_now(key, job)
+    with contextlib.suppress(KeyError):  # another thread has taken out the last
+        while _used:  # emptied also where there is no answer: what still waits is wanted again
+            key, job = _used.popitem()
+            answer = _answers.get(key)
+            if answer is None or answer.expires < soon:
+                _ask_now(key, job)
 
 
 def _not_loadable_since(job: Row) -> float:
@@ -112,30 +143,54 @@ def question(job: Row) -> tuple[Any, ...]:
     return (*asked, job.submitted_by_id is not None)
 
 
-_verdicts: dict[tuple[Any, ...], tuple[float, Refusal | None]] = {}
-#: One job of each kind that was looked up for the last share of a backlog.
+class _Answer(NamedTuple):
+    """What the policy said of jobs like this one, and when that expires."""
+
+    expires: float
+    refusal: Refusal | None
+    job: Row
+
+
+#: The newest last.
+_answers: dict[tuple[Any, ...], _Answer] = {}
+#: One job of each kind for which an answer was wanted since they were last asked for again.
 _used: dict[tuple[Any, ...], Row] = {}
 
 
 def forget() -> None:
     """Forget all answers, so that organization and policy are asked anew."""
-    _verdicts.clear()
+    _answers.clear()
     _used.clear()
 
 
 def _permission_problem(job: Row) -> Refusal | None:
     """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
+    answer = _answer(job)
+    return _ask_now(_key(job), job) if answer is None else answer.refusal
+
+
+def _answer(job: Row) -> _Answer | None:
+    """Return the answer for a job that has not expired, and note that it was wanted."""
+    if len(_used) > MAX_VERDICTS:
+        _used.clear()
     key = _key(job)
-    expires, verdict = _verdicts.get(key, (0.0, None))
-    return _ask_now(key, job) if time.monotonic() >= expires else verdict
+    _used[key] = _kind(job)
+    answer = _answers.get(key)
+    return answer if answer is not None and time.monotonic() < answer.expires else None
 
 
 def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
-    if len(_verdicts) > MAX_VERDICTS:
-        _verdicts.clear()
-    verdict = _ask_quietly(job)
-    _verdicts[key] = (time.monotonic() + POLICY_CACHE_SECONDS, verdict)
-    return verdict
+    if len(_answers) > MAX_VERDICTS:
+        _answers.clear()
+    refusal = _ask_quietly(job)
+    _answers.pop(key, None)
+    _answers[key] = _Answer(time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job))
+    return refusal
+
+
+def _kind(job: Row) -> Row:
+    """Return the job without what no question is about, which may be large."""
+    return job._replace(input_parameters=None, metadata=None)
 
 
 def _key(job: Row) -> tuple[Any, ...]:

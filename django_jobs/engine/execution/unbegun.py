@@ -8,12 +8,13 @@ second time is charged for it as for a handler that kills its process.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.execution import settle
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, Waypoint, move
+from django_jobs.engine.store.claim_rows import Row
+from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, Waypoint, claim_known, move
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
 
@@ -31,14 +32,9 @@ def start(
 
     Rows in use do not move.
     """
-    lease = After(float(jobs_settings.LEASE_SECONDS))
-    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
-    values |= {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
-    moves = [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts]
-    if via is not None:
-        values |= {"queued_at": NOW, "next_retry_at": None}
+    values = _values(worker_name) if via is None else _values(worker_name) | {"queued_at": NOW, "next_retry_at": None}
     return move(
-        moves,
+        [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts],
         sources=sources,
         actor=WORKER,
         worker_name=worker_name,
@@ -46,6 +42,18 @@ def start(
         only_due=via is not None,
         via=via,
     )
+
+
+def start_known(pk: int, attempt: int, worker_name: str, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+    """Move a queued job to Running if it is like one of these rows; return its own as well, as it was before."""
+    item = Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=_values(worker_name))
+    return claim_known(item, known, worker_name=worker_name)
+
+
+def _values(worker_name: str) -> dict[str, Any]:
+    lease = After(float(jobs_settings.LEASE_SECONDS))
+    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
+    return values | {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
 
 
 def end(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, is_suspect: bool) -> list[Moved]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django_jobs.engine.actors import Actor, submitter_of
+from django_jobs.engine.store.transition_values import Condition, Moved
 from django_jobs.models import Job
 
 
@@ -33,7 +34,9 @@ class NewJob:
 
     With ``versions``, it may be inserted only while these are the valid ones. ``parents`` are the keys of the jobs
     that it waits for, ``window`` the seconds in which the same work is refused, 0 for none. ``encoded`` has the JSON
-    text of those columns that are encoded already, by their names. ``log_id`` is known once it is stored.
+    text of those columns that are encoded already, by their names. ``at_once`` is the condition under which the job is
+    stored as Queued, where the store ``queues_new_jobs``. Once it is stored, ``log_id`` and ``queued`` are known; its
+    instance is as it was before it was queued.
     """
 
     job: Job
@@ -41,7 +44,9 @@ class NewJob:
     parents: list[int] = field(default_factory=list)
     window: int = 0
     encoded: Mapping[str, str] = field(default_factory=dict)
+    at_once: Condition | None = None
     log_id: int = 0
+    queued: Moved | None = None
 
     @property
     def submitter(self) -> Actor:

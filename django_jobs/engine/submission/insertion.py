@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from django_jobs.engine.dispatch import short_way
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import LostRace
@@ -26,10 +27,17 @@ def insert(request: Request) -> None:
     Where the same work is there, the request gets it as ``existing`` or is refused with DuplicateJob. Raises
     TargetsChanged when type or organization are no longer what the request was made for.
     """
-    if not store().insert(request):
+    if not _insert(request):
         request.existing = _existing(request)
     elif request.parents:
         database.once_on_commit(hooks.follow_up)
+
+
+def _insert(request: Request) -> bool:
+    request.at_once = short_way.at_once(request)
+    if request.at_once is None:
+        return store().insert(request)
+    return short_way.REST.after(lambda: store().insert(request))
 
 
 def _existing(request: Request) -> Job:

@@ -8,6 +8,6 @@ before they are written, so that concurrent sets neither deadlock nor log a wron
 from __future__ import annotations
 
 from django_jobs.engine.store.transition_values import ALWAYS, INCREMENT, NOW, After, Condition, Move, Moved, Waypoint
-from django_jobs.engine.transitions.guarded_move import move
+from django_jobs.engine.transitions.guarded_move import claim_known, move
 
-__all__ = ["ALWAYS", "INCREMENT", "NOW", "After", "Condition", "Move", "Moved", "Waypoint", "move"]
+__all__ = ["ALWAYS", "INCREMENT", "NOW", "After", "Condition", "Move", "Moved", "Waypoint", "claim_known", "move"]

@@ -7,12 +7,13 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from django_jobs.engine.actors import Actor
+from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.transition_values import ALWAYS, After, Condition, Move, Moved, Terms, Waypoint
 from django_jobs.engine.transitions import hooks
-from django_jobs.statuses import DISPATCHABLE, TERMINAL, may_move
+from django_jobs.statuses import DISPATCHABLE, TERMINAL, Status, may_move
 
 
 def move(  # noqa: PLR0913  (all terms of a move)
@@ -55,6 +56,15 @@ def move(  # noqa: PLR0913  (all terms of a move)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
         database.once_on_commit(hooks.follow_up)
     return moved
+
+
+def claim_known(item: Move, known: Sequence[Row], *, worker_name: str) -> tuple[Moved, Row] | None:
+    """Move a queued job to Running and return what happened and its row as it was; see :class:`Claims` of the store."""
+    terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
+    found = store().claim_known(_with_readiness(item), terms, known)
+    if found is not None:
+        hooks.announcer().changed([found[0]])
+    return found
 
 
 def _passed(item: Moved, via: Waypoint) -> Moved:

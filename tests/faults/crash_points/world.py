@@ -67,6 +67,9 @@ EMPTIED: Final = (
 class FullBroker(MemoryBroker):
     """Never has room, so that submitting dispatches nothing."""
 
+    def failed_just_now(self) -> bool:
+        return True
+
     def depths(self) -> dict[int, int]:
         return {int(Priority.CRITICAL): 10**6}
 

@@ -383,11 +383,13 @@ CONSUMER_CALLS: Final[dict[str, Callable[[Consumer], object]]] = {
 
 def test_every_call_says_that_the_broker_does_not_answer(bench: RedisBench | MemoryBench) -> None:
     methods = {name for name in vars(Broker) if not name.startswith("_")}
-    assert set(CALLS) == methods - {"consumer"}
+    assert set(CALLS) == methods - {"consumer", "failed_just_now"}
     bench.break_down()
     for name, call in CALLS.items():
+        broker = bench.made_broker()
         with pytest.raises(BrokerUnavailable):
-            raise AssertionError(f"{name} answered {call(bench.made_broker())}")
+            raise AssertionError(f"{name} answered {call(broker)}")
+        assert broker.failed_just_now()
 
 
 def test_a_worker_is_told_that_the_broker_does_not_answer_where_it_must_know(

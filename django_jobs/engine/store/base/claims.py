@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.tenant_column import TenantColumn, tenant_column
+from django_jobs.engine.store.transition_values import Move, Moved, Terms
 from django_jobs.models import Job, JobType
 
 #: What of a row is not simply a column of the job or of its type.
@@ -23,6 +24,8 @@ _MADE = frozenset({"seconds_left", "organization", "starts_before"})
 class Claims(Transactions):
     """Reading what a worker is about to run."""
 
+    #: Whether :meth:`claim_known` claims anything.
+    claims_known: ClassVar[bool] = False
     #: SQL that locks the jobs that are read, and leaves out those whose rows are in use; a store may have none.
     sql_locks_jobs: ClassVar[str] = ""
 
@@ -31,18 +34,27 @@ class Claims(Transactions):
         if not pks:
             return []
         tenant, where, params = tenant_column(), *self._by_keys(pks)
-        columns = _columns(tenant, self.sql_now())
+        columns = claim_columns(tenant, self.sql_now())
         sql = _sql(tenant, self.sql_now()) + where + (self.sql_locks_jobs if locks else "")
         asked = time.monotonic()
         found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
-        return [_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
+        return [claim_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
+
+    def claim_known(self, item: Move, terms: Terms, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+        """Move a job, and return what happened and what :meth:`claim_rows` tells of it; in one statement.
+
+        It moves only if it has the type, the organization, the owner and so on of one of the ``known`` rows, its type
+        is open, and it has not expired. None where it did not move.
+        """
+        return None
 
     def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
         """Return SQL that a column's value is one of these keys, and its parameters."""
         return f"IN ({', '.join(['%s'] * len(pks))})", list(pks)
 
 
-def _row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row:
+def claim_row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row:
+    """Return the row of values that were read by the names of :func:`claim_columns` at a moment or later."""
     now, expires_at = values.pop("now"), values.pop("expires_at")
     left = None if expires_at is None else (as_moment(expires_at) - as_moment(now)).total_seconds()
     values |= {
@@ -68,8 +80,8 @@ def _tenant_key() -> Any:
 
 
 @functools.cache
-def _columns(tenant: TenantColumn, now: str) -> dict[str, str]:
-    """Return what is read, as SQL by its name: of the job what it has, of its type the rest."""
+def claim_columns(tenant: TenantColumn, now: str) -> dict[str, str]:
+    """Return what is read, as SQL by its name: of the job ``j`` what it has, of its type ``t`` the rest."""
     jobs = {field.attname: field.column for field in Job._meta.concrete_fields} | {"pk": Job._meta.pk.column}
     types = {field.attname: field.column for field in JobType._meta.concrete_fields}
     names = [name for name in Row._fields if name not in _MADE]
@@ -85,6 +97,6 @@ def _columns(tenant: TenantColumn, now: str) -> dict[str, str]:
 @functools.cache
 def _sql(tenant: TenantColumn, now: str) -> str:
     return (
-        f"SELECT {', '.join(_columns(tenant, now).values())} FROM {Job._meta.db_table} j "
+        f"SELECT {', '.join(claim_columns(tenant, now).values())} FROM {Job._meta.db_table} j "
         f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id "
     )

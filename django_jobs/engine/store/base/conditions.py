@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from django_jobs.engine.store.base.in_flight import InFlightCounts
 from django_jobs.engine.store.base.lanes import LANE_ORDER
 from django_jobs.engine.store.transition_values import Condition
+from django_jobs.statuses import Status
+
+#: A system is idle where less is in flight; to count more would take longer.
+FEW_IN_FLIGHT: Final = 200
 
 
 class Conditions(InFlightCounts):
@@ -23,6 +28,10 @@ class Conditions(InFlightCounts):
         """Return the condition that no job but this one waits with a priority, due or not."""
         return self._nothing_waits("id <> %s", (priority, pk))
 
+    def nothing_waits(self, priority: int) -> Condition:
+        """Return the condition that no job waits with a priority, due or not."""
+        return self._nothing_waits("TRUE", (priority,))
+
     def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
         """Return the condition that no job of an organization waits with a priority, due or not."""
         return self._nothing_waits("organization_id = %s", (priority, organization_key))
@@ -35,3 +44,19 @@ class Conditions(InFlightCounts):
         """Return the condition that fewer jobs of an organization than ``count`` are queued or running."""
         sql = f"(SELECT COUNT(*) FROM {self.jobs_table} WHERE {self.in_flight} AND organization_id = %s) < %s"
         return Condition(sql, (organization_key, count))
+
+    def is_idle(self, organization_key: Any, most_of_it: Any, priorities: Sequence[int], most_queued: Any) -> Condition:
+        """Return the condition that fewer than FEW_IN_FLIGHT jobs are queued or running.
+
+        Of the organization it is fewer than ``most_of_it``, and of these priorities fewer than ``most_queued`` are
+        queued.
+        """
+        own = "CASE WHEN organization_id = %s THEN 1 ELSE 0 END"
+        among = ", ".join(map(str, priorities))
+        queued = f"CASE WHEN status = '{Status.QUEUED}' AND priority IN ({among}) THEN 1 ELSE 0 END"
+        sql = (
+            f"(SELECT COUNT(*) < {FEW_IN_FLIGHT} AND COALESCE(SUM({own}), 0) < %s AND COALESCE(SUM({queued}), 0) < %s "
+            f"FROM (SELECT organization_id, status, priority FROM {self.jobs_table} WHERE {self.in_flight} "
+            f"LIMIT {FEW_IN_FLIGHT}) AS found)"
+        )
+        return Condition(sql, (organization_key, most_of_it, most_queued))

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 
@@ -22,6 +22,9 @@ MAX_BYTES: Final = 4_000_000
 
 class Insertion(Duplicates):
     """Writing new jobs, one or many."""
+
+    #: Whether a new job may be stored as Queued.
+    queues_new_jobs: ClassVar[bool] = False
 
     def insert(self, new: NewJob) -> bool:
         """Insert one job, and fill in its key, its times and its ``log_id``.

@@ -11,10 +11,10 @@ from django.db import transaction
 from django_jobs.engine.store.base.transactions import Params
 from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
 from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
+from django_jobs.engine.store.postgresql.known_claims import KnownClaims
 from django_jobs.engine.store.postgresql.lanes import LaneWalks
 from django_jobs.engine.store.postgresql.lines import Lines
 from django_jobs.engine.store.postgresql.log_order import LogOrder
-from django_jobs.engine.store.postgresql.moves import Moves
 from django_jobs.engine.store.postgresql.statements import fetch, keys
 from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
@@ -22,7 +22,7 @@ from django_jobs.engine.store.postgresql.targets import Targets
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(BulkInsertion, InFlightCounts, Lines, LogOrder, Moves, LaneWalks, Tallies, Targets):
+class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Tallies, Targets):
     """PostgreSQL 14 or later."""
 
     sql_locks_jobs: ClassVar[str] = " FOR NO KEY UPDATE OF j SKIP LOCKED"

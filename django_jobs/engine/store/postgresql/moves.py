@@ -10,7 +10,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 
@@ -40,6 +40,10 @@ _TOLD: Final = {
     "organization_id": "organization_id",
     "queued_at": "queued_at",
 }
+
+
+#: What the statement returns of a job.
+Row: TypeAlias = tuple[Any, ...]
 
 
 class Way(NamedTuple):
@@ -94,6 +98,14 @@ class Moves(Store):
         return [moved for group in groups for moved in self._move_shape(group, terms)]
 
     def _move_shape(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
+        wanted = {item.pk: item for item in moves}
+        return [moved_from(row, wanted[row[0]], terms) for row in self._fetch_moved(moves, terms)]
+
+    def _fetch_moved(self, moves: Sequence[Move], terms: Terms, told: str = "", joined: str = "") -> list[Row]:
+        """Return of each job that moved what :class:`Moved` tells, and behind it what is ``told`` of a row ``joined``.
+
+        Rows that are joined are as they were before.
+        """
         pks = [item.pk for item in moves]
         params: dict[str, Any] = {"pks": pks, "sources": terms.sources, "worker_name": terms.worker_name}
         params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
@@ -113,19 +125,10 @@ class Moves(Store):
             only_own=terms.only_own,
             only_if=terms.only_if.sql,
             has_via=terms.via is not None,
+            told=told,
+            joined=joined,
         )
-        wanted = {item.pk: item for item in moves}
-        rows = [dict(zip(_TOLD, row, strict=True)) for row in self.fetch(sql, params, rows=len(pks), newest=max(pks))]
-        return [
-            Moved(
-                **row,
-                message=wanted[row["pk"]].message,
-                actor=terms.actor,
-                worker_name=terms.worker_name,
-                error=wanted[row["pk"]].error,
-            )
-            for row in rows
-        ]
+        return self.fetch(sql, params, rows=len(pks), newest=max(pks))
 
     def _written(self, name: str, values: list[Any], params: dict[str, Any]) -> Written:
         column, kind, is_json = columns_of(Job, self.alias)[_attribute(name)]
@@ -139,6 +142,17 @@ class Moves(Store):
         if is_json:
             values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
         return Written(column, "plain", _way(f"v_{name}", kind, values, params))
+
+
+def moved_from(row: Row, item: Move, terms: Terms) -> Moved:
+    """Return what happened to a job, of what the statement returns. The key comes first."""
+    return Moved(
+        **dict(zip(_TOLD, row, strict=False)),
+        message=item.message,
+        actor=terms.actor,
+        worker_name=terms.worker_name,
+        error=item.error,
+    )
 
 
 @functools.cache
@@ -167,6 +181,8 @@ def _sql(  # noqa: PLR0913  (all that the text depends on)
     only_own: bool,
     only_if: str,
     has_via: bool,
+    told: str,
+    joined: str,
 ) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
     named = dict(zip(_SAID, said, strict=True))
@@ -189,7 +205,7 @@ def _sql(  # noqa: PLR0913  (all that the text depends on)
             SELECT locked.*{slots}
             FROM locked JOIN unnest({keys}{given}) AS v(pk{slots}) ON locked.id = v.pk
         ), {", ".join(steps)}
-        SELECT {", ".join(_TOLD.values())} FROM numbered
+        SELECT {", ".join(f"n.{name}" for name in _TOLD.values())} {told} FROM numbered n {joined}
     """
 
 

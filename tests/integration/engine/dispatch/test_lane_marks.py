@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import delays, dispatcher, lane_marks, rests, worker_registry
+from django_jobs.engine.dispatch import delays, dispatcher, lane_marks, rests, short_way, worker_registry
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark, Walk
 from django_jobs.engine.store.postgresql import lanes as postgresql
@@ -197,7 +197,7 @@ def test_what_is_slow_is_left_out_for_a_while(
     broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rests, "time", clock)
-    monkeypatch.setattr(dispatcher._short_way, "slow_seconds", 0.5)
+    monkeypatch.setattr(short_way.REST, "slow_seconds", 0.5)
     queue = dispatcher._queue_without_turn
 
     def slowly(job: Job, most_at_once: int) -> Any:
@@ -215,7 +215,7 @@ def test_a_process_whose_jobs_all_go_without_a_pass_notes_no_more_lanes_than_it_
     broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane_marks, "NOTED_LANES", 2, raising=False)
-    monkeypatch.setattr(dispatcher._short_way, "slow_seconds", 1e9)
+    monkeypatch.setattr(short_way.REST, "slow_seconds", 1e9)
     for _ in range(5):
         assert dispatcher.dispatch_new(pending_job(kind)) == 1
     assert 0 < len(lane_marks._taken) <= 2

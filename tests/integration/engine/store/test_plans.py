@@ -41,7 +41,8 @@ MOST_VISITED: Final = 1_000
 MOST_PAGES: Final = 400
 HIGH: Final = {"priority": "2"}
 KEPT: Final = f"SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%{statements.MARK}%'"
-PLANNED_EACH_TIME: Final = f"{KEPT} AND generic_plans = 0"
+#: The server compares after the first five.
+PLANNED_EACH_TIME: Final = f"{KEPT} AND generic_plans = 0 AND custom_plans > 5"
 #: What is there when PostgreSQL counts, and what comes after that.
 COUNTED: Final[dict[str, tuple[Mapping[str, str] | None, Mapping[str, str]]]] = {
     "one job, before a backlog": (None, WAITING),

@@ -1,0 +1,227 @@
+"""A job that is like one that was claimed just now is claimed in the statement that reads it; and only then."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Final
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs import cancel_job, get_job_history, submit_job
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.execution import claim_verdicts, unbegun
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.models import Job, JobType, Membership, Organization
+from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, ticket_of
+from tests.support.clocks import Clock
+from tests.support.factories import make_job_type, make_organization, make_user
+
+pytestmark = [
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.skipif(not store().claims_known, reason="This store reads jobs before it claims them."),
+]
+
+FIELDS: Final[dict[str, Any]] = {"parameters": {"month": 3}, "metadata": {"trace": "x"}, "timeout": 77}
+#: What differs from one job to the next.
+APART: Final = {"pk", "job_id", "ticket", "claimed_at", "given_back", "starts_before"}
+
+
+@pytest.fixture
+def user(organization: Organization) -> Any:
+    return make_user(member_of=[organization])
+
+
+@pytest.fixture(autouse=True)
+def first(kind: JobType, organization: Organization, user: Any) -> Claimed:
+    """What a worker claimed before, by the long way."""
+    return claim_of(queued(kind, organization, user=user))
+
+
+def queued(*args: Any, **fields: Any) -> Job:
+    return queue_up(pending_job(*args, **{**FIELDS, **fields}))
+
+
+def claim_of(job: Job) -> Claimed:
+    (claimed,) = claim([ticket_of(job)], WORKER)
+    return claimed
+
+
+def statements_of(job: Job) -> list[str]:
+    """What is asked while the job is claimed."""
+    with CaptureQueriesContext(connection) as queries:
+        claim([ticket_of(job)], WORKER)
+    return [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+
+
+def test_one_statement_does_for_all(kind: JobType, organization: Organization, user: Any) -> None:
+    job = queued(kind, organization, user=user)
+    assert len(statements_of(job)) == 1
+    assert reread(job).status == "Running"
+
+
+def test_what_is_claimed_and_stored_is_the_same(
+    kind: JobType, organization: Organization, user: Any, first: Claimed
+) -> None:
+    job = queued(kind, organization, user=user)
+    claimed = claim_of(job)
+    assert (claimed.pk, claimed.job_id, claimed.ticket) == (job.pk, job.name, ticket_of(job))
+    compared = {field.name for field in fields(Claimed)} - APART
+    assert {name: getattr(claimed, name) for name in compared} == {name: getattr(first, name) for name in compared}
+    assert claimed.parameters == {"month": 3}
+    histories = [[(row["to_status"], row["actor"], row["attempt"]) for row in get_job_history(pk)] for pk in names(job)]
+    assert histories[0] == histories[1]
+
+
+def names(job: Job) -> list[str]:
+    """The ids of the first job and of this one."""
+    return [Job.objects.order_by("pk")[0].name, job.name]
+
+
+def _pause(job: Job) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(is_paused=True)
+
+
+def _disable(job: Job) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(is_enabled=False)
+
+
+def _change_handler(job: Job) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(handler_method="tests.support.handlers.gone")
+
+
+def _require_permission(job: Job) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(requires_permission="example_project.nobody_has_it")
+
+
+def _close_to_users(job: Job) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(submit_by="admins")
+    Membership.objects.all().delete()
+
+
+def _rename_and_suspend(job: Job) -> None:
+    Organization.objects.filter(pk=job.organization_id).update(name="RENAMED", is_active=False)
+
+
+def _expire(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(expires_at=database.now() - dt.timedelta(seconds=1))
+
+
+def _cancel(job: Job) -> None:
+    cancel_job(job)
+
+
+def _take_owner_away(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(owner=None)  # the name stays
+
+
+def _hand_over(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(owner=make_user(), owner_name="somebody")
+
+
+def _void(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(attempt=3)
+
+
+CHANGES: Final[list[Callable[[Job], object]]] = [
+    _pause,
+    _disable,
+    _change_handler,
+    _require_permission,
+    _close_to_users,
+    _rename_and_suspend,
+    _expire,
+    _cancel,
+    _take_owner_away,
+    _hand_over,
+    _void,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_differs_is_judged_as_ever(
+    kind: JobType, organization: Organization, user: Any, change: Callable[[Job], object], broker: MemoryBroker
+) -> None:
+    job = queued(kind, organization, user=user)
+    change(job)
+    assert claim([ticket_of(job)], WORKER) == []
+    assert reread(job).status != "Running"
+
+
+def test_the_organization_of_another_job_says_nothing(kind: JobType, user: Any) -> None:
+    suspended = make_organization()
+    job = queued(kind, suspended)
+    Organization.objects.filter(pk=suspended.pk).update(is_active=False)
+    assert claim([ticket_of(job)], WORKER) == []
+    assert reread(job).status == "Pending"
+
+
+def test_another_type_of_the_same_organization_is_judged_by_itself(organization: Organization, user: Any) -> None:
+    job = queued(make_job_type(), organization, user=user)
+    assert len(statements_of(job)) > 1
+    assert reread(job).status == "Running"
+
+
+def test_an_answer_that_is_too_old_is_none(
+    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(claim_verdicts, "time", clock)
+    claim_verdicts.forget()
+    claim_of(queued(kind, organization, user=user))
+    clock.now += claim_verdicts.POLICY_CACHE_SECONDS
+    assert len(statements_of(queued(kind, organization, user=user))) > 1
+
+
+def test_what_was_claimed_without_a_question_is_asked_for_before_the_answer_is_too_old(
+    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(claim_verdicts, "time", clock)
+    claim_verdicts.forget()
+    claim_of(queued(kind, organization, user=user))
+    for _ in range(5):
+        clock.now += 0.8
+        claim_verdicts.ask_again()  # as the refiller does after each claim
+        assert len(statements_of(queued(kind, organization, user=user))) == 1
+
+
+def test_a_refusal_lets_no_job_start(kind: JobType, organization: Organization) -> None:
+    jobs = [queued(kind, organization) for _ in range(2)]
+    Organization.objects.filter(pk=organization.pk).update(is_active=False)
+    for job in jobs:
+        assert claim([ticket_of(job)], WORKER) == []
+        assert reread(job).status == "Pending"
+
+
+def test_a_job_that_was_queued_again_since_it_was_read_is_read_anew(
+    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = queued(kind, organization, user=user)
+    start = unbegun.start_known
+
+    def start_late(*args: Any) -> Any:
+        moved, row = start(*args) or (None, None)
+        assert row is not None
+        Job.objects.filter(pk=job.pk).update(input_parameters={"month": 4})
+        return moved, row._replace(queued_at=row.queued_at - dt.timedelta(seconds=1))
+
+    monkeypatch.setattr(unbegun, "start_known", start_late)
+    assert claim_of(job).parameters == {"month": 4}
+
+
+def test_jobs_of_code_and_of_users_are_told_apart(kind: JobType, organization: Organization, user: Any) -> None:
+    """Without an owner nobody is asked for rights; that says nothing of a job that has one."""
+    claim_of(queued(kind, organization))
+    Membership.objects.filter(user=user).delete()
+    claim_verdicts.forget()
+    claim_of(queued(kind, organization))
+    job = queue_up(submit_job(kind, organization))
+    Job.objects.filter(pk=job.pk).update(owner=user, owner_name=user.get_username())
+    assert claim([ticket_of(job)], WORKER) == []
+    assert reread(job).status == "Dead Letter"
