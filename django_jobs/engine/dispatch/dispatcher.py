@@ -201,24 +201,36 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
     return moved
 
 
-def push_new(moved: Sequence[Moved]) -> None:
-    """Give jobs that were stored as Queued their tickets. Raises neither BrokerUnavailable nor a database error."""
+def push_new(moved: Sequence[Moved]) -> str:
+    """Give jobs that were stored as Queued their tickets. Return why the broker did not take them; empty if it did."""
+    try:
+        TimeBudget(BUDGET_SECONDS).spend(lambda: _push(moved))
+    except BrokerUnavailable as error:
+        return _not_taken(error)
+    return ""
 
-    def go() -> int:
-        TimeBudget(BUDGET_SECONDS).spend(lambda: push(moved))
-        return len(moved)
 
-    _quietly(go)
+def take_back(moved: Iterable[Moved], message: str) -> None:
+    """Put jobs that were stored as Queued, and have no ticket, back to Pending. Raises no database error."""
+    _quietly(lambda: len(withdraw([item.pk for item in moved], message)))
 
 
 def push(moved: Iterable[Moved], *, front: bool = False) -> None:
     """Give Queued jobs their tickets; if the broker cannot take them, put the jobs back to Pending."""
     items = list(moved)
     try:
-        tickets = [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in items]
-        get_broker().push(tickets, front=front)
+        _push(items, front=front)
     except BrokerUnavailable as error:
-        withdraw([item.pk for item in items], f"The broker could not take it: {error}")
+        withdraw([item.pk for item in items], _not_taken(error))
+
+
+def _push(moved: Sequence[Moved], *, front: bool = False) -> None:
+    tickets = [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
+    get_broker().push(tickets, front=front)
+
+
+def _not_taken(error: BrokerUnavailable) -> str:
+    return f"The broker could not take it: {error}"
 
 
 def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:

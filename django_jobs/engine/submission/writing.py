@@ -31,15 +31,19 @@ def follow_commit(written: Sequence[Request]) -> None:
     """Once the new jobs are committed, wake the dispatcher and tell the world of them."""
     jobs = [request.job for request in written]
     queued = [request.queued for request in written if request.queued is not None]
+    not_taken: list[str] = []
     _remember_uncommitted(jobs)
     if queued:
-        dispatcher.push_new(queued)
+        # Committed already; but whatever goes wrong now must not reach the caller.
+        database.on_commit(lambda: not_taken.append(dispatcher.push_new(queued)))
     elif len(jobs) > 1:
         database.once_on_commit(dispatcher.wake)
     elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and needs no dispatch now
         database.once_on_commit(dispatcher.wake, alone=lambda: dispatcher.dispatch_new(jobs[0]))
     hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
     hooks.announcer().changed(queued)
+    if any(not_taken):  # behind the others, so that each change is announced after the one before it
+        database.on_commit(lambda: dispatcher.take_back(queued, not_taken[0]))
 
 
 def _remember_uncommitted(jobs: Sequence[Job]) -> None:

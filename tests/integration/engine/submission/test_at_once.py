@@ -189,6 +189,35 @@ def test_what_the_broker_does_not_take_waits_again(
     assert "The broker could not take it" in get_job_history(job)[-1]["message"]
 
 
+def test_what_the_broker_does_not_take_is_announced_in_the_order_of_its_changes(
+    kind: JobType,
+    organization: Organization,
+    broker: MemoryBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BrokerUnavailable("the test says so")
+
+    monkeypatch.setattr(broker, "push", fail)
+    with caplog.at_level("DEBUG", "django_jobs"):
+        job = submit_job(kind, organization)
+    events = [vars(record)["event"] for record in caplog.records if job.name in record.getMessage()]
+    assert events == ["submitted", "queued", "pending"]
+
+
+def test_no_error_of_a_broker_reaches_who_submitted(
+    kind: JobType, organization: Organization, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is stored. Without a ticket it is found by the scheduler."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("not one that a broker should raise")
+
+    monkeypatch.setattr(broker, "push", fail)
+    assert reread(submit_job(kind, organization)).status == "Queued"
+
+
 def test_the_same_work_is_refused_before_it_is_queued(
     kind: JobType, organization: Organization, broker: MemoryBroker
 ) -> None:
