@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +15,11 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, window, worker_registry
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, round_robin, turns, window, worker_registry
 from django_jobs.engine.execution import shares
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import insertion
+from django_jobs.engine.store.transition_values import Condition, all_of
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
@@ -171,6 +174,46 @@ def test_of_two_new_jobs_at_the_same_moment_one_is_queued_at_once(kind: JobType,
     with uncommitted(lock):
         assert not went_at_once(submit_job(kind, at_once, {"number": 1}))
     assert went_at_once(submit_job(kind, at_once, {"number": 2}))
+
+
+def test_the_dispatcher_leaves_room_for_a_job_that_is_stored_as_queued_at_this_moment(
+    broker: CrowdedBroker, kind: JobType, at_once: Organization, settings: Any
+) -> None:
+    """It may be one of any organization."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 3}
+    with uncommitted(lock):
+        for number in range(4):
+            submit_job(kind, at_once, {"number": number})
+        assert Job.objects.filter(status=Status.QUEUED).count() == 2
+    dispatcher.dispatch()
+    assert Job.objects.filter(status=Status.QUEUED).count() == 3
+
+
+def test_while_the_dispatcher_works_no_new_job_is_stored_as_queued(
+    broker: CrowdedBroker, kind: JobType, at_once: Organization
+) -> None:
+    with uncommitted(turns.fill_window):
+        assert not went_at_once(submit_job(kind, at_once, {"number": 1}))
+
+
+def test_a_slow_look_at_what_is_in_flight_does_not_let_many_new_jobs_pass(
+    kind: JobType, at_once: Organization, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Each statement sees what was true when it began, and they end one after the other."""
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 4}
+    numbers = itertools.count()
+    goes_at_once = round_robin.goes_at_once
+
+    def goes_slowly(*args: Any) -> Condition:
+        found = goes_at_once(*args)
+        assert found is not None
+        seconds = 0.3 + 0.05 * next(numbers)
+        return all_of(Condition("pg_sleep(%s) IS NOT NULL", (seconds,)), found)
+
+    monkeypatch.setattr(round_robin, "goes_at_once", goes_slowly)
+    run_crowd([functools.partial(submit_job, kind, at_once, {"number": number}) for number in range(8)])
+    dispatcher.dispatch()
+    assert Job.objects.filter(status=Status.QUEUED).count() == 4
 
 
 def test_who_waited_for_the_same_work_of_an_open_transaction_is_not_queued_at_once(

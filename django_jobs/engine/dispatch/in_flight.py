@@ -36,10 +36,14 @@ RENEWAL_SECONDS: Final = 0.25
 
 @dataclass(slots=True)
 class InFlight:
-    """How many jobs of each priority are queued, and how many of each organization are queued or running."""
+    """How many jobs of each priority are queued, and how many of each organization are queued or running.
+
+    ``unseen`` is how many more an organization may have, that are queued at this moment and cannot be counted yet.
+    """
 
     queued: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     by_organization: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
+    unseen: int = 0
 
     def add(self, priority: int, organization_pk: Any) -> None:
         """Count one more job, which is about to be queued."""

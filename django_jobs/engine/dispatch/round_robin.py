@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _PRIORITIES: Final = tuple(map(int, Priority))
 #: Marks in the rule for new jobs: what differs from job to job.
 _JOB, _ORGANIZATION, _NEAR, _FAR, _ROOM = "job", "organization", "near", "far", "room"
+#: As many new jobs are stored as Queued at the same moment.
+_MOST_UNSEEN: Final = 1
 
 
 def in_flight_limit() -> int:
@@ -51,7 +53,8 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
 
     Jobs that are being queued at this moment are not counted yet. So near its limit an organization's new job goes
     without a turn only if it leaves room for one job of each higher priority, and none waits with a lower priority.
-    What waits is queued by the dispatcher, ``most_at_once`` jobs in one pass: below that distance it is near.
+    What waits is queued by the dispatcher, ``most_at_once`` jobs in one pass: below that distance it is near. And it
+    leaves room for the job that may be stored as Queued at this moment.
 
     A delayed job waits here from when it is brought into the lanes, within a second of its moment. New jobs may go
     before it until then; and one that goes in the moments of its bringing may be one too many for its organization.
@@ -60,6 +63,7 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
         return None
     ask, limit = store(), in_flight_limit()
     rule = _rule(ask, job.priority)
+    limit -= _MOST_UNSEEN if _queues_new_jobs() else 0
     values = {
         _JOB: job.pk,
         _ORGANIZATION: ask.key_to_database(job.organization_id),
@@ -85,16 +89,25 @@ def goes_at_once(job: Job, size: Window) -> Condition | None:
     """Return the condition under which a job may be stored as Queued; None if it has to wait.
 
     It may be where little is in flight at all, nothing waits before it nor of its organization, the window has room,
-    and half of its organization's limit is free. The other half is for what others store or queue at this moment and is
-    not counted yet.
+    and half of its organization's limit is free. The other half is for what others queue at this moment and is not
+    counted yet. Of these jobs one at a time is stored, and all others leave room for it.
     """
-    limit = in_flight_limit() // 2
-    if job.job_type.is_paused or limit == 0:
+    if job.job_type.is_paused or not _queues_new_jobs():
         return None
-    ask = store()
+    ask, limit = store(), in_flight_limit() // 2
     rule = _rule_at_once(ask, job.priority, size.rivals[job.priority])
     values = {_ORGANIZATION: ask.key_to_database(job.organization_id), _NEAR: limit, _ROOM: size.sizes[job.priority]}
     return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
+
+
+def _queues_new_jobs() -> bool:
+    """Return whether new jobs may be stored as Queued at all: not where half of a limit is none."""
+    return store().queues_new_jobs and in_flight_limit() > 1
+
+
+def unseen_at_once() -> int:
+    """Keep new jobs from being stored as Queued until the open transaction ends; return how many are at this moment."""
+    return _MOST_UNSEEN if _queues_new_jobs() and not store().keeps_new_jobs_out() else 0
 
 
 @functools.cache
@@ -110,7 +123,7 @@ def pick(priority: int, room: int, in_flight: InFlight, marks: LaneMarks) -> lis
 
     What is picked is added to ``in_flight``, and the cursors of ``marks`` get the organization that was served last.
     """
-    limit, cursors = in_flight_limit(), marks.cursors
+    limit, cursors = in_flight_limit() - in_flight.unseen, marks.cursors
     picked: list[Candidate] = []
     seen: set[Any] = set()
     may_be_others = False
@@ -170,7 +183,7 @@ def _take(priority: int, lanes: list[Lane], room: int, in_flight: InFlight, mark
     """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
     if not lanes:
         return []
-    limit = in_flight_limit()
+    limit = in_flight_limit() - in_flight.unseen
     share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
     queues: dict[Any, list[Candidate]] = defaultdict(list)
     # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.

@@ -109,7 +109,9 @@ def _under_lock(work: Callable[[InFlight, LaneMarks], T]) -> T | None:
         lease = dispatch_lock.look()
     if lease is None:
         return None
+    unseen = round_robin.unseen_at_once()  # before the count, which sees what is stored by then
     in_flight, marks = count_in_flight(), lane_marks.read(lease.state)
+    in_flight.unseen = unseen
     done = work(in_flight, marks)
     state = marks.to_write()
     if has_lock and state is not None:

@@ -26,6 +26,10 @@ class Insertion(Duplicates):
     #: Whether a new job may be stored as Queued.
     queues_new_jobs: ClassVar[bool] = False
 
+    def keeps_new_jobs_out(self) -> bool:
+        """Have no new job stored as Queued until the open transaction ends; False where one may be at this moment."""
+        return True
+
     def insert(self, new: NewJob) -> bool:
         """Insert one job, and fill in its key, its times and its ``log_id``.
 

@@ -50,6 +50,9 @@ class Insertion(Store):
     #: statement: most columns of a new job hold their default, and to send them all costs a third more.
     _sent: frozenset[str] = frozenset()
 
+    def keeps_new_jobs_out(self) -> bool:
+        return bool(self.fetch(f"SELECT {sql_lock('_shared')}", [])[0][0])
+
     def insert(self, new: NewJob) -> bool:
         if new.parents:
             return self.in_transaction(lambda: self._insert_with_parents(new))
@@ -156,20 +159,24 @@ _STILL: Final = "at_once AND clock_timestamp() < statement_timestamp() + interva
 
 
 def _at_once(condition: str | None) -> str:
-    """Return SQL whether a new job is queued at once: where the condition holds, and no other one does the same now.
+    """Return SQL whether a new job is queued at once: where no other may be at this moment, and the condition holds.
 
-    Of two that see neither each other wait nor in flight, one waits and sees the other.
+    Of two that see neither each other wait nor in flight, one does not get the lock. It is asked for first: the
+    condition goes by what was true when the statement began, and while it takes long, others would come and go unseen.
     """
     if condition is None:
         return "false"
     for number in range(condition.count("%s")):
         condition = condition.replace("%s", f"%(if_{number})s", 1)
-    return f"CASE WHEN {condition} THEN {sql_lock()} ELSE false END"
+    return f"CASE WHEN {sql_lock()} THEN {condition} ELSE false END"
 
 
-def sql_lock() -> str:
-    """Return SQL that takes the lock of who queues a new job, until its transaction ends; false if another has it."""
-    return f"pg_try_advisory_xact_lock({LOCK} + '\"{Job._meta.db_table}\"'::regclass::oid::bigint)"
+def sql_lock(kind: str = "") -> str:
+    """Return SQL that takes the lock of who may queue a new job until its transaction ends; false if another has it.
+
+    With ``_shared`` it is that of those who keep new jobs out.
+    """
+    return f"pg_try_advisory_xact_lock{kind}({LOCK} + '\"{Job._meta.db_table}\"'::regclass::oid::bigint)"
 
 
 def _queued(job: Job, log_id: int) -> Moved:

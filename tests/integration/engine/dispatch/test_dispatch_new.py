@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.dispatch import dispatcher, window
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Priority
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, start
@@ -60,14 +61,26 @@ def test_a_job_overtakes_those_that_wait_with_a_lower_priority(
     assert {reread(job).status for job in earlier} == {"Pending"}
 
 
-@pytest.mark.usefixtures("_two_in_flight")
 def test_the_last_job_that_the_limit_allows_goes_without_a_turn_if_none_is_more_urgent(
-    broker: MemoryBroker, kind: JobType, organization: Organization
+    broker: MemoryBroker, kind: JobType, organization: Organization, settings: Any
 ) -> None:
+    """Where a new job may be stored as Queued at this moment, room is left for that one."""
+    limit = 3 if store().queues_new_jobs else 2
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": limit}
     job_in("Queued", job_type=kind, organization=organization)
     assert not dispatch_new(pending_job(kind, organization, priority="High"))
     Job.objects.filter(priority=Priority.HIGH).delete()
     assert dispatch_new(pending_job(kind, organization, priority="Critical"))
+
+
+@pytest.mark.usefixtures("_two_in_flight")
+def test_the_very_last_job_that_the_limit_allows_goes_one_way_or_the_other(
+    broker: MemoryBroker, kind: JobType, organization: Organization
+) -> None:
+    job_in("Queued", job_type=kind, organization=organization)
+    job = pending_job(kind, organization, priority="Critical")
+    assert dispatch_new(job) is not store().queues_new_jobs
+    assert reread(job).status == "Queued"
 
 
 @pytest.mark.usefixtures("_two_in_flight")
