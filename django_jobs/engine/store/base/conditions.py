@@ -12,6 +12,9 @@ from django_jobs.statuses import Status
 
 #: A system is idle where less is in flight; to count more would take longer.
 FEW_IN_FLIGHT: Final = 200
+#: That of the index of what is in flight, which makes the database use it: where much was in flight when it counted, it
+#: would sooner look for a few of them in the table. What can no longer be removed from the index lies at its beginning.
+_LATEST_FIRST: Final = "ORDER BY queued_at DESC"
 
 
 class Conditions(InFlightCounts):
@@ -57,6 +60,6 @@ class Conditions(InFlightCounts):
         sql = (
             f"(SELECT COUNT(*) < {FEW_IN_FLIGHT} AND COALESCE(SUM({own}), 0) < %s AND COALESCE(SUM({queued}), 0) < %s "
             f"FROM (SELECT organization_id, status, priority FROM {self.jobs_table} WHERE {self.in_flight} "
-            f"LIMIT {FEW_IN_FLIGHT}) AS found)"
+            f"{_LATEST_FIRST} LIMIT {FEW_IN_FLIGHT}) AS found)"
         )
         return Condition(sql, (organization_key, most_of_it, most_queued))

@@ -20,6 +20,7 @@ from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight import metrics
 from django_jobs.engine.ports import use_broker
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import statements
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
@@ -121,6 +122,19 @@ def test_the_engine_visits_what_it_takes(
     analyze()
     multiply(job, COUNT, organizations, job_types, after)
     assert bad_plans(Everyday(job).of_the_engine()) == []
+
+
+def test_whether_the_system_is_idle_is_told_by_the_index_though_much_was_in_flight_when_it_was_counted(
+    organizations: list[Organization], job_types: list[JobType]
+) -> None:
+    job = first_job(organizations, job_types)
+    multiply(job, COUNT, organizations, job_types, {**COMPLETED, "status": "'Running'"})
+    analyze()
+    drain()
+    condition = store().is_idle(organizations[0].pk, 1, [int(job.priority)], 1)
+    with explained() as plans:
+        assert store().fetch(f"SELECT {condition.sql}", condition.params) == [(True,)]
+    assert [plan for plan in plans if _is_bad(plan)] == []
 
 
 @pytest.mark.parametrize("columns", [WAITING, COMPLETED], ids=["waiting", "ended"])
