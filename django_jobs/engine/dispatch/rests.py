@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 #: How many times as long as it took something slow is left out.
 REST_FACTOR: Final = 20
+#: For how long that is at most: what was slow may have waited for somebody.
+MAX_REST_SECONDS: Final = 30.0
 
 
 class Rest:
@@ -25,13 +27,14 @@ class Rest:
         return time.monotonic() < self._until
 
     def after(self, ask: Callable[[], T]) -> T:
-        """Return what the statement returns, and rest afterwards if it was slow."""
+        """Return what the statement returns, and rest afterwards if it was slow, also if it failed."""
         began = time.monotonic()
-        found = ask()
-        took = time.monotonic() - began
-        if took > self.slow_seconds:
-            self._until = began + took + REST_FACTOR * took
-        return found
+        try:
+            return ask()
+        finally:
+            ended = time.monotonic()
+            if ended - began > self.slow_seconds:
+                self._until = ended + min(REST_FACTOR * (ended - began), MAX_REST_SECONDS)
 
     def end(self) -> None:
         """End the rest."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from django.db import OperationalError
+
 from django_jobs.engine.dispatch import short_way
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -37,7 +39,14 @@ def _insert(request: Request) -> bool:
     request.at_once = short_way.at_once(request)
     if request.at_once is None:
         return store().insert(request)
-    return short_way.REST.after(lambda: store().insert(request))
+    try:
+        return short_way.REST.after(lambda: store().insert(request))
+    except OperationalError as error:
+        if not (database.was_too_slow(error) or database.is_lost_race(error)):
+            raise
+    # It looked at what others wait for or write. That is no reason to refuse a job that can be stored without.
+    request.at_once = None
+    return store().insert(request)
 
 
 def _existing(request: Request) -> Job:

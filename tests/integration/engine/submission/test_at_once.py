@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_history, submit_job
-from django_jobs.engine.dispatch import rests, short_way, window
+from django_jobs.engine.dispatch import rests, round_robin, short_way, window
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.transition_values import Condition, all_of
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Status
@@ -243,6 +244,44 @@ def test_while_that_is_slow_it_is_left_out(
     monkeypatch.setattr(store(), "insert", slowly)
     jobs = [submit_job(kind, organization, {"number": number}) for number in range(2)]
     assert [went_at_once(job) for job in jobs] == [True, False]
+
+
+@pytest.mark.parametrize("code", ["57014", "55P03", "40001"], ids=["too slow", "locked", "not serializable"])
+def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
+    broker: MemoryBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    goes_at_once = round_robin.goes_at_once
+
+    def fails(*args: Any) -> Condition:
+        """The error of the server, which the statement gets in its midst."""
+        found = goes_at_once(*args)
+        assert found is not None
+        return all_of(Condition(f"pg_temp.fail('{code}')"), found)
+
+    monkeypatch.setattr(round_robin, "goes_at_once", fails)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.fail(code text) RETURNS boolean LANGUAGE plpgsql "
+            "AS 'BEGIN RAISE EXCEPTION USING ERRCODE = code; END'"
+        )
+    job = submit_job(kind, organization)
+    assert not went_at_once(job)
+    assert (reread(job).status, broker.pks()) == ("Queued", [job.pk])
+
+
+def test_what_was_slow_and_failed_is_left_out_for_a_while_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rest = Clock(), rests.Rest(0.05)
+    monkeypatch.setattr(rests, "time", clock)
+
+    def fail() -> None:
+        clock.now += 100
+        raise OperationalError("the test says so")
+
+    with pytest.raises(OperationalError):
+        rest.after(fail)
+    assert rest.lasts()
+    clock.now += rests.MAX_REST_SECONDS
+    assert not rest.lasts()
 
 
 def test_a_type_or_organization_that_changes_at_this_moment_is_seen(
