@@ -36,15 +36,14 @@ def insert(request: Request) -> None:
 
 
 def _insert(request: Request) -> bool:
-    request.at_once = short_way.at_once(request)
-    if request.at_once is None:
-        return store().insert(request)
     try:
-        return short_way.REST.after(lambda: store().insert(request))
+        request.at_once = short_way.at_once(request)
+        if request.at_once is not None:
+            return short_way.REST.after(lambda: store().insert(request))
     except OperationalError as error:
         if not (database.was_too_slow(error) or database.is_lost_race(error)):
             raise
-    # It looked at what others wait for or write. That is no reason to refuse a job that can be stored without.
+        # It looked at what others wait for or write. That is no reason to refuse a job that can be stored without.
     request.at_once = None
     return store().insert(request)
 

@@ -52,6 +52,15 @@ def rows_of(job: Job) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in APART} for row in rows]
 
 
+def make_failing_function() -> None:
+    """A function that fails as the server does, with the given code."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.fail(code text) RETURNS boolean LANGUAGE plpgsql "
+            "AS 'BEGIN RAISE EXCEPTION USING ERRCODE = code; END'"
+        )
+
+
 def make_waiting(broker: MemoryBroker, *args: Any, **fields: Any) -> Job:
     """A job that was submitted while the broker was away."""
     broker.is_down = True
@@ -259,14 +268,20 @@ def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
         return all_of(Condition(f"pg_temp.fail('{code}')"), found)
 
     monkeypatch.setattr(round_robin, "goes_at_once", fails)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE FUNCTION pg_temp.fail(code text) RETURNS boolean LANGUAGE plpgsql "
-            "AS 'BEGIN RAISE EXCEPTION USING ERRCODE = code; END'"
-        )
+    make_failing_function()
     job = submit_job(kind, organization)
     assert not went_at_once(job)
     assert (reread(job).status, broker.pks()) == ("Queued", [job.pk])
+
+
+def test_a_job_is_stored_though_the_workers_could_not_be_read_in_time(
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_failing_function()
+    monkeypatch.setattr(window, "live_workers", lambda: store().fetch("SELECT pg_temp.fail('55P03')", []))
+    window.forget()
+    job = submit_job(kind, organization)
+    assert reread(job).status == "Pending"
 
 
 def test_what_was_slow_and_failed_is_left_out_for_a_while_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
