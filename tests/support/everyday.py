@@ -72,6 +72,7 @@ class Everyday:
             "dispatch few": Deed(lambda _: dispatcher.dispatch(), lambda: self.pending(3)),
             "is anything queued": Deed(lambda _: dispatcher.anything_queued()),
             "claim one": Deed(lambda found: claim(found, WORKER), lambda: self.tickets(1)),
+            "claim one like another": Deed(lambda found: claim(found, WORKER), self.ticket_like_another),
             "claim": Deed(lambda found: claim(found, WORKER), self.tickets),
             "settle one": Deed(lambda found: settle(list(map(returned, found)), WORKER), lambda: self.claimed(1)),
             "settle": Deed(lambda found: settle(list(map(returned, found)), WORKER), self.claimed),
@@ -133,6 +134,12 @@ class Everyday:
 
     def tickets(self, count: int = SET) -> list[Ticket]:
         return [ticket_of(queue_up(job)) for job in self.pending(count)]
+
+    def ticket_like_another(self) -> list[Ticket]:
+        """One of a job that is like one that was claimed just now."""
+        found = self.tickets(2)
+        claim(found[:1], WORKER)
+        return found[1:]
 
     def claimed(self, count: int = SET) -> list[Claimed]:
         return claim(self.tickets(count), WORKER)
