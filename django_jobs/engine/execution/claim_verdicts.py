@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -96,10 +97,11 @@ def known() -> list[Row]:
     They have no parameters and no metadata.
     """
     now, alias = time.monotonic(), database.alias()
+    with _writing:
+        newest = list(itertools.islice(reversed(_answers.items()), MAX_KNOWN))
     return [
         answer.job
-        # In one step, since another thread may write meanwhile; the newest answers first.
-        for key, answer in list(itertools.islice(reversed(_answers.items()), MAX_KNOWN))
+        for key, answer in newest
         if answer.refusal is None and now < answer.expires and key[0] == alias and _is_loaded(answer.job)
     ]
 
@@ -144,13 +146,16 @@ def question(job: Row) -> tuple[Any, ...]:
 
 
 class _Answer(NamedTuple):
-    """What the policy said of jobs like this one, and when that expires."""
+    """What the policy said of jobs like this one, when it was asked that, and when that expires."""
 
+    asked: float
     expires: float
     refusal: Refusal | None
     job: Row
 
 
+#: The main loop and the refiller ask at the same time. Held by who writes answers, or walks through them.
+_writing: Final = threading.Lock()
 #: The newest last.
 _answers: dict[tuple[Any, ...], _Answer] = {}
 #: One job of each kind for which an answer was wanted since they were last asked for again.
@@ -159,7 +164,8 @@ _used: dict[tuple[Any, ...], Row] = {}
 
 def forget() -> None:
     """Forget all answers, so that organization and policy are asked anew."""
-    _answers.clear()
+    with _writing:
+        _answers.clear()
     _used.clear()
 
 
@@ -180,12 +186,21 @@ def _answer(job: Row) -> _Answer | None:
 
 
 def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
-    if len(_answers) > MAX_VERDICTS:
-        _answers.clear()
+    asked = time.monotonic()
     refusal = _ask_quietly(job)
-    _answers.pop(key, None)
-    _answers[key] = _Answer(time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job))
+    _remember(key, _Answer(asked, time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job)))
     return refusal
+
+
+def _remember(key: tuple[Any, ...], answer: _Answer) -> None:
+    """Remember an answer, but for one to a question that another thread has asked later and has got answered."""
+    with _writing:
+        if len(_answers) > MAX_VERDICTS:
+            _answers.clear()
+        if key in _answers and _answers[key].asked > answer.asked:
+            return
+        _answers.pop(key, None)
+        _answers[key] = answer
 
 
 def _kind(job: Row) -> Row:

@@ -1,0 +1,78 @@
+"""While the main loop claims, the refiller asks the policy again: what they remember together."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+
+from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.execution.claim_verdicts import Refusal
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.claim_rows import Row
+from django_jobs.models import JobType, Organization
+from django_jobs.statuses import Status
+from tests.support.brokers import WORKER, pending_job, queue_up, ticket_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+SUSPENDED = Refusal(Status.PENDING, "The organization is not active")
+
+
+@pytest.fixture
+def row(kind: JobType, organization: Organization) -> Row:
+    """What a worker read of a job that it has claimed."""
+    job = queue_up(pending_job(kind, organization))
+    claim([ticket_of(job)], WORKER)
+    (found,) = store().claim_rows([job.pk])
+    claim_verdicts.forget()
+    return found
+
+
+def ask(row: Row) -> None:
+    claim_verdicts._ask_now(claim_verdicts._key(row), row)
+
+
+def test_a_late_answer_does_not_replace_that_to_a_later_question(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def allow_late(_: Row) -> None:
+        asked.set()
+        answer.wait(10)
+
+    monkeypatch.setattr(claim_verdicts, "_ask_quietly", allow_late)
+    late = threading.Thread(target=ask, args=[row])
+    late.start()
+    asked.wait(10)
+    monkeypatch.setattr(claim_verdicts, "_ask_quietly", lambda _: SUSPENDED)
+    ask(row)
+    answer.set()
+    late.join()
+    assert claim_verdicts.known() == []
+
+
+def test_answers_may_come_while_they_are_walked_through(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older Pythons collect garbage in the midst of it, and finalizers let other threads run."""
+    monkeypatch.setattr(claim_verdicts, "_ask_quietly", lambda _: None)
+    for number in range(claim_verdicts.MAX_KNOWN):
+        ask(row._replace(owner_name=f"user-{number}"))
+    others: list[threading.Thread] = []
+
+    def let_another_run(phase: str, _: object) -> None:
+        if phase == "start" and len(others) < 2 * claim_verdicts.MAX_KNOWN:
+            others.append(threading.Thread(target=ask, args=[row._replace(owner_name=f"another-{len(others)}")]))
+            others[-1].start()
+            others[-1].join(0.01)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(let_another_run)
+    gc.set_threshold(1)
+    try:
+        assert len(claim_verdicts.known()) >= claim_verdicts.MAX_KNOWN - 1
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(let_another_run)
+        for other in others:
+            other.join()
