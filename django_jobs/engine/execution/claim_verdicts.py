@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -116,10 +117,11 @@ def handler_of(job: Row) -> Handler:
     return handlers.resolve(job.handler_method or "")
 
 
-def ask_again() -> None:
+def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
     """Ask anew what was wanted since the last call, where the answer is nearly too old.
 
-    So that those who go on wanting it need not wait for it.
+    So that those who go on wanting it need not wait for it. Who is called away still asks one question at most; what
+    is left then is asked by those who want it.
     """
     soon = time.monotonic() + ASK_AGAIN_SECONDS
     with contextlib.suppress(KeyError):  # another thread has taken out the last
@@ -128,6 +130,8 @@ def ask_again() -> None:
             answer = _answers.get(key)
             if answer is None or answer.expires < soon:
                 _ask_now(key, job)
+                if is_called_away():
+                    _used.clear()
 
 
 def _not_loadable_since(job: Row) -> float:

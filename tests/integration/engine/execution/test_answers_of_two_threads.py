@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 
 import pytest
 
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.claim_verdicts import Refusal
@@ -14,6 +16,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.models import JobType, Organization
 from django_jobs.statuses import Status
+from django_jobs.worker.refiller import Refiller
 from tests.support.brokers import WORKER, pending_job, queue_up, ticket_of
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -76,3 +79,27 @@ def test_answers_may_come_while_they_are_walked_through(row: Row, monkeypatch: p
         gc.callbacks.remove(let_another_run)
         for other in others:
             other.join()
+
+
+def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    refilled, asked = threading.Semaphore(0), threading.Event()
+
+    def answer_slowly(_: Row) -> None:
+        asked.set()
+        time.sleep(0.2)
+
+    monkeypatch.setattr(claim_verdicts, "_ask_quietly", answer_slowly)
+    monkeypatch.setattr(dispatcher, "refill", lambda _: refilled.release())
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: None)
+    for number in range(20):
+        claim_verdicts.known_handler(row._replace(owner_name=f"user-{number}"))
+    refiller = Refiller()
+    refiller.start()
+    try:
+        refiller.ask(1)
+        assert asked.wait(10)
+        assert refilled.acquire(timeout=10)
+        refiller.ask(1)
+        assert refilled.acquire(timeout=2)
+    finally:
+        refiller.stop()
