@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.apps import apps
@@ -64,6 +65,23 @@ def claimed(broker: MemoryBroker) -> list[Any]:
     claim_verdicts.forget()
     dispatcher.dispatch()
     return claim(broker.take_all(), WORKER)
+
+
+def test_a_job_like_another_is_known_by_the_keys_and_ids_of_tenants(
+    broker: MemoryBroker, tenant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, owner = make_job_type(), make_seat(tenant)
+    for _ in range(2):
+        submit_job(kind, tenant, user=owner)
+    dispatcher.dispatch()
+    first, second = broker.take_all()
+    (like,) = claim([first], WORKER)
+    read = mock.Mock(wraps=store().claim_rows)
+    monkeypatch.setattr(store(), "claim_rows", read)
+    (found,) = claim([second], WORKER)
+    assert (found.organization_pk, found.organization, found.owner_id) == (tenant.pk, "acme", owner.pk)
+    assert (found.organization_pk, found.handler) == (like.organization_pk, like.handler)
+    assert any(call.args[0] for call in read.mock_calls) is not store().claims_known
 
 
 def suspend(tenant: Any, state: str = "late") -> None:
