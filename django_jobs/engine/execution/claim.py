@@ -52,9 +52,16 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
 
 
 def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
-    """Start a job about which nobody need be asked, in one statement; None where it did not start that way."""
-    known = claim_verdicts.known() if store().claims_known else []
-    found = unbegun.start_known(ticket.pk, ticket.attempt, worker_name, known) if known else None
+    """Start a job about which nobody need be asked, in one statement; None where it did not start that way.
+
+    Where most jobs are unlike those before them this is rarely tried, since it takes a statement in vain.
+    """
+    is_worth_it = store().claims_known and claim_verdicts.likeness.is_due()
+    known = claim_verdicts.known() if is_worth_it else []
+    if not known:
+        return None
+    found = unbegun.start_known(ticket.pk, ticket.attempt, worker_name, known)
+    claim_verdicts.likeness.note(succeeded=found is not None)
     if found is None:
         return None
     moved, row = found

@@ -16,6 +16,7 @@ from django.db.models import Q
 
 from django_jobs.engine import access
 from django_jobs.engine.claimed_job import Handler
+from django_jobs.engine.execution.tries import Tries
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.store import database
 from django_jobs.engine.store.claim_rows import Row
@@ -164,6 +165,8 @@ _writing: Final = threading.Lock()
 _answers: dict[tuple[Any, ...], _Answer] = {}
 #: One job of each kind for which an answer was wanted since they were last asked for again.
 _used: dict[tuple[Any, ...], Row] = {}
+#: Whether jobs are like those that were claimed before, as one after the other is claimed: with many owners few are.
+likeness: Final = Tries()
 
 
 def forget() -> None:
@@ -171,6 +174,7 @@ def forget() -> None:
     with _writing:
         _answers.clear()
     _used.clear()
+    likeness.forget()
 
 
 def _permission_problem(job: Row) -> Refusal | None:

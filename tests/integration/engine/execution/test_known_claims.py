@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 from django.db import connection
@@ -225,3 +226,27 @@ def test_jobs_of_code_and_of_users_are_told_apart(kind: JobType, organization: O
     Job.objects.filter(pk=job.pk).update(owner=user, owner_name=user.get_username())
     assert claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Dead Letter"
+
+
+def tries(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many of the jobs were tried to be claimed in the statement that reads them."""
+    start = mock.Mock(wraps=unbegun.start_known)
+    monkeypatch.setattr(unbegun, "start_known", start)
+    for job in jobs:
+        claim_of(job)
+    return start.call_count
+
+
+def test_where_jobs_are_of_many_owners_few_pay_for_a_try_in_vain(
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [queued(kind, organization, user=make_user(member_of=[organization])) for _ in range(20)]
+    assert tries(jobs, monkeypatch) <= 4
+
+
+def test_one_that_is_unlike_the_others_matters_little(
+    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [queued(kind, organization, user=user) for _ in range(5)]
+    jobs.insert(2, queued(kind, organization))
+    assert tries(jobs, monkeypatch) == len(jobs) - 1
