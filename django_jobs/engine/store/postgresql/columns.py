@@ -28,11 +28,21 @@ def columns_of(model: type[models.Model], alias: str) -> dict[str, Column]:
     return {
         field.attname: Column(
             f'"{field.column}"',
-            str(field.db_type(connections[alias])).partition("(")[0],
+            without_length(str(field.db_type(connections[alias]))),
             isinstance(field, models.JSONField),
         )
         for field in model._meta.concrete_fields
     }
+
+
+def without_length(kind: str) -> str:
+    """Return the type of values of any length, for ``char(26)`` and such, which a host's keys may be."""
+    name = kind.partition("(")[0].strip()
+    return _OF_ANY_LENGTH.get(name, name)
+
+
+#: Types that are of length one where none is given.
+_OF_ANY_LENGTH: Final = {"char": "bpchar", "character": "bpchar", "bit": "varbit"}
 
 
 @functools.cache
