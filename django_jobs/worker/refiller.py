@@ -72,7 +72,7 @@ class Refiller:
             is_filled = dispatcher.refill(priority)
         if is_filled:
             self._note_seconds(time.monotonic() - started)
-        with contextlib.suppress(Error):  # the next claim asks
+        with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
             claim_verdicts.ask_again(self._asked.is_set)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():

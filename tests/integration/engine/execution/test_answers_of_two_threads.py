@@ -12,6 +12,7 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.claim_verdicts import Refusal
+from django_jobs.engine.store import line_watch
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.models import JobType, Organization
@@ -103,3 +104,26 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(row: Row, monkeyp
         assert refilled.acquire(timeout=2)
     finally:
         refiller.stop()
+
+
+def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, limits = threading.Event(), []
+
+    def ask_policy(_: Row) -> None:
+        limits.append(line_watch._of_thread.line.seconds)
+        asked.set()
+
+    monkeypatch.setattr(claim_verdicts, "_ask_quietly", ask_policy)
+    monkeypatch.setattr(dispatcher, "refill", lambda _: None)
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: None)
+    claim_verdicts.known_handler(row)
+    refiller = Refiller()
+    refiller.start()
+    try:
+        refiller.ask(1)
+        assert asked.wait(10)
+    finally:
+        refiller.stop()
+    assert limits == [line_watch.SILENT_SECONDS]
