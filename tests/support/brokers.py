@@ -8,7 +8,7 @@ from typing import Any, Final
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import in_flight, lane_marks, window
+from django_jobs.engine.dispatch import in_flight, lane_marks, short_way, window
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
@@ -34,6 +34,7 @@ def forget_everything() -> None:
     window.forget()
     in_flight.forget()
     lane_marks.forget()
+    short_way.TRIES.forget()
 
 
 def ticket_of(job: Job) -> Ticket:

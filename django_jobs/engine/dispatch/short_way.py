@@ -12,12 +12,15 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.transition_values import Condition
+from django_jobs.engine.tries import Tries
 
 #: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
 BUDGET_SECONDS: Final = 0.3
 #: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
 #: milliseconds where a distant standby has to confirm it.
 REST: Final = Rest(0.05)
+#: Where the system is not idle, the condition is asked in vain, and costs a seventh of a submission.
+TRIES: Final = Tries(7)
 #: For so many seconds this goes by what the workers asked for, since reading that takes a statement.
 WINDOW_SECONDS: Final = 2.0
 
@@ -32,7 +35,7 @@ def at_once(new: NewJob) -> Condition | None:
         return None
     if new.parents or new.job.run_at is not None or not _answers(new.job.priority):
         return None
-    return round_robin.goes_at_once(new.job, window.read_window(WINDOW_SECONDS))
+    return round_robin.goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
 
 
 def _answers(priority: int) -> bool:

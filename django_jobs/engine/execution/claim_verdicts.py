@@ -16,7 +16,6 @@ from django.db.models import Q
 
 from django_jobs.engine import access
 from django_jobs.engine.claimed_job import Handler
-from django_jobs.engine.execution.tries import Tries
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.store import database
 from django_jobs.engine.store.claim_rows import Row
@@ -24,6 +23,7 @@ from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.submission.rights import may_own, may_submit
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
+from django_jobs.engine.tries import Tries
 from django_jobs.models import ExecutionLog, JobType, get_organization_model
 from django_jobs.statuses import Status, SubmitBy
 
@@ -166,7 +166,7 @@ _answers: dict[tuple[Any, ...], _Answer] = {}
 #: One job of each kind for which an answer was wanted since they were last asked for again.
 _used: dict[tuple[Any, ...], Row] = {}
 #: Whether jobs are like those that were claimed before, as one after the other is claimed: with many owners few are.
-likeness: Final = Tries()
+likeness: Final = Tries(63)
 
 
 def forget() -> None:

@@ -39,7 +39,9 @@ def _insert(request: Request) -> bool:
     try:
         request.at_once = short_way.at_once(request)
         if request.at_once is not None:
-            return short_way.REST.after(lambda: store().insert(request))
+            is_new = short_way.REST.after(lambda: store().insert(request))
+            short_way.TRIES.note(succeeded=request.queued is not None)
+            return is_new
     except OperationalError as error:
         if not (database.was_too_slow(error) or database.is_lost_race(error)):
             raise

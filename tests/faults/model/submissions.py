@@ -18,6 +18,8 @@ from tests.faults.model.engine import KINDS, Engine
 from tests.faults.model.job import ModelJob, Refused
 from tests.faults.model.table import Table
 
+#: Before all moments of the model.
+NEVER: Final = -1_000_000
 #: The key of a job that should be there, and is not.
 MISSING: Final = -1
 
@@ -81,7 +83,6 @@ class Submit(Command):
             self._replace(table, existing)
 
     def _insert(self, table: Table, pk: int) -> None:
-        run_at = table.now if self.run_at is None else table.now + self.run_at
         table.jobs[pk] = ModelJob(
             pk=pk,
             kind=self.kind,
@@ -89,8 +90,8 @@ class Submit(Command):
             priority=self.priority,
             work=self.work,
             max_retries=self.max_retries,
-            ready=None if self.parents else run_at,
-            run_at=run_at,
+            ready=None if self.parents else self._ready(table),
+            run_at=self._run_at(table),
             expires=self._expires(table),
             parents=sorted(self.parents),
             run_after=self.run_after,
@@ -101,10 +102,17 @@ class Submit(Command):
 
     def _replace(self, table: Table, job: ModelJob) -> None:
         job.priority, job.max_retries, job.expires = self.priority, self.max_retries, self._expires(table)
-        job.run_at = table.now if self.run_at is None else table.now + self.run_at
+        job.run_at = self._run_at(table)
         if job.status == Status.QUEUED or job.ready is not None:
-            job.status, job.ready = Status.PENDING, job.run_at
+            job.status, job.ready = Status.PENDING, self._ready(table)
         table.keys[self.work] = (job.pk, table.now + self.window)
+
+    def _ready(self, table: Table) -> int:
+        return table.now + (self.run_at or 0)
+
+    def _run_at(self, table: Table) -> int:
+        """The moment before which it does not run; without one, it may at any time, also once the clock went back."""
+        return NEVER if self.run_at is None else table.now + self.run_at
 
     def _expires(self, table: Table) -> int | None:
         return None if self.expires_at is None else table.now + self.expires_at

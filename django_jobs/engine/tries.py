@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-#: The quick way is left out so many times at most.
-MOST_LEFT_OUT: Final = 63
-
 
 class Tries:
     """Leaves the quick way out ever more often while it is in vain, and takes it again as it succeeds.
 
-    A vain try costs more than a success saves: below two successes in three it becomes rare.
+    It is left out ``most`` times in a row at most. Below two successes in three it becomes rare.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.forget()
 
     def forget(self) -> None:
@@ -31,5 +27,5 @@ class Tries:
 
     def note(self, *, succeeded: bool) -> None:
         """Note how a try ended."""
-        self._leaves_out = self._leaves_out // 2 if succeeded else min(4 * self._leaves_out + 1, MOST_LEFT_OUT)
+        self._leaves_out = self._leaves_out // 2 if succeeded else min(4 * self._leaves_out + 1, self._most)
         self._left = self._leaves_out
