@@ -9,6 +9,7 @@ handler is not loaded or may not be; those that expired; and more than the worke
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,8 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 #: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
 MIN_SHARE: Final = 16
+#: For so long the policy is asked again before a share; what it is not asked about goes by tickets.
+ASK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ def take_share(priorities: Collection[int], count: int, taker: Taker) -> list[Cl
 
     Return None if another process has the dispatcher's lock.
     """
-    claim_verdicts.ask_again()  # here, since under the lock nobody is asked
+    until = time.monotonic() + ASK_SECONDS
+    claim_verdicts.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
     start = functools.partial(_start, taker=taker)
     share = database.in_transaction(lambda: turns.take_share(priorities, count, start))
     if share is None:

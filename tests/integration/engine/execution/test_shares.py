@@ -255,6 +255,24 @@ def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
     assert take() == []
 
 
+def test_a_slow_policy_is_asked_one_question_before_a_share(
+    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a child that claimed jobs of many kinds by their tickets would stand still before its first share."""
+    monkeypatch.setattr(shares, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(claim_verdicts, "ASK_AGAIN_SECONDS", 1e9)
+    kinds = [make_job_type() for _ in range(5)]
+    claim([ticket_of(queue_up(pending_job(kind, organization))) for kind in kinds], WORKER)
+    asked: list[object] = []
+
+    def ask(job: object) -> None:
+        asked.append(job)
+
+    monkeypatch.setattr(claim_verdicts, "_ask_policy", ask)
+    take()
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     "handler", ["tests.support.handlers.not_there", "os.system"], ids=["not loadable", "not allowed"]
 )
