@@ -15,7 +15,15 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, round_robin, short_way, turns, window, worker_registry
+from django_jobs.engine.dispatch import (
+    dispatch_lock,
+    dispatcher,
+    round_robin,
+    short_way,
+    turns,
+    window,
+    worker_registry,
+)
 from django_jobs.engine.execution import shares
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import insertion
