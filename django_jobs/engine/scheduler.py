@@ -158,7 +158,7 @@ class Scheduler:
             "replay": replays.work_off,
             "roll_up": self._roll_up,
             "forget_activity": lambda: self._forget(forget_activity),
-            "forget_workers": forget_workers,
+            "forget_workers": lambda: self._forget(forget_workers),
             "forget_sockets": lambda: self._forget(forget_sockets),
             **({} if self._threads else self._sweeps.steps()),
         }
