@@ -63,11 +63,12 @@ def test_what_moved_is_told_as_the_row_and_its_log_have_it(each_store: Store) ->
     assert abs(log.timestamp - each_store.now()) < 60 * SECOND
 
 
+@pytest.mark.parametrize("times", [1, 4], ids=["few", "many"])
 def test_values_travel_alike_for_all_and_row_by_row(
-    each_store: Store, kind: JobType, organization: Organization
+    each_store: Store, kind: JobType, organization: Organization, times: int
 ) -> None:
-    jobs = [pending_job(kind, organization) for _ in range(3)]
-    values: list[dict[str, Any]] = [
+    jobs = [pending_job(kind, organization) for _ in range(3 * times)]
+    values: list[dict[str, Any]] = times * [
         {"result": None, "next_retry_at": None, "retry_count": 7, "error_message": "", "worker_name": "w"},
         {"result": {"text": TEXT}, "next_retry_at": NOW, "retry_count": 0, "error_message": TEXT, "worker_name": "w"},
         {"result": [1, None], "next_retry_at": After(3600), "retry_count": 2, "error_message": "x", "worker_name": "w"},
