@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobCanceled, cancel_job, signals
+from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.execution.settle import settle, settle_lost
@@ -189,6 +190,7 @@ def test_a_set_of_jobs_is_read_at_once(listen: Listen) -> None:
 def statements_of_a_life() -> int:
     """How many statements claiming and settling a job take."""
     job = queue_up(pending_job())
+    claim_verdicts.forget()
     with CaptureQueriesContext(connection) as queries:
         (claimed,) = claim([ticket_of(job)], WORKER)
         settle([returned(claimed)], WORKER)

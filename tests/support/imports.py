@@ -51,7 +51,7 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("json_storage", "actors", "ports", "processes", "uptime"),
+    ("json_storage", "actors", "ports", "processes", "tries", "uptime"),
     ("store",),
     ("claimed_job", "logs"),
     ("sockets",),

@@ -127,11 +127,24 @@ class ManagedProcess:
 
 
 def _is_gone(process: psutil.Process) -> bool:
-    """Dead, though perhaps not yet buried by whoever inherited it: such a one holds nothing any more."""
+    """Dead, though perhaps not yet buried by whoever inherited it: such a one holds nothing any more.
+
+    A process is shown as a zombie once its main thread is dead. While others are still dying, its connections are open:
+    where it waited for a ticket, it would be given that of the next test.
+    """
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        if not process.is_running():
+            return True
+        return process.status() == psutil.STATUS_ZOMBIE and not _other_threads(process.pid)
     except psutil.NoSuchProcess:
         return True
+
+
+def _other_threads(pid: int) -> list[str]:
+    try:
+        return [task.name for task in Path(f"/proc/{pid}/task").iterdir() if task.name != str(pid)]
+    except OSError:  # it is gone by now, or this is another system
+        return []
 
 
 class ProcessPool:

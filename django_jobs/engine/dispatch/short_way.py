@@ -13,6 +13,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.transition_values import Condition
 from django_jobs.engine.tries import Tries
+from django_jobs.exceptions import BrokerUnavailable
 
 #: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
 BUDGET_SECONDS: Final = 0.3
@@ -42,4 +43,7 @@ def _answers(priority: int) -> bool:
     """Return whether the broker has neither failed nor been slow nor full just now."""
     broker = get_broker()
     is_slow = TimeBudget(BUDGET_SECONDS).is_spent()
-    return not (is_slow or broker.failed_just_now() or window.was_just_full(broker, priority))
+    try:
+        return not (is_slow or broker.failed_just_now() or window.was_just_full(broker, priority))
+    except BrokerUnavailable:
+        return False

@@ -68,11 +68,12 @@ def test_values_travel_alike_for_all_and_row_by_row(
     each_store: Store, kind: JobType, organization: Organization, times: int
 ) -> None:
     jobs = [pending_job(kind, organization) for _ in range(3 * times)]
-    values: list[dict[str, Any]] = times * [
+    values: list[dict[str, Any]] = [
         {"result": None, "next_retry_at": None, "retry_count": 7, "error_message": "", "worker_name": "w"},
         {"result": {"text": TEXT}, "next_retry_at": NOW, "retry_count": 0, "error_message": TEXT, "worker_name": "w"},
         {"result": [1, None], "next_retry_at": After(3600), "retry_count": 2, "error_message": "x", "worker_name": "w"},
     ]
+    values *= times
     told = moved_by(each_store, *(queued(job, values=item) for job, item in zip(jobs, values, strict=True)))
     assert [item.pk for item in told] == [job.pk for job in jobs]
     rows = [reread(job) for job in jobs]
