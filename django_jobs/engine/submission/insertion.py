@@ -40,7 +40,8 @@ def _insert(request: Request) -> bool:
         request.at_once = short_way.at_once(request)
         if request.at_once is not None:
             is_new = short_way.REST.after(lambda: store().insert(request))
-            short_way.TRIES.note(succeeded=request.queued is not None)
+            if is_new:  # the same work says nothing of how idle the system is
+                short_way.TRIES.note(succeeded=request.queued is not None)
             return is_new
     except OperationalError as error:
         if not (database.was_too_slow(error) or database.is_lost_race(error)):

@@ -236,6 +236,7 @@ def test_the_same_work_is_refused_before_it_is_queued(
     ]
     assert (second.pk, broker.pks()) == (first.pk, [first.pk])
     assert ExecutionLog.objects.count() == 2
+    assert went_at_once(submit_job(kind, organization, {"number": 2}))
 
 
 def test_while_that_is_slow_it_is_left_out(
