@@ -32,7 +32,9 @@ class RQConsumer(Consumer):
         self.queues: Sequence[str] = list(queues)
         self._calls = connection.connect()
         self._blocking: Redis = connection.connect(answer_seconds=connection.BLOCK_SECONDS + 3)
+        self._waiting: Redis | None = None
         self._blocked_id: int | None = None
+        self._priorities = connection.priorities_by_queue()
         self._worker = TicketWorker(self.queues, worker_name, self._calls)
 
     # -- the list of workers ---------------------------------------------------------------------------------------
@@ -59,17 +61,19 @@ class RQConsumer(Consumer):
             if found is None:
                 time.sleep(SUSPENDED_SECONDS)
                 return Taken()
-            return _read(found) if found else self._wait(count)
+            return self._read(found) if found else self._wait(count)
 
     def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
         with connection.errors_translated():
             found = tickets.take(self._calls, self.queues, count, _ids(done))
         if found is None:
             raise WorkersSuspended("RQ's workers are suspended")
-        return _read(found)
+        return self._read(found)
 
     def _wait(self, count: int) -> Taken:
-        client = self._blocking.client()  # type: ignore[no-untyped-call]  # one connection, whose id wakes it
+        if self._waiting is not None:  # given back now, since a ticket that came would have waited for that
+            self._waiting.close()
+        client = self._waiting = self._blocking.client()  # type: ignore[no-untyped-call]  # one connection, whose id wakes it
         try:
             self._blocked_id = client.client_id()
             found, suspended = tickets.wait(client, self.queues, count, connection.BLOCK_SECONDS)
@@ -79,12 +83,25 @@ class RQConsumer(Consumer):
             raise
         finally:
             self._blocked_id = None
-            client.close()
-        taken = _read(found)
+        taken = self._read(found)
         if found and suspended:
             self.put_back(taken)
             return Taken()
         return taken
+
+    def _read(self, found: Sequence[tuple[str, str]]) -> Taken:
+        """Tell tickets from foreign entries among (queue, id) pairs."""
+        if not found:
+            return Taken()
+        parsed: list[Ticket] = []
+        foreign: list[ForeignEntry] = []
+        for queue, entry_id in found:
+            ticket = Ticket.parse(entry_id, self._priorities.get(queue, int(Priority.NORMAL)))
+            if ticket is None:
+                foreign.append(ForeignEntry(queue, entry_id))
+            else:
+                parsed.append(ticket)
+        return Taken(parsed, foreign)
 
     def wake(self) -> None:
         blocked = self._blocked_id
@@ -113,22 +130,6 @@ class RQConsumer(Consumer):
 
 def _ids(items: Sequence[Ticket]) -> list[str]:
     return [ticket.id for ticket in items]
-
-
-def _read(found: Sequence[tuple[str, str]]) -> Taken:
-    """Tell tickets from foreign entries among (queue, id) pairs."""
-    if not found:
-        return Taken()
-    priorities = connection.priorities_by_queue()
-    parsed: list[Ticket] = []
-    foreign: list[ForeignEntry] = []
-    for queue, entry_id in found:
-        ticket = Ticket.parse(entry_id, priorities.get(queue, int(Priority.NORMAL)))
-        if ticket is None:
-            foreign.append(ForeignEntry(queue, entry_id))
-        else:
-            parsed.append(ticket)
-    return Taken(parsed, foreign)
 
 
 def _by_queue(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:

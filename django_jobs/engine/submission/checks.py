@@ -51,6 +51,8 @@ def is_active(found: Targets) -> bool:
 def read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
     """Return the jobs to wait for that exist, by id, without those that the policy hides from ``user``."""
     wanted = sorted({pk for request in requests for pk in request.parents})
+    if not wanted:
+        return {}
     rows = Job.primary.only("pk", "created_at", "status", "organization_id")
     found: dict[str, Job] = {}
     for start in range(0, len(wanted), READ_AT_ONCE):

@@ -16,7 +16,7 @@ from django_jobs.engine.store.postgresql.lanes import LaneWalks
 from django_jobs.engine.store.postgresql.lines import Lines
 from django_jobs.engine.store.postgresql.log_order import LogOrder
 from django_jobs.engine.store.postgresql.rows import array
-from django_jobs.engine.store.postgresql.statements import FEW, fetch, keys
+from django_jobs.engine.store.postgresql.statements import fetch, keys
 from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 
@@ -34,7 +34,7 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrde
 
     def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
         # One text, and so one plan, for any number of keys that are few.
-        return f"= ANY({keys('%s', len(pks))})", [list(pks) if len(pks) <= FEW else array(pks)]
+        return f"= ANY({keys('%s', len(pks))})", [array(pks)]
 
     def sql_now(self) -> str:
         return "statement_timestamp()"

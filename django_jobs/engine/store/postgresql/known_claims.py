@@ -28,7 +28,7 @@ class KnownClaims(Moves):
         columns = claim_columns(tenant, self.sql_now())
         terms = replace(terms, only_if=Condition(_guard(self.alias, tenant), self._arrays(known)))
         asked = time.monotonic()
-        rows = self._fetch_moved([item], terms, told="".join(f", {sql}" for sql in columns.values()), joined=_JOINED)
+        rows = self._fetch_moved([item], terms, told=_told(tenant, self.sql_now()), joined=_JOINED)
         if not rows:
             return None
         own = rows[0][-len(columns) :]
@@ -54,6 +54,11 @@ class KnownClaims(Moves):
 #: What is read of the job and its type, as they were before the move.
 _JOINED = f"""JOIN "{Job._meta.db_table}" j ON j.id = n.id
             LEFT JOIN "{JobType._meta.db_table}" t ON t.type_name = j.job_type_id"""
+
+
+@functools.cache
+def _told(tenant: TenantColumn, now: str) -> str:
+    return "".join(f", {sql}" for sql in claim_columns(tenant, now).values())
 
 
 @functools.cache

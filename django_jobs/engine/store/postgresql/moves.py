@@ -17,7 +17,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
 from django_jobs.engine.store.postgresql.rows import array
-from django_jobs.engine.store.postgresql.statements import FEW, keys
+from django_jobs.engine.store.postgresql.statements import keys
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
 from django_jobs.models import DependencyTask, ExecutionLog, Job
 from django_jobs.statuses import TERMINAL
@@ -129,8 +129,7 @@ class Moves(Store):
             told=told,
             joined=joined,
         )
-        if len(pks) > FEW:
-            params = {name: array(value) if type(value) is list else value for name, value in params.items()}
+        params = {name: array(value) if type(value) is list else value for name, value in params.items()}
         return self.fetch(sql, params, rows=len(pks), newest=max(pks))
 
     def _written(self, name: str, values: list[Any], params: dict[str, Any]) -> Written:
