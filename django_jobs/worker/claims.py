@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import window
 from django_jobs.engine.execution import leases, shares
 from django_jobs.engine.execution.claim import claim
@@ -16,9 +14,6 @@ from django_jobs.statuses import Priority
 from django_jobs.worker import refiller
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
-
-#: The seconds before each try to get the dispatcher's lock. A share takes milliseconds.
-PAUSES: Final = (0.0, 0.002, 0.004, 0.004, 0.008, 0.008)
 
 
 class Claims:
@@ -57,17 +52,21 @@ class Claims:
     def share(self, count: int, beside: Sequence[str] = ()) -> int:
         """Claim up to ``count`` jobs of the backlog; return how many it got.
 
-        They start behind those that were just claimed by tickets, whose types are ``beside``.
+        They start behind those that were just claimed by tickets, whose types are ``beside``. While others take theirs,
+        a backlog is expected still: who waited in vain comes again.
         """
-        found = 0
+        found: int | None = 0
         self.expects_backlog = False  # also where this fails
         try:
             found = self._share(count, beside) if count >= shares.MIN_SHARE else 0
-            self._expect(len(beside) + found)
+            if found is None:
+                self.expects_backlog = True
+            else:
+                self._expect(len(beside) + found)
         finally:
             if not self.expects_backlog:
                 self._ask(Priority.CRITICAL)
-        return found
+        return found or 0
 
     def before_waiting(self) -> None:
         """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
@@ -84,7 +83,7 @@ class Claims:
         has_one_slot = self._state.options.threads == 1
         self.expects_backlog = has_one_slot and claimed >= shares.MIN_SHARE and shares.are_possible()
 
-    def _share(self, count: int, beside: Sequence[str]) -> int:
+    def _share(self, count: int, beside: Sequence[str]) -> int | None:
         noted: list[Ticket] = []
         with self._state.step(LoopStep.CLAIMING), contextlib.ExitStack() as hands:
 
@@ -96,17 +95,10 @@ class Claims:
             def fits(job_types: Sequence[str]) -> int:
                 return self._fits([*beside, *job_types]) - len(beside)
 
-            found = self._try(count, shares.Taker(self._state.name, fits, about_to_start))
-            self._state.put(self._state.doubts.answered(noted, found))
-        return len(found)
-
-    def _try(self, count: int, taker: shares.Taker) -> list[Claimed]:
-        for pause in PAUSES:
-            time.sleep(pause)
+            taker = shares.Taker(self._state.name, fits, about_to_start)
             found = shares.take_share(self._priorities, count, taker)
-            if found is not None:
-                return found
-        return []
+            self._state.put(self._state.doubts.answered(noted, found or []))
+        return None if found is None else len(found)
 
     def take_done(self) -> Sequence[Ticket]:
         """Take out the tickets of which the broker need keep nothing any more."""

@@ -6,24 +6,26 @@ import time
 from typing import Final
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease
 
 LEASE: Final = "dispatcher"
 STUCK_SECONDS: Final = 3.0
+#: How long a process waits in line for the lock that has nothing else to do. A pass or a share takes milliseconds.
+WAIT_SECONDS: Final = 0.05
 
 _busy_since: float | None = None
 _last_miss: float = 0.0
 
 
-def take() -> EngineLease | None:
-    """The row, locked until the transaction ends; None when another dispatcher has it."""
+def take(seconds: float = 0.0) -> EngineLease | None:
+    """Return the row, locked until the transaction ends; None when other dispatchers have it for so many seconds."""
     global _busy_since  # noqa: PLW0603  (a process-wide note)
     rows = EngineLease.primary.filter(pk=LEASE)
-    lease = database.locked(rows, skip=True).first()
+    lease = store().first_locked(rows, seconds)
     if lease is None and not rows.exists():
         EngineLease.primary.bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
-        lease = database.locked(rows, skip=True).first()
+        lease = store().first_locked(rows, seconds)
     if lease is not None:
         _busy_since = None
     return lease
@@ -45,5 +47,5 @@ def is_stuck() -> bool:
 
 
 def look() -> EngineLease | None:
-    """The row as it is, without the lock."""
+    """Return the row as it is, without the lock."""
     return EngineLease.primary.filter(pk=LEASE).first()

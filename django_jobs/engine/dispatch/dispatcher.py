@@ -17,7 +17,7 @@ from typing import Final
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import delays, lane_marks, round_robin, short_way, turns, window
+from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, round_robin, short_way, turns, window
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Ticket, get_broker
@@ -174,7 +174,7 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
         if budget.is_limited:
             return total
         seen = budget.spend(get_broker().look).rings
-        if seen == rings:
+        if seen == rings or not is_needed():
             return total
         rings = seen
 
@@ -182,18 +182,21 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
 def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | None:
     """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
 
-    One process works at a time. Whoever finds another at work rings, which one in the background hears after its pass,
-    and tries again for a short while, since one with a budget does not listen. Each pass that began after the caller's
-    commit does its work, so that it leaves as soon as a pass is no longer needed.
+    One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
+    pass is no longer needed: each that began after the caller's commit does its work. In the background it waits in
+    line, since those who take shares of the backlog do, and would leave it nothing. One with a budget, who may have to
+    give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
+    for each other for as long as a backlog lasts.
     """
     moved = database.in_transaction(turns.fill_window)
-    if moved is None:
+    if moved is None and budget.is_limited:
         budget.spend(get_broker().ring)
     for pause in PAUSES if moved is None else ():
         time.sleep(pause)
         if budget.is_spent() or not is_needed():
             return None
-        moved = database.in_transaction(turns.fill_window)
+        seconds = 0.0 if budget.is_limited else dispatch_lock.WAIT_SECONDS
+        moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
     if moved:

@@ -27,9 +27,12 @@ QUEUED: Final[dict[str, Any]] = {"queued_at": NOW, "ready_at": None, "next_retry
 BY_URGENCY: Final = tuple(sorted(map(int, Priority), reverse=True))
 
 
-def fill_window() -> list[Moved] | None:
-    """Queue as many jobs as the broker has room for; None if another process has the lock. In a transaction."""
-    return _under_lock(lambda in_flight, marks: _queue(_pick_for_window(in_flight, marks)))
+def fill_window(seconds: float = 0.0) -> list[Moved] | None:
+    """Queue as many jobs as the broker has room for. In a transaction.
+
+    Return None if other processes have the lock for so many seconds.
+    """
+    return _under_lock(lambda in_flight, marks: _queue(_pick_for_window(in_flight, marks)), seconds)
 
 
 def take_share(
@@ -38,8 +41,8 @@ def take_share(
     """Have ``start`` move up to ``count`` jobs of these priorities. In a transaction.
 
     ``start`` returns what the caller wants, and the keys of what it left. Of that as much is queued as the broker has
-    room for, and the rest has the next turns. Return what ``start`` did, and what was queued; None if another process
-    has the lock.
+    room for, and the rest has the next turns. Return what ``start`` did, and what was queued; None if other processes
+    have the lock for too long.
     """
 
     def work(in_flight: InFlight, marks: LaneMarks) -> tuple[T, list[Moved]]:
@@ -59,7 +62,7 @@ def take_share(
                 round_robin.end_turns(priority, served, cursors, marks)
         return started, _queue(fitting)
 
-    return _under_lock(work)
+    return _under_lock(work, dispatch_lock.WAIT_SECONDS)
 
 
 def _pick_share(
@@ -101,9 +104,9 @@ def _pick_for_window(in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
     return picked
 
 
-def _under_lock(work: Callable[[InFlight, LaneMarks], T]) -> T | None:
-    """Pick jobs and move them under the dispatcher's lock; None if another process has it."""
-    lease = dispatch_lock.take()
+def _under_lock(work: Callable[[InFlight, LaneMarks], T], seconds: float) -> T | None:
+    """Pick jobs and move them under the dispatcher's lock; None if others have it for so many seconds."""
+    lease = dispatch_lock.take(seconds)
     has_lock = lease is not None
     if lease is None and dispatch_lock.is_stuck():
         lease = dispatch_lock.look()

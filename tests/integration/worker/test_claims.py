@@ -158,17 +158,17 @@ def test_a_small_share_is_left_to_the_dispatcher(
     assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
 
 
-def test_where_another_process_dispatches_the_child_waits_for_tickets(
+def test_where_others_take_their_shares_for_long_the_child_comes_again(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.lose_tickets()
     asked: list[int] = []
-    monkeypatch.setattr(dispatch_lock, "take", lambda: None)
+    monkeypatch.setattr(dispatch_lock, "take", lambda _: None)
     monkeypatch.setattr(child.claims, "_refill", asked.append)
     monkeypatch.setattr(child.slots, "room", lambda: 50)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
+    assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], True, 0)
 
 
 def test_a_share_whose_answer_got_lost_is_handed_back(

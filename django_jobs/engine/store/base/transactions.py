@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.db.models.sql import Query
 
 from django_jobs.conf import jobs_settings
 from django_jobs.models import Job
 
+M = TypeVar("M", bound=Model)
 Q = TypeVar("Q", bound=QuerySet[Any])
 T = TypeVar("T")
 
@@ -107,6 +108,13 @@ class Transactions:
             skip_locked=skip and features.has_select_for_update_skip_locked,
             no_key=features.has_select_for_no_key_update,
         )
+
+    def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:
+        """Return the first of these rows, locked; None if there is none, or others hold it for so many seconds.
+
+        A database that cannot wait for such a short time does not wait.
+        """
+        return self.locked(queryset, skip=True).first()
 
     @contextlib.contextmanager
     def following_keys(self) -> Iterator[None]:

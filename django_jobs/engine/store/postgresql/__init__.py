@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from django.db import transaction
+from django.db import OperationalError, transaction
+from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.transactions import Params
+from django_jobs.engine.store.base.transactions import M, Params, code_of
 from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
 from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
 from django_jobs.engine.store.postgresql.known_claims import KnownClaims
@@ -21,6 +22,9 @@ from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 
 __all__ = ["PostgreSQLStore"]
+
+#: The state of a statement that waited for a lock for as long as it may.
+_LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Tallies, Targets):
@@ -45,6 +49,22 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrde
             with self.connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{silence}s'")
             yield
+
+    def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:
+        """Wait in line with all others who do, while looking again and again would leave it to chance who is next."""
+        if seconds <= 0:
+            return super().first_locked(queryset, seconds)
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SAVEPOINT djobs_lock; SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'")
+            try:
+                found = self.locked(queryset).first()
+            except OperationalError as error:
+                if code_of(error) != _LOCK_NOT_AVAILABLE:
+                    raise
+                cursor.execute("ROLLBACK TO SAVEPOINT djobs_lock")
+                return None
+            cursor.execute("SET LOCAL lock_timeout = DEFAULT; RELEASE SAVEPOINT djobs_lock")
+        return found
 
     @contextlib.contextmanager
     def following_keys(self) -> Iterator[None]:

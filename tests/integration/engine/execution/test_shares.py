@@ -346,7 +346,7 @@ def test_another_dispatcher_at_work_leaves_nothing(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting(kind, organization)
-    monkeypatch.setattr(dispatch_lock, "take", lambda: None)
+    monkeypatch.setattr(dispatch_lock, "take", lambda _: None)
     assert take() is None
 
 

@@ -1,0 +1,88 @@
+"""Waiting in line for the dispatcher's lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobs.engine.dispatch import dispatch_lock
+from django_jobs.engine.store.chosen import store
+from django_jobs.models import EngineLease
+from tests.support.waiting import wait_until
+
+WAIT_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def postgresql(transactional_db: None) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Only there somebody waits in line.")
+    EngineLease.objects.create(name=dispatch_lock.LEASE)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+        pool.submit(connections.close_all).result(WAIT_SECONDS)
+
+
+@contextmanager
+def held_by_another(pool: ThreadPoolExecutor) -> Iterator[None]:
+    is_taken, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            assert dispatch_lock.take() is not None
+            is_taken.set()
+            assert may_end.wait(WAIT_SECONDS)
+
+    holder = pool.submit(hold)
+    try:
+        assert is_taken.wait(WAIT_SECONDS)
+        yield
+    finally:
+        may_end.set()
+        holder.result(WAIT_SECONDS)
+
+
+def lock_timeout() -> str:
+    return str(store().fetch("SHOW lock_timeout", [])[0][0])
+
+
+def waits_for_a_lock() -> bool:
+    return bool(store().fetch("SELECT count(*) FROM pg_locks WHERE NOT granted", [])[0][0])
+
+
+def test_who_waits_in_line_has_the_lock_when_the_other_ends(pool: ThreadPoolExecutor) -> None:
+    def take() -> bool:
+        with transaction.atomic():
+            found = dispatch_lock.take(WAIT_SECONDS) is not None
+        connections.close_all()
+        return found
+
+    with ThreadPoolExecutor(1) as second:
+        with held_by_another(pool):
+            waiting: Future[bool] = second.submit(take)
+            wait_until(waits_for_a_lock, WAIT_SECONDS, "somebody to wait for a lock")
+            assert not waiting.done()
+        assert waiting.result(WAIT_SECONDS)
+
+
+def test_who_waits_in_vain_may_go_on_in_its_transaction(pool: ThreadPoolExecutor) -> None:
+    before = lock_timeout()
+    with held_by_another(pool), transaction.atomic():
+        assert dispatch_lock.take(0.01) is None
+        assert (dispatch_lock.look() is not None, lock_timeout()) == (True, before)
+
+
+def test_who_has_the_lock_waits_for_other_rows_as_ever() -> None:
+    before = lock_timeout()
+    with transaction.atomic():
+        assert dispatch_lock.take(WAIT_SECONDS) is not None
+        assert lock_timeout() == before
