@@ -12,7 +12,7 @@ import functools
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
@@ -91,11 +91,15 @@ def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
     waiting = [rows[item.pk] for item in picked if item.pk in rows]
     count = max(0, taker.fits([row.job_type_id for row in waiting]))
     accepted: list[Claimed] = []
+    handlers: dict[tuple[Any, ...], Handler | None] = {}
     least_urgent = int(Priority.LOW)
     for row in waiting[:count]:
         if row.priority < least_urgent:
             break
-        handler = _known_handler(row)
+        kind = claim_verdicts.question(row)  # jobs of a kind are judged once
+        if kind not in handlers:
+            handlers[kind] = claim_verdicts.known_handler(row)
+        handler = None if _is_expired(row) else handlers[kind]
         if handler is None:
             least_urgent = max(least_urgent, row.priority)
         else:
@@ -104,6 +108,5 @@ def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
     return accepted
 
 
-def _known_handler(row: Row) -> Handler | None:
-    is_expired = row.seconds_left is not None and row.seconds_left <= 0
-    return None if is_expired else claim_verdicts.known_handler(row)
+def _is_expired(row: Row) -> bool:
+    return row.seconds_left is not None and row.seconds_left <= 0
