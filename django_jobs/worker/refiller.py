@@ -13,7 +13,7 @@ from collections.abc import Callable
 from django.db import Error, connections
 
 from django_jobs.engine.dispatch import dispatcher, window
-from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution import policy_memory
 from django_jobs.engine.store import database, line_watch
 from django_jobs.statuses import Priority
 
@@ -73,7 +73,7 @@ class Refiller:
         if is_filled:
             self._note_seconds(time.monotonic() - started)
         with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
-            claim_verdicts.ask_again(self._asked.is_set)
+            policy_memory.ask_again(self._asked.is_set)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
                 dispatcher.refill_if_empty(priority)

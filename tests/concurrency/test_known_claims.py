@@ -13,7 +13,7 @@ from django.db import connection
 
 from django_jobs import submit_job
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import claim_verdicts, unbegun
+from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -65,7 +65,7 @@ def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.Monk
 
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    monkeypatch.setattr(claim_verdicts, "POLICY_CACHE_SECONDS", 60.0)
+    monkeypatch.setattr(policy_memory, "POLICY_CACHE_SECONDS", 60.0)
     organization = make_organization()
     return [make_user(member_of=[organization]) for _ in range(3)]
 

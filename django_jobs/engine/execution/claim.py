@@ -10,7 +10,7 @@ from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import expirations
 from django_jobs.engine.execution import claim_verdicts, unbegun
-from django_jobs.engine.execution.claim_verdicts import Refusal
+from django_jobs.engine.execution.policy_memory import Refusal
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row

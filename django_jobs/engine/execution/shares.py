@@ -17,7 +17,7 @@ from typing import Any, Final
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import dispatcher, lane_marks, turns
-from django_jobs.engine.execution import claim_verdicts, unbegun
+from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import claimed_job
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
@@ -57,7 +57,7 @@ def take_share(priorities: Collection[int], count: int, taker: Taker) -> list[Cl
     Return None if another process has the dispatcher's lock.
     """
     until = time.monotonic() + ASK_SECONDS
-    claim_verdicts.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
+    policy_memory.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
     start = functools.partial(_start, taker=taker)
     share = database.in_transaction(lambda: turns.take_share(priorities, count, start))
     if share is None:

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution import claim_verdicts, policy_memory
 from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.claim_verdicts import Refusal
+from django_jobs.engine.execution.policy_memory import Refusal
 from django_jobs.engine.store import line_watch
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
@@ -36,7 +36,7 @@ def row(kind: JobType, organization: Organization) -> Row:
 
 
 def ask(row: Row) -> None:
-    claim_verdicts._ask_now(claim_verdicts._key(row), row)
+    policy_memory._ask_now(policy_memory._key(row), row)
 
 
 def test_a_late_answer_does_not_replace_that_to_a_later_question(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,11 +46,11 @@ def test_a_late_answer_does_not_replace_that_to_a_later_question(row: Row, monke
         asked.set()
         answer.wait(10)
 
-    monkeypatch.setattr(claim_verdicts, "_ask_quietly", allow_late)
+    monkeypatch.setattr(policy_memory, "_ask_quietly", allow_late)
     late = threading.Thread(target=ask, args=[row])
     late.start()
     asked.wait(10)
-    monkeypatch.setattr(claim_verdicts, "_ask_quietly", lambda _: SUSPENDED)
+    monkeypatch.setattr(policy_memory, "_ask_quietly", lambda _: SUSPENDED)
     ask(row)
     answer.set()
     late.join()
@@ -59,7 +59,7 @@ def test_a_late_answer_does_not_replace_that_to_a_later_question(row: Row, monke
 
 def test_answers_may_come_while_they_are_walked_through(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     """Older Pythons collect garbage in the midst of it, and finalizers let other threads run."""
-    monkeypatch.setattr(claim_verdicts, "_ask_quietly", lambda _: None)
+    monkeypatch.setattr(policy_memory, "_ask_quietly", lambda _: None)
     for number in range(claim_verdicts.MAX_KNOWN):
         ask(row._replace(owner_name=f"user-{number}"))
     others: list[threading.Thread] = []
@@ -89,7 +89,7 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(row: Row, monkeyp
         asked.set()
         time.sleep(0.2)
 
-    monkeypatch.setattr(claim_verdicts, "_ask_quietly", answer_slowly)
+    monkeypatch.setattr(policy_memory, "_ask_quietly", answer_slowly)
     monkeypatch.setattr(dispatcher, "refill", lambda _: refilled.release())
     monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: None)
     for number in range(20):
@@ -115,7 +115,7 @@ def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
         limits.append(line_watch._of_thread.line.seconds)
         asked.set()
 
-    monkeypatch.setattr(claim_verdicts, "_ask_quietly", ask_policy)
+    monkeypatch.setattr(policy_memory, "_ask_quietly", ask_policy)
     monkeypatch.setattr(dispatcher, "refill", lambda _: None)
     monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: None)
     claim_verdicts.known_handler(row)

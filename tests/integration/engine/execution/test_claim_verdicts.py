@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.execution import claim_verdicts
+from django_jobs.engine.execution import policy_memory
 from django_jobs.engine.execution.claim import claim
 from django_jobs.models import Job, Membership, Organization
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, ticket_of
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(claim_verdicts, "time", clock)
+    monkeypatch.setattr(policy_memory, "time", clock)
     return clock
 
 

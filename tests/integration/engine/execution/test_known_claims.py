@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, submit_job
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import claim_verdicts, unbegun
+from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -172,10 +172,10 @@ def test_an_answer_that_is_too_old_is_none(
     kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(claim_verdicts, "time", clock)
+    monkeypatch.setattr(policy_memory, "time", clock)
     claim_verdicts.forget()
     claim_of(queued(kind, organization, user=user))
-    clock.now += claim_verdicts.POLICY_CACHE_SECONDS
+    clock.now += policy_memory.POLICY_CACHE_SECONDS
     assert len(statements_of(queued(kind, organization, user=user))) > 1
 
 
@@ -183,12 +183,12 @@ def test_what_was_claimed_without_a_question_is_asked_for_before_the_answer_is_t
     kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(claim_verdicts, "time", clock)
+    monkeypatch.setattr(policy_memory, "time", clock)
     claim_verdicts.forget()
     claim_of(queued(kind, organization, user=user))
     for _ in range(5):
         clock.now += 0.8
-        claim_verdicts.ask_again()  # as the refiller does after each claim
+        policy_memory.ask_again()  # as the refiller does after each claim
         assert len(statements_of(queued(kind, organization, user=user))) == 1
 
 

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import dispatch_lock, dispatcher, window, worker_registry
-from django_jobs.engine.execution import claim_verdicts, shares
+from django_jobs.engine.execution import claim_verdicts, policy_memory, shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import Ticket, get_broker
@@ -249,7 +249,7 @@ def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
     def fail(_: object) -> None:
         raise OperationalError("the policy's own database is away")
 
-    monkeypatch.setattr(claim_verdicts, "_ask_policy", fail)
+    monkeypatch.setattr(policy_memory, "_ask_policy", fail)
     with pytest.raises(OperationalError):
         take()
     assert take() == []
@@ -260,7 +260,7 @@ def test_a_slow_policy_is_asked_one_question_before_a_share(
 ) -> None:
     """Else a child that claimed jobs of many kinds by their tickets would stand still before its first share."""
     monkeypatch.setattr(shares, "ASK_SECONDS", 0.0)
-    monkeypatch.setattr(claim_verdicts, "ASK_AGAIN_SECONDS", 1e9)
+    monkeypatch.setattr(policy_memory, "ASK_AGAIN_SECONDS", 1e9)
     kinds = [make_job_type() for _ in range(5)]
     claim([ticket_of(queue_up(pending_job(kind, organization))) for kind in kinds], WORKER)
     asked: list[object] = []
@@ -268,7 +268,7 @@ def test_a_slow_policy_is_asked_one_question_before_a_share(
     def ask(job: object) -> None:
         asked.append(job)
 
-    monkeypatch.setattr(claim_verdicts, "_ask_policy", ask)
+    monkeypatch.setattr(policy_memory, "_ask_policy", ask)
     take()
     assert len(asked) == 1
 
