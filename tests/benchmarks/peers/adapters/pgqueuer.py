@@ -42,6 +42,7 @@ class PgQueuer(Peer):
     """Two workers that take 25 jobs at a time, with at most fifty at once where that is asked."""
 
     packages: ClassVar = ("pgqueuer", "asyncpg")
+    batch_size: ClassVar = 25
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
@@ -67,7 +68,7 @@ class PgQueuer(Peer):
 
     def commands(self, *, fifty: bool) -> list[list[str]]:
         command = [program("pgq"), "run", "tests.benchmarks.peers.adapters.pgqueuer:application"]
-        command += ["--batch-size=25", "--log-level=WARNING"]
+        command += [f"--batch-size={self.batch_size}", "--log-level=WARNING"]
         if fifty:
             command += ["--max-concurrent-tasks=50"]
         return [command, command]
@@ -93,3 +94,9 @@ class PgQueuer(Peer):
     async def _submit_tell(self, submitted: float, port: int) -> None:
         queries = await self._open()
         await queries.enqueue("tell", json.dumps({"submitted": submitted, "port": port}).encode())
+
+
+class PgQueuer10(PgQueuer):
+    """The same with sets of ten, which is its default."""
+
+    batch_size: ClassVar = 10
