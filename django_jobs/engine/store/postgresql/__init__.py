@@ -54,16 +54,15 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrde
         """Wait in line with all others who do, while looking again and again would leave it to chance who is next."""
         if seconds <= 0:
             return super().first_locked(queryset, seconds)
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SAVEPOINT djobs_lock; SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'")
-            try:
+        try:
+            with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'")
                 found = self.locked(queryset).first()
-            except OperationalError as error:
-                if code_of(error) != _LOCK_NOT_AVAILABLE:
-                    raise
-                cursor.execute("ROLLBACK TO SAVEPOINT djobs_lock")
-                return None
-            cursor.execute("SET LOCAL lock_timeout = DEFAULT; RELEASE SAVEPOINT djobs_lock")
+                cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+        except OperationalError as error:
+            if code_of(error) != _LOCK_NOT_AVAILABLE:
+                raise
+            return None
         return found
 
     @contextlib.contextmanager
