@@ -86,3 +86,29 @@ def test_who_has_the_lock_waits_for_other_rows_as_ever() -> None:
     with transaction.atomic():
         assert dispatch_lock.take(WAIT_SECONDS) is not None
         assert lock_timeout() == before
+
+
+def test_who_waits_in_a_stricter_isolation_while_the_row_is_written_comes_again(pool: ThreadPoolExecutor) -> None:
+    is_taken, may_end = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            EngineLease.objects.update(state={"cursor": 1})
+            is_taken.set()
+            assert may_end.wait(WAIT_SECONDS)
+
+    def take() -> bool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            found = dispatch_lock.take(WAIT_SECONDS) is not None
+        connections.close_all()
+        return found
+
+    with ThreadPoolExecutor(1) as second:
+        writer = pool.submit(write)
+        assert is_taken.wait(WAIT_SECONDS)
+        waiting = second.submit(take)
+        wait_until(waits_for_a_lock, WAIT_SECONDS, "somebody to wait for a lock")
+        may_end.set()
+        writer.result(WAIT_SECONDS)
+        assert not waiting.result(WAIT_SECONDS)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.transactions import M, Params, code_of
+from django_jobs.engine.store.base.transactions import M, Params
 from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
 from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
 from django_jobs.engine.store.postgresql.known_claims import KnownClaims
@@ -22,9 +22,6 @@ from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 
 __all__ = ["PostgreSQLStore"]
-
-#: The state of a statement that waited for a lock for as long as it may.
-_LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Tallies, Targets):
@@ -60,7 +57,7 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrde
                 found = self.locked(queryset).first()
                 cursor.execute("SET LOCAL lock_timeout = DEFAULT")
         except OperationalError as error:
-            if code_of(error) != _LOCK_NOT_AVAILABLE:
+            if not self.is_lost_race(error):  # in stricter isolation it is lost where the other wrote the row
                 raise
             return None
         return found
