@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 #: The most tickets that are claimed at once.
-MAX_SET: Final = 150
+MAX_SET: Final = 300
 _LOOP, _PULSE, _SET, _COUNT, _REVOKED, _WORDS = range(6)
 _STEPS: Final = 8
 SIZE: Final = 8 * (_WORDS + 2 * MAX_SET)

@@ -19,8 +19,9 @@ from django_jobs.worker.child_state import ChildState
 class Claims:
     """Claims jobs for the slots, and shows the supervisor which, before anything else can go wrong.
 
-    Tickets are the rule. After a large set a backlog is likely: then a child with one slot takes its next ones without
-    the way over the broker, and does not have the broker filled again until that gives little.
+    Tickets are the rule. After a large set a backlog is likely: then a child with one slot, or with short handlers,
+    takes its next ones without the way over the broker, and does not have the broker filled again until that gives
+    little.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Claims:
         try:
             found = self._share(count, beside) if count >= shares.MIN_SHARE else 0
             if found is None:
-                self.expects_backlog = True
+                self.expects_backlog = self._prefers_shares()
             else:
                 self._expect(len(beside) + found)
         finally:
@@ -79,9 +80,11 @@ class Claims:
         self._refill(priority)
 
     def _expect(self, claimed: int) -> None:
-        # With threads the refiller dispatches while they run; a share would hold up the main loop, and all of them.
-        has_one_slot = self._state.options.threads == 1
-        self.expects_backlog = has_one_slot and claimed >= shares.MIN_SHARE and shares.are_possible()
+        self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible() and self._prefers_shares()
+
+    def _prefers_shares(self) -> bool:
+        # With threads the refiller dispatches while they wait; a share would hold up the main loop, and all of them.
+        return self._state.options.threads == 1 or self._state.prefetch.are_short()
 
     def _share(self, count: int, beside: Sequence[str]) -> int | None:
         noted: list[Ticket] = []
