@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
-from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.json_storage import canonical, clean_text
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.fields import Fields
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.models import Job, JobType
-
-# Made once: ``json.dumps`` makes an encoder for each call with an argument of its own.
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,24 +66,23 @@ class Builder:
     def build(self, fields: Fields, found: Targets) -> Request:
         """Return the request of these values, for this type and organization."""
         common = self._common.get(id(found)) or self._gather(found)
-        own: dict[str, Any] = {
-            "input_parameters": fields.parameters,
-            "metadata": fields.metadata,
-            "run_at": fields.run_at,
-            "expires_at": fields.expires_at,
-            "run_after": fields.run_after,
-            "job_hash": _hash(common.work, fields.parameters, fields.unique_key),
-        }
+        values = common.values.copy()
+        values["input_parameters"] = fields.parameters
+        values["metadata"] = fields.metadata
+        values["run_at"] = fields.run_at
+        values["expires_at"] = fields.expires_at
+        values["run_after"] = fields.run_after
+        values["job_hash"] = _hash(common.work, fields.parameters, fields.unique_key, fields.canonical)
         if fields.priority is not None:
-            own["priority"] = fields.priority
+            values["priority"] = fields.priority
         if fields.timeout is not None:
-            own["timeout_seconds"] = fields.timeout
+            values["timeout_seconds"] = fields.timeout
         if fields.max_retries is not None:
-            own["max_retries"] = fields.max_retries
+            values["max_retries"] = fields.max_retries
         return Request(
-            job=self._make(common.values | own, found.kind),
+            job=self._make(values, found.kind),
             versions=found.versions,
-            parents=sorted(fields.parents.values()) if fields.parents else [],
+            parents=sorted(fields.parents.values()) if fields.parents else (),
             window=common.window if fields.deduplication_window is None else fields.deduplication_window,
             encoded={} if self._is_heard else fields.encoded,  # who hears of a new job may change what it holds
             targets=found,
@@ -131,9 +126,9 @@ def _make(values: dict[str, Any], kind: JobType) -> Job:
 def _make_unheard(values: dict[str, Any], kind: JobType) -> Job:
     """Return the same job in a fifth of the time, without Django's way through all fields and without its signals."""
     job = Job.__new__(Job)
+    job.__dict__ = values
     job._state = ModelState()
     job._state.fields_cache = {"job_type": kind}
-    job.__dict__.update(values)
     return job
 
 
@@ -153,11 +148,12 @@ def work_hash(job_type: str, organization_pk: object, parameters: Any, unique_ke
 
 def _work_of(job_type: str, organization_pk: object) -> str:
     """Return how the canonical JSON of a list begins whose last items say what is to be done."""
-    return _CANONICAL.encode([job_type, str(organization_pk)])[:-1]
+    return canonical([job_type, str(organization_pk)])[:-1]
 
 
-def _hash(beginning: str, parameters: Any, unique_key: str | None) -> str:
-    work = _CANONICAL.encode(parameters) if unique_key is None else f'"unique_key",{_CANONICAL.encode(unique_key)}'
+def _hash(beginning: str, parameters: Any, unique_key: str | None, text: str | None = None) -> str:
+    """Return the hash; ``text`` is the canonical JSON of the parameters, where it is known."""
+    work = text or canonical(parameters) if unique_key is None else f'"unique_key",{canonical(unique_key)}'
     return hashlib.sha256(f"{beginning},{work}]".encode()).hexdigest()
 
 
