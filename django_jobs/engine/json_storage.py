@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 #: Levels of nesting. MariaDB takes 32 at most, and JSON readers are recursive.
 MAX_DEPTH = 30
-# Made once: ``json.dumps`` makes an encoder for each call with an argument of its own.
-_ENCODER: Final = DjangoJSONEncoder(allow_nan=False)
+#: What comes back from JSON as it went in, and cannot be changed by whoever else holds it.
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+_TEXT: Final = frozenset({str})
+# Made once: ``json.dumps`` makes an encoder for each call with an argument of its own, ``json.loads`` checks more.
+_encode: Final = DjangoJSONEncoder(allow_nan=False).encode
+_decode: Final = json.JSONDecoder().raw_decode
+#: The JSON text that equal values have in common, whatever the order of their keys.
+canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+#: JSON of a value, the value as it will be read back from the database, and whether the text is the canonical one.
+Encoded: TypeAlias = tuple[str, Any, bool]
 
 
 class NotStorable(ValueError):
@@ -22,26 +31,35 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
     return encoded(value, what, max_bytes)[1]
 
 
-def encoded(value: Any, what: str, max_bytes: int) -> tuple[str, Any]:
-    """Return the JSON text of ``value``, and ``value`` as it will be read back from the database.
+def encoded(value: Any, what: str, max_bytes: int) -> Encoded:
+    """Return JSON of ``value``. A flat dict, as most parameters are, has its canonical text, and need not be decoded.
 
     Raises NotStorable for types without a JSON form, NaN and infinities, NUL characters, lone surrogates, and for
     more than ``max_bytes`` of JSON. ``what`` names the value in the message.
     """
+    is_flat = _is_flat(value)
     try:
-        text = _ENCODER.encode(value)
-        plain = json.loads(text)
+        text = canonical(value) if is_flat else _encode(value)
+        plain = dict(value) if is_flat else _decode(text)[0]
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
     # ASCII JSON carries these by their escapes alone. A backslash that is text is doubled, so what was read is asked.
     is_suspect = "\\u0000" in text or "\\ud" in text
     if is_suspect and (part := unstorable_part(_strings(plain))):
         raise NotStorable(f"{what} cannot be stored as JSON: it holds {part}.")
-    if len(text) > max_bytes:
-        raise NotStorable(f"{what} takes {len(text)} bytes as JSON; at most {max_bytes} are accepted.")
+    size = len(text) + (2 * len(plain) - 1 if is_flat else 0)  # a canonical text has no space behind its separators
+    if size > max_bytes:
+        raise NotStorable(f"{what} takes {size} bytes as JSON; at most {max_bytes} are accepted.")
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(plain) > MAX_DEPTH:
         raise NotStorable(f"{what} is nested more than {MAX_DEPTH} levels deep.")
-    return text, plain
+    return text, plain, is_flat
+
+
+def _is_flat(value: Any) -> bool:
+    """Return whether it is a dict of texts, numbers and the like, and not empty."""
+    if type(value) is not dict or not value:
+        return False
+    return _TEXT.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values()))
 
 
 def _depth(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ class NewJob:
 
     job: Job
     versions: Versions | None = None
-    parents: list[int] = field(default_factory=list)
+    parents: Sequence[int] = ()
     window: int = 0
     encoded: Mapping[str, str] = field(default_factory=dict)
     at_once: Condition | None = None

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
-from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.json_storage import canonical, clean_text
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.fields import Fields
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.models import Job, JobType
 
-# Made once: ``json.dumps`` makes an encoder for each call with an argument of its own.
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
 
 @dataclass(slots=True, kw_only=True)
 class Request(NewJob):
     """A submission that may become a row: the new job, what it was made of, and what it asks of the same work."""
 
+    #: Made when it is first asked for: of many, while the server inserts those before it.
+    job: Job = field(init=False)
     targets: Targets
     fields: Fields
     on_duplicate: str
+    common: Common
     #: The earlier job of the same work, in whose favor this one is not inserted.
     existing: Job | None = None
     #: Of one among many: whether the user may know of that job, where it is asked before anything is written.
     is_shown: Callable[[Job], bool] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the job: Python asks this for what is not there yet."""
+        if name != "job":
+            raise AttributeError(name)
+        self.job = self.common.job(self.fields)
+        return self.job
 
     def refuses(self, existing: Job) -> bool:
         """Return whether the same work is an error.
@@ -49,13 +55,31 @@ class Request(NewJob):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Common:
+class Common:
     """What all jobs of a type and an organization have in common: values by column, and how the text of work begins."""
 
     targets: Targets
     values: dict[str, Any]
     window: int
     work: str
+    is_heard: bool
+
+    def job(self, fields: Fields) -> Job:
+        """Return a new job with these values of its own."""
+        values = self.values.copy()
+        values["input_parameters"] = fields.parameters
+        values["metadata"] = fields.metadata
+        values["run_at"] = fields.run_at
+        values["expires_at"] = fields.expires_at
+        values["run_after"] = fields.run_after
+        values["job_hash"] = _hash(self.work, fields.parameters, fields.unique_key, fields.canonical)
+        if fields.priority is not None:
+            values["priority"] = fields.priority
+        if fields.timeout is not None:
+            values["timeout_seconds"] = fields.timeout
+        if fields.max_retries is not None:
+            values["max_retries"] = fields.max_retries
+        return (_make if self.is_heard else _make_unheard)(values, self.targets.kind)
 
 
 class Builder:
@@ -63,39 +87,27 @@ class Builder:
 
     def __init__(self, user: Any) -> None:
         self._user = user
-        self._common: dict[int, _Common] = {}
+        self._common: dict[int, Common] = {}
         self._is_heard = pre_init.has_listeners(Job) or post_init.has_listeners(Job)
-        self._make = _make if self._is_heard else _make_unheard
 
     def build(self, fields: Fields, found: Targets) -> Request:
         """Return the request of these values, for this type and organization."""
         common = self._common.get(id(found)) or self._gather(found)
-        own: dict[str, Any] = {
-            "input_parameters": fields.parameters,
-            "metadata": fields.metadata,
-            "run_at": fields.run_at,
-            "expires_at": fields.expires_at,
-            "run_after": fields.run_after,
-            "job_hash": _hash(common.work, fields.parameters, fields.unique_key),
-        }
-        if fields.priority is not None:
-            own["priority"] = fields.priority
-        if fields.timeout is not None:
-            own["timeout_seconds"] = fields.timeout
-        if fields.max_retries is not None:
-            own["max_retries"] = fields.max_retries
-        return Request(
-            job=self._make(common.values | own, found.kind),
+        request = Request(
+            common=common,
             versions=found.versions,
-            parents=sorted(fields.parents.values()) if fields.parents else [],
+            parents=sorted(fields.parents.values()) if fields.parents else (),
             window=common.window if fields.deduplication_window is None else fields.deduplication_window,
             encoded={} if self._is_heard else fields.encoded,  # who hears of a new job may change what it holds
             targets=found,
             fields=fields,
             on_duplicate=fields.on_duplicate,
         )
+        if self._is_heard:
+            _ = request.job  # who listens hears of it before anything is judged or written
+        return request
 
-    def _gather(self, found: Targets) -> _Common:
+    def _gather(self, found: Targets) -> Common:
         kind, tenant, user = found.kind, found.organization, self._user
         submitted_by_id, submitted_by_attempt = resubmission.submitter()
         values = _defaults() | {
@@ -110,11 +122,12 @@ class Builder:
             "submitted_by_id": submitted_by_id,
             "submitted_by_attempt": submitted_by_attempt,
         }
-        common = _Common(
+        common = Common(
             targets=found,
             values=values,
             window=int(kind.deduplication_window),
             work=_work_of(kind.type_name, tenant.pk),
+            is_heard=self._is_heard,
         )
         self._common[id(found)] = common
         return common
@@ -131,9 +144,9 @@ def _make(values: dict[str, Any], kind: JobType) -> Job:
 def _make_unheard(values: dict[str, Any], kind: JobType) -> Job:
     """Return the same job in a fifth of the time, without Django's way through all fields and without its signals."""
     job = Job.__new__(Job)
+    job.__dict__ = values
     job._state = ModelState()
     job._state.fields_cache = {"job_type": kind}
-    job.__dict__.update(values)
     return job
 
 
@@ -153,11 +166,12 @@ def work_hash(job_type: str, organization_pk: object, parameters: Any, unique_ke
 
 def _work_of(job_type: str, organization_pk: object) -> str:
     """Return how the canonical JSON of a list begins whose last items say what is to be done."""
-    return _CANONICAL.encode([job_type, str(organization_pk)])[:-1]
+    return canonical([job_type, str(organization_pk)])[:-1]
 
 
-def _hash(beginning: str, parameters: Any, unique_key: str | None) -> str:
-    work = _CANONICAL.encode(parameters) if unique_key is None else f'"unique_key",{_CANONICAL.encode(unique_key)}'
+def _hash(beginning: str, parameters: Any, unique_key: str | None, text: str | None = None) -> str:
+    """Return the hash; ``text`` is the canonical JSON of the parameters, where it is known."""
+    work = text or canonical(parameters) if unique_key is None else f'"unique_key",{canonical(unique_key)}'
     return hashlib.sha256(f"{beginning},{work}]".encode()).hexdigest()
 
 

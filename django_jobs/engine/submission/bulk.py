@@ -21,21 +21,26 @@ _KNOWN: Final = frozenset(FIELDS)
 
 
 @dataclass(slots=True)
-class _Draft:
-    """One submission on its way to a request, with what is wrong with it so far."""
+class _Batch:
+    """The submissions of one call; what became of each is known by its place in the list.
 
-    given: Mapping[str, Any]
-    errors: Errors = field(default_factory=Errors)
-    fields: Fields | None = None
-    request: Request | None = None
-    #: The draft of the same work that stands earlier in the list, where one job will do for both.
-    twin: _Draft | None = None
+    There are errors of those alone that have any: each object that lives as long as the call costs Python's garbage
+    collector time, and most submissions are good.
+    """
 
-    def job(self) -> Job:
-        if self.twin is not None:
-            return self.twin.job()
-        assert self.request is not None  # noqa: S101  (all drafts were found good)
-        return self.request.existing or self.request.job
+    items: list[Any]
+    errors: dict[int, Errors] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
+    #: The place of the same work that stands earlier in the list, where one job will do for both.
+    twins: dict[int, int] = field(default_factory=dict)
+
+    def new(self) -> dict[int, Request]:
+        """Return the requests of jobs that are not there yet, as far as is known."""
+        return {place: request for place, request in self.requests.items() if request.existing is None}
+
+    def job(self, place: int) -> Job:
+        request = self.requests[self.twins.get(place, place)]
+        return request.existing or request.job
 
 
 def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -> list[Job]:
@@ -45,16 +50,15 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
     ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
     tell the ``index`` of the first culprit.
     """
-    max_bytes = max_parameters_bytes()
-    drafts = [_draft(item, max_bytes) for item in _as_list(submissions)]
-    if not drafts:
+    batch = _Batch(_as_list(submissions))
+    if not batch.items:
         return []
-    with _naming(drafts):
-        _build(drafts, user)
-        written = _write(drafts, user)
+    with _naming(batch):
+        _build(batch, user)
+        written = _write(batch, user)
     if written:
         writing.follow_commit(written)
-    return [draft.job() for draft in drafts]
+    return [batch.job(place) for place in range(len(batch.items))]
 
 
 def _as_list(submissions: object) -> list[Any]:
@@ -63,72 +67,80 @@ def _as_list(submissions: object) -> list[Any]:
     return list(submissions)
 
 
-def _draft(item: object, max_bytes: int) -> _Draft:
-    if not isinstance(item, Mapping):
-        text = "Give an object (a dict) with the submission's fields."
-        return _Draft({}, Errors({"non_field_errors": [text]}))
-    draft = _Draft(item)
-    if not item.keys() <= _KNOWN:
-        text = f"There is no such field; known are {', '.join(FIELDS)}."
-        draft.errors.update({clean_text(name, 100): [text] for name in item if name not in _KNOWN})
-    draft.fields = check_fields(item, draft.errors, max_bytes)
-    if draft.fields.on_duplicate == "replace":
-        draft.errors["on_duplicate"] = ["Use 'raise' or 'return'; only submit_job replaces."]
-    return draft
-
-
 @contextlib.contextmanager
-def _naming(drafts: Sequence[_Draft]) -> Iterator[None]:
+def _naming(batch: _Batch) -> Iterator[None]:
     """Let a refusal say which submission it refused; the error text of a handler's job quotes that."""
     try:
         yield
     except JobsError as refusal:
         index = getattr(refusal, "index", None)
-        first = next((draft for draft in drafts if draft.errors), drafts[0]) if index is None else drafts[index]
-        refusal.refused_call = f"submit_jobs([{shown(first.given.get('job_type'))!r}, …])"
+        first = batch.items[min(batch.errors, default=0) if index is None else index]
+        named = first.get("job_type") if isinstance(first, Mapping) else None
+        refusal.refused_call = f"submit_jobs([{shown(named)!r}, …])"
         raise
 
 
-def _build(drafts: Sequence[_Draft], user: Any) -> None:
-    """Give each draft its request. What an earlier attempt submitted is not judged again."""
-    objects = [draft for draft in drafts if draft.fields is not None]
-    wanted = [(draft.given.get("job_type"), draft.given.get("organization")) for draft in objects]
-    read = targets.read_all(wanted, [draft.errors for draft in objects], Authorizer(user))
+def _build(batch: _Batch, user: Any) -> None:
+    """Make the requests. What an earlier attempt submitted is not judged again."""
+    fields = _check_fields(batch)
+    objects = [batch.items[place] for place in fields]
+    read = targets.read_all([(item.get("job_type"), item.get("organization")) for item in objects], Authorizer(user))
     builder = building.Builder(user)
-    for draft, found in zip(objects, read, strict=True):
-        if draft.fields is not None and found is not None:
-            draft.request = builder.build(draft.fields, found)
-    building.give_back([draft.request for draft in objects if draft.request is not None and not draft.errors])
-    checks.check_all([(request, draft.errors) for draft in objects if (request := _new(draft)) is not None], user)
-    _raise_errors(drafts)
-    _find_twins(drafts)
+    for place, found in zip(fields, read, strict=True):
+        if isinstance(found, Errors):
+            batch.errors.setdefault(place, Errors()).add(found)
+        else:
+            batch.requests[place] = builder.build(fields[place], found)
+    building.give_back([request for place, request in batch.requests.items() if place not in batch.errors])
+    checks.check_all(batch.new(), batch.errors, user)
+    _raise_errors(batch)
+    _find_twins(batch)
 
 
-def _new(draft: _Draft) -> Request | None:
-    """Return the request of a job that is not there yet, as far as is known."""
-    return draft.request if draft.request is not None and draft.request.existing is None else None
+def _check_fields(batch: _Batch) -> dict[int, Fields]:
+    """Return the values of all that are objects."""
+    fields: dict[int, Fields] = {}
+    max_bytes = max_parameters_bytes()
+    for place, item in enumerate(batch.items):
+        errors = Errors()
+        if isinstance(item, Mapping):
+            fields[place] = _check_item(item, errors, max_bytes)
+        else:
+            errors["non_field_errors"] = ["Give an object (a dict) with the submission's fields."]
+        if errors:
+            batch.errors[place] = errors
+    return fields
 
 
-def _find_twins(drafts: Sequence[_Draft]) -> None:
+def _check_item(item: Mapping[Any, Any], errors: Errors, max_bytes: int) -> Fields:
+    if not item.keys() <= _KNOWN:
+        text = f"There is no such field; known are {', '.join(FIELDS)}."
+        errors.update({clean_text(name, 100): [text] for name in item if name not in _KNOWN})
+    fields = check_fields(item, errors, max_bytes)
+    if fields.on_duplicate == "replace":
+        errors["on_duplicate"] = ["Use 'raise' or 'return'; only submit_job replaces."]
+    return fields
+
+
+def _find_twins(batch: _Batch) -> None:
     """Refuse a list that holds the same work twice, unless one job is enough for both."""
     first: dict[str, int] = {}
-    for index, draft in enumerate(drafts):
-        request = _new(draft)
-        if request is None or not request.window:
-            continue
-        earlier = first.setdefault(request.job.job_hash, index)
-        if earlier == index:
+    for place, request in batch.new().items():
+        earlier = first.setdefault(request.job.job_hash, place) if request.window else place
+        if earlier == place:
             continue
         if request.on_duplicate == "return":
-            draft.twin, draft.request = drafts[earlier], None
+            batch.twins[place] = earlier
+            del batch.requests[place]
         else:
-            draft.errors["non_field_errors"] = [f"The same work stands at position {earlier} of this list."]
-    _raise_errors(drafts)
+            text = f"The same work stands at position {earlier} of this list."
+            batch.errors[place] = Errors({"non_field_errors": [text]})
+    _raise_errors(batch)
 
 
-def _raise_errors(drafts: Sequence[_Draft]) -> None:
-    bad = {index: draft.errors for index, draft in enumerate(drafts) if draft.errors}
-    if bad:
+def _raise_errors(batch: _Batch) -> None:
+    if batch.errors:
+        bad = dict(sorted(batch.errors.items()))
         flat = {f"{index}.{name}": texts for index, errors in bad.items() for name, texts in errors.items()}
         causes = {errors.cause for errors in bad.values()}
         # The special class only where it says what is wrong with each of them.
@@ -136,9 +148,9 @@ def _raise_errors(drafts: Sequence[_Draft]) -> None:
         raise cause(flat, {index: dict(errors) for index, errors in bad.items()})
 
 
-def _write(drafts: Sequence[_Draft], user: Any) -> list[Request]:
+def _write(batch: _Batch, user: Any) -> list[Request]:
     """Insert the jobs; return the requests of those whose work was not there already."""
-    places = {index: request for index, draft in enumerate(drafts) if (request := _new(draft)) is not None}
+    places = batch.new()
     asked = list(places.values())
     with _at(list(places)):
         _find_existing(asked, user)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
@@ -18,15 +18,18 @@ from django_jobs.statuses import UNSUCCESSFUL, RunAfter
 READ_AT_ONCE: Final = 2_000
 
 
-def check_all(asked: Sequence[tuple[Request, Errors]], user: Any) -> None:
-    """Judge requests; what is wrong with one goes into the errors beside it. The parents are read together."""
-    known = read_parents([request for request, _ in asked], user)
+def check_all(asked: Mapping[int, Request], errors: dict[int, Errors], user: Any) -> None:
+    """Judge requests by their places; what is wrong with one goes into its errors. The parents are read together."""
+    known = read_parents(asked.values(), user)
     active: dict[Any, bool] = {}
-    for request, errors in asked:
+    for place, request in asked.items():
         pk = request.targets.organization.pk
         if pk not in active:
             active[pk] = is_active(request.targets)
-        check(request, known, errors, is_active=active[pk])
+        own = errors.get(place) or Errors()
+        check(request, known, own, is_active=active[pk])
+        if own:
+            errors[place] = own
 
 
 def check(request: Request, known: Mapping[str, Job], errors: Errors, *, is_active: bool) -> None:
@@ -38,7 +41,8 @@ def check(request: Request, known: Mapping[str, Job], errors: Errors, *, is_acti
         errors.note("organization", "This organization is not active.", OrganizationInactive)
     if fields.unique_key is not None and not request.window:  # nothing is unique in no time at all
         errors["unique_key"] = ["It needs a deduplication_window of more than 0 seconds to be unique in."]
-    check_parents(request, known, errors)
+    if fields.parents:
+        check_parents(request, known, errors)
     if "parameters" not in errors:
         errors.update(parameters.validate(kind.type_name, fields.parameters))
 

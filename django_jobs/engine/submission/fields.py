@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
 from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.json_storage import NotStorable, clean_text, encoded, is_storable_text
+from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, encoded, is_storable_text
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
@@ -56,6 +57,8 @@ FIELDS: Final = ("job_type", "organization", "parameters", *SubmissionFields.__a
 #: Few submissions say one of these. None stands for what the job type says.
 _OPTIONS: Final = ("unique_key", "deduplication_window", "timeout", "max_retries", "expires_at")
 _ALL_OPTIONS: Final = frozenset({*_OPTIONS, "on_duplicate", "run_after"})
+#: Of nearly all submissions: one for all, so that there is less for Python's garbage collector to walk through.
+_NO_PARENTS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,15 +66,16 @@ class Fields:
     """The values that were found good, as they are stored. None stands for what the job type says.
 
     ``parents`` holds the job id and the primary key of each job to wait for, ``encoded`` the JSON text of the columns
-    that hold JSON, as far as it is known.
+    that hold JSON, as far as it is known, and ``canonical`` that of the parameters by which equal work is known.
     """
 
     parameters: Any
     metadata: Any
     priority: int | None
     run_at: dt.datetime | None
-    parents: dict[str, int]
-    encoded: dict[str, str]
+    parents: Mapping[str, int]
+    encoded: Mapping[str, str]
+    canonical: str | None = None
     on_duplicate: str = "raise"
     unique_key: str | None = None
     deduplication_window: int | None = None
@@ -87,12 +91,13 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
     ``max_bytes`` is the setting MAX_PARAMETERS_BYTES, where it was read already.
     """
     max_bytes = max_parameters_bytes() if max_bytes is None else max_bytes
-    parameters_text, parameters = _check_object(given.get("parameters"), "parameters", max_bytes, errors)
-    metadata_text, metadata = _check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors)
+    text, parameters, is_canonical = _check_object(given.get("parameters"), "parameters", max_bytes, errors)
+    metadata_text, metadata, _ = _check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors)
     return Fields(
         parameters=parameters,
         metadata=metadata,
-        encoded={"input_parameters": parameters_text, "metadata": metadata_text},
+        encoded={"input_parameters": text, "metadata": metadata_text},
+        canonical=text if is_canonical else None,
         priority=_check_priority(given.get("priority"), errors),
         run_at=_check_moment(given.get("run_at"), "run_at", errors),
         parents=_check_parents(given.get("depends_on"), errors),
@@ -112,18 +117,16 @@ def refuse_unknown(call: str, keywords: Iterable[str]) -> None:
         raise TypeError(f"{call}() got an unexpected keyword argument {unknown[0]!r}.")
 
 
-def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> tuple[str, Any]:
-    """Return the JSON text of a value and the value as it will be read back."""
-    if value is None:
-        return "{}", {}
-    if not isinstance(value, Mapping):
+def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> Encoded:
+    """Return JSON of a value."""
+    if value is not None and not isinstance(value, Mapping):
         errors[name] = ["Give an object (a dict), or nothing."]
-        return "{}", {}
-    try:
-        return encoded(dict(value), name, max_bytes) if value else ("{}", {})
-    except NotStorable as error:
-        errors[name] = [str(error)]
-        return "{}", {}
+    elif value:
+        try:
+            return encoded(value if type(value) is dict else dict(value), name, max_bytes)
+        except NotStorable as error:
+            errors[name] = [str(error)]
+    return "{}", {}, True
 
 
 def _check_priority(priority: object, errors: Errors) -> int | None:
@@ -150,15 +153,15 @@ def _check_moment(value: object, field: str, errors: Errors) -> dt.datetime | No
         return None
 
 
-def _check_parents(depends_on: object, errors: Errors) -> dict[str, int]:
+def _check_parents(depends_on: object, errors: Errors) -> Mapping[str, int]:
     """Return the job id and the primary key of each job to wait for."""
     if depends_on is None or depends_on == "":
-        return {}
+        return _NO_PARENTS
     is_many = isinstance(depends_on, Iterable) and not isinstance(depends_on, str | bytes | Mapping)
     items = list(depends_on) if is_many else [depends_on]  # type: ignore[call-overload]
     if len(items) > MAX_PARENTS:
         errors["depends_on"] = [f"At most {MAX_PARENTS} jobs can be waited for."]
-        return {}
+        return _NO_PARENTS
     names: dict[str, int] = {}
     for item in items:
         name = _name_of(item) if isinstance(item, Job) else item

@@ -77,17 +77,17 @@ def _as_list(organizations: object) -> list[Any]:
 
 def _read(job_type: object, wanted: Sequence[Any], errors: Errors, authorizer: Authorizer) -> list[Targets]:
     """Return each organization once, with the type; what is wrong for all of them goes into ``errors``."""
-    own = [Errors() for _ in wanted]
-    read = read_all([(job_type, item) for item in wanted], own, authorizer)
-    unknown = [shown(item) for item, problems in zip(wanted, own, strict=True) if "organization" in problems]
-    hidden = next((problems for problems in own if "job_type" in problems), None)
+    read = read_all([(job_type, item) for item in wanted], authorizer)
+    problems = {index: found for index, found in enumerate(read) if isinstance(found, Errors)}
+    unknown = [shown(wanted[index]) for index, own in problems.items() if "organization" in own]
+    hidden = next((own for own in problems.values() if "job_type" in own), None)
     if hidden is not None:
         errors.note("job_type", hidden["job_type"][0], hidden.cause)
     if unknown:
         more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
         text = f"There is no organization {', '.join(map(repr, unknown[:MAX_NAMED]))}{more}."
         errors.note("organizations", text, OrganizationNotFound)
-    return list({item.organization.pk: item for item in read if item is not None}.values())
+    return list({item.organization.pk: item for item in read if isinstance(item, Targets)}.values())
 
 
 def _check(asked: Sequence[Request], user: Any) -> None:

@@ -117,7 +117,8 @@ def _build(
     if not errors:
         building.give_back([request])
     if request.existing is None or request.on_duplicate == "replace":
-        checks.check_all([(request, errors)], user)
+        known = checks.read_parents([request], user)
+        checks.check(request, known, errors, is_active=checks.is_active(request.targets))
     if errors:
         raise errors.refusal()
     return request

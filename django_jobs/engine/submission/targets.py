@@ -45,33 +45,34 @@ def read(job_type: object, organization: object, errors: Errors, authorizer: Aut
     """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the authorizer does."""
     found = _recall(job_type, organization)
     if found is None:
-        return read_all([(job_type, organization)], [errors], authorizer)[0]
+        [read_now] = read_all([(job_type, organization)], authorizer)
+        if not isinstance(read_now, Errors):
+            return read_now
+        errors.add(read_now)
+        return None
     if authorizer.admit(found.kind, found.organization, found.kind.type_name) is None:
         errors.note("job_type", _missing("job type", job_type, is_id=True), JobTypeNotFound)
         return None
     return found
 
 
-def read_all(
-    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], authorizer: Authorizer
-) -> list[Targets | None]:
-    """Read many pairs by two statements, and judge each pair once, however often it is wanted.
+def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) -> list[Targets | Errors]:
+    """Read many pairs by two statements, or return what is wrong with their names.
 
-    Instances that were passed are read too, because they may be old.
+    Each pair is judged once, however often it is wanted. Instances that were passed are read too, because they may be
+    old.
     """
     places: dict[Any, int] = {}
     indexes = [places.setdefault(_named(*pair), index) for index, pair in enumerate(wanted)]
     distinct = list(places.values())
-    own = {index: Errors() for index in distinct}
-    read = _read_pairs([wanted[index] for index in distinct], list(own.values()), authorizer)
-    found = dict(zip(distinct, read, strict=True))
-    for index, problems in zip(indexes, errors, strict=True):
-        problems.add(own[index])
+    found = dict(zip(distinct, _read_pairs([wanted[index] for index in distinct], authorizer), strict=True))
     return [found[index] for index in indexes]
 
 
 def _named(job_type: object, organization: object) -> tuple[object, ...]:
     """Return a key that is the same for pairs that name the same in the same way."""
+    if type(job_type) is str and type(organization) is str:  # as nearly always
+        return job_type, organization
     return (*_identity(job_type), *_identity(organization))
 
 
@@ -80,14 +81,13 @@ def _identity(named: object) -> tuple[object, object]:
     return type(named), value if type(value) in _PLAIN else id(named)
 
 
-def _read_pairs(
-    wanted: Sequence[tuple[object, object]], errors: Sequence[Errors], authorizer: Authorizer
-) -> list[Targets | None]:
+def _read_pairs(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) -> list[Targets | Errors]:
     keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
     kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
     tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})
-    found: list[Targets | None] = []
-    for (job_type, organization), (kind_key, tenant_key), own in zip(wanted, keys, errors, strict=True):
+    found: list[Targets | Errors] = []
+    for (job_type, organization), (kind_key, tenant_key) in zip(wanted, keys, strict=True):
+        own = Errors()
         kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
         kind = authorizer.admit(kind, tenant, shown(job_type))
         if kind is None:
@@ -96,8 +96,8 @@ def _read_pairs(
         if tenant is None:
             text = _missing("organization", organization, is_id=_is_id(organization))
             own.note("organization", text, OrganizationNotFound)
-        found.append(Targets(kind, tenant) if kind is not None and tenant is not None else None)
-    _point_at_declarations(wanted, kinds, errors, authorizer)
+        found.append(Targets(kind, tenant) if kind is not None and tenant is not None else own)
+    _point_at_declarations(wanted, kinds, found, authorizer)
     return found
 
 
@@ -110,11 +110,13 @@ def _missing(what: str, named: object, *, is_id: bool) -> str:
 def _point_at_declarations(
     wanted: Sequence[tuple[object, object]],
     kinds: Mapping[str, JobType],
-    errors: Sequence[dict[str, list[str]]],
+    found: Sequence[Targets | Errors],
     authorizer: Authorizer,
 ) -> None:
     """Tell those who look after the code of a type that has no row though the code declares it."""
-    for (job_type, _), own in zip(wanted, errors, strict=True):
+    for (job_type, _), own in zip(wanted, found, strict=True):
+        if not isinstance(own, Errors):
+            continue
         name = _kind_key(job_type)
         if name and name not in kinds and declarations.get(name) is not None and authorizer.may_know_the_code():
             own["job_type"] = [f"There is no job type {name!r} (declared in code, run migrate or jobs_sync)."]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
+import json
 import uuid
+from collections import OrderedDict
 from typing import Any
 
 import pytest
+from django.core.serializers.json import DjangoJSONEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.engine.json_storage import NotStorable, clean_text, is_storable_text, storable
+from django_jobs.engine.json_storage import NotStorable, canonical, clean_text, encoded, is_storable_text, storable
 
 LIMIT = 1_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
@@ -95,6 +99,51 @@ def test_what_is_too_large_is_refused_with_both_sizes() -> None:
 
 def test_the_limit_itself_is_accepted() -> None:
     assert storable("x" * 98, "The result", 100) == "x" * 98
+
+
+@given(st.dictionaries(TEXT, PLAIN, min_size=1))
+def test_a_flat_dict_is_as_large_as_any_other_value(value: dict[str, Any]) -> None:
+    size = len(DjangoJSONEncoder().encode(value))
+    assert storable(value, "parameters", size) == value
+    with pytest.raises(NotStorable, match=f"takes {size} bytes"):
+        storable(value, "parameters", size - 1)
+
+
+@given(st.dictionaries(TEXT, PLAIN))
+def test_a_flat_dict_has_its_canonical_text_if_any(value: dict[str, Any]) -> None:
+    text, _, is_canonical = encoded(value, "parameters", LIMIT)
+    assert json.loads(text) == value
+    assert not is_canonical or text == canonical(dict(reversed(value.items())))
+
+
+def test_what_is_stored_is_nobody_elses() -> None:
+    value = {"a": 1}
+    stored = storable(value, "parameters", LIMIT)
+    value["a"] = 2
+    assert stored == {"a": 1}
+
+
+class Name(str):
+    __slots__ = ()
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+def test_what_is_nearly_flat_comes_back_as_plain_values(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Any]] = [
+        ({1: 2}, {"1": 2}),
+        ({None: 2}, {"null": 2}),
+        ({Name("a"): Name("b")}, {"a": "b"}),
+        ({"a": Level.HIGH}, {"a": 3}),
+        ({"a": (1, 2)}, {"a": [1, 2]}),
+        (OrderedDict(a=1), {"a": 1}),
+    ]
+    for value, plain in cases:
+        with subtests.test(value=value):
+            stored = storable(value, "parameters", LIMIT)
+            assert repr(stored) == repr(plain)
 
 
 def test_dates_decimals_and_uuids_become_text(subtests: pytest.Subtests) -> None:

@@ -53,8 +53,6 @@ class Insertion(Duplicates):
         The caller has looked for the same work, after :meth:`lock_keys`. Raises LostRace where it came in between.
         """
         now = self.now()
-        for new in news:
-            _make_ready(new, now)
         self._insert_all(news, now)
         guarded = [new for new in news if new.window]
         if guarded and not self.keep_out(guarded, now):
@@ -63,7 +61,7 @@ class Insertion(Duplicates):
 
     def _insert_all(self, news: Sequence[NewJob], now: dt.datetime) -> None:
         """Insert the jobs in their order, and their first log rows in the same."""
-        for chunk in chunks(news):
+        for chunk in chunks(news, now):
             Job.primary.bulk_create([new.job for new in chunk])
         self._log(news, now)
 
@@ -117,8 +115,8 @@ def _make_ready(new: NewJob, now: dt.datetime) -> None:
     job.is_delayed = job.ready_at is not None and job.ready_at > now
 
 
-def chunks(news: Sequence[NewJob]) -> Iterator[list[NewJob]]:
-    """Yield sets that one statement may hold."""
+def chunks(news: Iterable[NewJob], now: dt.datetime) -> Iterator[list[NewJob]]:
+    """Make the jobs ready, and yield sets of them that one statement may hold."""
     chunk: list[NewJob] = []
     size = 0
     for new in news:
@@ -127,6 +125,7 @@ def chunks(news: Sequence[NewJob]) -> Iterator[list[NewJob]]:
         if chunk and (size > MAX_BYTES or len(chunk) == MAX_ROWS):
             yield chunk
             chunk, size = [], own
+        _make_ready(new, now)
         chunk.append(new)
     if chunk:
         yield chunk

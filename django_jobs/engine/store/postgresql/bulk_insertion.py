@@ -4,34 +4,61 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from operator import itemgetter
 from typing import Any, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from django_jobs.engine.store.base.insertion import chunks
+from django_jobs.engine.store.base import insertion
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
 from django_jobs.engine.store.postgresql.insertion import Insertion, preparations, take_over
 from django_jobs.engine.store.postgresql.rows import Slot, array, json_array, unnested
+from django_jobs.engine.store.postgresql.statements import sending_ahead
 from django_jobs.models import DuplicateKey, ExecutionLog, Job
 from django_jobs.statuses import Status
 
 _encode: Final = DjangoJSONEncoder().encode
+
+#: Statements that are sent before the answer to the first is read. What the server does not take yet fills memory.
+AHEAD: Final = 8
 
 
 class BulkInsertion(Insertion):
     """Writing many new jobs."""
 
     def _insert_all(self, news: Sequence[NewJob], now: dt.datetime) -> None:
-        for chunk in chunks(news):
-            self._insert_chunk(chunk)
+        todo = insertion.chunks(news, now)
+        if len(news) > insertion.MAX_ROWS:
+            while self._insert_ahead(itertools.islice(todo, AHEAD)):
+                pass
+        # For a single statement, to wait for the server once more would cost more than it saves.
+        for chunk in todo:
+            [keys] = self.fetch(*self._statement(chunk), rows=len(chunk))
+            self._take(chunk, keys)
 
-    def _insert_chunk(self, news: Sequence[NewJob]) -> None:
+    def _insert_ahead(self, some: Iterable[list[NewJob]]) -> bool:
+        """Make the statement of each chunk while the server runs those before; return whether there may be more."""
+        with sending_ahead(self.connection), ExitStack() as stack:
+            sent: list[tuple[list[NewJob], Any]] = []
+            for chunk in some:
+                cursor = stack.enter_context(self.connection.cursor())
+                cursor.execute(*self._statement(chunk))
+                sent.append((chunk, cursor))
+            for chunk, cursor in sent:
+                self._take(chunk, cursor.fetchone())
+        return len(sent) == AHEAD
+
+    def _statement(self, news: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:
         params: dict[str, Any] = {"count": len(news)}
         slots = self._job_slots(news, params) | self._actor_slots(news, params)
-        [keys] = self.fetch(_sql(self.alias, tuple(slots.items())), params, rows=len(news))
+        return _sql(self.alias, tuple(slots.items())), params
+
+    def _take(self, news: Sequence[NewJob], keys: Sequence[str]) -> None:
+        """Fill in the keys of the jobs and of their log rows."""
         pks, log_ids = (map(int, text.split(",")) for text in keys)
         for new, pk, log_id in zip(news, pks, log_ids, strict=True):
             new.log_id = log_id

@@ -7,9 +7,10 @@ it: ``DATABASES["default"]["OPTIONS"]["prepare_threshold"]`` set to a number.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -48,11 +49,28 @@ def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) 
 
 def may_prepare(connection: Any) -> bool:
     """Return whether the host allows it, and no wrapper or log of Django would miss the statements."""
-    return (
-        connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
-        and not connection.execute_wrappers
-        and not connection.queries_logged
-    )
+    return connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None and not _is_watched(connection)
+
+
+def _is_watched(connection: Any) -> bool:
+    return bool(connection.execute_wrappers or connection.queries_logged)
+
+
+@contextlib.contextmanager
+def sending_ahead(connection: Any) -> Iterator[None]:
+    """Send the block's statements without waiting for the server; only what is fetched is waited for.
+
+    The error of a statement comes from it or from a later one, the end of the block at the latest. So it is only for
+    an open transaction, and where no wrapper or log of Django asks how long a statement took or how it ended. The
+    driver may be too old for it, or its libpq.
+    """
+    raw = connection.connection
+    pipeline = getattr(raw, "pipeline", None)
+    if pipeline is None or _is_watched(connection) or not _libpq_has_pipelines():
+        yield
+        return
+    with connection.wrap_database_errors, pipeline():
+        yield
 
 
 def _fetch_prepared(connection: Any, sql: str, params: Params, size: int) -> list[tuple[Any, ...]]:
@@ -119,3 +137,10 @@ def _psycopg() -> tuple[Any, Any]:
     from psycopg.types.numeric import Int8
 
     return Cursor, Int8
+
+
+@functools.cache
+def _libpq_has_pipelines() -> bool:
+    from psycopg import Pipeline
+
+    return Pipeline.is_supported()

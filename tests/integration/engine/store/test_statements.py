@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
-from django_jobs import submit_job
+from django_jobs import submit_job, submit_jobs
 from django_jobs.engine.actors import user_named
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -19,6 +19,7 @@ from django_jobs.models import Job
 from tests.support.brokers import end, pending_job, reread, returned, start
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.stores import store_name
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -166,6 +167,13 @@ def test_a_frequent_statement_is_prepared_once() -> None:
     for number in (1, 2**40):
         store().fetch(f"SELECT id FROM {Job._meta.db_table} WHERE id = %s -- allowed", [number])
     assert prepared_by_the_server("= $1 -- allowed") == {"postgresql": 1}.get(connection.vendor, 0)
+
+
+@pytest.mark.usefixtures("_may_prepare")
+def test_the_statement_of_a_few_jobs_in_one_call_is_prepared() -> None:
+    submit_jobs([{"job_type": make_job_type(), "organization": make_organization()}] * statements.FEW)
+    expected = {"postgresql": 1}.get(store_name(), 0)
+    assert prepared_by_the_server(f'INSERT INTO "{Job._meta.db_table}"') == expected
 
 
 @pytest.mark.usefixtures("_may_prepare")

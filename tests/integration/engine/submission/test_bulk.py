@@ -128,6 +128,15 @@ def test_many_thousands_take_few_statements(kind: JobType, organization: Organiz
     assert Job.objects.count() == ExecutionLog.objects.count() == DuplicateKey.objects.count() == MANY
 
 
+@pytest.mark.parametrize("count", [1, 2_000, 2_001, MANY])
+def test_any_number_of_jobs_keeps_its_order(organization: Organization, count: int) -> None:
+    kind = make_job_type(deduplication_window=0)
+    jobs = submit_jobs([work(kind, organization, number) for number in range(count)])
+    rows = Job.objects.order_by("pk").values_list("pk", "job_hash", "input_parameters")
+    assert list(rows) == [(job.pk, job.job_hash, {"number": number}) for number, job in enumerate(jobs)]
+    assert len({job.job_hash for job in jobs}) == count
+
+
 @pytest.fixture
 def few_values() -> Iterator[None]:
     """Statements of no more values than SQLite takes; a smaller number than its own, which may be 32,766 or more."""

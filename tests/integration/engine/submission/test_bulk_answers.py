@@ -10,6 +10,7 @@ import pytest
 from django.db.models.signals import post_init
 
 from django_jobs import submit_job, submit_jobs
+from django_jobs.engine.submission.building import work_hash
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import reread
@@ -78,6 +79,13 @@ def test_what_a_listener_gives_to_a_new_job_is_stored(kind: JobType, organizatio
     finally:
         post_init.disconnect(trace, sender=Job)
     assert [Job.objects.get(pk=pk).metadata for pk in pks] == [{"trace": str(uuid.UUID(int=7))}] * 2
+
+
+@pytest.mark.parametrize("parameters", [{}, {"b": "é", "a": 1.0}, {"b": [{"d": 1, "c": 2}], "a": None}])
+def test_each_job_has_the_hash_of_its_work(kind: JobType, organization: Organization, parameters: Any) -> None:
+    item = {"job_type": kind, "organization": organization, "parameters": parameters, "deduplication_window": 0}
+    hashes = {job.job_hash for job in (*submit_jobs([item, item]), submit_job(**item))}
+    assert hashes == {work_hash(kind.type_name, organization.pk, parameters)}
 
 
 def test_the_same_may_be_named_in_several_ways(kind: JobType, organization: Organization) -> None:
