@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import decimal
 import functools
 import inspect
 import logging
@@ -166,6 +167,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
 
 
 def _call(claimed: Claimed, context: JobContext) -> Any:
+    decimal.setcontext(decimal.getcontext().copy())  # an object that the copies of a context share
     value = claimed.handler(context)
     return coroutines.run(value, context.checkpoint) if inspect.isawaitable(value) else value
 
