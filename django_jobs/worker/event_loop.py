@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import logging
 import threading
 import weakref
@@ -104,23 +105,29 @@ class EventLoop:
             run = self._run_one(claimed, sync_thread, interrupter)
             task = self._loop.create_task(run, context=self._context.copy())
             self._runs.add(task)
-            task.add_done_callback(self._runs.discard)
+            # Not at the end of the run: a neighbor that cancels all tasks may keep it from beginning.
+            task.add_done_callback(functools.partial(self._end_one, claimed, sync_thread, interrupter))
 
     async def _run_one(self, claimed: Claimed, sync_thread: SyncThread, interrupter: TaskInterrupter) -> None:
-        assert self._loop is not None  # noqa: S101  (this runs in it)
         try:
             async with sync_thread:
                 await run_in_loop(self._state, sync_thread.slot, claimed, interrupter)
         except BaseException:
             logger.exception("event=slot_failed worker=%s", self._state.name)
-        finally:
-            self._tasks.pop((claimed.pk, claimed.attempt), None)
-            self._state.running.remove(claimed)
-            if sync_thread.hangs_elsewhere():
-                self._take_other_threads(self._loop)
-            self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
-            self._state.batch.finish()
-            self._on_end()
+
+    def _end_one(
+        self, claimed: Claimed, sync_thread: SyncThread, interrupter: TaskInterrupter, task: asyncio.Task[None]
+    ) -> None:
+        """Free the slot. A run that did not begin has no outcome; the housekeeper finds that nobody knows its job."""
+        assert self._loop is not None  # noqa: S101  (this runs in it)
+        self._runs.discard(task)
+        self._tasks.pop((claimed.pk, claimed.attempt), None)
+        self._state.running.remove(claimed)
+        if sync_thread.hangs_elsewhere():
+            self._take_other_threads(self._loop)
+        self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
+        self._state.batch.finish()
+        self._on_end()
 
     def _take_other_threads(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the next calls run in new threads: the old ones end once what runs in them has ended."""

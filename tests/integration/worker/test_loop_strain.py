@@ -13,7 +13,8 @@ from asgiref.sync import sync_to_async
 
 from django_jobs.models import Job
 from tests.integration.worker.test_event_loop import Child
-from tests.support.brokers import MemoryBroker
+from tests.support.brokers import MemoryBroker, running_job
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -103,3 +104,26 @@ def test_what_a_handler_sets_in_the_loop_is_not_the_next_jobs(child: Child, what
 
     assert child.run(look) == child.run(change) == child.run(look) == ["Completed"]
     assert seen[:3] == seen[3:]
+
+
+def test_a_run_that_a_neighbor_cancels_before_it_begins_keeps_no_slot(child: Child) -> None:
+    """Nobody would hand its job back, since this process seemed to run it."""
+    loop = child.slots._loop  # type: ignore[attr-defined]
+    jobs: list[Job] = []
+
+    async def cancel_what_begins(context: Any) -> None:
+        job, claimed = await sync_to_async(running_job)()
+        claimed.handler = use_threads
+        jobs.append(job)
+        before = asyncio.all_tasks()
+        child.state.put([claimed])
+        loop._start_more()
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+
+    started = child.start(cancel_what_begins)
+    wait_until(lambda: bool(jobs) and not child.state.batch.busy(), 5, "the slots to be free")
+    assert [job.status for job in child.finish(started)] == ["Completed"]
+    assert not child.state.running
+    assert len(loop._free) == 4
+    assert child.run(use_threads) == ["Completed"]
