@@ -85,7 +85,7 @@ class Child:
                 with line_watch.waiting():
                     self.housekeeper.announce()
                 self.state.consumer.announce()
-                self.state.consumer.listen(self.state.running.cancel, self.state.stop)
+                self.state.consumer.listen(self.state.cancel, self.state.stop)
                 return
             except Exception as error:  # noqa: BLE001  (whatever fails when the worker starts is tried again)
                 if self._failures.is_to_be_logged(error):

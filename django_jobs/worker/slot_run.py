@@ -67,6 +67,8 @@ def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
     """Announce that a job begins; or return why it must not, so that it goes back."""
     if _has_waited_too_long(state, claimed):
         return NotBegun(claimed=claimed, text="Handed back before it began: its lease was over")
+    if claimed.is_canceled:
+        return NotBegun(claimed=claimed, text="Handed back before it began: it was canceled")
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):
         text = "Handed back before it began: it waited behind a handler that let nothing else run"
