@@ -69,6 +69,8 @@ class Claimed:
     claimed_at: float = field(default_factory=uptime.seconds)
     #: Which of the sets that its process claimed it belongs to; 0: the process does not number them.
     set_number: int = 0
+    #: Whether somebody canceled it while it waited for a slot, so that it must not begin.
+    is_canceled: bool = False
 
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)

@@ -85,7 +85,7 @@ class Child:
                 with line_watch.waiting():
                     self.housekeeper.announce()
                 self.state.consumer.announce()
-                self.state.consumer.listen(self.state.running.cancel, self.state.stop)
+                self.state.consumer.listen(self.state.cancel, self.state.stop)
                 return
             except Exception as error:  # noqa: BLE001  (whatever fails when the worker starts is tried again)
                 if self._failures.is_to_be_logged(error):
@@ -205,9 +205,12 @@ class Child:
         """Dispatch for a burst, since the backlog may hold more than the broker shows; return 0 once it is over.
 
         What is Queued may have no ticket yet: its dispatcher, such as this child's refiller, pushes that after its
-        commit. It is waited for, but not for ever, since it may be lost. What still runs in threads may submit more.
+        commit. It is waited for, but not for ever, since it may be lost. What still runs in threads may submit more,
+        and what has ended there releases others once that is stored.
         """
         is_busy = self.state.batch.busy() > 0  # first, since what ends meanwhile may have submitted more
+        if not is_busy:
+            self.slots.wait()
         with line_watch.waiting():
             is_any_left = dispatcher.anything_queued(self.state.options.queues)
         now = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed
@@ -13,6 +13,7 @@ from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import Consumer
 from django_jobs.engine.store import line_watch
+from django_jobs.models.job import parse_job_id
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.doubts import Doubts
@@ -51,6 +52,13 @@ class ChildState:
         """Take no more jobs; those that run get the grace."""
         self.stopping.set()
         self.consumer.wake()
+
+    def cancel(self, job_ids: Iterable[str]) -> None:
+        """Interrupt these jobs, since somebody canceled them; those that wait for a slot do not begin."""
+        pks = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
+        for claimed in self.batch.waiting():  # first, since what is taken out of it runs then
+            claimed.is_canceled |= claimed.pk in pks
+        self.running.cancel(pks)
 
     def put(self, claimed: Sequence[Claimed]) -> None:
         """Take over what was claimed, and show it to the supervisor with all that waits, where something may wait."""

@@ -103,23 +103,35 @@ class ChildProcess:
         """
         if self.killed is None:
             self.killed = (reason, how, culprit)
-            self.stacks.ask()
-            self.send(stacks.SIGNAL)
+            self._ask_for_stacks()
         self.go_on_killing()
+
+    def _ask_for_stacks(self) -> None:
+        self.stacks.ask()
+        self.send(stacks.SIGNAL)
 
     def go_on_killing(self) -> None:
         """Send SIGKILL to a child that was asked for its stacks, once it has written them or will not."""
-        if self.killed is not None and (self.is_frozen() or not self.stacks.is_awaited()):
+        if self.killed is None:
+            return
+        if self.is_frozen():
             self.send(signal.SIGKILL)
+        elif not self.stacks.is_awaited():
+            if self.stacks.is_to_be_asked_again(self.running()):
+                self._ask_for_stacks()
+            else:
+                self.send(signal.SIGKILL)
 
     def kill_for(self, item: OccupiedSlot, reason: str, how: str) -> None:
         """Kill it because this job does not stop. Before that the other jobs that run in it get the usual grace."""
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS)
-        if self.condemned_at is None:
-            self.condemned_at = time.monotonic()
-            self.send(signal.SIGTERM)
-        if len(self.running()) <= 1 or time.monotonic() - self.condemned_at > grace:
+        is_first, now = self.condemned_at is None, time.monotonic()
+        self.condemned_at = self.condemned_at or now
+        if len(self.running()) <= 1 or now - self.condemned_at > grace:
             self.kill(reason, how, item.key)
+        if is_first:
+            # Not before the stacks are asked for: they are to show the handler, not how this signal is handled.
+            self.send(signal.SIGTERM)
 
     def loss(self) -> Loss:
         """Return what its end means for the jobs that ran in it."""

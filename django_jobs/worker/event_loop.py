@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import logging
 import threading
 import weakref
@@ -36,7 +37,7 @@ class EventLoop:
         self._free = [SyncThread(first_slot + number) for number in reversed(range(state.options.threads))]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._other_threads: OtherThreads | None = None
+        self._other_threads = OtherThreads(state.options.threads)
         self._context = contextvars.Context()
         self._is_stopping = False
         #: The tasks that the handler of each running attempt has made.
@@ -51,8 +52,7 @@ class EventLoop:
             return
         loop = asyncio.new_event_loop()
         try:
-            loop.set_task_factory(self._make_task)
-            self._take_other_threads(loop)
+            self._tidy(loop)
             thread = threading.Thread(target=self._run, args=[loop], name="event loop", daemon=True)
             self._loop = loop
             thread.start()
@@ -96,6 +96,7 @@ class EventLoop:
     def _start_more(self) -> None:
         assert self._loop is not None  # noqa: S101  (this runs in it)
         while self._free and (claimed := self._state.batch.next_coroutine()) is not None:
+            self._tidy(self._loop)
             sync_thread, tasks = self._free.pop(), weakref.WeakSet[asyncio.Task[Any]]()
             interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks)
             self._tasks[claimed.pk, claimed.attempt] = tasks
@@ -104,30 +105,41 @@ class EventLoop:
             run = self._run_one(claimed, sync_thread, interrupter)
             task = self._loop.create_task(run, context=self._context.copy())
             self._runs.add(task)
-            task.add_done_callback(self._runs.discard)
+            # Not at the end of the run: a neighbor that cancels all tasks may keep it from beginning.
+            task.add_done_callback(functools.partial(self._end_one, claimed, sync_thread, interrupter))
 
     async def _run_one(self, claimed: Claimed, sync_thread: SyncThread, interrupter: TaskInterrupter) -> None:
-        assert self._loop is not None  # noqa: S101  (this runs in it)
         try:
-            async with sync_thread.used():
+            async with sync_thread:
                 await run_in_loop(self._state, sync_thread.slot, claimed, interrupter)
         except BaseException:
             logger.exception("event=slot_failed worker=%s", self._state.name)
-        finally:
-            self._tasks.pop((claimed.pk, claimed.attempt), None)
-            self._state.running.remove(claimed)
-            if sync_thread.hangs_elsewhere():
-                self._take_other_threads(self._loop)
-            self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
-            self._state.batch.finish()
-            self._on_end()
+
+    def _end_one(
+        self, claimed: Claimed, sync_thread: SyncThread, interrupter: TaskInterrupter, task: asyncio.Task[None]
+    ) -> None:
+        """Free the slot. A run that did not begin has no outcome; the housekeeper finds that nobody knows its job."""
+        assert self._loop is not None  # noqa: S101  (this runs in it)
+        self._runs.discard(task)
+        self._tasks.pop((claimed.pk, claimed.attempt), None)
+        self._state.running.remove(claimed)
+        if sync_thread.hangs_elsewhere():
+            self._take_other_threads(self._loop)
+        self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
+        self._state.batch.finish()
+        self._on_end()
 
     def _take_other_threads(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the next calls run in new threads: the old ones end once what runs in them has ended."""
-        if self._other_threads is not None:
-            self._other_threads.shutdown(wait=False)
+        self._other_threads.shutdown(wait=False)
         self._other_threads = OtherThreads(self._state.options.threads)
         loop.set_default_executor(self._other_threads)
+
+    def _tidy(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Set in the loop what belongs to all its jobs: one of them may have changed it."""
+        loop.set_task_factory(self._make_task)
+        loop.set_default_executor(self._other_threads)
+        loop.set_exception_handler(None)
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **keywords: Any) -> asyncio.Task[Any]:
         """Make a task, and note it where a handler makes it; a task factory."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.exceptions import JobCanceled
-from django_jobs.models.job import parse_job_id
 from django_jobs.worker.interruption import Interrupter
 
 
@@ -45,11 +44,10 @@ class RunningJobs:
         if found is not None and not any(connection is known for known in found[1].connections):
             found[1].connections.append(connection)
 
-    def cancel(self, job_ids: Iterable[str]) -> None:
+    def cancel(self, pks: Collection[int]) -> None:
         """Interrupt the handlers of these jobs, since somebody canceled them."""
-        canceled = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
         for (pk, _), interrupter in self.interrupters().items():
-            if pk in canceled:
+            if pk in pks:
                 interrupter.request(JobCanceled)
 
     def __bool__(self) -> bool:

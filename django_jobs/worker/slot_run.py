@@ -10,7 +10,7 @@ from django_jobs.engine import uptime
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import ownership
 from django_jobs.engine.execution.handler_run import attempt_beside_others, context_for, ended_by, run
-from django_jobs.engine.execution.outcomes import Interrupted, Outcome
+from django_jobs.engine.execution.outcomes import NotBegun, Outcome
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from django_jobs.worker.task_interruption import TaskInterrupter
@@ -52,7 +52,7 @@ class _Place:
         self._slot = slot
         self._claimed = claimed
 
-    def begin(self) -> _Refused | None:
+    def begin(self) -> NotBegun | None:
         return _begin(self._state, self._slot, self._claimed)
 
     def end(self) -> None:
@@ -63,18 +63,16 @@ def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> Sl
     return SlotRunner((claimed.pk, claimed.attempt), state.progress, interrupter)
 
 
-class _Refused(Interrupted):
-    """The end of a job that did not begin."""
-
-
-def _begin(state: ChildState, slot: int, claimed: Claimed) -> _Refused | None:
+def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
     """Announce that a job begins; or return why it must not, so that it goes back."""
     if _has_waited_too_long(state, claimed):
-        return _Refused(claimed=claimed, text="Handed back before it began: its lease was over")
+        return NotBegun(claimed=claimed, text="Handed back before it began: its lease was over")
+    if claimed.is_canceled:
+        return NotBegun(claimed=claimed, text="Handed back before it began: it was canceled")
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):
         text = "Handed back before it began: it waited behind a handler that let nothing else run"
-        return _Refused(claimed=claimed, text=text)
+        return NotBegun(claimed=claimed, text=text)
     return None
 
 
@@ -86,7 +84,6 @@ def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:
 
 def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Interrupter) -> None:
     with contextlib.ExitStack() as ending:
-        # A refusal not by ``state.ended``, which would count it as a handler that ran for no time.
-        ending.callback(state.batch.add_ended if isinstance(outcome, _Refused) else state.ended, outcome)
+        ending.callback(state.batch.add_ended if isinstance(outcome, NotBegun) else state.ended, outcome)
         ending.callback(state.shared_slots.end, slot)
         ending.callback(interrupter.close)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from types import FrameType
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from django.db import connections
 from django.db.backends.signals import connection_created
 
 from django_jobs.exceptions import JobTimedOut
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.interruption import Interrupter, MainThreadSignals
+from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
 from django_jobs.worker.slot_run import run_in
 from django_jobs.worker.thread_slots import ThreadSlots
+
+#: The signals that a worker has a use for.
+SIGNALS: Final = (SIGNAL, signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
 
 
 class Slots(Protocol):
@@ -64,6 +67,7 @@ class MainThreadSlot:
         return self._state.prefetch.fits(job_types)
 
     def run_batch(self) -> None:
+        receivers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
         while (claimed := self._state.batch.next()) is not None:
             interrupter = Interrupter(on_main_thread=True, connections=self._connections)
             self._state.running.add(claimed, interrupter)
@@ -74,8 +78,11 @@ class MainThreadSlot:
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 self._signals.current = None
+                if signal.getsignal(signal.SIGALRM) is not receivers[signal.SIGALRM]:
+                    _take_back(receivers)  # before the next alarm, which might end the process
                 self._state.running.remove(claimed)
                 self._state.batch.finish()
+        _take_back(receivers)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         interrupter = self._signals.current
@@ -94,3 +101,10 @@ class MainThreadSlot:
 
     def close(self) -> None:
         """Do nothing: the main thread goes on."""
+
+
+def _take_back(receivers: dict[int, Any]) -> None:
+    """Let these functions receive the signals again: a handler may have used a signal for something of its own."""
+    for number, receiver in receivers.items():
+        if signal.getsignal(number) is not receiver:
+            signal.signal(number, receiver)

@@ -3,6 +3,10 @@
 The child's ``faulthandler`` writes them to a file that it shares with its supervisor. It does so from a signal handler
 in C, so that it works also while a job's handler holds the interpreter's lock. A process that is stopped, or waits in
 the kernel, writes nothing.
+
+Up to Python 3.12 the signal can come while the interpreter enters a function from C, such as another signal's handler:
+for some instructions the thread's frame is then what was in memory before. Where that is nothing, the thread seems to
+have no frame, and the process is asked again.
 """
 
 from __future__ import annotations
@@ -24,6 +28,10 @@ SIGNAL: Final = signal.SIGUSR2
 ANSWER_SECONDS: Final = 1.0
 #: A process that has written nothing for so long has finished.
 QUIET_SECONDS: Final = 0.04
+#: How often a process is asked at most.
+MAX_QUESTIONS: Final = 3
+#: What ``faulthandler`` writes of a thread without a frame.
+NO_FRAME: Final = "<no Python frame>"
 MAX_BYTES: Final = 512_000
 MAX_TEXT: Final = 60_000
 _THREAD: Final = re.compile(r"^(?:Current )?[Tt]hread 0x([0-9a-f]+)", re.MULTILINE)
@@ -41,21 +49,31 @@ class StackFile:
     def __init__(self) -> None:
         with tempfile.TemporaryFile() as file:
             self.descriptor = os.dup(file.fileno())
+        self._questions = 0
         self._asked = 0.0
-        self._size = 0
+        self._size = self._size_before = 0
         self._grown_at = 0.0
 
     def ask(self) -> None:
         """Note that the process was asked for its stacks just now."""
+        self._questions += 1
         self._asked = self._grown_at = time.monotonic()
+        self._size = self._size_before = os.fstat(self.descriptor).st_size
 
     def is_awaited(self) -> bool:
         """Return whether the process may still write."""
         now, size = time.monotonic(), os.fstat(self.descriptor).st_size
         if size != self._size:
             self._size, self._grown_at = size, now
-        is_quiet = self._size > 0 and now - self._grown_at > QUIET_SECONDS
+        is_quiet = self._size > self._size_before and now - self._grown_at > QUIET_SECONDS
         return now - self._asked < ANSWER_SECONDS and not is_quiet
+
+    def is_to_be_asked_again(self, running: Iterable[OccupiedSlot]) -> bool:
+        """Return whether the thread of one of these jobs seemed to have no frame, each time that it was asked."""
+        if not 0 < self._questions < MAX_QUESTIONS:
+            return False
+        _, blocks = _parted(self.read())
+        return any(NO_FRAME in blocks.get(item.thread, "") for item in running)
 
     def read(self) -> str:
         """Return what was written."""
@@ -80,16 +98,21 @@ def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_aske
 
 def _own_first(raw: str, item: OccupiedSlot) -> str:
     """Return the stacks with that of the job's thread first, and with a title."""
-    starts = [found.start() for found in _THREAD.finditer(raw)]
-    blocks = [raw[start:end].strip() for start, end in itertools.pairwise([*starts, len(raw)])]
-    own = [block for block in blocks if _thread_of(block) == item.thread]
-    others = [block for block in blocks if block not in own]
-    head = raw[: starts[0]].strip() if starts else raw.strip()
-    named = [f"The handler's thread:\n{block}" for block in own]
-    text = "\n\n".join(part for part in (head, *named, *others) if part)
+    head, blocks = _parted(raw)
+    own = blocks.pop(item.thread, "")
+    named = f"The handler's thread:\n{own}" if own else ""
+    text = "\n\n".join(part for part in (head, named, *blocks.values()) if part)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
-def _thread_of(block: str) -> int:
-    found = _THREAD.match(block)
-    return int(found[1], 16) if found else 0
+def _parted(raw: str) -> tuple[str, dict[int, str]]:
+    """Return what stands before the first thread, and each thread's last stack that shows a frame, if one does."""
+    starts = [found.start() for found in _THREAD.finditer(raw)] or [len(raw)]
+    blocks: dict[int, str] = {}
+    for start, end in itertools.pairwise([*starts, len(raw)]):
+        block = raw[start:end].strip()
+        found = _THREAD.match(block)
+        thread = int(found[1], 16) if found else 0
+        if block and (thread not in blocks or NO_FRAME not in block):
+            blocks[thread] = block
+    return raw[: starts[0]].strip(), blocks

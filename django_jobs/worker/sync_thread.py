@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -56,12 +55,15 @@ class SyncThread:
         self._before: Future[Any] | None = None
         #: What the handler has called in threads of its own choice.
         self._elsewhere = ThreadCalls()
+        self._sensitive = ThreadSensitiveContext()
         self._rested = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
-    @contextlib.asynccontextmanager
-    async def used(self) -> AsyncIterator[None]:
-        """Have the thread-sensitive calls of the block, and of its tasks, run in this thread."""
+    async def __aenter__(self) -> None:
+        """Have the thread-sensitive calls of the block, and of its tasks, run in this thread.
+
+        No generator does this: a handler may close all asynchronous generators of the loop.
+        """
         if self._timer is not None:
             self._timer.cancel()
         if self._executor.last is not None and time.monotonic() - self._rested >= RESTED_SECONDS:
@@ -70,13 +72,14 @@ class SyncThread:
         self._before = self._executor.last
         self._elsewhere = ThreadCalls()
         calls_of_handler.set(self._elsewhere)
-        async with ThreadSensitiveContext() as its_thread:
-            SyncToAsync.context_to_thread_executor[its_thread] = self._executor
-            try:
-                yield
-            finally:
-                # asgiref would wait for the thread, which stays.
-                SyncToAsync.context_to_thread_executor.pop(its_thread, None)
+        self._sensitive = ThreadSensitiveContext()
+        await self._sensitive.__aenter__()  # type: ignore[no-untyped-call]
+        SyncToAsync.context_to_thread_executor[self._sensitive] = self._executor
+
+    async def __aexit__(self, *_: object) -> None:
+        # asgiref would wait for the thread, which stays.
+        SyncToAsync.context_to_thread_executor.pop(self._sensitive, None)
+        await self._sensitive.__aexit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def is_called(self) -> bool:
         """Return whether a call of the handler is under way, here or elsewhere."""

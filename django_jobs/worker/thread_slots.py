@@ -12,7 +12,7 @@ from typing import Any, Final
 from django.db import connections, reset_queries
 
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution.outcomes import Interrupted
+from django_jobs.engine.execution.outcomes import NotBegun
 from django_jobs.engine.store import database
 from django_jobs.worker.child_board import MAX_SET
 from django_jobs.worker.child_state import ChildState
@@ -104,8 +104,7 @@ class ThreadSlots:
         self._not_before = time.monotonic() + PAUSE_SECONDS
         text = f"Handed back: its worker could not start a thread ({error})"
         for claimed in self._state.batch.take_waiting():
-            # Not by ``state.ended``, which would count it as a handler that ran for no time.
-            self._state.batch.add_ended(Interrupted(claimed=claimed, text=text))
+            self._state.batch.add_ended(NotBegun(claimed=claimed, text=text))
         self._state.settle()
 
     def _work(self, slot: int) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from django_jobs import cancel_job, submit_job
-from django_jobs.models import Organization
+from django_jobs import cancel_job, submit_job, submit_jobs
+from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
-from tests.acceptance.steps import Stage, path_of, wait_for_message, wait_for_status
+from tests.acceptance.steps import (
+    PATIENCE,
+    Stage,
+    path_of,
+    wait_for_idle_workers,
+    wait_for_message,
+    wait_for_status,
+)
 from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
+from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
 THREADS = pytest.mark.parametrize("threads", ["1", "2"])
@@ -24,6 +33,30 @@ def test_coroutines_of_one_process_run_together_in_one_loop(processes: ProcessPo
     for job in jobs:
         wait_for_status(job, Status.COMPLETED)
     assert worker.stop() == 0
+
+
+def test_five_hundred_coroutines_wait_at_once_in_a_process_of_less_than_250_megabytes(
+    processes: ProcessPool, stage: Stage, settings: Any
+) -> None:
+    many = {"MAX_IN_FLIGHT_PER_ORGANIZATION": 1000}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **many}
+    kind = make_job_type("meet_async")
+    jobs = submit_jobs(
+        {"job_type": kind, "organization": stage.organization, "parameters": {"together": 500, "number": number}}
+        for number in range(500)
+    )
+    worker = processes.worker("--processes", "1", "--threads", "500", settings=many)
+    worker.wait_for_log("event=child_started")
+    (child,) = wait_for_idle_workers(worker, 1)
+    held: list[int] = []
+
+    def is_over() -> bool:
+        held.append(child.memory_info().rss)
+        return not Job.objects.exclude(status=Status.COMPLETED).exists()
+
+    wait_until(is_over, 2 * PATIENCE, "500 coroutines that wait for each other")
+    assert len(jobs) == 500
+    assert max(held) < 250 * 1_048_576
 
 
 def test_a_coroutine_that_blocks_its_loop_is_named_and_killed_at_its_timeout_and_its_neighbors_pay_nothing(

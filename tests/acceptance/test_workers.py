@@ -11,7 +11,7 @@ import redis
 from rq import Queue, Worker
 from rq.suspension import resume, suspend
 
-from django_jobs import submit_jobs
+from django_jobs import submit_job, submit_jobs
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, status_of, wait_for_all, wait_for_status
@@ -31,6 +31,20 @@ def test_a_burst_runs_everything_that_waits_and_leaves(processes: ProcessPool, s
     assert {status_of(job) for job in jobs} == {Status.COMPLETED}
     results = Job.objects.order_by("pk").values_list("result", flat=True)
     assert list(results) == [{"echo": {"number": number}} for number in range(60)]
+
+
+def test_a_burst_runs_a_long_chain_of_jobs_each_of_which_waits_for_the_one_before(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    kind = make_job_type("echo")
+    jobs = [stage.submit(kind)]
+    for number in range(15):
+        jobs.append(submit_job(kind, stage.organization, {"number": number}, depends_on=jobs[-1]))
+    worker = processes.worker("--burst", "--processes", "1")
+
+    assert worker.wait(2 * PATIENCE) == 0
+    assert {status_of(job) for job in jobs} == {Status.COMPLETED}
+    assert worker.log().count("event=child_started") == 1
 
 
 def test_a_burst_waits_for_nothing_that_lies_in_other_queues_than_its_own(processes: ProcessPool, stage: Stage) -> None:

@@ -15,13 +15,16 @@ NEIGHBOUR = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE,
 
 
 class FakeStacks:
-    """Has what a child was asked for, once it ``has_answered``."""
+    """Has what a child was asked for, once it ``has_answered``; not what counts where it ``lacks_frames``."""
 
     def __init__(self) -> None:
-        self.has_answered = False
+        self.has_answered = self.lacks_frames = False
 
     def ask(self) -> None:
-        """The child is asked."""
+        self.has_answered = False
+
+    def is_to_be_asked_again(self, running: list[OccupiedSlot]) -> bool:
+        return self.lacks_frames
 
     def is_awaited(self) -> bool:
         return not self.has_answered

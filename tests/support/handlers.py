@@ -286,15 +286,21 @@ class Fatal(BaseException):
     """What ``except Exception`` does not catch."""
 
 
+FATAL = {
+    "SystemExit": SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt(),
+    "GeneratorExit": GeneratorExit(),
+    "BaseException": Fatal("secret text"),
+}
+
+
 def misbehave(context: JobContext) -> None:
     """Does what no handler should, as ``how`` says."""
     match context.parameters["how"]:
         case "os._exit":
             os._exit(context.parameters.get("code", 0))
-        case "SystemExit":
-            raise SystemExit(3)
-        case "BaseException":
-            raise Fatal("secret text")
+        case "SystemExit" | "KeyboardInterrupt" | "GeneratorExit" | "BaseException" as name:
+            raise FATAL[name]
         case "open transaction":
             transaction.atomic().__enter__()
             Organization.objects.create(name=context.job_id)

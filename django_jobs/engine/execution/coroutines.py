@@ -92,17 +92,29 @@ class Neighborhood(Protocol):
 
 async def beside_others(
     coroutine: Coroutine[Any, Any, T], neighborhood: Neighborhood, checkpoint: Callable[[], None]
-) -> T:
+) -> T | None:
     """Return the coroutine's result, which runs in a task of the loop that runs already.
 
     ``checkpoint`` raises the interruption for which its task was canceled. What it called in a thread goes on
     then; a statement in it is ended from outside, and the coroutine ends after it. It also ends after its other tasks:
     else its job could begin again beside them.
     """
-    task = asyncio.create_task(coroutine)
+    closing: list[GeneratorExit] = []
+
+    async def caught() -> T | None:
+        try:
+            return await coroutine
+        except GeneratorExit as error:  # whoever awaits a task that ends with it is closed, and can await nothing more
+            closing.append(error)
+            return None
+
+    task = asyncio.create_task(caught())
     neighborhood.guard(task)
     try:
-        return await task
+        value = await task
+        if closing:
+            raise closing[0]
+        return value
     except asyncio.CancelledError:
         checkpoint()
         raise

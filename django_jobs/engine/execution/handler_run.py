@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import decimal
 import functools
 import inspect
 import logging
@@ -40,7 +41,7 @@ class Place(Protocol):
 def run(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     """Run the handler and return how it ended. Its connections are made fit for the next job."""
     ended = attempt(claimed, context)
-    restore_connections(interrupted=isinstance(ended, outcomes.Canceled | outcomes.TimedOut | outcomes.Interrupted))
+    restore_connections(interrupted=type(ended) in {outcomes.Canceled, outcomes.TimedOut, outcomes.Interrupted})
     return ended
 
 
@@ -94,11 +95,11 @@ async def attempt_beside_others(
     return refused or _with_facts(ended, context, started)
 
 
-def _expired(claimed: Claimed, now: float) -> outcomes.Interrupted | None:
+def _expired(claimed: Claimed, now: float) -> outcomes.NotBegun | None:
     """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
     if claimed.starts_before is None or now < claimed.starts_before:
         return None
-    return outcomes.Interrupted(claimed=claimed, text="Handed back before it began: it has expired")
+    return outcomes.NotBegun(claimed=claimed, text="Handed back before it began: it has expired")
 
 
 def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) -> outcomes.Outcome:
@@ -166,6 +167,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
 
 
 def _call(claimed: Claimed, context: JobContext) -> Any:
+    decimal.setcontext(decimal.getcontext().copy())  # an object that the copies of a context share
     value = claimed.handler(context)
     return coroutines.run(value, context.checkpoint) if inspect.isawaitable(value) else value
 

@@ -78,3 +78,7 @@ class Interrupted(Outcome):
     """A shutdown, or the kill of another job's process, ended the attempt; its job goes back to the queue."""
 
     text: str
+
+
+class NotBegun(Interrupted):
+    """The handler did not begin. No handler ran for no time: that would count as a quick one."""

@@ -34,7 +34,11 @@ class IdleChild(Child):
         #: How often it waited for one of its threads.
         self.waits = 0
         self.slots: Any = SimpleNamespace(
-            room=lambda: 1, run_batch=lambda: None, store=lambda: None, wait_for_room=self._wait
+            room=lambda: 1,
+            run_batch=lambda: None,
+            store=lambda: None,
+            wait=lambda: None,
+            wait_for_room=self._wait,
         )
         self._failures = FailureTracker(is_burst=True)
         self.claims = Claims(self.state, len, lambda _: None)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from django_jobs import submit_job
 from django_jobs.engine import uptime
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim as claiming
@@ -22,6 +23,7 @@ from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.exit_codes import DATABASE_AWAY, WorkerFailed
 from django_jobs.worker.interruption import Interrupter
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, reread, returned, running_job
+from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,6 +58,23 @@ def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
     with pytest.raises(WorkerFailed) as failure:
         child.run()
     assert failure.value.code == DATABASE_AWAY
+
+
+def test_a_burst_runs_what_may_run_once_the_end_of_another_is_stored(
+    child: Child, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With threads another thread stores it, while nothing runs and nothing is Queued."""
+    parent = submit_job(kind, organization := make_organization())
+    jobs = [parent, submit_job(kind, organization, depends_on=parent)]
+    store = settle.settle
+
+    def store_slowly(*args: Any) -> Any:
+        time.sleep(0.3)
+        return store(*args)
+
+    monkeypatch.setattr(settle, "settle", store_slowly)
+    child.run()
+    assert [reread(job).status for job in jobs] == ["Completed"] * 2
 
 
 def test_a_child_is_known_by_its_process_before_it_claims_anything(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone, translation
 
+from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import outcomes
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
@@ -228,6 +230,40 @@ def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child) -> No
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
     assert get_job_history(job)[-1]["message"] == "Handed back before it began: its lease was over"
     assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)  # nothing ran, and so not fast either
+
+
+def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_long_its_type_runs(child: Child) -> None:
+    """Else more of a slow type would be claimed ahead, and a child that may run so many jobs would run fewer."""
+    for handler in (never, never_async):
+        job, claimed = running_job()
+        claimed.handler = handler
+        claimed.starts_before = time.monotonic()
+        child.state.batch.put([claimed])
+        child.slots.run_batch()
+        child.slots.wait()
+        child.state.settle()
+        assert get_job_history(job)[-1]["message"] == "Handed back before it began: it has expired"
+        assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)
+        assert child.is_idle()
+
+
+def test_what_is_canceled_while_it_waits_for_a_slot_does_not_begin(child: Child) -> None:
+    for handler in (never, never_async):
+        job, claimed = running_job()
+        claimed.handler = handler
+        child.state.batch.put([claimed])
+        cancel_job(job.name)
+        child.state.cancel([job.name, "no job", "JOB-2026-99999"])
+        child.slots.run_batch()
+        child.slots.wait()
+        child.state.settle()
+        assert (reread(job).status, reread(job).canceled_at is not None) == ("Canceled", True)
+        assert child.state.jobs_run == 0
+        assert child.is_idle()
+
+
+async def never_async(context: Any) -> None:
+    never(context)
 
 
 def never(context: Any) -> None:

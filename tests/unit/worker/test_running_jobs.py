@@ -15,5 +15,5 @@ def test_a_cancel_interrupts_the_handlers_of_these_jobs_alone() -> None:
     for pk, interrupter in enumerate(interrupters, start=1):
         claimed: Any = SimpleNamespace(pk=pk, attempt=1)
         running.add(claimed, interrupter)
-    running.cancel(["JOB-2026-00002", "no job", "JOB-2026-00009"])
+    running.cancel({2, 9})
     assert [interrupter.wanted for interrupter in interrupters] == [None, JobCanceled, None]

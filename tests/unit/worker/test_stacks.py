@@ -28,6 +28,9 @@ Current thread 0x0000000000007f01 (most recent call first):
   File "main.py", line 3 in main
 """
 
+#: The same at a moment at which the second thread entered a function.
+WITHOUT_FRAME = RAW.replace('File "a.py", line 1 in stuck', "<no Python frame>")
+
 #: Holds the interpreter's lock for ever, in C: no Python code runs beside it.
 STUCK_IN_C = "print(flush=True); sum(range(10**13))"
 FROZEN = "import time; print(flush=True); time.sleep(60)"
@@ -85,6 +88,40 @@ def test_the_handlers_own_thread_comes_first_and_is_named() -> None:
     places = [text.index(part) for part in ("The handler's thread:", "in stuck", "in other", "in main")]
     assert places == sorted(places)
     assert told[8, 1].index("in other") < told[8, 1].index("in stuck")
+
+
+def test_a_thread_that_seemed_to_have_no_frame_is_shown_as_it_was_when_it_had_one(subtests: pytest.Subtests) -> None:
+    for raw in (WITHOUT_FRAME + RAW, RAW + WITHOUT_FRAME):
+        with subtests.test(raw=raw):
+            text = tracebacks(raw, [ITEM], "It was killed", was_asked=True)[7, 2]
+            own = text.partition("The handler's thread:")[2].partition("\n\n")[0]
+            assert "in stuck" in own
+            assert text.count("in other") == text.count("in main") == 1
+            assert "<no Python frame>" not in text
+
+
+def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_frame_but_not_for_ever(
+    file: StackFile,
+) -> None:
+    assert not file.is_to_be_asked_again([ITEM])
+    asked = 0
+    while not asked or file.is_to_be_asked_again([OTHER, ITEM]):
+        file.ask()
+        asked += 1
+        assert file.is_awaited()
+        os.write(file.descriptor, WITHOUT_FRAME.encode())
+        assert file.is_awaited()
+        wait_until(lambda: not file.is_awaited(), 5, "it to be quiet")
+        assert not file.is_to_be_asked_again([OTHER])
+    assert asked == stacks.MAX_QUESTIONS
+    assert "<no Python frame>" in tracebacks(file.read(), [ITEM], "It was killed", was_asked=True)[7, 2]
+
+
+def test_a_process_that_showed_the_frame_when_asked_again_is_asked_no_more(file: StackFile) -> None:
+    for written in (WITHOUT_FRAME, RAW):
+        file.ask()
+        os.write(file.descriptor, written.encode())
+    assert not file.is_to_be_asked_again([ITEM])
 
 
 def test_what_the_interpreter_says_of_a_crash_stays_on_top() -> None:

@@ -41,9 +41,9 @@ def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests)
 def test_a_child_is_killed_for_the_only_job_that_runs_in_it_once_it_has_left_its_stacks() -> None:
     child = FakeChild(STUCK)
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
+    assert child.signals == [stacks.SIGNAL, signal.SIGTERM]
     child.go_on_killing()
-    assert child.signals[-1] == stacks.SIGNAL
+    assert child.signals == [stacks.SIGNAL, signal.SIGTERM]
 
     child.stacks.has_answered = True  # type: ignore[attr-defined]
     child.go_on_killing()
@@ -51,6 +51,17 @@ def test_a_child_is_killed_for_the_only_job_that_runs_in_it_once_it_has_left_its
     assert child.signals[-1] == signal.SIGKILL
     assert loss.tracebacks[7, 2].startswith("It did not stop: process 1234 was killed. The stacks")
     assert (loss.reason, loss.how, loss.culprit) == ("It did not stop", "timed_out", (7, 2))
+
+
+def test_a_child_whose_stacks_show_no_frame_of_the_handler_is_asked_again_before_it_is_killed() -> None:
+    child = FakeChild(STUCK)
+    child.kill_for(STUCK, "It did not stop", "timed_out")
+    child.stacks.has_answered = child.stacks.lacks_frames = True  # type: ignore[attr-defined]
+    child.go_on_killing()
+    assert child.signals == [stacks.SIGNAL, signal.SIGTERM, stacks.SIGNAL]
+    child.stacks.has_answered, child.stacks.lacks_frames = True, False  # type: ignore[attr-defined]
+    child.go_on_killing()
+    assert child.signals == [stacks.SIGNAL, signal.SIGTERM, stacks.SIGNAL, signal.SIGKILL]
 
 
 def test_others_that_run_in_it_get_the_grace_of_an_orderly_end_first(settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,20 @@ def test_a_language_that_a_handler_activates_is_not_the_next_jobs() -> None:
     before = translation.get_language()
     outcome_of(lambda _: translation.activate("de"))
     assert translation.get_language() == before
+
+
+def test_the_precision_that_a_handler_sets_for_decimals_is_not_the_next_jobs() -> None:
+    """All copies of a thread's context share the object that keeps it, once the thread has computed with decimals."""
+    before = decimal.getcontext().prec
+    seen: list[int] = []
+
+    def handler(context: Any) -> None:
+        decimal.getcontext().prec = 3
+        seen.append(decimal.getcontext().prec)
+
+    outcome_of(handler)
+    assert seen == [3]
+    assert decimal.getcontext().prec == before
 
 
 @pytest.mark.parametrize(
