@@ -216,6 +216,9 @@ def use_broker(broker: Broker | None) -> None:
 class Broadcaster(Protocol):
     """Tells live pages what happened. Best effort: no method waits, raises or touches the database."""
 
+    def load(self) -> None:
+        """Import what the first notification would import. Opens nothing, since a copy of the process may follow."""
+
     def changed(self, changes: Sequence[tuple[Any, int, int]]) -> None:
         """Tell of committed changes of status: (organization's key, Execution Log id, job's key) of each."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from channels.layers import get_channel_layer
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import channel_layers, get_channel_layer
+from django.utils.module_loading import import_string
 
 from django_jobs.realtime.outbox import Change, Outbox, count_of
 
@@ -36,6 +39,11 @@ class LayerBroadcaster:
         self._is_idle = False
         self._stopping = False
         self._is_failing = False
+
+    def load(self) -> None:
+        """Import the layer's class, which is not made before the first notification; that one tells what ails it."""
+        with contextlib.suppress(Exception):
+            import_string(channel_layers.configs[DEFAULT_CHANNEL_LAYER]["BACKEND"])
 
     # -- called by any thread --------------------------------------------------------------------------------------
 

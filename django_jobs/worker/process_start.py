@@ -14,7 +14,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+
+if TYPE_CHECKING:  # a fresh interpreter that has not set Django up may import this module
+    from django_jobs.engine.ports import Broadcaster
 
 _TASKS: Final = Path("/proc/self/task")
 #: What a supervisor obeys itself: a child must not get it with the supervisor's receiver, and miss it.
@@ -48,9 +51,11 @@ def may_fork() -> bool:
         return False
 
 
-def prepare() -> None:
-    """Make all that is loaded ready to be shared: a collection of garbage would write to each object."""
+def prepare(broadcaster: Broadcaster | None = None) -> None:
+    """Load what every child would load, and make it ready to be shared: a collection of garbage would write to it."""
     if may_fork():
+        if broadcaster is not None:
+            broadcaster.load()
         gc.collect()
         gc.freeze()
 

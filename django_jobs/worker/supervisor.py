@@ -12,7 +12,7 @@ from types import FrameType
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs, uptime
+from django_jobs.engine import logs, ports, uptime
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
 from django_jobs.engine.insight import signal_delivery
@@ -69,7 +69,7 @@ class Supervisor:
         logger.info("event=supervisor_started processes=%s threads=%s", self.options.processes, self.options.threads)
         if self._reload is not None:
             self._reload.look_first()
-        process_start.prepare()
+        process_start.prepare(ports.get_broadcaster())
         self._fill()  # before there is any thread, so that the children can be forked
         signal_delivery.work_in_background()
         line_watch.start()

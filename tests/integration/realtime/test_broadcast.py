@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -88,6 +89,20 @@ def test_a_broken_layer_is_told_of_once_and_harms_no_submission(
     assert caplog.text.count("event=broadcast_failed") == 1
 
 
+@pytest.mark.parametrize(
+    ("backend", "is_loaded"), [("wave.Wave_read", True), ("wave.Missing", True), ("missing.It", False)]
+)
+def test_the_layers_module_is_loaded_and_no_layer_made(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, backend: str, is_loaded: bool
+) -> None:
+    """A supervisor does it for all its children; what is wrong with the layer is told when it is used."""
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend}}
+    LayerBroadcaster().load()
+    assert ("wave" in sys.modules) is is_loaded
+    assert channel_layers.backends == {}
+
+
 def test_nothing_is_prepared_where_nobody_is_to_be_told(layer: RecordingLayer) -> None:
     use_broadcaster(None)
     pending_job()
@@ -110,6 +125,9 @@ class Witness:
         self.calls.append((kind, connection.in_atomic_block))
 
     def drain(self, timeout: float) -> None:
+        pass
+
+    def load(self) -> None:
         pass
 
 

@@ -148,3 +148,18 @@ def test_a_process_with_threads_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch
     go_on.set()
     thread.join()
     assert frozen == []
+
+
+def test_what_children_would_import_is_loaded_once_before_the_fork() -> None:
+    """Whoever imports it after the fork has a copy of its own."""
+    code = """
+from django_jobs.worker.process_start import prepare
+
+class Broadcaster:
+    def load(self):
+        import colorsys
+
+prepare(Broadcaster())
+print("colorsys" in sys.modules)
+"""
+    assert told_by(code) == "True"
