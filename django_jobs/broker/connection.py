@@ -43,7 +43,8 @@ def priorities_by_queue() -> dict[str, int]:
 def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
     """Return a new client with its own pool. No call takes longer than connecting and ``answer_seconds``.
 
-    Raises ImproperlyConfigured when RQ_QUEUES does not say where Redis is.
+    It sends no CLIENT SETINFO when it connects: that costs a round trip, and each process the memory in which redis-py
+    reads the metadata of its package. Raises ImproperlyConfigured when RQ_QUEUES does not say where Redis is.
     """
     name = queue_name(Priority.NORMAL)
     try:
@@ -53,10 +54,14 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
             f"RQ_QUEUES[{name!r}] leads to no Redis ({type(error).__name__}). Write its URL as redis://host:6379/0, "
             "rediss://… or unix://…, with what is special in a password percent-encoded."
         ) from error
+    # redis-py renamed the option: one name now, two names in earlier versions.
+    is_new = "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
+    unsaid: dict[str, Any] = {"driver_info": None} if is_new else {"lib_name": None, "lib_version": None}
     client.connection_pool.connection_kwargs.update(
         socket_timeout=answer_seconds,
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        **unsaid,
     )
     return client
 
@@ -65,13 +70,10 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
 def shared() -> Redis:
     """Return the process's client for short calls.
 
-    It sends neither HELLO nor CLIENT SETINFO when it connects, since each of them costs a round trip.
+    It sends no HELLO either when it connects. Only calls whose answers have one form in both protocols may be made.
     """
     client = connect()
-    # redis-py renamed the option: one name now, two names in earlier versions.
-    is_new = "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
-    unsaid: dict[str, Any] = {"driver_info": None} if is_new else {"lib_name": None, "lib_version": None}
-    client.connection_pool.connection_kwargs.update(protocol=2, **unsaid)
+    client.connection_pool.connection_kwargs.update(protocol=2)
     return client
 
 

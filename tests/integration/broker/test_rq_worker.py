@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from django_jobs.broker import RQBroker, rq_broker
-from django_jobs.broker.connection import connect, queue_names
+from django_jobs.broker.connection import connect, queue_names, shared
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine.ports import RunningTicket, Ticket
 from django_jobs.exceptions import BrokerUnavailable
@@ -128,3 +128,15 @@ def test_a_worker_that_was_never_listed_writes_nothing_when_it_leaves(redis_clie
     """The Redis that answers by then may be another installation's."""
     TicketWorker(queue_names(), "one", connect()).leave([Ticket(1, 2026, 1, 1)])
     assert redis_client.keys("*") == []
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_connection_does_not_tell_which_library_it_is_of() -> None:
+    for client in (connect(), shared()):
+        assert client.client_info().get("lib-name", "") == ""
+
+
+def test_a_client_reads_what_has_another_form_in_each_protocol(redis_client: redis.Redis) -> None:
+    """RQ reads jobs so; a client decides when it is made how it reads an answer."""
+    redis_client.hset("a hash", "a field", "a value")
+    assert connect().hgetall("a hash") == {b"a field": b"a value"}
