@@ -134,6 +134,43 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
     assert reread(job).status == "Queued"
 
 
+@contextmanager
+def line_at_the_lock(members: int) -> Iterator[None]:
+    """Let others wait in line for the lock all the time, as workers do that take shares of a backlog."""
+    may_end, are_in_line = threading.Event(), threading.Barrier(members + 1)
+
+    def take_shares() -> None:
+        are_in_line.wait(WAIT_SECONDS)
+        while not may_end.is_set():
+            with transaction.atomic():
+                if dispatch_lock.take(dispatch_lock.WAIT_SECONDS) is not None:
+                    time.sleep(0.005)
+        connections.close_all()
+
+    with ThreadPoolExecutor(members) as pool:
+        shares_taken = [pool.submit(take_shares) for _ in range(members)]
+        are_in_line.wait(WAIT_SECONDS)
+        time.sleep(0.05)
+        try:
+            yield
+        finally:
+            may_end.set()
+        for item in shares_taken:
+            item.result(WAIT_SECONDS)
+
+
+def test_who_submits_has_a_turn_beside_those_who_always_wait_in_line(
+    broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    """Workers that take shares may serve other queues, and so never take its job."""
+    if connection.vendor != "postgresql":
+        pytest.skip("Only there somebody waits in line.")
+    job = waiting_job(broker, kind, organization)
+    with line_at_the_lock(4):
+        dispatcher.wake()
+        assert reread(job).status == "Queued"
+
+
 def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_who_may_have_to_give_up_rings(
     broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
