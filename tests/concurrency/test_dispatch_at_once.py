@@ -28,6 +28,7 @@ from django_jobs.engine.execution import shares
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import insertion
 from django_jobs.engine.store.transition_values import Condition, all_of
+from django_jobs.engine.transitions import Moved
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
@@ -132,6 +133,30 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
         assert waiting.result(WAIT_SECONDS) == 1
         pool.submit(connections.close_all).result(WAIT_SECONDS)
     assert reread(job).status == "Queued"
+
+
+def test_a_bell_is_heard_also_where_a_pass_has_filled_the_broker_for_less_urgent_jobs(
+    broker: CrowdedBroker, kind: JobType, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who rang may have given up, since the broker was slow."""
+    organization = make_organization()
+    low = [waiting_job(broker, kind, organization, "Low") for _ in range(20)]
+    urgent: list[Job] = []
+    fill_window = turns.fill_window
+
+    def fill_while_another_submits(seconds: float = 0.0) -> list[Moved] | None:
+        moved = fill_window(seconds)
+        if not urgent:
+            urgent.append(pool.submit(waiting_job, broker, kind, organization, "Critical").result(WAIT_SECONDS))
+            pool.submit(connections.close_all).result(WAIT_SECONDS)
+            broker.ring()
+        return moved
+
+    monkeypatch.setattr(turns, "fill_window", fill_while_another_submits)
+    with ThreadPoolExecutor(1) as pool:
+        assert dispatcher.refill(Priority.LOW) > 0
+    assert Job.objects.filter(pk__in=[job.pk for job in low], status=Status.PENDING).exists()
+    assert reread(urgent[0]).status == "Queued"
 
 
 @contextmanager

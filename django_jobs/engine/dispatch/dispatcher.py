@@ -175,10 +175,17 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
         total = (total or 0) + len(moved)
         if budget.is_limited:
             return total
-        seen = budget.spend(get_broker().look).rings
-        if seen == rings or not is_needed():
+        seen = budget.spend(get_broker().look)
+        if seen.rings == rings or not _anything_may_go(seen):
             return total
-        rings = seen
+        rings = seen.rings
+
+
+def _anything_may_go(seen: Look) -> bool:
+    """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
+    size = window.read_window()
+    priorities = [item for item in turns.BY_URGENCY if size.room(item, seen.depths) > 0]
+    return bool(priorities) and lane_marks.anything_may_wait(priorities)
 
 
 def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | None:
