@@ -29,7 +29,8 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
-#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
+#: The seconds between tries while another dispatcher has the lock, with what a try waits in line. A pass takes
+#: milliseconds; these, a second.
 PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
 #: From this pause on who has a budget waits in line, too. Before it need not: mostly another's pass does its work.
 LINE_PAUSE: Final = 0.008
@@ -200,14 +201,17 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
     moved = database.in_transaction(turns.fill_window)
     if moved is None and budget.is_limited:
         budget.spend(get_broker().ring)
+    waited = 0.0
     for pause in PAUSES if moved is None else ():
-        time.sleep(pause)
+        time.sleep(max(0.0, pause - waited))
         if budget.is_spent() or not is_needed():
             return None
         seconds = 0.0 if budget.is_limited and pause < LINE_PAUSE else dispatch_lock.WAIT_SECONDS
+        began = time.monotonic()
         moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
+        waited = time.monotonic() - began
     if moved:
         budget.spend(functools.partial(push, moved))
     return moved
