@@ -28,6 +28,7 @@ from django_jobs.engine.execution import shares
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import insertion
 from django_jobs.engine.store.transition_values import Condition, all_of
+from django_jobs.engine.transitions import Moved
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
@@ -132,6 +133,67 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
         assert waiting.result(WAIT_SECONDS) == 1
         pool.submit(connections.close_all).result(WAIT_SECONDS)
     assert reread(job).status == "Queued"
+
+
+def test_a_bell_is_heard_also_where_a_pass_has_filled_the_broker_for_less_urgent_jobs(
+    broker: CrowdedBroker, kind: JobType, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who rang may have given up, since the broker was slow."""
+    organization = make_organization()
+    low = [waiting_job(broker, kind, organization, "Low") for _ in range(20)]
+    urgent: list[Job] = []
+    fill_window = turns.fill_window
+
+    def fill_while_another_submits(seconds: float = 0.0) -> list[Moved] | None:
+        moved = fill_window(seconds)
+        if not urgent:
+            urgent.append(pool.submit(waiting_job, broker, kind, organization, "Critical").result(WAIT_SECONDS))
+            pool.submit(connections.close_all).result(WAIT_SECONDS)
+            broker.ring()
+        return moved
+
+    monkeypatch.setattr(turns, "fill_window", fill_while_another_submits)
+    with ThreadPoolExecutor(1) as pool:
+        assert dispatcher.refill(Priority.LOW) > 0
+    assert Job.objects.filter(pk__in=[job.pk for job in low], status=Status.PENDING).exists()
+    assert reread(urgent[0]).status == "Queued"
+
+
+@contextmanager
+def line_at_the_lock(members: int) -> Iterator[None]:
+    """Let others wait in line for the lock all the time, as workers do that take shares of a backlog."""
+    may_end, are_in_line = threading.Event(), threading.Barrier(members + 1)
+
+    def take_shares() -> None:
+        are_in_line.wait(WAIT_SECONDS)
+        while not may_end.is_set():
+            with transaction.atomic():
+                if dispatch_lock.take(dispatch_lock.WAIT_SECONDS) is not None:
+                    time.sleep(0.005)
+        connections.close_all()
+
+    with ThreadPoolExecutor(members) as pool:
+        shares_taken = [pool.submit(take_shares) for _ in range(members)]
+        are_in_line.wait(WAIT_SECONDS)
+        time.sleep(0.05)
+        try:
+            yield
+        finally:
+            may_end.set()
+        for item in shares_taken:
+            item.result(WAIT_SECONDS)
+
+
+def test_who_submits_has_a_turn_beside_those_who_always_wait_in_line(
+    broker: CrowdedBroker, kind: JobType, organization: Organization
+) -> None:
+    """Workers that take shares may serve other queues, and so never take its job."""
+    if connection.vendor != "postgresql":
+        pytest.skip("Only there somebody waits in line.")
+    job = waiting_job(broker, kind, organization)
+    with line_at_the_lock(4):
+        dispatcher.wake()
+        assert reread(job).status == "Queued"
 
 
 def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_who_may_have_to_give_up_rings(

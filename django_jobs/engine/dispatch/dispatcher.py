@@ -29,8 +29,11 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
-#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
+#: The seconds between tries while another dispatcher has the lock, with what a try waits in line. A pass takes
+#: milliseconds; these, a second.
 PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
+#: From this pause on who has a budget waits in line, too. Before it need not: mostly another's pass does its work.
+LINE_PAUSE: Final = 0.008
 
 
 def wake(priority: int = Priority.CRITICAL) -> int:
@@ -173,10 +176,17 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
         total = (total or 0) + len(moved)
         if budget.is_limited:
             return total
-        seen = budget.spend(get_broker().look).rings
-        if seen == rings or not is_needed():
+        seen = budget.spend(get_broker().look)
+        if seen.rings == rings or not _anything_may_go(seen):
             return total
-        rings = seen
+        rings = seen.rings
+
+
+def _anything_may_go(seen: Look) -> bool:
+    """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
+    size = window.read_window()
+    priorities = [item for item in turns.BY_URGENCY if size.room(item, seen.depths) > 0]
+    return bool(priorities) and lane_marks.anything_may_wait(priorities)
 
 
 def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | None:
@@ -184,21 +194,24 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
 
     One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
     pass is no longer needed: each that began after the caller's commit does its work. In the background it waits in
-    line, since those who take shares of the backlog do, and would leave it nothing. One with a budget, who may have to
-    give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
-    for each other for as long as a backlog lasts.
+    line, since those who take shares of the backlog do, and would leave it nothing. One with a budget does so after its
+    first tries: shares may be of other queues. Since it may have to give up, it rings before; who is in the background
+    hears that after its pass. Did these ring, too, they would go on for each other for as long as a backlog lasts.
     """
     moved = database.in_transaction(turns.fill_window)
     if moved is None and budget.is_limited:
         budget.spend(get_broker().ring)
+    waited = 0.0
     for pause in PAUSES if moved is None else ():
-        time.sleep(pause)
+        time.sleep(max(0.0, pause - waited))
         if budget.is_spent() or not is_needed():
             return None
-        seconds = 0.0 if budget.is_limited else dispatch_lock.WAIT_SECONDS
+        seconds = 0.0 if budget.is_limited and pause < LINE_PAUSE else dispatch_lock.WAIT_SECONDS
+        began = time.monotonic()
         moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
+        waited = time.monotonic() - began
     if moved:
         budget.spend(functools.partial(push, moved))
     return moved
