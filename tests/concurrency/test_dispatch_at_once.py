@@ -116,6 +116,7 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
     verb: Callable[[], int],
 ) -> None:
     monkeypatch.setattr(dispatcher, "PAUSES", (0.01,) * 1_000)  # this machine may be slow
+    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", WAIT_SECONDS)
     job = waiting_job(broker, kind, organization)
     take, has_missed = dispatch_lock.take, threading.Event()
 
@@ -200,6 +201,7 @@ def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_who_may
     broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "PAUSES", (0.001,))
+    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", 0.01)
     job = waiting_job(broker, kind, organization)
     with uncommitted(dispatch_lock.take):
         assert dispatcher.dispatch() == 0

@@ -11,8 +11,9 @@ from django_jobs.models import EngineLease
 
 LEASE: Final = "dispatcher"
 STUCK_SECONDS: Final = 3.0
-#: How long a process waits in line for the lock that has nothing else to do. A pass or a share takes milliseconds.
-WAIT_SECONDS: Final = 0.05
+#: How long a process waits in line for the lock. A pass or a share takes milliseconds, or tens of them; many processes
+#: may be in line, and the server logs each wait that is in vain.
+WAIT_SECONDS: Final = 0.25
 
 _busy_since: float | None = None
 _last_miss: float = 0.0

@@ -22,6 +22,7 @@ from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Ticket, get_broker
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
@@ -29,11 +30,11 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
-#: The seconds between tries while another dispatcher has the lock, with what a try waits in line. A pass takes
-#: milliseconds; these, a second.
+#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
 PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
-#: From this pause on who has a budget waits in line, too. Before it need not: mostly another's pass does its work.
-LINE_PAUSE: Final = 0.008
+#: Where one may wait in line: the pauses of who submits, before it does so once; and how often others do.
+PAUSES_BEFORE_LINE: Final = (0.002, 0.004)
+TIMES_IN_LINE: Final = 4
 
 
 def wake(priority: int = Priority.CRITICAL) -> int:
@@ -193,28 +194,37 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
     """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
 
     One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
-    pass is no longer needed: each that began after the caller's commit does its work. In the background it waits in
-    line, since those who take shares of the backlog do, and would leave it nothing. One with a budget does so after its
-    first tries: shares may be of other queues. Since it may have to give up, it rings before; who is in the background
-    hears that after its pass. Did these ring, too, they would go on for each other for as long as a backlog lasts.
+    pass is no longer needed: each that began after the caller's commit does its work. One with a budget, who may have
+    to give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
+    for each other for as long as a backlog lasts.
     """
     moved = database.in_transaction(turns.fill_window)
     if moved is None and budget.is_limited:
         budget.spend(get_broker().ring)
-    waited = 0.0
-    for pause in PAUSES if moved is None else ():
-        time.sleep(max(0.0, pause - waited))
+    for pause, seconds in _tries(budget) if moved is None else ():
+        time.sleep(pause)
         if budget.is_spent() or not is_needed():
             return None
-        seconds = 0.0 if budget.is_limited and pause < LINE_PAUSE else dispatch_lock.WAIT_SECONDS
-        began = time.monotonic()
         moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
-        waited = time.monotonic() - began
     if moved:
         budget.spend(functools.partial(push, moved))
     return moved
+
+
+def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
+    """Return for each further try how long to pause before it, and how long to wait in line for the lock, in seconds.
+
+    Those who take shares of the backlog wait in line, and would leave nothing to who only looks. Who submits looks at
+    first, since mostly another's pass does its work.
+    """
+    if not store().waits_in_line:
+        return [(pause, 0.0) for pause in PAUSES]
+    in_line = (0.0, dispatch_lock.WAIT_SECONDS)
+    return (
+        [*((pause, 0.0) for pause in PAUSES_BEFORE_LINE), in_line] if budget.is_limited else [in_line] * TIMES_IN_LINE
+    )
 
 
 def push_new(moved: Sequence[Moved]) -> str:

@@ -61,6 +61,9 @@ class Transactions:
     #: MariaDB's answer to a statement that is larger than it takes; it hangs up then, and would do so again.
     too_large_text: ClassVar[str] = "max_allowed_packet"
 
+    #: Whether it can wait for a lock for a fraction of a second, behind those who came before.
+    waits_in_line: ClassVar[bool] = False
+
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
@@ -112,7 +115,7 @@ class Transactions:
     def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:
         """Return the first of these rows, locked; None if there is none, or others hold it for so many seconds.
 
-        A database that cannot wait for such a short time does not wait.
+        Only a database that :attr:`waits_in_line` waits.
         """
         return self.locked(queryset, skip=True).first()
 

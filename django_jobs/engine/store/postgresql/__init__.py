@@ -28,6 +28,7 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrde
     """PostgreSQL 14 or later."""
 
     sql_locks_jobs: ClassVar[str] = " FOR NO KEY UPDATE OF j SKIP LOCKED"
+    waits_in_line: ClassVar[bool] = True
     ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"
 
     def fetch(self, sql: str, params: Params, *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
@@ -48,9 +49,10 @@ class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrde
             yield
 
     def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:
-        """Wait in line with all others who do, while looking again and again would leave it to chance who is next."""
-        if seconds <= 0:
-            return super().first_locked(queryset, seconds)
+        """Wait in line with all others who do: by looking again and again it would be chance who is next."""
+        found = super().first_locked(queryset, seconds)
+        if found is not None or seconds <= 0:  # mostly there is no need for a savepoint
+            return found
         try:
             with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'")
