@@ -19,9 +19,8 @@ from django_jobs.worker.child_state import ChildState
 class Claims:
     """Claims jobs for the slots, and shows the supervisor which, before anything else can go wrong.
 
-    Tickets are the rule. After a large set a backlog is likely: then a child with one slot, or with short handlers,
-    takes its next ones without the way over the broker, and does not have the broker filled again until that gives
-    little.
+    Tickets are the rule. After a large set a backlog is likely: then a child takes its next ones without the way over
+    the broker, and does not have the broker filled again until that gives little.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Claims:
         try:
             found = self._share(count, beside) if count >= shares.MIN_SHARE else 0
             if found is None:
-                self.expects_backlog = self._prefers_shares()
+                self.expects_backlog = True
             else:
                 self._expect(len(beside) + found)
         finally:
@@ -80,11 +79,7 @@ class Claims:
         self._refill(priority)
 
     def _expect(self, claimed: int) -> None:
-        self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible() and self._prefers_shares()
-
-    def _prefers_shares(self) -> bool:
-        # With threads the refiller dispatches while they wait; a share would hold up the main loop, and all of them.
-        return self._state.options.threads == 1 or self._state.prefetch.are_short()
+        self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible()
 
     def _share(self, count: int, beside: Sequence[str]) -> int | None:
         noted: list[Ticket] = []

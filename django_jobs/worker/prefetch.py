@@ -16,8 +16,6 @@ AHEAD_SECONDS: Final = 0.05
 #: The broker should hold what a slot finishes in so many seconds, and while a refill takes longer: in that time.
 WINDOW_SECONDS: Final = 0.02
 MAX_WINDOW_SECONDS: Final = 0.25
-#: Handlers that run for less hardly wait for anything: what they cost is the processor.
-SHORT_SECONDS: Final = 0.001
 #: What claiming and settling one of many jobs takes, in seconds.
 JOB_OVERHEAD_SECONDS: Final = 0.0001
 #: The weight of the newest run.
@@ -54,10 +52,6 @@ class PrefetchEstimator:
                 return count
             total += self._types.get(job_type, math.inf)
         return len(job_types)
-
-    def are_short(self) -> bool:
-        """Return whether handlers run for less than SHORT_SECONDS."""
-        return self._any is not None and self._any < SHORT_SECONDS
 
     def set_size(self) -> int:
         """Return how many tickets to take at once."""

@@ -32,15 +32,6 @@ def test_nothing_fits_behind_a_job_of_an_unknown_type(estimator: PrefetchEstimat
     assert estimator.fits(["fast", "new", "fast"]) == 2
 
 
-@pytest.mark.parametrize(("seconds", "are_short"), [(0.0001, True), (0.002, False)])
-def test_handlers_that_run_for_less_than_a_millisecond_are_short(
-    estimator: PrefetchEstimator, seconds: float, are_short: bool
-) -> None:
-    assert not estimator.are_short()
-    estimator.ran("work", seconds)
-    assert estimator.are_short() == are_short
-
-
 def test_none_of_no_jobs_fits(estimator: PrefetchEstimator) -> None:
     assert estimator.fits([]) == 0
 
