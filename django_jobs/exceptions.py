@@ -108,6 +108,18 @@ class JobNotFound(JobsError, ObjectDoesNotExist):
     """There is no such job, or this user may not know of it."""
 
 
+class BatchNotFound(JobsError, ObjectDoesNotExist):
+    """There is no such batch, or this user may not know of it."""
+
+
+class ScheduleNotFound(JobsError, ObjectDoesNotExist):
+    """There is no such schedule, or this user may not know of it."""
+
+
+class InvalidSchedule(InvalidSubmission):
+    """The schedule was refused; ``errors`` maps each field to its messages."""
+
+
 class PermissionDenied(JobsError, DjangoPermissionDenied):
     """The user may not do this."""
 
@@ -129,6 +141,14 @@ class TransientError(JobsError):
 
 class PermanentError(JobsError):
     """Raised by a handler: it will never work, so do not retry."""
+
+
+class InvalidStep(PermanentError):
+    """A step of a handler, or its checkpoint, that cannot be: its name, its result, or where it is done."""
+
+
+class StepOrderChanged(InvalidStep):
+    """A later attempt takes other steps than the one before it, or in another order."""
 
 
 class OrganizationGone(PermanentError, ObjectDoesNotExist):

@@ -74,6 +74,10 @@ MARIADB_LANES_UNDONE: Final = (
     "ALTER TABLE django_jobs_job DROP COLUMN due_priority, DROP COLUMN delayed_until",
 )
 
+# Without the status, which each move would have to write there.
+MARIADB_BATCH: Final = ("CREATE INDEX djobs_batch ON django_jobs_job (batch_id, id)",)
+MARIADB_BATCH_UNDONE: Final = ("DROP INDEX djobs_batch ON django_jobs_job",)
+
 POSTGRESQL_STORAGE: Final = (
     # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.
     (

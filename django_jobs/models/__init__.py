@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_jobs.models.batch import Batch, BatchChange, BatchState
 from django_jobs.models.coordination import EngineLease, Installation, Worker
 from django_jobs.models.dependency import DependencyTask, JobDependency
 from django_jobs.models.duplicate import DuplicateGate, DuplicateKey
@@ -18,10 +19,16 @@ from django_jobs.models.organization import (
 from django_jobs.models.pages import DeadLetter, Monitor
 from django_jobs.models.replay import Replay
 from django_jobs.models.rollup import OrganizationActivity, Span, TypeActivity
+from django_jobs.models.schedule import CatchUp, Overlap, Schedule, ScheduledJob, ScheduleFiring
 from django_jobs.models.socket import OpenSocket, SocketTicket
+from django_jobs.models.step import JobCheckpoint, JobStep
 
 __all__ = [
     "AbstractOrganization",
+    "Batch",
+    "BatchChange",
+    "BatchState",
+    "CatchUp",
     "DeadLetter",
     "DependencyTask",
     "DuplicateGate",
@@ -31,14 +38,20 @@ __all__ = [
     "FileDeletion",
     "Installation",
     "Job",
+    "JobCheckpoint",
     "JobDependency",
+    "JobStep",
     "JobType",
     "Membership",
     "Monitor",
     "OpenSocket",
     "Organization",
     "OrganizationActivity",
+    "Overlap",
     "Replay",
+    "Schedule",
+    "ScheduleFiring",
+    "ScheduledJob",
     "SocketTicket",
     "Span",
     "TypeActivity",

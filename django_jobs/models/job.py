@@ -150,6 +150,17 @@ class Job(models.Model):
     #: The job whose handler submitted this one, and in which attempt; that job may be deleted by now.
     submitted_by_id = models.BigIntegerField(null=True, blank=True, editable=False)
     submitted_by_attempt = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    #: The batch that it counts for, which may be deleted by now.
+    batch = models.ForeignKey(
+        "django_jobs.Batch",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="jobs",
+        editable=False,
+        db_index=False,
+        db_constraint=False,
+    )
     #: Whether another job waits, or waited, for this one: then its end is followed up.
     has_children = models.BooleanField(default=False, editable=False)
     #: Whether it is a Dead Letter only because a parent ended without completing.
@@ -241,6 +252,8 @@ class Job(models.Model):
                 condition=Q(submitted_by_id__isnull=False),
                 name="djobs_submitted_by",
             ),
+            # A batch's jobs, and which of them have ended or failed.
+            models.Index(fields=["batch", "id", "status"], condition=Q(batch__isnull=False), name="djobs_batch"),
             # What waits and must start by a certain time, the earliest first.
             models.Index(
                 fields=["expires_at"],

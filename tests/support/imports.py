@@ -61,9 +61,11 @@ ENGINE: Final = (
     ("dispatch",),
     ("submission",),
     ("dependencies",),
+    ("batches",),
     ("execution",),
     ("insight",),
     ("control",),
+    ("schedules",),
     ("leadership",),
     ("scheduler", "asynchronous"),
 )

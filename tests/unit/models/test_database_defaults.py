@@ -9,6 +9,8 @@ from django.apps import apps
 #: What every insert must say, since nothing could be true of all rows. It was there from the first release on: a column
 #: that comes later cannot be among these.
 ALWAYS_GIVEN: Final = {
+    "Batch": {"id", "organization", "organization_name", "created_at"},
+    "BatchChange": {"id", "batch_id", "changed_at"},
     "DependencyTask": {"id", "job_id"},
     "DuplicateGate": {"id"},
     "DuplicateKey": {"key", "job_id", "expires_at"},
@@ -17,7 +19,9 @@ ALWAYS_GIVEN: Final = {
     "FileDeletion": {"job_id", "organization_pk"},
     "Installation": {"id", "installation_id"},
     "Job": {"id", "job_type", "organization", "organization_name", "created_at"},
+    "JobCheckpoint": {"job", "data", "attempt", "saved_at"},
     "JobDependency": {"id", "child", "parent"},
+    "JobStep": {"id", "job", "position", "name", "attempt", "done_at"},
     "JobType": {"type_name", "handler_method"},
     "Membership": {"id", "user", "organization"},
     "OpenSocket": {"id", "user", "process", "seen_at"},
@@ -25,6 +29,9 @@ ALWAYS_GIVEN: Final = {
     "Organization": {"id", "name", "title", "is_active"},
     "OrganizationActivity": {"id", "span", "starts_at", "job_type", "organization", "organization_name"},
     "Replay": {"id", "job_type", "user_name", "per_minute", "started_at", "released_until", "last_id"},
+    "Schedule": {"id", "name", "job_type", "created_at"},
+    "ScheduleFiring": {"id", "schedule", "due_at", "fired_at", "outcome"},
+    "ScheduledJob": {"id", "schedule", "organization_key", "job_id"},
     "SocketTicket": {"digest", "user", "expires_at"},
     "TypeActivity": {"id", "span", "starts_at", "job_type"},
     "Worker": {"name", "hostname", "pid", "queues", "started_at", "last_seen"},

@@ -1,0 +1,200 @@
+"""Jobs that are followed together, and what happened to their counts since these were last added up."""
+
+from __future__ import annotations
+
+import re
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import F, Q
+
+from django_jobs.conf import organization_model_name
+from django_jobs.models import hooks
+from django_jobs.models.base import PrimaryManager, with_database_defaults
+from django_jobs.statuses import Status
+
+_BATCH_ID = re.compile(r"BATCH-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
+
+
+def format_batch_id(pk: int, year: int) -> str:
+    """Return the batch id, such as ``BATCH-2026-00001``, of a primary key and the year in which it was made."""
+    return f"BATCH-{year}-{pk:05d}"
+
+
+def parse_batch_id(batch_id: object) -> tuple[int, int] | None:
+    """Return (primary key, year) of a batch id; None when the value is none."""
+    match = _BATCH_ID.match(batch_id) if isinstance(batch_id, str) else None
+    if match is None:
+        return None
+    pk = int(match[2])
+    return (pk, int(match[1])) if f"{pk:05d}" == match[2] and pk < 2**63 else None
+
+
+class BatchState(models.TextChoices):
+    """What a batch does."""
+
+    OPEN = "Open", "Open"  # takes jobs; they run meanwhile
+    RUNNING = "Running", "Running"  # closed; some of its jobs have not ended
+    COMPLETED = "Completed", "Completed"  # all its jobs completed
+    FAILED = "Failed", "Failed"  # all its jobs ended, and not all completed
+    CANCELED = "Canceled", "Canceled"  # canceled as a whole, and all its jobs ended
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    """Look-ups of batches."""
+
+    def by_id(self, batch_id: str) -> Batch:
+        """Return the batch with this id. Raises ``Batch.DoesNotExist`` when there is none."""
+        parsed = parse_batch_id(batch_id)
+        if parsed is None:
+            raise self.model.DoesNotExist(f"{batch_id!r} is not a batch id.")
+        batch = self.get(pk=parsed[0])
+        if batch.created_at.year != parsed[1]:
+            raise self.model.DoesNotExist(f"There is no batch {batch_id}.")
+        return batch
+
+    def visible_to(self, user: object) -> BatchQuerySet:
+        """Return the batches of the organizations whose jobs this user may see."""
+        organizations = hooks.organizations_seen_by(user)
+        if organizations is None:
+            return self.all()
+        return self.filter(organization__in=organizations.using(None).values("pk"))
+
+    def in_state(self, state: str) -> BatchQuerySet:
+        """Return the batches that are in this state, as far as their counts are added up."""
+        ended, open_ = Q(completed_at__isnull=False), Q(closed_at__isnull=True)
+        canceled, complete = Q(canceled_at__isnull=False), Q(completed=F("total"))
+        chosen = {
+            BatchState.OPEN: open_,
+            BatchState.RUNNING: ~open_ & ~ended,
+            BatchState.CANCELED: ended & canceled,
+            BatchState.COMPLETED: ended & ~canceled & complete,
+            BatchState.FAILED: ended & ~canceled & ~complete,
+        }
+        return self.filter(chosen[BatchState(state)])
+
+
+@with_database_defaults
+class Batch(models.Model):
+    """Jobs of an organization that are followed together. ``name`` is a title; the id is ``batch_id``.
+
+    The counts are those of the jobs in the statuses that count (:data:`COUNTED`), added up from :class:`BatchChange`.
+    """
+
+    name = models.CharField(max_length=200, blank=True)
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    organization_name = models.CharField(max_length=140)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    owner_name = models.CharField(max_length=150, blank=True)
+    #: What is submitted once all its jobs completed, or once all ended and some did not; without the organization.
+    then = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    on_failure = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    #: The jobs that were submitted so; they may be deleted by now.
+    then_job_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    on_failure_job_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    #: Why one of them could not be submitted, in words; blank where all is well.
+    fault = models.TextField(blank=True, editable=False)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    canceled_by = models.CharField(max_length=150, blank=True)
+    #: When it was closed because nobody else had done so.
+    expired_at = models.DateTimeField(null=True, blank=True)
+    total = models.PositiveIntegerField(default=0)
+    completed = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    timed_out = models.PositiveIntegerField(default=0)
+    canceled = models.PositiveIntegerField(default=0)
+    dead_letter = models.PositiveIntegerField(default=0)
+    #: When its changes were last added up.
+    counted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: While all its jobs are canceled or retried: those up to this key have been looked at.
+    cancel_position = models.BigIntegerField(null=True, blank=True, editable=False)
+    retry_position = models.BigIntegerField(null=True, blank=True, editable=False)
+
+    objects = BatchQuerySet.as_manager()
+    primary = PrimaryManager.from_queryset(BatchQuerySet)()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "batches"
+        indexes = [
+            # An organization's newest batches.
+            models.Index(fields=["organization", "-id"], name="djobs_batch_newest"),
+            # What has not ended, the oldest first: what was never closed, what is being canceled or retried.
+            models.Index(fields=["completed_at", "id"], name="djobs_batch_open"),
+            # The batch of which a job is the ``then`` or the ``on_failure``.
+            models.Index(fields=["then_job_id"], name="djobs_batch_then"),
+            models.Index(fields=["on_failure_job_id"], name="djobs_batch_on_failure"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.batch_id})" if self.name else self.batch_id
+
+    @property
+    def batch_id(self) -> str:
+        """Return the batch's id, such as ``BATCH-2026-00001``."""
+        return format_batch_id(self.pk, self.created_at.year)
+
+    @property
+    def ended(self) -> int:
+        """Return how many of its jobs have ended."""
+        return self.completed + self.canceled + self.dead_letter
+
+    @property
+    def state(self) -> BatchState:
+        """Return what it does, as far as its counts are added up."""
+        if self.completed_at is None:
+            return BatchState.RUNNING if self.closed_at is not None else BatchState.OPEN
+        if self.canceled_at is not None:
+            return BatchState.CANCELED
+        return BatchState.COMPLETED if self.completed == self.total else BatchState.FAILED
+
+
+#: The statuses whose jobs are counted, and the column of each. How many are in another one is told by the rest.
+COUNTED = {
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.TIMED_OUT: "timed_out",
+    Status.CANCELED: "canceled",
+    Status.DEAD_LETTER: "dead_letter",
+}
+
+
+class BatchChange(models.Model):
+    """By how much a batch's counts changed in one transaction; deleted when it is added to them.
+
+    A row of its own, so that those whose jobs end at once do not wait for each other.
+    """
+
+    batch_id = models.BigIntegerField()
+    changed_at = models.DateTimeField()
+    #: The earliest start of a job that moved.
+    started_at = models.DateTimeField(null=True)
+    total = models.IntegerField(default=0, db_default=0)
+    completed = models.IntegerField(default=0, db_default=0)
+    failed = models.IntegerField(default=0, db_default=0)
+    timed_out = models.IntegerField(default=0, db_default=0)
+    canceled = models.IntegerField(default=0, db_default=0)
+    dead_letter = models.IntegerField(default=0, db_default=0)
+
+    objects = models.Manager()
+    primary: PrimaryManager[BatchChange] = PrimaryManager()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["batch_id"], name="djobs_batch_changes")]
+
+    def __str__(self) -> str:
+        return f"change of {self.batch_id}"
