@@ -17,7 +17,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from django_jobs.engine.access import AccessPolicy
-    from django_jobs.engine.asynchronous import acancel_job, aget_job_status, asubmit_job, await_job
+    from django_jobs.engine.asynchronous import (
+        acancel_batch,
+        acancel_job,
+        acreate_batch,
+        aget_batch_status,
+        aget_job_status,
+        aretry_batch,
+        asubmit_job,
+        await_job,
+    )
+    from django_jobs.engine.batches.creation import create_batch
+    from django_jobs.engine.batches.status import get_batch_status
+    from django_jobs.engine.control.batches import cancel_batch, retry_batch
     from django_jobs.engine.control.cancel import cancel_job
     from django_jobs.engine.control.retry import retry_job
     from django_jobs.engine.execution.context import JobContext
@@ -34,15 +46,24 @@ if TYPE_CHECKING:
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
-    from django_jobs.values import JobStatus
+    from django_jobs.values import BatchStatus, JobStatus
 
 _HOMES = {
     "AccessPolicy": "django_jobs.engine.access",
+    "acancel_batch": "django_jobs.engine.asynchronous",
     "acancel_job": "django_jobs.engine.asynchronous",
+    "acreate_batch": "django_jobs.engine.asynchronous",
+    "aget_batch_status": "django_jobs.engine.asynchronous",
+    "aretry_batch": "django_jobs.engine.asynchronous",
     "aget_job_status": "django_jobs.engine.asynchronous",
     "asubmit_job": "django_jobs.engine.asynchronous",
     "await_job": "django_jobs.engine.asynchronous",
     "JobContext": "django_jobs.engine.execution.context",
+    "BatchStatus": "django_jobs.values",
+    "cancel_batch": "django_jobs.engine.control.batches",
+    "create_batch": "django_jobs.engine.batches.creation",
+    "get_batch_status": "django_jobs.engine.batches.status",
+    "retry_batch": "django_jobs.engine.control.batches",
     "cancel_job": "django_jobs.engine.control.cancel",
     "retry_job": "django_jobs.engine.control.retry",
     "job_handler": "django_jobs.engine.job_types.declarations",
@@ -67,6 +88,7 @@ _HOMES = {
 
 __all__ = [
     "AccessPolicy",
+    "BatchStatus",
     "JobCanceled",
     "JobContext",
     "JobStatus",
@@ -76,17 +98,25 @@ __all__ = [
     "RetryLater",
     "Status",
     "TransientError",
+    "acancel_batch",
     "acancel_job",
+    "acreate_batch",
+    "aget_batch_status",
     "aget_job_status",
+    "aretry_batch",
     "asubmit_job",
     "await_job",
+    "cancel_batch",
     "cancel_job",
+    "create_batch",
+    "get_batch_status",
     "get_job_history",
     "get_job_metrics",
     "get_job_status",
     "get_organization_model",
     "job_handler",
     "list_jobs",
+    "retry_batch",
     "retry_job",
     "submit_for_each",
     "submit_job",

@@ -29,14 +29,16 @@ class DjangoJobsConfig(AppConfig):
     def _connect_parts() -> None:
         """Give the lower parts what they ask of higher ones, which they must not import."""
         from django_jobs.engine.access import organizations_seen_by
+        from django_jobs.engine.batches import counting
+        from django_jobs.engine.control import batches
         from django_jobs.engine.dependencies import follow_up
         from django_jobs.engine.insight import events
         from django_jobs.engine.job_types.handlers import path_problem
         from django_jobs.engine.transitions import hooks
         from django_jobs.models import hooks as model_hooks
 
-        model_hooks.connect(organizations_seen_by, path_problem)
-        hooks.connect(events, follow_up.after_commit)
+        model_hooks.connect(organizations_seen_by, path_problem, batches)
+        hooks.connect(events, follow_up.after_commit, counting.after_commit)
 
     @staticmethod
     def _set_up_broker() -> None:

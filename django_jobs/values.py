@@ -64,3 +64,34 @@ class JobStatus:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a dict, in their order; times stay datetimes."""
         return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """What a batch does, at the moment when it was read. Times are aware, in UTC.
+
+    ``by_status`` has the number of its jobs in each status, ``progress`` the share of them that have ended, in percent.
+    ``state`` is Open while it takes jobs, Running until the last of them has ended, then Completed, Failed or Canceled.
+    ``then_job`` and ``on_failure_job`` are the ids of the jobs that were submitted at its end; ``fault`` says why one
+    could not be.
+    """
+
+    batch_id: str
+    name: str
+    organization: str
+    owner: str = field(metadata={"help_text": "A user name; empty for server code."})
+    state: str = field(metadata={"words": ["Open", "Running", "Completed", "Failed", "Canceled"]})
+    total: int
+    by_status: dict[str, int]
+    progress: int = field(metadata={"min_value": 0, "max_value": 100})
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    closed_at: dt.datetime | None
+    completed_at: dt.datetime | None
+    then_job: str | None
+    on_failure_job: str | None
+    fault: str = field(metadata={"help_text": "Why what follows it could not be submitted; empty where all is well."})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict, in their order; times stay datetimes."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}

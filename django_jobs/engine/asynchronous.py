@@ -9,6 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 
+from django_jobs.engine.batches.creation import create_batch
+from django_jobs.engine.batches.status import get_batch_status
+from django_jobs.engine.control.batches import cancel_batch, retry_batch
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.insight.status import get_job_status
 from django_jobs.engine.insight.waiting import Wait
@@ -34,6 +37,10 @@ def _twin(verb: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 asubmit_job = _twin(submit_job)
 aget_job_status = _twin(get_job_status)
 acancel_job = _twin(cancel_job)
+acreate_batch = _twin(create_batch)
+aget_batch_status = _twin(get_batch_status)
+acancel_batch = _twin(cancel_batch)
+aretry_batch = _twin(retry_batch)
 
 
 async def await_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:  # noqa: ASYNC109

@@ -10,8 +10,8 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_view, organizations_seen_by
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.store import database
-from django_jobs.exceptions import JobNotFound
-from django_jobs.models import Job, get_organization_model
+from django_jobs.exceptions import BatchNotFound, JobNotFound
+from django_jobs.models import Batch, Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
 
 
@@ -32,6 +32,16 @@ def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
     if user is not None and not may_view(user, job):
         raise not_found
     return job
+
+
+def find_batch(batch_id: str | Batch, user: Any = None) -> Batch:
+    """Return the batch with this id, read anew. Raises BatchNotFound when there is none that ``user`` may know of."""
+    rows = Batch.primary.all()
+    name = batch_id.batch_id if isinstance(batch_id, Batch) else batch_id
+    try:
+        return (rows if user is None else rows.visible_to(user)).by_id(name)
+    except Batch.DoesNotExist as error:
+        raise BatchNotFound(f"There is no batch {clean_text(name, 140)!r}.") from error
 
 
 def find_organization_pk(organization: Any, user: Any = None) -> Any:

@@ -223,7 +223,10 @@ class Broadcaster(Protocol):
         """Tell of committed changes of status: (organization's key, Execution Log id, job's key) of each."""
 
     def updated(self, kind: str, organizations: Mapping[int, Any]) -> None:
-        """Tell of another committed change, such as "progress": the organization's key by the job's key."""
+        """Tell of another committed change: the organization's key by the job's key.
+
+        ``kind`` is "progress" of jobs, or "batch", where the keys are those of batches.
+        """
 
     def drain(self, timeout: float) -> None:
         """Send what waits, for at most ``timeout`` seconds, before the process ends."""

@@ -16,7 +16,7 @@ from django.db import Error
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import leadership
-from django_jobs.engine.control import replays, tenants
+from django_jobs.engine.control import batch_duties, replays, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
@@ -33,10 +33,10 @@ FORGET_PAUSE = 60.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
 #: Duties that call the host's policy, which may be slow or hang. After a turn of LONG_SECONDS they rest.
-SLOWED = frozenset({"replay"})
+SLOWED = frozenset({"replay", "count_batches"})
 LONG_SECONDS = 4.0
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
-FREQUENT = frozenset({"dispatch", "replay", "roll_up", "forget_sockets"})
+FREQUENT = frozenset({"dispatch", "count_batches", "replay", "roll_up", "forget_sockets"})
 
 
 class Scheduler:
@@ -154,9 +154,12 @@ class Scheduler:
             "rescue_expired": self._rescue,
             "expire": expirations.expire,
             "follow_up": follow_up.in_tick,
+            "count_batches": batch_duties.in_tick,
             "bury_orphans": self._orphans.bury,
             "replay": replays.work_off,
             "roll_up": self._roll_up,
+            "expire_batches": lambda: self._forget(batch_duties.expire),
+            "forget_batches": lambda: self._forget(batch_duties.forget_old),
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
             "forget_sockets": lambda: self._forget(forget_sockets),

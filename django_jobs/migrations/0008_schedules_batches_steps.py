@@ -230,6 +230,7 @@ class Migration(migrations.Migration):
                 ("completed_at", models.DateTimeField(blank=True, null=True)),
                 ("canceled_at", models.DateTimeField(blank=True, null=True)),
                 ("canceled_by", models.CharField(blank=True, db_default="", default="", max_length=150)),
+                ("retried_by", models.CharField(blank=True, db_default="", default="", max_length=150)),
                 ("expired_at", models.DateTimeField(blank=True, null=True)),
                 ("total", models.PositiveIntegerField(db_default=0, default=0)),
                 ("completed", models.PositiveIntegerField(db_default=0, default=0)),

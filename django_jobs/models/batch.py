@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -13,6 +16,10 @@ from django_jobs.conf import organization_model_name
 from django_jobs.models import hooks
 from django_jobs.models.base import PrimaryManager, with_database_defaults
 from django_jobs.statuses import Status
+
+if TYPE_CHECKING:
+    from django_jobs.models.job import Job
+    from django_jobs.models.job_type import JobType
 
 _BATCH_ID = re.compile(r"BATCH-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
 
@@ -64,7 +71,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def in_state(self, state: str) -> BatchQuerySet:
         """Return the batches that are in this state, as far as their counts are added up."""
         ended, open_ = Q(completed_at__isnull=False), Q(closed_at__isnull=True)
-        canceled, complete = Q(canceled_at__isnull=False), Q(completed=F("total"))
+        canceled, complete = Q(canceled_at__isnull=False), Q(completed=F("total"), expired_at__isnull=True)
         chosen = {
             BatchState.OPEN: open_,
             BatchState.RUNNING: ~open_ & ~ended,
@@ -109,6 +116,7 @@ class Batch(models.Model):
     completed_at = models.DateTimeField(null=True, blank=True)
     canceled_at = models.DateTimeField(null=True, blank=True)
     canceled_by = models.CharField(max_length=150, blank=True)
+    retried_by = models.CharField(max_length=150, blank=True)
     #: When it was closed because nobody else had done so.
     expired_at = models.DateTimeField(null=True, blank=True)
     total = models.PositiveIntegerField(default=0)
@@ -142,6 +150,19 @@ class Batch(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.batch_id})" if self.name else self.batch_id
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Close the batch, unless that was done in the block. Where the block raised, cancel it too."""
+        hooks.batch_verbs().leave(self, failed=kind is not None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        await sync_to_async(self.__exit__, thread_sensitive=True)(kind, *rest)
+
     @property
     def batch_id(self) -> str:
         """Return the batch's id, such as ``BATCH-2026-00001``."""
@@ -159,11 +180,56 @@ class Batch(models.Model):
             return BatchState.RUNNING if self.closed_at is not None else BatchState.OPEN
         if self.canceled_at is not None:
             return BatchState.CANCELED
-        return BatchState.COMPLETED if self.completed == self.total else BatchState.FAILED
+        is_complete = self.completed == self.total and self.expired_at is None
+        return BatchState.COMPLETED if is_complete else BatchState.FAILED
+
+    def submit(
+        self,
+        job_type: str | JobType,
+        parameters: Mapping[str, Any] | None = None,
+        priority: str | int | None = None,
+        depends_on: str | Job | Iterable[str | Job] | None = None,
+        **keywords: Any,
+    ) -> Job:
+        """Submit a job of this batch, for its organization and in the name of its owner; return the job.
+
+        The keywords are those of :func:`django_jobs.submit_job`, which says what is raised, too. The same work that is
+        there already does not come into the batch by that.
+        """
+        named = {"priority": priority, "depends_on": depends_on}
+        return hooks.batch_verbs().submit(self, job_type, {**keywords, **named, "parameters": parameters})
+
+    def submit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+        """Submit many jobs of this batch, all or nothing, in a few statements.
+
+        Each item is one of :func:`django_jobs.submit_jobs`, without the organization.
+        """
+        return hooks.batch_verbs().submit_many(self, submissions)
+
+    def close(self) -> None:
+        """Say that nobody but its own jobs adds jobs any more: it ends with the last of them.
+
+        Waits for those who add a job at this moment. Raises InvalidTransition where it is closed already.
+        """
+        hooks.batch_verbs().close(self)
+
+    async def asubmit(
+        self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, *args: Any, **keywords: Any
+    ) -> Job:
+        """:meth:`submit` for async code."""
+        return await sync_to_async(self.submit, thread_sensitive=True)(job_type, parameters, *args, **keywords)
+
+    async def asubmit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+        """:meth:`submit_many` for async code."""
+        return await sync_to_async(self.submit_many, thread_sensitive=True)(submissions)
+
+    async def aclose(self) -> None:
+        """:meth:`close` for async code."""
+        await sync_to_async(self.close, thread_sensitive=True)()
 
 
 #: The statuses whose jobs are counted, and the column of each. How many are in another one is told by the rest.
-COUNTED = {
+COUNTED: Final = {
     Status.COMPLETED: "completed",
     Status.FAILED: "failed",
     Status.TIMED_OUT: "timed_out",

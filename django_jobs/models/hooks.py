@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import QuerySet
+
+if TYPE_CHECKING:
+    from django_jobs.models import Batch, Job, JobType
+
+
+class BatchVerbs(Protocol):
+    """What a batch can do."""
+
+    def submit(self, batch: Batch, job_type: str | JobType, given: Mapping[str, Any]) -> Job:
+        """Submit a job of the batch."""
+
+    def submit_many(self, batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+        """Submit many jobs of the batch."""
+
+    def close(self, batch: Batch) -> None:
+        """Take no more jobs."""
+
+    def leave(self, batch: Batch, *, failed: bool) -> None:
+        """Close the batch at the end of a block, and cancel it if that failed."""
 
 
 class _Hooks:
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None]
     path_problem: Callable[[str], str | None]
+    batch_verbs: BatchVerbs
 
 
 _hooks = _Hooks()
 
 
 def connect(
-    organizations_seen_by: Callable[[Any], QuerySet[Any] | None], path_problem: Callable[[str], str | None]
+    organizations_seen_by: Callable[[Any], QuerySet[Any] | None],
+    path_problem: Callable[[str], str | None],
+    batch_verbs: BatchVerbs,
 ) -> None:
-    """Register who knows which organizations a user may see, and what is wrong with a handler's dotted path."""
+    """Register who knows a user's organizations, what is wrong with a handler's dotted path, and what a batch does."""
     _hooks.organizations_seen_by, _hooks.path_problem = organizations_seen_by, path_problem
+    _hooks.batch_verbs = batch_verbs
+
+
+def batch_verbs() -> BatchVerbs:
+    """Return what a batch can do."""
+    return _hooks.batch_verbs
 
 
 def organizations_seen_by(user: Any) -> QuerySet[Any] | None:

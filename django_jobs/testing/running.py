@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
@@ -79,6 +80,7 @@ class _Run:
         if ticket is None:
             expirations.expire()
             follow_up.follow_up()
+            batch_duties.in_tick()
             if self._retries:
                 self._make_retries_due()
             dispatcher.dispatch()

@@ -17,6 +17,7 @@ from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import ports, uptime
+from django_jobs.engine.batches import counting
 from django_jobs.engine.dispatch import in_flight, worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.store import database, line_watch
@@ -83,6 +84,7 @@ class Housekeeper:
                 self._guarded("strangers", self._return_unknown)
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
+            self._guarded("batches", self._count_batches)
             if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed():
                 self._guarded("heartbeat", self._beat)
             elif self._state.shown.has_ended() or self._is_any_unseen():
@@ -141,6 +143,9 @@ class Housekeeper:
             interrupter = self._state.running.interrupters().get(key)
             if interrupter is not None:
                 interrupter.request(AttemptLost)
+
+    def _count_batches(self) -> None:
+        counting.count_waiting()
 
     def _wanted_window(self) -> int:
         return self._state.prefetch.window(self._state.options.threads)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django_jobs.engine.access import get_policy
@@ -27,7 +30,7 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     actor = actor_for(user)
     worker_name = database.in_transaction(lambda: _cancel(job.name, actor))
     if worker_name:
-        database.on_commit(lambda: _tell_worker(worker_name, job.name))
+        database.on_commit(lambda: _tell_worker(worker_name, [job.name]))
     return find_job(job.name)
 
 
@@ -35,9 +38,7 @@ def _cancel(job_id: str, actor: Actor) -> str:
     """Return the name of the worker that must be told, if the job runs."""
     job = find_among(database.locked(Job.primary.all()), job_id)
     if job.status in WAITING:
-        values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
-        item = Move(pk=job.pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
-        move([item], sources=WAITING, actor=actor)
+        move([_canceled(job.pk, actor)], sources=WAITING, actor=actor)
         return ""
     if job.status == Status.RUNNING:
         if job.cancel_requested_at is None:
@@ -50,8 +51,33 @@ def _cancel(job_id: str, actor: Actor) -> str:
     return ""
 
 
-def _tell_worker(worker_name: str, job_id: str) -> None:
+def cancel_many(pks: Sequence[int], actor: Actor) -> int:
+    """Cancel those of these jobs that wait, and ask those that run to stop, in the transaction that is open.
+
+    Jobs that have ended are left out, and so are those whose rows somebody holds. Return how many were canceled or
+    asked just now.
+    """
+    rows = Job.primary.filter(pk__in=pks).only("pk", "status", "created_at", "worker_name", "cancel_requested_at")
+    jobs = list(database.locked(rows, skip=True))
+    waiting = [_canceled(job.pk, actor) for job in jobs if job.status in WAITING]
+    running = [job for job in jobs if job.status == Status.RUNNING and job.cancel_requested_at is None]
+    asked = Job.primary.filter(pk__in=[job.pk for job in running])
+    asked.update(cancel_requested_at=database.now(), canceled_by=actor.name)
+    told: dict[str, list[str]] = defaultdict(list)
+    for job in running:
+        told[job.worker_name].append(job.name)
+    for name, job_ids in told.items():
+        database.on_commit(functools.partial(_tell_worker, name, job_ids))
+    return len(move(waiting, sources=WAITING, actor=actor)) + len(running)
+
+
+def _canceled(pk: int, actor: Actor) -> Move:
+    values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
+    return Move(pk=pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
+
+
+def _tell_worker(worker_name: str, job_ids: list[str]) -> None:
     try:
-        get_broker().request_cancel(worker_name, [job_id])
+        get_broker().request_cancel(worker_name, job_ids)
     except BrokerUnavailable:
         return  # the request is in the database; the worker reads it when it renews its leases

@@ -22,7 +22,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import user_named
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.deletion import delete_rows
-from django_jobs.engine.control.retry import retry_dead_letters
+from django_jobs.engine.control.retry import retry_many
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
@@ -203,9 +203,7 @@ def _perform(replay: Replay, user: Any, batch: list[Job]) -> tuple[int, Reasons]
 
 
 def _retry(replay: Replay, pks: list[int]) -> tuple[int, Counter[str]]:
-    moved, held = retry_dead_letters(
-        pks, message=f"Retried by hand, in replay {replay.pk}", actor=user_named(replay.user_name)
-    )
+    moved, held = retry_many(pks, message=f"Retried by hand, in replay {replay.pk}", actor=user_named(replay.user_name))
     return moved, Counter({DEAD_PARENT: held, CHANGED: len(pks) - held - moved})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from django_jobs.engine.access import get_policy
@@ -59,8 +59,10 @@ class Retried(NamedTuple):
     held: int
 
 
-def retry_dead_letters(pks: Sequence[int], *, message: str, actor: Actor) -> Retried:
-    """Start these Dead Letters over, in the transaction that is open; jobs that are none any more are left out."""
+def retry_many(
+    pks: Sequence[int], *, message: str, actor: Actor, sources: Collection[str] = (Status.DEAD_LETTER,)
+) -> Retried:
+    """Start these jobs over, in the transaction that is open; those that are in none of ``sources`` are left out."""
     links = JobDependency.primary.filter(child_id__in=pks)
     with_parents = set(links.values_list("child_id", flat=True))
     held = follow_up.without_hope(pks)
@@ -70,7 +72,7 @@ def retry_dead_letters(pks: Sequence[int], *, message: str, actor: Actor) -> Ret
     for has_parents in (False, True):
         chosen = [pk for pk in free if (pk in with_parents) == has_parents]
         moves = [_reset(pk, message, has_parents=has_parents) for pk in chosen]
-        moved += move(moves, sources=[Status.DEAD_LETTER], actor=actor)
+        moved += move(moves, sources=sources, actor=actor)
     relatives.remind(item.pk for item in moved if item.has_children or item.pk in with_parents)
     if moved:
         database.once_on_commit(dispatcher.wake)

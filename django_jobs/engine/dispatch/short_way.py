@@ -34,7 +34,8 @@ def at_once(new: NewJob) -> Condition | None:
     """
     if not store().queues_new_jobs or database.connection().in_atomic_block or REST.lasts():
         return None
-    if new.parents or new.job.run_at is not None or not _answers(new.job.priority):
+    job = new.job
+    if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(job.priority):
         return None
     return round_robin.goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
 

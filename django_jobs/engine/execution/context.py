@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Unpack
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 
@@ -17,7 +17,9 @@ from django_jobs.exceptions import JobCanceled, OrganizationGone
 if TYPE_CHECKING:
     from django_jobs.engine.submission.fields import ContextFields
     from django_jobs.models import Job, JobType
+    from django_jobs.values import BatchStatus
 
+T = TypeVar("T")
 #: Submits a job of this type, with these parameters and keywords, from a handler.
 Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
 #: Characters of a progress message.
@@ -126,11 +128,34 @@ class JobContext:
         was deleted is missing. Results of up to 1 MB in all are here; in the place of each that does not fit is a
         ``ResultReference``, whose ``load()`` reads that one. In an async handler the event loop waits for the read.
         """
-        self._refuse_late()
         from django_jobs.engine.execution import parent_results  # a host imports this class before the apps are ready
 
+        return self._read(lambda: parent_results.read(self._pk()))
+
+    @cached_property
+    def batch_id(self) -> str | None:
+        """Return the id of the batch that this job counts for; None where it counts for none.
+
+        Read when first asked for. In an async handler the event loop waits for the read.
+        """
+        from django_jobs.engine.batches import status  # a host imports this class before the apps are ready
+
+        return self._read(lambda: status.batch_id_of(self._pk()))
+
+    @property
+    def batch(self) -> BatchStatus | None:
+        """Return the status of the batch that this job counts for, or that submitted it at its end; None without one.
+
+        Read each time. In an async handler the event loop waits for the read.
+        """
+        from django_jobs.engine.batches import status  # a host imports this class before the apps are ready
+
+        return self._read(lambda: status.batch_of(self._pk()))
+
+    def _read(self, read: Callable[[], T]) -> T:
+        self._refuse_late()
         with self._runner.shielded():
-            return coroutines.outside_loop(lambda: parent_results.read(self._pk()))
+            return coroutines.outside_loop(read)
 
     def still_owned(self) -> bool:
         """Ask the database, by one statement, whether this attempt still owns the job by a lease that lasts.

@@ -116,6 +116,13 @@ def progressed(organizations: Mapping[int, Any]) -> None:
         broadcaster.updated("progress", organizations)
 
 
+def batches_counted(organizations: Mapping[int, Any]) -> None:
+    """Announce new counts of these batches, once they are committed: their organizations' keys by their keys."""
+    broadcaster = ports.get_broadcaster()
+    if organizations and broadcaster is not None:
+        database.on_commit(lambda: broadcaster.updated("batch", organizations))
+
+
 def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:
     """Read these jobs together and deliver the signal of each, with the job's error if there is one."""
     try:

@@ -119,6 +119,8 @@ class Moved:
     via_from: str = ""
     organization_id: Any = None
     queued_at: dt.datetime | None = None
+    #: The key of the batch that it counts for.
+    batch_id: int | None = None
     error: BaseException | None = None
 
     @property

@@ -79,6 +79,8 @@ class Common:
             values["timeout_seconds"] = fields.timeout
         if fields.max_retries is not None:
             values["max_retries"] = fields.max_retries
+        if fields.batch is not None:
+            values["batch_id"] = fields.batch.pk
         return (_make if self.is_heard else _make_unheard)(values, self.targets.kind)
 
 

@@ -50,7 +50,7 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
     ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
     tell the ``index`` of the first culprit.
     """
-    batch = _Batch(_as_list(submissions))
+    batch = _Batch(as_list(submissions))
     if not batch.items:
         return []
     with _naming(batch):
@@ -61,7 +61,7 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
     return [batch.job(place) for place in range(len(batch.items))]
 
 
-def _as_list(submissions: object) -> list[Any]:
+def as_list(submissions: object) -> list[Any]:
     if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
         raise InvalidSubmission({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
     return list(submissions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.job_types import parameters
@@ -11,16 +11,23 @@ from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
-from django_jobs.models import Job
+from django_jobs.models import Batch, Job
 from django_jobs.statuses import UNSUCCESSFUL, RunAfter
 
 #: Jobs to wait for that are read in one statement: so many values every database takes.
 READ_AT_ONCE: Final = 2_000
 
 
+class Known(NamedTuple):
+    """What exists of what submissions name: the jobs to wait for and the batches, by their ids."""
+
+    parents: Mapping[str, Job]
+    batches: Mapping[str, Batch]
+
+
 def check_all(asked: Mapping[int, Request], errors: dict[int, Errors], user: Any) -> None:
-    """Judge requests by their places; what is wrong with one goes into its errors. The parents are read together."""
-    known = read_parents(asked.values(), user)
+    """Judge requests by their places; what is wrong with one goes into its errors. What they name is read together."""
+    known = read_known(asked.values(), user)
     active: dict[Any, bool] = {}
     for place, request in asked.items():
         pk = request.targets.organization.pk
@@ -32,8 +39,8 @@ def check_all(asked: Mapping[int, Request], errors: dict[int, Errors], user: Any
             errors[place] = own
 
 
-def check(request: Request, known: Mapping[str, Job], errors: Errors, *, is_active: bool) -> None:
-    """Judge one request; ``known`` are the jobs to wait for that exist, by id."""
+def check(request: Request, known: Known, errors: Errors, *, is_active: bool) -> None:
+    """Judge one request; ``known`` is what exists of what it names."""
     kind, fields = request.targets.kind, request.fields
     if not kind.is_enabled:
         errors.note("job_type", f"The job type {kind.type_name!r} is disabled.", JobTypeDisabled)
@@ -41,8 +48,7 @@ def check(request: Request, known: Mapping[str, Job], errors: Errors, *, is_acti
         errors.note("organization", "This organization is not active.", OrganizationInactive)
     if fields.unique_key is not None and not request.window:  # nothing is unique in no time at all
         errors["unique_key"] = ["It needs a deduplication_window of more than 0 seconds to be unique in."]
-    if fields.parents:
-        check_parents(request, known, errors)
+    check_named(request, known, errors)
     if "parameters" not in errors:
         errors.update(parameters.validate(kind.type_name, fields.parameters))
 
@@ -52,7 +58,37 @@ def is_active(found: Targets) -> bool:
     return bool(get_policy().is_active(found.organization))
 
 
-def read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
+def read_known(requests: Iterable[Request], user: Any) -> Known:
+    """Return what exists of what these name."""
+    asked = list(requests)
+    return Known(_read_parents(asked, user), _read_batches(asked))
+
+
+def check_named(request: Request, known: Known, errors: Errors) -> None:
+    """Note what is wrong with the jobs and the batch that a request names."""
+    if request.fields.parents:
+        _check_parents(request, known.parents, errors)
+    if request.fields.batch is not None:
+        _check_batch(request, known.batches, errors)
+
+
+def _read_batches(requests: Iterable[Request]) -> dict[str, Batch]:
+    wanted = {request.fields.batch.pk for request in requests if request.fields.batch is not None}
+    rows = Batch.primary.filter(pk__in=wanted).only("pk", "created_at", "organization_id") if wanted else ()
+    return {batch.batch_id: batch for batch in rows}
+
+
+def _check_batch(request: Request, known: Mapping[str, Batch], errors: Errors) -> None:
+    """Whether the batch still takes jobs is asked under its lock, when the job is stored."""
+    name = request.fields.batch.batch_id if request.fields.batch is not None else ""
+    batch = known.get(name)
+    if (
+        batch is None or batch.organization_id != request.targets.organization.pk
+    ):  # not told apart: it is none of theirs
+        errors["batch"] = [f"There is no batch {name} in this organization."]
+
+
+def _read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
     """Return the jobs to wait for that exist, by id, without those that the policy hides from ``user``."""
     wanted = sorted({pk for request in requests for pk in request.parents})
     if not wanted:
@@ -66,7 +102,7 @@ def read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
     return {name: job for name, job in found.items() if may_view(user, job)}
 
 
-def check_parents(request: Request, known: Mapping[str, Job], errors: Errors) -> None:
+def _check_parents(request: Request, known: Mapping[str, Job], errors: Errors) -> None:
     """Note which of the jobs to wait for cannot be waited for; ``known`` are those that exist, by id."""
     must_complete = request.fields.run_after != RunAfter.ENDED
     organization_pk = request.targets.organization.pk

@@ -9,14 +9,15 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, encoded, is_storable_text
 from django_jobs.engine.submission.errors import Errors
-from django_jobs.models import Job
+from django_jobs.models import Batch, Job
+from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
 from django_jobs.models.job_type import MAX_SECONDS
 from django_jobs.statuses import Priority, RunAfter
@@ -44,6 +45,7 @@ class SubmissionFields(TypedDict, total=False):
     max_retries: int | None
     expires_at: dt.datetime | None
     run_after: str
+    batch: str | Batch | None
 
 
 class ContextFields(SubmissionFields, total=False):
@@ -55,7 +57,7 @@ class ContextFields(SubmissionFields, total=False):
 #: All that one item of many may say.
 FIELDS: Final = ("job_type", "organization", "parameters", *SubmissionFields.__annotations__)
 #: Few submissions say one of these. None stands for what the job type says.
-_OPTIONS: Final = ("unique_key", "deduplication_window", "timeout", "max_retries", "expires_at")
+_OPTIONS: Final = ("unique_key", "deduplication_window", "timeout", "max_retries", "expires_at", "batch")
 _ALL_OPTIONS: Final = frozenset({*_OPTIONS, "on_duplicate", "run_after"})
 #: Of nearly all submissions: one for all, so that there is less for Python's garbage collector to walk through.
 _NO_PARENTS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -83,6 +85,14 @@ class Fields:
     max_retries: int | None = None
     expires_at: dt.datetime | None = None
     run_after: str = RunAfter.COMPLETED
+    batch: BatchName | None = None
+
+
+class BatchName(NamedTuple):
+    """A batch that a submission names: its primary key, and the id that it must have."""
+
+    pk: int
+    batch_id: str
 
 
 def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None = None) -> Fields:
@@ -204,7 +214,19 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
         "max_retries": _check_number(given, "max_retries", 0, MAX_RETRIES, errors),
         "expires_at": _check_expiry(given, errors),
         "run_after": _check_word("run_after", run_after, RunAfter.values, errors),
+        "batch": _check_batch(given.get("batch"), errors),
     }
+
+
+def _check_batch(value: object, errors: Errors) -> BatchName | None:
+    if value is None:
+        return None
+    name = value.batch_id if isinstance(value, Batch) and value.pk is not None else value
+    parsed = parse_batch_id(name)
+    if parsed is None:
+        errors["batch"] = [f"{clean_text(_readable(name), 100)} is not a batch id such as BATCH-2026-00001."]
+        return None
+    return BatchName(parsed[0], str(name))
 
 
 def _check_word(field: str, value: object, words: Iterable[str], errors: Errors) -> str:

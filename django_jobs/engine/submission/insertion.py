@@ -11,7 +11,7 @@ from django_jobs.engine.dispatch import short_way
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import LostRace
-from django_jobs.engine.submission import duplicates
+from django_jobs.engine.submission import duplicates, membership
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.targets import TargetsChanged
 from django_jobs.engine.transitions import hooks
@@ -48,7 +48,17 @@ def _insert(request: Request) -> bool:
             raise
         # It looked at what others wait for or write. That is no reason to refuse a job that can be stored without.
     request.at_once = None
+    if request.job.batch_id is not None:
+        return database.in_transaction(lambda: _insert_into_batch(request))
     return store().insert(request)
+
+
+def _insert_into_batch(request: Request) -> bool:
+    membership.lock([request])
+    is_new = store().insert(request)
+    if is_new:
+        membership.count([request])
+    return is_new
 
 
 def _existing(request: Request) -> Job:
@@ -79,7 +89,9 @@ def _insert_all(requests: Sequence[Request]) -> None:
     store().lock_keys([request.job.job_hash for request in requests if request.window])
     _find_duplicates(requests)
     fresh = [request for request in requests if request.existing is None]
+    membership.lock(fresh)
     store().insert_many(fresh)
+    membership.count(fresh)
     if any(request.parents for request in fresh):
         database.once_on_commit(hooks.follow_up)
 

@@ -95,10 +95,10 @@ def _check(asked: Sequence[Request], user: Any) -> None:
     if not asked:
         return
     errors = Errors()
-    known = checks.read_parents(asked[:1], user)
+    known = checks.read_known(asked[:1], user)
     checks.check(asked[0], known, errors, is_active=True)
     for request in asked[1:]:
-        checks.check_parents(request, known, errors)
+        checks.check_named(request, known, errors)
     if errors:
         raise errors.refusal()
 

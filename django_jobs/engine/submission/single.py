@@ -23,7 +23,7 @@ from django_jobs.engine.submission.errors import Errors, naming
 from django_jobs.engine.submission.fields import Fields, check_fields
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
-from django_jobs.models import Job, JobType
+from django_jobs.models import Batch, Job, JobType
 
 MAX_TRIES: Final = 10
 #: Seconds. Before its n-th try, a submission pauses for a random time of up to n - 2 of these.
@@ -47,6 +47,7 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
     max_retries: int | None = None,
     expires_at: dt.datetime | None = None,
     run_after: str = "completed",
+    batch: str | Batch | None = None,
 ) -> Job:
     """Submit one job and return it.
 
@@ -55,6 +56,7 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
     owner, whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
     ``expires_at`` the moment after which it does not start; ``metadata`` a JSON object of up to 4 kB for correlation
     ids and the like. ``timeout`` (seconds, 1 to 30 days) and ``max_retries`` (0 to 100) take the place of the type's.
+    ``batch`` is the batch, or its id, that the job counts for.
 
     ``unique_key``, a text of up to 200 characters, takes the place of the parameters where the same work is looked
     for; ``deduplication_window`` (seconds, 0 to 30 days) that of the type's window. ``on_duplicate`` says what happens
@@ -80,6 +82,7 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
         "max_retries": max_retries,
         "expires_at": expires_at,
         "run_after": run_after,
+        "batch": batch,
     }
     return submit(job_type, organization, given, user, Authorizer(user))
 
@@ -106,6 +109,13 @@ def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: 
         raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
 
 
+def judge(job_type: object, organization: Any, given: Mapping[str, Any], user: Any) -> None:
+    """Raise what :func:`submit` would raise for these values, and store nothing. Limits and equal work do not count."""
+    errors = Errors()
+    fields = check_fields(given, errors)
+    _build(job_type, organization, fields, user, errors, Authorizer(user))
+
+
 def _build(
     job_type: object, organization: Any, fields: Fields, user: Any, errors: Errors, authorizer: Authorizer
 ) -> Request:
@@ -117,7 +127,7 @@ def _build(
     if not errors:
         building.give_back([request])
     if request.existing is None or request.on_duplicate == "replace":
-        known = checks.read_parents([request], user)
+        known = checks.read_known([request], user)
         checks.check(request, known, errors, is_active=checks.is_active(request.targets))
     if errors:
         raise errors.refusal()

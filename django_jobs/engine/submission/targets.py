@@ -69,6 +69,16 @@ def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) ->
     return [found[index] for index in indexes]
 
 
+def read_organization(organization: object, errors: Errors) -> Any:
+    """Return the organization of this id or instance as it is now; None with what is wrong in ``errors``."""
+    key = _tenant_key(organization)
+    tenant = _read_tenants({key}).get(key) if key is not None else None
+    if tenant is None:
+        text = _missing("organization", organization, is_id=_is_id(organization))
+        errors.note("organization", text, OrganizationNotFound)
+    return tenant
+
+
 def _named(job_type: object, organization: object) -> tuple[object, ...]:
     """Return a key that is the same for pairs that name the same in the same way."""
     if type(job_type) is str and type(organization) is str:  # as nearly always

@@ -13,6 +13,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.transition_values import ALWAYS, After, Condition, Move, Moved, Terms, Waypoint
 from django_jobs.engine.transitions import hooks
+from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, Status, may_move
 
 
@@ -55,7 +56,14 @@ def move(  # noqa: PLR0913  (all terms of a move)
     hooks.announcer().changed(steps, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
         database.once_on_commit(hooks.follow_up)
+    batches = {item.batch_id for item in moved if item.batch_id is not None and _counts(item)}
+    if batches:
+        database.on_commit(lambda: hooks.count_batches(batches))
     return moved
+
+
+def _counts(item: Moved) -> bool:
+    return item.to_status in COUNTED or item.from_status in COUNTED
 
 
 def claim_known(item: Move, known: Sequence[Row], *, worker_name: str) -> tuple[Moved, Row] | None:

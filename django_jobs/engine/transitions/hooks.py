@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from django_jobs.engine.actors import Actor
@@ -27,6 +27,9 @@ class Announcer(Protocol):
     def progressed(self, organizations: Mapping[int, Any]) -> None:
         """Tell that progress was written, of jobs by their keys; the values are their organizations' keys, or None."""
 
+    def batches_counted(self, organizations: Mapping[int, Any]) -> None:
+        """Tell that the counts of batches, by their keys, were written; the values are their organizations' keys."""
+
     def refused(self, claimed: Claimed, error: BaseException) -> None:
         """Tell of an error whose attempt had been taken away before it was stored."""
 
@@ -34,19 +37,31 @@ class Announcer(Protocol):
 class _Hooks:
     announcer: Announcer
     follow_up: Callable[[], object]
+    count_batches: Callable[[Collection[int | None]], object]
 
 
 _hooks = _Hooks()
 
 
-def connect(announcer: Announcer, follow_up: Callable[[], object]) -> None:
-    """Register who tells the world of changes, and who looks at the relatives of jobs that ended or began anew."""
-    _hooks.announcer, _hooks.follow_up = announcer, follow_up
+def connect(
+    announcer: Announcer,
+    follow_up: Callable[[], object],
+    count_batches: Callable[[Collection[int | None]], object],
+) -> None:
+    """Register who tells the world of changes, who looks at the relatives of jobs that ended or began anew, and who
+    adds up the counts of batches, by their keys.
+    """
+    _hooks.announcer, _hooks.follow_up, _hooks.count_batches = announcer, follow_up, count_batches
 
 
 def announcer() -> Announcer:
     """Return who tells the world of changes."""
     return _hooks.announcer
+
+
+def count_batches(pks: Collection[int | None]) -> None:
+    """Add up the counts of these batches, now or soon. Never raises."""
+    _hooks.count_batches(pks)
 
 
 def follow_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_jobs.engine.store.base.batches import Batches
 from django_jobs.engine.store.base.claims import Claims
 from django_jobs.engine.store.base.conditions import Conditions
 from django_jobs.engine.store.base.delays import Delays
@@ -16,7 +17,7 @@ from django_jobs.engine.store.base.tally import Tallies
 __all__ = ["Store"]
 
 
-class Store(Claims, Conditions, Delays, Expirations, Insertion, Lines, LogOrder, Moves, Sockets, Tallies):
+class Store(Batches, Claims, Conditions, Delays, Expirations, Insertion, Lines, LogOrder, Moves, Sockets, Tallies):
     """All that the engine asks of a database. Each need is a method, in the module beside this one that has its name.
 
     The store of a vendor overrides what its database does better, and what it cannot do in this way.

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final
 
 from django_jobs.engine.store.base.transactions import Transactions
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
-from django_jobs.models import DependencyTask, ExecutionLog, Job
-from django_jobs.statuses import TERMINAL
+from django_jobs.models import BatchChange, DependencyTask, ExecutionLog, Job
+from django_jobs.models.batch import COUNTED
+from django_jobs.statuses import TERMINAL, Status
 
 
 class Moves(Transactions):
@@ -41,6 +42,7 @@ class Moves(Transactions):
         _write(changes)
         logs = ExecutionLog.primary.bulk_create([change.log(terms, now) for change in changes])
         DependencyTask.primary.bulk_create([DependencyTask(job_id=change.job.pk) for change in changes if change.ends])
+        _note_batches([change for change in changes if change.job.batch_id is not None], now)
         return [change.moved(terms, log.pk) for change, log in zip(changes, logs, strict=True)]
 
 
@@ -96,8 +98,24 @@ class _Change:
             log_id=log_id,
             organization_id=self.job.organization_id,
             queued_at=self.job.queued_at,
+            batch_id=self.job.batch_id,
             error=self.item.error,
         )
+
+
+def _note_batches(changes: Iterable[_Change], now: dt.datetime) -> None:
+    """Note by how much each batch's counts changed."""
+    noted: dict[int, BatchChange] = {}
+    for change in changes:
+        if COUNTED.keys().isdisjoint({change.from_status, change.job.status}):
+            continue
+        pk = change.job.batch_id or 0
+        own = noted.setdefault(pk, BatchChange(batch_id=pk, changed_at=now))
+        for status, by in ((Status(change.from_status), -1), (Status(change.job.status), 1)):
+            if status in COUNTED:
+                setattr(own, COUNTED[status], getattr(own, COUNTED[status]) + by)
+        own.started_at = min(filter(None, (own.started_at, change.job.started_at)), default=None)
+    BatchChange.primary.bulk_create(noted.values())
 
 
 def _resolved(job: Job, name: str, value: Any, now: dt.datetime) -> Any:

@@ -10,6 +10,7 @@ from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base.transactions import M, Params
+from django_jobs.engine.store.postgresql.batches import Batches
 from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
 from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
 from django_jobs.engine.store.postgresql.known_claims import KnownClaims
@@ -24,7 +25,9 @@ from django_jobs.engine.store.postgresql.targets import Targets
 __all__ = ["PostgreSQLStore"]
 
 
-class PostgreSQLStore(BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Tallies, Targets):
+class PostgreSQLStore(
+    Batches, BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Tallies, Targets
+):
     """PostgreSQL 14 or later."""
 
     sql_locks_jobs: ClassVar[str] = " FOR NO KEY UPDATE OF j SKIP LOCKED"

@@ -19,7 +19,8 @@ from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSAC
 from django_jobs.engine.store.postgresql.rows import array
 from django_jobs.engine.store.postgresql.statements import keys
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
-from django_jobs.models import DependencyTask, ExecutionLog, Job
+from django_jobs.models import BatchChange, DependencyTask, ExecutionLog, Job
+from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import TERMINAL
 
 #: What a move says of itself, beside the fields that it writes.
@@ -40,6 +41,7 @@ _TOLD: Final = {
     "via_from": "via_from",
     "organization_id": "organization_id",
     "queued_at": "queued_at",
+    "batch_id": "batch_id",
 }
 
 
@@ -122,6 +124,7 @@ class Moves(Store):
             keys=keys("%(pks)s", len(pks)),
             skip_locked=terms.skip_locked,
             may_end=any(item.to_status in TERMINAL for item in moves),
+            may_count=not COUNTED.keys().isdisjoint({*terms.sources, *(item.to_status for item in moves)}),
             only_due=terms.only_due,
             only_own=terms.only_own,
             only_if=terms.only_if.sql,
@@ -179,6 +182,7 @@ def _sql(  # noqa: PLR0913  (all that the text depends on)
     keys: str,
     skip_locked: bool,
     may_end: bool,
+    may_count: bool,
     only_due: bool,
     only_own: bool,
     only_if: str,
@@ -194,6 +198,7 @@ def _sql(  # noqa: PLR0913  (all that the text depends on)
     steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
     steps += [_numbered(alias, has_via=has_via), _logged(named), *([_logged_waypoint()] if has_via else ())]
     steps += [_tasks()] if may_end else []
+    steps += [_batch_changes()] if may_count else []
     for number in range(only_if.count("%s")):
         only_if = only_if.replace("%s", f"%(if_{number})s", 1)
     # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
@@ -223,6 +228,7 @@ def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *,
                 {"AND old.worker_name = %(owner)s::text" if only_own else ""}
             RETURNING j.id, old.status AS was, old.attempt AS attempt_before, j.status, j.attempt,
                 j.job_type_id, j.organization_name, j.priority, j.has_children, j.organization_id, j.queued_at,
+                j.batch_id, j.started_at,
                 extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year{slots}
         )"""
 
@@ -278,6 +284,20 @@ def _logged_waypoint() -> str:
         "attempt": "attempt_before",
     }
     return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
+
+
+def _batch_changes() -> str:
+    """By how much the counts of each batch change."""
+    counts = {
+        column: f"(count(*) FILTER (WHERE status = '{status}') - count(*) FILTER (WHERE was = '{status}'))"
+        for status, column in COUNTED.items()
+    }
+    values = {"batch_id": "batch_id", "changed_at": "statement_timestamp()", "started_at": "min(started_at)"} | counts
+    counted = ", ".join(f"'{status}'" for status in COUNTED)
+    source = (
+        f"FROM moved WHERE batch_id IS NOT NULL AND (status IN ({counted}) OR was IN ({counted})) GROUP BY batch_id"
+    )
+    return f"batch_changes AS ({insert(BatchChange, values, source)})"
 
 
 def _tasks() -> str:

@@ -1,0 +1,32 @@
+"""Changing a batch: under a lock that keeps out those who add jobs, and with its counts up to date."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from django_jobs.engine.batches import counting
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.exceptions import BatchNotFound
+from django_jobs.models import Batch
+
+
+def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: str) -> None:
+    """Have ``write`` set these fields of a batch, add up its counts, and have the instance say the same.
+
+    Raises BatchNotFound, and what ``write`` raises; then nothing is changed.
+    """
+
+    def run() -> Batch:
+        row = store().close_batch(batch.pk)
+        if row is None:
+            raise BatchNotFound(f"There is no batch {batch.batch_id} any more.")
+        write(row, database.now())
+        row.save(update_fields=fields, using=database.alias())
+        counting.count_locked([row], also_unchanged=True)
+        return row
+
+    row = database.in_transaction(run)
+    for field in Batch._meta.concrete_fields:
+        setattr(batch, field.attname, getattr(row, field.attname))

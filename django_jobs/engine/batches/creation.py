@@ -1,0 +1,72 @@
+"""Making a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.batches import endings
+from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import targets
+from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.rights import belongs
+from django_jobs.exceptions import InvalidSubmission, OrganizationInactive, PermissionDenied
+from django_jobs.models import Batch
+
+#: Characters.
+MAX_NAME: Final = 200
+
+
+def create_batch(
+    organization: Any,
+    *,
+    name: str = "",
+    then: Mapping[str, Any] | None = None,
+    on_failure: Mapping[str, Any] | None = None,
+    user: Any = None,
+) -> Batch:
+    """Make a batch of an organization, and return it: add jobs by its ``submit`` and ``submit_many``, then close it.
+
+    As a context manager it closes itself at the end of the block, and cancels itself where the block raises.
+    ``organization`` is an id or an instance; ``name`` a title of up to 200 characters; ``user`` the owner of the batch
+    and its jobs, whose rights are checked (None: trusted server code). ``then`` and ``on_failure`` are submissions:
+    dicts with ``job_type`` and whatever else :func:`~django_jobs.submit_job` takes, but for the organization and what
+    waits for jobs. One is submitted when the batch is closed and its last job has ended: ``then`` if all completed,
+    else ``on_failure``. Each is submitted once at most.
+
+    Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
+    """
+    tenant = _tenant(organization, user)
+    if not _is_title(name):
+        raise InvalidSubmission({"name": [f"Give a text of up to {MAX_NAME} characters."]})
+    batch = Batch(
+        name=name,
+        organization=tenant,
+        organization_name=str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
+        owner_id=getattr(user, "pk", None),
+        owner_name=clean_text(user.get_username(), 150) if user is not None else "",
+        then=endings.check("then", then, tenant, user),
+        on_failure=endings.check("on_failure", on_failure, tenant, user),
+        created_at=database.now(),
+    )
+    batch.save(using=database.alias())
+    return batch
+
+
+def _is_title(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= MAX_NAME and is_storable_text(name)
+
+
+def _tenant(organization: Any, user: Any) -> Any:
+    errors = Errors()
+    tenant = targets.read_organization(organization, errors)
+    if tenant is None:
+        raise errors.refusal()
+    if user is not None and not belongs(user, tenant):
+        raise PermissionDenied("You may not make a batch for this organization.")
+    if not get_policy().is_active(tenant):
+        raise OrganizationInactive({"organization": ["This organization is not active."]})
+    return tenant

@@ -1,0 +1,136 @@
+"""What people and host code do to a batch: add jobs to it, close it, cancel it, retry what failed of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.actors import Actor, actor_for
+from django_jobs.engine.batches.changes import change
+from django_jobs.engine.batches.endings import owner_of, tenant_of
+from django_jobs.engine.control import batch_duties
+from django_jobs.engine.lookup import find_batch
+from django_jobs.engine.submission import bulk, single
+from django_jobs.engine.submission.fields import refuse_unknown
+from django_jobs.engine.submission.rights import Authorizer
+from django_jobs.exceptions import InvalidTransition, PermissionDenied
+from django_jobs.models import Batch, Job
+
+logger = logging.getLogger("django_jobs")
+
+
+# What a batch does (``models.hooks.BatchVerbs``).
+
+
+def submit(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Job:
+    """Submit a job of the batch, in the name of its owner."""
+    values = {name: value for name, value in given.items() if name != "parameters"}
+    refuse_unknown("batch.submit", values)
+    owner = owner_of(batch)
+    return single.submit(job_type, tenant_of(batch), {**given, "batch": batch}, owner, Authorizer(owner))
+
+
+def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+    """Submit many jobs of the batch, in the name of its owner."""
+    tenant = tenant_of(batch)
+    items = [
+        {**item, "organization": tenant, "batch": batch} if isinstance(item, Mapping) else item
+        for item in bulk.as_list(submissions)
+    ]
+    return bulk.submit_jobs(items, user=owner_of(batch))
+
+
+def close(batch: Batch) -> None:
+    """Take no more jobs but those of its own jobs."""
+
+    def run(row: Batch, now: dt.datetime) -> None:
+        if row.closed_at is not None:
+            raise InvalidTransition(row.batch_id, row.state, "close", "it is closed already")
+        row.closed_at = now
+
+    change(batch, run, "closed_at")
+
+
+def leave(batch: Batch, *, failed: bool) -> None:
+    """Close the batch at the end of a block; where that raised, cancel it, whatever happens then."""
+    if failed:
+        try:
+            _cancel(batch, actor_for(None))
+        except Exception:
+            logger.exception("batch_id=%s event=batch_not_canceled", batch.batch_id)
+        return
+    if Batch.primary.filter(pk=batch.pk, closed_at__isnull=True).exists():
+        close(batch)
+
+
+def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
+    """Cancel what waits of a batch, and ask what runs of it to stop; it takes no more jobs. Return it as it is then.
+
+    Its owner may, and whoever manages the organization's jobs. One that is canceled already stays as it is. Raises
+    BatchNotFound, PermissionDenied, and InvalidTransition when it has ended otherwise.
+    """
+    batch = find_batch(batch_id, user)
+    if user is not None and not _may_cancel(user, batch):
+        raise PermissionDenied(f"You may not cancel {batch.batch_id}.")
+    _cancel(batch, actor_for(user))
+    return find_batch(batch)
+
+
+def _cancel(batch: Batch, actor: Actor) -> None:
+    def run(row: Batch, now: dt.datetime) -> None:
+        if row.canceled_at is not None:
+            return
+        if row.completed_at is not None:
+            raise InvalidTransition(row.batch_id, row.state, "cancel")
+        row.canceled_at, row.canceled_by, row.cancel_position = now, actor.name, 0
+        row.closed_at = row.closed_at or now
+
+    change(batch, run, "canceled_at", "canceled_by", "closed_at", "cancel_position")
+    batch_duties.work_for(batch_duties.CALL_SECONDS, [batch.pk])
+
+
+def _may_cancel(user: Any, batch: Batch) -> bool:
+    return _manages(user, batch) or (batch.owner_id is not None and batch.owner_id == getattr(user, "pk", None))
+
+
+def _manages(user: Any, batch: Batch) -> bool:
+    policy = get_policy()
+    return bool(policy.is_system_admin(user) or policy.is_organization_admin(user, tenant_of(batch)))
+
+
+def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
+    """Start those jobs of a batch over that failed, with all their retries; return it as it is then.
+
+    If it completes now, ``then`` is submitted. Raises BatchNotFound; PermissionDenied where the user may not retry jobs
+    of one of the types; and InvalidTransition when none of its jobs failed, or the batch was canceled.
+    """
+    batch = find_batch(batch_id, user)
+    _refuse_retry(batch, user)
+    actor = actor_for(user)
+
+    def run(row: Batch, _now: dt.datetime) -> None:
+        if row.canceled_at is not None:
+            raise InvalidTransition(row.batch_id, row.state, "retry", "it was canceled")
+        row.retry_position, row.retried_by, row.expired_at = 0, actor.name, None
+
+    change(batch, run, "retry_position", "retried_by", "expired_at")
+    logger.info("batch_id=%s event=batch_retried by=%s", batch.batch_id, actor.name)
+    batch_duties.work_for(batch_duties.CALL_SECONDS, [batch.pk])
+    return find_batch(batch)
+
+
+def _refuse_retry(batch: Batch, user: Any) -> None:
+    failed = batch_duties.failed_jobs(batch)
+    if not failed.exists():
+        raise InvalidTransition(batch.batch_id, batch.state, "retry", "none of its jobs failed")
+    if user is None:
+        return
+    if not _manages(user, batch):
+        raise PermissionDenied(f"You may not retry {batch.batch_id}.")
+    for name in sorted(set(failed.values_list("job_type_id", flat=True))):
+        job = failed.filter(job_type_id=name).first()
+        if job is not None and not get_policy().can_retry(user, job):
+            raise PermissionDenied(f"You may not retry {name} jobs, of which {batch.batch_id} has some.")

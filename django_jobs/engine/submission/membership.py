@@ -1,0 +1,57 @@
+"""Adding new jobs to their batches, in the transaction that stores them.
+
+The batch's row is locked in a way that others who add jobs share. Whoever closes or ends the batch waits for them, and
+so knows of every job that counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.submission.building import Request
+from django_jobs.exceptions import InvalidSubmission
+from django_jobs.models import Batch, BatchChange, Job
+
+
+def lock(requests: Sequence[Request]) -> None:
+    """Hold the batches of these open until the transaction ends. Raise InvalidSubmission where one takes no jobs."""
+    wanted = sorted({request.fields.batch.pk for request in requests if request.fields.batch is not None})
+    if not wanted:
+        return
+    found = {batch.pk: batch for batch in store().share_batches(wanted)}
+    for pk in wanted:
+        hindrance = _hindrance(found.get(pk))
+        if hindrance:
+            raise InvalidSubmission({"batch": [hindrance]})
+
+
+def _hindrance(batch: Batch | None) -> str | None:
+    """Return why the batch takes no jobs, in words; None where it does."""
+    if batch is None:
+        return "This batch was deleted."
+    if batch.canceled_at is not None:
+        return f"{batch.batch_id} was canceled: it takes no more jobs."
+    if batch.completed_at is not None:
+        return f"{batch.batch_id} has ended: it takes no more jobs. Make another batch."
+    if batch.closed_at is not None and not _runs_for(batch):
+        return f"{batch.batch_id} is closed: only its own jobs may add jobs to it now."
+    return None
+
+
+def _runs_for(batch: Batch) -> bool:
+    """Return whether the handler that runs here belongs to a job of the batch, which cannot end before that job."""
+    claimed = current_job.get()
+    return claimed is not None and Job.primary.filter(pk=claimed.pk, batch_id=batch.pk).exists()
+
+
+def count(requests: Sequence[Request]) -> None:
+    """Note how many jobs each batch got."""
+    counts = Counter(request.fields.batch.pk for request in requests if request.fields.batch is not None)
+    if counts:
+        now = database.now()
+        changes = [BatchChange(batch_id=pk, changed_at=now, total=number) for pk, number in sorted(counts.items())]
+        BatchChange.primary.bulk_create(changes)
