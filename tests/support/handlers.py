@@ -393,3 +393,16 @@ def ask_for_long(context: JobContext) -> dict[str, Any]:
 async def ask_for_long_async(context: JobContext) -> dict[str, Any]:
     """The same from a coroutine."""
     return await sync_to_async(ask_for_long)(context)
+
+
+def tell_batch(context: JobContext) -> dict[str, Any]:
+    """Returns what it knows of the batch that it belongs to, or that submitted it."""
+    batch = context.batch
+    assert batch is not None
+    return {"batch_id": batch.batch_id, "state": batch.state, "own": context.batch_id}
+
+
+def add_to_batch(context: JobContext) -> None:
+    """Adds ``count`` jobs of ``job_type`` to its own batch."""
+    for number in range(context.parameters["count"]):
+        context.submit_job(context.parameters["job_type"], {"added": number}, batch=context.batch_id)

@@ -94,7 +94,7 @@ def _worth_it(pks: Sequence[int]) -> list[int]:
         for name, count in zip(COUNTS, sums[pk], strict=True):
             setattr(batch, name, getattr(batch, name) + count)
         _pace.note(pk, batch.total - batch.ended if batch.closed_at is not None else None)
-        if _may_end(batch) or batch.counted_at is None or now - batch.counted_at >= PAUSE:
+        if _may_end(batch) or _has_revived(batch) or batch.counted_at is None or now - batch.counted_at >= PAUSE:
             worth.append(pk)
         else:
             _pace.put_off([pk])
@@ -160,13 +160,18 @@ def _may_end(batch: Batch) -> bool:
     return batch.completed_at is None and batch.closed_at is not None and batch.ended >= batch.total
 
 
+def _has_revived(batch: Batch) -> bool:
+    """Return whether a job of a batch that had ended was retried."""
+    return batch.completed_at is not None and batch.ended < batch.total
+
+
 def _write(counted: Sequence[_Tally], now: dt.datetime) -> None:
     if not counted:
         return
     for tally in counted:
         batch = tally.batch
         batch.counted_at = now
-        if batch.ended < batch.total:  # a job of a batch that had ended was retried
+        if _has_revived(batch):
             batch.completed_at = None
     Batch.primary.bulk_update([tally.batch for tally in counted], _WRITTEN)
     changes = [pk for tally in counted for pk in tally.changes]

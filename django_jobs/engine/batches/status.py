@@ -54,6 +54,8 @@ def describe_all(batches: Sequence[Batch]) -> list[BatchStatus]:
         for name in COUNTS:
             setattr(batch, name, getattr(batch, name) + getattr(batch, f"left_{name}", 0))
             setattr(batch, f"left_{name}", 0)
+        if batch.ended < batch.total:  # a job of a batch that had ended was retried just now
+            batch.completed_at = None
     flying = _in_flight([batch.pk for batch in batches if batch.ended < batch.total])
     names = recent_ids({batch.organization_id: batch.organization_name for batch in batches})
     jobs = _job_ids([pk for batch in batches for pk in (batch.then_job_id, batch.on_failure_job_id) if pk is not None])

@@ -1,0 +1,337 @@
+"""Jobs that are followed together: counts, state, and what is submitted at the end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from django_jobs import (
+    cancel_batch,
+    cancel_job,
+    create_batch,
+    get_batch_status,
+    retry_batch,
+    retry_job,
+    submit_job,
+    submit_jobs,
+)
+from django_jobs.engine.batches import counting
+from django_jobs.engine.store import database
+from django_jobs.exceptions import BatchNotFound, InvalidSubmission, InvalidTransition
+from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
+from django_jobs.testing import run_jobs
+from tests.support.batches import add, counts, make_batch, state, tick
+from tests.support.brokers import reread
+from tests.support.factories import make_job_type, make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def after(batch: Batch) -> tuple[Job | None, Job | None]:
+    """The jobs that were submitted at its end: ``then``, ``on_failure``."""
+    row = Batch.objects.get(pk=batch.pk)
+    jobs = Job.objects.in_bulk([row.then_job_id or 0, row.on_failure_job_id or 0])
+    return jobs.get(row.then_job_id or 0), jobs.get(row.on_failure_job_id or 0)
+
+
+@pytest.fixture
+def follow_ups(kind: JobType) -> dict[str, Any]:
+    return {
+        "then": {"job_type": kind.pk, "parameters": {"is": "then"}},
+        "on_failure": {"job_type": kind.pk, "parameters": {"is": "on_failure"}},
+    }
+
+
+def test_a_batch_has_an_id_with_its_year_and_number(organization: Organization) -> None:
+    batch = create_batch(organization, name="Monthly")
+    assert batch.batch_id == f"BATCH-{batch.created_at.year}-{batch.pk:05d}"
+    assert Batch.objects.by_id(batch.batch_id) == batch
+    with pytest.raises(BatchNotFound):
+        get_batch_status(f"BATCH-1999-{batch.pk:05d}")
+
+
+def test_its_jobs_run_while_it_is_open(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization)
+    batch.submit(kind)
+    run_jobs()
+    assert (state(batch), counts(batch)) == ("Open", {"Completed": 1})
+    batch.submit(kind)
+    assert counts(batch) == {"Completed": 1, "Pending": 1} or counts(batch) == {"Completed": 1, "Queued": 1}
+
+
+def test_it_completes_when_it_is_closed_and_all_jobs_completed(
+    organization: Organization, kind: JobType, follow_ups: dict[str, Any]
+) -> None:
+    with create_batch(organization, **follow_ups) as batch:
+        batch.submit_many([{"job_type": kind.pk, "parameters": {"n": number}} for number in range(5)])
+    assert state(batch) == "Running"
+    run_jobs()
+    status = get_batch_status(batch.batch_id)
+    assert (status.state, status.total, status.progress) == ("Completed", 5, 100)
+    assert status.started_at is not None
+    assert status.completed_at is not None
+    then, on_failure = after(batch)
+    assert then is not None
+    assert then.input_parameters == {"is": "then"}
+    assert on_failure is None
+    assert not BatchChange.objects.exists()
+
+
+def test_one_that_fails_has_on_failure_submitted(organization: Organization, follow_ups: dict[str, Any]) -> None:
+    batch = make_batch(organization, "Completed", "Dead Letter", **follow_ups)
+    run_jobs()
+    then, on_failure = after(batch)
+    assert then is None
+    assert on_failure is not None
+    assert state(batch) == "Failed"
+
+
+def test_an_empty_batch_completes_when_it_is_closed(organization: Organization, follow_ups: dict[str, Any]) -> None:
+    batch = make_batch(organization, **follow_ups)
+    assert state(batch) == "Completed"
+    assert after(batch)[0] is not None
+    assert get_batch_status(batch).progress == 100
+
+
+def test_then_follows_once_a_retry_made_it_complete(organization: Organization, follow_ups: dict[str, Any]) -> None:
+    batch = create_batch(organization, **follow_ups)
+    job = batch.submit(make_job_type("fail_for_good"))
+    batch.close()
+    run_jobs()
+    first = after(batch)
+    make_good(job)
+    retry_batch(batch.batch_id)
+    assert state(batch) == "Running"
+    run_jobs()
+    assert state(batch) == "Completed"
+    then, on_failure = after(batch)
+    assert then is not None
+    assert on_failure == first[1]
+
+
+def make_good(job: Job) -> None:
+    """Have the job complete at its next attempt."""
+    JobType.objects.filter(pk=job.job_type_id).update(handler_method="tests.support.handlers.do_nothing")
+
+
+def test_neither_is_ever_submitted_twice(organization: Organization, follow_ups: dict[str, Any]) -> None:
+    batch = make_batch(organization, "Dead Letter", **follow_ups)
+    run_jobs()
+    first = after(batch)
+    retry_batch(batch)
+    run_jobs()
+    tick()
+    assert after(batch) == first
+    assert Job.objects.filter(input_parameters={"is": "on_failure"}).count() == 1
+
+
+def test_a_job_that_is_retried_by_itself_counts_again(organization: Organization, follow_ups: dict[str, Any]) -> None:
+    batch = create_batch(organization, **follow_ups)
+    job = batch.submit(make_job_type("fail_for_good"))
+    batch.close()
+    run_jobs()
+    make_good(job)
+    retry_job(job)
+    tick()
+    assert state(batch) == "Running"
+    run_jobs()
+    assert (state(batch), counts(batch)) == ("Completed", {"Completed": 1})
+
+
+def test_what_follows_reads_the_status_of_its_batch(organization: Organization, kind: JobType) -> None:
+    told = make_job_type("tell_batch")
+    batch = make_batch(organization, "Completed", then={"job_type": told.pk})
+    run_jobs()
+    then, _ = after(batch)
+    assert then is not None
+    assert reread(then).result == {"batch_id": batch.batch_id, "state": "Completed", "own": None}
+
+
+def test_a_job_adds_jobs_to_its_own_batch_also_when_that_is_closed(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization, then={"job_type": kind.pk})
+    batch.submit(make_job_type("add_to_batch"), {"job_type": kind.pk, "count": 3})
+    batch.close()
+    run_jobs()
+    assert (state(batch), counts(batch)) == ("Completed", {"Completed": 4})
+    assert Job.objects.filter(batch=None).count() == 1
+
+
+def test_a_closed_batch_takes_no_jobs_from_others(organization: Organization, kind: JobType) -> None:
+    batch = make_batch(organization, "Completed")
+    with pytest.raises(InvalidSubmission, match="is closed") as refusal:
+        batch.submit(kind)
+    assert list(refusal.value.errors) == ["batch"]
+    run_jobs()
+    with pytest.raises(InvalidSubmission, match="has ended"):
+        add(batch, kind)
+    assert Job.objects.count() == 1
+
+
+def test_a_batch_of_another_organization_looks_unknown(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(make_organization())
+    for name in (batch, batch.batch_id, "BATCH-2026-99999"):
+        with pytest.raises(InvalidSubmission, match="There is no batch"):
+            submit_job(kind, organization, batch=name)
+    with pytest.raises(InvalidSubmission, match="is not a batch id"):
+        submit_job(kind, organization, batch="B-1")
+    with pytest.raises(InvalidSubmission) as refusal:
+        submit_jobs([{"job_type": kind, "organization": organization, "batch": batch.batch_id}])
+    assert list(refusal.value.by_index) == [0]
+
+
+def test_to_close_it_twice_is_an_error(organization: Organization) -> None:
+    with create_batch(organization) as batch:
+        batch.close()
+        with pytest.raises(InvalidTransition, match="closed already"):
+            batch.close()
+    assert batch.closed_at is not None
+
+
+def test_a_block_that_raises_cancels_it(organization: Organization, kind: JobType, follow_ups: dict[str, Any]) -> None:
+    with pytest.raises(ZeroDivisionError), create_batch(organization, **follow_ups) as batch:
+        batch.submit(kind)
+        raise ZeroDivisionError
+    tick()
+    assert (state(batch), counts(batch)) == ("Canceled", {"Canceled": 1})
+    then, on_failure = after(batch)
+    assert then is None
+    assert on_failure is not None
+
+
+def test_a_canceled_batch_takes_no_jobs_and_is_not_retried(organization: Organization, kind: JobType) -> None:
+    batch = make_batch(organization, "Dead Letter", close=False)
+    run_jobs()
+    cancel_batch(batch)
+    cancel_batch(batch)
+    with pytest.raises(InvalidSubmission, match="was canceled"):
+        batch.submit(kind)
+    with pytest.raises(InvalidTransition, match="was canceled"):
+        retry_batch(batch)
+
+
+def test_one_that_has_ended_is_not_canceled(organization: Organization) -> None:
+    batch = make_batch(organization, "Completed")
+    run_jobs()
+    with pytest.raises(InvalidTransition, match="Completed"):
+        cancel_batch(batch)
+
+
+def test_a_large_batch_is_canceled_page_by_page(
+    organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_jobs.engine.control.batch_duties.PAGE", 3)
+    monkeypatch.setattr("django_jobs.engine.control.batch_duties.CALL_SECONDS", 0)
+    batch = create_batch(organization)
+    batch.submit_many([{"job_type": kind.pk, "parameters": {"n": number}} for number in range(8)])
+    cancel_batch(batch)
+    assert counts(batch)["Canceled"] == 3
+    tick()
+    tick()
+    assert (state(batch), counts(batch)) == ("Canceled", {"Canceled": 8})
+
+
+def test_a_canceled_job_makes_the_batch_fail(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization)
+    job = batch.submit(kind)
+    batch.close()
+    cancel_job(job)
+    tick()
+    assert state(batch) == "Failed"
+
+
+def test_retry_without_failed_jobs_is_refused(organization: Organization) -> None:
+    batch = make_batch(organization, "Completed")
+    with pytest.raises(InvalidTransition, match="none of its jobs failed"):
+        retry_batch(batch)
+
+
+def test_equal_batches_each_have_their_own_then(organization: Organization) -> None:
+    then = {"job_type": make_job_type(deduplication_window=300).pk}
+    batches = [make_batch(organization, "Completed", then=then) for _ in range(2)]
+    run_jobs()
+    followers = {after(batch)[0] for batch in batches}
+    assert None not in followers
+    assert len(followers) == 2
+
+
+def test_what_cannot_be_submitted_at_the_end_is_told(organization: Organization, kind: JobType) -> None:
+    other = make_job_type()
+    batch = make_batch(organization, "Completed", then={"job_type": other.pk})
+    JobType.objects.filter(pk=other.pk).update(is_enabled=False)
+    run_jobs()
+    status = get_batch_status(batch)
+    assert (status.state, status.then_job) == ("Completed", None)
+    assert "disabled" in status.fault
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"parameters": {}}, "then"),
+        ("report", "then"),
+        ({"job_type": "unknown"}, "then.job_type"),
+        ({"job_type": "known", "depends_on": []}, "then"),
+        ({"job_type": "known", "organization": "ORG-1"}, "then"),
+        ({"job_type": "known", "timeout": 0}, "then.timeout"),
+    ],
+)
+def test_a_wrong_then_is_refused_when_the_batch_is_made(organization: Organization, given: Any, field: str) -> None:
+    make_job_type(type_name="known")
+    with pytest.raises(InvalidSubmission) as refusal:
+        create_batch(organization, then=given)
+    assert list(refusal.value.errors) == [field]
+    assert not Batch.objects.exists()
+
+
+def test_a_rolled_back_submission_does_not_count(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        batch.submit(kind)
+        raise ZeroDivisionError
+    batch.close()
+    assert get_batch_status(batch).total == 0
+
+
+def test_a_batch_that_nobody_closes_expires_as_failed(
+    organization: Organization, kind: JobType, follow_ups: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    from django_jobs.engine.control import batch_duties
+
+    batch = make_batch(organization, "Completed", close=False, **follow_ups)
+    run_jobs()
+    assert not batch_duties.expire()
+    Batch.objects.update(created_at=database.now() - dt.timedelta(days=31))
+    assert batch_duties.expire() == 1
+    assert state(batch) == "Failed"
+    assert after(batch)[1] is not None
+    assert "batch_expired" in caplog.text
+
+
+def test_an_old_batch_goes_when_its_jobs_are_gone(organization: Organization) -> None:
+    from django_jobs.engine.control import batch_duties
+
+    make_batch(organization, "Completed")
+    run_jobs()
+    Batch.objects.update(completed_at=database.now() - dt.timedelta(days=31))
+    assert not batch_duties.forget_old()
+    Job.objects.all().delete()
+    assert batch_duties.forget_old() == 1
+    assert not Batch.objects.exists()
+
+
+def test_its_progress_is_not_counted_from_its_jobs(organization: Organization, kind: JobType) -> None:
+    batch = make_batch(organization, "Completed", "Completed")
+    run_jobs()
+    Job.objects.filter(batch=batch).delete()
+    assert get_batch_status(batch).total == 2
+
+
+def test_counts_agree_with_the_rows_whatever_is_not_yet_added_up(organization: Organization) -> None:
+    batch = make_batch(organization, "Completed", "Failed", "Dead Letter", "Completed", close=False)
+    run_jobs()
+    assert counts(batch) == {"Completed": 2, "Failed": 1, "Dead Letter": 1}
+    counting.in_tick()
+    assert counts(batch) == {"Completed": 2, "Failed": 1, "Dead Letter": 1}
