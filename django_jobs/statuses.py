@@ -33,6 +33,16 @@ class ActorKind(TextChoices):
     SCHEDULER = "scheduler", "Scheduler"
 
 
+class BatchState(TextChoices):
+    """What a batch does."""
+
+    OPEN = "Open", "Open"  # takes jobs; they run meanwhile
+    RUNNING = "Running", "Running"  # closed; some of its jobs have not ended
+    COMPLETED = "Completed", "Completed"  # all its jobs completed
+    FAILED = "Failed", "Failed"  # all its jobs ended, and not all completed; or nobody closed it
+    CANCELED = "Canceled", "Canceled"  # canceled as a whole, and all its jobs ended
+
+
 class RunAfter(TextChoices):
     """When a job that depends on others may run."""
 

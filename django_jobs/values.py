@@ -7,7 +7,7 @@ import datetime as dt
 from dataclasses import field
 from typing import Any, Final
 
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import BatchState, Priority, Status
 
 #: The reasons that ``JobStatus.waiting_for`` gives. Where several hold, it gives the first of them.
 WAITING_REASONS: Final = (
@@ -80,7 +80,7 @@ class BatchStatus:
     name: str
     organization: str
     owner: str = field(metadata={"help_text": "A user name; empty for server code."})
-    state: str = field(metadata={"words": ["Open", "Running", "Completed", "Failed", "Canceled"]})
+    state: str = field(metadata={"words": BatchState.values})
     total: int
     by_status: dict[str, int]
     progress: int = field(metadata={"min_value": 0, "max_value": 100})

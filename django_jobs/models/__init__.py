@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.models.batch import Batch, BatchChange, BatchState
+from django_jobs.models.batch import Batch, BatchChange
 from django_jobs.models.coordination import EngineLease, Installation, Worker
 from django_jobs.models.dependency import DependencyTask, JobDependency
 from django_jobs.models.duplicate import DuplicateGate, DuplicateKey
@@ -27,7 +27,6 @@ __all__ = [
     "AbstractOrganization",
     "Batch",
     "BatchChange",
-    "BatchState",
     "CatchUp",
     "DeadLetter",
     "DependencyTask",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -15,11 +15,7 @@ from django.db.models import F, Q
 from django_jobs.conf import organization_model_name
 from django_jobs.models import hooks
 from django_jobs.models.base import PrimaryManager, with_database_defaults
-from django_jobs.statuses import Status
-
-if TYPE_CHECKING:
-    from django_jobs.models.job import Job
-    from django_jobs.models.job_type import JobType
+from django_jobs.statuses import BatchState, Status
 
 _BATCH_ID = re.compile(r"BATCH-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
 
@@ -36,16 +32,6 @@ def parse_batch_id(batch_id: object) -> tuple[int, int] | None:
         return None
     pk = int(match[2])
     return (pk, int(match[1])) if f"{pk:05d}" == match[2] and pk < 2**63 else None
-
-
-class BatchState(models.TextChoices):
-    """What a batch does."""
-
-    OPEN = "Open", "Open"  # takes jobs; they run meanwhile
-    RUNNING = "Running", "Running"  # closed; some of its jobs have not ended
-    COMPLETED = "Completed", "Completed"  # all its jobs completed
-    FAILED = "Failed", "Failed"  # all its jobs ended, and not all completed
-    CANCELED = "Canceled", "Canceled"  # canceled as a whole, and all its jobs ended
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
@@ -185,12 +171,12 @@ class Batch(models.Model):
 
     def submit(
         self,
-        job_type: str | JobType,
+        job_type: Any,
         parameters: Mapping[str, Any] | None = None,
         priority: str | int | None = None,
-        depends_on: str | Job | Iterable[str | Job] | None = None,
+        depends_on: Any = None,
         **keywords: Any,
-    ) -> Job:
+    ) -> Any:
         """Submit a job of this batch, for its organization and in the name of its owner; return the job.
 
         The keywords are those of :func:`django_jobs.submit_job`, which says what is raised, too. The same work that is
@@ -199,7 +185,7 @@ class Batch(models.Model):
         named = {"priority": priority, "depends_on": depends_on}
         return hooks.batch_verbs().submit(self, job_type, {**keywords, **named, "parameters": parameters})
 
-    def submit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+    def submit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Submit many jobs of this batch, all or nothing, in a few statements.
 
         Each item is one of :func:`django_jobs.submit_jobs`, without the organization.
@@ -214,12 +200,12 @@ class Batch(models.Model):
         hooks.batch_verbs().close(self)
 
     async def asubmit(
-        self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, *args: Any, **keywords: Any
-    ) -> Job:
+        self, job_type: Any, parameters: Mapping[str, Any] | None = None, *args: Any, **keywords: Any
+    ) -> Any:
         """:meth:`submit` for async code."""
         return await sync_to_async(self.submit, thread_sensitive=True)(job_type, parameters, *args, **keywords)
 
-    async def asubmit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+    async def asubmit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Any]:
         """:meth:`submit_many` for async code."""
         return await sync_to_async(self.submit_many, thread_sensitive=True)(submissions)
 

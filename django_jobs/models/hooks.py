@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from django.db.models import QuerySet
-
-if TYPE_CHECKING:
-    from django_jobs.models import Batch, Job, JobType
 
 
 class BatchVerbs(Protocol):
     """What a batch can do."""
 
-    def submit(self, batch: Batch, job_type: str | JobType, given: Mapping[str, Any]) -> Job:
+    def submit(self, batch: Any, job_type: Any, given: Mapping[str, Any]) -> Any:
         """Submit a job of the batch."""
 
-    def submit_many(self, batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
+    def submit_many(self, batch: Any, submissions: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Submit many jobs of the batch."""
 
-    def close(self, batch: Batch) -> None:
+    def close(self, batch: Any) -> None:
         """Take no more jobs."""
 
-    def leave(self, batch: Batch, *, failed: bool) -> None:
+    def leave(self, batch: Any, *, failed: bool) -> None:
         """Close the batch at the end of a block, and cancel it if that failed."""
 
 

@@ -16,7 +16,8 @@ from django_jobs.engine.submission import single
 from django_jobs.engine.submission.fields import SubmissionFields, max_parameters_bytes
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import InvalidSubmission, JobsError, PermissionDenied, RetryableRefusal
-from django_jobs.models import Batch, BatchState, Job, get_organization_model
+from django_jobs.models import Batch, Job, get_organization_model
+from django_jobs.statuses import BatchState
 
 logger = logging.getLogger("django_jobs")
 

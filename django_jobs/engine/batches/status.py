@@ -12,10 +12,10 @@ from django_jobs.engine.batches.counting import COUNTS
 from django_jobs.engine.lookup import find_batch
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.exceptions import BatchNotFound
-from django_jobs.models import Batch, BatchChange, BatchState, Job
+from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.models.batch import COUNTED, BatchQuerySet, format_batch_id
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import IN_FLIGHT, Status
+from django_jobs.statuses import IN_FLIGHT, BatchState, Status
 from django_jobs.values import BatchStatus
 
 
@@ -94,7 +94,7 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
     counts = dict.fromkeys(map(str, Status), 0)
     counts |= {str(status): max(0, getattr(batch, column)) for status, column in COUNTED.items()}
     left = max(0, batch.total - sum(counts.values()))
-    for status in (Status.RUNNING, Status.QUEUED):  # they may have moved on since the row was read
+    for status in IN_FLIGHT:  # they may have moved on since the row was read
         counts[status] = min(left, flying.counts.get(status, 0))
         left -= counts[status]
     counts[Status.PENDING] = left

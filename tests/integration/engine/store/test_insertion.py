@@ -81,6 +81,7 @@ def test_every_column_that_is_not_computed_is_written_from_the_instance(
         "job_type_id": kind.pk,
         "organization_id": organization.pk,
         "owner_id": make_user().pk,
+        "batch_id": 12,
         "status": "Failed",
         "run_after": RunAfter.ENDED,
     }
