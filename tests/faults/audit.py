@@ -13,7 +13,7 @@ from typing import Final
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.models import FileDeletion, Job
 from django_jobs.statuses import WAITING, Status
-from tests.faults import families, histories, keys, rows, runs
+from tests.faults import batches, families, histories, keys, rows, runs
 from tests.faults.tables import Tables, read_tables
 
 AT_ONCE: Final = 1_000
@@ -38,6 +38,7 @@ def audit(
     found = [*rows.findings(tables), *histories.findings(tables), *families.findings(tables, at_rest=at_rest)]
     found += keys.findings(tables, may_repeat=may_repeat)
     found += [f"Job {pk} was submitted and is gone." for pk in submitted if pk not in tables.jobs]
+    found += batches.findings(at_rest=at_rest)
     if record is not None:
         found += runs.findings(tables, record)
     return [*found, *_unfinished(tables)] if at_rest else found

@@ -16,7 +16,7 @@ from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.ports import Consumer, get_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
-from django_jobs.models import DependencyTask, EngineLease, FileDeletion, Job, Replay
+from django_jobs.models import BatchChange, DependencyTask, EngineLease, FileDeletion, Job, Replay
 from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import forget_everything
@@ -106,6 +106,7 @@ def _is_quiet() -> bool:
         Job.objects.filter(status__in=UNFINISHED),
         DependencyTask.objects.all(),
         FileDeletion.objects.all(),
+        BatchChange.objects.all(),
         Replay.objects.filter(state=Replay.State.RUNNING),
     )
     return not any(rows.exists() for rows in left)

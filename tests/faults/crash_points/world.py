@@ -20,6 +20,8 @@ from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.outcomes import Returned
 from django_jobs.engine.ports import Ticket, broker_in_place, get_broker
 from django_jobs.models import (
+    Batch,
+    BatchChange,
     DependencyTask,
     DuplicateKey,
     EngineLease,
@@ -50,6 +52,8 @@ VICTIM: Final = "the-victim"
 FIRST_KEY: Final = 10**9
 #: What a case leaves behind.
 EMPTIED: Final = (
+    BatchChange,
+    Batch,
     ExecutionLog,
     JobDependency,
     DependencyTask,

@@ -1,0 +1,179 @@
+"""Batches that are filled, closed, counted, canceled and retried by many at once: the counts are right, what follows is
+submitted once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import transaction
+
+from django_jobs import cancel_batch, create_batch, retry_batch
+from django_jobs.engine.control import batch_duties
+from django_jobs.engine.execution.outcomes import Outcome
+from django_jobs.engine.execution.settle import settle_all
+from django_jobs.exceptions import InvalidSubmission, InvalidTransition
+from django_jobs.models import Batch, Job, JobType, Organization
+from django_jobs.statuses import TERMINAL, BatchState
+from tests.concurrency.conftest import CrowdedBroker
+from tests.concurrency.crowd import is_small, run_crowd
+from tests.faults import batches
+from tests.support.brokers import WORKER, raised, returned, start
+from tests.support.factories import make_job_type, make_organization
+
+
+@pytest.fixture
+def kind(transactional_db: None) -> JobType:
+    return make_job_type()
+
+
+@pytest.fixture
+def batch(transactional_db: None, broker: CrowdedBroker, kind: JobType) -> Batch:
+    broker.is_down = True
+    organization: Organization = make_organization()
+    follow = {name: {"job_type": kind.pk, "parameters": {"follows": f"one/{name}"}} for name in ("then", "on_failure")}
+    return create_batch(organization, name="one", then=follow["then"], on_failure=follow["on_failure"])
+
+
+def count_until(done: threading.Event) -> Callable[[], None]:
+    """Add up like a scheduler, again and again."""
+
+    def run() -> None:
+        while not done.is_set():
+            batch_duties.in_tick()
+
+    return run
+
+
+def filler(batch: Batch, kind: JobType, count: int) -> Callable[[], None]:
+    """Submit jobs, each of which may come too late."""
+
+    def run() -> None:
+        with contextlib.suppress(InvalidSubmission):
+            for number in range(count):
+                Batch.objects.get(pk=batch.pk).submit(kind, {"number": number})
+
+    return run
+
+
+def worker(batch: Batch, name: str, done: threading.Event) -> Callable[[], None]:
+    """Run jobs of the batch until all are done."""
+
+    def run() -> None:
+        while True:
+            last = done.is_set()
+            jobs = list(Job.objects.filter(batch=batch, status="Pending")[:3])
+            for job in jobs:
+                with contextlib.suppress(ValueError):  # another worker was faster
+                    settle_all([returned(start(job, name))], name)
+            if last and not jobs:
+                return
+
+    return run
+
+
+def settler(outcomes: list[Outcome]) -> Callable[[], None]:
+    """Store these ends one by one."""
+
+    def run() -> None:
+        for outcome in outcomes:
+            settle_all([outcome], WORKER)
+
+    return run
+
+
+def closes(batch: Batch) -> None:
+    Batch.objects.get(pk=batch.pk).close()
+
+
+def assert_right() -> None:
+    for _ in range(3):
+        batch_duties.in_tick()
+    assert list(batches.findings(at_rest=True)) == []
+
+
+def test_who_closes_a_batch_knows_of_every_job_that_came_in(batch: Batch, kind: JobType) -> None:
+    done = threading.Event()
+
+    def close_amid() -> None:
+        try:
+            while Job.objects.filter(batch=batch).count() < 10:
+                pass
+            closes(batch)
+        finally:
+            done.set()
+
+    fillers = [filler(batch, kind, 15) for _ in range(3)]
+    workers = [worker(batch, f"worker-{number}", done) for number in range(2)]
+    run_crowd([*fillers, *workers, close_amid, count_until(done)])
+    for job in Job.objects.filter(batch=batch, status="Pending"):
+        settle_all([returned(start(job))], WORKER)
+    assert_right()
+    assert Batch.objects.get(pk=batch.pk).state == BatchState.COMPLETED
+
+
+def test_ends_in_many_workers_submit_what_follows_once(batch: Batch, kind: JobType) -> None:
+    batch.submit_many([{"job_type": kind.pk} for _ in range(24)])
+    batch.close()
+    ends: list[Outcome] = [returned(start(job)) for job in Job.objects.filter(batch=batch)]
+    run_crowd([settler(ends[index::6]) for index in range(6)])
+    assert_right()
+    assert Job.objects.filter(input_parameters__follows="one/then").count() == 1
+
+
+def test_a_retry_amid_the_end_of_the_batch_counts(batch: Batch, kind: JobType) -> None:
+    batch.submit_many([{"job_type": kind.pk} for _ in range(12)])
+    batch.close()
+    ends: list[Outcome] = [raised(start(job), "Permanent") for job in Job.objects.filter(batch=batch)]
+
+    def retry() -> None:
+        for _ in range(5):
+            with contextlib.suppress(InvalidTransition):
+                retry_batch(batch.batch_id)
+
+    run_crowd([settler(ends[0::2]), settler(ends[1::2]), retry, retry])
+    for job in Job.objects.filter(batch=batch).exclude(status__in=TERMINAL):
+        settle_all([raised(start(job), "Permanent")], WORKER)
+    assert_right()
+
+
+def test_a_batch_that_is_canceled_while_it_is_filled_has_only_ended_jobs(batch: Batch, kind: JobType) -> None:
+    def cancel() -> None:
+        while not Job.objects.filter(batch=batch).exists():
+            pass
+        cancel_batch(batch.batch_id)
+
+    run_crowd([filler(batch, kind, 10), filler(batch, kind, 10), cancel, cancel])
+    assert_right()
+    assert Batch.objects.get(pk=batch.pk).state == BatchState.CANCELED
+    assert not Job.objects.filter(batch=batch).exclude(status__in=TERMINAL).exists()
+
+
+def test_an_open_submission_keeps_the_batch_from_ending(batch: Batch, kind: JobType) -> None:
+    """The submission of one of its own jobs whose attempt was lost meanwhile."""
+    first = start(batch.submit(kind))
+    submitted, ended = threading.Event(), threading.Event()
+
+    def submit() -> None:
+        with transaction.atomic():
+            Batch.objects.get(pk=batch.pk).submit(kind, {"late": True})
+            submitted.set()
+            ended.wait(20)
+
+    def end() -> None:
+        submitted.wait(20)
+        Batch.objects.filter(pk=batch.pk).update(closed_at=batch.created_at)  # somebody who does not wait
+        settle_all([returned(first)], WORKER)
+        batch_duties.in_tick()
+        ended.set()
+
+    if is_small():
+        pytest.skip("Here a whole database is locked, so that nobody ends a job while another submits.")
+    run_crowd([submit, end])
+    batch_duties.in_tick()
+    assert Batch.objects.get(pk=batch.pk).state == BatchState.RUNNING
+    settle_all([returned(start(Job.objects.get(input_parameters__late=True)))], WORKER)
+    assert_right()
