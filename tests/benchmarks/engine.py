@@ -1,9 +1,10 @@
-"""How fast the engine is: drain (one slot, threads, jobs that wait), submit, latency, statements. Only prints figures.
+"""How fast the engine is: drain (also with threads, waits, batches), submit, latency, statements. Only prints figures.
 
     createdb bench
     export DATABASE_URL=postgres://postgres@127.0.0.1/bench REDIS_URL=redis://127.0.0.1:6379/7
     export DJANGO_SETTINGS_MODULE=tests.benchmarks.settings
-    python -m django migrate && python -m tests.benchmarks.engine [drain|threads|waits|submit|latency|statements ...]
+    python -m django migrate
+    python -m tests.benchmarks.engine [drain|threads|waits|batches|submit|latency|statements ...]
 
 The Redis database is emptied. Machines are noisy: compare figures of one run on one machine.
 """
@@ -31,7 +32,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.execution.settle import settle
-from django_jobs.models import ExecutionLog, Job, JobType
+from django_jobs.models import Batch, ExecutionLog, Job, JobType
 from django_jobs.statuses import Status
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from tests.benchmarks import setting
@@ -72,6 +73,37 @@ def _drain(words: str, job_type: str, jobs: int, threads: int = 1) -> None:
     rate = jobs / (last - first).total_seconds()
     print(f"{words}: {rate:,.0f} jobs/s by two children; {rows:.1f} log rows a job; settled in sets of {sets:.0f}")
     print(f"memory: children of {', '.join(f'{size:.0f} MB' for size in megabytes)}")
+
+
+def batches() -> None:
+    """The same jobs without batches, in one for each organization, and in batches of ten; three rounds in turn."""
+    rates: dict[str, list[float]] = {"none": [], "one each": [], "of ten": []}
+    for _ in range(3):
+        for words, size in (("none", 0), ("one each", DRAINED_JOBS), ("of ten", 10)):
+            setting.fill_backlog(DRAINED_JOBS)
+            if size:
+                setting.put_into_batches(size)
+            else:
+                setting.rewrite()
+            rates[words].append(_rate_of(DRAINED_JOBS))
+    plain = statistics.median(rates["none"])
+    for words, found in rates.items():
+        told = ", ".join(f"{rate:,.0f}" for rate in found)
+        print(f"batches, {words}: {told} jobs/s; {statistics.median(found) / plain:.2f} of those without")
+    ended = Batch.objects.exclude(completed_at=None)
+    print(f"batches that ended: {ended.count():,} of {Batch.objects.count():,}")
+
+
+def _rate_of(jobs: int) -> float:
+    """Drain the backlog, and return jobs a second from the first claim to the last settle."""
+    with setting.workers(2):
+        done = ExecutionLog.objects.filter(to_status=Status.COMPLETED)
+        while done.count() < jobs:
+            time.sleep(0.2)
+        time.sleep(1.5)  # what is left of the batches is added up
+    times = ExecutionLog.objects.filter(to_status__in=[Status.RUNNING, Status.COMPLETED]).order_by("timestamp")
+    first, last = times.values_list("timestamp", flat=True)[0], times.reverse().values_list("timestamp", flat=True)[0]
+    return float(jobs / (last - first).total_seconds())
 
 
 def submit() -> None:
@@ -159,6 +191,7 @@ BENCHMARKS = {
     "drain": drain,
     "threads": threads,
     "waits": waits,
+    "batches": batches,
 }
 
 if __name__ == "__main__":

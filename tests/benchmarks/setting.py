@@ -13,7 +13,17 @@ import psutil
 from django.db import connection
 
 from django_jobs.broker.connection import shared
-from django_jobs.models import DuplicateKey, EngineLease, ExecutionLog, Job, JobType, Organization, Worker
+from django_jobs.models import (
+    Batch,
+    BatchChange,
+    DuplicateKey,
+    EngineLease,
+    ExecutionLog,
+    Job,
+    JobType,
+    Organization,
+    Worker,
+)
 
 ORGANIZATIONS = 10
 
@@ -23,7 +33,7 @@ def reset() -> list[Organization]:
     if connection.vendor != "postgresql":
         raise SystemExit("These benchmarks want PostgreSQL: set DATABASE_URL.")
     with connection.cursor() as cursor:
-        tables = ", ".join(model._meta.db_table for model in (Job, ExecutionLog, DuplicateKey))
+        tables = ", ".join(model._meta.db_table for model in (Job, ExecutionLog, DuplicateKey, Batch, BatchChange))
         cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     Worker.objects.all().delete()
     EngineLease.objects.all().delete()
@@ -70,6 +80,36 @@ def fill_backlog(jobs: int, job_type: str = "nothing") -> None:
             """
         )
         cursor.execute(f"VACUUM ANALYZE {Job._meta.db_table}")
+
+
+def rewrite() -> None:
+    """Write the table of jobs anew, as after :func:`put_into_batches`, so that drains can be compared."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM FULL ANALYZE {Job._meta.db_table}")
+
+
+def put_into_batches(size: int) -> None:
+    """Put the jobs of the backlog into closed batches of so many jobs of one organization each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH numbered AS (
+                SELECT id, organization_id,
+                    (row_number() OVER (PARTITION BY organization_id ORDER BY id) - 1) / %s AS part
+                FROM {Job._meta.db_table}
+            ), batches AS (
+                INSERT INTO {Batch._meta.db_table}
+                    (organization_id, organization_name, created_at, closed_at, name, total)
+                SELECT organization_id, '', now(), now(), organization_id || '/' || part, count(*)
+                FROM numbered GROUP BY organization_id, part
+                RETURNING id, name
+            )
+            UPDATE {Job._meta.db_table} j SET batch_id = b.id
+            FROM numbered n JOIN batches b ON b.name = n.organization_id || '/' || n.part WHERE n.id = j.id
+            """,
+            [size],
+        )
+    rewrite()
 
 
 @contextlib.contextmanager

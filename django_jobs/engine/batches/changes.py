@@ -24,8 +24,7 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
             raise BatchNotFound(f"There is no batch {batch.batch_id} any more.")
         write(row, database.now())
         row.save(update_fields=fields, using=database.alias())
-        counting.count_locked([row], also_unchanged=True)
-        return row
+        return counting.count_owned(row)
 
     row = database.in_transaction(run)
     for field in Batch._meta.concrete_fields:

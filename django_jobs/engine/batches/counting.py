@@ -1,12 +1,13 @@
 """Adding up the counts of batches, and seeing that one has ended.
 
 Whatever moves a job of a batch into or out of a status that counts leaves a :class:`BatchChange` in the same
-transaction. So those whose jobs end at once do not wait for each other, and no change is lost or counted twice. After
-the commit, and by the scheduler where somebody died between, the changes are added to the batch's row under its lock
-and deleted. That happens twice a second at most, or at once where it may be the end.
+transaction. So those whose jobs end at once do not wait for each other, and no change is lost or counted twice. Changes
+are added to the batch's row, under its lock, and deleted: once a second by the scheduler, and after a commit with which
+the batch may have ended.
 
 A batch ends when it is closed and all its jobs have ended. The transaction that sees this submits ``then`` or
-``on_failure`` (``endings``), so that each is submitted once whatever dies.
+``on_failure`` (``endings``), so that each is submitted once whatever dies. A change of nothing notes that a batch is to
+be looked at again.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from django_jobs.engine.batches import endings
 from django_jobs.engine.batches.pace import Pace
@@ -25,27 +26,21 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import hooks
 from django_jobs.models import Batch, BatchChange
-from django_jobs.models.batch import COUNTED
 
 logger = logging.getLogger("django_jobs")
 
-#: The counts of a batch and of a change.
-COUNTS: Final = ("total", *COUNTED.values())
 #: Batches that one transaction looks at.
 AT_ONCE: Final = 200
-#: Seconds between two additions to one batch that goes on; live pages are told of each.
-PAUSE: Final = dt.timedelta(seconds=0.5)
-_WRITTEN: Final = (
-    *COUNTS,
-    *("started_at", "completed_at", "counted_at", "then_job_id", "on_failure_job_id", "fault"),
-)
 
 _pace = Pace()
 
 
-def after_commit(pks: Collection[int | None]) -> None:
-    """Look at batches whose jobs moved just now, unless it can wait. Never raises: the scheduler looks again."""
-    due = _pace.due(pk for pk in pks if pk is not None)
+def after_commit(moved: Mapping[int, int]) -> None:
+    """End batches whose last jobs ended just now: how many jobs moved, by the batch's key.
+
+    Never raises: the scheduler looks again.
+    """
+    due = _pace.due(moved)
     if due:
         _look(due)
 
@@ -57,18 +52,15 @@ def count_waiting() -> int:
 
 
 def in_tick() -> int:
-    """Look at every batch of which somebody left changes; for the scheduler. Return how many were counted."""
+    """Add up every batch of which somebody left changes; for the scheduler. Return how many were written."""
     changed = BatchChange.primary.order_by().values_list("batch_id", flat=True).distinct()
-    found = list(changed[: 10 * AT_ONCE])
-    return sum(len(add_up(worth)) for some in _portions(found) if (worth := _worth_it(some)))
+    return sum(_count(some, only_ends=False) for some in _portions(list(changed[: 10 * AT_ONCE])))
 
 
 def _look(pks: Sequence[int]) -> int:
     try:
         for some in _portions(pks):
-            worth = _worth_it(some)
-            if worth:
-                add_up(worth)
+            _count(some, only_ends=True)
     except Exception as error:  # noqa: BLE001  (the caller has committed what it wanted; a policy may have failed)
         logger.warning("event=batches_not_counted error=%r", error)
         _pace.put_off(pks)
@@ -79,102 +71,106 @@ def _portions(pks: Sequence[int]) -> Iterator[Sequence[int]]:
     return (pks[start : start + AT_ONCE] for start in range(0, len(pks), AT_ONCE))
 
 
-def _worth_it(pks: Sequence[int]) -> list[int]:
-    """Return those of these that may have ended, or were counted some time ago. Nothing is locked.
+def _count(pks: Sequence[int], *, only_ends: bool) -> int:
+    """Add up those of these that may have ended, or all; return how many were written."""
+    found = _look_at(pks)
+    ending = [item.pk for item in found if item.may_end]
+    others = [] if only_ends else sorted(set(pks) - set(ending))
+    count = 0
+    if ending:
+        count += len(database.in_transaction(functools.partial(_end_owned, ending)))
+    if others:
+        count += len(database.in_transaction(functools.partial(_add_up_others, others)))
+    return count
+
+
+class _Seen(NamedTuple):
+    """A batch as it was seen without a lock: how many of its jobs have not ended."""
+
+    pk: int
+    left: int
+    is_closed: bool
+
+    @property
+    def may_end(self) -> bool:
+        return self.is_closed and self.left <= 0
+
+
+def _look_at(pks: Sequence[int]) -> list[_Seen]:
+    """Look at these batches, and note how far from their ends they are.
 
     The rows are read before the changes: whoever adds up in between sees all that is missing here.
     """
-    now = database.now()
-    rows = {batch.pk: batch for batch in Batch.primary.filter(pk__in=pks)}
+    ended = F("completed") + F("canceled") + F("dead_letter")
+    rows = Batch.primary.filter(pk__in=pks).order_by().annotate(left=F("total") - ended)
+    seen = list(rows.values_list("pk", "left", "closed_at"))
     grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
-    sums = {pk: counts for pk, *counts in grouped.annotate(*map(Sum, COUNTS))}
-    worth = []
-    for pk in sums.keys() & rows.keys():
-        batch = rows[pk]
-        for name, count in zip(COUNTS, sums[pk], strict=True):
-            setattr(batch, name, getattr(batch, name) + count)
-        _pace.note(pk, batch.total - batch.ended if batch.closed_at is not None else None)
-        if _may_end(batch) or _has_revived(batch) or batch.counted_at is None or now - batch.counted_at >= PAUSE:
-            worth.append(pk)
-        else:
-            _pace.put_off([pk])
-    return worth
+    changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
+    found = [_Seen(pk, left + changes.get(pk, 0), closed_at is not None) for pk, left, closed_at in seen]
+    _pace.note({item.pk: item.left if item.is_closed else None for item in found})
+    return found
 
 
-def add_up(pks: Collection[int]) -> list[Batch]:
-    """Add up what is left of these batches, but for those that somebody holds; return those that were written."""
-    return database.in_transaction(functools.partial(_add_up, sorted(pks)))
+def _end_owned(pks: Sequence[int]) -> list[Batch]:
+    """Add up and end batches to which nobody adds a job at this moment, nor will before the transaction ends."""
+    owned = store().own_batches(sorted(pks))
+    _pace.put_off(set(pks) - set(owned))
+    return _write(owned, database.now(), are_owned=True)
 
 
-def _add_up(pks: Sequence[int]) -> list[Batch]:
-    rows = list(database.locked(Batch.primary.filter(pk__in=pks), skip=True))
-    _pace.put_off(set(pks) - {batch.pk for batch in rows})
-    return count_locked(rows)
+def _add_up_others(pks: Sequence[int]) -> list[Batch]:
+    free = list(database.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
+    return _write(free, database.now(), are_owned=False)
 
 
-def count_locked(batches: Sequence[Batch], *, also_unchanged: bool = False) -> list[Batch]:
-    """Add up these batches, whose rows the open transaction has locked, and end those that have ended.
+def count_owned(batch: Batch) -> Batch:
+    """Add up a batch whose row the open transaction has locked against everybody, and end it if it has ended.
 
-    Return those that were written: those with changes, or all with ``also_unchanged``.
+    Return it as it is then.
     """
     now = database.now()
-    tallies = {batch.pk: _Tally(batch) for batch in batches}
-    _read(tallies)
-    ending = {pk: tally for pk, tally in tallies.items() if _may_end(tally.batch)}
-    if ending:
-        owned = store().own_batches(sorted(ending))
-        _read({pk: ending[pk] for pk in owned})  # somebody may have added a job until it was owned
-        for pk in ending:
-            if pk not in owned or (_may_end(tallies[pk].batch) and not endings.end(tallies[pk].batch, now)):
-                del tallies[pk]  # the next look decides
-    counted = [tally for tally in tallies.values() if tally.changes or also_unchanged]
-    _write(counted, now)
-    return [tally.batch for tally in counted]
+    if not _write([batch.pk], now, are_owned=True):
+        _end([batch] if _may_end(batch) else [], now)
+        hooks.announcer().batches_counted({batch.pk: batch.organization_id})
+    return Batch.primary.get(pk=batch.pk)
 
 
-class _Tally:
-    """A batch with the changes that are added to it."""
+def _write(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> list[Batch]:
+    """Add up these batches, whose rows the open transaction has locked, and return those that changed.
 
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.changes: set[int] = set()
-
-    def add(self, change: BatchChange) -> None:
-        """Add a change, unless that was done."""
-        if change.pk in self.changes:
-            return
-        self.changes.add(change.pk)
-        for name in COUNTS:
-            setattr(self.batch, name, getattr(self.batch, name) + getattr(change, name))
-        started = (moment for moment in (self.batch.started_at, change.started_at) if moment is not None)
-        self.batch.started_at = min(started, default=None)
+    Those that may be ended only by somebody who owns them are to be looked at again.
+    """
+    written = store().add_up_batches(pks, now) if pks else []
+    _open_again([batch for batch in written if batch.completed_at is not None])
+    ending = [batch for batch in written if _may_end(batch)]
+    if are_owned:
+        _end(ending, now)
+    else:
+        _remind(ending, now)
+    hooks.announcer().batches_counted({batch.pk: batch.organization_id for batch in written})
+    return written
 
 
-def _read(tallies: dict[int, _Tally]) -> None:
-    """Add the changes that can be seen."""
-    for change in BatchChange.primary.filter(batch_id__in=list(tallies)) if tallies else ():
-        tallies[change.batch_id].add(change)
+def _open_again(batches: Sequence[Batch]) -> None:
+    """Have batches end anew that had ended, and of which a job was retried: it may have completed by now."""
+    if batches:
+        Batch.primary.filter(pk__in=[batch.pk for batch in batches]).update(completed_at=None)
+    for batch in batches:
+        batch.completed_at = None
 
 
 def _may_end(batch: Batch) -> bool:
     return batch.completed_at is None and batch.closed_at is not None and batch.ended >= batch.total
 
 
-def _has_revived(batch: Batch) -> bool:
-    """Return whether a job of a batch that had ended was retried."""
-    return batch.completed_at is not None and batch.ended < batch.total
+def _end(batches: Sequence[Batch], now: dt.datetime) -> None:
+    """End these batches, unless what follows one cannot be submitted for now: that one is looked at again."""
+    ended = [batch for batch in batches if endings.end(batch, now)]
+    _remind([batch for batch in batches if batch.completed_at is None], now)
+    Batch.primary.filter(pk__in=[batch.pk for batch in ended]).update(completed_at=now)
+    _pace.forget(batch.pk for batch in ended)
 
 
-def _write(counted: Sequence[_Tally], now: dt.datetime) -> None:
-    if not counted:
-        return
-    for tally in counted:
-        batch = tally.batch
-        batch.counted_at = now
-        if _has_revived(batch):
-            batch.completed_at = None
-    Batch.primary.bulk_update([tally.batch for tally in counted], _WRITTEN)
-    changes = [pk for tally in counted for pk in tally.changes]
-    BatchChange.primary.filter(pk__in=changes)._raw_delete(database.alias())  # noqa: SLF001
-    hooks.announcer().batches_counted({tally.batch.pk: tally.batch.organization_id for tally in counted})
-    _pace.forget(tally.batch.pk for tally in counted if tally.batch.completed_at is not None)
+def _remind(batches: Sequence[Batch], now: dt.datetime) -> None:
+    BatchChange.primary.bulk_create([BatchChange(batch_id=batch.pk, changed_at=now) for batch in batches])
+    _pace.put_off(batch.pk for batch in batches)

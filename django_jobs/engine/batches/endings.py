@@ -59,7 +59,7 @@ def _max_bytes() -> int:
 
 
 def end(batch: Batch, now: dt.datetime) -> bool:
-    """End a batch whose jobs have all ended, in the transaction that holds its row; its caller writes the row.
+    """End a batch whose jobs have all ended, in the transaction that owns its row; its caller writes when.
 
     Return False where it cannot end yet, since what follows it cannot be submitted for now.
     """
@@ -70,11 +70,13 @@ def end(batch: Batch, now: dt.datetime) -> bool:
         try:
             setattr(batch, f"{name}_job_id", _submit(batch, getattr(batch, name)).pk)
             batch.fault = ""
+            batch.save(update_fields=[f"{name}_job_id", "fault"])
         except RetryableRefusal:
             batch.completed_at = None
             return False
         except JobsError as refusal:
             batch.fault = f"{name}: {refusal}"
+            batch.save(update_fields=["fault"])
         finally:
             current_job.reset(token)
     level = logging.WARNING if batch.fault else logging.INFO

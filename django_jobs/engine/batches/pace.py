@@ -1,16 +1,20 @@
-"""How often this process looks at a batch whose jobs end here."""
+"""How often this process looks whether a batch whose jobs end here has ended."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 #: Seconds between two looks at a batch that is far from its end.
-PAUSE: Final = 0.25
+PAUSE: Final = 0.5
 #: A batch that waits for so few jobs is looked at after each of them, so that what follows it begins at once.
-NEAR: Final = 200
+NEAR: Final = 50
+#: One that waits for more is looked at when this process has ended such a part of them, since others may have ended as
+#: many each.
+PART: Final = 8
 #: Batches that are remembered. What is forgotten is looked at once more than needed.
 MAX_REMEMBERED: Final = 10_000
 
@@ -21,21 +25,25 @@ class Pace:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._looked: dict[int, tuple[float, int | None]] = {}
+        #: How many jobs of each moved here since then.
+        self._moved: Counter[int] = Counter()
         self._waiting: set[int] = set()
 
-    def due(self, pks: Iterable[int]) -> list[int]:
-        """Return those of these that are to be looked at now; the others are put off."""
+    def due(self, moved: Mapping[int, int]) -> list[int]:
+        """Return those of these batches, of which so many jobs moved, that are to be looked at; put off the others."""
         now = time.monotonic()
         with self._lock:
-            wanted = set(pks)
-            due = sorted(pk for pk in wanted if self._is_due(pk, now))
-            self._waiting |= wanted
+            self._moved.update(moved)
+            due = sorted(pk for pk in moved if self._is_due(pk, now))
+            self._waiting.update(moved)
             self._waiting.difference_update(due)
             return due
 
     def _is_due(self, pk: int, now: float) -> bool:
         looked, left = self._looked.get(pk, (0.0, None))
-        return now - looked >= PAUSE or (left is not None and left <= NEAR)
+        if now - looked >= PAUSE:
+            return True
+        return left is not None and (left <= NEAR or left <= PART * self._moved[pk])
 
     def waiting(self) -> list[int]:
         """Return those that were put off and whose time has come; they are no longer put off."""
@@ -47,12 +55,16 @@ class Pace:
             self._waiting.difference_update(due)
             return due
 
-    def note(self, pk: int, left: int | None) -> None:
-        """Note that a batch is looked at now and waits for so many jobs; None: it is open, and so cannot end."""
+    def note(self, left: Mapping[int, int | None]) -> None:
+        """Note that batches are looked at now, and how many jobs each waits for; None: it is open, and cannot end."""
+        now = time.monotonic()
         with self._lock:
             if len(self._looked) >= MAX_REMEMBERED:
                 self._looked.clear()
-            self._looked[pk] = time.monotonic(), left
+                self._moved.clear()
+            for pk in left:
+                self._moved.pop(pk, None)
+            self._looked.update({pk: (now, count) for pk, count in left.items()})
 
     def put_off(self, pks: Iterable[int]) -> None:
         """Note that these are to be looked at again."""
@@ -64,4 +76,5 @@ class Pace:
         with self._lock:
             for pk in pks:
                 self._looked.pop(pk, None)
+                self._moved.pop(pk, None)
                 self._waiting.discard(pk)

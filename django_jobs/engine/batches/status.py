@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from django_jobs.engine.batches.counting import COUNTS
 from django_jobs.engine.lookup import find_batch
+from django_jobs.engine.store.base.batches import COUNTS
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.exceptions import BatchNotFound
 from django_jobs.models import Batch, BatchChange, Job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -56,7 +57,7 @@ def move(  # noqa: PLR0913  (all terms of a move)
     hooks.announcer().changed(steps, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
         database.once_on_commit(hooks.follow_up)
-    batches = {item.batch_id for item in moved if item.batch_id is not None and _counts(item)}
+    batches = Counter(item.batch_id for item in moved if item.batch_id is not None and _counts(item))
     if batches:
         database.on_commit(lambda: hooks.count_batches(batches))
     return moved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from django_jobs.engine.actors import Actor
@@ -37,7 +37,7 @@ class Announcer(Protocol):
 class _Hooks:
     announcer: Announcer
     follow_up: Callable[[], object]
-    count_batches: Callable[[Collection[int | None]], object]
+    count_batches: Callable[[Mapping[int, int]], object]
 
 
 _hooks = _Hooks()
@@ -46,7 +46,7 @@ _hooks = _Hooks()
 def connect(
     announcer: Announcer,
     follow_up: Callable[[], object],
-    count_batches: Callable[[Collection[int | None]], object],
+    count_batches: Callable[[Mapping[int, int]], object],
 ) -> None:
     """Register who tells the world of changes, who looks at the relatives of jobs that ended or began anew, and who
     adds up the counts of batches, by their keys.
@@ -59,9 +59,9 @@ def announcer() -> Announcer:
     return _hooks.announcer
 
 
-def count_batches(pks: Collection[int | None]) -> None:
-    """Add up the counts of these batches, now or soon. Never raises."""
-    _hooks.count_batches(pks)
+def count_batches(moved: Mapping[int, int]) -> None:
+    """Count what happened to batches, now or soon: how many jobs moved, by the batch's key. Never raises."""
+    _hooks.count_batches(moved)
 
 
 def follow_up() -> None:
