@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,11 @@ logger = logging.getLogger("django_jobs")
 
 #: Batches that one transaction looks at.
 AT_ONCE: Final = 200
+#: Changes that one tick of the scheduler reads, and for how long it works on them.
+READ_AT_ONCE: Final = 5_000
+TICK_SECONDS: Final = 0.5
+#: After this time it is tried again to submit what follows a batch, where that was refused for now.
+WAITING: Final = dt.timedelta(seconds=10)
 
 _pace = Pace()
 
@@ -52,9 +58,16 @@ def count_waiting() -> int:
 
 
 def in_tick() -> int:
-    """Add up every batch of which somebody left changes; for the scheduler. Return how many were written."""
-    changed = BatchChange.primary.order_by().values_list("batch_id", flat=True).distinct()
-    return sum(_count(some, only_ends=False) for some in _portions(list(changed[: 10 * AT_ONCE])))
+    """Add up the batches of which somebody left changes, for TICK_SECONDS; return how many were written."""
+    until = time.monotonic() + TICK_SECONDS
+    due = BatchChange.primary.filter(changed_at__lte=database.now()).order_by("pk")
+    pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
+    total = 0
+    for some in _portions(pks):
+        total += _count(some, only_ends=False)
+        if time.monotonic() >= until:
+            break
+    return total
 
 
 def _look(pks: Sequence[int]) -> int:
@@ -141,36 +154,40 @@ def _write(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> list[Bat
     Those that may be ended only by somebody who owns them are to be looked at again.
     """
     written = store().add_up_batches(pks, now) if pks else []
-    _open_again([batch for batch in written if batch.completed_at is not None])
     ending = [batch for batch in written if _may_end(batch)]
     if are_owned:
         _end(ending, now)
     else:
         _remind(ending, now)
+    # A job of one that had ended was retried.
+    revived = [batch.pk for batch in written if batch.completed_at is not None and batch not in ending]
+    if revived:
+        Batch.primary.filter(pk__in=revived).update(completed_at=None)
     hooks.announcer().batches_counted({batch.pk: batch.organization_id for batch in written})
     return written
 
 
-def _open_again(batches: Sequence[Batch]) -> None:
-    """Have batches end anew that had ended, and of which a job was retried: it may have completed by now."""
-    if batches:
-        Batch.primary.filter(pk__in=[batch.pk for batch in batches]).update(completed_at=None)
-    for batch in batches:
-        batch.completed_at = None
-
-
 def _may_end(batch: Batch) -> bool:
-    return batch.completed_at is None and batch.closed_at is not None and batch.ended >= batch.total
+    return batch.closed_at is not None and batch.ended >= batch.total
 
 
 def _end(batches: Sequence[Batch], now: dt.datetime) -> None:
-    """End these batches, unless what follows one cannot be submitted for now: that one is looked at again."""
-    ended = [batch for batch in batches if endings.end(batch, now)]
-    _remind([batch for batch in batches if batch.completed_at is None], now)
-    Batch.primary.filter(pk__in=[batch.pk for batch in ended]).update(completed_at=now)
-    _pace.forget(batch.pk for batch in ended)
+    """End these batches and submit what follows them. Where that must wait, it is tried again later."""
+    # One that ended before, and of which only what follows must wait, keeps its moment.
+    new = [batch for batch in batches if batch.completed_at is None or not batch.fault]
+    for batch in new:
+        batch.completed_at = now
+    if new:
+        Batch.primary.filter(pk__in=[batch.pk for batch in new]).update(completed_at=now)
+    waiting = [batch for batch in batches if not endings.follow(batch)]
+    _remind(waiting, now + WAITING)
+    for batch in new:
+        level = logging.WARNING if batch.fault else logging.INFO
+        text = "batch_id=%s event=batch_ended state=%s total=%s organization=%s %s"
+        logger.log(level, text, batch.batch_id, batch.state, batch.total, batch.organization_name, batch.fault)
+    _pace.forget(batch.pk for batch in batches)
 
 
-def _remind(batches: Sequence[Batch], now: dt.datetime) -> None:
-    BatchChange.primary.bulk_create([BatchChange(batch_id=batch.pk, changed_at=now) for batch in batches])
-    _pace.put_off(batch.pk for batch in batches)
+def _remind(batches: Sequence[Batch], at: dt.datetime) -> None:
+    """Have these looked at again, from that moment on."""
+    BatchChange.primary.bulk_create([BatchChange(batch_id=batch.pk, changed_at=at) for batch in batches])

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
+from django.db import Error
 from django.utils.dateparse import parse_datetime
 
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.json_storage import NotStorable, encoded
+from django_jobs.engine.store import database
 from django_jobs.engine.submission import single
 from django_jobs.engine.submission.fields import SubmissionFields, max_parameters_bytes
 from django_jobs.engine.submission.rights import Authorizer
-from django_jobs.exceptions import InvalidSubmission, JobsError, PermissionDenied, RetryableRefusal
+from django_jobs.exceptions import (
+    InvalidSubmission,
+    JobsError,
+    JobTypeDisabled,
+    OrganizationInactive,
+    PermissionDenied,
+    RetryableRefusal,
+)
 from django_jobs.models import Batch, Job, get_organization_model
 from django_jobs.statuses import BatchState
 
@@ -25,6 +33,8 @@ logger = logging.getLogger("django_jobs")
 _NOT_TAKEN: Final = frozenset({"depends_on", "run_after", "batch"})
 _TAKEN: Final = frozenset({"job_type", "parameters", *SubmissionFields.__annotations__}) - _NOT_TAKEN
 _MOMENTS: Final = ("run_at", "expires_at")
+#: Refusals that end by themselves, or when somebody switches a tenant or a type on again, for which jobs wait too.
+_PASSING: Final = (RetryableRefusal, OrganizationInactive, JobTypeDisabled)
 
 
 def check(name: str, given: object, organization: Any, user: Any) -> dict[str, Any] | None:
@@ -58,31 +68,42 @@ def _max_bytes() -> int:
     return max_parameters_bytes() + 8192
 
 
-def end(batch: Batch, now: dt.datetime) -> bool:
-    """End a batch whose jobs have all ended, in the transaction that owns its row; its caller writes when.
+def follow(batch: Batch) -> bool:
+    """Submit what follows a batch whose jobs have all ended, unless that was done; its caller owns the row.
 
-    Return False where it cannot end yet, since what follows it cannot be submitted for now.
+    Return False where it cannot be submitted for now, and is to be tried again. ``fault`` says why in words.
     """
-    batch.completed_at = now
     name = "then" if batch.state == BatchState.COMPLETED else "on_failure"
-    if getattr(batch, name) is not None and getattr(batch, f"{name}_job_id") is None:
-        token = current_job.set(None)  # the batch submits it, not the job that happens to run here
-        try:
-            setattr(batch, f"{name}_job_id", _submit(batch, getattr(batch, name)).pk)
-            batch.fault = ""
-            batch.save(update_fields=[f"{name}_job_id", "fault"])
-        except RetryableRefusal:
-            batch.completed_at = None
-            return False
-        except JobsError as refusal:
-            batch.fault = f"{name}: {refusal}"
-            batch.save(update_fields=["fault"])
-        finally:
-            current_job.reset(token)
-    level = logging.WARNING if batch.fault else logging.INFO
-    text = "batch_id=%s event=batch_ended state=%s total=%s organization=%s %s"
-    logger.log(level, text, batch.batch_id, batch.state, batch.total, batch.organization_name, batch.fault)
+    if getattr(batch, name) is None or getattr(batch, f"{name}_job_id") is not None:
+        _write(batch, fault="")
+        return True
+    token = current_job.set(None)  # the batch submits it, not the job that happens to run here
+    try:
+        job = database.in_transaction(lambda: _submit(batch, getattr(batch, name)))
+    except _PASSING as refusal:
+        _write(batch, fault=f"{name} waits: {refusal}")
+        return False
+    except JobsError as refusal:
+        _write(batch, fault=f"{name}: {refusal}")
+    except Error:
+        raise
+    except Exception as error:
+        logger.warning("batch_id=%s event=batch_not_followed error=%r", batch.batch_id, error, exc_info=error)
+        _write(batch, fault=f"{name} waits: {type(error).__name__}; the log says more")
+        return False
+    else:
+        _write(batch, fault="", **{f"{name}_job_id": job.pk})
+    finally:
+        current_job.reset(token)
     return True
+
+
+def _write(batch: Batch, **values: Any) -> None:
+    changed = {name: value for name, value in values.items() if getattr(batch, name) != value}
+    for name, value in changed.items():
+        setattr(batch, name, value)
+    if changed:
+        Batch.primary.filter(pk=batch.pk).update(**changed)
 
 
 def _submit(batch: Batch, given: dict[str, Any]) -> Job:

@@ -104,8 +104,9 @@ def _manages(user: Any, batch: Batch) -> bool:
 def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """Start those jobs of a batch over that failed, with all their retries; return it as it is then.
 
-    If it completes now, ``then`` is submitted. Raises BatchNotFound; PermissionDenied where the user may not retry jobs
-    of one of the types; and InvalidTransition when none of its jobs failed, or the batch was canceled.
+    If it completes now, ``then`` is submitted. What follows it and could not be submitted is tried again. Raises
+    BatchNotFound; PermissionDenied where the user may not retry jobs of one of the types; and InvalidTransition when
+    none of its jobs failed, or the batch was canceled.
     """
     batch = find_batch(batch_id, user)
     _refuse_retry(batch, user)
@@ -124,7 +125,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 
 def _refuse_retry(batch: Batch, user: Any) -> None:
     failed = batch_duties.failed_jobs(batch)
-    if not failed.exists():
+    if not failed.exists() and not batch.fault:
         raise InvalidTransition(batch.batch_id, batch.state, "retry", "none of its jobs failed")
     if user is None:
         return

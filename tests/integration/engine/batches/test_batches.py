@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from pytest_django import Settings
 
 from django_jobs import (
+    AccessPolicy,
     cancel_batch,
     cancel_job,
     create_batch,
@@ -24,7 +26,7 @@ from django_jobs.exceptions import BatchNotFound, InvalidSubmission, InvalidTran
 from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support.batches import add, counts, make_batch, state, tick
-from tests.support.brokers import reread
+from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -258,14 +260,61 @@ def test_equal_batches_each_have_their_own_then(organization: Organization) -> N
     assert len(followers) == 2
 
 
-def test_what_cannot_be_submitted_at_the_end_is_told(organization: Organization, kind: JobType) -> None:
+def test_what_cannot_be_submitted_at_the_end_is_told_and_tried_again_by_hand(organization: Organization) -> None:
+    other = make_job_type(type_name="other")
+    batch = make_batch(organization, "Completed", then={"job_type": other.pk})
+    other.delete()
+    run_jobs()
+    status = get_batch_status(batch)
+    assert (status.state, status.then_job) == ("Completed", None)
+    assert status.fault == "then: job_type: There is no job type 'other'."
+    make_job_type(type_name="other")
+    retry_batch(batch)
+    assert get_batch_status(batch).fault == ""
+    assert after(batch)[0] is not None
+
+
+def test_what_waits_for_its_type_is_submitted_once_that_is_enabled(organization: Organization) -> None:
     other = make_job_type()
     batch = make_batch(organization, "Completed", then={"job_type": other.pk})
     JobType.objects.filter(pk=other.pk).update(is_enabled=False)
     run_jobs()
-    status = get_batch_status(batch)
-    assert (status.state, status.then_job) == ("Completed", None)
-    assert "disabled" in status.fault
+    before = get_batch_status(batch)
+    assert (before.state, before.then_job) == ("Completed", None)
+    assert "then waits" in before.fault
+    JobType.objects.filter(pk=other.pk).update(is_enabled=True)
+    BatchChange.objects.update(changed_at=database.now())
+    tick()
+    assert after(batch)[0] is not None
+    assert (get_batch_status(batch).completed_at, get_batch_status(batch).fault) == (before.completed_at, "")
+
+
+class FailsForFirst(AccessPolicy):
+    """Cannot say whether one tenant is active."""
+
+    failing: Any = None
+
+    def is_active(self, organization: Any) -> bool:
+        if organization.pk == self.failing:
+            raise ZeroDivisionError
+        return True
+
+
+def test_a_policy_that_fails_holds_up_no_other_batch(
+    organization: Organization, kind: JobType, settings: Settings
+) -> None:
+    batches = [
+        make_batch(tenant, "Completed", then={"job_type": kind.pk}) for tenant in (organization, make_organization())
+    ]
+    jobs = [Job.objects.get(batch=batch) for batch in batches]
+    claimed = [start(job) for job in jobs]
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.FailsForFirst"}
+    FailsForFirst.failing = organization.pk
+    for item in claimed:
+        end(returned(item))
+    tick()
+    assert [after(batch)[0] is not None for batch in batches] == [False, True]
+    assert "the log says more" in get_batch_status(batches[0]).fault
 
 
 @pytest.mark.parametrize(
