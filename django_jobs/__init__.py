@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         aget_batch_status,
         aget_job_status,
         aretry_batch,
+        aschedule_job,
         asubmit_job,
+        aunschedule,
         await_job,
     )
     from django_jobs.engine.batches.creation import create_batch
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.status import get_job_status
     from django_jobs.engine.insight.waiting import wait_for_job
     from django_jobs.engine.job_types.declarations import job_handler
+    from django_jobs.engine.schedules.definitions import schedule_job, unschedule
+    from django_jobs.engine.schedules.intervals import every
+    from django_jobs.engine.schedules.timetable import next_runs
     from django_jobs.engine.submission.bulk import submit_jobs
     from django_jobs.engine.submission.per_organization import submit_for_each
     from django_jobs.engine.submission.single import submit_job
@@ -56,7 +61,9 @@ _HOMES = {
     "aget_batch_status": "django_jobs.engine.asynchronous",
     "aretry_batch": "django_jobs.engine.asynchronous",
     "aget_job_status": "django_jobs.engine.asynchronous",
+    "aschedule_job": "django_jobs.engine.asynchronous",
     "asubmit_job": "django_jobs.engine.asynchronous",
+    "aunschedule": "django_jobs.engine.asynchronous",
     "await_job": "django_jobs.engine.asynchronous",
     "JobContext": "django_jobs.engine.execution.context",
     "BatchStatus": "django_jobs.values",
@@ -73,6 +80,10 @@ _HOMES = {
     "get_job_metrics": "django_jobs.engine.insight.metrics",
     "ResultReference": "django_jobs.engine.execution.parent_results",
     "get_job_status": "django_jobs.engine.insight.status",
+    "schedule_job": "django_jobs.engine.schedules.definitions",
+    "unschedule": "django_jobs.engine.schedules.definitions",
+    "every": "django_jobs.engine.schedules.intervals",
+    "next_runs": "django_jobs.engine.schedules.timetable",
     "submit_for_each": "django_jobs.engine.submission.per_organization",
     "submit_job": "django_jobs.engine.submission.single",
     "submit_jobs": "django_jobs.engine.submission.bulk",
@@ -104,11 +115,14 @@ __all__ = [
     "aget_batch_status",
     "aget_job_status",
     "aretry_batch",
+    "aschedule_job",
     "asubmit_job",
+    "aunschedule",
     "await_job",
     "cancel_batch",
     "cancel_job",
     "create_batch",
+    "every",
     "get_batch_status",
     "get_job_history",
     "get_job_metrics",
@@ -116,11 +130,14 @@ __all__ = [
     "get_organization_model",
     "job_handler",
     "list_jobs",
+    "next_runs",
     "retry_batch",
     "retry_job",
+    "schedule_job",
     "submit_for_each",
     "submit_job",
     "submit_jobs",
+    "unschedule",
     "wait_for_job",
 ]
 

@@ -15,6 +15,7 @@ from django_jobs.engine.control.batches import cancel_batch, retry_batch
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.insight.status import get_job_status
 from django_jobs.engine.insight.waiting import Wait
+from django_jobs.engine.schedules.definitions import schedule_job, unschedule
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import Job
 from django_jobs.values import JobStatus
@@ -41,6 +42,8 @@ acreate_batch = _twin(create_batch)
 aget_batch_status = _twin(get_batch_status)
 acancel_batch = _twin(cancel_batch)
 aretry_batch = _twin(retry_batch)
+aschedule_job = _twin(schedule_job)
+aunschedule = _twin(unschedule)
 
 
 async def await_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:  # noqa: ASYNC109

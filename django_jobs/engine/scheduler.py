@@ -24,6 +24,8 @@ from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations,
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight import rollups
+from django_jobs.engine.schedules.clockwork import DUTY as FIRE_SCHEDULES
+from django_jobs.engine.schedules.clockwork import Clockwork, ClockworkThread
 from django_jobs.engine.store import database, line_watch
 
 logger = logging.getLogger("django_jobs")
@@ -36,7 +38,7 @@ ROLLUP_PAUSE = 5.0
 SLOWED = frozenset({"replay", "count_batches"})
 LONG_SECONDS = 4.0
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
-FREQUENT = frozenset({"dispatch", "count_batches", "replay", "roll_up", "forget_sockets"})
+FREQUENT = frozenset({"dispatch", "count_batches", "replay", "roll_up", "forget_sockets", FIRE_SCHEDULES})
 
 
 class Scheduler:
@@ -51,8 +53,9 @@ class Scheduler:
         self._answered: tuple[float, dt.datetime] | None = None
         self._rests_until: dict[str, float] = {}
         self._sweeps = Sweeps()
-        #: What deletes, while this runs in a loop; a single tick does it itself.
-        self._threads: SweepThreads | None = None
+        self._clockwork = Clockwork()
+        #: What deletes and what fires schedules, while this runs in a loop; a single tick does both itself.
+        self._threads: tuple[SweepThreads, ClockworkThread] | None = None
         self._leads = False
         self._next_rolling_up = 0.0
         self._forgets_next: dict[Callable[[], int], float] = {}
@@ -62,9 +65,13 @@ class Scheduler:
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set. What deletes does so beside it, in threads."""
-        self._threads = SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest)
-        self._threads.start()
+        """Tick until ``stop`` is set. What deletes, and what fires schedules, does so beside it, in threads."""
+        self._threads = (
+            SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest),
+            ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
+        )
+        for threads in self._threads:
+            threads.start()
         while not stop.is_set():
             started = time.monotonic()
             with line_watch.waiting(line_watch.DUTY_SECONDS):
@@ -72,7 +79,8 @@ class Scheduler:
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
         self._leads = False
-        self._threads.stop()
+        for threads in self._threads:
+            threads.stop()
         self.resign()
 
     def tick(self) -> dict[str, int]:
@@ -163,7 +171,7 @@ class Scheduler:
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
             "forget_sockets": lambda: self._forget(forget_sockets),
-            **({} if self._threads else self._sweeps.steps()),
+            **({} if self._threads else {FIRE_SCHEDULES: self._clockwork.fire, **self._sweeps.steps()}),
         }
 
     def _dispatch(self) -> int:

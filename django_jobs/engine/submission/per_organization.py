@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Unpack
 
@@ -12,7 +14,7 @@ from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.submission import building, checks, duplicates, limits, replacement, resubmission, writing
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, naming, shown
-from django_jobs.engine.submission.fields import SubmissionFields, check_fields, refuse_unknown
+from django_jobs.engine.submission.fields import Fields, SubmissionFields, check_fields, refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.engine.submission.targets import Targets, read_all
 from django_jobs.exceptions import InvalidSubmission, OrganizationNotFound
@@ -56,17 +58,31 @@ def submit_for_each(
     the user has no part in one of the organizations.
     """
     refuse_unknown("submit_for_each", keywords)
-    wanted = _as_list(organizations)
+    return submit_each(job_type, _as_list(organizations), {**keywords, "parameters": parameters}, user)
+
+
+def submit_each(
+    job_type: str | JobType,
+    wanted: Sequence[Any],
+    given: Mapping[str, Any],
+    user: Any,
+    run_at: Callable[[Any], dt.datetime] | None = None,
+) -> ForEach:
+    """Do what :func:`submit_for_each` does with these values; ``run_at`` tells each organization's moment."""
     with naming("submit_for_each", job_type):
         errors = Errors()
-        fields = check_fields({**keywords, "parameters": parameters}, errors)
+        fields = check_fields(given, errors)
         found = _read(job_type, wanted, errors, Authorizer(user)) if wanted else []
         if errors:
             raise errors.refusal()
         builder = building.Builder(user)
-        asked = [builder.build(fields, item) for item in found]
+        asked = [builder.build(_own_fields(fields, item, run_at), item) for item in found]
         _check(asked, user)
         return _Round(fields.on_duplicate, user).go(asked)
+
+
+def _own_fields(fields: Fields, found: Targets, run_at: Callable[[Any], dt.datetime] | None) -> Fields:
+    return fields if run_at is None else dataclasses.replace(fields, run_at=run_at(found.organization))
 
 
 def _as_list(organizations: object) -> list[Any]:

@@ -56,6 +56,15 @@ def read(job_type: object, organization: object, errors: Errors, authorizer: Aut
     return found
 
 
+def read_kind(job_type: object, errors: Errors, authorizer: Authorizer) -> JobType | None:
+    """Return the type alone, for whatever organizations; None with what is wrong in ``errors``."""
+    key = _kind_key(job_type)
+    kind = authorizer.admit(_read_kinds({key}).get(key) if key else None, None, shown(job_type))
+    if kind is None:
+        errors.note("job_type", _missing("job type", job_type, is_id=key is not None), JobTypeNotFound)
+    return kind
+
+
 def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) -> list[Targets | Errors]:
     """Read many pairs by two statements, or return what is wrong with their names.
 

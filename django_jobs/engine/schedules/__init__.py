@@ -1,0 +1,3 @@
+"""Rules that submit jobs at times: when they fire, making and changing them, and firing."""
+
+from __future__ import annotations

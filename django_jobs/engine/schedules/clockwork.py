@@ -1,0 +1,118 @@
+"""The scheduler's part in schedules: it looks once a second for what is due within the next, and waits exactly.
+
+In a scheduler that runs in a loop this has a thread and a connection of its own, since a host's access policy, which is
+asked at each firing, may be slow and must not hold up other duties.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from django_jobs.engine.schedules import firing, upkeep
+from django_jobs.engine.store import database, line_watch
+from django_jobs.engine.store.base.transactions import Moment
+from django_jobs.models import Schedule
+
+logger = logging.getLogger("django_jobs")
+
+#: Seconds between two looks, where nothing is due in between.
+LOOK: Final = 1.0
+#: Seconds between two times of upkeep.
+UPKEEP_PAUSE: Final = 60.0
+#: Seconds to wait for a firing that is going on when the scheduler ends.
+JOIN_SECONDS: Final = 2.0
+DUTY: Final = "fire_schedules"
+
+
+class Clockwork:
+    """Fires what is due, for one scheduler."""
+
+    def __init__(self) -> None:
+        self._history = upkeep.History()
+        self._next_upkeep = 0.0
+
+    def fire(self) -> int:
+        """Fire what is due and return how many firings there were. At rest this is one statement."""
+        self.keep_up()
+        return self.fire_due() if self.seconds_until_due() <= 0 else 0
+
+    def fire_due(self) -> int:
+        """Fire what is due and return how many firings there were."""
+        fired = firing.fire_due()
+        for item in fired:
+            self._history.note(item.schedule_id)
+        return len(fired)
+
+    def seconds_until_due(self) -> float:
+        """Return in how many seconds something is due: at most LOOK, and 0 or less for what is due."""
+        rows = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at")
+        found = rows.values_list("next_run_at", Moment()).first()
+        if found is None:
+            return LOOK
+        soonest, now = found
+        return min(LOOK, float((soonest - now) / dt.timedelta(seconds=1)))
+
+    def keep_up(self) -> None:
+        """Once a minute, delete what is too much of the history, and look for marks of a clock that was wrong."""
+        if time.monotonic() < self._next_upkeep:
+            return
+        self._next_upkeep = time.monotonic() + UPKEEP_PAUSE
+        anew = upkeep.start_anew()
+        if anew:
+            logger.warning("event=schedules_start_anew count=%s their last firings lay in the future", anew)
+        self._history.prune()
+
+
+class ClockworkThread:
+    """A thread that fires whenever ``leads`` says so."""
+
+    def __init__(
+        self, clockwork: Clockwork, leads: Callable[[], bool], report: Callable[[str, Callable[[], int]], int]
+    ) -> None:
+        self._clockwork = clockwork
+        self._leads = leads
+        self._report = report
+        self._stop = threading.Event()
+        self._pause = LOOK
+        self._thread = threading.Thread(target=self._run, name=DUTY, daemon=True)
+
+    def start(self) -> None:
+        """Start to fire."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the firing that goes on, and wait for that a moment: its transaction ends with the process."""
+        self._stop.set()
+        self._thread.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._turn()):
+            pass
+        database.drop_connections()
+
+    def _turn(self) -> float:
+        """Fire what is due, and return for how many seconds to rest. Who does not lead holds no connection."""
+        if not self._leads():
+            database.drop_connections()
+            return LOOK
+        database.mend_connections()
+        self._pause = LOOK
+        with line_watch.waiting(line_watch.DUTY_SECONDS):
+            self._report(DUTY, self._step)
+        return self._pause
+
+    def _step(self) -> int:
+        self._clockwork.keep_up()
+        until_due = self._clockwork.seconds_until_due()
+        if until_due > 0:
+            self._pause = until_due
+            return 0
+        count = self._clockwork.fire_due()
+        # What is due and did not fire is held by another scheduler, or rests because its firing broke.
+        self._pause = 0.0 if count else LOOK
+        return count

@@ -1,0 +1,180 @@
+"""What is wrong with the definition of a schedule, field by field."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.utils import timezone as clock
+
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.job_types import parameters
+from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.schedules import cron, intervals
+from django_jobs.engine.submission import targets
+from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.fields import check_fields
+from django_jobs.engine.submission.rights import Authorizer
+from django_jobs.exceptions import InvalidSchedule, PermissionDenied
+from django_jobs.models import JobType, Schedule, get_organization_model
+from django_jobs.models.schedule import MAX_JITTER, CatchUp, Overlap
+
+MAX_NAME: Final = 200
+#: What a definition says: of what is submitted, and of when.
+WHAT: Final = ("job_type", "organization", "parameters")
+RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
+FIELDS: Final = ("name", *WHAT, "priority", *RULE, "jitter", "catch_up", "overlap", "is_enabled")
+#: The columns of these fields, where they have another name.
+COLUMNS: Final = {"job_type": "job_type_id", "organization": "organization_id"}
+
+
+def column_of(field: str) -> str:
+    """Return the model's attribute that holds a field's value."""
+    return COLUMNS.get(field, field)
+
+
+def check_definition(given: Mapping[str, Any], user: Any = None) -> tuple[dict[str, Any], Errors]:
+    """Return the values of a definition by the model's attributes, and what is wrong with it by field.
+
+    ``given`` may have every keyword of :func:`~django_jobs.schedule_job`; what is missing has its default. ``user`` is
+    who makes the schedule and is to own it, None server code. What is wrong leaves a blank value. Raises
+    PermissionDenied where the user does not manage the organization.
+    """
+    errors = Errors()
+    unknown = sorted(set(given) - set(FIELDS))
+    if unknown:
+        errors["non_field_errors"] = [f"A schedule has no {', '.join(unknown)}; it has {', '.join(FIELDS)}."]
+    values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
+    values |= _check_options(given, errors)
+    return values | _check_what(given, user, errors), errors
+
+
+def refusal(errors: Errors) -> InvalidSchedule:
+    """Return the exception to raise."""
+    return InvalidSchedule(dict(errors))
+
+
+def _check_name(name: object, errors: Errors) -> str:
+    is_text = isinstance(name, str) and name == name.strip() and is_storable_text(name)
+    if is_text and 0 < len(str(name)) <= MAX_NAME and str(name).isprintable():
+        return str(name)
+    errors["name"] = [f"Give a text of 1 to {MAX_NAME} characters on one line, without spaces around it."]
+    return ""
+
+
+def _check_rule(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
+    values = {
+        "cron": given.get("cron") or "",
+        "every": intervals.seconds_of(given.get("every")),
+        "timezone": given.get("timezone") or str(settings.TIME_ZONE),
+        "starts_at": _check_moment("starts_at", given, errors),
+        "ends_at": _check_moment("ends_at", given, errors),
+    }
+    _check_times(values, errors)
+    try:
+        cron.zone_of(values["timezone"])
+    except InvalidSchedule as error:
+        errors.update(error.errors)
+    starts_at, ends_at = values["starts_at"], values["ends_at"]
+    if starts_at is not None and ends_at is not None and ends_at < starts_at:
+        errors["ends_at"] = ["Give a moment after starts_at."]
+    return values
+
+
+def _check_times(values: dict[str, Any], errors: Errors) -> None:
+    """Require cron or an interval, and a good one."""
+    expression, seconds = values["cron"], values["every"]
+    if bool(expression) == (seconds is not None):
+        both = "Give cron or every, not both." if expression else "Give cron (five fields) or every (seconds)."
+        errors["cron"] = [both]
+        return
+    if seconds is not None:
+        problem, field = intervals.problem_of(seconds), "every"
+    else:
+        problem, field = cron.problem_of(expression), "cron"
+        values["cron"] = cron.normalized(str(expression))
+    if problem:
+        errors[field] = [problem]
+
+
+def _check_moment(field: str, given: Mapping[str, Any], errors: Errors) -> dt.datetime | None:
+    value = given.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, dt.datetime) or clock.is_naive(value):
+        errors[field] = ["Give a datetime with a time zone."]
+        return None
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        errors[field] = ["This moment is out of range."]
+        return None
+
+
+def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
+    jitter = given.get("jitter", 0)
+    jitter = int(jitter.total_seconds()) if isinstance(jitter, dt.timedelta) else jitter
+    if isinstance(jitter, bool) or not isinstance(jitter, int) or not 0 <= jitter <= MAX_JITTER:
+        errors["jitter"] = [f"Give whole seconds from 0 to {MAX_JITTER}."]
+    values = {"jitter": jitter, "is_enabled": given.get("is_enabled", True)}
+    if not isinstance(values["is_enabled"], bool):
+        errors["is_enabled"] = ["Give True or False."]
+    words: dict[str, Any] = {"catch_up": (CatchUp, CatchUp.ONCE), "overlap": (Overlap, Overlap.SKIP)}
+    for field, (choices, default) in words.items():
+        values[field] = given.get(field, default)
+        if values[field] not in choices.values:
+            errors[field] = [f"Use one of {', '.join(choices.values)}."]
+        else:
+            values[field] = str(values[field])
+    return values
+
+
+def _check_what(given: Mapping[str, Any], user: Any, errors: Errors) -> dict[str, Any]:
+    """Judge what the schedule submits, as a submission of it would be; an inactive organization is no error."""
+    kind, tenant = _read_targets(given, user, errors)
+    own = Errors()
+    fields = check_fields({name: given.get(name) for name in ("parameters", "priority")}, own)
+    if kind is not None and "parameters" not in own:
+        own.update(parameters.validate(kind.type_name, fields.parameters))
+    errors.update(own)
+    return {
+        "job_type_id": None if kind is None else kind.pk,
+        "organization_id": None if tenant is None else tenant.pk,
+        "parameters": fields.parameters,
+        "priority": fields.priority,
+    }
+
+
+def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[JobType | None, Any]:
+    organization, authorizer = given.get("organization"), Authorizer(user)
+    if organization is None or organization == "":
+        if user is not None and not get_policy().is_system_admin(user):
+            errors["organization"] = ["Name an organization: only system admins make schedules for all of them."]
+            return None, None
+        return targets.read_kind(given.get("job_type"), errors, authorizer), None
+    [found] = targets.read_all([(given.get("job_type"), organization)], authorizer)
+    if isinstance(found, Errors):
+        errors.add(found)
+        return None, None
+    if not manages(user, found.organization):
+        raise PermissionDenied("You may not manage the schedules of this organization.")
+    return found.kind, found.organization
+
+
+def manages(user: Any, organization: Any) -> bool:
+    """Return whether the user manages the schedules of an organization; server code (None) does."""
+    if user is None:
+        return True
+    policy = get_policy()
+    return bool(policy.is_system_admin(user) or policy.is_organization_admin(user, organization))
+
+
+def values_of(schedule: Schedule) -> dict[str, Any]:
+    """Return the definition of a schedule by field, as :func:`check_definition` takes it."""
+    values = {field: getattr(schedule, column_of(field)) for field in FIELDS}
+    if values["organization"] is not None:
+        values["organization"] = get_organization_model()(pk=values["organization"])
+    values["cron"] = values["cron"] or None
+    return values

@@ -1,0 +1,223 @@
+"""Making, changing, pausing and deleting schedules. Each change leaves an audit row and a log line."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+
+from django_jobs.engine.control import audit
+from django_jobs.engine.control.audit import Act
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.schedules.definition_checks import (
+    COLUMNS,
+    RULE,
+    WHAT,
+    check_definition,
+    column_of,
+    refusal,
+    values_of,
+)
+from django_jobs.engine.schedules.intervals import Every
+from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manage
+from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
+from django_jobs.models import Job, JobType, Schedule
+
+MAX_TRIES: Final = 5
+#: A mark that lies further ahead was made by a clock that was wrong.
+MOST_AHEAD: Final = dt.timedelta(days=1)
+
+
+def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
+    name: str,
+    job_type: str | JobType,
+    organization: Any = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    cron: str | None = None,
+    every: int | dt.timedelta | Every | None = None,
+    timezone: str | None = None,
+    priority: str | int | None = None,
+    starts_at: dt.datetime | None = None,
+    ends_at: dt.datetime | None = None,
+    jitter: int = 0,
+    catch_up: str = "once",
+    overlap: str = "skip",
+    is_enabled: bool = True,
+    user: Any = None,
+) -> Schedule:
+    """Make the schedule of this name, or change it to what is said here, and return it.
+
+    It submits a job of the type for ``organization`` (an id or an instance; None: one for each active organization),
+    whenever ``cron`` says (five fields, in ``timezone``, by default the setting TIME_ZONE) or ``every`` so many
+    seconds. It fires from ``starts_at`` until ``ends_at``, spreads the jobs of one firing over ``jitter`` seconds,
+    ``catch_up`` (``"skip"``, ``"once"``, ``"all"``) says what becomes of firings that nobody was there for, and
+    ``overlap`` (``"allow"``, ``"skip"``) what a firing does while the last job is unfinished.
+
+    ``user`` owns the schedule: jobs are submitted in their name, and their rights are checked now and at each firing;
+    None is trusted server code. Raises InvalidSchedule, whose ``errors`` name each field, and PermissionDenied.
+    """
+    given = {
+        "name": name,
+        "job_type": job_type,
+        "organization": organization,
+        "parameters": parameters,
+        "cron": cron,
+        "every": every,
+        "timezone": timezone,
+        "priority": priority,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "jitter": jitter,
+        "catch_up": catch_up,
+        "overlap": overlap,
+        "is_enabled": is_enabled,
+    }
+    values, errors = check_definition(given, user)
+    if errors:
+        raise refusal(errors)
+    values |= _owner(user)
+    for _ in range(MAX_TRIES):
+        found = database.in_transaction(lambda: _update(name, values, user) or _create(values, user))
+        if found is not None:
+            return found
+    raise InvalidSchedule({"name": ["Others change this schedule at this moment; try again."]})
+
+
+def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
+    """Make a schedule of the keywords of :func:`schedule_job`; one of this name must not exist."""
+    values, errors = check_definition(given, user)
+    if "name" not in errors and Schedule.primary.filter(name=values["name"]).exists():
+        errors["name"] = ["There is a schedule of this name already."]
+    if errors:
+        raise refusal(errors)
+    found = database.in_transaction(lambda: _create(values | _owner(user), user))
+    if found is None:
+        raise InvalidSchedule({"name": ["There is a schedule of this name already."]})
+    return found
+
+
+def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: Any = None) -> Schedule:
+    """Change some fields of a schedule, by the keywords of :func:`schedule_job`, and return it.
+
+    Who changes what is submitted (type, organization, parameters) becomes the owner. Who changes only when it fires
+    leaves the owner. Raises ScheduleNotFound, InvalidSchedule and PermissionDenied.
+    """
+    before = get_schedule(name, user=user)
+    given = {**values_of(before), **changes}
+    if changes.get("cron"):
+        given["every"] = changes.get("every")
+    elif changes.get("every") is not None:
+        given["cron"] = changes.get("cron")
+    values, errors = check_definition(given)
+    is_same = all(getattr(before, column_of(field)) == values[column_of(field)] for field in WHAT)
+    if not is_same:
+        values, errors = check_definition(given, user)
+    others = Schedule.primary.filter(name=values["name"]).exclude(pk=before.pk)
+    if "name" not in errors and others.exists():
+        errors["name"] = ["There is a schedule of this name already."]
+    if errors:
+        raise refusal(errors)
+    values |= {} if is_same else _owner(user)
+    changed = database.in_transaction(lambda: _update(before.name, values, user))
+    if changed is None:
+        raise ScheduleNotFound(f"There is no schedule {before.name!r}.")
+    return changed
+
+
+def pause_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
+    """Let the schedule fire no more until it is resumed, and return it. Raises ScheduleNotFound."""
+    return _switch(get_schedule(name, user=user), user, is_enabled=False)
+
+
+def resume_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
+    """Let a paused schedule fire again, from now on, and return it: what was due meanwhile is not caught up."""
+    return _switch(get_schedule(name, user=user), user, is_enabled=True)
+
+
+def unschedule(name: str | Schedule, *, user: Any = None) -> None:
+    """Delete the schedule and its history; the jobs stay. Raises ScheduleNotFound."""
+    found = get_schedule(name, user=user)
+
+    def delete() -> None:
+        row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
+        if row is not None:
+            audit.record(user, [row], Act.DELETED)
+            row.delete()
+
+    database.in_transaction(delete)
+
+
+def _owner(user: Any) -> dict[str, Any]:
+    name = "" if user is None else clean_text(user.get_username(), 150)
+    return {"owner_id": None if user is None else user.pk, "owner_name": name}
+
+
+def _switch(found: Schedule, user: Any, *, is_enabled: bool) -> Schedule:
+    done = database.in_transaction(lambda: _update(found.name, {"is_enabled": is_enabled}, user))
+    if done is None:
+        raise ScheduleNotFound(f"There is no schedule {found.name!r}.")
+    return done
+
+
+def _create(values: Mapping[str, Any], user: Any) -> Schedule | None:
+    """Insert the row; None where another process has just done so."""
+    # Intervals are counted in whole seconds.
+    row = Schedule(**values, created_at=database.now().replace(microsecond=0))
+    row.next_run_at = next_run(row, database.now())
+    try:
+        with transaction.atomic(using=database.alias()):
+            row.save(using=database.alias(), force_insert=True)
+    except IntegrityError:
+        if not Schedule.primary.filter(name=row.name).exists():
+            raise
+        return None
+    audit.record(user, [row], Act.ADDED, [{"added": {}}])
+    return row
+
+
+def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
+    """Write what differs, with the next firing of the new rule; None where there is no such row."""
+    row = database.locked(Schedule.primary.filter(name=name)).first()
+    if row is None:
+        return None
+    if not may_manage(user, row):
+        raise InvalidSchedule({"name": ["There is a schedule of this name already."]})
+    changed = [column for column, value in values.items() if getattr(row, column) != value]
+    if not changed:
+        return row
+    for column in changed:
+        setattr(row, column, values[column])
+    if {*RULE, "is_enabled"}.intersection(changed):
+        row.next_run_at = next_run(row, database.now())
+        changed.append("next_run_at")
+    row.save(using=database.alias(), update_fields=changed)
+    audit.record(user, [row], Act.CHANGED, [{"changed": {"fields": _titles(changed)}}])
+    return row
+
+
+def _titles(columns: list[str]) -> list[str]:
+    """Return the names of the changed fields, as Django's admin writes them into its history."""
+    names = {column: field for field, column in COLUMNS.items()} | {"owner_id": "owner"}
+    shown = [names.get(column, column) for column in columns if column not in {"owner_name", "next_run_at"}]
+    titles: list[Any] = [Schedule._meta.get_field(name) for name in shown]
+    return [str(field.verbose_name).capitalize() for field in titles]
+
+
+def next_run(schedule: Any, now: dt.datetime) -> dt.datetime | None:
+    """Return when a schedule fires next: after now, and after its last firing, also where the clock was set back."""
+    if not schedule.is_enabled:
+        return None
+    last = schedule.last_fired_at
+    is_behind = last is not None and now < last <= now + MOST_AHEAD
+    return rule_of(schedule).next_after(last if is_behind else now)
+
+
+def last_job_name(pk: int | None) -> str | None:
+    """Return the id of a job by its key, where it still exists; for the history of firings."""
+    job = Job.primary.filter(pk=pk).only("pk", "created_at").first() if pk is not None else None
+    return None if job is None else job.name

@@ -1,0 +1,223 @@
+"""Firing: each moment of a schedule once, however many schedulers run and whatever dies.
+
+One transaction locks the schedule's row, submits the jobs, and marks the firing. Who does not get the row leaves it to
+whom has it, and who dies leaves no trace, so that the next one fires.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import time
+from typing import Any, Final
+
+from django.db import Error
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import cause_of
+from django_jobs.engine.actors import actor_for
+from django_jobs.engine.insight.events import on_one_line
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.schedules.definitions import next_run
+from django_jobs.engine.schedules.schedule_rights import get_schedule
+from django_jobs.engine.schedules.schedule_submission import UNFINISHED_JOB, Result, submit_for
+from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.engine.store import database
+from django_jobs.exceptions import JobsError, PolicyFailed, ScheduleNotFound
+from django_jobs.models import Schedule, ScheduleFiring
+from django_jobs.models.schedule import CatchUp
+
+logger = logging.getLogger("django_jobs")
+
+#: Schedules that are looked at in one round.
+AT_ONCE: Final = 1_000
+#: Characters of a note.
+MAX_NOTE: Final = 2_000
+#: Seconds for which a schedule rests whose firing broke, so that it does not hold up the others again and again.
+REST: Final = 30.0
+_TICK: Final = dt.timedelta(microseconds=1)
+Outcome = ScheduleFiring.Outcome
+
+_rests_until: dict[int, float] = {}
+
+
+def fire_due(now: dt.datetime | None = None) -> list[ScheduleFiring]:
+    """Fire what is due and return the firings. ``now`` is the database's time, or the moment to act as if it was.
+
+    A schedule that cannot fire stops no other: that is noted in its history, or, where not even that can be, logged.
+    """
+    moment = now or database.now()
+    due = Schedule.primary.filter(next_run_at__lte=moment).order_by("next_run_at", "pk")
+    fired: list[ScheduleFiring] = []
+    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
+        if _rests_until.get(pk, 0.0) <= time.monotonic():
+            fired += _fire_all(pk, now)
+    return fired
+
+
+def _fire_all(pk: int, now: dt.datetime | None) -> list[ScheduleFiring]:
+    """Fire one schedule for each moment that is due, each in a transaction of its own."""
+    fired: list[ScheduleFiring] = []
+    try:
+        while (firing := fire_one(pk, now)) is not None:
+            fired.append(firing)
+    except Exception as error:  # noqa: BLE001  (the others are to fire)
+        _rests_until[pk] = time.monotonic() + REST
+        database.mend_connections()
+        _note_broken(pk, error)
+    return fired
+
+
+def _note_broken(pk: int, error: Exception) -> None:
+    """Note that a firing broke where it must not. The schedule stays due, and is tried again after its rest."""
+    if not _is_refusal(error):
+        logger.warning("event=schedule_firing_broke schedule_pk=%s error=%r", pk, error)
+        return
+
+    def note() -> None:
+        schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
+        if schedule is not None:
+            _mark_faulty(schedule, clean_text(error, MAX_NOTE), database.now())
+            schedule.save(using=database.alias(), update_fields=["fault", "faulty_since"])
+
+    with contextlib.suppress(Error):
+        database.in_transaction(note)
+
+
+def fire_one(pk: int, now: dt.datetime | None = None) -> ScheduleFiring | None:
+    """Fire a schedule for one moment that is due; None where none is, or somebody else fires it at this moment."""
+    return database.in_transaction(lambda: _fire(pk, now or database.now()))
+
+
+def _fire(pk: int, now: dt.datetime) -> ScheduleFiring | None:
+    rows = Schedule.primary.filter(pk=pk, next_run_at__lte=now)
+    schedule = database.locked(rows, skip=True).first()
+    if schedule is None or schedule.next_run_at is None:
+        return None
+    missed = rule_of(schedule).latest(schedule.next_run_at - _TICK, now) or [schedule.next_run_at]
+    due, is_late = _chosen(schedule, missed, now)
+    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now)
+    schedule.last_fired_at = due
+    schedule.next_run_at = missed[1] if _is_each(schedule) and len(missed) > 1 else next_run(schedule, now)
+    schedule.save(using=database.alias(), update_fields=["last_fired_at", "next_run_at", "fault", "faulty_since"])
+    return firing
+
+
+def _is_each(schedule: Schedule) -> bool:
+    return schedule.catch_up == CatchUp.ALL
+
+
+def _chosen(schedule: Schedule, missed: list[dt.datetime], now: dt.datetime) -> tuple[dt.datetime, bool]:
+    """Return for which of the moments it fires now, and whether it is too late for that.
+
+    As long as a change of the leader takes, LEASE_SECONDS, a firing counts as on time.
+    """
+    due = missed[0] if _is_each(schedule) else missed[-1]
+    is_late = now - due > dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
+    return due, is_late and schedule.catch_up == CatchUp.SKIP
+
+
+def _missed(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> ScheduleFiring:
+    return _write(schedule, due, now, Outcome.SKIPPED, Result(), "No scheduler ran when it was due.")
+
+
+def _submit(schedule: Schedule, due: dt.datetime, now: dt.datetime, actor: str = "") -> ScheduleFiring:
+    """Submit, and write what came of it. What is refused leaves the transaction usable."""
+    try:
+        result = database.in_transaction(lambda: submit_for(schedule, due, now))
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
+        note = clean_text(error if isinstance(error, JobsError) else cause_of(error), MAX_NOTE)
+        _mark_faulty(schedule, note or type(error).__name__, now)
+        return _write(schedule, due, now, Outcome.FAILED, Result(), schedule.fault, actor)
+    outcome = Outcome.SUBMITTED if result.submitted else Outcome.SKIPPED
+    note = clean_text(result.note(), MAX_NOTE)
+    if not result.submitted and set(result.skipped) & {"rate_limited", "queue_full"}:
+        outcome = Outcome.FAILED
+        _mark_faulty(schedule, note, now)
+    elif result.submitted or UNFINISHED_JOB in result.skipped:
+        _clear_fault(schedule)
+    return _write(schedule, due, now, outcome, result, note, actor)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether an error is the schedule's own: not one of the database, which may be over in a moment."""
+    return isinstance(error, JobsError | PolicyFailed) or not (
+        database.is_lost_connection(error) or database.is_lost_race(error) or database.was_too_slow(error)
+    )
+
+
+def _mark_faulty(schedule: Schedule, reason: str, now: dt.datetime) -> None:
+    if not schedule.fault:
+        name = schedule.name
+        database.on_commit(
+            lambda: logger.warning(
+                "event=schedule_cannot_fire schedule=%s reason=%s", on_one_line(name), on_one_line(reason)
+            )
+        )
+        schedule.faulty_since = now
+    schedule.fault = reason
+
+
+def _clear_fault(schedule: Schedule) -> None:
+    if schedule.fault:
+        name = schedule.name
+        database.on_commit(lambda: logger.info("event=schedule_fires_again schedule=%s", on_one_line(name)))
+    schedule.fault, schedule.faulty_since = "", None
+
+
+def _write(
+    schedule: Schedule,
+    due: dt.datetime,
+    now: dt.datetime,
+    outcome: str,
+    result: Result,
+    note: str,
+    actor: str = "",
+) -> ScheduleFiring:
+    firing = ScheduleFiring(
+        schedule=schedule,
+        due_at=due,
+        fired_at=now,
+        outcome=outcome,
+        submitted=result.submitted,
+        skipped=result.skipped.total(),
+        job_id=result.first,
+        note=note,
+        actor=actor,
+    )
+    firing.save(using=database.alias(), force_insert=True)
+    database.on_commit(
+        lambda: logger.info(
+            "event=schedule_fired schedule=%s due=%s outcome=%s submitted=%s skipped=%s by=%s",
+            on_one_line(schedule.name),
+            due.isoformat(),
+            outcome,
+            result.submitted,
+            firing.skipped,
+            on_one_line(actor) or "scheduler",
+        )
+    )
+    return firing
+
+
+def fire_now(schedule: str | Schedule, *, user: Any = None) -> ScheduleFiring:
+    """Fire a schedule now, enabled or not, and return what came of it; its next firing stays when it is.
+
+    The jobs are submitted in its owner's name, and ``overlap`` holds as ever. A refusal is noted, not raised. Raises
+    ScheduleNotFound where there is none that ``user`` manages.
+    """
+    found = get_schedule(schedule, user=user)
+
+    def fire() -> ScheduleFiring:
+        row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
+        if row is None:
+            raise ScheduleNotFound(f"There is no schedule {found.name!r}.")
+        now = database.now()
+        firing = _submit(row, now, now, actor_for(user).name)
+        row.save(using=database.alias(), update_fields=["fault", "faulty_since"])
+        return firing
+
+    return database.in_transaction(fire)

@@ -1,0 +1,68 @@
+"""Intervals: so many seconds between two firings. Nothing here needs Django's app registry."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_jobs.exceptions import InvalidSchedule
+
+#: Seconds: 366 days.
+LONGEST: Final = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """So many whole seconds between two firings: at least 1, at most 366 days."""
+
+    seconds: int
+
+    def __post_init__(self) -> None:
+        problem = problem_of(self.seconds)
+        if problem:
+            raise InvalidSchedule({"every": [problem]})
+
+
+def every(*, weeks: int = 0, days: int = 0, hours: int = 0, minutes: int = 0, seconds: int = 0) -> Every:
+    """Return an interval for a schedule, such as ``every(minutes=5)``.
+
+    A day has 24 hours, whatever summer time does; use cron for "each day at 2". Raises InvalidSchedule for less than a
+    second, for parts of a second, and for more than 366 days.
+    """
+    given = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+    try:
+        return Every(seconds_of(dt.timedelta(**given)))
+    except (TypeError, OverflowError) as error:
+        raise InvalidSchedule(
+            {"every": [f"Give numbers of weeks, days, hours, minutes or seconds: {error}."]}
+        ) from None
+
+
+def seconds_of(value: Any) -> Any:
+    """Return the seconds of an interval that is given as Every, timedelta or number; anything else as it is."""
+    if isinstance(value, Every):
+        return value.seconds
+    if isinstance(value, dt.timedelta):
+        value = value.total_seconds()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def problem_of(seconds: object) -> str | None:
+    """Return what is wrong with these seconds; None if nothing is."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return "Give the seconds as a whole number, or a timedelta, or every(…)."
+    if seconds != seconds or seconds < 1:  # noqa: PLR0124  (NaN alone differs from itself)
+        return "A schedule fires at most once a second: give 1 second or more."
+    if not isinstance(seconds, int):
+        return "Give whole seconds."
+    return f"Give at most {LONGEST} seconds (366 days)." if seconds > LONGEST else None
+
+
+def words(seconds: int) -> str:
+    """Return an interval in words, such as "Every 5 minutes"."""
+    for unit, size in (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(seconds, size)
+        if not rest:
+            return f"Every {unit}" if count == 1 else f"Every {count} {unit}s"
+    raise AssertionError("unreachable")

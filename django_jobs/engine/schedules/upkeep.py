@@ -1,0 +1,76 @@
+"""What schedules need now and then: a short history, and a new start after the clock was wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import Final
+
+from django.db.models import Q
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.schedules.definitions import MOST_AHEAD, next_run
+from django_jobs.engine.store import database
+from django_jobs.models import Schedule, ScheduleFiring
+
+#: So many of a schedule's newest firings are kept, and a few more until the next look at them.
+KEPT: Final = 1_000
+#: After so many firings of a schedule, those that are too many are deleted.
+LOOKED_AT_EACH: Final = 100
+#: Rows that one step deletes.
+AT_ONCE: Final = 1_000
+
+
+class History:
+    """Keeps the history of firings short, while one scheduler runs."""
+
+    def __init__(self) -> None:
+        self._fired: Counter[int] = Counter()
+
+    def note(self, schedule_pk: int) -> None:
+        """Note that a schedule has fired."""
+        self._fired[schedule_pk] += 1
+
+    def prune(self) -> int:
+        """Delete what is too old, and of each schedule that fired often what is too much; return how many rows."""
+        count = _delete_old()
+        for pk in [pk for pk, fired in self._fired.items() if fired >= LOOKED_AT_EACH]:
+            count += _delete_surplus(pk)
+            del self._fired[pk]
+        return count
+
+
+def _delete_old() -> int:
+    """Delete firings that are older than RETENTION_DAYS: those with the lowest keys are the oldest."""
+    horizon = database.now() - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
+    oldest = ScheduleFiring.primary.order_by("pk").values_list("pk", "fired_at")[:AT_ONCE]
+    old = [pk for pk, fired_at in oldest if fired_at < horizon]
+    return ScheduleFiring.primary.filter(pk__in=old).delete()[0] if old else 0
+
+
+def _delete_surplus(schedule_pk: int) -> int:
+    rows = ScheduleFiring.primary.filter(schedule_id=schedule_pk)
+    first = rows.order_by("-pk").values_list("pk", flat=True)[KEPT : KEPT + 1].first()
+    return 0 if first is None else rows.filter(pk__lte=first).delete()[0]
+
+
+def start_anew() -> int:
+    """Free the schedules whose marks lie more than a day ahead: they were made by a clock that was wrong.
+
+    Else they would not fire until that moment comes. They go on from now; what was due meanwhile is not caught up.
+    """
+    now = database.now()
+    ahead = Q(last_fired_at__gt=now + MOST_AHEAD) | Q(created_at__gt=now + MOST_AHEAD)
+    pks = list(Schedule.primary.filter(ahead).values_list("pk", flat=True))
+    return sum(database.in_transaction(lambda pk=pk: _start_anew(pk, now)) for pk in pks)  # type: ignore[misc]
+
+
+def _start_anew(pk: int, now: dt.datetime) -> int:
+    schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
+    if schedule is None:
+        return 0
+    schedule.last_fired_at = None
+    schedule.created_at = min(schedule.created_at, now.replace(microsecond=0))
+    schedule.next_run_at = next_run(schedule, now)
+    schedule.save(using=database.alias(), update_fields=["last_fired_at", "created_at", "next_run_at"])
+    return 1

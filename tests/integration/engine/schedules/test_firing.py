@@ -1,0 +1,298 @@
+"""Firing: one job for each moment, with the marks in the same transaction; what is refused is told and stops nobody."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.schedules import clockwork, firing
+from django_jobs.engine.schedules.definitions import change_schedule, pause_schedule
+from django_jobs.engine.schedules.firing import fire_due, fire_now
+from django_jobs.exceptions import ScheduleNotFound
+from django_jobs.models import ExecutionLog, Job, JobType, Membership, Organization, Schedule, ScheduleFiring
+from django_jobs.statuses import Status
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The warnings of firings."""
+    monkeypatch.setattr(firing.logger, "propagate", True)
+    caplog.set_level("WARNING", "django_jobs")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def outcomes() -> list[tuple[str, str]]:
+    return list(ScheduleFiring.objects.order_by("pk").values_list("outcome", "note"))
+
+
+def reread(schedule: Schedule) -> Schedule:
+    schedule.refresh_from_db()
+    return schedule
+
+
+def test_a_due_schedule_submits_one_job_and_goes_on_to_its_next_moment(organization: Organization) -> None:
+    schedule = make_schedule(None, organization, parameters={"n": 1}, priority="High", cron="0 12 * * *")
+    [fired] = fire_due(NOON)
+    job = Job.objects.get()
+    assert (job.input_parameters, job.priority, job.organization_id) == ({"n": 1}, 2, organization.pk)
+    assert (fired.outcome, fired.due_at, fired.job_id, fired.submitted) == ("submitted", NOON, job.pk, 1)
+    assert reread(schedule).last_fired_at == NOON
+    assert schedule.next_run_at == NOON + 24 * HOUR
+    assert fire_due(NOON) == []
+
+
+def test_the_job_knows_which_schedule_and_which_local_moment_it_is_for(organization: Organization) -> None:
+    midnight = dt.datetime(2026, 6, 2, 22, tzinfo=dt.UTC)
+    make_schedule(None, organization, due=midnight, cron="0 0 * * *", timezone="Europe/Berlin")
+    fire_due(midnight + HOUR)
+    assert Job.objects.get().metadata == {"schedule": "nightly", "scheduled_for": "2026-06-03T00:00:00+02:00"}
+
+
+def test_nothing_fires_before_its_moment(organization: Organization) -> None:
+    make_schedule(None, organization)
+    assert fire_due(NOON - dt.timedelta(microseconds=1)) == []
+
+
+def test_the_window_of_the_type_swallows_no_firing(organization: Organization) -> None:
+    make_schedule(make_job_type(deduplication_window=3600), organization, overlap="allow")
+    for number in range(3):
+        fire_due(NOON + number * MINUTE)
+    assert Job.objects.count() == 3
+
+
+def test_a_firing_is_skipped_while_the_last_job_is_unfinished(organization: Organization) -> None:
+    make_schedule(None, organization)
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    Job.objects.update(status=Status.COMPLETED, ready_at=None)
+    fire_due(NOON + 2 * MINUTE)
+    assert outcomes() == [("submitted", ""), ("skipped", "The last job is unfinished."), ("submitted", "")]
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "minutes"), [("skip", []), ("once", [60]), ("all", list(range(61)))], ids=["skip", "once", "all"]
+)
+def test_after_an_hour_of_outage(catch_up: str, minutes: list[int], organization: Organization) -> None:
+    make_schedule(None, organization, catch_up=catch_up, overlap="allow")
+    now = NOON + HOUR + dt.timedelta(seconds=40)
+    fire_due(now)
+    done = ScheduleFiring.objects.filter(outcome="submitted").order_by("pk")
+    assert list(done.values_list("due_at", flat=True)) == [NOON + number * MINUTE for number in minutes]
+    assert Job.objects.count() == len(minutes)
+    assert Schedule.objects.get().next_run_at == NOON + HOUR + MINUTE
+
+
+def test_what_nobody_catches_up_is_told_in_the_history(organization: Organization) -> None:
+    make_schedule(None, organization, catch_up="skip")
+    fire_due(NOON + dt.timedelta(seconds=40))
+    assert outcomes() == [("skipped", "No scheduler ran when it was due.")]
+
+
+def test_a_firing_counts_as_on_time_as_long_as_a_change_of_the_leader_takes(organization: Organization) -> None:
+    make_schedule(None, organization, catch_up="skip")
+    fire_due(NOON + dt.timedelta(seconds=30))
+    assert outcomes() == [("submitted", "")]
+
+
+def test_no_more_than_a_hundred_are_caught_up_the_latest_ones_first_to_last(organization: Organization) -> None:
+    make_schedule(None, organization, catch_up="all", overlap="allow")
+    fire_due(NOON + 1000 * MINUTE)
+    due = list(ScheduleFiring.objects.order_by("pk").values_list("due_at", flat=True))
+    assert due == [NOON + number * MINUTE for number in range(901, 1001)]
+
+
+def test_after_its_end_it_fires_no_more(organization: Organization) -> None:
+    schedule = make_schedule(None, organization, ends_at=NOON + dt.timedelta(seconds=30))
+    fire_due(NOON)
+    assert reread(schedule).next_run_at is None
+
+
+def test_nothing_fires_twice_when_the_clock_is_set_back(organization: Organization) -> None:
+    schedule = make_schedule(None, organization, overlap="allow")
+    fire_due(NOON + 10 * MINUTE)
+    change_schedule(schedule, {"cron": "*/2 * * * *"})  # which reckons the next moment anew
+    Schedule.objects.update(next_run_at=NOON + 11 * MINUTE)
+    assert fire_due(NOON - HOUR) == []
+    assert len(fire_due(NOON + 11 * MINUTE)) == 1
+
+
+def test_a_new_rule_fires_after_the_last_firing_also_where_the_clock_was_set_back(organization: Organization) -> None:
+    schedule = make_schedule(None, organization)
+    ahead = dt.datetime.now(dt.UTC).replace(microsecond=0) + 3 * HOUR
+    Schedule.objects.update(last_fired_at=ahead, next_run_at=ahead + MINUTE)
+    changed = change_schedule(schedule, {"cron": "*/2 * * * *"})
+    assert changed.next_run_at is not None
+    assert ahead < changed.next_run_at <= ahead + 2 * MINUTE
+
+
+def test_marks_of_a_clock_that_was_a_year_ahead_are_dropped(organization: Organization) -> None:
+    schedule = make_schedule(None, organization, every=60)
+    now = dt.datetime.now(dt.UTC)
+    year = dt.timedelta(days=365)
+    Schedule.objects.update(last_fired_at=now + year, created_at=now + year, next_run_at=now + year)
+    clockwork.Clockwork().keep_up()
+    assert reread(schedule).last_fired_at is None
+    assert schedule.next_run_at is not None
+    assert now < schedule.next_run_at <= now + MINUTE + MINUTE
+
+
+def test_a_refusal_is_told_once_and_cleared_by_the_next_good_firing(organization: Organization, lines: Any) -> None:
+    kind = make_job_type()
+    schedule = make_schedule(kind, organization, overlap="allow")
+    kind.is_enabled = False
+    kind.save()
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    reason = f"job_type: The job type {kind.pk!r} is disabled."
+    assert outcomes() == [("failed", reason)] * 2
+    assert (reread(schedule).fault, schedule.faulty_since) == (reason, NOON)
+    JobType.objects.update(is_enabled=True)
+    fire_due(NOON + 2 * MINUTE)
+    assert (reread(schedule).fault, schedule.faulty_since) == ("", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refusal_leaves_one_line_when_it_begins(organization: Organization, lines: Any) -> None:
+    kind = make_job_type()
+    make_schedule(kind, organization)
+    JobType.objects.filter(pk=kind.pk).delete()
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    assert lines() == [
+        f"event=schedule_cannot_fire schedule=nightly reason=job_type: There is no job type {kind.type_name!r}."
+    ]
+
+
+def test_a_schedule_that_cannot_fire_stops_no_other(organization: Organization) -> None:
+    gone = make_organization()
+    make_schedule(None, gone, name="a")
+    make_schedule(None, organization, name="b")
+    Organization.objects.filter(pk=gone.pk).delete()
+    assert [item.outcome for item in fire_due(NOON)] == ["failed", "submitted"]
+
+
+def test_an_inactive_organization_is_a_refusal(organization: Organization) -> None:
+    make_schedule(None, organization)
+    Organization.objects.update(is_active=False)
+    fire_due(NOON)
+    assert outcomes() == [("failed", "organization: This organization is not active.")]
+
+
+def test_a_full_backlog_is_told_like_any_refusal(organization: Organization, settings: Any) -> None:
+    schedule = make_schedule(None, organization)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 0}
+    fire_due(NOON)
+    assert "0 jobs waiting" in reread(schedule).fault
+
+
+def test_a_policy_that_fails_is_a_refusal(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_schedule(None, organization)
+
+    def fail(*args: object) -> bool:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr("django_jobs.engine.access.AccessPolicy.is_active", fail)
+    fire_due(NOON)
+    assert outcomes() == [("failed", "no answer")]
+
+
+def test_jobs_are_the_owners(organization: Organization) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    make_schedule(None, organization, user=boss)
+    fire_due(NOON)
+    assert Job.objects.get().owner == boss
+    assert ExecutionLog.objects.get().actor == "boss"
+
+
+def test_an_owner_who_lost_the_right_or_is_gone_submits_nothing(organization: Organization) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    make_schedule(make_job_type(submit_by="admins"), organization, user=boss)
+    Membership.objects.all().delete()
+    fire_due(NOON)
+    boss.delete()
+    fire_due(NOON + MINUTE)
+    [(_, first), (_, second)] = outcomes()
+    assert "may not submit" in first
+    assert second == "boss, in whose name it fires, no longer exists."
+
+
+def test_each_active_organization_gets_one_job(organization: Organization) -> None:
+    others = [make_organization() for _ in range(3)]
+    Organization.objects.filter(pk=others[0].pk).update(is_active=False)
+    make_schedule()
+    [fired] = fire_due(NOON)
+    assert (fired.outcome, fired.submitted, fired.skipped) == ("submitted", 3, 1)
+    assert fired.note == "The organization is not active (1)."
+    assert set(Job.objects.values_list("organization_id", flat=True)) == {organization.pk, others[1].pk, others[2].pk}
+
+
+def test_of_many_organizations_those_with_an_unfinished_job_are_skipped(organization: Organization) -> None:
+    make_organization()
+    make_schedule()
+    fire_due(NOON)
+    Job.objects.filter(organization=organization).update(status=Status.COMPLETED, ready_at=None)
+    [fired] = fire_due(NOON + MINUTE)
+    assert (fired.submitted, fired.skipped, fired.note) == (1, 1, "The last job is unfinished (1).")
+    assert Job.objects.latest("pk").organization == organization
+
+
+def test_without_any_organization_it_says_so() -> None:
+    make_schedule()
+    fire_due(NOON)
+    assert outcomes() == [("skipped", "There is no organization.")]
+
+
+def test_the_jobs_of_one_firing_are_spread_and_a_tenants_place_stays_the_same() -> None:
+    for _ in range(5):
+        make_organization()
+    make_schedule(jitter=3600, overlap="allow")
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    first, second = (
+        dict(Job.objects.order_by("pk")[start : start + 5].values_list("organization_id", "run_at")) for start in (0, 5)
+    )
+    assert second == {pk: moment + MINUTE for pk, moment in first.items() if moment is not None}
+    assert len(set(first.values())) > 1
+    assert all(moment is not None and NOON <= moment < NOON + HOUR for moment in first.values())
+
+
+def test_what_is_caught_up_is_spread_from_now_on(organization: Organization) -> None:
+    make_schedule(None, organization, jitter=60, cron="0 * * * *")
+    fire_due(NOON + 30 * MINUTE)
+    run_at = Job.objects.get().run_at
+    assert run_at is not None
+    assert NOON + 30 * MINUTE <= run_at < NOON + 31 * MINUTE
+
+
+def test_by_hand_it_fires_at_once_and_its_next_moment_stays(organization: Organization) -> None:
+    root = make_system_admin("root")
+    schedule = make_schedule(None, organization)
+    pause_schedule(schedule)
+    fired = fire_now("nightly", user=root)
+    assert (fired.outcome, fired.actor) == ("submitted", "root")
+    assert (reread(schedule).next_run_at, schedule.last_fired_at) == (None, None)
+
+
+def test_by_hand_a_refusal_is_noted(organization: Organization) -> None:
+    make_schedule(None, organization)
+    Organization.objects.update(is_active=False)
+    assert fire_now("nightly").outcome == "failed"
+    assert Schedule.objects.get().fault
+
+
+def test_nobody_fires_what_they_do_not_manage(organization: Organization) -> None:
+    make_schedule(None, organization)
+    with pytest.raises(ScheduleNotFound):
+        fire_now("nightly", user=make_user(member_of=[organization]))
+
+
+def test_a_tick_of_a_scheduler_without_threads_fires(organization: Organization) -> None:
+    make_schedule(None, organization)
+    assert Scheduler("s").tick()["fire_schedules"] == 1
