@@ -15,11 +15,15 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs import checks  # noqa: F401  (registers itself)
         from django_jobs.engine.control import tenants
         from django_jobs.engine.job_types import declarations, declared_types
+        from django_jobs.engine.schedules import declared_schedules
         from django_jobs.engine.submission import duplicates
 
         self._connect_parts()
         declarations.discover()
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
+        post_migrate.connect(
+            declared_schedules.sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules"
+        )
         post_migrate.connect(duplicates.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         tenants.listen()
         self._set_up_broker()

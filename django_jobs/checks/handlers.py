@@ -45,3 +45,20 @@ def check_declarations(**kwargs: Any) -> list[CheckMessage]:
         for declaration in declarations.declared()
         for problem in declared_types.problems(declaration)
     ]
+
+
+@register("django_jobs")
+def check_declared_schedules(**kwargs: Any) -> list[CheckMessage]:
+    """Require that what @job_handler says of schedules can be made a schedule."""
+    from django_jobs.engine.schedules import declared_schedules
+
+    return [
+        Error(
+            f"@job_handler of {item.place}: {problem}",
+            hint="Give a cron expression, every(…), a dict of schedule_job's keywords, or a list of these.",
+            obj=item.place,
+            id="django_jobs.E022",
+        )
+        for item in declared_schedules.declared_schedules()
+        for problem in item.problems
+    ]

@@ -82,6 +82,8 @@ class Declaration:
     fields: dict[str, Any]
     path: str
     place: str
+    #: What it says of schedules, as it was given.
+    schedules: tuple[Any, ...] = ()
 
 
 #: By type name, then by place: more than one place is a mistake, which a check reports.
@@ -89,15 +91,19 @@ _declared: dict[str, dict[str, Declaration]] = {}
 
 
 def job_handler(
-    type_name: str, *, parameters: type[Any] | None = None, **fields: Unpack[JobTypeFields]
+    type_name: str, *, parameters: type[Any] | None = None, schedule: Any = None, **fields: Unpack[JobTypeFields]
 ) -> Callable[[F], F]:
     """Declare the job type ``type_name`` with the decorated function as its handler; return a decorator.
 
     ``parameters`` is a serializer class of the REST framework, which validates every submission; ``fields`` are
     those of the Job Type. Users may submit it only if ``submit_by`` says so: ``"members"`` or ``"admins"`` of the
     organization. The default is ``"code"``: server code without a user. ``migrate`` makes the row and keeps it up to
-    date, except for fields that an administrator has changed. The function itself stays as it is. Raises TypeError for
-    an unknown field, and for anything but a function; system checks judge the values.
+    date, except for fields that an administrator has changed. The function itself stays as it is.
+
+    ``schedule`` makes schedules of the type in the same way, for each active organization: a cron expression, an
+    interval such as ``every(minutes=5)``, a dict of :func:`~django_jobs.schedule_job`'s keywords, or a list of these.
+
+    Raises TypeError for an unknown field, and for anything but a function; system checks judge the values.
     """
     if not isinstance(type_name, str):
         raise TypeError('@job_handler needs the name of a job type: @job_handler("make_report").')
@@ -117,11 +123,18 @@ def job_handler(
             fields=dict(fields),
             path=f"{function.__module__}.{function.__qualname__}",
             place=_place(function),
+            schedules=_items(schedule),
         )
         _declared.setdefault(type_name, {})[declaration.place] = declaration
         return function
 
     return declare
+
+
+def _items(schedule: Any) -> tuple[Any, ...]:
+    if schedule is None:
+        return ()
+    return tuple(schedule) if isinstance(schedule, list | tuple) else (schedule,)
 
 
 def _place(function: Callable[..., Any]) -> str:

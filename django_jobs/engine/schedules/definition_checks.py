@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import Error
 from django.utils import timezone as clock
 
 from django_jobs.engine.access import get_policy
@@ -49,6 +50,23 @@ def check_definition(given: Mapping[str, Any], user: Any = None) -> tuple[dict[s
     values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
     values |= _check_options(given, errors)
     return values | _check_what(given, user, errors), errors
+
+
+def check_declared(
+    given: Mapping[str, Any], type_name: str, fields: Iterable[str]
+) -> tuple[dict[str, Any], Mapping[str, list[str]]]:
+    """Return the values of a schedule that code declares for a type, and what is wrong with it."""
+    errors = Errors()
+    unknown = sorted(set(given) - set(fields))
+    if unknown:
+        errors["schedule"] = [f"Does not take {', '.join(unknown)}; known are {', '.join(fields)}."]
+    values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
+    values |= _check_options(given, errors)
+    try:
+        values |= _check_values(type_name, given, errors)
+    except Error:  # a serializer that asks a database which is not there yet
+        values |= _check_values(None, given, errors)
+    return values | {"job_type_id": type_name}, errors
 
 
 def refusal(errors: Errors) -> InvalidSchedule:
@@ -134,17 +152,21 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
 def _check_what(given: Mapping[str, Any], user: Any, errors: Errors) -> dict[str, Any]:
     """Judge what the schedule submits, as a submission of it would be; an inactive organization is no error."""
     kind, tenant = _read_targets(given, user, errors)
-    own = Errors()
-    fields = check_fields({name: given.get(name) for name in ("parameters", "priority")}, own)
-    if kind is not None and "parameters" not in own:
-        own.update(parameters.validate(kind.type_name, fields.parameters))
-    errors.update(own)
     return {
         "job_type_id": None if kind is None else kind.pk,
         "organization_id": None if tenant is None else tenant.pk,
-        "parameters": fields.parameters,
-        "priority": fields.priority,
+        **_check_values(None if kind is None else kind.type_name, given, errors),
     }
+
+
+def _check_values(type_name: str | None, given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
+    """Judge the parameters, by the type's serializer where there is one, and the priority."""
+    own = Errors()
+    fields = check_fields({name: given.get(name) for name in ("parameters", "priority")}, own)
+    if type_name is not None and "parameters" not in own:
+        own.update(parameters.validate(type_name, fields.parameters))
+    errors.update(own)
+    return {"parameters": fields.parameters, "priority": fields.priority}
 
 
 def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[JobType | None, Any]:

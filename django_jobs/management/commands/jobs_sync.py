@@ -1,4 +1,4 @@
-"""``manage.py jobs_sync``: bring the rows of the declared job types up to date."""
+"""``manage.py jobs_sync``: bring the rows of the declared job types and schedules up to date."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from django.core.management.base import CommandError, CommandParser
 
 from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.declared_types import Difference
+from django_jobs.engine.schedules import declared_schedules
+from django_jobs.engine.schedules.declared_schedules import ScheduleDifference
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
 
 
 class Command(JobsCommand):
     help = (
-        "Makes the rows of the job types that code declares and brings them up to date, as migrate does. What an "
-        "administrator changed stays. With --check it writes nothing and exits with 1 if it would."
+        "Makes the rows of the job types and schedules that code declares and brings them up to date, as migrate does. "
+        "What an administrator changed stays. With --check it writes nothing and exits with 1 if it would."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,11 +28,16 @@ class Command(JobsCommand):
         with told_plainly():
             using = database.alias()
             found = declared_types.differences(using=using)
+            schedules = declared_schedules.differences(using=using)
             if not options["check"]:
                 found = declared_types.sync_declared_types(using=using)
+                schedules = declared_schedules.sync_declared_schedules(using=using)
             left = declared_types.undeclared(using=using)
-        self._tell(found, left, "would be " if options["check"] else "")
+        would_be = "would be " if options["check"] else ""
+        self._tell(found, left, would_be)
+        self._tell_schedules(schedules, would_be)
         written = [item.type_name for item in found if item.is_written]
+        written += [f"schedule {item.name}" for item in schedules if item.is_written]
         if options["check"] and written:
             names = ", ".join(written)
             raise CommandError(f"Not up to date: {names}. Run `manage.py migrate` or `manage.py jobs_sync`.")
@@ -48,3 +55,19 @@ class Command(JobsCommand):
             self.stdout.write(f"{name}: left, though no code declares it; disable it, or delete it without jobs")
         if not any(item.is_written for item in found):
             self.stdout.write("The rows of all declared job types are up to date.")
+
+    def _tell_schedules(self, found: Sequence[ScheduleDifference], would_be: str) -> None:
+        for item in found:
+            name = f"schedule {item.name}"
+            if item.is_missing:
+                self.stdout.write(f"{name}: {would_be}created")
+            elif item.is_undeclared:
+                what = (
+                    f"left as an administrator has it ({', '.join(item.kept)})" if item.kept else f"{would_be}disabled"
+                )
+                self.stdout.write(f"{name}: {what}, since no code declares it")
+            elif item.is_written:
+                what = ", ".join(item.fields) or "what the code says is remembered"
+                self.stdout.write(f"{name}: {would_be}updated ({what})")
+            if item.kept and not item.is_undeclared:
+                self.stdout.write(f"{name}: left as an administrator has it ({', '.join(item.kept)})")

@@ -1,0 +1,197 @@
+"""Schedules that code declares beside a handler: rows as for the types, and what administrators have changed stays."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.apps import apps as current_apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router, transaction
+
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types.declarations import Declaration
+from django_jobs.engine.schedules import definition_checks
+from django_jobs.engine.schedules.definitions import next_run
+from django_jobs.engine.schedules.intervals import Every
+from django_jobs.engine.store import database
+
+logger = logging.getLogger("django_jobs")
+
+#: What an item may say. A tenant is data, and an owner is a person: neither stands in code.
+FIELDS: Final = tuple(name for name in definition_checks.FIELDS if name not in {"job_type", "organization"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSchedule:
+    """One item of a declaration: the row's name, the values of its columns, what is wrong, and where it stands."""
+
+    name: str
+    values: dict[str, Any]
+    problems: tuple[str, ...]
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleDifference:
+    """How the row of a declared schedule differs from what the code says.
+
+    ``fields`` will follow the code; ``kept`` were changed by an administrator and stay. ``is_undeclared`` tells that
+    code declares it no more: it will be disabled, unless an administrator changed it. ``is_written`` tells whether a
+    synchronization writes the row.
+    """
+
+    name: str
+    is_missing: bool = False
+    is_undeclared: bool = False
+    fields: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    is_written: bool = True
+
+
+def declared_schedules() -> list[DeclaredSchedule]:
+    """Return what code declares, in the order of the types; two of one name are wrong."""
+    found = [item for declaration in declarations.declared() for item in schedules_of(declaration)]
+    first: dict[str, DeclaredSchedule] = {}
+    for number, item in enumerate(found):
+        other = first.setdefault(item.name, item)
+        if other is not item:
+            text = f"name: {item.name!r} is declared by {other.place} too."
+            found[number] = DeclaredSchedule(item.name, item.values, (*item.problems, text), item.place)
+    return found
+
+
+def schedules_of(declaration: Declaration) -> list[DeclaredSchedule]:
+    """Return the schedules of one declaration. The first is named as the type, the others ``type-2`` and so on."""
+    return [_judged(declaration, item, number) for number, item in enumerate(declaration.schedules, 1)]
+
+
+def _judged(declaration: Declaration, item: Any, number: int) -> DeclaredSchedule:
+    said = _said(item)
+    named = f"{declaration.type_name}-{number}" if number > 1 else declaration.type_name
+    if said is None:
+        text = f"schedule: {item!r} is no cron expression, no every(…) and no dict of schedule_job's keywords."
+        return DeclaredSchedule(named, {}, (text,), declaration.place)
+    values, problems = definition_checks.check_declared({"name": named, **said}, declaration.type_name, FIELDS)
+    texts = tuple(f"schedule {named!r}: {field}: {' '.join(messages)}" for field, messages in problems.items())
+    return DeclaredSchedule(str(values.pop("name") or named), values, texts, declaration.place)
+
+
+def _said(item: Any) -> dict[str, Any] | None:
+    if isinstance(item, str):
+        return {"cron": item}
+    if isinstance(item, Every | dt.timedelta):
+        return {"every": item}
+    return dict(item) if isinstance(item, Mapping) else None
+
+
+def sync_declared_schedules(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[ScheduleDifference]:
+    """Make the rows that are missing, update those whose declaration changed, and disable what is declared no more.
+
+    For ``post_migrate``, after the types. A field that no longer holds what the code declared last was changed by an
+    administrator and stays. Return what was found. Raises ImproperlyConfigured for a wrong declaration.
+    """
+    model = _model_in(using, apps)
+    if model is None:
+        return []
+    wanted = _wanted()
+    with transaction.atomic(using=using):
+        rows = {row.name: row for row in model._default_manager.using(using).select_for_update().order_by("pk")}
+        found = _differences(rows, wanted)
+        for item in found:
+            if item.is_written:
+                _write(item, rows, wanted, model, using)
+            elif item.is_undeclared:
+                logger.warning("event=schedule_no_longer_declared schedule=%s it goes on as changed by hand", item.name)
+    return found
+
+
+def differences(*, using: str) -> list[ScheduleDifference]:
+    """Return what a synchronization would do, and what it would leave; nothing is written.
+
+    Raises ImproperlyConfigured for a wrong declaration.
+    """
+    model = _model_in(using, current_apps)
+    rows = {} if model is None else {row.name: row for row in model._default_manager.using(using).all()}
+    return _differences(rows, _wanted())
+
+
+def _model_in(using: str, apps: Any) -> Any:
+    """Return the model of schedules from ``apps``; None where this database has no table of it."""
+    try:
+        model = apps.get_model("django_jobs", "Schedule")
+    except LookupError:
+        return None
+    has_table = model._meta.db_table in connections[using].introspection.table_names()
+    return model if router.allow_migrate_model(using, model) and has_table else None
+
+
+def _wanted() -> dict[str, dict[str, Any]]:
+    """Return the columns of each declared schedule by its name. Raises ImproperlyConfigured for a wrong one."""
+    found = declared_schedules()
+    wrong = [f"{item.place}: {problem}" for item in found for problem in item.problems]
+    if wrong:
+        raise ImproperlyConfigured("Wrong declarations of schedules: " + "; ".join(wrong))
+    return {item.name: item.values for item in found}
+
+
+def _differences(rows: dict[str, Any], wanted: dict[str, dict[str, Any]]) -> list[ScheduleDifference]:
+    found = [
+        _difference(rows[name], values) if name in rows else ScheduleDifference(name=name, is_missing=True)
+        for name, values in wanted.items()
+    ]
+    left = [row for name, row in rows.items() if name not in wanted and row.declared is not None and row.is_enabled]
+    found += [_undeclared(row) for row in left]
+    return sorted((item for item in found if item.is_written or item.kept), key=lambda item: item.name)
+
+
+def _difference(row: Any, values: dict[str, Any]) -> ScheduleDifference:
+    last = row.declared if isinstance(row.declared, dict) else {}
+    differing = sorted(name for name, value in values.items() if getattr(row, name) != value)
+    is_written = last != _stored(values)
+    fields = tuple(name for name in differing if is_written and _is_as_declared(row, name, last))
+    kept = tuple(name for name in differing if name not in fields)
+    return ScheduleDifference(name=row.name, fields=fields, kept=kept, is_written=is_written)
+
+
+def _undeclared(row: Any) -> ScheduleDifference:
+    kept = tuple(sorted(name for name in row.declared if not _is_as_declared(row, name, row.declared)))
+    return ScheduleDifference(name=row.name, is_undeclared=True, kept=kept, is_written=not kept)
+
+
+def _is_as_declared(row: Any, name: str, last: Mapping[str, Any]) -> bool:
+    """Return whether a field still holds what the code said last."""
+    return name in last and _stored({name: getattr(row, name)})[name] == last[name]
+
+
+def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON keeps them."""
+    return {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in values.items()}
+
+
+def _write(item: ScheduleDifference, rows: Any, wanted: dict[str, dict[str, Any]], model: Any, using: str) -> None:
+    now = database.now()
+    if item.is_missing:
+        values = wanted[item.name]
+        row = model(name=item.name, declared=_stored(values), created_at=now.replace(microsecond=0), **values)
+        row.next_run_at = next_run(row, now)
+        model._default_manager.using(using).bulk_create([row], ignore_conflicts=True)
+        logger.info("event=schedule_declared schedule=%s job_type=%s", item.name, values["job_type_id"])
+        return
+    row = rows[item.name]
+    if item.is_undeclared:
+        row.is_enabled, row.declared = False, {**row.declared, "is_enabled": False}
+        logger.warning("event=schedule_no_longer_declared schedule=%s it is disabled; delete it", item.name)
+    else:
+        values = wanted[item.name]
+        row.declared = _stored(values)
+        for name in item.fields:
+            setattr(row, name, values[name])
+    if item.is_undeclared or {*definition_checks.RULE, "is_enabled"}.intersection(item.fields):
+        row.next_run_at = next_run(row, now)
+    row.save(using=using)
+    if item.fields:
+        logger.info("event=schedule_updated schedule=%s fields=%s", item.name, ",".join(item.fields))

@@ -1,0 +1,145 @@
+"""Schedules that code declares: rows as for the types, and what an administrator changed stays."""
+
+from __future__ import annotations
+
+import datetime as dt
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+
+from django_jobs import every, job_handler, schedule_job
+from django_jobs.checks.handlers import check_declared_schedules
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.schedules.declared_schedules import sync_declared_schedules
+from django_jobs.engine.schedules.definitions import change_schedule, pause_schedule
+from django_jobs.models import JobType, Schedule
+from tests.support import handlers
+from tests.support.factories import make_job_type
+
+
+@pytest.fixture(autouse=True)
+def nothing_declared(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declarations, "_declared", {})
+    JobType.objects.all().delete()
+    make_job_type(type_name="bake")
+
+
+def declare(schedule: Any) -> None:
+    """What the code declares from now on."""
+    declarations._declared.clear()
+    job_handler("bake", schedule=schedule)(handlers.do_nothing)
+
+
+def synced(schedule: Any) -> dict[str, Schedule]:
+    declare(schedule)
+    sync_declared_schedules(using="default")
+    return {row.name: row for row in Schedule.objects.all()}
+
+
+def test_a_list_makes_a_row_for_each_item_named_after_the_type() -> None:
+    starts_at = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    rows = synced(
+        [
+            "0 2 * * *",
+            every(minutes=5),
+            {"cron": "0 3 * * *", "timezone": "Asia/Tokyo", "name": "dawn", "starts_at": starts_at, "priority": "High"},
+        ]
+    )
+    assert sorted(rows) == ["bake", "bake-2", "dawn"]
+    assert (rows["bake"].cron, rows["bake-2"].every, rows["dawn"].timezone) == ("0 2 * * *", 300, "Asia/Tokyo")
+    assert (rows["dawn"].starts_at, rows["dawn"].priority) == (starts_at, 2)
+    assert {row.job_type_id for row in rows.values()} == {"bake"}
+    assert all(row.next_run_at for row in rows.values())
+    assert all(row.organization_id is None and row.owner_id is None for row in rows.values())
+
+
+def test_migrating_brings_them_into_the_database() -> None:
+    declare("0 2 * * *")
+    call_command("migrate", verbosity=0)
+    assert Schedule.objects.get().cron == "0 2 * * *"
+
+
+def test_what_the_code_changes_is_changed_and_the_next_moment_with_it() -> None:
+    before = synced("0 2 * * *")["bake"]
+    after = synced(every(hours=1))["bake"]
+    assert (after.cron, after.every) == ("", 3600)
+    assert after.next_run_at != before.next_run_at
+
+
+def test_what_an_administrator_changed_stays() -> None:
+    synced({"cron": "0 2 * * *", "jitter": 10})
+    change_schedule("bake", {"cron": "0 4 * * *"})
+    row = synced({"cron": "0 3 * * *", "jitter": 20})["bake"]
+    assert (row.cron, row.jitter) == ("0 4 * * *", 20)
+
+
+def test_what_an_administrator_paused_stays_paused() -> None:
+    synced("0 2 * * *")
+    pause_schedule("bake")
+    row = synced("0 3 * * *")["bake"]
+    assert (row.is_enabled, row.cron, row.next_run_at) == (False, "0 3 * * *", None)
+
+
+def test_what_code_declares_no_more_is_disabled_and_comes_back_with_the_code() -> None:
+    synced("0 2 * * *")
+    row = synced(None)["bake"]
+    assert (row.is_enabled, row.next_run_at) == (False, None)
+    row = synced("0 2 * * *")["bake"]
+    assert row.is_enabled
+    assert row.next_run_at is not None
+
+
+def test_what_code_declares_no_more_goes_on_where_an_administrator_changed_it() -> None:
+    synced("0 2 * * *")
+    change_schedule("bake", {"cron": "0 4 * * *"})
+    assert synced(None)["bake"].is_enabled
+
+
+def test_a_schedule_made_by_hand_is_not_taken_over() -> None:
+    schedule_job("bake", "bake", every=60)
+    row = synced("0 2 * * *")["bake"]
+    assert (row.every, row.cron) == (60, "")
+    schedule_job("mine", "bake", every=60)
+    assert synced(None)["mine"].is_enabled
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        ("0 2 * *", "schedule 'bake': cron: Give five fields"),
+        ("0 0 30 2 *", "never fires"),
+        (5, "schedule: 5 is no cron expression, no every(…) and no dict of schedule_job's keywords."),
+        ({"cron": "0 2 * * *", "timezone": "Mars"}, "There is no time zone 'Mars'"),
+        ({"cron": "0 2 * * *", "organization": "ORG"}, "Does not take organization; known are name, parameters"),
+        (["0 2 * * *", {"name": "bake", "every": 60}], "name: 'bake' is declared by"),
+    ],
+)
+def test_a_wrong_declaration_is_found_by_the_checks_and_refused_by_migrate(schedule: Any, text: str) -> None:
+    declare(schedule)
+    [found] = check_declared_schedules()
+    assert text in found.msg
+    assert found.id == "django_jobs.E022"
+    with pytest.raises(ImproperlyConfigured, match="Wrong declarations of schedules"):
+        sync_declared_schedules(using="default")
+    assert not Schedule.objects.exists()
+
+
+def test_jobs_sync_tells_what_it_does_and_with_check_what_it_would_do() -> None:
+    declare("0 2 * * *")
+    out = StringIO()
+    with pytest.raises(CommandError, match="schedule bake"):
+        call_command("jobs_sync", "--check", stdout=out)
+    assert "schedule bake: would be created" in out.getvalue()
+    assert not Schedule.objects.exists()
+    call_command("jobs_sync", stdout=out)
+    assert "schedule bake: created" in out.getvalue()
+    change_schedule("bake", {"cron": "0 4 * * *"})
+    declare({"cron": "0 3 * * *", "jitter": 5})
+    call_command("jobs_sync", stdout=out)
+    assert "schedule bake: updated (jitter)\nschedule bake: left as an administrator has it (cron)" in out.getvalue()
+    declare(None)
+    call_command("jobs_sync", stdout=out)
+    assert "schedule bake: left as an administrator has it (cron), since no code declares it" in out.getvalue()

@@ -1,0 +1,276 @@
+"""Making, changing, pausing and deleting schedules, by whoever may."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.admin.models import LogEntry
+from rest_framework import serializers
+
+from django_jobs import aschedule_job, aunschedule, every, schedule_job, unschedule
+from django_jobs.engine.control import audit
+from django_jobs.engine.job_types import declarations
+from django_jobs.engine.schedules.definitions import (
+    change_schedule,
+    create_schedule,
+    pause_schedule,
+    resume_schedule,
+)
+from django_jobs.engine.schedules.firing import fire_due
+from django_jobs.engine.schedules.schedule_rights import may_manage, visible_schedules
+from django_jobs.exceptions import InvalidSchedule, PermissionDenied, ScheduleNotFound
+from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.schedules import make_schedule
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+class Parameters(serializers.Serializer[Any]):
+    day = serializers.DateField()
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> JobType:
+    """A type whose parameters have a serializer."""
+    kind = make_job_type()
+    declaration = declarations.Declaration(
+        type_name=kind.type_name, function=print, serializer=Parameters, fields={}, path="p", place="p"
+    )
+    monkeypatch.setitem(declarations._declared, kind.type_name, {"p": declaration})
+    return kind
+
+
+def refused(*args: Any, **keywords: Any) -> dict[str, list[str]]:
+    with pytest.raises(InvalidSchedule) as caught:
+        schedule_job(*args, **keywords)
+    assert not Schedule.objects.exists()
+    return caught.value.errors
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def test_a_schedule_is_made_and_due_at_its_next_moment(kind: JobType, organization: Organization) -> None:
+    made = schedule_job("nightly", kind, organization.name, {"n": 1}, cron=" 0  2 * * MON-FRI ", timezone="Asia/Tokyo")
+    stored = Schedule.objects.get(name="nightly")
+    assert (stored.cron, stored.timezone, stored.organization, stored.owner) == (
+        "0 2 * * MON-FRI",
+        "Asia/Tokyo",
+        organization,
+        None,
+    )
+    assert made.next_run_at == stored.next_run_at
+    assert stored.next_run_at is not None
+    assert stored.next_run_at > now()
+    assert (stored.next_run_at.hour, stored.next_run_at.minute) == (17, 0)
+
+
+@pytest.mark.parametrize("given", [300, dt.timedelta(minutes=5), every(minutes=5), 300.0])
+def test_an_interval_may_be_given_in_many_ways(given: Any, kind: JobType) -> None:
+    assert schedule_job("often", kind, every=given).every == 300
+
+
+def test_the_same_name_changes_it_and_an_unchanged_rule_keeps_its_next_moment(kind: JobType) -> None:
+    first = schedule_job("often", kind, every=3600)
+    Schedule.objects.update(next_run_at=now() - dt.timedelta(seconds=5))
+    same = schedule_job("often", kind, parameters={"n": 2}, every=3600)
+    assert (same.pk, same.parameters) == (first.pk, {"n": 2})
+    assert same.next_run_at is not None
+    assert same.next_run_at < now()
+    changed = schedule_job("often", kind, parameters={"n": 2}, every=7200)
+    assert changed.next_run_at is not None
+    assert changed.next_run_at > now()
+
+
+def test_what_changes_nothing_writes_nothing(kind: JobType) -> None:
+    root = make_system_admin()
+    for _ in range(2):
+        schedule_job("often", kind, every=60, user=root)
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("keywords", "errors"),
+    [
+        ({}, {"cron": ["Give cron (five fields) or every (seconds)."]}),
+        ({"cron": "* * * * *", "every": 5}, {"cron": ["Give cron or every, not both."]}),
+        ({"cron": "0 0 30 2 *"}, {"cron": ["'0 0 30 2 *' never fires: no year has such a day."]}),
+        ({"every": 0}, {"every": ["A schedule fires at most once a second: give 1 second or more."]}),
+        ({"every": 0.5}, {"every": ["A schedule fires at most once a second: give 1 second or more."]}),
+        ({"every": 1.5}, {"every": ["Give whole seconds."]}),
+        ({"every": 10**9}, {"every": ["Give at most 31622400 seconds (366 days)."]}),
+        (
+            {"every": 5, "timezone": "Mars/Phobos"},
+            {"timezone": ["There is no time zone 'Mars/Phobos'; give a name such as 'Europe/Berlin' or 'UTC'."]},
+        ),
+        ({"every": 5, "jitter": -1}, {"jitter": ["Give whole seconds from 0 to 86400."]}),
+        ({"every": 5, "catch_up": "maybe"}, {"catch_up": ["Use one of skip, once, all."]}),
+        ({"every": 5, "overlap": "maybe"}, {"overlap": ["Use one of allow, skip."]}),
+        ({"every": 5, "priority": "Huge"}, {"priority": ["Use one of Low, Normal, High, Critical."]}),
+        ({"every": 5, "parameters": [1]}, {"parameters": ["Give an object (a dict), or nothing."]}),
+        (
+            {"every": 5, "starts_at": dt.datetime(2026, 1, 1)},  # noqa: DTZ001
+            {"starts_at": ["Give a datetime with a time zone."]},
+        ),
+        (
+            {
+                "every": 5,
+                "starts_at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+                "ends_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+            },
+            {"ends_at": ["Give a moment after starts_at."]},
+        ),
+        ({"every": 5, "is_enabled": "no"}, {"is_enabled": ["Give True or False."]}),
+        ({"every": 5, "organization": "nowhere"}, {"organization": ["There is no organization 'nowhere'."]}),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_stored(
+    keywords: dict[str, Any], errors: dict[str, list[str]], kind: JobType
+) -> None:
+    assert refused("x", kind, **keywords) == errors
+
+
+@pytest.mark.parametrize("name", ["", " x", "a\nb", "x" * 201, None])
+def test_a_name_is_one_line_of_text(name: Any, kind: JobType) -> None:
+    assert list(refused(name, kind, every=5)) == ["name"]
+
+
+def test_a_type_must_exist() -> None:
+    assert refused("x", "nothing", every=5) == {"job_type": ["There is no job type 'nothing'."]}
+
+
+def test_parameters_are_validated_when_it_is_made(strict: JobType) -> None:
+    assert list(refused("x", strict, None, {"day": "soon"}, every=5)) == ["parameters.day"]
+    schedule_job("x", strict, None, {"day": "2026-01-01"}, every=5)
+
+
+def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobType, organization: Organization) -> None:
+    schedule = make_schedule(strict, organization, parameters={"day": "2026-01-01"})
+    Parameters._declared_fields["hour"] = serializers.IntegerField()
+    try:
+        fire_due(schedule.next_run_at)
+    finally:
+        del Parameters._declared_fields["hour"]
+    schedule.refresh_from_db()
+    assert schedule.fault == "parameters.hour: This field is required."
+
+
+def test_paused_it_has_no_next_moment_and_resumed_it_catches_nothing_up(kind: JobType) -> None:
+    schedule_job("often", kind, every=60)
+    assert pause_schedule("often").next_run_at is None
+    Schedule.objects.update(last_fired_at=now() - dt.timedelta(hours=5))
+    resumed = resume_schedule("often")
+    assert resumed.next_run_at is not None
+    assert resumed.next_run_at > now()
+
+
+def test_unscheduled_it_is_gone_with_its_history(kind: JobType, organization: Organization) -> None:
+    fire_due(make_schedule(kind, organization).next_run_at)
+    unschedule("nightly")
+    assert (Schedule.objects.count(), ScheduleFiring.objects.count()) == (0, 0)
+    with pytest.raises(ScheduleNotFound):
+        unschedule("nightly")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_twins_for_async_code_do_the_same(kind: JobType) -> None:
+    async_to_sync(aschedule_job)("often", kind.type_name, every=60)
+    async_to_sync(aunschedule)("often")
+    assert not Schedule.objects.exists()
+
+
+def test_system_admins_manage_all_and_admins_those_of_their_organization(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    code = make_job_type(submit_by="code")
+    rows = {
+        "mine": schedule_job("mine", kind, mine, every=60),
+        "code": schedule_job("code", code, mine, every=60),
+        "theirs": schedule_job("theirs", kind, theirs, every=60),
+        "all": schedule_job("all", kind, every=60),
+    }
+    seen = {
+        "root": make_system_admin("root"),
+        "admin": make_user("admin", admin_of=[mine]),
+        "member": make_user("member", member_of=[mine]),
+        "stranger": make_user("stranger"),
+    }
+    expected = {"root": set(rows), "admin": {"mine"}, "member": set(), "stranger": set()}
+    for name, user in seen.items():
+        assert {row.name for row in visible_schedules(user)} == expected[name]
+        assert {row.name for row in rows.values() if may_manage(user, row)} == expected[name]
+
+
+def test_an_admin_makes_schedules_for_their_organization_alone(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    admin, member = make_user("admin", admin_of=[mine]), make_user(member_of=[mine])
+    assert schedule_job("mine", kind, mine, every=60, user=admin).owner == admin
+    for organization, user in ((theirs, admin), (mine, member)):
+        with pytest.raises(PermissionDenied):
+            schedule_job("x", kind, organization, every=60, user=user)
+    with pytest.raises(InvalidSchedule, match="only system admins"):
+        schedule_job("x", kind, every=60, user=admin)
+
+
+def test_a_type_for_code_alone_is_unknown_to_users(organization: Organization) -> None:
+    errors = refused("x", make_job_type(submit_by="code"), organization, every=5, user=make_system_admin())
+    assert list(errors) == ["job_type"]
+
+
+def test_nobody_takes_over_a_name_that_they_do_not_manage(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    schedule_job("nightly", kind, theirs, every=60)
+    with pytest.raises(InvalidSchedule, match="already"):
+        schedule_job("nightly", kind, mine, every=5, user=make_user(admin_of=[mine]))
+    assert Schedule.objects.get().every == 60
+
+
+def test_who_changes_only_when_it_fires_leaves_the_owner(organization: Organization) -> None:
+    schedule_job("nightly", make_job_type(submit_by="code"), organization, cron="0 2 * * *")
+    changed = change_schedule("nightly", {"every": 60, "organization": organization.name}, user=make_system_admin())
+    assert (changed.owner, changed.every, changed.cron) == (None, 60, "")
+
+
+def test_who_changes_what_is_submitted_becomes_the_owner(kind: JobType, organization: Organization) -> None:
+    root = make_system_admin()
+    schedule_job("nightly", kind, organization, cron="0 2 * * *")
+    assert change_schedule("nightly", {"parameters": {"n": 1}}, user=root).owner == root
+    code = make_job_type(submit_by="code")
+    with pytest.raises(InvalidSchedule) as caught:
+        change_schedule("nightly", {"job_type": code}, user=root)
+    assert list(caught.value.errors) == ["job_type"]
+
+
+def test_a_new_one_must_not_exist_and_a_new_name_must_be_free(kind: JobType) -> None:
+    for name in ("a", "b"):
+        create_schedule({"name": name, "job_type": kind, "every": 60})
+    with pytest.raises(InvalidSchedule, match="already"):
+        create_schedule({"name": "a", "job_type": kind, "every": 60})
+    with pytest.raises(InvalidSchedule, match="already"):
+        change_schedule("a", {"name": "b"})
+    assert change_schedule("a", {"name": "c"}).name == "c"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_change_leaves_an_audit_row_and_a_line(
+    kind: JobType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit.logger, "propagate", True)
+    caplog.set_level("INFO", "django_jobs")
+    root = make_system_admin("root")
+    schedule_job("nightly", kind, cron="0 2 * * *", user=root)
+    change_schedule("nightly", {"cron": "0 3 * * *"}, user=root)
+    pause_schedule("nightly", user=root)
+    unschedule("nightly", user=root)
+    said = [record.getMessage().strip() for record in caplog.records]
+    assert [text for text in said if text.startswith("event=schedule_")] == [
+        "event=schedule_added count=1 schedule=nightly by=root Added.",
+        "event=schedule_changed count=1 schedule=nightly by=root Changed Cron.",
+        "event=schedule_changed count=1 schedule=nightly by=root Changed Is enabled.",
+        "event=schedule_deleted count=1 schedule=nightly by=root",
+    ]
+    assert LogEntry.objects.count() == 4
