@@ -1,9 +1,10 @@
-"""For a host's tests: run jobs in the test's own process, catch submissions, call a handler without a database."""
+"""For a host's tests: run jobs here, move schedules through time, catch submissions, call a handler."""
 
 from __future__ import annotations
 
 from django_jobs.testing.capturing import captured_jobs
 from django_jobs.testing.contexts import RecordingContext, make_context
 from django_jobs.testing.running import run_jobs
+from django_jobs.testing.schedules import fire_schedules
 
-__all__ = ["RecordingContext", "captured_jobs", "make_context", "run_jobs"]
+__all__ = ["RecordingContext", "captured_jobs", "fire_schedules", "make_context", "run_jobs"]
