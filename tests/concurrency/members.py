@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import random
+import signal
 
 from django_jobs import cancel_job, retry_job, submit_job, submit_jobs
 from django_jobs.engine.dispatch import dispatcher
@@ -10,6 +13,7 @@ from django_jobs.engine.execution import leases, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.ports import Ticket, use_broker
+from django_jobs.engine.schedules import firing
 from django_jobs.exceptions import DuplicateJob, InvalidTransition
 from django_jobs.models import Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
@@ -98,3 +102,21 @@ def interfere(rounds: int, seed: int) -> int:
                 continue
             accepted += 1
     return accepted
+
+
+def fire(now: str) -> int:
+    """Fire what is due at this moment; how many firings there were."""
+    use_broker(MemoryBroker(is_down=True))
+    return len(firing.fire_due(dt.datetime.fromisoformat(now)))
+
+
+def die_before_the_mark(now: str) -> None:
+    """Fire, and be killed when the job is inserted and the schedule not marked yet."""
+    use_broker(MemoryBroker(is_down=True))
+
+    def die(*args: object) -> None:
+        assert Job.objects.exists()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    firing._write = die  # type: ignore[assignment]
+    firing.fire_due(dt.datetime.fromisoformat(now))

@@ -34,6 +34,19 @@ def run_processes(calls: Sequence[tuple[Callable[..., Any], dict[str, Any]]], ti
             member.communicate()
 
 
+def run_to_its_end(function: Callable[..., Any], keywords: dict[str, Any], timeout: float = 60.0) -> int:
+    """Call a function in a process that it may kill; the process's return code, negative for a signal."""
+    member = _start(function.__name__, keywords, process_environ({}, {}))
+    try:
+        assert _line(member) == READY
+        _say(member, "go")
+        member.communicate(timeout=timeout)
+        return member.returncode
+    finally:
+        member.kill()
+        member.communicate()
+
+
 def _start(name: str, keywords: dict[str, Any], environ: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.concurrency.processes", name, json.dumps(keywords)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
