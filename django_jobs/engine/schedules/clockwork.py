@@ -35,6 +35,7 @@ class Clockwork:
     def __init__(self) -> None:
         self._history = upkeep.History()
         self._next_upkeep = 0.0
+        self._rests_until: dict[int, float] = {}
 
     def fire(self) -> int:
         """Fire what is due and return how many firings there were. At rest this is one statement."""
@@ -43,7 +44,7 @@ class Clockwork:
 
     def fire_due(self) -> int:
         """Fire what is due and return how many firings there were."""
-        fired = firing.fire_due()
+        fired = firing.fire_due(rests_until=self._rests_until)
         for item in fired:
             self._history.note(item.schedule_id)
         return len(fired)

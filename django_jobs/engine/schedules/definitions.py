@@ -25,7 +25,7 @@ from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manag
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
-from django_jobs.models import Job, JobType, Schedule
+from django_jobs.models import JobType, Schedule
 
 MAX_TRIES: Final = 5
 #: A mark that lies further ahead was made by a clock that was wrong.
@@ -152,6 +152,12 @@ def unschedule(name: str | Schedule, *, user: Any = None) -> None:
     database.in_transaction(delete)
 
 
+def erase_schedules(organization_pk: Any) -> None:
+    """Delete the schedules of a tenant that is gone: their parameters are its data."""
+    for name in Schedule.primary.filter(organization_id=organization_pk).values_list("name", flat=True):
+        unschedule(name)
+
+
 def _owner(user: Any) -> dict[str, Any]:
     name = "" if user is None else clean_text(user.get_username(), 150)
     return {"owner_id": None if user is None else user.pk, "owner_name": name}
@@ -215,9 +221,3 @@ def next_run(schedule: Any, now: dt.datetime) -> dt.datetime | None:
     last = schedule.last_fired_at
     is_behind = last is not None and now < last <= now + MOST_AHEAD
     return rule_of(schedule).next_after(last if is_behind else now)
-
-
-def last_job_name(pk: int | None) -> str | None:
-    """Return the id of a job by its key, where it still exists; for the history of firings."""
-    job = Job.primary.filter(pk=pk).only("pk", "created_at").first() if pk is not None else None
-    return None if job is None else job.name

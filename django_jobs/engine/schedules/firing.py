@@ -39,31 +39,31 @@ REST: Final = 30.0
 _TICK: Final = dt.timedelta(microseconds=1)
 Outcome = ScheduleFiring.Outcome
 
-_rests_until: dict[int, float] = {}
 
-
-def fire_due(now: dt.datetime | None = None) -> list[ScheduleFiring]:
+def fire_due(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:
     """Fire what is due and return the firings. ``now`` is the database's time, or the moment to act as if it was.
 
     A schedule that cannot fire stops no other: that is noted in its history, or, where not even that can be, logged.
+    ``rests_until`` remembers for the caller until when, on the monotonic clock, a schedule rests whose firing broke.
     """
+    rests_until = {} if rests_until is None else rests_until
     moment = now or database.now()
     due = Schedule.primary.filter(next_run_at__lte=moment).order_by("next_run_at", "pk")
     fired: list[ScheduleFiring] = []
     for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
-        if _rests_until.get(pk, 0.0) <= time.monotonic():
-            fired += _fire_all(pk, now)
+        if rests_until.get(pk, 0.0) <= time.monotonic():
+            fired += _fire_all(pk, now, rests_until)
     return fired
 
 
-def _fire_all(pk: int, now: dt.datetime | None) -> list[ScheduleFiring]:
+def _fire_all(pk: int, now: dt.datetime | None, rests_until: dict[int, float]) -> list[ScheduleFiring]:
     """Fire one schedule for each moment that is due, each in a transaction of its own."""
     fired: list[ScheduleFiring] = []
     try:
         while (firing := fire_one(pk, now)) is not None:
             fired.append(firing)
     except Exception as error:  # noqa: BLE001  (the others are to fire)
-        _rests_until[pk] = time.monotonic() + REST
+        rests_until[pk] = time.monotonic() + REST
         database.mend_connections()
         _note_broken(pk, error)
     return fired

@@ -14,6 +14,7 @@ from django_jobs.engine.control.file_deletions import Sweep
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
+from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.models import FileDeletion
@@ -48,6 +49,8 @@ class Command(JobsCommand):
             meant = self._find(days, options["organization"], options["organization_pk"])
             self._confirm(meant, days, is_agreed=options["yes"])
             self._prune(days, meant.pk, str(meant))
+            if not meant.is_living:
+                erase_schedules(meant.pk)
 
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
         """Return the one organization that is meant.

@@ -69,7 +69,7 @@ def test_every_argument_of_a_submission_is_explained() -> None:
     assert names_in(section) == set(inspect.signature(django_jobs.submit_job).parameters)
 
 
-@pytest.mark.parametrize("name", ["run_jobs", "captured_jobs", "make_context"])
+@pytest.mark.parametrize("name", ["run_jobs", "captured_jobs", "make_context", "fire_schedules"])
 def test_what_helps_in_tests_stands_there_too(name: str) -> None:
     assert f"\n{signature(name, getattr(testing, name))}\n" in TEXT
 

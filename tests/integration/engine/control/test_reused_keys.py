@@ -10,13 +10,15 @@ from django.db import IntegrityError, models
 from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
+from django_jobs import schedule_job
 from django_jobs.engine.control import tenants
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.insight import rollups
+from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.exceptions import KeyInUse
 from django_jobs.models import Job, Organization
 from tests.support.brokers import job_in
-from tests.support.factories import make_organization
+from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -84,3 +86,15 @@ def test_which_keys_may_come_back() -> None:
     assert tenants.may_reuse_keys(Heir)
     assert not tenants.may_reuse_keys(Random)
     assert not tenants.may_reuse_keys(Organization)
+
+
+@pytest.mark.usefixtures("_keys_are_names")
+def test_a_new_tenant_does_not_get_a_dead_ones_schedules_by_its_key() -> None:
+    tenant = make_organization(name="ACME")
+    schedule_job("nightly", make_job_type(), tenant, every=60)
+    pk = int(tenant.pk)
+    tenant.delete()
+    with pytest.raises(KeyInUse, match="and unschedule"):
+        make_organization(pk=pk, name="NEW")
+    erase_schedules(pk)
+    make_organization(pk=pk, name="NEW")

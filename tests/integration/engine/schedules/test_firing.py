@@ -296,3 +296,15 @@ def test_nobody_fires_what_they_do_not_manage(organization: Organization) -> Non
 def test_a_tick_of_a_scheduler_without_threads_fires(organization: Organization) -> None:
     make_schedule(None, organization)
     assert Scheduler("s").tick()["fire_schedules"] == 1
+
+
+def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Organization) -> None:
+    broken = make_schedule(None, organization, name="a")
+    make_schedule(None, organization, name="b", overlap="allow")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")  # as where a host loses its time zones
+    rests_until: dict[int, float] = {}
+    assert [item.schedule.name for item in fire_due(NOON, rests_until)] == ["b"]
+    assert reread(broken).fault.startswith("timezone: There is no time zone 'Mars/Phobos'")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="UTC")
+    assert [item.schedule.name for item in fire_due(NOON + MINUTE, rests_until)] == ["b"]
+    assert [item.schedule.name for item in fire_due(NOON + MINUTE)] == ["a"]

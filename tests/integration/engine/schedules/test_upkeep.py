@@ -1,0 +1,42 @@
+"""The history of firings stays short."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from django_jobs.engine.schedules import upkeep
+from django_jobs.models import Organization, ScheduleFiring
+from tests.support.schedules import NOON, make_schedule
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+def make_firings(schedule_pk: int, count: int, fired_at: dt.datetime) -> None:
+    ScheduleFiring.objects.bulk_create(
+        ScheduleFiring(schedule_id=schedule_pk, due_at=NOON, fired_at=fired_at, outcome="skipped") for _ in range(count)
+    )
+
+
+def test_firings_older_than_the_retention_are_deleted(organization: Organization) -> None:
+    schedule = make_schedule(None, organization)
+    now = dt.datetime.now(dt.UTC)
+    make_firings(schedule.pk, 3, now - dt.timedelta(days=31))
+    make_firings(schedule.pk, 2, now)
+    assert upkeep.History().prune() == 3
+    assert ScheduleFiring.objects.count() == 2
+
+
+def test_of_a_schedule_that_fires_often_the_newest_thousand_stay(organization: Organization) -> None:
+    busy, other = (make_schedule(None, organization, name=name) for name in ("busy", "other"))
+    make_firings(busy.pk, upkeep.KEPT + 5, dt.datetime.now(dt.UTC))
+    make_firings(other.pk, 5, dt.datetime.now(dt.UTC))
+    history = upkeep.History()
+    for _ in range(upkeep.LOOKED_AT_EACH - 1):
+        history.note(busy.pk)
+    assert history.prune() == 0
+    history.note(busy.pk)
+    assert history.prune() == 5
+    assert history.prune() == 0
+    assert ScheduleFiring.objects.filter(schedule=busy).count() == upkeep.KEPT
