@@ -25,9 +25,9 @@ def test_a_schedule_fires_within_a_second_of_its_moment_and_its_jobs_run(process
     wait_until(lambda: done.count() >= FIRINGS, PATIENCE, f"{FIRINGS} jobs of the schedule")
     fired = list(ScheduleFiring.objects.order_by("pk")[:FIRINGS])
     assert {item.outcome for item in fired} == {"submitted"}
-    assert [later.due_at - item.due_at for item, later in itertools.pairwise(fired)] == [
-        dt.timedelta(seconds=2)
-    ] * (FIRINGS - 1)
+    assert [later.due_at - item.due_at for item, later in itertools.pairwise(fired)] == [dt.timedelta(seconds=2)] * (
+        FIRINGS - 1
+    )
     late = sorted((item.fired_at - item.due_at).total_seconds() for item in fired)
     assert late[0] >= 0
     assert late[len(late) // 2] < 1  # the machine may be busy once

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 
-from django_jobs import cancel_job, retry_job, submit_job, submit_jobs
+from django_jobs import cancel_job, retry_job, schedule_job, submit_job, submit_jobs
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import leases, outcomes
 from django_jobs.engine.execution.claim import claim
@@ -108,6 +108,11 @@ def fire(now: str) -> int:
     """Fire what is due at this moment; how many firings there were."""
     use_broker(MemoryBroker(is_down=True))
     return len(firing.fire_due(dt.datetime.fromisoformat(now)))
+
+
+def make_schedule(kind: str, organization: str, seed: int) -> int:
+    """Make a schedule, or change it to an interval of one's own; its key."""
+    return int(schedule_job("nightly", kind, organization, every=60 + seed).pk)
 
 
 def die_before_the_mark(now: str) -> None:

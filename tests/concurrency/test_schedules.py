@@ -8,7 +8,8 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs.engine.schedules.firing import fire_due
-from django_jobs.models import Job, ScheduleFiring
+from django_jobs.models import Job, Schedule, ScheduleFiring
+from tests.concurrency import members
 from tests.concurrency.members import die_before_the_mark, fire
 from tests.concurrency.processes import run_processes, run_to_its_end
 from tests.support.factories import make_job_type, make_organization
@@ -45,6 +46,14 @@ def test_who_is_killed_between_submission_and_mark_leaves_no_trace_and_the_next_
     assert fire_due(NOON) == []
     schedule.refresh_from_db()
     assert schedule.last_fired_at == NOON
+
+
+def test_of_processes_that_make_the_same_schedule_one_makes_it_and_the_others_change_it() -> None:
+    common = {"kind": make_job_type().pk, "organization": make_organization().name}
+    keys = run_processes([(members.make_schedule, {**common, "seed": seed}) for seed in range(PROCESSES)])
+    schedule = Schedule.objects.get()
+    assert set(keys) == {schedule.pk}
+    assert schedule.every in range(60, 60 + PROCESSES)
 
 
 def test_a_schedule_that_another_holds_is_left_to_it() -> None:

@@ -38,13 +38,13 @@ class Clockwork:
         self._rests_until: dict[int, float] = {}
 
     def fire(self) -> int:
-        """Fire what is due and return how many firings there were. At rest this is one statement."""
+        """Fire what is due, each schedule once, and return how many did. At rest this is one statement."""
         self.keep_up()
-        return self.fire_due() if self.seconds_until_due() <= 0 else 0
+        return self.fire_round() if self.seconds_until_due() <= 0 else 0
 
-    def fire_due(self) -> int:
-        """Fire what is due and return how many firings there were."""
-        fired = firing.fire_due(rests_until=self._rests_until)
+    def fire_round(self) -> int:
+        """Fire what is due, each schedule once, and return how many did."""
+        fired = firing.fire_round(rests_until=self._rests_until)
         for item in fired:
             self._history.note(item.schedule_id)
         return len(fired)
@@ -113,7 +113,7 @@ class ClockworkThread:
         if until_due > 0:
             self._pause = until_due
             return 0
-        count = self._clockwork.fire_due()
+        count = self._clockwork.fire_round()
         # What is due and did not fire is held by another scheduler, or rests because its firing broke.
         self._pause = 0.0 if count else LOOK
         return count

@@ -22,7 +22,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.schedule_rights import get_schedule
 from django_jobs.engine.schedules.schedule_submission import UNFINISHED_JOB, Result, submit_for
-from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.engine.schedules.timetable import MAX_MISSED, rule_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobsError, PolicyFailed, ScheduleNotFound
 from django_jobs.models import Schedule, ScheduleFiring
@@ -41,32 +41,40 @@ Outcome = ScheduleFiring.Outcome
 
 
 def fire_due(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:
-    """Fire what is due and return the firings. ``now`` is the database's time, or the moment to act as if it was.
+    """Fire all that is due, round after round, and return the firings: see :func:`fire_round`."""
+    fired: list[ScheduleFiring] = []
+    for _ in range(MAX_MISSED):
+        found = fire_round(now, rests_until)
+        if not found:
+            break
+        fired += found
+    return fired
 
-    A schedule that cannot fire stops no other: that is noted in its history, or, where not even that can be, logged.
-    ``rests_until`` remembers for the caller until when, on the monotonic clock, a schedule rests whose firing broke.
+
+def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:
+    """Fire each schedule that is due once, the earliest first, and return the firings.
+
+    One that has more to catch up takes its turn again in the next round, behind the others. One that cannot fire stops
+    no other: that is noted in its history, or, where not even that can be, logged. ``now`` is the database's time, or
+    the moment to act as if it was; ``rests_until`` remembers for the caller until when, on the monotonic clock, a
+    schedule rests whose firing broke.
     """
     rests_until = {} if rests_until is None else rests_until
     moment = now or database.now()
     due = Schedule.primary.filter(next_run_at__lte=moment).order_by("next_run_at", "pk")
-    fired: list[ScheduleFiring] = []
-    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
-        if rests_until.get(pk, 0.0) <= time.monotonic():
-            fired += _fire_all(pk, now, rests_until)
-    return fired
+    pks = [pk for pk in due.values_list("pk", flat=True)[:AT_ONCE] if rests_until.get(pk, 0.0) <= time.monotonic()]
+    found = [_try_to_fire(pk, now, rests_until) for pk in pks]
+    return [firing for firing in found if firing is not None]
 
 
-def _fire_all(pk: int, now: dt.datetime | None, rests_until: dict[int, float]) -> list[ScheduleFiring]:
-    """Fire one schedule for each moment that is due, each in a transaction of its own."""
-    fired: list[ScheduleFiring] = []
+def _try_to_fire(pk: int, now: dt.datetime | None, rests_until: dict[int, float]) -> ScheduleFiring | None:
     try:
-        while (firing := fire_one(pk, now)) is not None:
-            fired.append(firing)
+        return fire_one(pk, now)
     except Exception as error:  # noqa: BLE001  (the others are to fire)
         rests_until[pk] = time.monotonic() + REST
         database.mend_connections()
         _note_broken(pk, error)
-    return fired
+        return None
 
 
 def _note_broken(pk: int, error: Exception) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from django_jobs.engine.access import get_policy, organizations_seen_by
+from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import may_submit
 from django_jobs.exceptions import ScheduleNotFound
@@ -52,7 +53,8 @@ def may_manage(user: Any, schedule: Schedule) -> bool:
 def get_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
     """Return the schedule of this name. Raises ScheduleNotFound where there is none that the user manages."""
     wanted: object = name.name if isinstance(name, Schedule) else name
-    found = Schedule.primary.filter(name=wanted).first() if isinstance(wanted, str) and "\x00" not in wanted else None
+    is_name = isinstance(wanted, str) and is_storable_text(wanted)
+    found = Schedule.primary.filter(name=wanted).first() if is_name else None
     if found is None or not may_manage(user, found):
-        raise ScheduleNotFound(f"There is no schedule {str(wanted)[:200]!r}.")
+        raise ScheduleNotFound(f"There is no schedule {clean_text(wanted, 200)!r}.")
     return found

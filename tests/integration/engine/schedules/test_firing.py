@@ -108,6 +108,14 @@ def test_no_more_than_a_hundred_are_caught_up_the_latest_ones_first_to_last(orga
     assert due == [NOON + number * MINUTE for number in range(901, 1001)]
 
 
+def test_one_that_has_much_to_catch_up_takes_turns_with_the_others(organization: Organization) -> None:
+    make_schedule(None, organization, name="behind", catch_up="all", overlap="allow")
+    make_schedule(None, organization, name="other", due=NOON + MINUTE)
+    now = NOON + 2 * MINUTE
+    rounds = [[item.schedule.name for item in firing.fire_round(now)] for _ in range(4)]
+    assert rounds == [["behind", "other"], ["behind"], ["behind"], []]
+
+
 def test_after_its_end_it_fires_no_more(organization: Organization) -> None:
     schedule = make_schedule(None, organization, ends_at=NOON + dt.timedelta(seconds=30))
     fire_due(NOON)
