@@ -82,6 +82,12 @@ def _check_name(name: object, errors: Errors) -> str:
     return ""
 
 
+def check_rule(given: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
+    """Return the values of the fields that say when a schedule fires, and what is wrong with them."""
+    errors = Errors()
+    return _check_rule(given, errors), errors
+
+
 def _check_rule(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     values = {
         "cron": given.get("cron") or "",

@@ -72,6 +72,14 @@ class Rule:
             return None
         return found if found is None or self.ends_at is None or found <= self.ends_at else None
 
+    def upcoming(self, moment: dt.datetime, count: int) -> list[dt.datetime]:
+        """Return the next firings after a moment, at most ``count``, in the schedule's time zone."""
+        found: list[dt.datetime] = []
+        while len(found) < min(count, MAX_COUNT) and (following := self.next_after(moment)) is not None:
+            found.append(self.local(following))
+            moment = following
+        return found
+
     def latest(self, after: dt.datetime, until: dt.datetime, limit: int = MAX_MISSED) -> list[dt.datetime]:
         """Return the latest firings after the one moment and up to the other, at most ``limit``, in their order."""
         if self.starts_at is not None:

@@ -17,6 +17,7 @@ from django_jobs.engine.schedules.definitions import (
     change_schedule,
     create_schedule,
     pause_schedule,
+    preview,
     resume_schedule,
 )
 from django_jobs.engine.schedules.firing import fire_due
@@ -158,6 +159,20 @@ def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobTy
         del Parameters._declared_fields["hour"]
     schedule.refresh_from_db()
     assert schedule.fault == "parameters.hour: This field is required."
+
+
+def test_a_rule_can_be_looked_at_before_it_is_stored(settings: Any) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    found = preview({"cron": "0 2 * * *", "job_type": "not looked at"}, 3)
+    assert [(moment.hour, moment.utcoffset()) for moment in found] == [(2, dt.timedelta(hours=9))] * 3
+    start = now() + dt.timedelta(days=1)
+    assert preview({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)}) == [
+        start,
+        start + dt.timedelta(minutes=1),
+    ]
+    with pytest.raises(InvalidSchedule) as caught:
+        preview({"cron": "0 0 30 2 *", "timezone": "Mars"})
+    assert list(caught.value.errors) == ["cron", "timezone"]
 
 
 def test_paused_it_has_no_next_moment_and_resumed_it_catches_nothing_up(kind: JobType) -> None:

@@ -1,0 +1,77 @@
+"""The thread that fires: exact to the moment, cheap at rest, and silent where another scheduler leads."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.schedules.clockwork import LOOK, Clockwork, ClockworkThread
+from django_jobs.models import Organization, Schedule, ScheduleFiring
+from tests.support.schedules import HOUR, make_schedule
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def due_in(schedule: Schedule, delay: dt.timedelta) -> dt.datetime:
+    """The moment so much later, at which the schedule is due from now on."""
+    moment = dt.datetime.now(dt.UTC) + delay
+    Schedule.objects.filter(pk=schedule.pk).update(next_run_at=moment)
+    return moment
+
+
+def do(name: str, duty: Callable[[], int]) -> int:
+    return duty()
+
+
+@pytest.mark.django_db
+def test_at_rest_a_look_is_one_statement(organization: Organization) -> None:
+    clockwork = Clockwork()
+    clockwork.fire()
+    with CaptureQueriesContext(connection) as without_schedules:
+        assert clockwork.fire() == 0
+    due_in(make_schedule(None, organization), HOUR)
+    with CaptureQueriesContext(connection) as with_one:
+        assert clockwork.fire() == 0
+    assert (len(without_schedules), len(with_one)) == (1, 1)
+
+
+@pytest.mark.django_db
+def test_it_waits_exactly_until_what_is_due_within_the_second(organization: Organization) -> None:
+    clockwork = Clockwork()
+    assert clockwork.seconds_until_due() == LOOK
+    schedule = make_schedule(None, organization)
+    due_in(schedule, dt.timedelta(seconds=0.8))
+    assert 0 < clockwork.seconds_until_due() <= 0.8
+    due_in(schedule, HOUR)
+    assert clockwork.seconds_until_due() == LOOK
+    due_in(schedule, -HOUR)
+    assert clockwork.seconds_until_due() < 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_fires_while_it_leads_and_not_before(organization: Organization) -> None:
+    schedule = make_schedule(None, organization)
+    due_in(schedule, -dt.timedelta(seconds=1))
+    leads = threading.Event()
+    asked = threading.Semaphore(0)
+
+    def is_leading() -> bool:
+        asked.release()
+        return leads.is_set()
+
+    thread = ClockworkThread(Clockwork(), is_leading, do)
+    thread.start()
+    try:
+        assert asked.acquire(timeout=30)
+        assert asked.acquire(timeout=30)  # it looks again, so the first look is over
+        assert not ScheduleFiring.objects.exists()
+        leads.set()
+        wait_until(ScheduleFiring.objects.exists, 30.0, "a firing")
+    finally:
+        thread.stop()
