@@ -17,6 +17,7 @@ from django_jobs.engine.dispatch.round_robin import in_flight_limit
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
+from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
 from django_jobs.engine.insight.tenant_tables import swapped_from
 from django_jobs.engine.insight.type_diagnostics import examine_types
 from django_jobs.engine.ports import get_broker
@@ -56,6 +57,7 @@ def examine() -> Iterator[Finding]:
     yield _examine_scheduler(leader(now))
     yield _examine_waiting(now, workers)
     yield from examine_types()
+    yield from examine_schedules()
 
 
 def _examine_tenants() -> Iterator[Finding]:

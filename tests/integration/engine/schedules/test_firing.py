@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.schedules import clockwork, firing
 from django_jobs.engine.schedules.definitions import change_schedule, pause_schedule
@@ -164,6 +165,18 @@ def test_a_refusal_is_told_once_and_cleared_by_the_next_good_firing(organization
     JobType.objects.update(is_enabled=True)
     fire_due(NOON + 2 * MINUTE)
     assert (reread(schedule).fault, schedule.faulty_since) == ("", None)
+
+
+def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organization) -> None:
+    assert list(examine_schedules()) == []
+    make_schedule(None, organization)
+    Organization.objects.update(is_active=False)
+    fire_due(NOON)
+    [found] = examine_schedules()
+    reason = "organization: This organization is not active"
+    assert (found.level, found.text) == ("PROBLEM", f"cannot fire: nightly ({reason}). Mend, pause or delete them.")
+    pause_schedule("nightly")
+    assert list(examine_schedules()) == []
 
 
 @pytest.mark.django_db(transaction=True)
