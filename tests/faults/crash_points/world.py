@@ -33,6 +33,9 @@ from django_jobs.models import (
     Organization,
     OrganizationActivity,
     Replay,
+    Schedule,
+    ScheduledJob,
+    ScheduleFiring,
     TypeActivity,
     Worker,
 )
@@ -64,6 +67,9 @@ EMPTIED: Final = (
     EngineLease,
     OrganizationActivity,
     TypeActivity,
+    ScheduleFiring,
+    ScheduledJob,
+    Schedule,
     Job,
 )
 

@@ -10,17 +10,28 @@ from typing import Any, Final
 from django.db.models import F
 from django.db.models.functions import Now
 
+from django_jobs import schedule_job
 from django_jobs.engine.control import deletion
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.insight import rollups
+from django_jobs.engine.schedules.clockwork import DUTY as FIRE_SCHEDULES
 from django_jobs.engine.sockets import tickets
 from django_jobs.engine.store import database
-from django_jobs.models import DuplicateKey, Job, Organization, OrganizationActivity, SocketTicket, Worker
+from django_jobs.models import (
+    DuplicateKey,
+    Job,
+    Organization,
+    OrganizationActivity,
+    Schedule,
+    ScheduleFiring,
+    SocketTicket,
+    Worker,
+)
 from tests.faults.crash_points.processes import Ending
 from tests.faults.crash_points.recovery import PatientScheduler
 from tests.faults.crash_points.scenario import Scenario
 from tests.faults.crash_points.scenarios.control import ended_with_files, replay, replayed_once
-from tests.faults.crash_points.world import ONCE, ORGANIZATIONS, VICTIM, admin, queued, running, submitted
+from tests.faults.crash_points.world import ONCE, ORGANIZATIONS, PLAIN, VICTIM, admin, queued, running, submitted
 from tests.support.brokers import queue_up
 from tests.support.factories import make_organization
 from tests.support.waiting import wait_until
@@ -105,6 +116,14 @@ def old_sockets() -> None:
     SocketTicket.objects.update(expires_at=Now() - dt.timedelta(seconds=1))
 
 
+def due_schedule() -> str:
+    """A schedule that is due, for both tenants; the moment."""
+    schedule_job("hourly", PLAIN, every=3600)
+    due = database.now().replace(microsecond=0) - dt.timedelta(seconds=1)
+    Schedule.objects.update(created_at=due - dt.timedelta(hours=1), next_run_at=due)
+    return due.isoformat()
+
+
 #: Seconds for which others who use the server may leave a transaction open: what is counted waits for all of them.
 OTHERS_SECONDS: Final = 240.0
 #: No kernel gives a process so high a number.
@@ -125,6 +144,7 @@ STATES: Final[dict[str, Callable[[], Any]]] = {
     "forget_duplicates": old_keys,
     "forget_workers": silent_workers,
     "forget_sockets": old_sockets,
+    FIRE_SCHEDULES: due_schedule,
 }
 
 
@@ -165,7 +185,20 @@ def pruned(given: Any, ending: Ending) -> Iterator[str]:
         yield "An old job is still there."
 
 
-CHECKS: Final = {"roll_up": counted_once, "prune": pruned, "replay": replayed_once}
+def fired_once(given: str, ending: Ending) -> Iterator[str]:
+    """The moment fired once, with a job for each tenant."""
+    firings = ScheduleFiring.objects.filter(due_at=dt.datetime.fromisoformat(given)).count()
+    names = list(Job.objects.filter(metadata__schedule="hourly").values_list("organization_name", flat=True))
+    if firings != 1 or sorted(names) != sorted(ORGANIZATIONS):
+        yield f"The schedule fired {firings} times, with jobs for {sorted(names)}."
+
+
+CHECKS: Final = {
+    "roll_up": counted_once,
+    "prune": pruned,
+    "replay": replayed_once,
+    FIRE_SCHEDULES: fired_once,
+}
 
 
 def _of(name: str) -> Scenario:

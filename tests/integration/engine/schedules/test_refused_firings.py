@@ -1,0 +1,137 @@
+"""What a firing is refused is told, in the history, on the schedule and in the log, and stops nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
+from django_jobs.engine.schedules import firing
+from django_jobs.engine.schedules.definitions import pause_schedule
+from django_jobs.engine.schedules.firing import fire_due, fire_now
+from django_jobs.models import JobType, Membership, Organization, Schedule, ScheduleFiring
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.schedules import MINUTE, NOON, make_schedule
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The warnings of firings."""
+    monkeypatch.setattr(firing.logger, "propagate", True)
+    caplog.set_level("WARNING", "django_jobs")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def outcomes() -> list[tuple[str, str]]:
+    return list(ScheduleFiring.objects.order_by("pk").values_list("outcome", "note"))
+
+
+def reread(schedule: Schedule) -> Schedule:
+    schedule.refresh_from_db()
+    return schedule
+
+
+def test_a_refusal_is_told_once_and_cleared_by_the_next_good_firing(organization: Organization, lines: Any) -> None:
+    kind = make_job_type()
+    schedule = make_schedule(kind, organization, overlap="allow")
+    kind.is_enabled = False
+    kind.save()
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    reason = f"job_type: The job type {kind.pk!r} is disabled."
+    assert outcomes() == [("failed", reason)] * 2
+    assert (reread(schedule).fault, schedule.faulty_since) == (reason, NOON)
+    JobType.objects.update(is_enabled=True)
+    fire_due(NOON + 2 * MINUTE)
+    assert (reread(schedule).fault, schedule.faulty_since) == ("", None)
+
+
+def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organization) -> None:
+    assert list(examine_schedules()) == []
+    make_schedule(None, organization)
+    Organization.objects.update(is_active=False)
+    fire_due(NOON)
+    [found] = examine_schedules()
+    reason = "organization: This organization is not active"
+    assert (found.level, found.text) == ("PROBLEM", f"cannot fire: nightly ({reason}). Mend, pause or delete them.")
+    pause_schedule("nightly")
+    assert list(examine_schedules()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refusal_leaves_one_line_when_it_begins(organization: Organization, lines: Any) -> None:
+    kind = make_job_type()
+    make_schedule(kind, organization)
+    JobType.objects.filter(pk=kind.pk).delete()
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    assert lines() == [
+        f"event=schedule_cannot_fire schedule=nightly reason=job_type: There is no job type {kind.type_name!r}."
+    ]
+
+
+def test_a_schedule_that_cannot_fire_stops_no_other(organization: Organization) -> None:
+    gone = make_organization()
+    make_schedule(None, gone, name="a")
+    make_schedule(None, organization, name="b")
+    Organization.objects.filter(pk=gone.pk).delete()
+    assert [item.outcome for item in fire_due(NOON)] == ["failed", "submitted"]
+
+
+def test_an_inactive_organization_is_a_refusal(organization: Organization) -> None:
+    make_schedule(None, organization)
+    Organization.objects.update(is_active=False)
+    fire_due(NOON)
+    assert outcomes() == [("failed", "organization: This organization is not active.")]
+
+
+def test_a_full_backlog_is_told_like_any_refusal(organization: Organization, settings: Any) -> None:
+    schedule = make_schedule(None, organization)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 0}
+    fire_due(NOON)
+    assert "0 jobs waiting" in reread(schedule).fault
+
+
+def test_a_policy_that_fails_is_a_refusal(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_schedule(None, organization)
+
+    def fail(*args: object) -> bool:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr("django_jobs.engine.access.AccessPolicy.is_active", fail)
+    fire_due(NOON)
+    assert outcomes() == [("failed", "no answer")]
+
+
+def test_an_owner_who_lost_the_right_or_is_gone_submits_nothing(organization: Organization) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    make_schedule(make_job_type(submit_by="admins"), organization, user=boss)
+    Membership.objects.all().delete()
+    fire_due(NOON)
+    boss.delete()
+    fire_due(NOON + MINUTE)
+    [(_, first), (_, second)] = outcomes()
+    assert "may not submit" in first
+    assert second == "boss, in whose name it fires, no longer exists."
+
+
+def test_by_hand_a_refusal_is_noted(organization: Organization) -> None:
+    make_schedule(None, organization)
+    Organization.objects.update(is_active=False)
+    assert fire_now("nightly").outcome == "failed"
+    assert Schedule.objects.get().fault
+
+
+def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Organization) -> None:
+    broken = make_schedule(None, organization, name="a")
+    make_schedule(None, organization, name="b", overlap="allow")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")  # as where a host loses its time zones
+    rests_until: dict[int, float] = {}
+    assert [item.schedule.name for item in fire_due(NOON, rests_until)] == ["b"]
+    assert reread(broken).fault.startswith("timezone: There is no time zone 'Mars/Phobos'")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="UTC")
+    assert [item.schedule.name for item in fire_due(NOON + MINUTE, rests_until)] == ["b"]
+    assert [item.schedule.name for item in fire_due(NOON + MINUTE)] == ["a"]

@@ -1,0 +1,76 @@
+"""Who may see, make and change which schedules, and who owns them."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs import schedule_job
+from django_jobs.engine.schedules.definitions import change_schedule
+from django_jobs.engine.schedules.schedule_rights import may_manage, visible_schedules
+from django_jobs.exceptions import InvalidSchedule, PermissionDenied
+from django_jobs.models import JobType, Organization, Schedule
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+def test_system_admins_manage_all_and_admins_those_of_their_organization(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    code = make_job_type(submit_by="code")
+    rows = {
+        "mine": schedule_job("mine", kind, mine, every=60),
+        "code": schedule_job("code", code, mine, every=60),
+        "theirs": schedule_job("theirs", kind, theirs, every=60),
+        "all": schedule_job("all", kind, every=60),
+    }
+    seen = {
+        "root": make_system_admin("root"),
+        "admin": make_user("admin", admin_of=[mine]),
+        "member": make_user("member", member_of=[mine]),
+        "stranger": make_user("stranger"),
+    }
+    expected = {"root": set(rows), "admin": {"mine"}, "member": set(), "stranger": set()}
+    for name, user in seen.items():
+        assert {row.name for row in visible_schedules(user)} == expected[name]
+        assert {row.name for row in rows.values() if may_manage(user, row)} == expected[name]
+
+
+def test_an_admin_makes_schedules_for_their_organization_alone(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    admin, member = make_user("admin", admin_of=[mine]), make_user(member_of=[mine])
+    assert schedule_job("mine", kind, mine, every=60, user=admin).owner == admin
+    for organization, user in ((theirs, admin), (mine, member)):
+        with pytest.raises(PermissionDenied):
+            schedule_job("x", kind, organization, every=60, user=user)
+    with pytest.raises(InvalidSchedule, match="only system admins"):
+        schedule_job("x", kind, every=60, user=admin)
+
+
+def test_a_type_for_code_alone_is_unknown_to_users(organization: Organization) -> None:
+    with pytest.raises(InvalidSchedule) as caught:
+        schedule_job("x", make_job_type(submit_by="code"), organization, every=5, user=make_system_admin())
+    assert list(caught.value.errors) == ["job_type"]
+
+
+def test_nobody_takes_over_a_name_that_they_do_not_manage(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    schedule_job("nightly", kind, theirs, every=60)
+    with pytest.raises(InvalidSchedule, match="already"):
+        schedule_job("nightly", kind, mine, every=5, user=make_user(admin_of=[mine]))
+    assert Schedule.objects.get().every == 60
+
+
+def test_who_changes_only_when_it_fires_leaves_the_owner(organization: Organization) -> None:
+    schedule_job("nightly", make_job_type(submit_by="code"), organization, cron="0 2 * * *")
+    changed = change_schedule("nightly", {"every": 60, "organization": organization.name}, user=make_system_admin())
+    assert (changed.owner, changed.every, changed.cron) == (None, 60, "")
+
+
+def test_who_changes_what_is_submitted_becomes_the_owner(kind: JobType, organization: Organization) -> None:
+    root = make_system_admin()
+    schedule_job("nightly", kind, organization, cron="0 2 * * *")
+    assert change_schedule("nightly", {"parameters": {"n": 1}}, user=root).owner == root
+    code = make_job_type(submit_by="code")
+    with pytest.raises(InvalidSchedule) as caught:
+        change_schedule("nightly", {"job_type": code}, user=root)
+    assert list(caught.value.errors) == ["job_type"]
