@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 
 from django.db import Error, connections, transaction
 
-from django_jobs import cancel_job, retry_job, submit_job, submit_jobs
+from django_jobs import cancel_batch, cancel_job, create_batch, retry_batch, retry_job, submit_job, submit_jobs
 from django_jobs.exceptions import DuplicateJob, InvalidTransition, JobsError
-from django_jobs.models import Job
+from django_jobs.models import Batch, Job
 from django_jobs.statuses import UNFINISHED
 from tests.faults.endurance import mix
 
@@ -60,6 +60,7 @@ class Submitter:
         self._rng = rng
         self._file = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
         self._recent: deque[Job] = deque(maxlen=30)
+        self._batches: deque[Batch] = deque(maxlen=5)
 
     def run(self) -> None:
         calls: dict[Callable[[], None], int] = {
@@ -67,6 +68,8 @@ class Submitter:
             self._submit_many: 16,
             self._submit_family: 10,
             self._submit_unique: 8,
+            self._fill_batch: 10,
+            self._change_batch: 4,
             self._cancel: 12,
             self._retry: 4,
         }
@@ -119,6 +122,25 @@ class Submitter:
         )
         self._note("submitted", job, key=key)
         self._recent.append(job)
+
+    def _fill_batch(self) -> None:
+        """A batch that is filled one by one and by sets, while its jobs run; a submitter that dies leaves it open."""
+        name = f"{os.getpid()}-{self._rng.randrange(2**40)}"
+        follow = {
+            which: {"job_type": "work", "parameters": {"seconds": 0.1, "follows": f"{name}/{which}"}}
+            for which in ("then", "on_failure")
+        }
+        organization = self._rng.choice([*mix.LOADS])
+        with create_batch(organization, name=name, then=follow["then"], on_failure=follow["on_failure"]) as batch:
+            self._batches.append(batch)
+            for _ in range(self._rng.randint(0, 3)):
+                self._keep(submit_job(**{**mix.pick(self._rng), "organization": organization}, batch=batch))
+            items = [mix.pick(self._rng) for _ in range(self._rng.randint(0, 8))]
+            self._keep(*batch.submit_many(items))
+
+    def _change_batch(self) -> None:
+        if self._batches:
+            self._rng.choice([cancel_batch, retry_batch, retry_batch])(self._rng.choice(self._batches))
 
     def _keep(self, *jobs: Job) -> None:
         self._note("submitted", *jobs)
