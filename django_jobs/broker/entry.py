@@ -42,7 +42,8 @@ class CheckpointRunner:
         self.stopped = threading.Event()
         self.done = threading.Event()
         self._is_noted = False
-        self._shields = 0
+        #: One item for each block that is shielded now. Threads add and remove items without losing count.
+        self._shields: list[None] = []
         self._renewed = self._renewal_due = 0.0
         self._has_complained = False
 
@@ -78,11 +79,11 @@ class CheckpointRunner:
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
         """Put interruptions off until the end of the block."""
-        self._shields += 1
+        self._shields.append(None)
         try:
             yield
         finally:
-            self._shields -= 1
+            self._shields.pop()
         self.check()
 
     def keep_alive(self) -> None:

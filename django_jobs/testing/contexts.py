@@ -11,8 +11,12 @@ from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.execution import outputs
+from django_jobs.engine.execution.checkpoint import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.context import JobContext
 from django_jobs.engine.execution.parent_results import ResultReference
+from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
+from django_jobs.engine.execution.steps import MAX_STEPS
+from django_jobs.engine.execution.work_notes import MemoryNotes
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.submission.errors import Errors, shown
@@ -36,17 +40,31 @@ class RecordingContext(JobContext):
     """A context that keeps what the handler reports, saves and submits, for the test to look at.
 
     ``progress`` holds each (percent, message) in order, ``outputs`` the bytes of each saved file by its reference,
-    ``submitted`` the jobs that the handler submitted through the context. They are not saved.
+    ``submitted`` the jobs that the handler submitted through the context. They are not saved. ``steps`` are the results
+    of the steps that are done, by name and in the order of their ends, ``saved_checkpoint`` is what was saved last.
     """
 
-    def __init__(self, runner: RecordingRunner, tenant: Any, *, parents: Mapping[str, Any], **fields: Any) -> None:
-        super().__init__(runner=runner, submit=self._record, **fields)
+    def __init__(
+        self, runner: RecordingRunner, tenant: Any, *, parents: Mapping[str, Any], notes: MemoryNotes, **fields: Any
+    ) -> None:
+        super().__init__(runner=runner, notes=notes, submit=self._record, **fields)
+        self._notes = notes
         self._tenant = tenant
         self.progress = runner.progress
         self.outputs: dict[str, bytes] = {}
         self.submitted: list[Job] = []
         self._recorder = runner
         self.parents = dict(parents)
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """Return the results of the steps that are done by now, in earlier attempts or in this one."""
+        return {step.name: step.result for step in self._notes.steps}
+
+    @property
+    def saved_checkpoint(self) -> dict[str, Any]:
+        """Return the checkpoint as the next attempt would find it if this one ended in an error now."""
+        return self._notes.checkpoint()
 
     def get_organization(self) -> Any:
         """Return the instance that the test gave, else the row with the key; the latter needs a database."""
@@ -89,8 +107,8 @@ class RecordingContext(JobContext):
         self._recorder.canceled = True
 
     def lose(self) -> None:
-        """Give the job to another worker: ``still_owned()`` is false from now on."""
-        self._recorder.lost = True
+        """Give the job to another worker: ``still_owned()`` is false from now on, and no step is stored any more."""
+        self._recorder.lost = self._notes.is_lost = True
 
     def still_owned(self) -> bool:
         """Return whether :meth:`lose` has not been called. The database is not asked."""
@@ -132,17 +150,28 @@ class RecordingRunner:
 
 
 def make_context(
-    parameters: Mapping[str, Any] | None = None, *, parents: Mapping[str, Any] | None = None, **fields: Any
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    parents: Mapping[str, Any] | None = None,
+    steps: Mapping[str, Any] | None = None,
+    checkpoint: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> RecordingContext:
     """Return a context with these parameters, in the form in which a job stores them.
 
-    ``parents`` are the results of the jobs that it depends on, by job id; None for one that did not complete.
+    ``parents`` are the results of the jobs that it depends on, by job id; None for one that did not complete. ``steps``
+    are the results of the steps that an earlier attempt has done, by name and in their order, and ``checkpoint`` is
+    what it saved.
     ``fields`` are ``job_id``, ``job_type``, ``organization`` (an id, or an instance, which may be unsaved),
     ``organization_pk`` (its key; by default the instance's, else the id), ``metadata``, ``attempt`` and
     ``timeout_seconds``. Raise TypeError for any other.
     """
     stored = storable(dict(parameters or {}), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES))
     results = {name: None if result is None else _result(name, result) for name, result in (parents or {}).items()}
+    notes = MemoryNotes(
+        storable(dict(steps or {}), "steps", MAX_STEPS * MAX_STEP_BYTES),
+        storable(dict(checkpoint or {}), "checkpoint", MAX_CHECKPOINT_BYTES),
+    )
     if unknown := fields.keys() - {*_DEFAULTS, "organization_pk"}:
         raise TypeError(f"A job context has no {', '.join(sorted(unknown))}.")
     values = {**_DEFAULTS, **fields}
@@ -150,7 +179,7 @@ def make_context(
     if tenant is not None:
         values["organization"] = id_of(tenant)
     values.setdefault("organization_pk", values["organization"] if tenant is None else tenant.pk)
-    return RecordingContext(RecordingRunner(), tenant, parameters=stored, parents=results, **values)
+    return RecordingContext(RecordingRunner(), tenant, parameters=stored, parents=results, notes=notes, **values)
 
 
 def _result(name: str, result: Any) -> Any:

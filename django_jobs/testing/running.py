@@ -145,7 +145,7 @@ class _Call:
         try:
             value = self._handler(context)
             if inspect.isawaitable(value):
-                value = coroutines.run(value, context.checkpoint)
+                value = coroutines.run(value, context.remind)
             self._commits.run()
         except BaseException as error:
             self.error = None if isinstance(error, Interruption) else error

@@ -38,7 +38,8 @@ class Interrupter:
         self._thread_id = threading.get_ident()
         self._wanted: type[Interruption] | None = None
         self._open = False
-        self._shields = 0
+        #: One item for each block that is shielded now. Threads add and remove items without losing count.
+        self._shields: list[None] = []
         self._raised_at = self._signaled_at = -math.inf
         self._raising = threading.Lock()
         #: Django's connections on which the handler may wait for a statement.
@@ -176,11 +177,11 @@ class Interrupter:
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
         """Put interruptions off until the end of the block."""
-        self._shields += 1
+        self._shields.append(None)
         try:
             yield
         finally:
-            self._shields -= 1
+            self._shields.pop()
         self.check()
 
 

@@ -25,7 +25,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.transitions import relatives
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.models import ExecutionLog, Job, JobCheckpoint, JobStep
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
 logger = logging.getLogger("django_jobs")
@@ -178,6 +178,8 @@ def _delete(jobs: list[Job], followed_up: set[int]) -> None:
     duplicates.release(jobs)
     alias = database.alias()
     ExecutionLog.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
+    for model in (JobStep, JobCheckpoint):
+        model.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
     parted = [pk for pk in ids if pk not in followed_up]
     children.part(children.links().filter(Q(parent_id__in=parted) | Q(child_id__in=ids)))
     relatives.remind_of_deleted({job.pk: job.status for job in jobs if job.pk in followed_up})

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 
 from django_jobs.engine.execution import coroutines, outputs
+from django_jobs.engine.execution.durable_work import DurableWork
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import JobCanceled, OrganizationGone
 
 if TYPE_CHECKING:
+    from django_jobs.engine.execution.runner import Runner
+    from django_jobs.engine.execution.work_notes import Notes
     from django_jobs.engine.submission.fields import ContextFields
     from django_jobs.models import Job, JobType
     from django_jobs.values import BatchStatus
@@ -26,32 +29,7 @@ Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
 MAX_MESSAGE: Final = 255
 
 
-class Runner(Protocol):
-    """What runs the handler: takes its progress, and knows whether it is to stop."""
-
-    def report(self, percent: int, message: str | None) -> None:
-        """Take progress, without making the handler wait."""
-
-    def is_canceled(self) -> bool:
-        """Return whether the job is to stop: it was canceled, or this attempt no longer owns it."""
-
-    def is_lost(self) -> bool:
-        """Return whether this attempt is known to own the job no longer, without asking the database."""
-
-    def check(self) -> None:
-        """Raise the interruption that is due, if any."""
-
-    def remind(self) -> None:
-        """Raise it, unless it was raised less than two seconds ago: the handler may be cleaning up."""
-
-    def interruptible(self) -> contextlib.AbstractContextManager[None]:
-        """Return a ``with`` block in which interruptions may be raised."""
-
-    def shielded(self) -> contextlib.AbstractContextManager[None]:
-        """Return a ``with`` block inside of that in which interruptions wait."""
-
-
-class JobContext:
+class JobContext(DurableWork):
     """One attempt of a job, for its handler.
 
     ``parameters`` is what was submitted, as stored JSON; ``metadata`` likewise; ``job_id`` such as
@@ -73,9 +51,11 @@ class JobContext:
         attempt: int,
         timeout_seconds: int,
         runner: Runner,
+        notes: Notes | None = None,
         submit: Submit | None = None,
         worker_name: str = "",
     ) -> None:
+        super().__init__(notes)
         self.job_id = job_id
         self.job_type = job_type
         self.organization = organization
@@ -244,7 +224,7 @@ class JobContext:
         finally:
             self._has_ended = True
 
-    def checkpoint(self) -> None:
+    def remind(self) -> None:
         """Raise the interruption that is due, if any, unless it was raised just now; for the engine."""
         self._runner.remind()
 

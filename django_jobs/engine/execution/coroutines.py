@@ -21,8 +21,8 @@ WATCH_SECONDS: Final = 0.25
 REPEAT_SECONDS: Final = 2.0
 
 
-def run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
-    """Return the awaitable's result. ``checkpoint`` raises the interruption that is due, if any, unless a signal has
+def run(awaitable: Awaitable[Any], remind: Callable[[], None]) -> Any:
+    """Return the awaitable's result. ``remind`` raises the interruption that is due, if any, unless a signal has
     just raised it.
 
     A signal interrupts the loop at any point. Where no signal comes (in a worker's threads, under a plain rqworker) a
@@ -31,17 +31,17 @@ def run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
     if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
         # Only in tests: their transaction is seen by this thread's connection alone.
         return async_to_sync(_wait_for)(awaitable)
-    return asyncio.run(_run(awaitable, checkpoint))
+    return asyncio.run(_run(awaitable, remind))
 
 
 async def _wait_for(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-async def _run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any:
+async def _run(awaitable: Awaitable[Any], remind: Callable[[], None]) -> Any:
     async with ThreadSensitiveContext() as its_thread:
         try:
-            async with _watched(checkpoint):
+            async with _watched(remind):
                 return await awaitable
         finally:
             # The thread of its sync_to_async calls ends with the handler, so its connections must be closed.
@@ -50,10 +50,10 @@ async def _run(awaitable: Awaitable[Any], checkpoint: Callable[[], None]) -> Any
 
 
 @contextlib.asynccontextmanager
-async def _watched(checkpoint: Callable[[], None]) -> AsyncIterator[None]:
+async def _watched(remind: Callable[[], None]) -> AsyncIterator[None]:
     """Cancel the current task when an interruption is due, again every two seconds; it ends with that interruption."""
     due: list[Interruption] = []
-    watch = asyncio.create_task(_watch(checkpoint, due, asyncio.current_task()))
+    watch = asyncio.create_task(_watch(remind, due, asyncio.current_task()))
     try:
         yield
     except asyncio.CancelledError:
@@ -64,12 +64,12 @@ async def _watched(checkpoint: Callable[[], None]) -> AsyncIterator[None]:
         watch.cancel()
 
 
-async def _watch(checkpoint: Callable[[], None], due: list[Interruption], task: asyncio.Task[Any] | None) -> None:
+async def _watch(remind: Callable[[], None], due: list[Interruption], task: asyncio.Task[Any] | None) -> None:
     pause = WATCH_SECONDS
     while task is not None:
         await asyncio.sleep(pause)
         try:
-            checkpoint()
+            remind()
             pause = WATCH_SECONDS
         except Interruption as error:
             due.append(error)
@@ -91,11 +91,11 @@ class Neighborhood(Protocol):
 
 
 async def beside_others(
-    coroutine: Coroutine[Any, Any, T], neighborhood: Neighborhood, checkpoint: Callable[[], None]
+    coroutine: Coroutine[Any, Any, T], neighborhood: Neighborhood, remind: Callable[[], None]
 ) -> T | None:
     """Return the coroutine's result, which runs in a task of the loop that runs already.
 
-    ``checkpoint`` raises the interruption for which its task was canceled. What it called in a thread goes on
+    ``remind`` raises the interruption for which its task was canceled. What it called in a thread goes on
     then; a statement in it is ended from outside, and the coroutine ends after it. It also ends after its other tasks:
     else its job could begin again beside them.
     """
@@ -116,7 +116,7 @@ async def beside_others(
             raise closing[0]
         return value
     except asyncio.CancelledError:
-        checkpoint()
+        remind()
         raise
     finally:
         await neighborhood.all_ended()

@@ -15,8 +15,9 @@ from django.db import connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import coroutines, outcomes, outputs, retry_policy
-from django_jobs.engine.execution.context import JobContext, Runner
+from django_jobs.engine.execution import coroutines, outcomes, outputs, retry_policy, work_notes
+from django_jobs.engine.execution.context import JobContext
+from django_jobs.engine.execution.runner import Runner
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store_of
@@ -88,7 +89,7 @@ async def attempt_beside_others(
     current_job.set(claimed)
     try:
         with context.interruptible():
-            value = await coroutines.beside_others(handle(), neighborhood, context.checkpoint)
+            value = await coroutines.beside_others(handle(), neighborhood, context.remind)
         ended: outcomes.Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no loop ends with a handler, not even with its SystemExit)
         ended = ended_by(claimed, error)
@@ -106,6 +107,8 @@ def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) ->
     object.__setattr__(ended, "seconds", time.monotonic() - started)
     object.__setattr__(ended, "started", started)
     object.__setattr__(ended, "saved_nothing", not context.has_saved)
+    if isinstance(ended, outcomes.Interrupted | outcomes.Postponed):
+        object.__setattr__(ended, "checkpoint", context.unsaved_checkpoint())
     return ended
 
 
@@ -161,6 +164,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
         attempt=claimed.attempt,
         timeout_seconds=claimed.timeout_seconds,
         runner=runner,
+        notes=work_notes.DatabaseNotes(claimed),
         submit=functools.partial(from_handlers.submit, claimed),
         worker_name=claimed.worker_name,
     )
@@ -169,7 +173,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
 def _call(claimed: Claimed, context: JobContext) -> Any:
     decimal.setcontext(decimal.getcontext().copy())  # an object that the copies of a context share
     value = claimed.handler(context)
-    return coroutines.run(value, context.checkpoint) if inspect.isawaitable(value) else value
+    return coroutines.run(value, context.remind) if inspect.isawaitable(value) else value
 
 
 def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:

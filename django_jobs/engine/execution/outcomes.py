@@ -20,6 +20,8 @@ class Outcome:
     unwritten: tuple[int, str | None] | None = None
     #: Whether the handler ended without having saved a file; False also where that is not known.
     saved_nothing: bool = False
+    #: JSON of the handler's checkpoint, to be saved with the end; None where there is nothing new.
+    checkpoint: str | None = None
     #: The exception that ended it, kept until the end is stored; None where there was none.
     error: BaseException | None = field(default=None, compare=False, repr=False)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import outcome_transitions, outcomes, retry_policy
+from django_jobs.engine.execution import checkpoint, outcome_transitions, outcomes, retry_policy
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, After, Move, Moved, hooks, move
 from django_jobs.models import Job
@@ -140,6 +140,7 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
         moves = [
             outcome_transitions.begun(outcome_transitions.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs
         ]
+        checkpoint.save_with_ends([by_pk[job.pk] for job in jobs])
         errors = {pk: item.error for pk, item in by_pk.items()}
         moved = move(
             [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],

@@ -12,12 +12,15 @@ from django_jobs.engine.store.base.lines import Lines
 from django_jobs.engine.store.base.log_order import LogOrder
 from django_jobs.engine.store.base.moves import Moves
 from django_jobs.engine.store.base.sockets import Sockets
+from django_jobs.engine.store.base.steps import Steps
 from django_jobs.engine.store.base.tally import Tallies
 
 __all__ = ["Store"]
 
 
-class Store(Batches, Claims, Conditions, Delays, Expirations, Insertion, Lines, LogOrder, Moves, Sockets, Tallies):
+class Store(
+    Batches, Claims, Conditions, Delays, Expirations, Insertion, Lines, LogOrder, Moves, Sockets, Steps, Tallies
+):
     """All that the engine asks of a database. Each need is a method, in the module beside this one that has its name.
 
     The store of a vendor overrides what its database does better, and what it cannot do in this way.

@@ -19,6 +19,7 @@ from django_jobs.engine.store.postgresql.lines import Lines
 from django_jobs.engine.store.postgresql.log_order import LogOrder
 from django_jobs.engine.store.postgresql.rows import array
 from django_jobs.engine.store.postgresql.statements import fetch, keys
+from django_jobs.engine.store.postgresql.steps import Steps
 from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 
@@ -26,7 +27,7 @@ __all__ = ["PostgreSQLStore"]
 
 
 class PostgreSQLStore(
-    Batches, BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Tallies, Targets
+    Batches, BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Steps, Tallies, Targets
 ):
     """PostgreSQL 14 or later."""
 

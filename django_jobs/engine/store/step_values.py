@@ -1,0 +1,30 @@
+"""What a handler has stored of its work, and the attempt in whose name it is stored."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Attempt(NamedTuple):
+    """One attempt of a job by one worker: what it stores counts only while it owns the job."""
+
+    pk: int
+    number: int
+    worker_name: str
+
+
+class NewStep(NamedTuple):
+    """A step that was done just now. ``result`` is its JSON as text, ``seconds`` how long it took."""
+
+    position: int
+    name: str
+    result: str
+    seconds: float
+
+
+class StoredStep(NamedTuple):
+    """A step that is stored, with its result as every later attempt will read it."""
+
+    position: int
+    name: str
+    result: Any
