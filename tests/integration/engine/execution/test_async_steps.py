@@ -1,0 +1,171 @@
+"""Steps and checkpoints of coroutines: nothing of them holds up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from django_jobs import RetryLater
+from django_jobs.engine.execution import outcomes
+from django_jobs.engine.execution.handler_run import attempt, run
+from django_jobs.engine.store.chosen import store
+from django_jobs.exceptions import TransientError
+from django_jobs.models import JobStep
+from tests.support.durable import DurableJob, Effects
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def run_next(both_ways: str) -> Callable[..., Any]:
+    """Runs the next attempt of a job: on the test's own connection, or as a worker does."""
+    how = run if both_ways == "committed" else attempt
+    return lambda durable, handler: durable.run(handler, how=how)
+
+
+def test_coroutine_functions_are_awaited_and_plain_ones_run_in_the_handlers_thread(
+    run_next: Callable[..., Any],
+) -> None:
+    durable, effects, threads = DurableJob(), Effects(), []
+
+    def note_the_thread() -> str:
+        threads.append(threading.current_thread())
+        return "noted"
+
+    async def handler(context: Any) -> None:
+        assert await context.astep("charge", effects.ado, "card") == {"receipt": "card"}
+        assert await context.astep("book", note_the_thread) == "noted"
+        assert await context.astep("mail", lambda: effects.ado("letter")) == {"receipt": "letter"}
+        threads.append(threading.current_thread())
+        if context.attempt == 1:
+            raise TransientError("again")
+
+    run_next(durable, handler)
+    assert isinstance(run_next(durable, handler), outcomes.Returned)
+    assert effects.done == ["card", "letter"]
+    assert [row[:2] for row in durable.stored()] == [(1, "charge"), (2, "book"), (3, "mail")]
+    assert threads[0] is not threads[1]
+
+
+def test_steps_that_are_gathered_stand_in_the_order_of_their_calls(run_next: Callable[..., Any]) -> None:
+    durable, effects = DurableJob(), Effects()
+
+    async def handler(context: Any) -> None:
+        turns = [asyncio.Event() for _ in range(4)]
+        turns[-1].set()
+
+        async def last_first(number: int) -> int:
+            await turns[number].wait()
+            effects.do(number)
+            turns[number - 1].set()
+            return number
+
+        steps = [context.astep("part", last_first, number) for number in range(4)]
+        assert await asyncio.gather(*steps) == [0, 1, 2, 3]
+        if context.attempt == 1:
+            raise TransientError("again")
+
+    run_next(durable, handler)
+    assert isinstance(run_next(durable, handler), outcomes.Returned)
+    assert effects.done == [3, 2, 1, 0]
+    assert [row[1:3] for row in durable.stored()] == [("part", 0), ("part #2", 1), ("part #3", 2), ("part #4", 3)]
+
+
+def test_of_gathered_steps_those_that_were_done_are_not_done_again(run_next: Callable[..., Any]) -> None:
+    durable, effects = DurableJob(), Effects()
+
+    async def handler(context: Any) -> None:
+        async def fail_once() -> None:
+            if context.attempt == 1:
+                raise TransientError("again")
+            effects.do("second")
+
+        first = context.astep("first", fail_once)
+        await context.astep("other", effects.ado, "other")
+        await first
+
+    run_next(durable, handler)
+    assert [row[:2] for row in durable.stored()] == [(2, "other")]
+    run_next(durable, handler)
+    assert effects.done == ["other", "second"]
+    assert [row[:2] for row in durable.stored()] == [(1, "first"), (2, "other")]
+
+
+def test_a_step_inside_a_steps_coroutine_is_refused() -> None:
+    durable, effects = DurableJob(), Effects()
+
+    async def handler(context: Any) -> None:
+        async def outer() -> None:
+            await context.astep("inner", effects.ado, 1)
+
+        await context.astep("outer", outer)
+
+    durable.run(handler)
+    assert "'inner' stands inside the function of another step" in durable.job.error_message
+    assert effects.done == []
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (lambda context: context.step("charge", dict), "await context.astep"),
+        (lambda context: context.save_checkpoint(), "await context.asave_checkpoint"),
+    ],
+    ids=["step", "checkpoint"],
+)
+def test_what_would_hold_up_the_loop_is_refused_with_the_name_of_what_does_not(call: Any, instead: str) -> None:
+    durable = DurableJob()
+
+    async def handler(context: Any) -> None:
+        call(context)
+
+    durable.run(handler)
+    assert instead in durable.job.error_message
+
+
+def test_the_checkpoint_is_saved_and_read(run_next: Callable[..., Any]) -> None:
+    durable, found = DurableJob(), []
+
+    async def handler(context: Any) -> None:
+        found.append(dict(context.checkpoint))
+        context.checkpoint["attempt"] = context.attempt
+        if context.attempt == 1:
+            await context.asave_checkpoint()
+            raise TransientError("again")
+        if context.attempt == 2:
+            raise RetryLater(0)
+
+    for _ in range(3):
+        run_next(durable, handler)
+    assert found == [{}, {"attempt": 1}, {"attempt": 2}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_happened_is_stored_though_the_handler_gives_up_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    durable, effects = DurableJob(), Effects()
+    insert = type(store()).insert_step
+    storing, may_store, found = threading.Event(), threading.Event(), []
+
+    def insert_late(self: Any, *args: Any) -> Any:
+        storing.set()
+        assert may_store.wait(30)
+        return insert(self, *args)
+
+    monkeypatch.setattr(type(store()), "insert_step", insert_late)
+
+    async def handler(context: Any) -> None:
+        step = asyncio.create_task(context.astep("charge", effects.ado, 1))
+        await asyncio.to_thread(storing.wait, 30)
+        step.cancel()
+        may_store.set()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+        found.append(await sync_to_async(JobStep.objects.count)())
+
+    assert isinstance(durable.run(handler, how=run), outcomes.Returned)
+    assert found == [1]

@@ -1,0 +1,177 @@
+"""The note that a handler leaves for its next attempt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from django_jobs import RetryLater
+from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.execution import outcomes
+from django_jobs.exceptions import InvalidStep, PermanentError, TransientError, WorkerStopping
+from django_jobs.models import Job, JobCheckpoint, JobStep
+from tests.support.durable import DurableJob
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def durable() -> DurableJob:
+    return DurableJob()
+
+
+def found_by_the_next_attempt(durable: DurableJob) -> Any:
+    found: list[Any] = []
+    durable.run(lambda context: found.append(dict(context.checkpoint)))
+    return found[0]
+
+
+def noting(error: BaseException | None, **note: Any) -> Callable[[Any], None]:
+    """A handler that changes its checkpoint and ends."""
+
+    def handler(context: Any) -> None:
+        context.checkpoint.update(note)
+        if error is not None:
+            raise error
+
+    return handler
+
+
+def test_the_next_attempt_finds_what_was_saved_last(durable: DurableJob) -> None:
+    def handler(context: Any) -> None:
+        context.checkpoint["page"] = 1
+        context.save_checkpoint()
+        context.checkpoint["page"] = 2
+        context.save_checkpoint()
+        context.checkpoint["page"] = 3
+        raise TransientError("again")
+
+    durable.run(handler)
+    assert found_by_the_next_attempt(durable) == {"page": 2}
+
+
+@pytest.mark.parametrize("error", [WorkerStopping(), RetryLater(0)], ids=repr)
+def test_an_orderly_end_saves_it_if_it_changed(durable: DurableJob, error: BaseException) -> None:
+    durable.run(noting(error, page=1))
+    assert found_by_the_next_attempt(durable) == {"page": 1}
+
+
+@pytest.mark.parametrize("error", [TransientError("no"), PermanentError("no"), None], ids=repr)
+def test_no_other_end_saves_it(durable: DurableJob, error: BaseException | None) -> None:
+    durable.run(noting(error, page=1))
+    assert not JobCheckpoint.objects.exists()
+
+
+@pytest.mark.parametrize("touch", [lambda _: None, lambda context: context.checkpoint], ids=["untouched", "unchanged"])
+def test_what_did_not_change_is_not_saved_again(durable: DurableJob, touch: Callable[[Any], Any]) -> None:
+    durable.run(noting(RetryLater(0), page=1))
+
+    def handler(context: Any) -> None:
+        touch(context)
+        raise RetryLater(0)
+
+    durable.run(handler)
+    assert JobCheckpoint.objects.get().attempt == 1
+
+
+def test_another_dict_may_take_its_place_without_a_look_at_the_old_one(durable: DurableJob) -> None:
+    durable.run(noting(RetryLater(0), page=1))
+
+    def handler(context: Any) -> None:
+        context.checkpoint = {}
+        raise RetryLater(0)
+
+    durable.run(handler)
+    assert JobCheckpoint.objects.get().data == {}
+
+
+def test_the_first_attempt_reads_nothing_and_later_ones_read_when_first_asked(durable: DurableJob) -> None:
+    counts: list[int] = []
+
+    def handler(context: Any) -> None:
+        counts.extend([statements_of(lambda: context.checkpoint), statements_of(lambda: context.checkpoint)])
+        raise RetryLater(0)
+
+    durable.run(handler)
+    durable.run(handler)
+    assert counts == [0, 0, 1, 0]
+
+
+BAD: dict[str, Any] = {
+    "must stay a dict; it is list now": [1],
+    "Object of type set is not JSON serializable": {"seen": {1}},
+    "at most 65536 are accepted": {"text": "x" * 70_000},
+}
+
+
+@pytest.mark.parametrize(("text", "value"), BAD.items(), ids=range(len(BAD)))
+def test_what_cannot_be_a_checkpoint_is_refused_by_name(durable: DurableJob, text: str, value: Any) -> None:
+    def handler(context: Any) -> None:
+        context.checkpoint = value
+        context.save_checkpoint()
+
+    durable.run(handler)
+    assert isinstance(durable.error, InvalidStep)
+    assert text in durable.job.error_message
+
+
+def test_at_an_orderly_end_it_is_logged_and_the_end_is_stored(
+    durable: DurableJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(context: Any) -> None:
+        context.checkpoint = {"seen": {1}}
+        raise RetryLater(60)
+
+    with caplog.at_level(logging.WARNING, "django_jobs"):
+        durable.run(handler)
+    assert durable.job.status == "Pending"
+    assert f"job_id={durable.job.name} event=checkpoint_not_saved" in caplog.text
+    assert not JobCheckpoint.objects.exists()
+
+
+def test_inside_a_transaction_it_is_refused(durable: DurableJob) -> None:
+    def handler(context: Any) -> None:
+        with transaction.atomic():
+            context.save_checkpoint()
+
+    durable.run(handler)
+    assert "cannot be stored inside an open transaction" in durable.job.error_message
+
+
+def test_an_attempt_that_lost_its_job_saves_nothing_and_stops(durable: DurableJob) -> None:
+    def handler(context: Any) -> None:
+        Job.objects.filter(pk=durable.job.pk).update(worker_name="another")
+        context.save_checkpoint()
+
+    assert isinstance(durable.run(handler), outcomes.Interrupted)
+    assert not JobCheckpoint.objects.exists()
+    assert durable.job.status == "Running"
+
+
+def test_the_end_of_an_attempt_that_lost_its_job_saves_nothing(durable: DurableJob) -> None:
+    def handler(context: Any) -> None:
+        context.checkpoint["page"] = 1
+        Job.objects.filter(pk=durable.job.pk).update(worker_name="another")
+        raise RetryLater(0)
+
+    durable.run(handler)
+    assert not JobCheckpoint.objects.exists()
+
+
+def test_both_go_with_the_job_and_those_of_others_stay(durable: DurableJob) -> None:
+    other = DurableJob()
+
+    def handler(context: Any) -> None:
+        context.step("charge", dict)
+        context.save_checkpoint()
+
+    for job in (durable, other):
+        job.run(handler)
+    assert delete_jobs([durable.job.pk]) == 1
+    assert set(JobStep.objects.values_list("job_id", flat=True)) == {other.job.pk}
+    assert set(JobCheckpoint.objects.values_list("pk", flat=True)) == {other.job.pk}

@@ -1,0 +1,353 @@
+"""Steps of a handler: done once for the job, in the same order in every attempt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import functools
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.control.retry import retry_job
+from django_jobs.engine.execution import outcomes, steps, work_notes
+from django_jobs.engine.execution.handler_run import attempt, run
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.exceptions import AttemptLost, InvalidStep, JobCanceled, StepOrderChanged, TransientError
+from django_jobs.models import Job, JobStep
+from tests.support.attempts import FreeRunner, Stage
+from tests.support.durable import DurableJob, Effects
+from tests.support.stores import store_name
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def durable() -> DurableJob:
+    return DurableJob()
+
+
+@pytest.fixture
+def effects() -> Effects:
+    return Effects()
+
+
+def refusal(durable: DurableJob, handler: Any) -> str:
+    """The text with which a step is refused; the job ends for good by that."""
+    durable.run(handler)
+    assert isinstance(durable.error, InvalidStep)
+    assert durable.job.status == "Dead Letter"
+    return durable.job.error_message
+
+
+def test_a_later_attempt_gets_what_the_first_one_has_stored(durable: DurableJob, effects: Effects) -> None:
+    got: list[Any] = []
+
+    def handler(context: Any) -> None:
+        got.append(context.step("charge", effects.do, "card"))
+        if context.attempt == 1:
+            raise TransientError("the network is away")
+        got.append(context.step("book", effects.do, what="ledger"))
+
+    durable.run(handler)
+    outcome = durable.run(handler)
+    assert isinstance(outcome, outcomes.Returned)
+    assert effects.done == ["card", "ledger"]
+    assert got == [{"receipt": "card"}, {"receipt": "card"}, {"receipt": "ledger"}]
+    assert durable.stored() == [(1, "charge", {"receipt": "card"}, 1), (2, "book", {"receipt": "ledger"}, 2)]
+
+
+def test_a_step_that_raised_is_not_stored(durable: DurableJob) -> None:
+    def handler(context: Any) -> None:
+        context.step("divide", lambda: 1 // (context.attempt - 1))
+
+    durable.run(handler)
+    assert isinstance(durable.error, ZeroDivisionError)
+    assert durable.stored() == []
+    durable.run(handler)
+    assert durable.stored() == [(1, "divide", 1, 2)]
+
+
+def test_names_that_come_again_are_numbered(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        for address in ("a", "b", "c"):
+            context.step("mail", effects.do, address)
+            if context.attempt == 1 and address == "b":
+                raise TransientError("full")
+
+    durable.run(handler)
+    durable.run(handler)
+    assert [row[1] for row in durable.stored()] == ["mail", "mail #2", "mail #3"]
+    assert effects.done == ["a", "b", "c"]
+
+
+def test_every_attempt_gets_the_stored_form(durable: DurableJob) -> None:
+    value = {"day": dt.date(2026, 1, 31), "sum": decimal.Decimal("1.50"), "pair": (1, 2), 7: None, "big": 1e22}
+    got: list[Any] = []
+
+    def handler(context: Any) -> None:
+        got.append(context.step("make", lambda: value))
+        if context.attempt == 1:
+            raise TransientError("again")
+
+    durable.run(handler)
+    durable.run(handler)
+    assert repr(got[0]) == repr(got[1])
+    assert got[0] == {"day": "2026-01-31", "sum": "1.50", "pair": [1, 2], "7": None, "big": 1e22}
+
+
+def test_another_order_is_an_error_that_says_what_to_do(durable: DurableJob, effects: Effects) -> None:
+    def old(context: Any) -> None:
+        context.step("charge", effects.do, 1)
+        raise TransientError("again")
+
+    def new(context: Any) -> None:
+        context.step("book", effects.do, 2)
+
+    durable.run(old)
+    durable.run(new)
+    assert isinstance(durable.error, StepOrderChanged)
+    text = durable.job.error_message
+    assert "Step 1 of this job was 'charge' in an earlier attempt, and now it is 'book'." in text
+    assert "in the same order" in text
+    assert "before you deploy" in text
+    assert (durable.job.status, effects.done) == ("Dead Letter", [1])
+
+
+def test_the_first_attempt_reads_nothing_and_later_ones_read_by_pages(
+    durable: DurableJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_notes, "PAGE", 3)
+    monkeypatch.setattr(steps, "PAGE", 3)
+    counts: list[int] = []
+
+    def handler(context: Any) -> None:
+        for number in range(7 if context.attempt == 1 else 9):
+            with CaptureQueriesContext(connection) as queries:
+                assert context.step("count", lambda number=number: number) == number
+            counts.append(len(queries))
+        if context.attempt == 1:
+            raise TransientError("again")
+
+    durable.run(handler)
+    durable.run(handler)
+    storing = counts[0]
+    assert counts[:7] == [storing] * 7
+    # Pages of 3, 3 and 1; the last one says that there is nothing behind it.
+    assert counts[7:] == [1, 0, 0, 1, 0, 0, 1, storing, storing]
+    assert storing == 1 or store_name() != "postgresql"
+
+
+BAD_NAMES: dict[str, Any] = {
+    "1 to 200 characters; this one has 0": "",
+    "1 to 200 characters; this one has 201": "x" * 201,
+    "a NUL character": "a\x00b",
+    "a lone surrogate": "a\ud800b",
+    "a text; this one is int": 7,
+}
+
+
+@pytest.mark.parametrize(("text", "name"), BAD_NAMES.items(), ids=range(len(BAD_NAMES)))
+def test_a_bad_name_is_refused(durable: DurableJob, effects: Effects, text: str, name: Any) -> None:
+    assert text in refusal(durable, lambda context: context.step(name, effects.do, 1))
+    assert effects.done == []
+
+
+def test_a_name_may_be_as_long_as_its_column_holds_with_a_number(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        for _ in range(2):
+            context.step("ä" * 200, effects.do, 1)
+
+    durable.run(handler)
+    assert [row[1] for row in durable.stored()] == ["ä" * 200, f"{'ä' * 200} #2"]
+
+
+BAD_RESULTS: dict[str, Any] = {
+    "Object of type set is not JSON serializable": {1, 2},
+    "NaN and Infinity have no JSON form": float("nan"),
+    "a NUL character": "a\x00b",
+    "at most 65536 are accepted": "x" * 70_000,
+}
+
+
+@pytest.mark.parametrize(("text", "value"), BAD_RESULTS.items(), ids=range(len(BAD_RESULTS)))
+def test_a_result_that_cannot_be_stored_is_refused_by_the_steps_name(
+    durable: DurableJob, text: str, value: Any
+) -> None:
+    said = refusal(durable, lambda context: context.step("make", lambda: value))
+    assert text in said
+    assert "The result of step 'make'" in said
+    assert durable.stored() == []
+
+
+def test_what_is_no_function_is_refused(durable: DurableJob) -> None:
+    assert "needs a function to call; it got dict" in refusal(durable, lambda context: context.step("make", {}))
+
+
+def test_a_step_inside_a_steps_function_is_refused(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        context.step("outer", lambda: context.step("inner", effects.do, 1))
+
+    assert "'inner' stands inside the function of another step" in refusal(durable, handler)
+    assert effects.done == []
+
+
+async def a_coroutine(value: int = 0) -> int:
+    return value
+
+
+@pytest.mark.parametrize("function", [a_coroutine, functools.partial(a_coroutine, 1), lambda: a_coroutine(1)])
+def test_a_coroutine_function_is_refused_with_the_name_of_what_takes_it(durable: DurableJob, function: Any) -> None:
+    text = refusal(durable, lambda context: context.step("fetch", function))
+    assert "await context.astep" in text
+
+
+def test_inside_a_transaction_a_step_is_refused_before_it_is_done(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        with transaction.atomic():
+            context.step("charge", effects.do, 1)
+
+    assert "cannot be stored inside an open transaction" in refusal(durable, handler)
+    assert effects.done == []
+
+
+def test_a_steps_function_may_open_transactions(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        context.step("book", transaction.atomic(effects.do), 1)
+
+    durable.run(handler)
+    assert durable.stored() == [(1, "book", {"receipt": 1}, 1)]
+
+
+def test_a_job_has_a_bounded_number_of_steps(
+    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "MAX_STEPS", 2)
+
+    def handler(context: Any) -> None:
+        for number in range(3):
+            context.step("one", effects.do, number)
+
+    assert "A job may have 2 steps" in refusal(durable, handler)
+    assert effects.done == [0, 1]
+
+
+def test_an_attempt_that_lost_its_job_is_refused_and_stops(durable: DurableJob, effects: Effects) -> None:
+    went_on: list[int] = []
+
+    def handler(context: Any) -> None:
+        context.step("charge", effects.do, 1)
+        Job.objects.filter(pk=durable.job.pk).update(attempt=context.attempt + 1)
+        try:
+            context.step("book", effects.do, 2)
+        finally:
+            Job.objects.filter(pk=durable.job.pk).update(attempt=context.attempt)
+        went_on.append(1)
+
+    outcome = durable.run(handler)
+    assert isinstance(outcome, outcomes.Interrupted)
+    assert [row[1] for row in durable.stored()] == ["charge"]
+    assert went_on == []
+
+
+def test_a_job_that_is_to_stop_begins_no_step(effects: Effects) -> None:
+    stage = Stage()
+
+    def handler(context: Any) -> None:
+        stage.interrupter.want(JobCanceled)
+        context.step("charge", effects.do, 1)
+
+    assert isinstance(stage.run(handler, how=attempt), outcomes.Canceled)
+    assert effects.done == []
+
+
+def test_an_interruption_waits_until_what_happened_is_stored(effects: Effects, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    insert = type(store()).insert_step
+
+    def interrupted(self: Any, *args: Any) -> Any:
+        stage.interrupter.request(JobCanceled)
+        return insert(self, *args)
+
+    monkeypatch.setattr(type(store()), "insert_step", interrupted)
+
+    def handler(context: Any) -> None:
+        context.step("charge", effects.do, 1)
+        effects.do("went on")
+
+    assert isinstance(stage.run(handler, how=attempt), outcomes.Canceled)
+    assert effects.done == [1]
+    assert JobStep.objects.count() == 1
+
+
+class Failing:
+    """A store that fails so many times, then stores."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        insert = type(store()).insert_step
+
+        def fail_first(this: Any, *args: Any) -> Any:
+            if self.left > 0:
+                self.left -= 1
+                raise OperationalError("the server closed the connection")
+            return insert(this, *args)
+
+        monkeypatch.setattr(type(store()), "insert_step", fail_first)
+        monkeypatch.setattr(work_notes, "FIRST_PAUSE", 0.001)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_storing_is_tried_again_while_the_database_is_away(
+    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(monkeypatch, 3)
+    durable.run(lambda context: context.step("charge", effects.do, 1) and None, how=run)
+    assert (failing.left, effects.done) == (0, [1])
+    assert [row[1] for row in durable.stored()] == ["charge"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_the_time_of_a_lease_the_job_is_handed_back(
+    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    Failing(monkeypatch, 1_000_000)
+    outcome_of_database: list[Any] = []
+
+    def handler(context: Any) -> None:
+        monkeypatch.setitem(settings.DJANGO_JOBS, "LEASE_SECONDS", 0.01)
+        try:
+            context.step("charge", effects.do, 1)
+        except AttemptLost as error:
+            outcome_of_database.append(error.__cause__)
+            raise
+        finally:
+            monkeypatch.undo()
+
+    outcome = durable.run(handler, how=run)
+    assert isinstance(outcome, outcomes.Interrupted)
+    assert isinstance(outcome_of_database[0], OperationalError)
+    assert database.is_lost_connection(outcome_of_database[0])
+
+
+def test_what_a_handler_left_behind_takes_no_step(durable: DurableJob, effects: Effects) -> None:
+    contexts: list[Any] = []
+    durable.run(contexts.append, FreeRunner())
+    with pytest.raises(JobCanceled):
+        contexts[0].step("charge", effects.do, 1)
+    assert effects.done == []
+
+
+def test_a_retry_by_hand_continues(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        context.step("charge", effects.do, "card")
+        if context.attempt == 1:
+            raise InvalidStep("stop here")
+
+    durable.run(handler)
+    retry_job(durable.job)
+    durable.run(handler)
+    assert (durable.job.status, effects.done) == ("Completed", ["card"])
