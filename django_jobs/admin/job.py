@@ -18,9 +18,10 @@ from django_jobs.admin.job_filters import FILTERS
 from django_jobs.admin.job_history import read_history
 from django_jobs.admin.job_list import JobList, search
 from django_jobs.admin.job_live import JobLive
-from django_jobs.admin.job_output import JobOutput
+from django_jobs.admin.job_output import JobOutput, may_read_results
 from django_jobs.admin.job_relatives import read_relatives
 from django_jobs.admin.job_rerun import RunAgain
+from django_jobs.admin.job_work import read_work
 from django_jobs.engine.access import get_policy, may_view
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.store import database
@@ -72,15 +73,17 @@ class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, N
         """Return what stands on a job's page around its fields."""
         whole = job.shows_all
         history = read_history(job, database.now(), whole=whole, tracebacks=is_system_admin(request))
+        work = read_work(job, job.hidden_names, whole=whole, results=may_read_results(request, job))
         return {
             "subtitle": None,
             "title": job.name,
             "badge": badge(job.status),
             "note": note(job),
-            "state": page_state(job),
+            "state": page_state(job, work.state),
             # A dead letter may be retried while its page is open.
             "is_final": job.status in FINAL,
             "history": history,
+            "work": work,
             "relatives": [found for found in read_relatives(job, whole=whole) if found.jobs],
             "shows_all": whole,
             "shows_tracebacks": is_system_admin(request),

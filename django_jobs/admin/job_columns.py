@@ -164,16 +164,18 @@ def as_text(seconds: float | None) -> str:
     return NOTHING if seconds is None else brief_duration(seconds)
 
 
-def page_state(job: Job) -> str:
+def page_state(job: Job, work: str = "") -> str:
     """Return what the rest of a job's page depends on: its buttons, result, error and attempts.
 
-    The script reads the page again once this differs from what the page was made of.
+    ``work`` tells what its handler has stored until now. The script reads the page again once this differs from what
+    the page was made of.
     """
     moments = (job.cancel_requested_at, job.run_at, job.next_retry_at)
-    return " ".join([str(job.status), str(job.attempt), *("-" if at is None else at.isoformat() for at in moments)])
+    told = ("-" if at is None else at.isoformat() for at in moments)
+    return " ".join([str(job.status), str(job.attempt), *told, work])
 
 
-def live_facts(job: Job, now: dt.datetime) -> dict[str, Any]:
+def live_facts(job: Job, now: dt.datetime, work: str = "") -> dict[str, Any]:
     """Return what changes of a job while its page is open, in plain values; ``texts`` are those of each LiveText."""
     columns = [column for column in vars(JobColumns).values() if isinstance(column, LiveText)]
     return {
@@ -181,7 +183,7 @@ def live_facts(job: Job, now: dt.datetime) -> dict[str, Any]:
         "slug": slug(job.status),
         "note": note(job),
         "final": job.status in TERMINAL,
-        "state": page_state(job),
+        "state": page_state(job, work),
         "progress": job.progress,
         "message": job.progress_message,
         "texts": {column.name: column.text_of(job, now) for column in columns},
