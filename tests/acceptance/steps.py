@@ -30,10 +30,10 @@ class Stage:
     def submit(self, kind: JobType, **parameters: Any) -> Job:
         return submit_job(kind, self.organization, parameters)
 
-    def submit_recorded(self, kind: JobType, name: str = "job") -> RecordedJob:
-        """A job of the handler ``record_and_wait``, with its own files."""
+    def submit_recorded(self, kind: JobType, name: str = "job", **parameters: Any) -> RecordedJob:
+        """A job of the handler ``record_and_wait``, or of one that notes and waits like it, with its own files."""
         log, gate = self.directory / f"{name}.log", self.directory / f"{name}.gate"
-        return RecordedJob(self.submit(kind, log=str(log), path=str(gate)), log, gate)
+        return RecordedJob(self.submit(kind, log=str(log), path=str(gate), **parameters), log, gate)
 
 
 class RecordedJob:

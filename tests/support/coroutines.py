@@ -15,11 +15,12 @@ from tests.support.handlers import ask_for_long_async as ask_for_long
 from tests.support.handlers import echo_async as echo
 from tests.support.handlers import gather_async as gather
 from tests.support.handlers import record_and_wait_async as record_and_wait
+from tests.support.handlers import take_steps_async as take_steps
 
 if TYPE_CHECKING:
     from django_jobs.engine.execution.context import JobContext
 
-__all__ = ["ask_for_long", "echo", "gather", "record_and_wait"]
+__all__ = ["ask_for_long", "echo", "gather", "record_and_wait", "take_steps"]
 
 
 async def do_nothing(context: JobContext) -> None:

@@ -164,6 +164,59 @@ async def record_and_wait_async(context: JobContext) -> dict[str, Any]:
     return {"attempt": context.attempt}
 
 
+def take_steps(context: JobContext) -> dict[str, Any]:
+    """Charges, books and mails in steps, each a line in the file ``log``; between the first two it waits like above.
+
+    Its checkpoint says which attempt charged. With ``shield`` nothing interrupts it from the wait on.
+    """
+    log, path = context.parameters["log"], context.parameters["path"]
+    shield = context.shielded() if context.parameters.get("shield") else contextlib.nullcontext()
+
+    def do(what: str) -> str:
+        note(log, what, context.attempt, os.getpid())
+        return what
+
+    do("start")
+    try:
+        context.step("charge", do, "charge")
+        context.checkpoint.setdefault("charged_by", context.attempt)
+        do("wait")
+        with shield:
+            while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: PTH110
+                threading.Event().wait(0.01)
+            context.step("book", do, "book")
+        context.step("mail", do, "mail")
+    except BaseException:
+        do("stopped")
+        raise
+    return {"attempt": context.attempt, **context.checkpoint}
+
+
+async def take_steps_async(context: JobContext) -> dict[str, Any]:
+    """The same from a coroutine."""
+    log, path = context.parameters["log"], context.parameters["path"]
+    shield = context.shielded() if context.parameters.get("shield") else contextlib.nullcontext()
+
+    async def do(what: str) -> str:
+        note(log, what, context.attempt, os.getpid())
+        return what
+
+    await do("start")
+    try:
+        await context.astep("charge", do, "charge")
+        context.checkpoint.setdefault("charged_by", context.attempt)
+        await do("wait")
+        with shield:
+            while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: ASYNC110, ASYNC240, PTH110
+                await asyncio.sleep(0.01)
+            await context.astep("book", do, "book")
+        await context.astep("mail", do, "mail")
+    except BaseException:
+        await do("stopped")
+        raise
+    return {"attempt": context.attempt, **context.checkpoint}
+
+
 def die_if_asked(context: JobContext) -> None:
     """With ``die`` a poison job, else a harmless one of the same type."""
     if context.parameters.get("die"):
