@@ -140,6 +140,8 @@ STORAGES = {
 DEFAULT_FROM_EMAIL = "shop@shop.example"
 MAIL_DIR = BASE_DIR / "var" / "mail"
 globals().update(mail_to_files(MAIL_DIR))
+# What the pretended providers of the invoice run have done.
+PROVIDERS_DIR = BASE_DIR / "var" / "providers"
 
 # Where the demo's processes log, so that its terminal shows what it says itself.
 DEMO_LOG_DIR = BASE_DIR / "var" / "demo"

@@ -41,6 +41,7 @@ STATIC_ROOT = RUN_DIR / "static"
 DEMO_LOG_DIR = RUN_DIR / "demo"
 MAIL_DIR = RUN_DIR / "mail"
 globals().update(mail_to_files(MAIL_DIR))
+PROVIDERS_DIR = RUN_DIR / "providers"
 
 # Processes that tests start have the real layer; tests in this process put one in memory in its place.
 if "DJANGO_JOBS_TEST_SETTINGS" not in os.environ:

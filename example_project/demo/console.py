@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from example_project.demo.services import log_file
 from example_project.shop.catalog import SHOPS, Shop
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 #: The statuses of the summary, in the order of a job's way.
 COUNTED: Final = ("Pending", "Queued", "Running", "Failed", "Timed Out", "Completed", "Canceled", "Dead Letter")
+TIMES: Final = {0: "NEVER", 1: "once"}
 # Plain words only: highlighting would color half of every line. Paths stay whole, to be copied.
 _console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -73,6 +75,14 @@ class Summary:
         self._status.update(f"{' · '.join(told)}   (Ctrl+C stops everything)")
 
 
+def show_invoices(invoices: Mapping[str, Sequence[int]]) -> None:
+    """Show how often each invoice was charged, booked and mailed."""
+    table = Table("Invoice", "Charged", "Booked", "Mailed")
+    for name, counts in invoices.items():
+        table.add_row(name, *(TIMES.get(count, f"{count} TIMES") for count in counts))
+    _console.print(table)
+
+
 def welcome(port: int, job_id: str) -> None:
     site = f"http://127.0.0.1:{port}"
     accounts = "\n".join(
@@ -100,7 +110,8 @@ The password of every account is {DEMO_PASSWORD}:
   - Open {job_id} in the admin: its status, its result, its execution log.
   - Submit a job of your own from a second terminal:
     {shell_line()}
-  - Kill one of the worker's processes while a job runs, and see the job run again.
+  - Kill one of the worker's processes while a job runs, and see the job run again. The invoice run goes on where it
+    was: its page in the admin has its steps. "python manage.py demo --kill" does that for you, six times.
   - Look at the mails that the jobs send: {settings.MAIL_DIR}
   - Import a CSV file of customers (python manage.py customers_csv makes such a file).
 

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django_jobs import Status, get_job_metrics, get_job_status, submit_job
 from django_jobs.conf import jobs_settings
 from django_jobs.exceptions import DuplicateJob
-from example_project.demo import services
+from example_project.demo import kills, services
 from example_project.demo.services import DemoError, Service
 from example_project.shop.catalog import SHOPS
 
@@ -35,20 +35,24 @@ ENDED: Final = {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCEL
 INTERRUPTED: Final = 130
 
 
-def run(*, once: bool, port: int) -> int:
-    """Run the whole demo and return the command's exit code. Raises DemoError."""
+def run(*, once: bool, port: int, kill: int | None = None) -> int:
+    """Run the whole demo, or a part of it, and return the command's exit code. Raises DemoError.
+
+    ``kill`` is the seed of chance where only the invoice run is wanted, and its process to be killed.
+    """
     services.require_packages("rich")
-    if not once:
+    if not once and kill is None:
         services.require_free_port(port)
     if os.environ.get("REDIS_URL"):
-        return run_here(once=once, port=port)
+        return run_here(once=once, port=port, kill=kill)
     with services.embedded_valkey() as url:
-        return run_again(url, once=once, port=port)
+        return run_again(url, once=once, port=port, kill=kill)
 
 
-def run_again(redis_url: str, *, once: bool, port: int) -> int:
+def run_again(redis_url: str, *, once: bool, port: int, kill: int | None) -> int:
     """Run the same command in a process whose settings name the Valkey that was just started."""
     arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
+    arguments += [] if kill is None else ["--kill", "--seed", str(kill)]
     environment = {**os.environ, "REDIS_URL": redis_url}
     process = subprocess.Popen(services.manage(*arguments), env=environment)
     # Ours is to wait: the other process stops everything, and Valkey must outlive it.
@@ -63,17 +67,19 @@ def ends() -> list[signal.Signals]:
     return [number for number in everything if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP]
 
 
-def run_here(*, once: bool, port: int) -> int:
+def run_here(*, once: bool, port: int, kill: int | None) -> int:
     from example_project.demo.console import say
 
     with interruptible(), services.own_log():
         try:
             services.require_redis()
             prepare()
+            if kill is not None:
+                return kills.run_killed(kill)
             return run_once() if once else serve(port)
         except KeyboardInterrupt:
             say("Stopped.")
-            return INTERRUPTED if once else 0
+            return INTERRUPTED if once or kill is not None else 0
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class Samples:
             "imports customers, some rows are bad": self.submit("csv_import", {"upload": self.upload().pk}),
             "a statement for each customer": self.submit("bulk_statements", {"month": "2025-12"}),
         }
+        jobs["charges, books and mails 20 invoices in steps"] = self.submit("invoice_run", {})
         for number, what in FAX_NUMBERS.items():
             jobs[f"fax, {what}"] = self.submit("fax_send", {"fax_number": number, "document": "doc.pdf"})
         sent = jobs["fax, goes through"]

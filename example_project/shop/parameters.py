@@ -124,3 +124,11 @@ class PublishParameters(Parameters):
 
 class ItemParameters(Parameters):
     item_id = serializers.CharField(max_length=120, help_text="A product's SKU, or its name.")
+
+
+class InvoiceRunParameters(Parameters):
+    orders = serializers.IntegerField(min_value=1, max_value=200, default=20, help_text="How many, the latest first.")
+    seconds = serializers.FloatField(
+        min_value=0, max_value=5, default=0.2, help_text="How long the pretended providers take for one thing."
+    )
+    run = serializers.CharField(required=False, max_length=40, help_text="Makes this run another one than the last.")

@@ -40,3 +40,12 @@ def test_the_demos_terminal_shows_its_welcome_and_no_log(processes: ProcessPool)
         "All stopped.",
         "Stopped.",
     ]
+
+
+def test_an_invoice_run_whose_process_is_killed_at_random_does_each_thing_once(processes: ProcessPool) -> None:
+    demo = processes.start("demo", "--kill", "--seed", "7")
+    assert demo.wait(PATIENCE) == 0, demo.log()
+    screen = demo.log()
+    rows = [line for line in screen.splitlines() if "│" in line and "once" in line]
+    assert [line.count("once") for line in rows] == [3] * 20
+    assert "Completed at attempt 7, after 6 kills." in screen

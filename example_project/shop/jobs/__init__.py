@@ -8,6 +8,7 @@ from __future__ import annotations
 from example_project.shop.jobs.catalogs import catalog_publish
 from example_project.shop.jobs.customers import bulk_statements, csv_import, customer_statement
 from example_project.shop.jobs.faxes import fax_send
+from example_project.shop.jobs.invoices import invoice_run
 from example_project.shop.jobs.items import process_item
 from example_project.shop.jobs.mails import email_notification, email_report, send_welcome_email
 from example_project.shop.jobs.reports import pdf_generation, report_ready
@@ -20,6 +21,7 @@ __all__ = [
     "email_notification",
     "email_report",
     "fax_send",
+    "invoice_run",
     "pdf_generation",
     "process_item",
     "report_ready",

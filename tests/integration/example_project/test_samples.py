@@ -7,7 +7,7 @@ from django_jobs.models import Job, JobType
 from django_jobs.testing import run_jobs
 from example_project.demo import samples
 from example_project.demo.samples import Samples
-from example_project.shop import fax_provider, marketplace, seeding
+from example_project.shop import fax_provider, marketplace, providers, seeding
 from example_project.shop.catalog import SHOPS
 
 SHOP = SHOPS[1]
@@ -20,6 +20,7 @@ def demo(broker: object, monkeypatch: pytest.MonkeyPatch) -> Samples:
     # So long that what has to wait is not due on a slow machine either.
     monkeypatch.setattr(fax_provider, "BACK_IN", 3_600)
     monkeypatch.setattr(marketplace, "sleep", lambda _: None)
+    monkeypatch.setattr(providers, "sleep", lambda _: None)
     JobType.objects.filter(pk="fax_send").update(retry_delay=0)
     seeding.seed_organization(SHOP, seeding.demo_password_hash())
     seeding.seed_shop(SHOP)

@@ -22,11 +22,18 @@ class Command(BaseCommand):
             action="store_true",
             help="Run the main job to its end, print where its PDF lies, and exit.",
         )
+        parser.add_argument(
+            "--kill",
+            action="store_true",
+            help="Run invoices in steps, kill the process that does at random, show that each was done once, and exit.",
+        )
+        parser.add_argument("--seed", type=int, default=1, help="Of the moments at which it is killed (%(default)s).")
         parser.add_argument("--port", type=int, default=8000, help="Of the web server on 127.0.0.1 (%(default)s).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            code = runner.run(once=options["once"], port=options["port"])
+            kill = options["seed"] if options["kill"] else None
+            code = runner.run(once=options["once"], port=options["port"], kill=kill)
         except DemoError as error:
             raise CommandError(str(error)) from error
         raise SystemExit(code)
