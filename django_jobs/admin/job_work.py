@@ -14,6 +14,8 @@ from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job, JobCheckpoint, JobStep
 
+#: Up to so many steps are unfolded.
+FEW: Final = 10
 ROWS: Final = 50
 ALL_ROWS: Final = 500
 #: Characters of a result that stand in its line; a longer one is folded.
@@ -54,6 +56,11 @@ class Work:
     is_counted_out: bool
     checkpoint: SavedCheckpoint | None
     state: str
+
+    @property
+    def is_short(self) -> bool:
+        """Return whether the steps take little room."""
+        return self.count <= FEW
 
     @property
     def is_cut(self) -> bool:

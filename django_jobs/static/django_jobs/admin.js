@@ -63,15 +63,16 @@
     const nameOf = (element) => element.getAttribute("href") || element.id || element.textContent;
     const focusable = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
 
-    // Details that were opened stay open, and the element that has the focus keeps it.
+    const foldOf = (element) => element.dataset.djobsFold || element.querySelector("summary").textContent.trim();
+
+    // Details that were opened or closed stay so, and the element that has the focus keeps it.
     function exchange(old, next) {
-        const open = [...old.querySelectorAll("details")].map((element) => element.open);
+        const open = new Map([...old.querySelectorAll("details")].map((element) => [foldOf(element), element.open]));
         const focused = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
         old.replaceWith(document.adoptNode(next));
-        // The newest attempt comes first, so the attempts that were there before are counted from the end.
-        [...next.querySelectorAll("details")].reverse().forEach((element, place) => {
-            element.open = open[open.length - 1 - place] ?? false;
-        });
+        for (const element of next.querySelectorAll("details")) {
+            element.open = open.get(foldOf(element)) ?? element.open;
+        }
         if (focused !== null) {
             focusable(next).find((element) => nameOf(element) === focused)?.focus({preventScroll: true});
         }
