@@ -24,7 +24,7 @@ FUNCTIONS = [name for name in django_jobs.__all__ if inspect.isroutine(getattr(d
 WORKERS_OWN = {"WorkerStopping", "BrokerUnavailable", "WorkersSuspended", "ForeignBroker"}
 INTERNAL = {"RetryableRefusal", "Interruption", "AttemptLost"} | WORKERS_OWN
 #: Members of a context that are kept for the engine, and what one for tests notes.
-NOT_FOR_HANDLERS = {"interruptible", "remind", "has_saved", "progress", "outputs", "submitted"}
+NOT_FOR_HANDLERS = {"interruptible", "remind", "has_saved", "unsaved_checkpoint", "progress", "outputs", "submitted"}
 
 
 def signature(name: str, function: Any) -> str:

@@ -14,4 +14,4 @@ for _example in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTI
 
 def test_every_example_brought_its_test() -> None:
     text = PAGE.read_text()
-    assert text.count("```python") == len(re.findall(r"^ *def test_", text, re.MULTILINE)) == 6
+    assert text.count("```python") == len(re.findall(r"^ *def test_", text, re.MULTILINE)) == 8
