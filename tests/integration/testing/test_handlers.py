@@ -166,3 +166,39 @@ def test_a_handler_is_told_of_a_cancel_when_it_reports(both_ways: str, does: Any
 
     pending_job(does(cancel_itself))
     assert statuses() == ["Canceled"]
+
+
+def test_steps_that_are_done_are_not_done_again(both_ways: str, does: Any) -> None:
+    done: list[str] = []
+
+    def in_steps(context: Any) -> dict[str, Any]:
+        context.step("charge", done.append, "charge")
+        context.checkpoint["charged"] = context.attempt
+        context.save_checkpoint()
+        if context.attempt == 1:
+            raise TransientError("again")
+        context.step("book", transaction.atomic(done.append), "book")
+        return dict(context.checkpoint)
+
+    async def in_async_steps(context: Any) -> dict[str, Any]:
+        await context.astep("charge", done.append, "charge")
+        if context.attempt == 1:
+            context.checkpoint["later"] = True
+            raise RetryLater(0)
+        return dict(context.checkpoint)
+
+    for handler in (in_steps, in_async_steps):
+        pending_job(does(handler))
+    found = run_jobs(retries=True)
+    assert [status.result for status in found] == [{"charged": 2}, {"later": True}]
+    assert sorted(done) == ["book", "charge", "charge"]
+
+
+def test_a_step_inside_the_handlers_own_transaction_is_refused(both_ways: str, does: Any) -> None:
+    def handler(context: Any) -> None:
+        with transaction.atomic():
+            context.step("charge", dict)
+
+    pending_job(does(handler))
+    (status,) = run_jobs()
+    assert "cannot be stored inside an open transaction" in (status.error_message or "")

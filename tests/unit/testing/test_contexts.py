@@ -7,13 +7,14 @@ import io
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from rest_framework import serializers
 
 from django_jobs import JobCanceled, JobContext, ResultReference, job_handler
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.json_storage import NotStorable
-from django_jobs.exceptions import PermanentError
+from django_jobs.exceptions import AttemptLost, InvalidStep, PermanentError
 from django_jobs.testing import make_context
 from tests.support import handlers
 
@@ -140,3 +141,49 @@ def test_the_job_is_owned_until_it_is_lost() -> None:
     assert context.still_owned()
     context.lose()
     assert not context.still_owned()
+
+
+def test_steps_and_checkpoint_are_kept_in_memory() -> None:
+    context = make_context()
+    assert context.step("mail", lambda: (1, dt.date(2026, 1, 2))) == [1, "2026-01-02"]
+    assert context.step("mail", lambda: None) is None
+    context.checkpoint["page"] = 3
+    assert context.saved_checkpoint == {}
+    context.save_checkpoint()
+    assert (context.steps, context.saved_checkpoint) == (
+        {"mail": [1, "2026-01-02"], "mail #2": None},
+        {"page": 3},
+    )
+
+
+def test_what_an_earlier_attempt_left_is_found() -> None:
+    context = make_context(steps={"charge": {"id": "ch_1"}}, checkpoint={"page": 3})
+    assert context.step("charge", lambda: {"id": "another"}) == {"id": "ch_1"}
+    assert context.checkpoint == {"page": 3}
+    with pytest.raises(InvalidStep):
+        context.step("mail", lambda: {1, 2})
+
+
+def test_coroutines_take_steps_too() -> None:
+    async def fetch() -> str:
+        return "page"
+
+    async def handler(context: JobContext) -> None:
+        await context.astep("fetch", fetch)
+        await context.astep("parse", lambda: 7)
+        context.checkpoint["done"] = True
+        await context.asave_checkpoint()
+
+    context = make_context()
+    async_to_sync(handler)(context)
+    assert (context.steps, context.saved_checkpoint) == ({"fetch": "page", "parse": 7}, {"done": True})
+
+
+def test_an_attempt_that_lost_its_job_stores_nothing() -> None:
+    context = make_context()
+    context.lose()
+    with pytest.raises(AttemptLost):
+        context.step("charge", dict)
+    with pytest.raises(AttemptLost):
+        context.save_checkpoint()
+    assert (context.steps, context.saved_checkpoint) == ({}, {})
