@@ -7,9 +7,11 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Locator, Page, Route, expect
 
 from django_jobs import retry_job, submit_job
+from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.models import Job, JobType, Organization
 from tests.browser.conftest import Visit
 from tests.support.admin import VIEWS
+from tests.support.attempts import FreeRunner
 from tests.support.brokers import end, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import elsewhere
@@ -152,6 +154,27 @@ def test_an_open_page_of_a_job_follows_its_attempts_buttons_and_second_life(
     retry_job(reread(job))
     expect(page.get_by_role("link", name="Retry")).to_have_count(0)
     expect(page.get_by_text("Traceback of it")).to_be_visible()
+
+
+@pytest.mark.usefixtures("broker")
+def test_an_open_page_of_a_job_follows_its_steps_and_leaves_folds_as_they_are(
+    organization: Organization, visit: Visit
+) -> None:
+    job, claimed = running_job(organization=organization)
+    context = context_for(claimed, FreeRunner())
+    # In a thread of its own: Playwright runs a loop in this one, in which steps are refused.
+    elsewhere(lambda: context.step("charge the card", lambda: "x" * 200))
+    page = visit(operator(), f"/admin/django_jobs/job/{job.pk}/change/")
+    page.locator("[data-djobs-fold='step 1'] summary").click()
+
+    context.checkpoint = {"cursor": "behind row 4711"}
+    elsewhere(context.save_checkpoint)
+    expect(page.get_by_text("behind row 4711")).to_be_visible()
+    page.locator("[data-djobs-fold=checkpoint] > summary").click()
+    elsewhere(lambda: context.step("book it", lambda: "entry 9"))
+    expect(page.get_by_text("entry 9")).to_be_visible()
+    expect(page.locator("[data-djobs-fold='step 1']")).to_have_attribute("open", "")
+    expect(page.get_by_text("behind row 4711")).to_be_hidden()
 
 
 def test_a_chart_is_read_by_arrow_keys(organization: Organization, visit: Visit, processes: ProcessPool) -> None:

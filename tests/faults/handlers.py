@@ -58,3 +58,13 @@ def submit_another(context: JobContext) -> dict[str, Any]:
     with recorded(context):
         job = context.submit_job("plain", {"of": context.job_id})
     return {"submitted": job.name}
+
+
+def in_steps(context: JobContext) -> dict[str, Any]:
+    """Do three things in steps, each of which is written down, and leave a checkpoint between them."""
+    with recorded(context):
+        for name in ("charge", "book", "mail"):
+            context.step(name, note, "step", context, name)
+            context.checkpoint["last"] = name
+            context.save_checkpoint()
+    return {"steps": 3}

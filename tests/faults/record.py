@@ -2,7 +2,8 @@
 
 A line is one ``write`` to a file that was opened with ``O_APPEND``. So the lines of several processes do not mix, and
 they stand in the order in which they were written: whether two runs overlapped can be read without a clock.
-A line is ``begin|alive|end JOB ATTEMPT PID TIME [HOW]``, with the job's primary key and the machine's monotonic time.
+A line is ``begin|alive|step|end JOB ATTEMPT PID TIME [HOW]``, with the job's primary key and the machine's monotonic
+time.
 """
 
 from __future__ import annotations

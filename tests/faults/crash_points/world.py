@@ -28,7 +28,9 @@ from django_jobs.models import (
     ExecutionLog,
     FileDeletion,
     Job,
+    JobCheckpoint,
     JobDependency,
+    JobStep,
     JobType,
     Organization,
     OrganizationActivity,
@@ -48,6 +50,7 @@ from tests.support.factories import make_job_type, make_organization, make_syste
 
 #: Types by their handlers; ``once`` refuses equal work.
 PLAIN, ONCE, SAVING, NESTING, PAUSED, MISSING = "plain", "once", "saving", "nesting", "paused", "missing"
+IN_STEPS: Final = "in_steps"
 ORGANIZATIONS: Final = ("ORG-A", "ORG-B")
 #: The worker that dies.
 VICTIM: Final = "the-victim"
@@ -58,6 +61,8 @@ EMPTIED: Final = (
     BatchChange,
     Batch,
     ExecutionLog,
+    JobStep,
+    JobCheckpoint,
     JobDependency,
     DependencyTask,
     DuplicateKey,
@@ -90,6 +95,7 @@ def make_world() -> None:
     for name in ORGANIZATIONS:
         make_organization(name=name)
     handlers = {PLAIN: "work", ONCE: "work", SAVING: "save", NESTING: "submit_another", PAUSED: "work"}
+    handlers[IN_STEPS] = "in_steps"
     for name, handler in handlers.items():
         make_job_type(type_name=name, handler_method=f"tests.faults.handlers.{handler}", max_retries=2, retry_delay=1)
     JobType.objects.filter(pk=ONCE).update(deduplication_window=300)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from django_jobs.engine.control.cancel import cancel_job
@@ -15,12 +17,14 @@ from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.ports import RunningTicket, get_broker
 from django_jobs.engine.store import database
-from django_jobs.models import Job, JobType, Organization
+from django_jobs.models import Job, JobStep, JobType, Organization
 from django_jobs.statuses import TERMINAL, Status
+from tests.faults import record
 from tests.faults.crash_points.processes import Ending
 from tests.faults.crash_points.scenario import Scenario
 from tests.faults.crash_points.worker import work
 from tests.faults.crash_points.world import (
+    IN_STEPS,
     MISSING,
     NESTING,
     ORGANIZATIONS,
@@ -88,6 +92,22 @@ def all_are(*expected: str) -> Callable[[Given, Ending], Iterator[str]]:
 def as_their_kinds(given: Given, ending: Ending) -> Iterator[str]:
     yield from completed(given[:-1], ending)
     yield from all_are(Status.DEAD_LETTER)(given[-1:], ending)
+
+
+def in_steps_once(given: Given, ending: Ending) -> Iterator[str]:
+    """No attempt does a step twice, and none does one that an earlier attempt has stored."""
+    yield from completed(given, ending)
+    stored = dict(JobStep.objects.filter(job_id__in=given).values_list("name", "attempt"))
+    did = [
+        (event.how, event.attempt) for event in record.read(Path(os.environ[record.VARIABLE])) if event.what == "step"
+    ]
+    if len(set(did)) < len(did):
+        yield f"A step was done twice in one attempt: {did}."
+    for name, attempt in stored.items():
+        if max(number for step, number in did if step == name) != attempt:
+            yield f"{name} was stored by attempt {attempt} and done again: {did}."
+    if set(stored) != {"charge", "book", "mail"}:
+        yield f"Only {sorted(stored)} are stored."
 
 
 def ended(given: Given, ending: Ending) -> Iterator[str]:
@@ -193,6 +213,7 @@ SCENARIOS: Final = (
     Scenario(name="work on all kinds of jobs", prepare=all_kinds, act=act_as_worker, check=as_their_kinds),
     Scenario(name="work off a backlog", prepare=backlog, act=work_off_a_backlog, check=completed),
     Scenario(name="submit from a handler", prepare=one(NESTING), act=act_as_worker, check=completed),
+    Scenario(name="work in steps", prepare=one(IN_STEPS), act=act_as_worker, check=in_steps_once),
     Scenario(name="complete", prepare=two_of_two, act=settle_as(ran), check=completed),
     Scenario(name="fail with no retry left", prepare=one(max_retries=0), act=settle_as(raised), check=ended),
     Scenario(name="run out of time", prepare=one(), act=settle_as(timed_out), check=completed),
