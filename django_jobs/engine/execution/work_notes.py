@@ -62,7 +62,7 @@ class DatabaseNotes(Notes):
         self._depth = _open_blocks()
 
     def require_commits(self, what: str) -> None:
-        if _open_blocks() > self._depth:
+        if _open_blocks() > self._depth or _commits_nothing():
             raise InvalidStep(
                 f"{what} cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
                 "hold the job's row until it ends. Leave the atomic block first, or open it inside the step's function."
@@ -128,6 +128,12 @@ class MemoryNotes(Notes):
 
 def _open_blocks() -> int:
     return len(database.connection().atomic_blocks)
+
+
+def _commits_nothing() -> bool:
+    """Return whether the handler has taken the commits of this thread's connection into its own hands."""
+    item = database.connection()
+    return item.connection is not None and not item.in_atomic_block and not item.autocommit
 
 
 def _insisting(function: Callable[[], T]) -> T:

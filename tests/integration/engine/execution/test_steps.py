@@ -214,6 +214,17 @@ def test_inside_a_transaction_a_step_is_refused_before_it_is_done(durable: Durab
     assert effects.done == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_step_is_refused_too_where_the_handler_commits_by_hand(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        transaction.set_autocommit(False)
+        context.step("charge", effects.do, 1)
+
+    durable.run(handler, how=run)
+    assert "cannot be stored inside an open transaction" in durable.job.error_message
+    assert effects.done == []
+
+
 def test_a_steps_function_may_open_transactions(durable: DurableJob, effects: Effects) -> None:
     def handler(context: Any) -> None:
         context.step("book", transaction.atomic(effects.do), 1)
