@@ -23,6 +23,7 @@ from django_jobs.engine.submission.errors import Errors, shown
 from django_jobs.engine.submission.fields import check_fields, refuse_unknown
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
+from django_jobs.values import BatchStatus
 
 #: The primary key of the first job that a recording context submits.
 FIRST_SUBMITTED: Final = 900_001
@@ -45,7 +46,15 @@ class RecordingContext(JobContext):
     """
 
     def __init__(
-        self, runner: RecordingRunner, tenant: Any, *, parents: Mapping[str, Any], notes: MemoryNotes, **fields: Any
+        self,
+        runner: RecordingRunner,
+        tenant: Any,
+        *,
+        parents: Mapping[str, Any],
+        notes: MemoryNotes,
+        batch: BatchStatus | None,
+        batch_id: str | None,
+        **fields: Any,
     ) -> None:
         super().__init__(runner=runner, notes=notes, submit=self._record, **fields)
         self._notes = notes
@@ -55,6 +64,13 @@ class RecordingContext(JobContext):
         self.submitted: list[Job] = []
         self._recorder = runner
         self.parents = dict(parents)
+        self.batch_id = batch_id
+        self._batch = batch
+
+    @property
+    def batch(self) -> BatchStatus | None:
+        """Return the status that the test gave."""
+        return self._batch
 
     @property
     def steps(self) -> dict[str, Any]:
@@ -155,13 +171,16 @@ def make_context(
     parents: Mapping[str, Any] | None = None,
     steps: Mapping[str, Any] | None = None,
     checkpoint: Mapping[str, Any] | None = None,
+    batch: BatchStatus | None = None,
+    batch_id: str | None = None,
     **fields: Any,
 ) -> RecordingContext:
     """Return a context with these parameters, in the form in which a job stores them.
 
     ``parents`` are the results of the jobs that it depends on, by job id; None for one that did not complete. ``steps``
     are the results of the steps that an earlier attempt has done, by name and in their order, and ``checkpoint`` is
-    what it saved.
+    what it saved. ``batch_id`` is the batch that the job counts for, and ``batch`` the status of that one, or of the
+    one that submitted the job at its end.
     ``fields`` are ``job_id``, ``job_type``, ``organization`` (an id, or an instance, which may be unsaved),
     ``organization_pk`` (its key; by default the instance's, else the id), ``metadata``, ``attempt`` and
     ``timeout_seconds``. Raise TypeError for any other.
@@ -179,7 +198,8 @@ def make_context(
     if tenant is not None:
         values["organization"] = id_of(tenant)
     values.setdefault("organization_pk", values["organization"] if tenant is None else tenant.pk)
-    return RecordingContext(RecordingRunner(), tenant, parameters=stored, parents=results, notes=notes, **values)
+    known: dict[str, Any] = {"parents": results, "notes": notes, "batch": batch, "batch_id": batch_id}
+    return RecordingContext(RecordingRunner(), tenant, parameters=stored, **known, **values)
 
 
 def _result(name: str, result: Any) -> Any:

@@ -16,7 +16,10 @@ from django_jobs.engine.job_types import declarations
 from django_jobs.engine.json_storage import NotStorable
 from django_jobs.exceptions import AttemptLost, InvalidStep, PermanentError
 from django_jobs.testing import make_context
+from django_jobs.values import BatchStatus
 from tests.support import handlers
+
+NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 
 
 def test_a_handler_is_called_like_any_function() -> None:
@@ -187,3 +190,26 @@ def test_an_attempt_that_lost_its_job_stores_nothing() -> None:
     with pytest.raises(AttemptLost):
         context.save_checkpoint()
     assert (context.steps, context.saved_checkpoint) == ({}, {})
+
+
+def test_the_test_says_of_which_batch_a_job_is() -> None:
+    assert (make_context().batch_id, make_context().batch) == (None, None)
+    status = BatchStatus(
+        batch_id="BATCH-2026-00001",
+        name="",
+        organization="ORG-1",
+        owner="",
+        state="Completed",
+        total=1,
+        by_status={"Completed": 1},
+        progress=100,
+        created_at=NOON,
+        started_at=NOON,
+        closed_at=NOON,
+        completed_at=NOON,
+        then_job=None,
+        on_failure_job=None,
+        fault="",
+    )
+    context = make_context(batch=status, batch_id="BATCH-2026-00001")
+    assert (context.batch_id, context.batch) == ("BATCH-2026-00001", status)
