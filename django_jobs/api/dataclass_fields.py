@@ -18,6 +18,7 @@ _FIELDS: Final[dict[Any, Callable[..., Any]]] = {
     bool: serializers.BooleanField,
     dt.datetime: serializers.DateTimeField,
     list[str]: lambda **more: serializers.ListField(child=serializers.CharField(), **more),
+    dict[str, int]: lambda **more: serializers.DictField(child=serializers.IntegerField(), **more),
     Any: serializers.JSONField,
 }
 

@@ -23,6 +23,7 @@ from rest_framework.views import set_rollback
 from django_jobs.engine.access import report
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import (
+    BatchNotFound,
     DuplicateJob,
     InvalidSubmission,
     InvalidTransition,
@@ -31,6 +32,7 @@ from django_jobs.exceptions import (
     QueueFull,
     RetryableRefusal,
 )
+from django_jobs.models.batch import parse_batch_id
 
 
 class TooLarge(exceptions.APIException):
@@ -119,7 +121,8 @@ def _duplicate(error: Any) -> Problem:
 
 
 def _transition(error: Any) -> Problem:
-    facts = {"job_id": error.job_id, "status": str(error.status), "verb": error.verb}
+    name = "job_id" if parse_batch_id(error.job_id) is None else "batch_id"
+    facts = {name: error.job_id, "status": str(error.status), "verb": error.verb}
     return Problem(status_code=409, code="invalid_transition", detail=str(error), facts=facts)
 
 
@@ -135,7 +138,7 @@ def _refusal(error: Any) -> Problem:
 
 
 def _not_found(error: Exception) -> Problem:
-    detail = str(error) if isinstance(error, JobNotFound) else "Not found."
+    detail = str(error) if isinstance(error, JobNotFound | BatchNotFound) else "Not found."
     return Problem(status_code=404, code="not_found", detail=clean_text(detail, 500))
 
 
@@ -189,7 +192,7 @@ _KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
     (InvalidTransition, _transition),
     (RetryableRefusal, _refusal),
     # Any other ObjectDoesNotExist is an error in the host's code, so it is not listed here.
-    ((JobNotFound, Http404), _not_found),
+    ((JobNotFound, BatchNotFound, Http404), _not_found),
     (exceptions.APIException, _of_framework),
     (django_exceptions.PermissionDenied, _denied),
     (django_exceptions.RequestDataTooBig, lambda _: _of_framework(TooLarge())),

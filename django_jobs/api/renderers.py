@@ -7,6 +7,7 @@ from typing import Any, Final
 from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
 
+from django_jobs.api.batches import pages
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.models import JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
@@ -37,14 +38,19 @@ class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
         view = renderer_context["view"]
         is_list = getattr(view, "action", "") == "list" and isinstance(data, dict)
         rows = data.get("results", []) if is_list else [data]
+        batches = [row for row in rows if pages.is_batch(row)]
         jobs = [row for row in rows if isinstance(row, dict) and parse_job_id(row.get("job_id")) is not None]
         if _refuses_filters(view):
             context["wrong_filters"] = context.pop("filter_form", None)
         elif is_list:
             context["listed_jobs"] = [_row(view, job) for job in jobs]
+            context["listed_batches"] = [pages.row_of(view, batch) for batch in batches]
         elif jobs:
             context["job_links"] = _links(view, jobs[0])
             context["job_buttons"] = _buttons(view, jobs[0])
+        elif batches:
+            context["job_links"] = pages.links_of(view, batches[0])
+            context["job_buttons"] = pages.buttons_of(view, batches[0])
         return context
 
 

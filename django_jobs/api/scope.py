@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ValidationError
 
@@ -11,16 +11,26 @@ from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import ASKED, submittable
-from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.models import Batch, Job, JobType, get_organization_model
+from django_jobs.models.batch import BatchQuerySet
 from django_jobs.models.job import JobQuerySet
 
+Rows = TypeVar("Rows", JobQuerySet, BatchQuerySet)
 #: Up to so many keys are written into the statement, so that the database sees how few they are. More are a subquery.
 FEW: Final = 1_000
 
 
 def jobs_seen_by(user: Any) -> JobQuerySet:
     """Return the jobs that this user may know of. Every route starts from here."""
-    rows = Job.primary.all()
+    return _seen_by(user, Job.primary.all())
+
+
+def batches_seen_by(user: Any) -> BatchQuerySet:
+    """Return the batches that this user may know of."""
+    return _seen_by(user, Batch.primary.all())
+
+
+def _seen_by(user: Any, rows: Rows) -> Rows:
     organizations = organizations_seen_by(user)
     if organizations is None:
         return rows

@@ -38,20 +38,39 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+class RefusableSerializer(StrictSerializer):
+    """What the engine refuses is shown beside the fields of its form."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a field for a form; errors inside it, such as ``parameters.template``, stand beside it."""
+        field: Any = super().__getitem__(key)
+        errors = getattr(self, "_errors", {})  # a form that was not sent yet has none
+        inside = [(name, texts) for name, texts in errors.items() if name.startswith(f"{key}.")]
+        lines = [f"{name.removeprefix(f'{key}.')}: {text}" for name, texts in inside for text in texts]
+        field.errors = [*(field.errors or []), *lines]
+        return field
+
+    def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
+        """Return the engine's errors as errors of this serializer, so that a form shows them beside its fields."""
+        self._errors = {name: list(texts) for name, texts in error.errors.items()}
+        return serializers.ValidationError(self.errors)
+
+
 def _type_options(user: Any) -> list[tuple[str, str]]:
     return [(kind.pk, f"{kind} ({kind.pk})") for kind in job_types_to_choose(user)]
 
 
-def _organization_options(user: Any) -> list[tuple[str, str]]:
+def organization_options(user: Any) -> list[tuple[str, str]]:
+    """Return the organizations that a form offers this user."""
     return [(name, name) for name in organization_ids(user)]
 
 
-class SubmissionSerializer(StrictSerializer):
+class SubmissionSerializer(RefusableSerializer):
     """A submission. Its form is judged here, what it asks for by the engine."""
 
     job_type = NameField(options=_type_options, max_length=100, help_text="The name of a job type.")
     organization = NameField(
-        options=_organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
+        options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
     )
     parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
     priority = PriorityField(required=False, allow_null=True, help_text="By default the job type's.")
@@ -72,19 +91,9 @@ class SubmissionSerializer(StrictSerializer):
         help_text="A JSON object of up to 4 kB for correlation ids and the like.",
     )
 
-    def __getitem__(self, key: str) -> Any:
-        """Return a field for a form; errors inside it, such as ``parameters.template``, stand beside it."""
-        field: Any = super().__getitem__(key)
-        errors = getattr(self, "_errors", {})  # a form that was not sent yet has none
-        inside = [(name, texts) for name, texts in errors.items() if name.startswith(f"{key}.")]
-        lines = [f"{name.removeprefix(f'{key}.')}: {text}" for name, texts in inside for text in texts]
-        field.errors = [*(field.errors or []), *lines]
-        return field
-
-    def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
-        """Return the engine's errors as errors of this serializer, so that a form shows them beside its fields."""
-        self._errors = {name: list(texts) for name, texts in error.errors.items()}
-        return serializers.ValidationError(self.errors)
+    batch = serializers.CharField(
+        required=False, allow_null=True, max_length=140, help_text="The id of a batch that the job counts for."
+    )
 
 
 class JobSerializer(serializers.Serializer[Any]):

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from rest_framework.routers import SimpleRouter
 
+from django_jobs.api.batches.viewset import BatchViewSet
 from django_jobs.api.job_types import JobTypeViewSet
 from django_jobs.api.jobs.viewset import JobViewSet
 
@@ -18,6 +19,7 @@ app_name = "django_jobs"
 
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
+router.register("batches", BatchViewSet, basename="batch")
 router.register("job-types", JobTypeViewSet, basename="jobtype")
 
 urlpatterns = router.urls

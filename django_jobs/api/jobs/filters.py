@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import Any, Final
+from typing import Any, ClassVar
 
 import django_filters
 from django import forms
 from django.db.models import QuerySet
-from django.http import QueryDict
-from django.template import loader
-from django_filters.rest_framework import DjangoFilterBackend
-from rest_framework import serializers
 
-from django_jobs.api.fields import refuse_unknown
-from django_jobs.api.jobs.filter_fields import (
+from django_jobs.api.filter_fields import (
     JobIdsFilter,
     MomentFilter,
     OneLineWidget,
     PriorityFilter,
     SeveralFilter,
+    check_batch_id,
     check_encodable,
+    made_in,
     read_job_id,
     read_name,
     read_status,
     with_ids,
 )
-from django_jobs.api.scope import organizations_named, unknown_organization
+from django_jobs.api.list_filters import ListFilter, ListFilterBackend
 from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store.submission_times import created_between
 from django_jobs.models import Job
+from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import JobQuerySet, parse_job_id
 from django_jobs.statuses import WITH_ERRORS, Status
 
-#: Parameters of a list that are no filters: the pagination reads the first three, the REST framework ``format``.
-PAGE_PARAMETERS: Final = ("limit", "offset", "fields", "format")
 
-
-class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
+class JobFilter(ListFilter):
     """Find jobs by the parameters of a list. Only ``status``, ``job_type`` and ``job_id`` may be repeated."""
 
-    organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
     status = SeveralFilter(label="Status", parse=read_status, widget=forms.SelectMultiple(choices=Status.choices))
     job_type = SeveralFilter(label="Job type", parse=read_name, widget=OneLineWidget, help_text="Its name.")
     priority = PriorityFilter(label="Priority")
@@ -49,6 +41,9 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         label="Owner", field_name="owner_name", validators=[check_encodable], help_text="A user name."
     )
     job_id = JobIdsFilter(label="Job id", parse=read_job_id, widget=OneLineWidget, help_text="E.g. JOB-2026-00001.")
+    batch = django_filters.CharFilter(
+        label="Batch", method="of_batch", validators=[check_batch_id], help_text="E.g. BATCH-2026-00001."
+    )
     created_after = MomentFilter(
         label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
     )
@@ -72,13 +67,10 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         model = Job
         fields: list[str] = []
 
-    def in_organization(self, rows: JobQuerySet, name: str, value: str) -> JobQuerySet:
-        """Return the organization's jobs. ``is_valid`` has read its key."""
-        return rows.filter(organization_id=self._organizations[value])
-
-    def created(self, rows: JobQuerySet, name: str, value: dt.datetime) -> JobQuerySet:
-        """Return the jobs that were submitted at or after a moment, or before it, as the parameter's name says."""
-        return created_between(rows, **{name.removeprefix("created_"): value})
+    def of_batch(self, rows: JobQuerySet, name: str, value: str) -> QuerySet[Any]:
+        """Return the jobs that count for the batch with this id."""
+        pk, year = parse_batch_id(value.strip()) or (0, 0)
+        return rows.filter(made_in(year, "batch__created_at"), batch_id=pk)
 
     def having(self, rows: JobQuerySet, name: str, value: str) -> QuerySet[Any]:
         """Return the job with this id, or the failed ones among the newest whose error contains the text."""
@@ -94,49 +86,8 @@ class JobFilter(django_filters.FilterSet):  # type: ignore[misc]
         """Return the jobs in the order that was asked for."""
         return rows.order_by("pk" if value == "created_at" else "-pk")
 
-    def matching(self) -> JobQuerySet:
-        """Return the jobs that match. The REST framework's ValidationError names the parameters that are wrong.
 
-        The errors are translated here, because django-filter's own way fails at a percent sign in a message.
-        """
-        wrong = {} if self.is_valid() else {name: list(map(str, texts)) for name, texts in self.errors.items()}
-        wrong |= self._repeated()
-        if wrong:
-            raise serializers.ValidationError(wrong)
-        rows: JobQuerySet = self.qs
-        return rows
-
-    def _repeated(self) -> dict[str, list[str]]:
-        """The errors of parameters that were given twice but have one value: to choose one would be a guess."""
-        several = {name for name, item in self.base_filters.items() if isinstance(item, SeveralFilter)}
-        given = self.data.lists() if isinstance(self.data, QueryDict) else ()
-        return {name: ["Give one value."] for name, values in given if len(values) > 1 and name not in several}
-
-    def is_valid(self) -> bool:
-        """Return whether all parameters are right.
-
-        An organization that the user may not know of is refused like one that does not exist.
-        """
-        self._organizations: dict[str, Any] = {}
-        valid = bool(super().is_valid())
-        name = self.form.cleaned_data.get("organization")
-        if name:
-            self._organizations = organizations_named({name}, getattr(self.request, "user", None))
-            if name not in self._organizations:
-                self.form.add_error("organization", unknown_organization(name))
-                return False
-        return valid
-
-
-class JobFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+class JobFilterBackend(ListFilterBackend):
     """Filter a list by JobFilter, and refuse parameters that it does not have."""
 
-    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        refuse_unknown(request.query_params, [*JobFilter.base_filters, *PAGE_PARAMETERS])
-        return self.get_filterset(request, queryset, view).matching()
-
-    def to_html(self, request: Any, queryset: Any, view: Any) -> str:
-        """Return the filters as a form that shows beside each what is wrong with it, an unknown organization too."""
-        filterset = self.get_filterset(request, queryset, view)
-        filterset.is_valid()
-        return loader.get_template(self.template).render({"filter": filterset}, request)
+    page_parameters: ClassVar[tuple[str, ...]] = (*ListFilterBackend.page_parameters, "fields")

@@ -7,7 +7,8 @@ from typing import Any, Final, get_type_hints
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
-from django_jobs.values import JobStatus
+from django_jobs.statuses import Status
+from django_jobs.values import BatchStatus, JobStatus
 
 #: What the example of a job says. A field that is not here is empty in the example.
 _SAID: Final[dict[str, Any]] = {
@@ -31,6 +32,22 @@ _SAID: Final[dict[str, Any]] = {
 _EMPTY: Final[dict[Any, Any]] = {str: "", int: 0, bool: False, list[str]: []}
 JOB: Final[dict[str, Any]] = {
     name: _SAID.get(name, _EMPTY.get(kind)) for name, kind in get_type_hints(JobStatus).items()
+}
+_SAID_OF_BATCH: Final[dict[str, Any]] = {
+    "batch_id": "BATCH-2026-00001",
+    "name": "Invoices of January",
+    "organization": "ORG-2026-00001",
+    "owner": "alice",
+    "state": "Running",
+    "total": 200,
+    "by_status": {**dict.fromkeys(Status.values, 0), "Pending": 70, "Queued": 22, "Running": 8, "Completed": 100},
+    "progress": 50,
+    "created_at": "2026-01-05T09:00:00.120000Z",
+    "started_at": "2026-01-05T09:00:00.140000Z",
+    "closed_at": "2026-01-05T09:00:01.500000Z",
+}
+BATCH: Final[dict[str, Any]] = {
+    name: _SAID_OF_BATCH.get(name, _EMPTY.get(kind)) for name, kind in get_type_hints(BatchStatus).items()
 }
 WAITING_JOB: Final[dict[str, Any]] = {
     **JOB,
@@ -58,7 +75,8 @@ class ErrorSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     existing_job_id = serializers.CharField(required=False, help_text="Of a duplicate_job.")
     job_id = serializers.CharField(required=False, help_text="Of an invalid_transition.")
-    status = serializers.CharField(required=False, help_text="That job's.")
+    batch_id = serializers.CharField(required=False, help_text="The same, where a batch was asked for it.")
+    status = serializers.CharField(required=False, help_text="That job's, or the state of that batch.")
     verb = serializers.CharField(required=False, help_text="What was asked of it.")
     index = serializers.IntegerField(required=False, help_text="In bulk: the place of the first culprit.")
 

@@ -8,8 +8,8 @@ from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
+from django_jobs.api.filter_fields import MAX_VALUES
 from django_jobs.api.jobs.answers import SUBMITTED
-from django_jobs.api.jobs.filter_fields import MAX_VALUES
 from django_jobs.api.jobs.submissions import MAX_BULK
 from django_jobs.api.schema.answers import (
     DENIED,
@@ -44,7 +44,8 @@ _SUBMISSION = OpenApiExample("report", SUBMISSION, request_only=True)
 _BULK_SUBMISSION = OpenApiExample("two", [SUBMISSION, {**SUBMISSION, "priority": "Low"}], request_only=True)
 
 
-def _several(name: str, item: dict[str, Any], text: str) -> OpenApiParameter:
+def several(name: str, item: dict[str, Any], text: str) -> OpenApiParameter:
+    """Return a parameter that may be repeated."""
     return OpenApiParameter(
         name, {"type": "array", "items": item, "maxItems": MAX_VALUES}, description=text, explode=True, style="form"
     )
@@ -52,11 +53,12 @@ def _several(name: str, item: dict[str, Any], text: str) -> OpenApiParameter:
 
 FILTERS = [
     ORGANIZATION,
-    _several("status", {"type": "string", "enum": list(Status.values)}, "May be repeated."),
-    _several("job_type", {"type": "string"}, "The name of a job type; may be repeated."),
+    several("status", {"type": "string", "enum": list(Status.values)}, "May be repeated."),
+    several("job_type", {"type": "string"}, "The name of a job type; may be repeated."),
     OpenApiParameter("priority", str, description="The label or the number.", enum=list(Priority.labels)),
     OpenApiParameter("owner", str, description="A user name."),
-    _several("job_id", {"type": "string"}, "E.g. JOB-2026-00001; may be repeated."),
+    several("job_id", {"type": "string"}, "E.g. JOB-2026-00001; may be repeated."),
+    OpenApiParameter("batch", str, description="The id of a batch, e.g. BATCH-2026-00001: the jobs that count for it."),
     OpenApiParameter("created_after", OpenApiTypes.DATETIME, description="At this moment or later."),
     OpenApiParameter("created_before", OpenApiTypes.DATETIME, description="Before this moment."),
     OpenApiParameter("search", str, description="A job id, or a part of the error of a job that failed."),

@@ -54,6 +54,18 @@ def close(batch: Batch) -> None:
     change(batch, run, "closed_at")
 
 
+def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
+    """Close a batch in the name of a user, who may if they may cancel it; return it as it is then.
+
+    Raises BatchNotFound, PermissionDenied, and InvalidTransition where it is closed already.
+    """
+    batch = find_batch(batch_id, user)
+    if user is not None and not may_cancel(user, batch):
+        raise PermissionDenied(f"You may not close {batch.batch_id}.")
+    close(batch)
+    return find_batch(batch)
+
+
 def leave(batch: Batch, *, failed: bool) -> None:
     """Close the batch at the end of a block; where that raised, cancel it, whatever happens then."""
     if failed:
@@ -73,7 +85,7 @@ def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     BatchNotFound, PermissionDenied, and InvalidTransition when it has ended otherwise.
     """
     batch = find_batch(batch_id, user)
-    if user is not None and not _may_cancel(user, batch):
+    if user is not None and not may_cancel(user, batch):
         raise PermissionDenied(f"You may not cancel {batch.batch_id}.")
     _cancel(batch, actor_for(user))
     return find_batch(batch)
@@ -92,11 +104,13 @@ def _cancel(batch: Batch, actor: Actor) -> None:
     batch_duties.work_for(batch_duties.CALL_SECONDS, [batch.pk])
 
 
-def _may_cancel(user: Any, batch: Batch) -> bool:
-    return _manages(user, batch) or (batch.owner_id is not None and batch.owner_id == getattr(user, "pk", None))
+def may_cancel(user: Any, batch: Batch) -> bool:
+    """Return whether the user may close or cancel this batch: its owner, and whoever manages it."""
+    return may_manage(user, batch) or (batch.owner_id is not None and batch.owner_id == getattr(user, "pk", None))
 
 
-def _manages(user: Any, batch: Batch) -> bool:
+def may_manage(user: Any, batch: Batch) -> bool:
+    """Return whether the user manages the jobs of the batch's organization, and so may retry those that failed."""
     policy = get_policy()
     return bool(policy.is_system_admin(user) or policy.is_organization_admin(user, tenant_of(batch)))
 
@@ -129,7 +143,7 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
         raise InvalidTransition(batch.batch_id, batch.state, "retry", "none of its jobs failed")
     if user is None:
         return
-    if not _manages(user, batch):
+    if not may_manage(user, batch):
         raise PermissionDenied(f"You may not retry {batch.batch_id}.")
     for name in sorted(set(failed.values_list("job_type_id", flat=True))):
         job = failed.filter(job_type_id=name).first()

@@ -1,13 +1,11 @@
-"""Jobs by the time of their submission, without an index on it: an interpolation search over their ids."""
+"""Jobs or batches by the time they were made, without an index on it: an interpolation search over their ids."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db.models import QuerySet
-
-from django_jobs.models import Job
 
 #: Within so many ids a moment is not looked for more closely.
 _NEAR: Final = 5_000
@@ -16,19 +14,20 @@ _HALVING: Final = 4
 #: How far ids and times of submission may be out of step: as long as one call that submits many jobs takes.
 _SLACK: Final = dt.timedelta(minutes=2)
 
-Jobs = TypeVar("Jobs", bound=QuerySet[Job])
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
-def created_between(queryset: Jobs, after: dt.datetime | None = None, before: dt.datetime | None = None) -> Jobs:
-    """The jobs that were submitted at ``after`` or later, and before ``before``.
+def created_between(queryset: Rows, after: dt.datetime | None = None, before: dt.datetime | None = None) -> Rows:
+    """The jobs or batches that were made at ``after`` or later, and before ``before``.
 
-    No index on ``created_at`` is needed: ids are given out in the order of submission, so that the range of ids is
+    No index on ``created_at`` is needed: ids are given out in the order of creation, so that the range of ids is
     found first, by a dozen look-ups for each end at most.
     """
+    made: Any = queryset.model.primary.order_by("pk").values_list("pk", "created_at")
     if after is not None:
-        queryset = queryset.filter(pk__gt=_around(_shifted(after, -_SLACK))[0], created_at__gte=after)
+        queryset = queryset.filter(pk__gt=_around(made, _shifted(after, -_SLACK))[0], created_at__gte=after)
     if before is not None:
-        last = _around(_shifted(before, _SLACK))[1]
+        last = _around(made, _shifted(before, _SLACK))[1]
         queryset = queryset.filter(created_at__lt=before)
         queryset = queryset if last is None else queryset.filter(pk__lte=last)
     return queryset
@@ -42,11 +41,10 @@ def _shifted(moment: dt.datetime, by: dt.timedelta) -> dt.datetime:
         return moment
 
 
-def _around(moment: dt.datetime) -> tuple[int, int | None]:
+def _around(rows: Any, moment: dt.datetime) -> tuple[int, int | None]:
     """Two primary keys: what was submitted before the moment lies up to the second (None: everywhere), and what was
     submitted since lies behind the first.
     """
-    rows = Job.primary.order_by("pk").values_list("pk", "created_at")
     first, last = rows.first(), rows.last()
     if first is None or last is None or moment <= first[1]:
         return 0, None if first is None else first[0]

@@ -11,7 +11,7 @@ import pytest
 from drf_spectacular.validation import validate_schema
 
 from django_jobs.statuses import Status
-from django_jobs.values import JobStatus
+from django_jobs.values import BatchStatus, JobStatus
 from tests.support.api import client_of, make_schema
 from tests.support.factories import make_user
 
@@ -25,6 +25,11 @@ ROUTES = {
     "/api/jobs/{job_id}/retry/": {"post"},
     "/api/jobs/{job_id}/history/": {"get"},
     "/api/jobs/{job_id}/output/": {"get"},
+    "/api/batches/": {"get", "post"},
+    "/api/batches/{batch_id}/": {"get"},
+    "/api/batches/{batch_id}/close/": {"post"},
+    "/api/batches/{batch_id}/cancel/": {"post"},
+    "/api/batches/{batch_id}/retry/": {"post"},
     "/api/job-types/": {"get", "post"},
     "/api/job-types/{type_name}/": {"get", "put", "patch", "delete"},
     "/api/method/dartwing.dartwing_core.api.jobs.submit_job": {"post"},
@@ -56,8 +61,9 @@ def test_it_describes_every_route(schema: dict[str, Any]) -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == ROUTES
 
 
-def test_it_names_the_fields_of_job_status(schema: dict[str, Any]) -> None:
-    assert list(schema["components"]["schemas"]["Job"]["properties"]) == list(JobStatus.__slots__)
+@pytest.mark.parametrize(("name", "kind"), [("Job", JobStatus), ("Batch", BatchStatus)])
+def test_it_names_the_fields_of_a_status(schema: dict[str, Any], name: str, kind: Any) -> None:
+    assert list(schema["components"]["schemas"][name]["properties"]) == list(kind.__slots__)
 
 
 def test_it_says_of_which_type_the_fields_of_a_status_are(schema: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.support.api import make_schema
+from tests.support.batches import make_batch
 from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_user
 
@@ -51,7 +52,7 @@ def kept_connection() -> Iterator[None]:
 
 
 @pytest.fixture
-def job_id(broker: MemoryBroker, settings: Any, kept_connection: None) -> str:
+def there(broker: MemoryBroker, settings: Any, kept_connection: None) -> dict[str, str]:
     """Somebody who may do everything, something to do it to, and no limit to how often."""
     rates = dict.fromkeys(["submit", "status", "list", "cancel", "metrics"])
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": rates}
@@ -60,12 +61,12 @@ def job_id(broker: MemoryBroker, settings: Any, kept_connection: None) -> str:
     Token.objects.create(user=admin, key=KEY)
     kind = make_job_type(type_name="echo", handler="echo")
     job_in("Dead Letter", job_type=kind, organization=organization)
-    return pending_job(kind, organization, user=admin).name
+    job = pending_job(kind, organization, user=admin)
+    return {"job_id": job.name, "type_name": kind.pk, "batch_id": make_batch(organization, "Failed").batch_id}
 
 
-def aimed(case: Any, job_id: str) -> Any:
+def aimed(case: Any, there: dict[str, str]) -> Any:
     """The same request, about something that is there."""
-    there = {"job_id": job_id, "type_name": "echo"}
     case.path_parameters = {name: there[name] for name in case.path_parameters or {}}
     if isinstance(case.body, dict) and "job_type" in case.body:
         case.body = {**case.body, "job_type": "echo", "organization": "ORG-2026-00001"}
@@ -74,7 +75,7 @@ def aimed(case: Any, job_id: str) -> Any:
 
 @pytest.mark.parametrize(("label", "mode"), CASES)
 def test_every_answer_is_described_and_none_is_a_server_error(
-    label: str, mode: schemathesis.GenerationMode, job_id: str
+    label: str, mode: schemathesis.GenerationMode, there: dict[str, str]
 ) -> None:
     any_case = OPERATIONS[label].as_strategy(generation_mode=mode)
 
@@ -86,7 +87,7 @@ def test_every_answer_is_described_and_none_is_a_server_error(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=any_case | any_case.map(lambda case: aimed(case, job_id)))
+    @given(case=any_case | any_case.map(lambda case: aimed(case, there)))
     def try_cases(case: Any) -> None:
         case.call_and_validate(headers={"Authorization": f"Token {KEY}"}, checks=CHECKS, app=APP)
 

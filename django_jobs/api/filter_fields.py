@@ -1,4 +1,4 @@
-"""Filters and form fields that a list of jobs needs beyond those of django-filter."""
+"""Filters and form fields that lists need beyond those of django-filter."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from django.db.models import Q
 from django_filters.fields import IsoDateTimeField
 
 from django_jobs.engine.json_storage import clean_text, unstorable_part
+from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import BatchState, Priority, Status
 
 #: Values of a parameter that may be repeated.
 MAX_VALUES: Final = 100
@@ -89,10 +90,29 @@ def with_ids(ids: Iterable[tuple[int, int]]) -> Q:
         by_year[year].append(pk)
     found = Q(pk__in=[])
     for year, pks in by_year.items():
-        if dt.MINYEAR <= year < dt.MAXYEAR:
-            begin, end = (dt.datetime(number, 1, 1, tzinfo=dt.UTC) for number in (year, year + 1))
-            found |= Q(pk__in=pks, created_at__gte=begin, created_at__lt=end)
+        found |= Q(pk__in=pks) & made_in(year)
     return found
+
+
+def made_in(year: int, column: str = "created_at") -> Q:
+    """Return the condition that a moment lies in this year, in UTC; that of no row for a year outside the calendar."""
+    if not dt.MINYEAR <= year < dt.MAXYEAR:
+        return Q(pk__in=[])
+    begin, end = (dt.datetime(number, 1, 1, tzinfo=dt.UTC) for number in (year, year + 1))
+    return Q(**{f"{column}__gte": begin, f"{column}__lt": end})
+
+
+def check_batch_id(text: str) -> None:
+    """Raise ValidationError when the text is no batch id."""
+    if parse_batch_id(text.strip()) is None:
+        raise ValidationError(f"{clean_text(text, 50)!r} is not a batch id such as BATCH-2026-00001.")
+
+
+def read_state(text: str) -> str:
+    """Return the text; ValueError when it is no state of a batch."""
+    if text not in BatchState.values:
+        raise ValueError(f"{clean_text(text, 50)!r} is not a state; use {', '.join(BatchState.values)}.")
+    return text
 
 
 def read_name(text: str) -> str:
