@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 _STEP = re.compile(
     r"<!-- (?P<note>[^>]*) -->|```http\n(?P<request>[A-Z]+ /.*?)```\s*```http\n(?P<answer>HTTP/1.1 .*?)```", re.DOTALL
 )
-_JOB_ID = re.compile(r"JOB-\d{4}-\d{5,}")
+_ID = re.compile(r"(?:JOB|BATCH)-\d{4}-\d{5,}")
 _VOLATILE = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"),
     re.compile(r"django_jobs/\d+/JOB-\d{4}-\d{5,}/[\w-]{22}/(?=[\w.-]+$)"),
@@ -55,7 +55,7 @@ def _read(text: str) -> Any:
 
 
 class Replay:
-    """Sends requests, with the page's job ids exchanged for those of this database."""
+    """Sends requests, with the page's ids exchanged for those of this database."""
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = {}
@@ -80,14 +80,14 @@ class Replay:
             pairs = zip(shown, real, strict=True)
             return [text for i, (one, two) in enumerate(pairs) for text in self.differences(one, two, f"{where}.{i}")]
         if isinstance(shown, str) and isinstance(real, str):
-            self.ids.update(zip(_JOB_ID.findall(shown), _JOB_ID.findall(real), strict=False))
+            self.ids.update(zip(_ID.findall(shown), _ID.findall(real), strict=False))
             shown, real = _stable(self._translated(shown)), _stable(real)
         elif _is_measured(shown) and _is_measured(real):
             return []
         return [] if shown == real else [f"{where}: {shown!r} on the page, {real!r} in truth"]
 
     def _translated(self, text: str) -> str:
-        return _JOB_ID.sub(lambda found: self.ids.get(found[0], found[0]), text)
+        return _ID.sub(lambda found: self.ids.get(found[0], found[0]), text)
 
 
 def _stable(text: str) -> str:

@@ -72,7 +72,9 @@ def test_a_batch_is_made_filled_closed_and_followed(
     answer = client.get(made["Location"]).json()
     assert (answer["state"], answer["total"], answer["progress"]) == ("Completed", 3, 100)
     assert answer["by_status"]["Completed"] == 3
-    assert Job.objects.by_id(answer["then_job"]).result["batch_id"] == batch_id
+    then = Job.objects.by_id(answer["then_job"])
+    assert then.result is not None
+    assert then.result["batch_id"] == batch_id
 
 
 def test_the_answer_has_the_fields_of_the_status_and_no_others(client: APIClient, organization: Organization) -> None:
