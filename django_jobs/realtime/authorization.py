@@ -16,14 +16,14 @@ from django_jobs.engine.access import (
     may_start,
     organizations_seen_by,
 )
-from django_jobs.engine.lookup import find_job, find_organization_pk
+from django_jobs.engine.lookup import find_batch, find_job, find_organization_pk
 from django_jobs.engine.store import database
-from django_jobs.exceptions import JobNotFound, JobsError
+from django_jobs.exceptions import BatchNotFound, JobNotFound, JobsError
 from django_jobs.models import Job, get_organization_model
 from django_jobs.realtime.database_threads import answer_each
 from django_jobs.realtime.event_log import chunks
 from django_jobs.realtime.identity import Identity, active_user
-from django_jobs.realtime.rooms import ADMIN, JOB, ORGANIZATION, Room
+from django_jobs.realtime.rooms import ADMIN, BATCH, JOB, ORGANIZATION, Room
 
 #: A user's key and a job's key.
 UserAndJob = tuple[Any, int]
@@ -42,15 +42,24 @@ class Refused(JobsError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a room stands for: one job, all jobs of an organization, or everybody's (``organization_pk`` is None)."""
+    """What a room stands for: one job or batch, all jobs of an organization, or everybody's.
+
+    ``organization_pk`` is None for everybody's.
+    """
 
     room: str
     organization_pk: Any
     job_pk: int | None = None
+    batch_pk: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the room tells of more than one job or batch."""
+        return self.job_pk is None and self.batch_pk is None
 
     @property
     def organization(self) -> str | None:
-        """Return the organization's id in the room's name; None for a job's room and for everybody's."""
+        """Return the organization's id in the room's name; None for any other room."""
         kind, _, key = self.room.partition(":")
         return key if kind == ORGANIZATION else None
 
@@ -88,10 +97,13 @@ def _authorize(user: Any, room: Room) -> Target:
     try:
         if room.kind == JOB:
             job = find_job(room.key, user)
-            target = Target(room.name, job.organization_id, job.pk)
+            target = Target(room.name, job.organization_id, job_pk=job.pk)
+        elif room.kind == BATCH:
+            batch = find_batch(room.key, user)
+            target = Target(room.name, batch.organization_id, batch_pk=batch.pk)
         else:
             target = Target(room.name, find_organization_pk(room.key, user))
-    except JobNotFound as error:
+    except (JobNotFound, BatchNotFound) as error:
         raise Refused("not_found", "There is no such room.") from error
     # The user may see the organization. What is left to ask is whether it is active; system admins need not ask.
     is_heard = organizations_seen_by(user) is None or _active([target.organization_pk], get_policy().is_active)

@@ -50,6 +50,7 @@ class JobsConsumer:
         self.hub = hub
         self._rate_limit = TokenBucket(FRAMES_A_SECOND)
         socket.on_revoked = hub.unsubscribe
+        socket.on_gap = hub.tell_anew
 
     @classmethod
     def as_asgi(cls) -> Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]:
@@ -164,7 +165,8 @@ class JobsConsumer:
             if self.socket.subscriptions.get(room) is not subscription:
                 return
             self.socket.put(event.text(room))
-        subscription.go_live(set(join.catch_up.log_ids))
+        if subscription.go_live(set(join.catch_up.log_ids)):
+            self.hub.tell_anew(subscription)
 
     def _leave(self, name: object) -> None:
         room = _room(name)

@@ -1,11 +1,13 @@
 """The kinds of events that clients hear: their names, their fields, how they are read, and who hears them.
 
-Every event tells of one job. ``job_status_changed`` tells of one row of the Execution Log: it has an id, a client that
-was away is told what it missed, and a poll finds what a notification lost. The other kinds are in CURRENT: each tells
-how something of a job stands now, and has no id.
+Every event tells of one job or of one batch. ``job_status_changed`` tells of one row of the Execution Log: it has an
+id, a client that was away is told what it missed, and a poll finds what a notification lost. The other kinds are in
+CURRENT: each tells how something of a job, or a batch, stands now, and has no id.
 
 To add a kind, write a function like :func:`progress_events`, enter it in CURRENT, and after a commit call
 ``get_broadcaster().updated(kind, {job's key: its organization's key})`` of :mod:`django_jobs.engine.ports`.
+
+Of a batch only its own room hears.
 
 Who listens to the job, to its organization or to everybody's jobs hears of it, unless the policy's ``can_view`` hides
 the job from them; ``fan_out`` asks it for events of every kind. A value that fewer users may read is withheld here.
@@ -20,20 +22,26 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from django_jobs.engine.access import may_start
+from django_jobs.engine.batches import status as batches
 from django_jobs.engine.job_types.masking import MASK, sensitive_names
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids, id_of, read_tenants
-from django_jobs.models import ExecutionLog, Job
+from django_jobs.models import Batch, ExecutionLog, Job
 from django_jobs.models.job import format_job_id
 from django_jobs.realtime.event_log import chunks
-from django_jobs.realtime.frames import cut_texts, dumps, moment
+from django_jobs.realtime.frames import cut_texts, dumps, moment, state_of_batch
 from django_jobs.statuses import IN_FLIGHT, WITH_COMPLETED_AT, WITH_ERRORS, Status
+from django_jobs.values import BatchStatus
 
 #: A row as ``values()`` returns it: by the names of the fields.
 Row = Mapping[str, Any]
 
 STATUS_CHANGED: Final = "job_status_changed"
 PROGRESS: Final = "job_progress"
+BATCH_PROGRESS: Final = "batch_progress"
+
+#: The kind of notification that tells of batches, not of jobs.
+BATCH: Final = "batch"
 
 #: How many running jobs of one organization a poll looks at for progress whose notification got lost.
 MAX_RUNNING: Final = 500
@@ -92,6 +100,8 @@ class Event:
     organization: str = ""
     filled: tuple[int, int] | None = None
     before: Event | None = None
+    #: The batch that it tells of; ``job_pk`` is 0 then.
+    batch_pk: int | None = None
 
     def text(self, room: str) -> str:
         """Return the frame for this room."""
@@ -221,6 +231,20 @@ def _progress_event(row: Row, ids: Mapping[Any, str], now: str) -> Event:
     )
 
 
-#: The kinds that tell how a job stands now: the name by which a notification asks for them, and the function that
-#: reads their events for a set of jobs.
-CURRENT: Final[dict[str, Callable[[Collection[int]], list[Event]]]] = {"progress": progress_events}
+def batch_events(pks: Collection[int]) -> list[Event]:
+    """Return what those of these batches do now that exist; in a few statements, however many they are."""
+    rows = [row for chunk in chunks(pks) for row in batches.up_to_date(Batch.primary.filter(pk__in=chunk))]
+    return [_batch_event(row, status) for row, status in zip(rows, batches.describe_all(rows), strict=True)]
+
+
+def _batch_event(row: Batch, status: BatchStatus) -> Event:
+    data = dumps(state_of_batch(status))
+    return Event(BATCH_PROGRESS, row.organization_id, 0, data, organization=status.organization, batch_pk=row.pk)
+
+
+#: The kinds that tell how a job or a batch stands now: the name by which a notification asks for them, and the function
+#: that reads their events for a set of jobs or batches.
+CURRENT: Final[dict[str, Callable[[Collection[int]], list[Event]]]] = {
+    "progress": progress_events,
+    BATCH: batch_events,
+}

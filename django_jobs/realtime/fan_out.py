@@ -42,7 +42,7 @@ class FanOut:
 
     def _audience(self, events: Sequence[Event]) -> dict[UserAndJob, Any]:
         users: dict[UserAndJob, Any] = {}
-        for event in events:
+        for event in (item for item in events if item.batch_pk is None):
             for topic in self.topics_of(str(event.organization_pk)):
                 users |= topic.audience(event.job_pk)
         return users

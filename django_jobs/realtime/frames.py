@@ -9,7 +9,7 @@ import datetime as dt
 import json
 from typing import Any, Final
 
-from django_jobs.values import JobStatus
+from django_jobs.values import BatchStatus, JobStatus
 
 #: Of a frame in either direction, in bytes of UTF-8.
 MAX_BYTES: Final = 65_536
@@ -43,7 +43,7 @@ TOO_BIG: Final = 1009
 def joined(room: str, cursor: int, *, resync: bool, **more: Any) -> str:
     """Return the frame that answers a join: events after ``cursor`` follow.
 
-    With ``resync`` the client is asked to read REST first. ``more`` is what a job's room adds: the job's state.
+    With ``resync`` the client is asked to read REST first. ``more`` is the state that a job's or a batch's room adds.
     """
     message: dict[str, Any] = {"event": "joined", "room": room, "cursor": cursor}
     return dumps({**message, **({"resync": True} if resync else {}), **more})
@@ -89,6 +89,11 @@ def state_of(status: JobStatus) -> tuple[dict[str, Any], list[str]]:
     if len(dumps(data)) > MAX_BYTES - _AROUND:
         data["result"] = None
     return data, [name for name, value in data.items() if value != whole[name]]
+
+
+def state_of_batch(status: BatchStatus) -> dict[str, Any]:
+    """Return the fields of a batch's status for JSON, a long text cut."""
+    return {**status.as_dict(), "fault": cut(status.fault, MAX_ERROR)}
 
 
 def dumps(value: object) -> str:

@@ -19,7 +19,7 @@ from django_jobs.realtime.layer_subscription import FailureLog, LayerSubscriptio
 from django_jobs.realtime.pending_events import PendingEvents
 from django_jobs.realtime.presence import Presence
 from django_jobs.realtime.rooms import all_groups, group_of
-from django_jobs.realtime.topics import EVERYBODY, Subscriber, Subscription, Topic
+from django_jobs.realtime.topics import EVERYBODY, Subscriber, Subscription, Topic, key_of
 
 TICK_SECONDS: Final = 1.0
 #: Notifications within this time are read together; after a long reading, those within as long as that reading took.
@@ -56,8 +56,7 @@ class Hub:
         self._layer = LayerSubscription(self._wanted_groups, self._failures)
         self._fan_out = FanOut(self._topics, self.rights_thread)
         self._pending = PendingEvents()
-        self._gather_seconds = GATHER_SECONDS
-        self._tick_seconds = TICK_SECONDS
+        self._gather_seconds, self._tick_seconds = GATHER_SECONDS, TICK_SECONDS
         duties = {
             "listen": self._listen,
             "read": self._read,
@@ -98,7 +97,7 @@ class Hub:
     async def subscribe(self, subscriber: Subscriber, target: Target) -> Subscription:
         """Subscribe to the target from now on. The subscription keeps events until it goes live."""
         subscription = Subscription(subscriber, target)
-        key = _key_of(target)
+        key = key_of(target)
         topic = self._topics.get(key)
         if topic is None:
             topic = self._topics[key] = Topic(key, target.organization_pk)
@@ -118,12 +117,16 @@ class Hub:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Remove a subscription, and its topic with the last one."""
-        key = _key_of(subscription.target)
+        key = key_of(subscription.target)
         topic = self._topics.get(key)
         if topic is not None:
             topic.remove(subscription)
             if not topic.rooms:
                 del self._topics[key]
+
+    def tell_anew(self, subscription: Subscription) -> None:
+        """Have all in a batch's room be told what it does now, since this one may have missed it."""
+        self._pending.add_batch(subscription.target.batch_pk or 0)
 
     def _wanted_groups(self) -> set[str]:
         if EVERYBODY in self._topics:
@@ -201,13 +204,13 @@ class Hub:
         """Poll the topics that are due, the longest due first, so that none starves."""
         await asyncio.sleep(self._tick_seconds)
         now = time.monotonic()
-        due = sorted(
-            (topic for topic in self._topics.values() if topic.poll_at <= now), key=lambda topic: topic.poll_at
-        )
+        waiting = [topic for topic in self._topics.values() if topic.poll_at <= now]
+        due = sorted(waiting, key=lambda topic: topic.poll_at)
         await self._layer.follow()
         for topic in due[:TOPICS_A_TICK]:
             topic.poll_at = now + POLL_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
             await self._poll(topic)
+            await self._poll_batches(topic)
         is_behind = len(due) > TOPICS_A_TICK  # then half of the time is left to other tasks
         self._tick_seconds = min(TICK_SECONDS, time.monotonic() - now) if is_behind else TICK_SECONDS
         self._failures.worked("poll")
@@ -230,6 +233,12 @@ class Hub:
         topic.progress = {event.job_pk: state for event, state in running}
         await self._fan_out.deliver([event for event, state in running if before.get(event.job_pk) != state])
 
+    async def _poll_batches(self, topic: Topic) -> None:
+        """Have those batches be told anew that do something else now than was told last."""
+        if topic.batch_rooms:
+            for pk in topic.outdated(await self.events_thread.read(events.batch_events, list(topic.batch_rooms))):
+                self._pending.add_batch(pk)
+
     async def _recheck(self) -> None:
         await asyncio.sleep(TICK_SECONDS)
         await self.presence.recheck(RECHECK_SECONDS)
@@ -239,7 +248,3 @@ class Hub:
         await asyncio.sleep(RENEW_SECONDS)
         await self.presence.renew()
         self._failures.worked("renew")
-
-
-def _key_of(target: Target) -> str:
-    return EVERYBODY if target.organization_pk is None else str(target.organization_pk)

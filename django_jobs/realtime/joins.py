@@ -1,4 +1,4 @@
-"""What a client that joins a room is told: how far the log goes, what it missed, and how a job stands."""
+"""What a client that joins a room is told: how far the log goes, what it missed, how a job or a batch stands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
 from django_jobs.engine.access import complain
+from django_jobs.engine.batches import status as batches
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
@@ -25,7 +26,7 @@ TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The answer to a join: the events that were missed, and for a job's room ``more``, the state and its moment."""
+    """The answer to a join: the events that were missed, and ``more``: the state of a job or batch, and its moment."""
 
     catch_up: CatchUp
     events: list[events.Event]
@@ -50,6 +51,8 @@ def read(target: Target, since: int | None, user: Any, known: CatchUps | None = 
     ``known`` holds what was read for other joins since this user subscribed, and is added to.
     """
     known = {} if known is None else known
+    if target.batch_pk is not None:
+        return Join(CatchUp(0, (), False), [], _read_batch(target.batch_pk))
     if target.job_pk is not None:
         try:
             found, more = _read_job(target.job_pk, since, user)
@@ -94,6 +97,14 @@ def _read_state(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[st
     if "result" in job.get_deferred_fields():
         missing.append("result")
     return found, {"data": data, "updated_at": now, **({"cut": missing} if missing else {})}
+
+
+def _read_batch(pk: int) -> dict[str, Any]:
+    now = frames.moment(database.now())
+    status = batches.describe(pk)
+    if status is None:
+        raise Refused("not_found", "There is no such room.")
+    return {"data": frames.state_of_batch(status), "updated_at": now}
 
 
 def _find(pk: int) -> Job | None:

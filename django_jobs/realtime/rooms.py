@@ -10,6 +10,7 @@ from django_jobs.engine.json_storage import is_storable_text
 
 ORGANIZATION: Final = "org"
 JOB: Final = "job"
+BATCH: Final = "batch"
 ADMIN: Final = "admin"
 #: In characters.
 MAX_NAME: Final = 200
@@ -20,7 +21,7 @@ SHARDS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """``org:<organization>``, ``job:<job id>`` or ``admin:jobs``."""
+    """``org:<organization>``, ``job:<job id>``, ``batch:<batch id>`` or ``admin:jobs``."""
 
     kind: str
     key: str
@@ -36,7 +37,7 @@ def parse_room(text: object) -> Room | None:
     if not isinstance(text, str) or len(text) > MAX_NAME or not is_storable_text(text):
         return None
     kind, _, key = text.partition(":")
-    if kind not in {ORGANIZATION, JOB, ADMIN} or not key or (kind == ADMIN and key != "jobs"):
+    if kind not in {ORGANIZATION, JOB, BATCH, ADMIN} or not key or (kind == ADMIN and key != "jobs"):
         return None
     return Room(kind, key)
 

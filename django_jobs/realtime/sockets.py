@@ -33,6 +33,8 @@ class Socket:
         #: By the room's name.
         self.subscriptions: dict[str, Subscription] = {}
         self.on_revoked: Callable[[Subscription], None] | None = None
+        #: Called when what waited for the client in this room was dropped.
+        self.on_gap: Callable[[Subscription], None] | None = None
         self._send = send
         self._outbox: deque[str] = deque()
         self._filled = asyncio.Event()
@@ -90,10 +92,12 @@ class Socket:
             self._emptied.set()
 
     def _start_over(self) -> None:
-        """Drop what waits, and ask the client to read the present state of its rooms."""
+        """Drop what waits, and ask the client to read the present state of its rooms. That of a batch is sent anew."""
         self._outbox.clear()
         for room, subscription in self.subscriptions.items():
-            if subscription.is_live:
+            if subscription.target.batch_pk is not None and self.on_gap is not None:
+                self.on_gap(subscription)
+            elif subscription.is_live:
                 self._outbox.append(frames.joined(room, subscription.last_id, resync=True))
 
 

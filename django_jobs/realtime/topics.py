@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from django_jobs.engine.sockets.open_sockets import Seat
 from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.event_log import Watermark
-from django_jobs.realtime.events import Event
+from django_jobs.realtime.events import BATCH, Event
 from django_jobs.realtime.identity import Identity
 
 K = TypeVar("K", bound=Hashable)
@@ -19,6 +19,11 @@ K = TypeVar("K", bound=Hashable)
 EVERYBODY: Final = ""
 #: How many keys :class:`Seen` remembers. An older event may be told again, and clients drop it.
 REMEMBERED: Final = 50_000
+
+
+def key_of(target: Target) -> str:
+    """Return the key of the topic that the target belongs to."""
+    return EVERYBODY if target.organization_pk is None else str(target.organization_pk)
 
 
 class Subscriber(Protocol):
@@ -99,12 +104,19 @@ class Subscription:
         else:
             self._waiting.append((event_id, text))
 
-    def go_live(self, replayed: set[int]) -> None:
-        """Send what waits here, but for the ``replayed`` ids. From now on send everything at once."""
+    def go_live(self, replayed: set[int]) -> bool:
+        """Send what waits here, but for the ``replayed`` ids. From now on send everything at once.
+
+        Return True where the state is to be told anew: what waits for a batch's room has no order, so it may be older
+        than the state that the client was told meanwhile, and is not sent.
+        """
         waiting, self._waiting = self._waiting or [], None
+        if self.target.batch_pk is not None:
+            return bool(waiting)
         for event_id, text in waiting:
             if event_id not in replayed:
                 self.deliver(event_id, text)
+        return False
 
 
 class RoomSubscriptions:
@@ -132,6 +144,9 @@ class Topic:
     rooms: dict[str, RoomSubscriptions] = field(default_factory=dict)
     #: Those of the rooms that stand for one job, by its key.
     job_rooms: dict[int, RoomSubscriptions] = field(default_factory=dict)
+    #: Those that stand for one batch, by its key, and what each was told last.
+    batch_rooms: dict[int, RoomSubscriptions] = field(default_factory=dict)
+    batch_data: dict[int, str] = field(default_factory=dict)
     watermark: Watermark | None = None
     #: The log's last id when the first socket subscribed.
     floor: int = 0
@@ -148,6 +163,8 @@ class Topic:
             room = self.rooms[target.room] = RoomSubscriptions(target)
             if target.job_pk is not None:
                 self.job_rooms[target.job_pk] = room
+            if target.batch_pk is not None:
+                self.batch_rooms[target.batch_pk] = room
         room.subscriptions.add(subscription)
 
     def remove(self, subscription: Subscription) -> None:
@@ -160,15 +177,38 @@ class Topic:
             del self.rooms[subscription.room]
             if room.target.job_pk is not None:
                 self.job_rooms.pop(room.target.job_pk, None)
+            if room.target.batch_pk is not None:
+                self.batch_rooms.pop(room.target.batch_pk, None)
+                self.batch_data.pop(room.target.batch_pk, None)
 
     def includes(self, job_pk: int) -> bool:
         """Return whether somebody listens to this job or to all jobs."""
         return job_pk in self.job_rooms or self._has_whole()
 
+    def wants(self, kind: str, pk: int) -> bool:
+        """Return whether somebody listens to what this kind of event tells of: a batch, or a job."""
+        return pk in self.batch_rooms if kind == BATCH else self.includes(pk)
+
     def deliver(self, event: Event, hidden: Collection[UserAndJob]) -> None:
-        """Deliver an event to those who listen to its job or to all jobs, but not to the hidden (user, job) pairs."""
+        """Deliver an event to those who listen to its job or to all jobs, but not to the hidden (user, job) pairs.
+
+        An event of a batch goes to the batch's room alone.
+        """
+        if event.batch_pk is not None:
+            self._deliver_batch(event.batch_pk, event)
+            return
         for room in self._rooms_of(event.job_pk):
             room.deliver(event, hidden)
+
+    def _deliver_batch(self, pk: int, event: Event) -> None:
+        if pk in self.batch_rooms:
+            self.batch_data[pk] = event.data
+            self.batch_rooms[pk].deliver(event, ())
+
+    def outdated(self, events: Iterable[Event]) -> list[int]:
+        """Return the batches of which these events say something else than was told last."""
+        data = {event.batch_pk: event.data for event in events if event.batch_pk is not None}
+        return [pk for pk, now in data.items() if self.batch_data.get(pk) != now]
 
     def audience(self, job_pk: int) -> dict[UserAndJob, Any]:
         """Return the users who listen to the job, by (user's key, job's key)."""
@@ -184,13 +224,14 @@ class Topic:
         return [target for target in named if target.organization != organization]
 
     def subscriptions(self) -> Iterator[Subscription]:
-        """Return the subscriptions to all rooms."""
+        """Return the subscriptions to all rooms of jobs, whose events come from the log."""
         for room in self.rooms.values():
-            yield from room.subscriptions
+            if room.target.batch_pk is None:
+                yield from room.subscriptions
 
     def _rooms_of(self, job_pk: int) -> list[RoomSubscriptions]:
-        whole = [room for room in self.rooms.values() if room.target.job_pk is None] if self._has_whole() else []
+        whole = [room for room in self.rooms.values() if room.target.is_whole] if self._has_whole() else []
         return [*whole, self.job_rooms[job_pk]] if job_pk in self.job_rooms else whole
 
     def _has_whole(self) -> bool:
-        return len(self.rooms) > len(self.job_rooms)
+        return len(self.rooms) > len(self.job_rooms) + len(self.batch_rooms)

@@ -11,18 +11,23 @@ from typing import Any, Final, TypeVar
 from django.db.models import Count, Min, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.batches import status as batch_status
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.ports import Broker, SetAside, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import EngineLease, Job, Worker
+from django_jobs.models import Batch, EngineLease, Job, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
+from django_jobs.values import BatchStatus
 
 T = TypeVar("T")
 
 #: Jobs of one status that have ended are counted up to so many.
 MAX_ENDED: Final = 10_000
+#: Batches that have not ended are counted up to so many, and so many of them are shown.
+MAX_BATCHES: Final = 10_000
+SHOWN_BATCHES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,14 @@ class Leader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batches:
+    """The batches that are open or running: how many, up to MAX_BATCHES and one more, and the oldest of them."""
+
+    count: int
+    oldest: list[BatchStatus]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The system at one moment. ``ended`` counts to MAX_ENDED and one more; what the broker says is None without it."""
 
@@ -59,6 +72,7 @@ class Snapshot:
     depths: list[Depth]
     tickets: dict[int, int] | None
     set_aside: SetAside | None
+    batches: Batches
     workers: list[Worker]
     oldest_waiting_seconds: float | None
     leader: Leader
@@ -89,6 +103,7 @@ def snapshot() -> Snapshot:
         ],
         tickets=_ask(lambda broker: broker.depths()),
         set_aside=_ask(lambda broker: broker.set_aside()),
+        batches=_batches(),
         workers=live_workers(),
         oldest_waiting_seconds=max(0.0, (now - min(oldest)).total_seconds()) if oldest else None,
         leader=leader(now),
@@ -120,6 +135,14 @@ def _ended() -> dict[str, int]:
     """Status by status, since each has an index of its own and they differ in number by thousands."""
     ended = (status for status in Status if status in TERMINAL)
     return {str(status): jobs().filter(status=status)[: MAX_ENDED + 1].count() for status in ended}
+
+
+def _batches() -> Batches:
+    """Those that have not ended, by an index that holds no others at its beginning."""
+    unended = Batch.primary.filter(completed_at__isnull=True).order_by("pk")
+    count = unended[: MAX_BATCHES + 1].count()
+    oldest = list(batch_status.up_to_date(unended)[:SHOWN_BATCHES]) if count else []
+    return Batches(count=count, oldest=batch_status.describe_all(oldest) if oldest else [])
 
 
 def _ask(question: Callable[[Broker], T]) -> T | None:

@@ -10,9 +10,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import Error
 
-from django_jobs.engine.insight.inspection import MAX_ENDED, Snapshot, snapshot
+from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Batches, Snapshot, snapshot
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
+from django_jobs.statuses import TERMINAL
 
 PAUSE_SECONDS = 2.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
@@ -72,12 +73,27 @@ def describe(seen: Snapshot) -> Iterator[str]:
     if seen.set_aside is not None and seen.set_aside.count:
         yield f"Set aside    {seen.set_aside} entries of our queues that were no tickets; jobs_check says more"
     yield ""
+    yield from describe_batches(seen.batches)
     state = "leads" if seen.leader.is_alive else "IS NOT ALIVE"
     tick = seconds(seen.leader.seconds_since_tick, "never", " ago")
     yield f"Scheduler    {seen.leader.holder or 'none'} {state}, last tick {tick}"
     yield f"Workers      {len(seen.workers)}"
     for worker in seen.workers:
         yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}"
+
+
+def describe_batches(batches: Batches) -> Iterator[str]:
+    """Yield the lines of the batches that are open or running; none where there is none."""
+    if not batches.count:
+        return
+    yield "Batches      " + counts({"open or running": batches.count}, most=MAX_BATCHES)
+    for batch in batches.oldest:
+        ended = sum(count for status, count in batch.by_status.items() if status in TERMINAL)
+        done = f"{ended:,} of {batch.total:,}"
+        yield f"  {batch.batch_id:<18} {batch.state:<8} {batch.progress:>3} %  {done:<20} {batch.name[:50]}".rstrip()
+    if batches.count > len(batches.oldest):
+        yield f"  and {batches.count - len(batches.oldest):,} more"
+    yield ""
 
 
 def counts(numbers: dict[str, int], most: int | None = None) -> str:

@@ -10,14 +10,16 @@ from django.core.management import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
-from django_jobs import submit_job
+from django_jobs import cancel_job, submit_job
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.ports import use_broker
 from django_jobs.management.commands import jobs_status
 from django_jobs.models import ExecutionLog, Job, Organization
+from tests.support.batches import make_batch
 from tests.support.commands import DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
+from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
 
@@ -79,6 +81,27 @@ def test_the_status_of_an_empty_system_renders_without_a_broker() -> None:
     assert "nothing waits" in output
     assert "none IS NOT ALIVE, last tick never" in output
     assert "The broker does not answer" in output
+
+
+def test_the_status_shows_batches_that_have_not_ended_the_oldest_first(organization: Organization) -> None:
+    assert "Batches" not in run("jobs_status")
+    make_batch(organization, name="Ended")
+    batches = [make_batch(organization, "Completed", "Completed", close=False, name="Invoices")]
+    batches += [make_batch(organization, "Completed") for _ in range(5)]
+    cancel_job(Job.objects.filter(batch=batches[0])[0])
+    lines = run("jobs_status").splitlines()
+    at = lines.index("Batches      open or running 6")
+    assert lines[at + 1].split() == [batches[0].batch_id, "Open", "50", "%", "1", "of", "2", "Invoices"]
+    assert lines[at + 2].split() == [batches[1].batch_id, "Running", "0", "%", "0", "of", "1"]
+    assert lines[at + 6] == "  and 1 more"
+
+
+def test_the_status_costs_the_same_however_many_batches_there_are(organization: Organization) -> None:
+    make_batch(organization, "Completed")
+    few = statements_of(lambda: run("jobs_status"))
+    for _ in range(4):
+        make_batch(organization, "Completed")
+    assert statements_of(lambda: run("jobs_status")) == few
 
 
 def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from django_jobs.realtime import topics
 from django_jobs.realtime.authorization import Target
-from django_jobs.realtime.events import STATUS_CHANGED, Event
+from django_jobs.realtime.events import BATCH_PROGRESS, STATUS_CHANGED, Event
 from django_jobs.realtime.topics import Seen, Subscription, Topic
 
 WHOLE = Target("org:A", 1)
 JOB = Target("job:5", 1, 5)
+BATCH = Target("batch:7", 1, batch_pk=7)
 OTHER_JOB = Target("job:6", 1, 6)
 
 
@@ -90,3 +91,26 @@ def test_only_the_latest_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
     seen: Seen[int] = Seen()
     assert [seen.add(number) for number in (1, 2, 1, 3)] == [True, True, False, True]
     assert seen.unseen([1, 2, 3]) == [1]
+
+
+def test_of_a_batch_only_its_own_room_hears(topic: Topic) -> None:
+    whole, batch = subscribe(topic, WHOLE), subscribe(topic, BATCH)
+    topic.deliver(Event(BATCH_PROGRESS, 1, 0, "{}", batch_pk=7), ())
+    topic.deliver(Event(BATCH_PROGRESS, 1, 0, "{}", batch_pk=8), ())
+    deliver(topic, 7, 1)
+    assert [len(told(item)) for item in (whole, batch)] == [1, 1]
+
+
+def test_who_listens_to_a_batch_wants_events_of_it_and_of_no_job(topic: Topic) -> None:
+    subscription = subscribe(topic, BATCH)
+    assert (topic.wants("batch", 7), topic.wants("batch", 8), topic.wants("progress", 7)) == (True, False, False)
+    topic.remove(subscription)
+    assert not topic.wants("batch", 7)
+
+
+def test_a_batch_is_outdated_until_its_last_event_says_the_same(topic: Topic) -> None:
+    subscribe(topic, BATCH)
+    now = Event(BATCH_PROGRESS, 1, 0, '{"progress": 5}', batch_pk=7)
+    assert topic.outdated([now]) == [7]
+    topic.deliver(now, ())
+    assert topic.outdated([now]) == []
