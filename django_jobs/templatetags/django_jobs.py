@@ -1,4 +1,4 @@
-"""Live progress in a host's templates: ``{% load django_jobs %}{% job_progress job %}``.
+"""Live progress in hosts' templates: ``{% load django_jobs %}{% job_progress job %}``, ``{% batch_progress batch %}``.
 
 What the server renders stands by itself; ``jobs.js``, which ``{% job_progress_script %}`` includes once a page, keeps
 it up to date. Nothing is inline, so that a strict Content-Security-Policy may stay.
@@ -19,12 +19,15 @@ from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.batches.status import get_batch_status
+from django_jobs.engine.control.batches import may_cancel, may_manage
 from django_jobs.engine.insight.status import describe, get_job_status
-from django_jobs.engine.lookup import find_job
-from django_jobs.models import Job
-from django_jobs.statuses import FINAL, TERMINAL, Status
+from django_jobs.engine.lookup import find_batch, find_job
+from django_jobs.models import Batch, Job
+from django_jobs.statuses import FINAL, TERMINAL, BatchState, Status
+from django_jobs.templatetags import batch_words
 from django_jobs.templatetags.job_words import message_in_words, status_in_words
-from django_jobs.values import JobStatus
+from django_jobs.values import BatchStatus, JobStatus
 
 register = template.Library()
 
@@ -64,7 +67,7 @@ def job_progress(
     request = context.get("request")
     user = getattr(request, "user", None)
     status = _status(job, user)
-    api_url = _api_url()
+    api_url = _address("job-list")
     now = timezone.now()
     rights = _rights(job, status, user) if api_url and user is not None else {}
     return {
@@ -77,15 +80,47 @@ def job_progress(
         "time": _time(status, now),
         "file": _file(status),
         "api_url": api_url,
-        "ws_url": ws_url or f"{_host(request)}{get_script_prefix()}ws/jobs/",
+        "ws_url": ws_url or _ws_url(request),
         "csrf_token": get_token(request) if request is not None else "",
         **rights,
     }
 
 
+@register.inclusion_tag("django_jobs/batch_progress.html", takes_context=True)
+def batch_progress(
+    context: template.Context, batch: Batch | BatchStatus | str, *, label: str = "", ws_url: str = ""
+) -> dict[str, Any]:
+    """Render a ``<batch-progress>`` element that shows a batch and follows it.
+
+    ``batch`` is a Batch, a BatchStatus or a batch id. ``label`` is what a screen reader says before the state, by
+    default the batch's name or its id. ``ws_url`` is needed where the host mounts the websocket elsewhere.
+
+    An id that the request's user may not know of raises BatchNotFound. A Batch or BatchStatus that is handed in is
+    shown.
+    """
+    request = context.get("request")
+    user = getattr(request, "user", None)
+    status = _batch_status(batch, user)
+    api_url = _address("batch-list")
+    words, counts = batch_words.state_in_words(status), batch_words.counts_in_words(status)
+    return {
+        "batch": status,
+        "label": label or status.name or status.batch_id,
+        "state": json.dumps(status.as_dict(), cls=DjangoJSONEncoder),
+        "status": words,
+        "message": counts,
+        "spoken": ", ".join(part for part in (words, f"{status.progress} %", counts) if part),
+        "is_amiss": batch_words.failed_of(status) > 0,
+        "api_url": api_url,
+        "ws_url": ws_url or _ws_url(request),
+        "csrf_token": get_token(request) if request is not None else "",
+        **(_batch_rights(batch, status, user) if api_url and user is not None else {}),
+    }
+
+
 @register.inclusion_tag("django_jobs/job_progress_script.html")
 def job_progress_script() -> Mapping[str, Any]:
-    """Render the style sheet and the script of ``<job-progress>``. A page needs them once."""
+    """Render the style sheet and the script of both elements. A page needs them once."""
     return {}
 
 
@@ -95,18 +130,31 @@ def _status(job: Job | JobStatus | str, user: Any) -> JobStatus:
     return describe(job, user=user) if isinstance(job, Job) else get_job_status(job, user=user)
 
 
-def _api_url() -> str:
-    """The address of the jobs in REST; empty where the host does not mount it, so that there is only the socket."""
+def _batch_status(batch: Batch | BatchStatus | str, user: Any) -> BatchStatus:
+    if isinstance(batch, BatchStatus):
+        return batch
+    return get_batch_status(batch, user=None if isinstance(batch, Batch) else user)
+
+
+def _batch_rights(batch: Batch | BatchStatus | str, status: BatchStatus, user: Any) -> dict[str, bool]:
+    """What the user may do now, or once a job has failed. The policy is not asked where nothing can be done."""
+    if status.state in {BatchState.COMPLETED, BatchState.CANCELED}:
+        return {}
+    row = batch if isinstance(batch, Batch) else find_batch(status.batch_id)
+    return {"can_cancel": may_cancel(user, row), "can_retry": may_manage(user, row)}
+
+
+def _address(name: str) -> str:
+    """The address of a list in REST; empty where the host does not mount it, so that there is only the socket."""
     try:
-        return reverse("django_jobs:job-list")
+        return reverse(f"django_jobs:{name}")
     except NoReverseMatch:
         return ""
 
 
-def _host(request: Any) -> str:
-    if request is None:
-        return ""
-    return f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
+def _ws_url(request: Any) -> str:
+    host = "" if request is None else f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
+    return f"{host}{get_script_prefix()}ws/jobs/"
 
 
 def _state(status: JobStatus, now: dt.datetime) -> dict[str, Any]:

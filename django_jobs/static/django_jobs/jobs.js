@@ -1,9 +1,10 @@
-// The element <job-progress>, and what a page may import with it; see docs/realtime.md.
+// The elements <job-progress> and <batch-progress>, and what a page may import with it; see docs/realtime.md.
 
+import { BatchProgress, batchWords, defineBatchProgress } from "./batch_progress.js";
 import { AMISS, after, ENDED, FINAL, isVague, told, words } from "./job_facts.js";
 import { JobsSocket } from "./jobs_socket.js";
 
-export { JobsSocket, words };
+export { BatchProgress, batchWords, JobsSocket, words };
 
 // The elements of a page share one socket, and one request for all those that need REST.
 const elements = new Set();
@@ -216,6 +217,8 @@ function comeBack() {
 if (globalThis.customElements && !customElements.get("job-progress")) {
 	customElements.define("job-progress", JobProgress);
 	setInterval(tick, 1000);
+	const refused = (verb, reason) => words[`no_${verb}`].replace("{}", () => reason);
+	defineBatchProgress({ socket: sharedSocket, headers: () => JobProgress.headers, refusalOf, refused });
 	globalThis.addEventListener?.("offline", () => settle(trouble));
 	globalThis.addEventListener?.("online", comeBack);
 }

@@ -1,0 +1,128 @@
+"""``{% batch_progress batch %}``: what the server renders."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.staticfiles import finders
+from django.template import Context, Template
+from django.test import RequestFactory
+
+from django_jobs import create_batch, get_batch_status
+from django_jobs.exceptions import BatchNotFound
+from django_jobs.models import Batch, JobType, Organization
+from django_jobs.statuses import BatchState
+from django_jobs.templatetags import batch_words
+from django_jobs.testing import run_jobs
+from tests.support.batches import make_batch
+from tests.support.factories import make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def batch(organization: Organization) -> Batch:
+    return make_batch(organization, "Completed", "Dead Letter", close=False)
+
+
+def render(batch: Any, user: Any = None, *, options: str = "", request: bool = True) -> str:
+    found = RequestFactory().get("/")
+    found.user = user or AnonymousUser()
+    context = Context({"batch": batch, **({"request": found} if request else {})})
+    return Template(f"{{% load django_jobs %}}{{% batch_progress batch {options} %}}").render(context)
+
+
+def state_in(markup: str) -> dict[str, Any]:
+    found = re.search(r' batch="([^"]*)"', markup)
+    assert found is not None
+    state: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return state
+
+
+def test_it_shows_the_state_without_any_script(batch: Batch) -> None:
+    run_jobs()
+    batch.close()
+    markup = render(batch)
+    assert 'data-status="Failed" data-amiss="yes"' in markup
+    assert '<span part="status" tabindex="-1">Did not all complete</span>' in markup
+    assert '<span part="percent">100 %</span>' in markup
+    assert '<span part="message">1 of 2 done, 1 failed</span>' in markup
+
+
+def test_the_bar_is_told_to_screen_readers(batch: Batch) -> None:
+    markup = render(batch, options='label="Invoices"')
+    assert 'role="progressbar" aria-label="Invoices" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"' in markup
+    assert 'aria-valuetext="Open, 0 %, 0 of 2 done"' in markup
+
+
+def test_it_fills_in_the_addresses_and_the_state_for_the_script(batch: Batch) -> None:
+    markup = render(batch)
+    assert f'batch-id="{batch.batch_id}"' in markup
+    assert 'api-url="/api/batches/"' in markup
+    assert 'ws-url="ws://testserver/ws/jobs/"' in markup
+    assert "csrf-token=" in markup
+    state = state_in(markup)
+    assert state.keys() == get_batch_status(batch).as_dict().keys()
+    assert (state["state"], state["total"]) == ("Open", 2)
+
+
+def test_it_takes_a_status_and_the_id_of_a_batch_that_the_user_may_see(
+    batch: Batch, organization: Organization
+) -> None:
+    for given in (get_batch_status(batch), batch.batch_id):
+        assert f'batch-id="{batch.batch_id}"' in render(given, make_user(member_of=[organization]))
+
+
+def test_an_id_that_the_user_may_not_know_of_is_not_found(batch: Batch) -> None:
+    with pytest.raises(BatchNotFound):
+        render(batch.batch_id, make_user())
+
+
+def test_a_name_is_escaped_wherever_it_stands(organization: Organization) -> None:
+    markup = render(create_batch(organization, name="\"><script>alert('x')</script>"))
+    assert "<script>" not in markup
+    assert state_in(markup)["name"] == "\"><script>alert('x')</script>"
+
+
+def test_it_offers_what_the_user_may_do(batch: Batch, organization: Organization) -> None:
+    member, admin = make_user(member_of=[organization]), make_user(admin_of=[organization])
+    mine = create_batch(organization, user=member)
+    offered = [
+        [word for word in ("can-cancel", "can-retry") if f" {word}" in render(shown, user)]
+        for shown, user in ((batch, member), (mine, member), (batch, admin), (batch, None))
+    ]
+    assert offered == [[], ["can-cancel"], ["can-cancel", "can-retry"], []]
+
+
+def test_of_one_that_completed_nothing_is_offered(organization: Organization, kind: JobType) -> None:
+    markup = render(make_batch(organization), make_user(admin_of=[organization]))
+    assert "can-" not in markup
+
+
+def test_without_a_request_it_still_shows_the_state(batch: Batch) -> None:
+    markup = render(batch, request=False)
+    assert ">Open</span>" in markup
+    assert "csrf-token" not in markup
+
+
+def test_without_rest_there_is_the_socket(batch: Batch, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    assert "api-url" not in render(batch)
+
+
+urlpatterns: list[Any] = []
+
+
+def test_the_script_has_the_same_words() -> None:
+    script = Path(str(finders.find("django_jobs/batch_progress.js"))).read_text()
+    words = dict(re.findall(r'^\t(\w+): "([^"]*)",$', script, re.MULTILINE))
+    assert {state: words[state] for state in BatchState.values} == {
+        state: batch_words.WORDS.get(state, state) for state in BatchState.values
+    }
+    assert words["empty"] == batch_words.EMPTY
