@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -459,3 +460,8 @@ def add_to_batch(context: JobContext) -> None:
     """Adds ``count`` jobs of ``job_type`` to its own batch."""
     for number in range(context.parameters["count"]):
         context.submit_job(context.parameters["job_type"], {"added": number}, batch=context.batch_id)
+
+
+def work_briefly(_context: JobContext) -> None:
+    """Takes as long as a short piece of work does."""
+    time.sleep(0.02)

@@ -26,7 +26,7 @@ from django_jobs.statuses import BatchState
 
 
 class BatchViewSet(RowsView[Batch]):
-    """Batches: jobs that are followed together. Add jobs by the ``batch`` of their submission."""
+    """Jobs that are followed together. A job comes into a batch by the batch that its submission names."""
 
     lookup_field = "batch_id"
     filter_backends = [ListFilterBackend]

@@ -1,0 +1,86 @@
+"""A batch over HTTP and a websocket, with a real worker, a real server and a real Redis."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+from channels.layers import channel_layers
+from django.utils.module_loading import import_string
+from rest_framework.test import APIClient
+
+from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
+from django_jobs.models import Job
+from django_jobs.realtime.broadcast import LayerBroadcaster
+from django_jobs.realtime.pending_events import BATCH_PAUSE
+from example_project.settings import CHANNEL_LAYERS
+from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
+from tests.support.api import client_of
+from tests.support.factories import make_job_type, make_user
+from tests.support.server import LiveServer, SocketClient
+from tests.support.waiting import wait_until
+from tests.support.workers import ProcessPool
+
+JOBS = 200
+#: Events are sent at most so often; they arrive closer to each other where the first of two was on its way for longer.
+JITTER = 0.2
+
+
+@pytest.fixture
+def server(processes: ProcessPool) -> Any:
+    """A web server, and this process as another one: it tells what it does."""
+    config = CHANNEL_LAYERS["default"]
+    channel_layers.set("default", import_string(config["BACKEND"])(**config["CONFIG"]))
+    use_broadcaster(LayerBroadcaster())
+    yield LiveServer(processes)
+    drain_broadcasts(5)
+    use_broadcaster(None)
+    channel_layers.backends.clear()
+
+
+def hear_to_the_end(client: SocketClient) -> list[tuple[float, dict[str, Any]]]:
+    """The events of the room, each with the moment at which it arrived."""
+    heard: list[tuple[float, dict[str, Any]]] = []
+    while not heard or heard[-1][1]["state"] in {"Open", "Running"}:
+        heard.append((time.monotonic(), client.hear("batch_progress")["data"]))
+    return heard
+
+
+def fill(rest: APIClient, batch: dict[str, Any], kind: str) -> None:
+    item = {"job_type": kind, "organization": batch["organization"], "batch": batch["batch_id"]}
+    answer = rest.post("/api/jobs/bulk/", [{**item, "parameters": {"n": number}} for number in range(JOBS)], "json")
+    assert answer.status_code == 201
+
+
+def test_a_batch_is_followed_live_and_what_follows_it_runs_once(
+    processes: ProcessPool, server: LiveServer, stage: Stage
+) -> None:
+    member = make_user(member_of=[stage.organization])
+    rest, kind, last = client_of(member), make_job_type("work_briefly"), make_job_type("tell_batch")
+    body = {"organization": stage.organization.name, "name": "Two hundred", "then": {"job_type": last.pk}}
+    batch = rest.post("/api/batches/", body, "json").json()
+    address = f"/api/batches/{batch['batch_id']}/"
+    with server.by_token(member) as client:
+        joined = client.join(f"batch:{batch['batch_id']}")
+        assert (joined["event"], joined["data"]) == ("joined", rest.get(address).json())
+        fill(rest, batch, kind.pk)
+        assert rest.post(f"{address}close/").json()["state"] == "Running"
+        processes.worker("--processes", "2")
+        heard = hear_to_the_end(client)
+
+    progress = [data["progress"] for _, data in heard]
+    assert progress == sorted(progress)
+    assert any(0 < percent < 100 for percent in progress)
+    assert (heard[-1][1]["state"], heard[-1][1]["by_status"]["Completed"]) == ("Completed", JOBS)
+    pauses = [late - early for (early, _), (late, _) in itertools.pairwise(heard)]
+    assert all(pause > BATCH_PAUSE - JITTER for pause in pauses)
+
+    status = rest.get(address).json()
+    assert (status["state"], status["total"], status["progress"]) == ("Completed", JOBS, 100)
+    then = Job.objects.by_id(status["then_job"])
+    wait_for_status(then, "Completed")
+    wait_until(lambda: Job.objects.filter(job_type=last).count() == 1, PATIENCE, "one job that follows")
+    result = Job.objects.get(pk=then.pk).result
+    assert result == {"batch_id": batch["batch_id"], "state": "Completed", "own": None}
