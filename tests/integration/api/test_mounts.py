@@ -88,6 +88,19 @@ def test_the_links_of_pages_stay_below_the_prefix(client: APIClient, job: Job) -
     assert f'action="{HERE}/jobs/{job.name}/cancel/"' in page
 
 
+def test_batches_are_there_and_their_links_stay_below_the_prefix(
+    client: APIClient, kind: JobType, organization: Organization
+) -> None:
+    made = client.post(f"{HERE}/batches/", {"organization": organization.name, "then": {"job_type": kind.pk}}, "json")
+    address = f"{HERE}/batches/{made.json()['batch_id']}/"
+    assert made["Location"] == address
+    assert client.post(f"{address}close/").status_code == 200
+    row, page = (client.get(path, HTTP_ACCEPT="text/html").content.decode() for path in (f"{HERE}/batches/", address))
+    assert f'href="{address}"' in row
+    assert f'href="{HERE}/jobs/?batch={made.json()["batch_id"]}"' in page
+    assert f'href="{HERE}/jobs/{client.get(address).json()["then_job"]}/"' in page
+
+
 def test_a_file_is_sent(client: APIClient, kind: JobType, organization: Organization) -> None:
     job = finished_with_file(organization, kind)
     answer = client.get(f"{HERE}/jobs/{job.name}/output/")
