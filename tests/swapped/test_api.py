@@ -35,6 +35,17 @@ def test_a_member_submits_and_follows_the_jobs_of_the_tenant(tenant: Any) -> Non
     assert client.get("/api/jobs/metrics/", {"organization": "acme"}).status_code == 200
 
 
+def test_a_member_makes_and_follows_a_batch_of_the_tenant(tenant: Any) -> None:
+    client = client_of(make_seat(tenant))
+    told = client.post("/api/batches/", {"organization": "acme"}, "json").json()
+    assert told["organization"] == "acme"
+    body = {"job_type": make_job_type().pk, "organization": "acme", "batch": told["batch_id"]}
+    assert client.post("/api/jobs/", body, "json").status_code == 201
+    assert client.get("/api/batches/", {"organization": "acme"}).json()["results"][0]["total"] == 1
+    stranger = client_of(make_seat(make_tenant("other")))
+    assert stranger.get(f"/api/batches/{told['batch_id']}/").status_code == 404
+
+
 @pytest.mark.parametrize("name", ["acme", "nobody", "no such key"])
 def test_a_foreign_tenant_is_told_as_none(tenant: Any, name: str) -> None:
     client = client_of(make_seat(make_tenant("other")))
