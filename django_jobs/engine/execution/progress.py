@@ -26,6 +26,8 @@ class ProgressBuffer:
     def __init__(self, worker_name: str) -> None:
         self._worker_name = worker_name
         self._latest: dict[tuple[int, int], _Progress] = {}
+        #: What is being written, and so may be too late for an attempt that ends at this moment.
+        self._writing: dict[tuple[int, int], _Progress] = {}
         self._lock = threading.Lock()
         self._organizations: dict[int, Any] = {}
 
@@ -36,14 +38,18 @@ class ProgressBuffer:
         self._latest[key] = (percent, known[1] if message is None and known else message)
 
     def drop(self, key: tuple[int, int]) -> _Progress | None:
-        """Forget an attempt that has ended, and return its progress that was not written, or None."""
+        """Forget an attempt that has ended, and return its progress that may not be written, or None."""
         self._organizations.pop(key[0], None)
-        return self._latest.pop(key, None)
+        latest, writing = self._latest.pop(key, None), self._writing.get(key)
+        if latest is None or writing is None or latest[1] is not None:
+            return latest or writing
+        return latest[0], writing[1]
 
     def flush(self) -> set[tuple[int, int]]:
         """Write what is new and return the attempts that no longer own their job."""
         with self._lock:
-            latest, self._latest = self._latest, {}
+            self._writing = latest = self._latest
+            self._latest = {}
             left = latest
             try:
                 written = [key for key, value in latest.items() if write(key, *value, self._worker_name)]
@@ -51,6 +57,7 @@ class ProgressBuffer:
             finally:
                 for key, value in left.items():  # written the next time, unless something newer was reported
                     self._latest.setdefault(key, value)
+                self._writing = {}
         # This is done without the lock, since receivers may take long.
         hooks.announcer().progressed(self._organizations_of([key[0] for key in written]))
         return latest.keys() - written - left.keys()

@@ -182,6 +182,33 @@ def test_progress_of_a_job_that_another_worker_runs_under_the_same_number_is_ref
     assert (reread(job).progress, reread(job).progress_message) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ([(80, "eighty")], (80, "eighty")),
+        ([(80, "eighty"), (90, None)], (90, "eighty")),
+        ([(80, "a"), (9, "b")], (9, "b")),
+    ],
+)
+def test_what_is_being_written_when_the_attempt_ends_is_stored_with_its_end(
+    monkeypatch: pytest.MonkeyPatch, reports: list[tuple[int, str | None]], expected: tuple[int, str]
+) -> None:
+    _, claimed = running_job()
+    key, buffer = (claimed.pk, claimed.attempt), ProgressBuffer(WORKER)
+    found: list[object] = []
+
+    def write(*arguments: Any) -> bool:
+        for percent, message in reports[1:]:
+            buffer.report(key, percent, message)
+        found.append(buffer.drop(key))
+        return False  # the end holds the row
+
+    buffer.report(key, *reports[0])
+    monkeypatch.setattr(progress, "write", write)
+    buffer.flush()
+    assert found == [expected]
+
+
 def test_progress_that_could_not_be_written_is_written_the_next_time_or_what_is_newer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
