@@ -106,6 +106,8 @@ WITH_ERRORS: Final = AWAITING_RETRY | {Status.DEAD_LETTER}
 RETRYABLE_BY_HAND: Final = WITH_ERRORS
 #: Few jobs are in one of these at any moment, which therefore share an index.
 RARE: Final = frozenset(Status) - IN_FLIGHT - {Status.COMPLETED}
+#: The batch goes on.
+UNFINISHED_STATES: Final = frozenset({BatchState.OPEN, BatchState.RUNNING})
 #: From and to: the way of a job whose attempt failed and is not tried again.
 FAILED_FOR_GOOD: Final = (Status.RUNNING, Status.DEAD_LETTER)
 

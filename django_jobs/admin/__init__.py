@@ -6,6 +6,7 @@ a job's page; ``job_type_form`` the form of a job type. No form decides what hap
 
 from __future__ import annotations
 
+from django_jobs.admin.batch import BatchAdmin
 from django_jobs.admin.dead_letters import DeadLetterAdmin
 from django_jobs.admin.execution_log import ExecutionLogAdmin
 from django_jobs.admin.job import JobAdmin
@@ -15,6 +16,7 @@ from django_jobs.admin.organization import MembershipAdmin, OrganizationAdmin
 from django_jobs.admin.replay import ReplayAdmin
 
 __all__ = [
+    "BatchAdmin",
     "DeadLetterAdmin",
     "ExecutionLogAdmin",
     "JobAdmin",

@@ -18,7 +18,7 @@ from django.utils.timezone import localtime
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.masking import json_of
 from django_jobs.engine.job_types.masking import Names
-from django_jobs.statuses import ActorKind, Status
+from django_jobs.statuses import ActorKind, BatchState, Status
 
 if TYPE_CHECKING:
     from django_jobs.models import ExecutionLog
@@ -35,6 +35,21 @@ ALL: Final = "all"
 def badge(status: str) -> SafeString:
     """Return a status as a colored word."""
     return format_html('<span class="djobs-badge {}">{}</span>', slug(status), status)
+
+
+#: The status whose color a batch's state has. A failed batch is as bad as a dead letter: it does not go on by itself.
+STATE_COLORS: Final = {
+    BatchState.OPEN: Status.QUEUED,
+    BatchState.RUNNING: Status.RUNNING,
+    BatchState.COMPLETED: Status.COMPLETED,
+    BatchState.FAILED: Status.DEAD_LETTER,
+    BatchState.CANCELED: Status.CANCELED,
+}
+
+
+def state_badge(state: str) -> SafeString:
+    """Return the state of a batch as a colored word."""
+    return format_html('<span class="djobs-badge {}">{}</span>', slug(STATE_COLORS[BatchState(state)]), state)
 
 
 def slug(status: str) -> str:

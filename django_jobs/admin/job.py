@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django_jobs.admin.base import NobodyWrites, View, is_system_admin
 from django_jobs.admin.formatting import ALL, badge
 from django_jobs.admin.job_actions import JobActions
+from django_jobs.admin.job_batch import BatchFilter
 from django_jobs.admin.job_columns import JobColumns, note, page_state
 from django_jobs.admin.job_facts import JobFacts
 from django_jobs.admin.job_filters import FILTERS
@@ -34,10 +35,10 @@ from django_jobs.statuses import FINAL, RETRYABLE_BY_HAND, WAITING, Status
 class JobAdmin(JobActions, RunAgain, JobLive, JobOutput, JobFacts, JobColumns, NobodyWrites):
     """Puts together what the ``job_*`` files give: columns, filters, facts, actions, live answers and the download."""
 
-    list_filter = FILTERS
+    list_filter = (BatchFilter, *FILTERS)
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
-    search_help_text = "A job id, an organization's id or an owner's name, each exactly; or words of an error."
+    search_help_text = "A job's, batch's or organization's id or an owner's name, each exactly; or words of an error."
     change_list_template = "admin/django_jobs/job/change_list.html"
     change_form_template = "admin/django_jobs/job/change_form.html"
 

@@ -19,6 +19,7 @@ from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.facts import fact, field, other, says_nothing, without
 from django_jobs.admin.formatting import NOTHING, as_json, block, line, moment
+from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line
 from django_jobs.admin.job_columns import progress_bar, tenant
 from django_jobs.admin.job_output import may_read_results
 from django_jobs.engine.execution import outputs
@@ -63,7 +64,9 @@ class JobFacts(BaseAdmin):
                     ("urgency", "attempts_left"),
                     "waits_because",
                     "starts_after",
+                    "of_batch",
                     "submitter",
+                    "followed_batch",
                     "progress_now",
                 )
             },
@@ -107,6 +110,8 @@ class JobFacts(BaseAdmin):
         hidden = {
             name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
         }
+        obj.follows = followed_batch(obj)
+        hidden |= set() if obj.follows else {"followed_batch"}
         hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
         hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
@@ -152,6 +157,16 @@ class JobFacts(BaseAdmin):
     def starts_after(self, job: Job) -> str:
         """Return that the job does not need its parents to complete. The line is there for such jobs only."""
         return "The jobs that it waits for have ended, whatever became of them."
+
+    @fact("batch", "batch_id")
+    def of_batch(self, job: Job) -> SafeString | str:
+        """Return the batch that the job counts for; it may be deleted by now."""
+        return batch_line(self.admin_site.name, job)
+
+    @fact("submitted by", always=True)
+    def followed_batch(self, job: Job) -> SafeString | str:
+        """Return the batch that submitted the job when it ended. The line is there for such jobs only."""
+        return followed_line(self.admin_site.name, job)
 
     @fact("submitted by", "submitted_by_id")
     def submitter(self, job: Job) -> SafeString | str:

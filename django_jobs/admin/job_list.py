@@ -16,6 +16,7 @@ from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import get_organization_model
+from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import WITH_ERRORS
 
@@ -48,13 +49,18 @@ class JobList(DeclaredList):
 
 
 def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
-    """Return the jobs with this job id, organization id or owner name; else those with these words in their error."""
+    """Return the jobs with this job id, batch id, organization id or owner name; else those with these words in their
+    error.
+    """
     term = clean_term(text.strip())
     if not term:
         return rows.none() if text.strip() else rows
     parsed = parse_job_id(term)
     if parsed is not None:
         return rows.filter(pk=parsed[0], created_at__year=parsed[1])
+    of_batch = parse_batch_id(term)
+    if of_batch is not None:
+        return rows.filter(batch_id=of_batch[0], batch__created_at__year=of_batch[1])
     for lookup in ({"organization_id__in": organization_pks_of(term)}, {"owner_name": term}):
         if all(lookup.values()) and (found := rows.filter(**lookup)).exists():
             return found

@@ -30,12 +30,14 @@ LATE_EVENTS: Final = 100_000
 class Notice:
     """Something that is wrong.
 
-    ``level`` is one of Django's message tags; ``advice`` is for those who run the system.
+    ``level`` is one of Django's message tags; ``advice`` is for those who run the system. ``links`` are words and
+    addresses of pages that tell more.
     """
 
     level: str
     text: str
     advice: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

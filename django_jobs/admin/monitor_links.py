@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin.utils import quote
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
 from django_jobs.admin.job_filters import RETRYING
@@ -40,6 +40,18 @@ class Links:
     def jobs_of_organization(self, pk: Any) -> str:
         """Return the address of the list of this organization's jobs."""
         return self._list("job", {"organization": pk})
+
+    def batch(self, pk: int) -> str:
+        """Return the address of a batch's page; empty where this site has none."""
+        try:
+            return self.page("django_jobs_batch_change", pk)
+        except NoReverseMatch:
+            return ""
+
+    def jobs_of_batch(self, batch_id: str, status: str = "", job_type: str = "") -> str:
+        """Return the address of the list of a batch's jobs, of those in one status and of one type if given."""
+        query = {"batch": batch_id, "status": status, "type": job_type}
+        return self._list("job", {name: value for name, value in query.items() if value})
 
     def dead_letters(self) -> str:
         """Return the address of the groups of dead letters."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django_jobs import create_batch, get_batch_status, submit_job
 from django_jobs.engine.control import batch_duties
+from django_jobs.engine.store import database
 from django_jobs.models import Batch, Job, JobType, Organization
 from tests.support.factories import make_job_type
 
@@ -35,6 +37,12 @@ def state(batch: Batch) -> str:
 def counts(batch: Batch) -> dict[str, int]:
     """The statuses that some of its jobs are in, and how many."""
     return {status: count for status, count in get_batch_status(batch).by_status.items() if count}
+
+
+def expire(batch: Batch) -> None:
+    """Let so much time go by that the scheduler closes the batch, which nobody else closed."""
+    Batch.objects.filter(pk=batch.pk).update(created_at=database.now() - dt.timedelta(days=31))
+    assert batch_duties.expire() == 1
 
 
 def tick() -> None:

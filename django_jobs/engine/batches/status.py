@@ -15,7 +15,7 @@ from django_jobs.exceptions import BatchNotFound
 from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.models.batch import COUNTED, BatchQuerySet, format_batch_id
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import IN_FLIGHT, BatchState, Status
+from django_jobs.statuses import IN_FLIGHT, UNFINISHED_STATES, Status
 from django_jobs.values import BatchStatus
 
 
@@ -124,7 +124,7 @@ def _earliest(*moments: Any) -> Any:
 def _progress(batch: Batch) -> int:
     """Return the share of its jobs that have ended, in percent. An empty batch is done once it has ended."""
     if not batch.total:
-        return 0 if batch.state in {BatchState.OPEN, BatchState.RUNNING} else 100
+        return 0 if batch.state in UNFINISHED_STATES else 100
     return min(100, 100 * batch.ended // batch.total)
 
 

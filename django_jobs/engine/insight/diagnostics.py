@@ -15,6 +15,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.dispatch.round_robin import in_flight_limit
 from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight.batch_diagnostics import examine_batches
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
 from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
@@ -56,6 +57,7 @@ def examine() -> Iterator[Finding]:
     yield from _examine_queues(workers)
     yield _examine_scheduler(leader(now))
     yield _examine_waiting(now, workers)
+    yield examine_batches(now)
     yield from examine_types()
     yield from examine_schedules()
 

@@ -14,8 +14,8 @@ from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING
 
 class Command(BaseCommand):
     help = (
-        "Examines the running setup: database, broker, workers, scheduler, waiting, job types and their handlers. "
-        "Exits with 1 if there are problems."
+        "Examines the running setup: database, broker, workers, scheduler, waiting, batches, job types and their "
+        "handlers. Exits with 1 if there are problems."
     )
 
     def check(self, *args: Any, **kwargs: Any) -> None:

@@ -10,10 +10,15 @@ const CALM_PAUSE = 15000;
 const LONGEST_PAUSE = 60000;
 const HINT_PAUSE = 1500;
 
+// What somebody fills in or presses is not replaced meanwhile.
+const FILLED_IN = "form :is(input, select, textarea, button):focus";
+
 const page = document.querySelector("[data-djobs-refresh]");
 const state = document.querySelector("[data-djobs-state]");
 const shown = new WeakMap();
-let pause = PAUSE;
+// A page of few things may ask more often.
+const ownPause = Number(page?.dataset.djobsPause) || PAUSE;
+let pause = ownPause;
 let timer = null;
 let asking = false;
 let hinted = false;
@@ -29,18 +34,18 @@ function tell(text) {
 // Tables that were opened stay open, and the element that has the focus keeps it.
 function exchange(old, next) {
     const html = next.innerHTML;
-    if (shown.get(old) === html || old.contains(document.querySelector("form :focus"))) {
+    if (shown.get(old) === html || old.contains(document.querySelector(FILLED_IN))) {
         return;
     }
     const open = [...old.querySelectorAll("details[open]")].map((element) => element.id);
     const focused = old.contains(document.activeElement) ? place(old, document.activeElement) : -1;
     const here = [...old.querySelectorAll(".djobs-bucket")].findIndex((element) => element.matches(".djobs-here"));
     const readout = old.querySelector("[data-djobs-readout]")?.textContent;
-    const scrolled = [...old.querySelectorAll(".djobs-scroll")].map((element) => element.scrollLeft);
+    const scrolled = [...old.querySelectorAll(".djobs-scroll")].map((element) => [element.scrollLeft, element.scrollTop]);
     old.replaceChildren(...document.adoptNode(next).childNodes);
     shown.set(old, html);
     old.querySelectorAll("details").forEach((element) => { element.open = open.includes(element.id); });
-    old.querySelectorAll(".djobs-scroll").forEach((element, index) => { element.scrollLeft = scrolled[index] ?? 0; });
+    old.querySelectorAll(".djobs-scroll").forEach((element, index) => { element.scrollTo(...(scrolled[index] ?? [0, 0])); });
     if (here >= 0 && old.querySelectorAll(".djobs-bucket").length > here) {
         point(old.querySelector(".djobs-chart"), here);
     } else if (readout && old.querySelector("[data-djobs-readout]")) {
@@ -66,7 +71,8 @@ async function ask() {
     }
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const next of fresh.querySelectorAll("[data-djobs-part]")) {
-        const old = page.querySelector(`[data-djobs-part="${next.dataset.djobsPart}"]`);
+        // Some releases of Django put the buttons into the content, and others beside it.
+        const old = document.querySelector(`[data-djobs-part="${next.dataset.djobsPart}"]`);
         if (old) {
             exchange(old, next);
         }
@@ -84,7 +90,7 @@ async function round() {
     hinted = false;
     try {
         await ask();
-        pause = isLive ? CALM_PAUSE : PAUSE;
+        pause = isLive ? CALM_PAUSE : ownPause;
     } catch {
         pause = Math.min(pause * 2, LONGEST_PAUSE);
         tell(state?.dataset.djobsLate ?? "");
@@ -156,6 +162,6 @@ document.addEventListener("keydown", step);
 document.addEventListener("pointerover", hover);
 if (page) {
     document.addEventListener("visibilitychange", round);
-    timer = window.setTimeout(round, PAUSE);
+    timer = window.setTimeout(round, ownPause);
     listen();
 }

@@ -11,6 +11,7 @@ from django.contrib.admin.utils import quote
 from django.test import Client
 from django.urls import include, path
 
+from django_jobs import create_batch
 from django_jobs.broker.connection import queue_names
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import Job, Organization
@@ -47,6 +48,9 @@ PAGES: Final = (
     "organization/",
     "organization/{organization}/change/",
     "replay/",
+    "batch/",
+    "batch/{batch}/change/",
+    "batch/{batch}/cancel/",
 )
 
 
@@ -68,9 +72,14 @@ def links_of(answer: Any) -> set[str]:
 
 
 def test_no_link_of_a_page_leaves_the_site(subtests: pytest.Subtests, root: Client, job: Job) -> None:
-    for page in PAGES:
+    batch = create_batch(job.organization)
+    parent = batch.submit(job.job_type_id)
+    batch.submit(job.job_type_id, {"n": 1}, depends_on=[parent])
+    for page in (*PAGES, f"job/{parent.pk}/change/"):
         with subtests.test(page=page):
-            address = page.format(job=job.pk, kind=quote(job.job_type_id), organization=job.organization_id)
+            address = page.format(
+                batch=batch.pk, job=job.pk, kind=quote(job.job_type_id), organization=job.organization_id
+            )
             found = links_of(root.get(f"/own/django_jobs/{address}"))
             assert {link for link in found if link != "/" and not link.startswith(("/own/", "/static/"))} == set()
 

@@ -1,0 +1,92 @@
+"""The read-only facts on a batch's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from django_jobs.admin.base import BaseAdmin
+from django_jobs.admin.facts import fact, field, says_nothing, without
+from django_jobs.admin.formatting import as_json, line, moment
+from django_jobs.admin.job_columns import tenant
+from django_jobs.admin.monitor_links import Links
+from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.models import Batch, Job
+from django_jobs.models.job import format_job_id
+
+
+class BatchFacts(BaseAdmin):
+    """The fields of a batch's page."""
+
+    fieldsets = (
+        (None, {"fields": (("of_organization", "owned_by"),)}),
+        ("What follows", {"fields": ("if_completed", "if_failed")}),
+        ("Times", {"fields": (("created", "started", "closed", "expired", "ended_at"),)}),
+        ("Changes", {"fields": (("canceled", "canceler"), "retrier")}),
+    )
+
+    owned_by = field("owner", "owner_name", line)
+    created = field("created", "created_at", moment)
+    started = field("started", "started_at", moment)
+    closed = field("closed", "closed_at", moment)
+    expired = field("expired", "expired_at", moment)
+    ended_at = field("ended", "completed_at", moment)
+    canceled = field("canceled", "canceled_at", moment)
+    canceler = field("by", "canceled_by", line)
+    retrier = field("last retried by", "retried_by", line)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out the lines that are empty for this batch."""
+        if obj is None:
+            return self.fieldsets
+        obj.hidden_names = hidden_from(request.user)
+        fields = [name for _, options in self.fieldsets for item in options["fields"] for name in _names(item)]
+        hidden = {name for name in fields if says_nothing(getattr(self, name), obj)}
+        return [
+            (title, {**options, "fields": shown})
+            for title, options in self.fieldsets
+            if (shown := without(options["fields"], hidden))
+        ]
+
+    @fact("organization", "organization", always=True)
+    def of_organization(self, batch: Any) -> SafeString | str:
+        """Return the id of the batch's organization."""
+        return tenant(batch)
+
+    @fact("if all complete", "then")
+    def if_completed(self, batch: Any) -> SafeString:
+        """Return what is submitted once all its jobs completed."""
+        return self._follow_up(batch, batch.then, batch.then_job_id)
+
+    @fact("if not", "on_failure")
+    def if_failed(self, batch: Any) -> SafeString:
+        """Return what is submitted once all its jobs ended and not all completed."""
+        return self._follow_up(batch, batch.on_failure, batch.on_failure_job_id)
+
+    def _follow_up(self, batch: Any, given: dict[str, Any], pk: int | None) -> SafeString:
+        """Return a link to the job that was submitted, or what will be, with sensitive values masked."""
+        if pk is not None:
+            return self._submitted(given, pk)
+        values = {name: value for name, value in given.items() if name != "job_type"}
+        shown = as_json(values, batch.hidden_names) if values else ""
+        return format_html("{}, not submitted yet {}", line(str(given["job_type"]), 60), shown)
+
+    def _submitted(self, given: dict[str, Any], pk: int) -> SafeString:
+        found = Job.primary.filter(pk=pk).values_list("created_at", flat=True).first()
+        kind = line(str(given["job_type"]), 60)
+        if found is None:
+            return format_html("{}: submitted, and deleted since", kind)
+        address = Links(self.admin_site.name).page("django_jobs_job_change", pk)
+        return format_html('{}: <a href="{}">{}</a>', kind, address, format_job_id(pk, found.year))
+
+
+def _names(item: Any) -> tuple[str, ...]:
+    return (item,) if isinstance(item, str) else tuple(item)
+
+
+def is_missing_follow_up(batch: Batch) -> bool:
+    """Return whether the batch has ended, and what should follow it could not be submitted."""
+    return bool(batch.fault) and batch.completed_at is not None

@@ -1,0 +1,185 @@
+"""The list of batches: its columns, its filters, and how far it looks."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from django_jobs.admin.base import OwnPages
+from django_jobs.admin.formatting import NOTHING, ago, badge, line, state_badge
+from django_jobs.admin.job_columns import tenant
+from django_jobs.admin.job_filters import BoundedFilter, CreatedFilter, OrganizationFilter
+from django_jobs.admin.lookups import DeclaredList, clean_term
+from django_jobs.admin.monitor_links import Links
+from django_jobs.engine.batches.status import describe_all, up_to_date
+from django_jobs.engine.store import database, organization_ids
+from django_jobs.models import Batch
+from django_jobs.models.batch import parse_batch_id
+from django_jobs.statuses import UNFINISHED_STATES, WITH_ERRORS, BatchState, Status
+
+#: How many of the newest batches are looked at where no index finds those that are asked for.
+RECENT: Final = 100_000
+
+
+class StateFilter(BoundedFilter):
+    """Narrows the list to one state."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def needs_bound(self) -> bool:
+        """Return whether an ended state is chosen: an index finds what has not ended."""
+        return self.chosen() not in {None, *UNFINISHED_STATES}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in BatchState]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.in_state(chosen)
+
+
+class BatchCreatedFilter(CreatedFilter):
+    """Narrows the list to the batches that were made lately."""
+
+    def needs_bound(self) -> bool:
+        """Return whether a time is chosen, which no index finds."""
+        return self.chosen() is not None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        if chosen is None:
+            return queryset
+        return queryset.filter(created_at__gte=database.now() - dt.timedelta(hours=self.hours[chosen]))
+
+
+class BatchList(DeclaredList):
+    """A page of the batches that a user may see, each with its status as ``told``, in a fixed number of statements.
+
+    ``looks_back`` is how many of the newest were looked at; None for all.
+    """
+
+    looks_back: int | None = None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        chosen = [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
+        is_words = bool(self.query) and parse_batch_id(self.query.strip()) is None
+        if not is_words and not any(item.needs_bound() for item in chosen):
+            return rows
+        newest = Batch.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
+        self.looks_back = RECENT if newest > RECENT else None
+        return rows.filter(pk__gt=newest - RECENT)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        pks = [batch.pk for batch in self.result_list]
+        rows = list(up_to_date(Batch.primary.filter(pk__in=pks)).order_by("-pk")) if pks else []
+        self.result_list = with_status(rows)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing that is shown goes on."""
+        return all(batch.told.state not in UNFINISHED_STATES for batch in self.result_list)
+
+
+def with_status(batches: list[Any]) -> list[Any]:
+    """Note on each of these batches its status, as ``told``, and what its organization is called now."""
+    organization_ids.mark(batches)
+    for batch, told in zip(batches, describe_all(batches), strict=True):
+        batch.told = told
+    return batches
+
+
+def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Return the batch with this id, or those with these words in their name."""
+    term = clean_term(text.strip())
+    if not term:
+        return rows.none() if text.strip() else rows
+    parsed = parse_batch_id(term)
+    if parsed is not None:
+        return rows.filter(pk=parsed[0], created_at__year=parsed[1])
+    return rows.filter(name__icontains=term)
+
+
+class BatchColumns(OwnPages):
+    """The columns and filters of the list."""
+
+    list_display = ("batch", "state", "progress", "failed_jobs", "tenant_and_owner", "age")
+    list_filter = (StateFilter, OrganizationFilter, BatchCreatedFilter)
+    # Django shows the search box only if a field is named here. ``search`` decides what is searched.
+    search_fields = ("pk",)
+    search_help_text = "A batch id, or words of a name."
+
+    @admin.display(description="batch")
+    def batch(self, batch: Batch) -> SafeString:
+        """Return the batch's id and, below it, its name."""
+        return format_html("{}<br><small>{}</small>", batch.batch_id, line(batch.name, 60) if batch.name else "")
+
+    @admin.display(description="state")
+    def state(self, batch: Any) -> SafeString:
+        """Return the state, and whether something is wrong that the state alone does not tell."""
+        return format_html("{}<br><small>{}</small>", state_badge(batch.told.state), note(batch))
+
+    @admin.display(description="organization")
+    def tenant_and_owner(self, batch: Any) -> SafeString:
+        """Return the batch's organization and, below it, its owner."""
+        owner = format_html("<br><small>{}</small>", line(batch.owner_name, 40)) if batch.owner_name else ""
+        return format_html("{}{}", tenant(batch), owner)
+
+    @admin.display(description="ended jobs")
+    def progress(self, batch: Any) -> SafeString:
+        """Return how many of its jobs have ended."""
+        return progress_of(batch)
+
+    @admin.display(description="failed")
+    def failed_jobs(self, batch: Any) -> SafeString | str:
+        """Return how many of its jobs failed, by status, each as a link to these jobs."""
+        links = Links(self.admin_site.name)
+        counts = [(status, batch.told.by_status[status]) for status in Status if status in WITH_ERRORS]
+        return (
+            format_html_join(
+                mark_safe("<br>"),
+                '<a href="{}">{} {}</a>',
+                (
+                    (links.jobs_of_batch(batch.batch_id, status), f"{count:,}", badge(status))
+                    for status, count in counts
+                    if count
+                ),
+            )
+            or NOTHING
+        )
+
+    @admin.display(description="created")
+    def age(self, batch: Batch) -> SafeString:
+        """Return how long ago the batch was made and, below it, how long ago it ended."""
+        ended = format_html("<br><small>ended {}</small>", ago(batch.completed_at)) if batch.completed_at else ""
+        return format_html("{}{}", ago(batch.created_at), ended)
+
+
+def note(batch: Batch) -> str:
+    """Return what the state alone does not tell."""
+    if batch.completed_at is None:
+        if batch.canceled_at is not None:
+            return "stopping"
+        return "being retried" if batch.retry_position is not None else ""
+    if batch.fault:
+        return "what follows is missing"
+    return "nobody closed it" if batch.expired_at else ""
+
+
+def progress_of(batch: Any) -> SafeString:
+    """Return a bar and how many of a batch's jobs have ended, of how many."""
+    return format_html(
+        '<progress max="{}" value="{}" aria-label="ended jobs"></progress> <small>{} of {}</small>',
+        max(1, batch.total),
+        batch.ended if batch.total else int(batch.completed_at is not None),
+        f"{batch.ended:,}",
+        f"{batch.total:,}",
+    )

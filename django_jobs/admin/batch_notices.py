@@ -1,0 +1,80 @@
+"""What is wrong with a batch, or what it waits for, in words that say what to do: on its page, and on the monitor."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any
+
+from django_jobs.admin.batch_actions import count_in
+from django_jobs.admin.monitor_health import Notice
+from django_jobs.admin.monitor_links import Links
+from django_jobs.engine.insight.batch_diagnostics import is_tried_again, reason_of, trouble, troubled_batches
+from django_jobs.statuses import RETRYABLE_BY_HAND, BatchState, Status
+
+
+def notices_of(batch: Any) -> list[Notice]:
+    """Return what people should know of a batch that has its status as ``told``, the most urgent first."""
+    return [*_missing(batch), *_expired(batch), *_failed(batch), *_open(batch)]
+
+
+def _missing(batch: Any) -> list[Notice]:
+    if not batch.fault or batch.completed_at is None:
+        return []
+    reason = reason_of(batch.fault)
+    if is_tried_again(batch.fault):
+        text = f"What should follow this batch waits, and is tried again every few seconds. {reason}"
+        return [Notice(level="warning", text=text, advice="Mend the cause; “Submit what follows” tries it at once.")]
+    text = f"What should follow this batch was not submitted. {reason}"
+    return [Notice(level="error", text=text, advice="Mend the cause, then press “Submit what follows”.")]
+
+
+def _expired(batch: Any) -> list[Notice]:
+    if batch.expired_at is None:
+        return []
+    text = "Nobody closed this batch in time, so it was closed, and it counts as failed."
+    advice = "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
+    return [Notice(level="warning", text=text, advice=advice)]
+
+
+def _failed(batch: Any) -> list[Notice]:
+    if batch.told.state != BatchState.FAILED:
+        return []
+    failed, canceled = count_in(batch, RETRYABLE_BY_HAND), batch.told.by_status[Status.CANCELED]
+    notices = []
+    if failed:
+        text = f"{_jobs(failed)} did not complete."
+        advice = "Mend the cause, which is told below, then press “Retry failed”: only these run again."
+        notices.append(Notice(level="error", text=text, advice=advice))
+    if canceled:
+        text = f"{_jobs(canceled)} {'was' if canceled == 1 else 'were'} canceled, and so the batch stays failed."
+        advice = "A canceled job is not retried; “Run again” on its page submits a new one, outside this batch."
+        notices.append(Notice(level="warning", text=text, advice=advice))
+    return notices
+
+
+def _open(batch: Any) -> list[Notice]:
+    if batch.told.state != BatchState.OPEN:
+        return []
+    if batch.total and batch.ended >= batch.total:
+        text = "All its jobs have ended, but the batch is still open: it ends once it is closed."
+        return [Notice(level="warning", text=text, advice="Press “Close” if no more jobs are to come.")]
+    return [Notice(level="info", text="The batch is open: more jobs may be added until it is closed.")]
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} job{'' if count == 1 else 's'}"
+
+
+def monitor_notices(moment: dt.datetime, organizations: Collection[Any] | None, links: Links) -> list[Notice]:
+    """Return a notice for each batch of these tenants that expired or lacks its follow-up since a day ago."""
+    found, has_more = troubled_batches(moment, organizations)
+    notices = [
+        Notice(level="warning", text=f"{batch}: {trouble(batch)}.", links=_link(links, batch.pk)) for batch in found
+    ]
+    return [*notices, Notice(level="warning", text="There are more such batches.")] if has_more else notices
+
+
+def _link(links: Links, pk: int) -> tuple[tuple[str, str], ...]:
+    address = links.batch(pk)
+    return (("See what to do", address),) if address else ()

@@ -1,0 +1,73 @@
+"""What the list and the page of jobs tell of the batch that a job belongs to, or that submitted it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from django_jobs.admin.formatting import line
+from django_jobs.admin.job_filters import BoundedFilter
+from django_jobs.admin.monitor_links import Links
+from django_jobs.models import Batch, Job
+from django_jobs.models.batch import parse_batch_id
+
+
+class BatchFilter(BoundedFilter):
+    """Narrows the list to the jobs of the batch that the address names. It is shown only then: pages of batches lead
+    here, and the search finds the jobs of any batch by its id.
+    """
+
+    title = "batch"
+    parameter_name = "batch"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        asked = self.value()
+        if not asked:
+            return []
+        self._found = Batch.primary.visible_to(request.user).filter(pk=(parse_batch_id(asked) or (0, 0))[0]).first()
+        if self._found is not None and self._found.batch_id != asked:
+            self._found = None
+        return [(asked, str(self._found) if self._found else "There is no such batch.")]
+
+    def needs_bound(self) -> bool:
+        """Return False: an index serves each batch."""
+        return False
+
+    def is_selective(self) -> bool:
+        """Return whether a batch is chosen."""
+        return self.chosen() is not None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.chosen() is None:
+            return queryset
+        return queryset.filter(batch_id=self._found.pk) if self._found else queryset.none()
+
+
+def batch_line(site: str, job: Job) -> SafeString | str:
+    """Return the batch that a job counts for, with a link."""
+    found = Batch.primary.filter(pk=job.batch_id or 0).only("name", "created_at").first()
+    return "a batch that is deleted" if found is None else _named(site, found)
+
+
+def followed_line(site: str, job: Any) -> SafeString:
+    """Return the batch that submitted a job when it ended, with a link and the reason."""
+    why = "all its jobs completed" if job.follows.then_job_id == job.pk else "not all of its jobs completed"
+    return format_html("{}, when it had ended and {}", _named(site, job.follows), why)
+
+
+def followed_batch(job: Job) -> Batch | None:
+    """Return the batch at whose end the job was submitted."""
+    if job.submitted_by_id is not None or job.batch_id is not None:
+        return None
+    rows = Batch.primary.filter(Q(then_job_id=job.pk) | Q(on_failure_job_id=job.pk))
+    return rows.only("name", "created_at", "then_job_id").first()
+
+
+def _named(site: str, batch: Batch) -> SafeString | str:
+    """Return a batch as a link to its page, if the site has one."""
+    address = Links(site).batch(batch.pk)
+    return format_html('<a href="{}">{}</a>', address, batch) if address else line(str(batch))

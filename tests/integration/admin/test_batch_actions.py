@@ -1,0 +1,107 @@
+"""Buttons of a batch's page: each asks first, and the engine decides who may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from django_jobs import create_batch
+from django_jobs.models import Batch, JobType, Organization
+from django_jobs.testing import run_jobs
+from tests.support import admin
+from tests.support.admin import remembered, said, text, url
+from tests.support.batches import make_batch, state, tick
+from tests.support.factories import make_job_type, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+VIEW = ["django_jobs.view_job"]
+
+
+def press(client: Client, verb: str, batch: Batch) -> Any:
+    return client.post(url("batch", verb, batch.pk), follow=True)
+
+
+@pytest.fixture
+def boss(mine: Organization) -> Client:
+    """Staff who manages one organization."""
+    return admin.staff_of(mine, role="admin", permissions=VIEW)
+
+
+def test_cancel_asks_first_and_says_how_many_it_is_about(boss: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", "Completed")
+    page = text(boss, url("batch", "cancel", batch.pk))
+    assert "Its waiting jobs end at once" in page
+    assert "Jobs concerned: 2 " in page
+    assert "Yes, cancel" in page
+    assert state(batch) == "Running"
+    assert said(press(boss, "cancel", batch)) == ["Canceled: what waits of it ends, and what runs is asked to stop."]
+    tick()
+    assert state(batch) == "Canceled"
+    assert remembered(batch)[0][0] == "admin"
+
+
+def test_retry_runs_what_failed_again(boss: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", "Dead Letter")
+    run_jobs()
+    assert "Yes, retry failed" in text(boss, url("batch", "retry", batch.pk))
+    assert said(press(boss, "retry", batch)) == ["Retried: its failed jobs start over, with all their retries."]
+    assert state(batch) == "Running"
+
+
+def test_close_ends_an_open_batch(boss: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", close=False)
+    run_jobs()
+    press(boss, "close", batch)
+    assert state(batch) == "Completed"
+
+
+def test_what_follows_is_submitted_once_the_cause_is_mended(boss: Client, mine: Organization) -> None:
+    later = make_job_type()
+    batch = make_batch(mine, "Completed", then={"job_type": later.pk})
+    JobType.objects.filter(pk=later.pk).update(is_enabled=False)
+    run_jobs()
+    assert "Not submitted yet: The job type" in said(press(boss, "follow-up", batch))[0]
+    JobType.objects.filter(pk=later.pk).update(is_enabled=True)
+    assert said(press(boss, "follow-up", batch)) == ["Submitted: what follows this batch."]
+    assert Batch.objects.get(pk=batch.pk).then_job_id is not None
+
+
+def test_who_comes_too_late_is_told(boss: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed")
+    run_jobs()
+    assert "Nothing is to be done" in text(boss, url("batch", "cancel", batch.pk))
+    assert "it is Completed" in said(press(boss, "cancel", batch))[0]
+    assert remembered(batch) == []
+
+
+def test_whoever_only_sees_a_batch_is_offered_nothing(mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", "Dead Letter", close=False)
+    run_jobs()
+    member = admin.staff_of(mine, permissions=VIEW)
+    assert member.get(url("batch", "change", batch.pk)).context["buttons"] == []
+    for verb in ("cancel", "retry", "close", "follow-up"):
+        assert press(member, verb, batch).status_code == 403
+    assert state(batch) == "Open"
+
+
+def test_its_owner_closes_and_cancels_it(mine: Organization) -> None:
+    owner = make_user("otto", member_of=[mine], permissions=VIEW, is_staff=True)
+    batch = create_batch(mine, user=owner)
+    client = admin.client_of(owner)
+    assert [words for words, _ in client.get(url("batch", "change", batch.pk)).context["buttons"]] == [
+        "Close",
+        "Cancel",
+    ]
+    press(client, "cancel", batch)
+    assert state(batch) == "Canceled"
+
+
+def test_a_retry_that_a_type_forbids_says_so(boss: Client, mine: Organization) -> None:
+    batch = create_batch(mine)
+    batch.submit(make_job_type("fail_for_good", type_name="printing", requires_permission="django_jobs.nobody_has"))
+    batch.close()
+    run_jobs()
+    assert "You may not retry printing jobs" in said(press(boss, "retry", batch))[0]

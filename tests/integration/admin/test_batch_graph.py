@@ -1,0 +1,108 @@
+"""The graph of a batch's dependencies: what is drawn, what is folded, and what is too much."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from django.test import Client
+
+from django_jobs import create_batch, submit_job
+from django_jobs.admin import batch_graph
+from django_jobs.admin.batch_graph import Graph, Node, make_graph
+from django_jobs.admin.graph_drawing import draw_graph
+from django_jobs.engine.store import database
+from django_jobs.models import Batch, Job, JobType, Organization
+from django_jobs.testing import run_jobs
+from tests.support.admin import text, url
+from tests.support.batches import make_batch
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def fan(organization: Organization, width: int, kind: JobType) -> Batch:
+    """A job, others that wait for it, and one that waits for them."""
+    batch = create_batch(organization)
+    first = batch.submit(kind)
+    middle = [batch.submit(kind, {"n": number}, depends_on=[first]) for number in range(width)]
+    batch.submit(kind, {"last": True}, depends_on=middle)
+    return batch
+
+
+def graph_of(client: Client, batch: Batch) -> Graph | None:
+    found: Graph | None = client.get(url("batch", "change", batch.pk)).context.get("graph")
+    return found
+
+
+def test_each_job_has_a_box_with_its_status_in_words_and_a_link(root: Client, mine: Organization) -> None:
+    batch = fan(mine, 2, make_job_type("fail_for_good", type_name="printing"))
+    batch.close()
+    run_jobs()
+    page = text(root, url("batch", "change", batch.pk))
+    drawn = re.findall(r'<a class="djobs-node ([\w-]+)" href="([^"]+)" aria-label="([^"]+)">', page)
+    jobs = list(Job.objects.filter(batch=batch).order_by("pk"))
+    assert [address for _, address, _ in drawn] == [url("job", "change", job.pk) for job in jobs]
+    assert {color for color, _, _ in drawn} == {"djobs-dead-letter"}
+    assert drawn[0][2] == f"{jobs[0].name} of printing: Dead Letter; 2 wait for it"
+    assert drawn[1][2] == f"{jobs[1].name} of printing: Dead Letter; waits for 1, 1 wait for it"
+
+
+def test_nothing_is_drawn_where_nothing_waits(root: Client, mine: Organization, kind: JobType) -> None:
+    batch = make_batch(mine, "Completed", "Completed")
+    outside = submit_job(kind, mine)
+    batch_with_parent_elsewhere = create_batch(mine)
+    batch_with_parent_elsewhere.submit(kind, {"n": 1}, depends_on=[outside])
+    assert graph_of(root, batch) is graph_of(root, batch_with_parent_elsewhere) is None
+    assert "What waits for what" not in text(root, url("batch", "change", batch.pk))
+
+
+def test_jobs_that_wait_for_none_are_counted_beside(root: Client, mine: Organization, kind: JobType) -> None:
+    batch = fan(mine, 2, kind)
+    batch.submit(kind, {"alone": True})
+    assert "1 job of the batch waits for none and is not drawn" in text(root, url("batch", "change", batch.pk))
+
+
+def test_many_jobs_are_folded_by_type_status_and_layer(
+    root: Client, mine: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_graph, "MAX_BOXES", 4)
+    batch = fan(mine, 5, kind)
+    graph = graph_of(root, batch)
+    assert graph is not None
+    assert [box.count for box in graph.boxes.values()] == [1, 5, 1]
+    assert set(graph.links.values()) == {5}
+    page = text(root, url("batch", "change", batch.pk))
+    assert "5 jobs · Pending" in page
+    (address,) = set(re.findall(r'href="([^"]*type=[^"]*)"', page))
+    assert root.get(address.replace("&amp;", "&")).context["cl"].result_count == 7
+
+
+@pytest.mark.parametrize("bound", ["MAX_LINKS", "MAX_JOBS"])
+def test_what_is_too_much_to_draw_leads_to_the_list(
+    root: Client, mine: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(batch_graph, bound, 3)
+    batch = fan(mine, 5, kind)
+    page = text(root, url("batch", "change", batch.pk))
+    assert "in too many ways to be drawn" in page
+    assert "djobs-dag" not in page
+    loose = make_batch(mine, *["Completed"] * 5)
+    assert graph_of(root, loose) is None
+
+
+def test_as_much_as_is_ever_read_becomes_a_small_drawing() -> None:
+    count = batch_graph.MAX_LINKS
+    nodes = {pk: Node(pk, f"<type {pk % 3}>", "Pending", database.now()) for pk in range(1, count + 2)}
+    graph = make_graph(nodes, [(1, pk) for pk in range(2, count + 2)])
+    drawing = str(draw_graph(graph, lambda box: f"/{box.node.pk}?a=1&b=2"))
+    assert len(graph.boxes) == 4
+    assert graph.is_folded
+    assert len(drawing) < 10_000
+    ET.fromstring(drawing)
+
+
+def test_a_chain_that_cannot_be_folded_is_too_large() -> None:
+    nodes = {pk: Node(pk, "step", "Pending", database.now()) for pk in range(1, 300)}
+    assert make_graph(nodes, [(pk, pk + 1) for pk in range(1, 299)]).is_too_large

@@ -1,0 +1,212 @@
+"""The page of a batch: how far it is, what failed, what follows, and what a person does about it."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from django_jobs import cancel_batch, cancel_job, create_batch
+from django_jobs.admin import batch_failures
+from django_jobs.engine.store import organization_ids
+from django_jobs.models import Batch, Job, JobType, Organization
+from django_jobs.testing import run_jobs
+from tests.support import admin
+from tests.support.admin import listed, page_of, text, url
+from tests.support.batches import expire, make_batch, tick
+from tests.support.brokers import start
+from tests.support.factories import make_job_type, make_user
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def shown(client: Client, batch: Batch) -> str:
+    """What the page of a batch says, without its markup."""
+    page = re.sub(r"<[^>]*>", "", text(client, url("batch", "change", batch.pk)))
+    return " ".join(html.unescape(page).split())
+
+
+def buttons(client: Client, batch: Batch) -> list[str]:
+    return [words for words, _ in client.get(url("batch", "change", batch.pk)).context["buttons"]]
+
+
+def test_it_is_found_by_its_id_too(root: Client, mine: Organization) -> None:
+    batch = create_batch(mine, name="May")
+    assert f"May ({batch.batch_id})" in text(root, f"/admin/django_jobs/batch/{batch.batch_id}/change/")
+    assert root.get(f"/admin/django_jobs/batch/BATCH-1999-{batch.pk:05d}/change/").status_code == 302
+
+
+def test_its_counts_lead_to_just_the_jobs_that_they_count(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", "Completed", "Dead Letter")
+    make_batch(mine, "Completed")
+    run_jobs()
+    counts = root.get(url("batch", "change", batch.pk)).context["counts"]
+    found = [(count, root.get(address).context["cl"].result_count) for address, count, _ in counts]
+    assert found == [("2", 2), ("1", 1)]
+
+
+def test_the_list_of_jobs_is_narrowed_to_a_batch(root: Client, mine: Organization, theirs: Organization) -> None:
+    batch, foreign = make_batch(mine, "Completed"), make_batch(theirs, "Completed")
+    (job,) = Job.objects.filter(batch=batch)
+    assert listed(root, batch=batch.batch_id) == listed(root, q=batch.batch_id) == [job]
+    assert listed(root, batch="BATCH-2026-99999") == listed(root, batch="nonsense") == []
+    member = admin.staff_of(mine)
+    assert listed(member, batch=foreign.batch_id) == listed(member, q=foreign.batch_id) == []
+
+
+def test_what_failed_is_told_in_groups_the_causes_first(root: Client, mine: Organization) -> None:
+    batch = create_batch(mine)
+    good, bad = make_job_type(), make_job_type("fail_for_good", type_name="printing")
+    first = batch.submit(bad)
+    for number in range(3):
+        batch.submit(good, {"n": number}, depends_on=[first])
+    batch.submit(bad, {"n": 1})
+    batch.close()
+    run_jobs()
+    rows = root.get(url("batch", "change", batch.pk)).context["failures"]
+    assert [(row["count"], row["name"]) for row in rows if not row["is_consequence"]] == [(2, first.name)]
+    assert [row["count"] for row in rows if row["is_consequence"]] == [3]
+    assert "since a job that was waited for died" in shown(root, batch)
+
+
+def test_of_many_failures_a_part_is_looked_at(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_failures, "MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(batch_failures, "MAX_GROUPS", 1)
+    batch = make_batch(mine, "Dead Letter", "Failed", "Dead Letter")
+    run_jobs()
+    assert "1+ " in shown(root, batch)
+    assert "And 1 more kind of error" in shown(root, batch)
+
+
+def test_an_error_that_the_policy_hides_is_not_shown(mine: Organization, settings: Settings) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    batch = make_batch(mine, "Dead Letter", user=make_user("otto", admin_of=[mine]))
+    run_jobs()
+    page = shown(admin.staff_of(mine), batch)
+    assert "never again" not in page
+    assert "its error is not shown to you" in page
+
+
+def test_a_failed_batch_says_what_to_do(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", "Dead Letter")
+    run_jobs()
+    assert "1 job did not complete. Mend the cause, which is told below, then press “Retry failed”" in shown(
+        root, batch
+    )
+    assert buttons(root, batch) == ["Retry failed"]
+
+
+def test_one_whose_job_was_canceled_says_why_it_stays_failed(root: Client, mine: Organization, kind: JobType) -> None:
+    batch = create_batch(mine)
+    job = batch.submit(kind)
+    batch.close()
+    cancel_job(job)
+    tick()
+    assert "1 job was canceled, and so the batch stays failed" in shown(root, batch)
+    assert buttons(root, batch) == []
+
+
+def test_an_open_batch_whose_jobs_have_ended_asks_to_be_closed(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", close=False)
+    assert "more jobs may be added until it is closed" in shown(root, batch)
+    run_jobs()
+    assert "All its jobs have ended, but the batch is still open" in shown(root, batch)
+    assert buttons(root, batch) == ["Close", "Cancel"]
+
+
+def test_one_that_expired_says_so(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", close=False)
+    run_jobs()
+    expire(batch)
+    assert "Nobody closed this batch in time" in shown(root, batch)
+
+
+def test_what_could_not_follow_is_told_in_words(root: Client, mine: Organization) -> None:
+    later = make_job_type(type_name="report")
+    batch = make_batch(mine, "Completed", then={"job_type": later.pk, "parameters": {"password": "x", "month": "May"}})
+    JobType.objects.filter(pk=later.pk).update(is_enabled=False)
+    run_jobs()
+    page = shown(root, batch)
+    assert "What should follow this batch waits, and is tried again every few seconds. The job type" in page
+    assert "disabled" in page
+    assert "report, not submitted yet" in page
+    assert "May" in page
+    assert buttons(root, batch) == ["Submit what follows"]
+
+
+def test_what_is_not_tried_again_is_told_otherwise(root: Client, mine: Organization, kind: JobType) -> None:
+    owner = make_user("otto", admin_of=[mine])
+    batch = make_batch(mine, "Completed", then={"job_type": kind.pk}, user=owner, close=False)
+    run_jobs()
+    owner.delete()
+    batch.close()
+    assert "What should follow this batch was not submitted. otto, the owner of" in shown(root, batch)
+
+
+def test_parameters_of_what_follows_are_masked(mine: Organization, kind: JobType, settings: Settings) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password",)}
+    batch = create_batch(mine, then={"job_type": kind.pk, "parameters": {"password": "hunter2"}})
+    assert "hunter2" not in shown(admin.staff_of(mine), batch)
+
+
+def test_batch_and_jobs_lead_to_each_other(root: Client, mine: Organization, kind: JobType) -> None:
+    batch = make_batch(mine, "Completed", name="May", then={"job_type": kind.pk})
+    (own,) = Job.objects.filter(batch=batch)
+    run_jobs()
+    then = Job.objects.get(pk=Batch.objects.get(pk=batch.pk).then_job_id or 0)
+    address = url("batch", "change", batch.pk)
+    assert f'<a href="{address}">May ({batch.batch_id})</a>' in page_of(root, own)
+    assert f'<a href="{address}">May ({batch.batch_id})</a>, when it had ended and all its jobs completed' in page_of(
+        root, then
+    )
+    assert f'<a href="{url("job", "change", then.pk)}">{then.name}</a>' in text(root, address)
+    Batch.objects.all().delete()
+    assert "a batch that is deleted" in page_of(root, own)
+
+
+def test_a_batch_of_another_organization_is_not_there(mine: Organization, theirs: Organization) -> None:
+    batch = create_batch(theirs)
+    member = admin.staff_of(mine)
+    for page in (url("batch", "change", batch.pk), url("batch", "cancel", batch.pk)):
+        assert member.get(page, follow=True).redirect_chain[-1][0] in {"/admin/", url("batch", "changelist")}
+
+
+def test_an_ended_batch_is_not_asked_for_again(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed")
+    assert "data-djobs-over" not in text(root, url("batch", "change", batch.pk))
+    run_jobs()
+    assert "data-djobs-over" in text(root, url("batch", "change", batch.pk))
+
+
+def test_a_canceled_batch_that_still_runs_is_stopping(root: Client, mine: Organization, kind: JobType) -> None:
+    batch = create_batch(mine)
+
+    start(batch.submit(kind))
+    cancel_batch(batch)
+    assert "Running stopping" in shown(root, batch)
+    assert buttons(root, batch) == []
+
+
+def test_a_page_costs_the_same_statements_however_large_the_batch_is(root: Client, mine: Organization) -> None:
+    def visit(batch: Batch) -> int:
+        organization_ids.forget()
+        return statements_of(lambda: root.get(url("batch", "change", batch.pk)))
+
+    def family(size: int) -> Batch:
+        batch = create_batch(mine, user=make_user(f"owner-{size}", admin_of=[mine]))
+        good, bad = make_job_type(), make_job_type("fail_for_good")
+        parents = [batch.submit(bad, {"n": number}) for number in range(size)]
+        batch.submit(good, {"n": size}, depends_on=parents)
+        batch.close()
+        run_jobs()
+        return batch
+
+    visit(small := family(1))  # Django reads the type of its history once
+    few = visit(small)
+    assert visit(family(8)) == few <= 20

@@ -1,0 +1,73 @@
+"""Batches that expired or lack their follow-up are found: by the check and by the monitor."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.test import Client
+
+from django_jobs.engine.insight import batch_diagnostics
+from django_jobs.engine.insight.batch_diagnostics import examine_batches, troubled_batches
+from django_jobs.engine.store import database
+from django_jobs.models import Batch, JobType, Organization
+from django_jobs.testing import run_jobs
+from tests.support import admin
+from tests.support.admin import text, url
+from tests.support.batches import expire, make_batch
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def expired(organization: Organization) -> Batch:
+    batch = make_batch(organization, "Completed", close=False, name="May")
+    run_jobs()
+    expire(batch)
+    return batch
+
+
+def with_fault(organization: Organization) -> Batch:
+    kind = make_job_type()
+    batch = make_batch(organization, "Completed", then={"job_type": kind.pk})
+    JobType.objects.filter(pk=kind.pk).update(is_enabled=False)
+    run_jobs()
+    return batch
+
+
+def test_sound_batches_are_no_finding(organization: Organization) -> None:
+    make_batch(organization, "Dead Letter")
+    run_jobs()
+    assert examine_batches(database.now()).level == "OK"
+
+
+def test_expired_ones_and_those_with_a_fault_are_told_for_a_day(organization: Organization) -> None:
+    late, faulty = expired(organization), with_fault(organization)
+    finding = examine_batches(database.now())
+    assert finding.level == "WARNING"
+    assert f"{late.batch_id} of {organization.name}: nobody closed it in time" in finding.text
+    assert f"{faulty.batch_id} of {organization.name}: what should follow it waits (The job type" in finding.text
+    assert troubled_batches(database.now() + dt.timedelta(days=2)) == ([], False)
+
+
+def test_a_few_are_named_and_only_the_newest_looked_at(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [with_fault(organization) for _ in range(3)]
+    monkeypatch.setattr(batch_diagnostics, "MAX_NAMED", 2)
+    assert troubled_batches(database.now()) == ([batches[2], batches[1]], True)
+    assert "and more" in examine_batches(database.now()).text
+    monkeypatch.setattr(batch_diagnostics, "LOOKED_AT", 1)
+    assert troubled_batches(database.now()) == ([batches[2]], False)
+
+
+def test_the_monitor_tells_each_of_their_own_with_a_link(
+    root: Client, mine: Organization, theirs: Organization
+) -> None:
+    batch, foreign = expired(mine), with_fault(theirs)
+    page = text(root, "/admin/django_jobs/monitor/")
+    assert f"May ({batch.batch_id}): nobody closed it in time" in page
+    assert f'<a href="{url("batch", "change", foreign.pk)}">See what to do</a>' in page
+    own = text(admin.staff_of(mine), "/admin/django_jobs/monitor/")
+    assert batch.batch_id in own
+    assert foreign.batch_id not in own
