@@ -110,7 +110,8 @@ class JobFacts(BaseAdmin):
         hidden = {
             name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
         }
-        obj.follows = followed_batch(obj)
+        if not hasattr(obj, "follows"):
+            obj.follows = followed_batch(obj)
         hidden |= set() if obj.follows else {"followed_batch"}
         hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}

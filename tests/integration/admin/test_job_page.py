@@ -94,7 +94,7 @@ def test_many_relatives_are_counted_and_shown_on_request(root: Client) -> None:
     assert children[-1].name in page_of(root, parent, all="1")
 
 
-@pytest.mark.parametrize(("role", "most"), [("root", 18), ("member", 26)])
+@pytest.mark.parametrize(("role", "most"), [("root", 19), ("member", 28)])
 def test_the_page_costs_the_same_statements_however_much_there_is(
     request: pytest.FixtureRequest, mine: Organization, role: str, most: int
 ) -> None:
