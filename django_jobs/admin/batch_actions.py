@@ -51,9 +51,14 @@ ACTIONS: Final = {
         past="Submitted: what follows this batch.",
         consequence="What should have followed this batch, and could not be submitted when it ended, is submitted now. "
         "Mend the cause first: it is told again if it is still there.",
-        perform=batches.submit_follow_up,
+        perform=batches.retry_batch,
         may=batches.may_manage,
-        fits=lambda batch: bool(batch.fault) and batch.completed_at is not None,
+        fits=lambda batch: (
+            bool(batch.fault)
+            and batch.completed_at is not None
+            and batch.canceled_at is None
+            and not count_in(batch, RETRYABLE_BY_HAND)
+        ),
     ),
     "close": BatchAction(
         words="Close",

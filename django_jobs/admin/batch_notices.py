@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
-from django_jobs.admin.batch_actions import count_in
+from django_jobs.admin.batch_actions import ACTIONS, count_in
 from django_jobs.admin.monitor_health import Notice
 from django_jobs.admin.monitor_links import Links
 from django_jobs.engine.insight.batch_diagnostics import is_tried_again, reason_of, trouble, troubled_batches
@@ -22,11 +22,24 @@ def _missing(batch: Any) -> list[Notice]:
     if not batch.fault or batch.completed_at is None:
         return []
     reason = reason_of(batch.fault)
+    can_submit = ACTIONS["follow-up"].fits(batch)
     if is_tried_again(batch.fault):
         text = f"What should follow this batch waits, and is tried again every few seconds. {reason}"
-        return [Notice(level="warning", text=text, advice="Mend the cause; “Submit what follows” tries it at once.")]
+        return [
+            Notice(
+                level="warning",
+                text=text,
+                advice=f"Mend the cause{'; “Submit what follows” tries it at once' if can_submit else ''}.",
+            )
+        ]
     text = f"What should follow this batch was not submitted. {reason}"
-    return [Notice(level="error", text=text, advice="Mend the cause, then press “Submit what follows”.")]
+    return [
+        Notice(
+            level="error",
+            text=text,
+            advice=f"Mend the cause{', then press “Submit what follows”' if can_submit else ''}.",
+        )
+    ]
 
 
 def _expired(batch: Any) -> list[Notice]:

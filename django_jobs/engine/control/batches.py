@@ -137,26 +137,6 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     return find_batch(batch)
 
 
-def submit_follow_up(batch_id: str | Batch, *, user: Any = None) -> Batch:
-    """Try at once to submit what could not be submitted when a batch ended; return it as it is then.
-
-    Its ``fault`` says what came of that: it is empty once the job is submitted. It is submitted once at most, as ever.
-    Whoever manages the organization's jobs may. Raises BatchNotFound, PermissionDenied, and InvalidTransition when
-    nothing is missing.
-    """
-    batch = find_batch(batch_id, user)
-    if user is not None and not may_manage(user, batch):
-        raise PermissionDenied(f"You may not submit what follows {batch.batch_id}.")
-
-    def run(row: Batch, _now: dt.datetime) -> None:
-        if row.completed_at is None or not row.fault:
-            raise InvalidTransition(row.batch_id, row.state, "submit what follows", "nothing is missing")
-
-    change(batch, run)  # which submits what is missing of a batch that has ended
-    logger.info("batch_id=%s event=batch_follow_up_tried by=%s", batch.batch_id, actor_for(user).name)
-    return find_batch(batch)
-
-
 def _refuse_retry(batch: Batch, user: Any) -> None:
     failed = batch_duties.failed_jobs(batch)
     if not failed.exists() and not batch.fault:
