@@ -6,7 +6,7 @@ Every process of the project imports these, so they import what is slow, such as
 from __future__ import annotations
 
 from example_project.shop.jobs.catalogs import catalog_publish
-from example_project.shop.jobs.customers import bulk_statements, csv_import, customer_statement
+from example_project.shop.jobs.customers import bulk_statements, csv_import, customer_statement, statements_index
 from example_project.shop.jobs.faxes import fax_send
 from example_project.shop.jobs.invoices import invoice_run
 from example_project.shop.jobs.items import process_item
@@ -26,4 +26,5 @@ __all__ = [
     "process_item",
     "report_ready",
     "send_welcome_email",
+    "statements_index",
 ]

@@ -60,36 +60,66 @@ def find_upload(context: JobContext) -> Upload:
 @job_handler(
     "bulk_statements",
     display_name="Statements for all customers",
-    description="Submits a customer_statement for each customer with orders in a month.",
+    description="Submits a customer_statement for each customer with orders in a month, as a batch.",
     submit_by="members",
     parameters=MonthParameters,
 )
 def bulk_statements(context: JobContext) -> dict[str, Any]:
     """Submit one small job for each customer, at Low priority, so that nobody else waits for them."""
-    from django_jobs import submit_jobs
+    from django_jobs.models import Batch
     from example_project.shop.customer_import import batches
     from example_project.shop.statements import customers_with_orders
 
     period = month_for(context)
     month = f"{period.start:%Y-%m}"
-    tenant = context.get_organization()
-    customers = customers_with_orders(tenant.pk, period)
+    customers = customers_with_orders(context.organization_pk, period)
+    # A step, so that a second attempt goes on with the same batch.
+    batch = Batch.objects.by_id(context.step("make a batch", make_batch, context, month))
     submitted = 0
     for some in batches(customers, TOGETHER):
         submissions = [
             {
                 "job_type": "customer_statement",
-                "organization": tenant,
                 "parameters": {"customer": customer, "month": month, "requested_by": context.job_id},
                 "priority": "Low",
                 "on_duplicate": "return",
             }
             for customer in some
         ]
-        submit_jobs(submissions)  # what was submitted for this very job before is given back
+        batch.submit_many(submissions)  # what was submitted for this very job before is given back
         submitted += len(some)
         context.update_progress(100 * submitted / len(customers), f"{submitted} submitted")
-    return {"month": month, "statements": len(customers)}
+    if batch.closed_at is None:
+        batch.close()
+    return {"month": month, "statements": len(customers), "batch": batch.batch_id}
+
+
+def make_batch(context: JobContext, month: str) -> str:
+    from django_jobs import create_batch
+
+    index = {"job_type": "statements_index", "parameters": {"month": month}}
+    return create_batch(context.get_organization(), name=f"Statements of {month}", then=index).batch_id
+
+
+@job_handler(
+    "statements_index",
+    display_name="Index of statements",
+    description="Submitted when all statements of a batch are there: a file that lists them.",
+    parameters=MonthParameters,
+    default_timeout=60,
+)
+def statements_index(context: JobContext) -> dict[str, Any]:
+    """List the results of the batch that submitted this job at its end."""
+    from django_jobs.models import Job
+
+    batch = context.batch
+    if batch is None:
+        raise PermanentError("This lists the statements of a batch; it is the batch's `then`.")
+    jobs = Job.objects.filter(batch__pk=int(batch.batch_id.rpartition("-")[2])).order_by("pk")
+    results = jobs.values_list("result", flat=True).iterator(chunk_size=TOGETHER)
+    lines = [f"{found['customer']}: {found['orders']} orders, {found['total']}" for found in results]
+    reference = context.save_output("statements.txt", "\n".join([batch.name, "", *lines, ""]))
+    return {"output_reference": reference, "statements": len(lines)}
 
 
 @job_handler(

@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs import JobStatus, get_job_status, submit_job
+from django_jobs import JobStatus, get_batch_status, get_job_status, submit_job
 from django_jobs.models import Job, Organization
 from django_jobs.testing import make_context, run_jobs
 from example_project.shop.jobs import bulk_statements
@@ -61,9 +61,13 @@ def test_an_unavailable_provider_is_asked_again_when_it_said_so(shop: Organizati
 
 def test_the_bulk_job_submits_a_statement_for_each_customer_with_orders(shop: Organization) -> None:
     bulk = submit_job("bulk_statements", shop, {"month": "2025-01"})
-    first, second = run_jobs()
-    assert (first.job_id, first.result) == (bulk.name, {"month": "2025-01", "statements": 1})
+    first, second, index = run_jobs()
+    assert first.job_id == bulk.name
+    assert (first.result["month"], first.result["statements"]) == ("2025-01", 1)
     assert first.progress_message == "1 submitted"
+    assert get_batch_status(first.result["batch"]).then_job == index.job_id
+    assert read(index.output_reference).splitlines()[0] == "Statements of 2025-01"
+    assert "1 orders, 10.00" in read(index.output_reference)
     assert (second.job_type, second.priority, second.status) == ("customer_statement", "Low", "Completed")
     assert second.result["total"] == "10.00"
     assert "2025-01-07  1" in read(second.output_reference)
@@ -88,7 +92,7 @@ def test_the_bulk_job_submits_in_a_number_of_statements_that_does_not_grow(shop:
     context = make_context({"month": "2025-01"}, organization=shop, job_type="bulk_statements")
     with CaptureQueriesContext(connection) as queries:
         assert bulk_statements(context)["statements"] == 51
-    assert len(queries) < 25
+    assert len(queries) < 35
 
 
 def test_a_statement_of_another_organizations_customer_is_a_permanent_error(
