@@ -117,7 +117,9 @@ def statements_index(context: JobContext) -> dict[str, Any]:
         raise PermanentError("This lists the statements of a batch; it is the batch's `then`.")
     jobs = Job.objects.filter(batch__pk=int(batch.batch_id.rpartition("-")[2])).order_by("pk")
     results = jobs.values_list("result", flat=True).iterator(chunk_size=TOGETHER)
-    lines = [f"{found['customer']}: {found['orders']} orders, {found['total']}" for found in results]
+    lines = [
+        f"{found['customer']}: {found['orders']} orders, {found['total']}" for found in results if found is not None
+    ]
     reference = context.save_output("statements.txt", "\n".join([batch.name, "", *lines, ""]))
     return {"output_reference": reference, "statements": len(lines)}
 
