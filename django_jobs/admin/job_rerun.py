@@ -11,8 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
 from django_jobs.admin.base import OwnPages, View
-from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
+from django_jobs.admin.masking import json_of
 from django_jobs.admin.submission_form import submit
+from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import shown_id

@@ -31,6 +31,7 @@ from django_jobs.exceptions import (
     PolicyFailed,
     QueueFull,
     RetryableRefusal,
+    ScheduleNotFound,
 )
 from django_jobs.models.batch import parse_batch_id
 
@@ -138,7 +139,7 @@ def _refusal(error: Any) -> Problem:
 
 
 def _not_found(error: Exception) -> Problem:
-    detail = str(error) if isinstance(error, JobNotFound | BatchNotFound) else "Not found."
+    detail = str(error) if isinstance(error, JobNotFound | BatchNotFound | ScheduleNotFound) else "Not found."
     return Problem(status_code=404, code="not_found", detail=clean_text(detail, 500))
 
 
@@ -192,7 +193,7 @@ _KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
     (InvalidTransition, _transition),
     (RetryableRefusal, _refusal),
     # Any other ObjectDoesNotExist is an error in the host's code, so it is not listed here.
-    ((JobNotFound, BatchNotFound, Http404), _not_found),
+    ((JobNotFound, BatchNotFound, ScheduleNotFound, Http404), _not_found),
     (exceptions.APIException, _of_framework),
     (django_exceptions.PermissionDenied, _denied),
     (django_exceptions.RequestDataTooBig, lambda _: _of_framework(TooLarge())),

@@ -1,4 +1,7 @@
-"""The browsable API's pages, with the links and buttons that belong to a job."""
+"""The browsable API's pages, with the links and buttons that belong to a job.
+
+A view of something else gives its own by the method ``page_context``.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
         jobs = [row for row in rows if isinstance(row, dict) and parse_job_id(row.get("job_id")) is not None]
         if _refuses_filters(view):
             context["wrong_filters"] = context.pop("filter_form", None)
+        elif hasattr(view, "page_context"):
+            context |= view.page_context(data)
         elif is_list:
             context["listed_jobs"] = [_row(view, job) for job in jobs]
             context["listed_batches"] = [pages.row_of(view, batch) for batch in batches]

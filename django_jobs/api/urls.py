@@ -10,6 +10,7 @@ from rest_framework.routers import SimpleRouter
 from django_jobs.api.batches.viewset import BatchViewSet
 from django_jobs.api.job_types import JobTypeViewSet
 from django_jobs.api.jobs.viewset import JobViewSet
+from django_jobs.api.schedules.viewset import ScheduleViewSet
 
 # This describes the views to drf-spectacular, where that is installed.
 with contextlib.suppress(ModuleNotFoundError):
@@ -22,4 +23,14 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("job-types", JobTypeViewSet, basename="jobtype")
 
-urlpatterns = router.urls
+
+class ActionsFirstRouter(SimpleRouter):
+    """Puts the routes below an object before the object's own, since a name may have slashes."""
+
+    routes = sorted(SimpleRouter.routes, key=lambda route: getattr(route, "name", "") == "{basename}-detail")
+
+
+schedules = ActionsFirstRouter()
+schedules.register("schedules", ScheduleViewSet, basename="schedule")
+
+urlpatterns = [*router.urls, *schedules.urls]

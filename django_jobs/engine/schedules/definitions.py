@@ -16,14 +16,13 @@ from django_jobs.engine.schedules.definition_checks import (
     RULE,
     WHAT,
     check_definition,
-    check_rule,
     column_of,
     refusal,
     values_of,
 )
 from django_jobs.engine.schedules.intervals import Every
 from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manage
-from django_jobs.engine.schedules.timetable import Rule, rule_of
+from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Schedule
@@ -128,19 +127,6 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
     if changed is None:
         raise ScheduleNotFound(f"There is no schedule {before.name!r}.")
     return changed
-
-
-def preview(given: Mapping[str, Any], count: int = 5) -> list[dt.datetime]:
-    """Return the next firings of a rule that is not stored yet, in its time zone.
-
-    ``given`` are the keywords of :func:`schedule_job` that say when it fires; others are not looked at. Raises
-    InvalidSchedule for what is wrong with them.
-    """
-    values, errors = check_rule(given)
-    if errors:
-        raise refusal(errors)
-    now = database.now()
-    return Rule(**values, anchor=now.replace(microsecond=0)).upcoming(now, count)
 
 
 def pause_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, F, Q, QuerySet
+from django.db.models.functions import Cast
 
 from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.json_storage import clean_text, is_storable_text
@@ -36,6 +37,13 @@ def visible_schedules(user: Any) -> QuerySet[Schedule]:
         names = [kind.pk for kind in kinds if may_submit(user, organization, kind)]
         which |= Q(organization_id=organization.pk, job_type_id__in=names)
     return rows.filter(which)
+
+
+def having(rows: QuerySet[Schedule], text: str) -> QuerySet[Schedule]:
+    """Return the schedules whose name, or whose type's name, has the text. The type may be gone."""
+    # A foreign key has no look-up of texts, and a join would leave out what refers to a type that is gone.
+    named = rows.annotate(type_text=Cast(F("job_type_id"), CharField(max_length=100)))
+    return named.filter(Q(name__icontains=text) | Q(type_text__icontains=text))
 
 
 def may_manage(user: Any, schedule: Schedule) -> bool:

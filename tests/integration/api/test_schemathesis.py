@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from django_jobs import schedule_job
 from tests.support.api import make_schema
 from tests.support.batches import make_batch
 from tests.support.brokers import MemoryBroker, job_in, pending_job
@@ -62,7 +63,9 @@ def there(broker: MemoryBroker, settings: Any, kept_connection: None) -> dict[st
     kind = make_job_type(type_name="echo", handler="echo")
     job_in("Dead Letter", job_type=kind, organization=organization)
     job = pending_job(kind, organization, user=admin)
-    return {"job_id": job.name, "type_name": kind.pk, "batch_id": make_batch(organization, "Failed").batch_id}
+    schedule_job("nightly", kind, organization, every=3600, user=admin)
+    batch_id = make_batch(organization, "Failed").batch_id
+    return {"job_id": job.name, "type_name": kind.pk, "batch_id": batch_id, "name": "nightly"}
 
 
 def aimed(case: Any, there: dict[str, str]) -> Any:

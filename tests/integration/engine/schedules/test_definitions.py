@@ -17,10 +17,10 @@ from django_jobs.engine.schedules.definitions import (
     change_schedule,
     create_schedule,
     pause_schedule,
-    preview,
     resume_schedule,
 )
 from django_jobs.engine.schedules.firing import fire_due
+from django_jobs.engine.schedules.previews import preview
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
 from tests.support.factories import make_job_type, make_system_admin
@@ -163,12 +163,11 @@ def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobTy
 def test_a_rule_can_be_looked_at_before_it_is_stored(settings: Any) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
     found = preview({"cron": "0 2 * * *", "job_type": "not looked at"}, 3)
-    assert [(moment.hour, moment.utcoffset()) for moment in found] == [(2, dt.timedelta(hours=9))] * 3
+    assert (found.words, found.timezone) == ("At 02:00", "Asia/Tokyo")
+    assert [(moment.hour, moment.utcoffset()) for moment in found.next_runs] == [(2, dt.timedelta(hours=9))] * 3
     start = now() + dt.timedelta(days=1)
-    assert preview({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)}) == [
-        start,
-        start + dt.timedelta(minutes=1),
-    ]
+    found = preview({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)})
+    assert found.next_runs == [start, start + dt.timedelta(minutes=1)]
     with pytest.raises(InvalidSchedule) as caught:
         preview({"cron": "0 0 30 2 *", "timezone": "Mars"})
     assert list(caught.value.errors) == ["cron", "timezone"]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from django_jobs.admin.masking import MasksLeft, json_of, parameters_to_submit
+from django_jobs.admin.masking import json_of
+from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
 from django_jobs.engine.job_types.masking import MASK, masked, sensitive_names, without_secrets
 
 SECRETS: dict[str, Any] = {

@@ -1,0 +1,32 @@
+"""What the browsable API shows beside schedules: links to their pages, and buttons for what may be done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+
+from django_jobs.api.schedules.addresses import name_in, part_of
+
+
+def page_context(view: Any, data: Any) -> dict[str, Any]:
+    """Return the values for the template of a page of the browsable API."""
+    if status.is_client_error(view.response.status_code):
+        return {}
+    if "name" in view.kwargs:
+        return _of_one(view, name_in(view.kwargs["name"]), data)
+    rows = data.get("results", []) if isinstance(data, dict) else []
+    return {"listed_schedules": rows} if view.action == "list" else {}
+
+
+def _of_one(view: Any, name: str, data: Any) -> dict[str, Any]:
+    def address(route: str) -> str:
+        return str(view.reverse_action(route, kwargs={"name": part_of(name)}))
+
+    links = [("Schedule", address("detail")), ("Firings", address("firings"))]
+    buttons = [{"label": "Fire now", "url": address("fire")}]
+    is_enabled = data.get("is_enabled") if isinstance(data, dict) else None
+    if is_enabled is not None:
+        verb = "pause" if is_enabled else "resume"
+        buttons.append({"label": verb.capitalize(), "url": address(verb)})
+    return {"job_links": [{"title": f"Schedule {name}", "links": links}], "job_buttons": buttons}

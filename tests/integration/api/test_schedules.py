@@ -1,0 +1,247 @@
+"""schedules/: who reads and writes what, what is refused and how, and what a firing tells."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from rest_framework.test import APIClient
+
+from django_jobs import schedule_job
+from django_jobs.models import Job, JobType, Organization, Schedule
+from tests.support.api import client_of
+from tests.support.brokers import MemoryBroker
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.statements import statements_of
+
+URL = "/api/schedules/"
+
+
+@pytest.fixture
+def root(broker: MemoryBroker) -> APIClient:
+    return client_of(make_system_admin("root"))
+
+
+@pytest.fixture
+def admin(broker: MemoryBroker, organization: Organization) -> APIClient:
+    return client_of(make_user("admin", admin_of=[organization]))
+
+
+def names(answer: Any) -> list[str]:
+    return [row["name"] for row in answer.json()["results"]]
+
+
+def test_an_admin_makes_reads_changes_and_deletes_one_of_their_organization(
+    admin: APIClient, kind: JobType, organization: Organization
+) -> None:
+    body = {"name": "nightly", "job_type": kind.pk, "organization": organization.name, "cron": "0 2 * * *"}
+    made = admin.post(URL, {**body, "timezone": "Asia/Tokyo", "priority": "High", "parameters": {"n": 1}}, "json")
+    assert made.status_code == 201
+    told = made.json()
+    assert made["Location"] == told["url"] == f"http://testserver{URL}nightly/"
+    assert told["words"] == "At 02:00"
+    assert (told["owner"], told["priority"], told["every"], told["next_run_at"][-9:]) == (
+        "admin",
+        "High",
+        None,
+        "17:00:00Z",
+    )
+    assert admin.get(told["url"]).json() == told
+    changed = admin.patch(told["url"], {"every": 90}, "json").json()
+    assert (changed["cron"], changed["every"], changed["words"]) == (None, 90, "Every 90 seconds")
+    put = admin.put(told["url"], {**body, "name": "nightly", "is_enabled": False}, "json").json()
+    assert (put["timezone"], put["priority"], put["parameters"], put["next_run_at"]) == ("UTC", None, {}, None)
+    assert admin.delete(told["url"]).status_code == 204
+    assert not Schedule.objects.exists()
+
+
+def test_each_change_leaves_one_row_of_history(admin: APIClient, kind: JobType, organization: Organization) -> None:
+    body = {"name": "n", "job_type": kind.pk, "organization": organization.name, "every": 60}
+    admin.post(URL, body, "json")
+    for verb in ("pause", "resume"):
+        assert admin.post(f"{URL}n/{verb}/").status_code == 200
+    admin.delete(f"{URL}n/")
+    assert [entry.action_flag for entry in LogEntry.objects.order_by("pk")] == [1, 2, 2, 3]
+
+
+def test_each_sees_those_that_they_manage(
+    root: APIClient, admin: APIClient, kind: JobType, organization: Organization
+) -> None:
+    schedule_job("all", kind, every=60)
+    schedule_job("code", make_job_type(submit_by="code"), organization, every=60)
+    schedule_job("mine", kind, organization, every=60)
+    schedule_job("theirs", kind, make_organization(), every=60)
+    assert names(root.get(URL)) == ["all", "code", "mine", "theirs"]
+    assert names(admin.get(URL)) == ["mine"]
+    member = client_of(make_user(member_of=[organization]))
+    assert names(member.get(URL)) == []
+    for client, name in ((admin, "theirs"), (admin, "code"), (admin, "all"), (member, "mine"), (root, "none")):
+        where = f"{URL}{name}/"
+        answers = [client.get(where), client.patch(where, {"every": 5}, "json"), client.delete(where)]
+        answers += [client.post(f"{where}{verb}/") for verb in ("fire", "pause", "resume")]
+        answers += [client.get(f"{where}firings/")]
+        assert {answer.status_code for answer in answers} == {404}
+    assert client_of().get(URL).status_code == 401
+
+
+def test_who_manages_nothing_there_makes_nothing_there(
+    admin: APIClient, kind: JobType, organization: Organization
+) -> None:
+    def made(client: APIClient, **more: Any) -> Any:
+        return client.post(URL, {"name": "n", "job_type": kind.pk, "every": 60, **more}, "json")
+
+    theirs = make_organization()
+    assert made(client_of(make_user(member_of=[organization])), organization=organization.name).status_code == 403
+    admin = client_of(make_user(admin_of=[organization]))
+    unknown = f"There is no organization {theirs.name!r}."
+    assert made(admin, organization=theirs.name).json() == {"organization": [unknown]}
+    assert list(made(admin).json()) == ["organization"]
+    assert list(made(admin, organization=organization.name, job_type="none").json()) == ["job_type"]
+    made(admin, organization=organization.name)
+    assert admin.patch(f"{URL}n/", {"organization": theirs.name}, "json").json() == {"organization": [unknown]}
+
+
+def test_what_is_wrong_stands_at_its_field(root: APIClient) -> None:
+    body = {
+        "name": "n",
+        "job_type": "pdf_generation",
+        "cron": "0 0 30 2 *",
+        "timezone": "Mars",
+        "parameters": {"template": "x"},
+        "jitter": -1,
+        "catch_up": "never",
+    }
+    errors = root.post(URL, body, "json").json()
+    assert list(errors) == ["catch_up"]  # what has no form is refused first
+    del body["catch_up"]
+    errors = root.post(URL, body, "json").json()
+    assert sorted(errors) == ["cron", "jitter", "parameters.template", "timezone"]
+    assert root.post(URL, {**body, "crom": "x"}, "json").json().keys() == {"crom"}
+    assert not Schedule.objects.exists()
+
+
+def test_a_name_is_taken_once(root: APIClient, kind: JobType) -> None:
+    body = {"name": "n", "job_type": kind.pk, "every": 60}
+    assert root.post(URL, body, "json").status_code == 201
+    assert root.post(URL, body, "json").json() == {"name": ["There is a schedule of this name already."]}
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a/", "/", "~", "ä%2F?#", "preview", "..", "a/pause", "\\", "~2F"])
+def test_any_name_has_an_address(root: APIClient, kind: JobType, name: str) -> None:
+    url = root.post(URL, {"name": name, "job_type": kind.pk, "every": 60}, "json").json()["url"]
+    assert root.get(url).json()["name"] == name
+    assert root.post(f"{url}pause/").json()["name"] == name
+    assert root.get(f"{url}firings/").status_code == 200
+    assert root.delete(url).status_code == 204
+
+
+def test_a_slash_that_a_client_quoted_is_understood_too(root: APIClient, kind: JobType) -> None:
+    schedule_job("reports/daily 1", kind, every=60)
+    assert root.get(f"{URL}{quote('reports/daily 1', safe='')}/").status_code == 200
+
+
+def test_the_list_is_filtered(root: APIClient, kind: JobType, organization: Organization) -> None:
+    schedule_job("a", kind, organization, every=60)
+    schedule_job("b", make_job_type(type_name="letters"), every=60, is_enabled=False)
+    for query, found in (
+        ({"organization": organization.name}, ["a"]),
+        ({"job_type": "letters"}, ["b"]),
+        ({"is_enabled": "false"}, ["b"]),
+        ({"search": "LETT"}, ["b"]),
+        ({"search": "%"}, []),
+    ):
+        assert names(root.get(URL, query)) == found
+    for wrong in ({"organization": "ORG-NONE"}, {"nmae": "x"}, {"search": "\x00"}, {"limit": "x"}):
+        assert root.get(URL, wrong).status_code == 400
+
+
+def test_a_list_takes_as_many_statements_for_many(root: APIClient, kind: JobType, organization: Organization) -> None:
+    schedule_job("s0", kind, organization, every=60)
+    root.get(URL)  # the rights of the user are read once
+    few = statements_of(lambda: root.get(URL))
+    for number in range(5):
+        schedule_job(f"s{number}", kind, make_organization(), every=60)
+    assert statements_of(lambda: root.get(URL)) == few <= 6
+
+
+def test_fired_by_hand_it_tells_the_job_and_the_history_has_it(
+    admin: APIClient, kind: JobType, organization: Organization
+) -> None:
+    schedule_job("n", kind, organization, every=3600)
+    fired = admin.post(f"{URL}n/fire/")
+    assert fired.status_code == 201
+    assert fired.json()["job_id"] == Job.objects.get().name
+    assert (fired.json()["outcome"], fired.json()["actor"]) == ("submitted", "admin")
+    again = admin.post(f"{URL}n/fire/")
+    assert (again.status_code, again.json()["outcome"]) == (202, "skipped")
+    assert again.json()["note"] == "The last job is unfinished."
+    history = admin.get(f"{URL}n/firings/").json()
+    assert history["results"] == [again.json(), fired.json()]
+    page = admin.get(f"{URL}n/firings/", {"limit": 1}).json()
+    assert (page["count"], len(page["results"]), admin.get(page["next"]).json()["results"]) == (2, 1, [fired.json()])
+    assert admin.post(f"{URL}n/fire/", {"when": "now"}, "json").status_code == 400
+
+
+def test_what_cannot_fire_says_why(root: APIClient, kind: JobType) -> None:
+    schedule_job("n", kind, make_organization(is_active=False), every=3600)
+    fired = root.post(f"{URL}n/fire/")
+    assert (fired.status_code, fired.json()["outcome"]) == (202, "failed")
+    told = root.get(f"{URL}n/").json()
+    assert told["fault"] == fired.json()["note"] != ""
+    assert told["faulty_since"] is not None
+
+
+def test_no_state_is_changed_by_get(root: APIClient, kind: JobType) -> None:
+    schedule_job("n", kind, every=60)
+    for verb in ("fire", "pause", "resume"):
+        assert root.get(f"{URL}n/{verb}/").status_code == 405
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_rule_is_previewed(admin: APIClient, method: str) -> None:
+    rule = {"cron": "0 9 * * MON-FRI", "timezone": "Europe/Berlin", "starts_at": "2100-01-01T00:00:00Z"}
+    told = getattr(admin, method)(f"{URL}preview/", rule).json()
+    assert told["words"] == "At 09:00, Monday to Friday"
+    assert told["next_runs"][:2] == ["2100-01-01T09:00:00+01:00", "2100-01-04T09:00:00+01:00"]
+    assert len(told["next_runs"]) == 5
+    wrong = getattr(admin, method)(f"{URL}preview/", {"every": "0", "timezone": "Mars"})
+    assert (wrong.status_code, sorted(wrong.json())) == (400, ["every", "timezone"])
+    assert getattr(admin, method)(f"{URL}preview/", {"crom": "x"}).status_code == 400
+
+
+def test_hidden_values_are_masked_and_stay_where_nothing_else_is_changed(
+    admin: APIClient, kind: JobType, organization: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    schedule_job("n", kind, organization, {"token": "s3cret", "n": 1}, every=60)
+    told = admin.get(f"{URL}n/").json()
+    assert told["parameters"] == {"token": "********", "n": 1}
+    assert admin.patch(f"{URL}n/", {"parameters": told["parameters"], "every": 5}, "json").status_code == 200
+    assert Schedule.objects.get().parameters["token"] == "s3cret"
+    changed = admin.patch(f"{URL}n/", {"parameters": {**told["parameters"], "n": 2}}, "json")
+    assert (changed.status_code, list(changed.json())) == (400, ["parameters.token"])
+
+
+def test_a_browser_gets_pages_with_forms_and_buttons(root: APIClient, kind: JobType) -> None:
+    schedule_job("a/b", kind, every=60)
+
+    def page(address: str) -> str:
+        answer = root.get(address, HTTP_ACCEPT="text/html")
+        assert answer.status_code == 200
+        return str(answer.content.decode())
+
+    assert "each active one" in page(URL)
+    assert f"{URL}a~2Fb/" in page(URL)
+    one = page(f"{URL}a~2Fb/")
+    assert f'action="http://testserver{URL}a~2Fb/pause/"' in one
+    assert "Fire now" in one
+    assert "a~2Fb" in page(f"{URL}a~2Fb/firings/")
+    page(f"{URL}preview/?every=60")
+    form = {"name": "made by form", "job_type": kind.pk, "cron": "0 2 * * *", "every": "", "starts_at": ""}
+    form |= {"catch_up": "once", "overlap": "skip", "jitter": "0", "is_enabled": "true", "organization": ""}
+    assert root.post(URL, form, HTTP_ACCEPT="text/html").status_code == 201
+    fired = root.post(f"{URL}a~2Fb/fire/", HTTP_ACCEPT="text/html")
+    assert fired.status_code in {201, 202}
+    assert root.post(URL, {**form, "cron": "x"}, HTTP_ACCEPT="text/html").status_code == 400
