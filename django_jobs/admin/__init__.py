@@ -14,6 +14,7 @@ from django_jobs.admin.job_type import JobTypeAdmin
 from django_jobs.admin.monitor import MonitorAdmin
 from django_jobs.admin.organization import MembershipAdmin, OrganizationAdmin
 from django_jobs.admin.replay import ReplayAdmin
+from django_jobs.admin.schedule import ScheduleAdmin
 
 __all__ = [
     "BatchAdmin",
@@ -25,4 +26,5 @@ __all__ = [
     "MonitorAdmin",
     "OrganizationAdmin",
     "ReplayAdmin",
+    "ScheduleAdmin",
 ]

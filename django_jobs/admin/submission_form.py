@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django import forms
@@ -48,8 +49,8 @@ class SubmissionForm(forms.Form):
             self.fields["organization"].initial = offered[0]
         default = f"{Priority(kind.default_priority).label} (the type's)"
         self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
-        self.serializer_fields = _serializer_fields(kind)
-        self.fields.update(_parameter_fields(self.serializer_fields))
+        self.serializer_fields = serializer_fields_of(kind)
+        self.fields.update(parameter_fields(self.serializer_fields))
 
     def clean_organization(self) -> Any:
         """Return the organization, if the user may know of it."""
@@ -61,18 +62,7 @@ class SubmissionForm(forms.Form):
 
     def parameters(self) -> dict[str, Any]:
         """Return what was typed as an API client would send it; fields that were left empty are left out."""
-        from django_jobs.admin.parameter_fields import is_empty, json_value
-
-        if self.serializer_fields is None:
-            return self.cleaned_data["parameters"] or {}
-        found = {}
-        for name, field in self.serializer_fields.items():
-            value = json_value(self.cleaned_data[PREFIX + name])
-            if not is_empty(value):
-                found[name] = value
-            elif field.required:
-                found[name] = None if field.allow_null else value
-        return found
+        return typed_parameters(self, self.serializer_fields)
 
     def submit(self) -> Job | None:
         """Submit the job and return it. Return None if the engine refused it; then the form says why."""
@@ -89,7 +79,7 @@ def organization_ids(request: HttpRequest) -> list[str]:
     return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[:MAX_OFFERED]]
 
 
-def _serializer_fields(kind: JobType) -> dict[str, Any] | None:
+def serializer_fields_of(kind: JobType) -> dict[str, Any] | None:
     """Return the fields of the type's serializer; None if it has no serializer, or one that names no fields."""
     declaration = declarations.get(kind.pk)
     if declaration is None or declaration.serializer is None:
@@ -103,12 +93,39 @@ def _serializer_fields(kind: JobType) -> dict[str, Any] | None:
         return None
 
 
-def _parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, forms.Field]:
+def parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, forms.Field]:
     from django_jobs.admin.parameter_fields import JSONValueField, form_field
 
     if serializer_fields is None:
         return {"parameters": JSONValueField(required=False, initial="{}", help_text="An object in JSON.")}
     return {PREFIX + name: form_field(name, field) for name, field in serializer_fields.items()}
+
+
+def typed_parameters(form: forms.Form, serializer_fields: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the parameters that were typed into a form, as an API client would send them.
+
+    Fields that were left empty are left out.
+    """
+    from django_jobs.admin.parameter_fields import is_empty, json_value
+
+    if serializer_fields is None:
+        return form.cleaned_data["parameters"] or {}
+    found = {}
+    for name, field in serializer_fields.items():
+        value = json_value(form.cleaned_data[PREFIX + name])
+        if not is_empty(value):
+            found[name] = value
+        elif field.required:
+            found[name] = None if field.allow_null else value
+    return found
+
+
+def add_errors(form: forms.Form, errors: Mapping[str, Iterable[str]]) -> None:
+    """Put the engine's errors beside the fields of a form that they are about."""
+    for key, texts in errors.items():
+        name, rest = place(form, key.split("."))
+        for text in texts:
+            form.add_error(name, f"{rest}: {text}" if rest else text)
 
 
 def submit(
@@ -121,10 +138,7 @@ def submit(
     try:
         return submit_job(job_type, tenant, parameters, priority, user=request.user)
     except InvalidSubmission as refusal:
-        for key, texts in refusal.errors.items():
-            name, rest = _place(form, key.split("."))
-            for text in texts:
-                form.add_error(name, f"{rest}: {text}" if rest else text)
+        add_errors(form, refusal.errors)
     except DuplicateJob as refusal:
         if not refusal.is_visible:
             form.add_error(None, str(refusal))
@@ -138,7 +152,7 @@ def submit(
     return None
 
 
-def _place(form: forms.Form, path: list[str]) -> tuple[str | None, str]:
+def place(form: forms.Form, path: list[str]) -> tuple[str | None, str]:
     """Return the form field that a refusal is about, and where inside of it."""
     first, *inner = path
     if first == "parameters" and inner and PREFIX + inner[0] in form.fields:

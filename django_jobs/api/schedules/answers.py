@@ -26,7 +26,7 @@ def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[str]
             "job_type": row.job_type_id,
             "organization": _tenant(row.organization_id, ids),
             "parameters": masked(row.parameters, names),
-            "priority": None if row.priority is None else str(Priority(row.priority).label),
+            "priority": _label(row.priority),
             "cron": row.cron or None,
             "every": row.every,
             "timezone": row.timezone,
@@ -52,6 +52,10 @@ def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[str]
 def _tenant(pk: Any, ids: dict[Any, str]) -> str | None:
     """Return the id of a tenant, "" for one that is gone, and None for all of them."""
     return None if pk is None else ids.get(pk, "")
+
+
+def _label(priority: int | None) -> str | None:
+    return None if priority is None else str(Priority(priority).label)
 
 
 def firings_of(firings: Sequence[ScheduleFiring], user: Any) -> list[dict[str, Any]]:

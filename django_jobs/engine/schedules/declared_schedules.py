@@ -162,6 +162,17 @@ def _undeclared(row: Any) -> ScheduleDifference:
     return ScheduleDifference(name=row.name, is_undeclared=True, kept=kept, is_written=not kept)
 
 
+def changed_by_hand(row: Any) -> dict[str, Any]:
+    """Return the fields of a declared schedule that an administrator changed, with what the code said last."""
+    said: dict[str, Any] = row.declared if isinstance(row.declared, dict) else {}
+    return {name: value for name, value in said.items() if not _is_as_declared(row, name, said)}
+
+
+def is_declared(name: str) -> bool:
+    """Return whether code declares a schedule of this name now."""
+    return any(item.name == name for item in declared_schedules())
+
+
 def _is_as_declared(row: Any, name: str, last: Mapping[str, Any]) -> bool:
     """Return whether a field still holds what the code said last."""
     return name in last and _stored({name: getattr(row, name)})[name] == last[name]

@@ -1,0 +1,47 @@
+"""The schedule that submitted a job, as its metadata say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from django_jobs.engine.schedules.schedule_rights import get_schedule
+from django_jobs.exceptions import ScheduleNotFound
+from django_jobs.models import Job
+
+
+class Origin(NamedTuple):
+    """A schedule, and the moment for which it submitted a job."""
+
+    pk: int
+    name: str
+    due: dt.datetime
+
+
+def schedule_of(user: Any, job: Job) -> Origin | None:
+    """Return the schedule that submitted the job, if the user manages it.
+
+    Whoever submits a job writes its metadata. So they are believed only where there is such a schedule, which submits
+    this type for this organization.
+    """
+    said: Any = job.metadata if isinstance(job.metadata, dict) else {}
+    name, due = said.get("schedule"), _moment(said.get("scheduled_for"))
+    if not isinstance(name, str) or due is None:
+        return None
+    try:
+        found = get_schedule(name, user=user)
+    except ScheduleNotFound:
+        return None
+    is_for_it = found.job_type_id == job.job_type_id and found.organization_id in (None, job.organization_id)
+    return Origin(found.pk, found.name, due) if is_for_it else None
+
+
+def _moment(value: object) -> dt.datetime | None:
+    try:
+        found = parse_datetime(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and timezone.is_aware(found) else None

@@ -1,0 +1,108 @@
+"""Why a schedule cannot fire, or why what it submits does not run, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.urls import reverse
+
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.job_types import parameters
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.rights import may_submit
+from django_jobs.models import JobType, Schedule, get_organization_model
+
+MAX_ERRORS: Final = 5
+#: The verb of the button that makes its presser the owner.
+TAKE_OVER: Final = "take-over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What is wrong and what to do; with ``url``, a link to where that is done. ``verb`` is a button of the page."""
+
+    text: str
+    words: str = ""
+    url: str = ""
+    verb: str = ""
+
+
+def remedies_of(schedule: Schedule, site: str) -> list[Remedy]:
+    """Return what is wrong with a schedule now. With a fault there is always something to do."""
+    kind = JobType.primary.filter(pk=schedule.job_type_id).first()
+    tenants = database.rows(get_organization_model())
+    tenant = tenants.filter(pk=schedule.organization_id).first() if schedule.organization_id is not None else None
+    found = [*_of_type(schedule, kind, site), *_of_tenant(schedule, tenant), *_of_owner(schedule, kind, tenant)]
+    if kind is not None:
+        found += _of_parameters(schedule)
+    if not found and schedule.fault:
+        text = "The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell."
+        found.append(Remedy(text=text))
+    return found
+
+
+def notes_on(schedule: Schedule, site: str) -> Iterator[Remedy]:
+    """Yield why nothing comes of a schedule that is on, although it has no fault."""
+    if not schedule.is_enabled:
+        yield Remedy(text="It is paused: it fires only by hand, until it is resumed.")
+        return
+    if not leader(database.now()).is_alive:
+        text = "The scheduler is silent: nothing fires by itself until a worker or a scheduler runs."
+        yield Remedy(text=text, words="Monitor", url=reverse(f"{site}:django_jobs_monitor"))
+    kind = JobType.primary.filter(pk=schedule.job_type_id).only("is_paused").first()
+    if kind is not None and kind.is_paused:
+        text = f"The type {kind.pk} is paused: what is submitted waits."
+        yield Remedy(text=text, words="Resume the type", url=_type_url(kind.pk, site))
+
+
+def _of_type(schedule: Schedule, kind: JobType | None, site: str) -> Iterator[Remedy]:
+    if kind is None:
+        yield Remedy(
+            text=f"There is no job type {schedule.job_type_id} any more. Bring it back (declare it and run migrate or "
+            "jobs_sync), or delete the schedule."
+        )
+    elif not kind.is_enabled:
+        text = f"The type {kind.pk} is disabled: submissions are refused."
+        yield Remedy(text=text, words="Enable the type", url=_type_url(kind.pk, site))
+
+
+def _type_url(name: str, site: str) -> str:
+    return reverse(f"{site}:django_jobs_jobtype_change", args=(name,))
+
+
+def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
+    if schedule.organization_id is None:
+        return
+    if tenant is None:
+        yield Remedy(text="Its organization was deleted. Choose another one below, or delete the schedule.")
+    elif not get_policy().is_active(tenant):
+        yield Remedy(text="Its organization is not active. Reactivate it, or pause the schedule meanwhile.")
+
+
+def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any) -> Iterator[Remedy]:
+    name, owner = schedule.owner_name, schedule.owner
+    if not name:
+        return
+    if owner is None or not owner.is_active:
+        state = "no longer exists" if owner is None else "is deactivated"
+        text = f"{name} {state}: take it over, so that it submits in your name."
+        yield Remedy(text=text, words="Take over", verb=TAKE_OVER)
+    elif kind is not None and not _may_submit(owner, tenant, kind, schedule):
+        text = f"{name}, in whose name it submits, may not submit {kind.pk} there: give the right, or take it over."
+        yield Remedy(text=text, words="Take over", verb=TAKE_OVER)
+
+
+def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> bool:
+    if schedule.organization_id is None:
+        return bool(get_policy().is_system_admin(owner))
+    return tenant is None or may_submit(owner, tenant, kind)
+
+
+def _of_parameters(schedule: Schedule) -> Iterator[Remedy]:
+    errors = parameters.validate(schedule.job_type_id, schedule.parameters)
+    if errors:
+        texts = [f"{key}: {' '.join(messages)}" for key, messages in list(errors.items())[:MAX_ERRORS]]
+        yield Remedy(text=f"The type refuses the parameters: {'; '.join(texts)} Correct them below.")

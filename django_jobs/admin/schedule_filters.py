@@ -1,0 +1,64 @@
+"""The filters of the list of schedules."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from django_jobs.admin.job_filters import MAX_TYPES, OrganizationFilter
+from django_jobs.engine.schedules.schedule_rights import visible_schedules
+
+STATES: Final = {
+    "on": ("On", Q(is_enabled=True, fault="", next_run_at__isnull=False)),
+    "paused": ("Paused", Q(is_enabled=False)),
+    "faulty": ("Cannot fire", Q(is_enabled=True) & ~Q(fault="")),
+    "over": ("Over: it fires no more", Q(is_enabled=True, fault="", next_run_at__isnull=True)),
+}
+EACH: Final = "each"
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Narrows the list to the schedules that are on, paused, over, or cannot fire."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(key, label) for key, (label, _) in STATES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = STATES.get(self.value() or "")
+        return queryset if chosen is None else queryset.filter(chosen[1])
+
+
+class ScheduledTypeFilter(admin.SimpleListFilter):
+    """Narrows the list to one of the job types that the schedules submit."""
+
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = visible_schedules(request.user).order_by("job_type_id").values_list("job_type_id", flat=True)
+        return [(name, name) for name in names.distinct()[:MAX_TYPES]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        offered = {value for value, _ in self.lookup_choices}
+        return queryset.filter(job_type_id=self.value()) if self.value() in offered else queryset
+
+
+class TenantFilter(OrganizationFilter):
+    """Narrows the list to one organization, or to what is for each active one."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(EACH, "Each active one"), *super().lookups(request, model_admin)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == EACH:
+            return queryset.filter(organization__isnull=True)
+        return super().queryset(request, queryset)
+
+
+FILTERS: Final = (StateFilter, ScheduledTypeFilter, TenantFilter)

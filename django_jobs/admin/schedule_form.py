@@ -1,0 +1,201 @@
+"""A schedule as a form: when it fires, for whom, and with which parameters. Refusals stand beside their fields."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone as clock
+from django.utils.dateparse import parse_datetime
+
+from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.durations import HELP, DurationField
+from django_jobs.admin.masking import json_of
+from django_jobs.admin.submission_form import (
+    PREFIX,
+    add_errors,
+    organization_ids,
+    parameter_fields,
+    serializer_fields_of,
+    typed_parameters,
+)
+from django_jobs.admin.widgets import DatalistInput
+from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
+from django_jobs.engine.job_types.masking import MASK, hidden_from, masked, sensitive_names
+from django_jobs.engine.lookup import find_organization_pk
+from django_jobs.engine.schedules.definitions import change_schedule, create_schedule
+from django_jobs.engine.schedules.previews import preview
+from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidSchedule, JobNotFound, JobsError
+from django_jobs.models import JobType, Schedule, get_organization_model
+from django_jobs.models.schedule import CatchUp, Overlap
+from django_jobs.statuses import Priority
+
+RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
+OPTIONS: Final = ("priority", "jitter", "catch_up", "overlap")
+HIDDEN: Final = (
+    f"{MASK} stands for a value that you may not read. It stays only if you change none of the parameters; once you "
+    "change one, type the hidden ones anew."
+)
+
+
+def moment_field(help_text: str) -> forms.DateTimeField:
+    """Return a field for a moment in the site's time zone."""
+    widget = forms.DateTimeInput(format="%Y-%m-%dT%H:%M:%S", attrs={"type": "datetime-local", "step": "1"})
+    return forms.DateTimeField(required=False, widget=widget, help_text=help_text)
+
+
+class ScheduleForm(forms.Form):
+    """A schedule of one job type: a new one, or the one that is given."""
+
+    name = forms.CharField(max_length=200, strip=False, widget=forms.TextInput(attrs={"class": "vTextField"}))
+    organization = forms.CharField(
+        max_length=140, required=False, help_text="Its id. Left empty: one job for each active organization."
+    )
+    cron = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.TextInput(attrs={"class": "vTextField djobs-cron", "spellcheck": "false", "autocomplete": "off"}),
+        help_text="Minute, hour, day of the month, month, day of the week, such as 0 2 * * MON-FRI.",
+    )
+    every = DurationField(required=False, help_text=f"The interval, in the place of cron. {HELP}")
+    timezone = forms.CharField(label="Time zone", required=False, help_text="The clock that cron goes by.")
+    starts_at = moment_field("No firing before it.")
+    ends_at = moment_field("No firing after it.")
+    priority = forms.ChoiceField(required=False)
+    jitter = DurationField(
+        required=False, help_text=f"The time over which the jobs of one firing are spread. {HELP}", initial=0
+    )
+    catch_up = forms.ChoiceField(
+        choices=CatchUp.choices, initial=CatchUp.ONCE, help_text="What happens to firings that nobody was there for."
+    )
+    overlap = forms.ChoiceField(
+        choices=Overlap.choices, initial=Overlap.SKIP, help_text="What a firing does while the last job is unfinished."
+    )
+
+    def __init__(self, request: HttpRequest, kind: JobType, schedule: Schedule | None = None, data: Any = None) -> None:
+        super().__init__(data, initial={"timezone": settings.TIME_ZONE} if schedule is None else _initial(schedule))
+        self.request, self.kind, self.schedule = request, kind, schedule
+        self.hidden = hidden_from(request.user)
+        if schedule is not None:
+            del self.fields["name"]
+        self._offer_organizations()
+        zones = sorted(zoneinfo.available_timezones())
+        self.fields["timezone"].widget = DatalistInput(zones, attrs={"class": "vTextField"})
+        zone = clock.get_current_timezone_name()
+        for name in ("starts_at", "ends_at"):
+            self.fields[name].help_text = f"{self.fields[name].help_text} In {zone}."
+        default = f"{Priority(kind.default_priority).label} (the type's)"
+        self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
+        self._add_parameters()
+
+    def _offer_organizations(self) -> None:
+        offered, field = organization_ids(self.request), self.fields["organization"]
+        field.widget = DatalistInput(offered, attrs={"class": "vTextField"})
+        if not is_system_admin(self.request):
+            field.required, field.help_text = True, "Its id."
+            if len(offered) == 1 and self.schedule is None:
+                field.initial = offered[0]
+
+    def _add_parameters(self) -> None:
+        """Add a field for each of the serializer's, or one for the whole object, also where it holds a secret."""
+        stored = {} if self.schedule is None else self.schedule.parameters
+        has_secrets = masked(stored, sensitive_names()) != stored
+        self.serializer_fields = None if has_secrets else serializer_fields_of(self.kind)
+        fields = parameter_fields(self.serializer_fields)
+        if self.schedule is not None:
+            for name, field in fields.items():
+                field.initial = _typed(field, stored.get(name.removeprefix(PREFIX), field.initial))
+            if self.serializer_fields is None:
+                fields["parameters"].initial = json_of(stored, self.hidden)
+        if has_secrets and self.hidden:
+            fields["parameters"].help_text = HIDDEN
+        self.parameter_names = tuple(fields)
+        self.fields.update(fields)
+
+    def clean_organization(self) -> Any:
+        """Return the organization, if the user may know of it; None for each active one."""
+        if not self.cleaned_data["organization"]:
+            return None
+        try:
+            pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
+        except JobNotFound as error:
+            raise forms.ValidationError("There is no such organization.") from error
+        return database.rows(get_organization_model()).get(pk=pk)
+
+    def clean(self) -> dict[str, Any]:
+        """Let the engine judge the rule together with the form, so that all errors are told at once."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        rule = {name: values.get(name) for name in RULE}
+        if all(name in values for name in RULE):
+            try:
+                preview(rule, 1)
+            except InvalidSchedule as refusal:
+                add_errors(self, refusal.errors)
+        return values
+
+    def save(self) -> Schedule | None:
+        """Make or change the schedule, and return it. Return None if the engine refused it; then the form says why."""
+        try:
+            given = self._given()
+            if self.schedule is None:
+                return create_schedule(given, user=self.request.user)
+            return change_schedule(self.schedule, given, user=self.request.user)
+        except InvalidSchedule as refusal:
+            add_errors(self, refusal.errors)
+        except MasksLeft as refusal:
+            text = "Type this value: what the schedule has there is hidden from you, and stays only if nothing changes."
+            add_errors(self, {place: [text] for place in refusal.places})
+        except JobsError as refusal:
+            self.add_error(None, str(refusal))
+        return None
+
+    def _given(self) -> dict[str, Any]:
+        """Return the keywords of the engine. Parameters in which nothing was typed stay as they are."""
+        values = self.cleaned_data
+        given = {name: values[name] for name in (*RULE, *OPTIONS, "organization")}
+        given["priority"] = int(values["priority"]) if values["priority"] else None
+        given["jitter"] = values["jitter"] or 0
+        if self.schedule is None:
+            return {**given, "name": values["name"], "job_type": self.kind.pk, "parameters": self._parameters()}
+        if set(self.changed_data) & set(self.parameter_names):
+            given["parameters"] = self._parameters()
+        return given
+
+    def _parameters(self) -> dict[str, Any]:
+        typed = typed_parameters(self, self.serializer_fields)
+        return typed if self.schedule is None else parameters_to_submit(typed, self.schedule.parameters, self.hidden)
+
+
+def _initial(schedule: Any) -> dict[str, Any]:
+    """Return what the form shows of a stored schedule."""
+    shown = {name: getattr(schedule, name) for name in (*RULE, *OPTIONS)}
+    organization = "" if schedule.organization_id is None else schedule.shown_tenant
+    return {**shown, "organization": organization, "priority": "" if shown["priority"] is None else shown["priority"]}
+
+
+def _typed(field: forms.Field, value: Any) -> Any:
+    """Return a stored JSON value as the form field knows it."""
+    if isinstance(field, forms.DateTimeField) and isinstance(value, str):
+        read = parse_datetime(value)
+        return value if read is None else read
+    return value
+
+
+def rule_in(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the fields of a rule as they were typed, for the engine to judge, and what cannot be read of them."""
+    rule: dict[str, Any] = {"cron": parameters.get("cron", ""), "timezone": parameters.get("timezone", "")}
+    errors: dict[str, list[str]] = {}
+    for name in ("every", "starts_at", "ends_at"):
+        field = ScheduleForm.base_fields[name]
+        clean: Callable[[Any], int | dt.datetime | None] = field.clean
+        try:
+            rule[name] = clean(parameters.get(name, ""))
+        except forms.ValidationError as error:
+            errors[name] = [str(text) for text in error.messages]
+    return rule, errors
