@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.contrib import admin
+from django.contrib.admin.exceptions import DisallowedModelAdminToField
 from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 
-from django_jobs.admin.base import CappedPaginator, SystemAdminWrites, View
+from django_jobs.admin.base import CappedPaginator, SystemAdminWrites, View, keys_of
 from django_jobs.admin.formatting import ALL, moment
 from django_jobs.admin.lookups import clean_term
 from django_jobs.admin.schedule_actions import ScheduleActions
@@ -81,6 +83,8 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         """Return the page of a new schedule or of one that is there, or change it. The engine writes and notes it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if TO_FIELD_VAR in request.GET and not self.to_field_allowed(request, request.GET[TO_FIELD_VAR]):
+            raise DisallowedModelAdminToField
         if object_id is None:
             return self._add(request)
         schedule = self.find(request, object_id)
@@ -150,7 +154,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
             "form": form,
             "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
             "errors": form.errors,
-            "preview_url": self.url_of("preview"),
+            "preview_url": self.url_of("preview") + (f"?schedule={form.schedule.pk}" if form.schedule else ""),
             "when": WHEN,
         }
         return self.page(request, TEMPLATE, title, place, **context)
@@ -160,8 +164,9 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         if not self.has_view_permission(request):
             raise PermissionDenied
         rule, errors = rule_in(request.GET)
+        key = request.GET.get("schedule", "")
         try:
-            found = preview(rule, NEXT)
+            found = preview(rule, NEXT, schedule=self.find(request, key) if keys_of([key]) else None)
         except InvalidSchedule as refusal:
             return JsonResponse({"errors": {**refusal.errors, **errors}})
         shown = {"words": found.words, "runs": shown_runs(found.next_runs)}

@@ -9,12 +9,13 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, ago, line, moment
+from django_jobs.admin.formatting import NOTHING, ago, line
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store.organization_ids import current_ids
@@ -83,7 +84,7 @@ class ScheduleColumns(BaseAdmin):
         """Return when it fires next: in how long, and the moment."""
         if schedule.next_run_at is None:
             return NOTHING
-        return format_html("{}<br><small>{}</small>", until(schedule.next_run_at), moment(schedule.next_run_at))
+        return format_html("{}<br><small>{}</small>", until(schedule.next_run_at), _brief(schedule.next_run_at))
 
     @admin.display(description="last firing")
     def last_firing(self, schedule: Any) -> SafeString | str:
@@ -91,8 +92,9 @@ class ScheduleColumns(BaseAdmin):
         firing = schedule.shown_firing
         if firing is None:
             return NOTHING
-        text = format_html("{} <small>{}</small>", outcome_badge(firing), ago(firing.fired_at))
-        return format_html("{}<br>{}", text, job_link(self, firing, schedule.shown_job)) if schedule.shown_job else text
+        text = format_html("{}<br><small>{}</small>", outcome_badge(firing), ago(firing.fired_at))
+        link = job_link(self, firing, schedule.shown_job)
+        return format_html("{}<br><small>{}</small>", text, link) if link else text
 
     @admin.display(description="state")
     def state(self, schedule: Schedule) -> SafeString:
@@ -125,10 +127,17 @@ def outcome_badge(firing: ScheduleFiring) -> SafeString:
 def job_link(model_admin: BaseAdmin, firing: ScheduleFiring, name: str | None) -> SafeString:
     """Return a link to the job of a firing, or to the first of them; nothing for a job that is gone."""
     if name is None or firing.job_id is None:
-        return format_html("")
+        return SafeString("")
     address = reverse(f"{model_admin.admin_site.name}:django_jobs_job_change", args=(firing.job_id,))
     more = f" and {firing.submitted - 1:,} more" if firing.submitted > 1 else ""
     return format_html('<a href="{}">{}</a>{}', address, name, more)
+
+
+def _brief(value: dt.datetime) -> SafeString:
+    """Return a moment to the minute. A tooltip and the ``datetime`` attribute have the exact one."""
+    local = timezone.localtime(value)
+    text = f"{local:%a} {date_format(local, 'M j, H:i')} {local:%Z}"
+    return format_html('<time datetime="{0}" title="{0}">{1}</time>', local.isoformat(), text)
 
 
 def until(value: dt.datetime) -> str:

@@ -50,10 +50,13 @@
         async function ask() {
             latest += 1;
             const mine = latest;
-            const query = new URLSearchParams(inputs.map((input) => [input.name, input.value]));
+            const address = new URL(holder.dataset.djobsPreview, window.location.href);
+            for (const input of inputs) {
+                address.searchParams.set(input.name, input.value);
+            }
             let answer;
             try {
-                const response = await fetch(`${holder.dataset.djobsPreview}?${query}`, {
+                const response = await fetch(address, {
                     credentials: "same-origin",
                     headers: {Accept: "application/json"},
                 });

@@ -19,7 +19,7 @@ from tests.support.factories import make_job_type, make_user
 
 pytestmark = [pytest.mark.usefixtures("broker"), pytest.mark.filterwarnings("ignore:.*naive datetime")]
 
-LISTS = ("job", "executionlog", "jobtype", "organization", "membership", "replay")
+LISTS = ("job", "executionlog", "jobtype", "organization", "membership", "replay", "schedule")
 UNDECLARED = [
     ("job", "input_parameters__api_key__regex", "^h"),
     ("job", "input_parameters__api_key__regex", "("),
@@ -56,6 +56,9 @@ UNDECLARED = [
     ("replay", "error_message__regex", "("),
     ("replay", "user__password__startswith", "p"),
     ("replay", "user_name__startswith", "r"),
+    ("schedule", "parameters__api_key__startswith", "h"),
+    ("schedule", "owner__password__startswith", "p"),
+    ("schedule", "is_enabled", "1"),
 ]
 
 
@@ -119,6 +122,7 @@ FILTERS = [
     *[("organization", name) for name in ("is_active__exact", "is_active__isnull")],
     *[("membership", name) for name in ("role__exact", "role__isnull")],
     *[("replay", name) for name in ("state__exact", "verb__isnull")],
+    *[("schedule", name) for name in ("state", "type", "organization")],
     *[(model, name) for model in LISTS for name in ("q", "o", "p", "e", "all", "_facets")],
 ]
 

@@ -11,9 +11,10 @@ from django.contrib.admin.utils import quote
 from django.test import Client
 from django.urls import include, path
 
-from django_jobs import create_batch
+from django_jobs import create_batch, schedule_job
 from django_jobs.broker.connection import queue_names
 from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, pending_job, start
 from tests.support.dead_letters import die
@@ -51,6 +52,11 @@ PAGES: Final = (
     "batch/",
     "batch/{batch}/change/",
     "batch/{batch}/cancel/",
+    "schedule/",
+    "schedule/add/",
+    "schedule/add/?job_type={kind}",
+    "schedule/{schedule}/change/",
+    "schedule/{schedule}/fire/",
 )
 
 
@@ -75,11 +81,12 @@ def test_no_link_of_a_page_leaves_the_site(subtests: pytest.Subtests, root: Clie
     batch = create_batch(job.organization)
     parent = batch.submit(job.job_type_id)
     batch.submit(job.job_type_id, {"n": 1}, depends_on=[parent])
+    schedule = schedule_job("nightly", job.job_type_id, job.organization, every=60)
+    fire_now(schedule)
+    names = {"kind": quote(job.job_type_id), "organization": job.organization_id, "schedule": schedule.pk}
     for page in (*PAGES, f"job/{parent.pk}/change/"):
         with subtests.test(page=page):
-            address = page.format(
-                batch=batch.pk, job=job.pk, kind=quote(job.job_type_id), organization=job.organization_id
-            )
+            address = page.format(batch=batch.pk, job=job.pk, **names)
             found = links_of(root.get(f"/own/django_jobs/{address}"))
             assert {link for link in found if link != "/" and not link.startswith(("/own/", "/static/"))} == set()
 
