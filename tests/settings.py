@@ -47,6 +47,9 @@ PROVIDERS_DIR = RUN_DIR / "providers"
 if "DJANGO_JOBS_TEST_SETTINGS" not in os.environ:
     CHANNEL_LAYERS: dict[str, Any] = {}  # type: ignore[no-redef]
 
+# A test that counts schedules makes its own.
+NIGHTLY_REPORT: dict[str, Any] | None = None  # type: ignore[no-redef]
+
 DJANGO_JOBS: dict[str, Any] = {
     "HANDLER_MODULES": ("tests.support.handlers", "tests.support.coroutines", "tests.faults.handlers"),
     **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),

@@ -108,6 +108,8 @@ The password of every account is {DEMO_PASSWORD}:
     {SHOPS[1].member} of {SHOPS[1].title} sees none of them.
   - Cancel the publication of the catalog while it runs: it takes up to a minute. The page starts another one.
   - Open {job_id} in the admin: its status, its result, its execution log.
+  - Look at the schedules in the admin: the nightly report, and each shop's statements. Type another rule and see when
+    it would fire, or fire one now.
   - Submit a job of your own from a second terminal:
     {shell_line()}
   - Kill one of the worker's processes while a job runs, and see the job run again. The invoice run goes on where it

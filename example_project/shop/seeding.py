@@ -10,7 +10,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
-from django_jobs.models import Membership, Organization
+from django_jobs import schedule_job
+from django_jobs.models import Membership, Organization, Schedule
 from example_project.shop.catalog import SHOPS, Shop
 from example_project.shop.models import Customer, Order, OrderLine, Product
 from example_project.shop.sales import DraftOrder, draft_customers, draft_orders
@@ -31,6 +32,7 @@ def seed(say: Say) -> None:
         with transaction.atomic():
             say(seed_organization(shop, password))
             say(seed_shop(shop))
+            say(seed_schedule(shop))
 
 
 def demo_password_hash() -> str:
@@ -70,6 +72,24 @@ def seed_shop(shop: Shop) -> str:
     make_lines(orders, products, drafts)
     made = f"{len(products)} products, {len(customers)} customers, {len(orders)} orders"
     return f"{shop.organization}: {made} made."
+
+
+def seed_schedule(shop: Shop) -> str:
+    """Let the shop's admin have statements made for each month, unless there is such a schedule already."""
+    name = f"statements of {shop.organization}"
+    if Schedule.objects.filter(name=name).exists():
+        return f"{shop.organization} has its schedule."
+    schedule_job(
+        name,
+        "bulk_statements",
+        shop.organization,
+        cron="0 6 1 * *",
+        timezone="Europe/Berlin",
+        jitter=3600,  # so that not all shops begin at once
+        catch_up="skip",
+        user=get_user_model().objects.get(username=shop.admin),
+    )
+    return f"{shop.organization}: schedule made: {name}, on the first of each month."
 
 
 def make_customers(shop: Shop, organization: Organization) -> list[Customer]:

@@ -12,12 +12,13 @@ from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api.base import JobsView
 from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.list_filters import ListFilterBackend
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.schedules import definitions
 from django_jobs.api.schedules.addresses import name_in, part_of
 from django_jobs.api.schedules.answers import firings_of, preview_of, rows_of
 from django_jobs.api.schedules.browsable import page_context
-from django_jobs.api.schedules.filters import ScheduleFilter, ScheduleFilterBackend
+from django_jobs.api.schedules.filters import ScheduleFilter
 from django_jobs.api.schedules.serializers import RuleSerializer, ScheduleSerializer
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule, unschedule
@@ -39,7 +40,7 @@ class ScheduleViewSet(JobsView, GenericViewSet[Schedule]):
 
     lookup_field = "name"
     lookup_value_regex = ".+"
-    filter_backends = [ScheduleFilterBackend]
+    filter_backends = [ListFilterBackend]
     filterset_class = ScheduleFilter
     pagination_class = JobsPagination
 

@@ -13,6 +13,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.batches import status as batch_status
 from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight.schedule_diagnostics import SchedulesSeen, read_schedules
 from django_jobs.engine.ports import Broker, SetAside, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -76,6 +77,7 @@ class Snapshot:
     workers: list[Worker]
     oldest_waiting_seconds: float | None
     leader: Leader
+    schedules: SchedulesSeen
 
 
 def snapshot() -> Snapshot:
@@ -107,6 +109,7 @@ def snapshot() -> Snapshot:
         workers=live_workers(),
         oldest_waiting_seconds=max(0.0, (now - min(oldest)).total_seconds()) if oldest else None,
         leader=leader(now),
+        schedules=read_schedules(),
     )
 
 

@@ -1,9 +1,13 @@
-"""Diagnostics of schedules: which cannot fire."""
+"""Looking at schedules: how many there are, which fire next, and which cannot."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
+
+from django.db.models import Count, Q
 
 from django_jobs.engine.insight.findings import PROBLEM, Finding
 from django_jobs.models import Schedule
@@ -13,6 +17,36 @@ SCHEDULES: Final = "schedules"
 MAX_NAMED: Final = 5
 #: Characters of a reason.
 MAX_REASON: Final = 200
+#: How many of those that fire next are told.
+MAX_NEXT: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulesSeen:
+    """All schedules at one moment. ``faulty`` are the first that cannot fire, and why; ``coming`` fire next."""
+
+    count: int
+    paused: int
+    faulty_count: int
+    faulty: list[tuple[str, str]]
+    coming: list[tuple[str, dt.datetime]]
+
+
+def read_schedules() -> SchedulesSeen:
+    """Return how the schedules are, read in three statements at most."""
+    faulty = Q(is_enabled=True) & ~Q(fault="")
+    found = Schedule.primary.aggregate(
+        count=Count("pk"), paused=Count("pk", filter=Q(is_enabled=False)), faulty=Count("pk", filter=faulty)
+    )
+    rows = Schedule.primary.filter(faulty).order_by("name").values_list("name", "fault")
+    coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at")
+    return SchedulesSeen(
+        count=found["count"],
+        paused=found["paused"],
+        faulty_count=found["faulty"],
+        faulty=list(rows[:MAX_NAMED]) if found["faulty"] else [],
+        coming=[(name, at) for name, at in coming.values_list("name", "next_run_at")[:MAX_NEXT] if at is not None],
+    )
 
 
 def examine_schedules() -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from django.core.management.base import CommandParser
 from django.db import Error
 
 from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Batches, Snapshot, snapshot
+from django_jobs.engine.insight.schedule_diagnostics import MAX_REASON, SchedulesSeen
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.statuses import TERMINAL
@@ -77,6 +79,7 @@ def describe(seen: Snapshot) -> Iterator[str]:
     state = "leads" if seen.leader.is_alive else "IS NOT ALIVE"
     tick = seconds(seen.leader.seconds_since_tick, "never", " ago")
     yield f"Scheduler    {seen.leader.holder or 'none'} {state}, last tick {tick}"
+    yield from schedule_lines(seen.schedules, seen.moment)
     yield f"Workers      {len(seen.workers)}"
     for worker in seen.workers:
         yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}"
@@ -94,6 +97,19 @@ def describe_batches(batches: Batches) -> Iterator[str]:
     if batches.count > len(batches.oldest):
         yield f"  and {batches.count - len(batches.oldest):,} more"
     yield ""
+
+
+def schedule_lines(seen: SchedulesSeen, now: dt.datetime) -> Iterator[str]:
+    """Yield how the schedules are, where there are any: how many, which cannot fire, and which fire next."""
+    if not seen.count:
+        return
+    coming = [f"{name} in {max(0, round((at - now).total_seconds())):,} s" for name, at in seen.coming]
+    paused = f", {seen.paused} paused" if seen.paused else ""
+    yield f"Schedules    {seen.count}{paused}; next: {', '.join(coming) or 'none'}"
+    for name, fault in seen.faulty:
+        yield f"  {name} CANNOT FIRE: {fault.splitlines()[0][:MAX_REASON]}"
+    if seen.faulty_count > len(seen.faulty):
+        yield f"  and {seen.faulty_count - len(seen.faulty)} more that cannot"
 
 
 def counts(numbers: dict[str, int], most: int | None = None) -> str:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from django_jobs import JobContext, job_handler
 from django_jobs.exceptions import PermanentError
 from example_project.shop.parameters import ReadyParameters, ReportParameters
@@ -22,6 +24,7 @@ from example_project.shop.parameters import ReadyParameters, ReportParameters
     submit_by="members",
     parameters=ReportParameters,
     default_timeout=120,
+    schedule=settings.NIGHTLY_REPORT,
 )
 def pdf_generation(context: JobContext) -> dict[str, Any]:
     """Make the sales report of the job's organization, and note its file in a report request if one is given."""

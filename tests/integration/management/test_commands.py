@@ -10,12 +10,13 @@ from django.core.management import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
-from django_jobs import cancel_job, submit_job
+from django_jobs import cancel_job, schedule_job, submit_job
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.ports import use_broker
+from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.management.commands import jobs_status
-from django_jobs.models import ExecutionLog, Job, Organization
+from django_jobs.models import ExecutionLog, Job, Organization, Schedule
 from tests.support.batches import make_batch
 from tests.support.commands import DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
@@ -103,6 +104,20 @@ def test_the_status_costs_the_same_however_many_batches_there_are(organization: 
     for _ in range(4):
         make_batch(organization, "Completed")
     assert statements_of(lambda: run("jobs_status")) == few
+
+
+def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization: Organization) -> None:
+    assert "Schedules" not in run("jobs_status")
+    kind = make_job_type()
+    for name in ("a", "b", "c", "d", "e", "f", "g"):
+        schedule_job(name, kind, organization, every=3600)
+    pause_schedule("a")
+    Schedule.objects.filter(name="b").update(next_run_at=timezone.now() + dt.timedelta(seconds=90))
+    Schedule.objects.filter(name__in="bcdefg").update(fault="The type is gone.\nSo it is.")
+    output = run("jobs_status")
+    assert "Schedules    7, 1 paused; next: b in " in output
+    assert output.count("CANNOT FIRE: The type is gone.\n") == 5
+    assert "  and 1 more that cannot\n" in output
 
 
 def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
