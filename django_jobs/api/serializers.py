@@ -56,7 +56,8 @@ class RefusableSerializer(StrictSerializer):
         return serializers.ValidationError(self.errors)
 
 
-def _type_options(user: Any) -> list[tuple[str, str]]:
+def type_options(user: Any) -> list[tuple[str, str]]:
+    """Return the job types that a form offers this user."""
     return [(kind.pk, f"{kind} ({kind.pk})") for kind in job_types_to_choose(user)]
 
 
@@ -68,7 +69,7 @@ def organization_options(user: Any) -> list[tuple[str, str]]:
 class SubmissionSerializer(RefusableSerializer):
     """A submission. Its form is judged here, what it asks for by the engine."""
 
-    job_type = NameField(options=_type_options, max_length=100, help_text="The name of a job type.")
+    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
     organization = NameField(
         options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
     )

@@ -7,22 +7,17 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from django_jobs.api.fields import NameField, ObjectField, PriorityField, WordField
-from django_jobs.api.scope import job_types_to_choose, organization_ids
-from django_jobs.api.serializers import StrictSerializer
+from django_jobs.api.serializers import RefusableSerializer, organization_options, type_options
 from django_jobs.engine.submission.rights import ASKED
-from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
 
 LINE: Final = {"base_template": "input.html", "input_type": "text"}
 
 
-def _type_options(user: Any) -> list[tuple[str, str]]:
-    return [(kind.pk, f"{kind} ({kind.pk})") for kind in job_types_to_choose(user)]
-
-
-def _organization_options(user: Any) -> list[tuple[str, str]]:
-    return [("", "Each active organization"), *((name, name) for name in organization_ids(user))]
+def tenant_options(user: Any) -> list[tuple[str, str]]:
+    """Return the organizations to choose from in a form, and all of them together."""
+    return [("", "Each active organization"), *organization_options(user)]
 
 
 class BlankIsNone:
@@ -48,7 +43,7 @@ class OptionalText(BlankIsNone, serializers.CharField):
     """A text, or nothing."""
 
 
-class RuleSerializer(StrictSerializer):
+class RuleSerializer(RefusableSerializer):
     """When a schedule fires: by ``cron`` in ``timezone``, or ``every`` so many seconds."""
 
     cron = OptionalText(
@@ -71,9 +66,9 @@ class ScheduleSerializer(RuleSerializer):
     """A schedule. What is not given has its default; PATCH leaves it as it is."""
 
     name = serializers.CharField(max_length=200, trim_whitespace=False, help_text="Its id.")
-    job_type = NameField(options=_type_options, max_length=100, help_text="The name of a job type.")
+    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
     organization = OptionalName(
-        options=_organization_options,
+        options=tenant_options,
         at_most=ASKED,
         max_length=255,
         required=False,
@@ -106,20 +101,6 @@ class ScheduleSerializer(RuleSerializer):
         found = {name: fields.pop(name) for name in order} | fields
         found["name"].required = self.instance is None
         return found
-
-    def __getitem__(self, key: str) -> Any:
-        """Return a field for a form; errors inside it, such as ``parameters.template``, stand beside it."""
-        field: Any = super().__getitem__(key)
-        errors = getattr(self, "_errors", {})
-        inside = [(name, texts) for name, texts in errors.items() if name.startswith(f"{key}.")]
-        lines = [f"{name.removeprefix(f'{key}.')}: {text}" for name, texts in inside for text in texts]
-        field.errors = [*(field.errors or []), *lines]
-        return field
-
-    def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
-        """Return the engine's errors as errors of this serializer, so that a form shows them beside its fields."""
-        self._errors = {name: list(texts) for name, texts in error.errors.items()}
-        return serializers.ValidationError(self.errors)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         described: dict[str, Any] = instance if isinstance(instance, dict) else super().to_representation(instance)

@@ -8,12 +8,11 @@ from django.db.models import QuerySet
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
-from django_jobs.api.base import JobsView
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.list_filters import ListFilterBackend
 from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.rows import RowsView
 from django_jobs.api.schedules import definitions
 from django_jobs.api.schedules.addresses import name_in, part_of
 from django_jobs.api.schedules.answers import firings_of, preview_of, rows_of
@@ -31,11 +30,10 @@ from django_jobs.models import Schedule, ScheduleFiring
 PREVIEW_PARAMETERS: Final = ("format",)
 
 
-class ScheduleViewSet(JobsView, GenericViewSet[Schedule]):
+class ScheduleViewSet(RowsView[Schedule]):
     """Schedules, which submit jobs by themselves: those of the organizations whose admin you are.
 
-    System admins see all of them. Its methods accept any parameters of the address, since the host's prefix may have
-    some.
+    System admins see all of them.
     """
 
     lookup_field = "name"
@@ -104,19 +102,19 @@ class ScheduleViewSet(JobsView, GenericViewSet[Schedule]):
     @action(detail=True, methods=["post"])
     def pause(self, request: Any, **kwargs: Any) -> Response:
         """Let a schedule fire no more until it is resumed."""
-        self._refuse_fields(request)
+        self.refuse_fields(request)
         return Response(self._described(pause_schedule(self.get_object(), user=request.user)))
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Any, **kwargs: Any) -> Response:
         """Let a paused schedule fire again, from now on: what was due meanwhile is not caught up."""
-        self._refuse_fields(request)
+        self.refuse_fields(request)
         return Response(self._described(resume_schedule(self.get_object(), user=request.user)))
 
     @action(detail=True, methods=["post"])
     def fire(self, request: Any, **kwargs: Any) -> Response:
         """Fire a schedule now, paused or not. Its next firing stays when it is."""
-        self._refuse_fields(request)
+        self.refuse_fields(request)
         firing = fire_now(self.get_object(), user=request.user)
         code = status.HTTP_201_CREATED if firing.submitted else status.HTTP_202_ACCEPTED
         return Response(firings_of([firing], request.user)[0], status=code)
@@ -137,11 +135,6 @@ class ScheduleViewSet(JobsView, GenericViewSet[Schedule]):
         serializer.is_valid(raise_exception=True)
         return Response(preview_of(preview(serializer.validated_data)))
 
-    def reverse_action(self, url_name: str, *args: Any, **kwargs: Any) -> str:
-        """Return the address of another route below the same prefix, which may have parameters of its own."""
-        prefix = {name: value for name, value in self.kwargs.items() if name != self.lookup_field}
-        return str(super().reverse_action(url_name, *args, **{**kwargs, "kwargs": prefix | kwargs.get("kwargs", {})}))
-
     def page_context(self, data: Any) -> dict[str, Any]:
         """Return what the browsable API shows beside an answer."""
         return page_context(self, data)
@@ -157,11 +150,6 @@ class ScheduleViewSet(JobsView, GenericViewSet[Schedule]):
         serializer = ScheduleSerializer(schedule, data=request.data, context=context, **options)
         serializer.is_valid(raise_exception=True)
         return serializer
-
-    @staticmethod
-    def _refuse_fields(request: Any) -> None:
-        """Raise ValidationError when the body has any field: this call takes none."""
-        NothingSerializer(data=request.data).is_valid(raise_exception=True)
 
 
 def _rule_in(parameters: Any) -> dict[str, Any]:
