@@ -22,7 +22,7 @@ from django_jobs.admin.formatting import NOTHING, as_json, block, line, moment
 from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line
 from django_jobs.admin.job_columns import progress_bar, tenant
 from django_jobs.admin.job_output import may_read_results
-from django_jobs.admin.job_schedule import schedule_of
+from django_jobs.admin.job_schedule import schedule_line, schedule_of
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.insight.status import describe
@@ -107,17 +107,13 @@ class JobFacts(BaseAdmin):
         if obj is None:
             return self.fieldsets
         if not hasattr(obj, "told"):
-            obj.told = describe(obj)
+            obj.told, obj.follows, obj.schedule = describe(obj), followed_batch(obj), schedule_of(request.user, obj)
         groups: Any = [*self.fieldsets, *_others(request, obj)]
         hidden = {
             name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
         }
-        if not hasattr(obj, "follows"):
-            obj.follows = followed_batch(obj)
-        hidden |= set() if obj.follows else {"followed_batch"}
+        hidden |= {name for name, of in (("followed_batch", obj.follows), ("scheduled_by", obj.schedule)) if not of}
         hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
-        obj.schedule = schedule_of(request.user, obj)
-        hidden |= set() if obj.schedule else {"scheduled_by"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
         hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
         return [
@@ -184,15 +180,9 @@ class JobFacts(BaseAdmin):
         return format_html('<a href="{}">{}</a>{}', address, found.name, attempt)
 
     @fact("submitted by", always=True)
-    def scheduled_by(self, job: Any) -> SafeString | str:
-        """Return the schedule that submitted the job, and for which moment. The line is there for such jobs only."""
-        if getattr(job, "schedule", None) is None:
-            return NOTHING
-        address = reverse(f"{self.admin_site.name}:django_jobs_schedule_change", args=(job.schedule.pk,))
-        due = job.schedule.due
-        return format_html(
-            'the schedule <a href="{}"><bdi>{}</bdi></a> for {}', address, job.schedule.name, moment(due)
-        )
+    def scheduled_by(self, job: Job) -> SafeString:
+        """Return the schedule that submitted the job. The line is there for such jobs only."""
+        return schedule_line(self.admin_site.name, job)
 
     @fact("progress", "progress", "progress_message", always=True)
     def progress_now(self, job: Job) -> SafeString:

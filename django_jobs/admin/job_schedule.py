@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from django_jobs.admin.formatting import moment
 from django_jobs.engine.schedules.schedule_rights import get_schedule
 from django_jobs.exceptions import ScheduleNotFound
 from django_jobs.models import Job
@@ -37,6 +41,13 @@ def schedule_of(user: Any, job: Job) -> Origin | None:
         return None
     is_for_it = found.job_type_id == job.job_type_id and found.organization_id in (None, job.organization_id)
     return Origin(found.pk, found.name, due) if is_for_it else None
+
+
+def schedule_line(site: str, job: Any) -> SafeString:
+    """Return the schedule that submitted a job, with a link, and for which moment."""
+    address = reverse(f"{site}:django_jobs_schedule_change", args=(job.schedule.pk,))
+    due = moment(job.schedule.due)
+    return format_html('the schedule <a href="{}"><bdi>{}</bdi></a> for {}', address, job.schedule.name, due)
 
 
 def _moment(value: object) -> dt.datetime | None:
