@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path
 
+from django_jobs.admin import batch_notices, schedule_notices
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
-from django_jobs.admin.batch_notices import monitor_notices
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.charts import as_table, draw
 from django_jobs.admin.charts_small import draw_bars
@@ -114,7 +114,11 @@ class MonitorAdmin(SeesJobs):
             "more_workers": CappedCount(
                 count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers
             ),
-            "notices": [*health.notices, *monitor_notices(moment, organizations, links)],
+            "notices": [
+                *health.notices,
+                *(schedule_notices.monitor_notices(links) if is_system_admin(request) else []),
+                *batch_notices.monitor_notices(moment, organizations, links),
+            ],
             "scheduler": scheduler_words(health.leader),
             "scheduler_is_alive": health.leader.is_alive,
             "tickets": health.tickets,

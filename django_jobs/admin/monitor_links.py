@@ -53,6 +53,13 @@ class Links:
         query = {"batch": batch_id, "status": status, "type": job_type}
         return self._list("job", {name: value for name, value in query.items() if value})
 
+    def faulty_schedules(self) -> str:
+        """Return the address of the list of schedules that cannot fire; empty where this site has none."""
+        try:
+            return self._list("schedule", {"state": "faulty"})
+        except NoReverseMatch:
+            return ""
+
     def dead_letters(self) -> str:
         """Return the address of the groups of dead letters."""
         return self._list("deadletter", {})

@@ -325,6 +325,18 @@ def test_metadata_that_name_a_schedule_of_other_work_are_not_believed(
             assert "the schedule <a" not in page_of(root, submit_job(job_type, tenant, metadata=metadata))
 
 
+def test_the_monitor_tells_system_admins_what_cannot_fire(root: Client, kind: JobType, mine: Organization) -> None:
+    monitor = "/admin/django_jobs/monitor/"
+    schedule_job("nightly", kind, mine, every=60)
+    assert "cannot fire" not in text(root, monitor)
+    Schedule.objects.update(fault="The type is gone.")
+    shown = text(root, monitor)
+    assert "Schedules that cannot fire: nightly (The type is gone)." in shown
+    assert f"{LIST}?state=faulty" in shown
+    viewer = admin.staff_of(mine, permissions=["django_jobs.view_job"])
+    assert "cannot fire" not in text(viewer, monitor)
+
+
 def test_a_manager_who_is_no_superuser_may_do_all(kind: JobType) -> None:
     add(admin.system_admin(), kind)
     assert Schedule.objects.get().owner_name == "sysadmin"

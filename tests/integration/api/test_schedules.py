@@ -239,6 +239,8 @@ def test_a_browser_gets_pages_with_forms_and_buttons(root: APIClient, kind: JobT
     assert "Fire now" in one
     assert "a~2Fb" in page(f"{URL}a~2Fb/firings/")
     page(f"{URL}preview/?every=60")
+    wrong = root.get(f"{URL}?organization=none", HTTP_ACCEPT="text/html")
+    assert (wrong.status_code, "There is no organization" in wrong.content.decode()) == (400, True)
     form = {"name": "made by form", "job_type": kind.pk, "cron": "0 2 * * *", "every": "", "starts_at": ""}
     form |= {"catch_up": "once", "overlap": "skip", "jitter": "0", "is_enabled": "true", "organization": ""}
     assert root.post(URL, form, HTTP_ACCEPT="text/html").status_code == 201
