@@ -45,7 +45,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
     search_fields = ("name",)
     search_help_text = "A part of the name or of the job type's name."
     ordering = ("name",)
-    sortable_by = ("name_shown", "what", "next_run")
+    sortable_by = ("name_shown", "what", "fires")
     paginator = CappedPaginator
     show_full_result_count = False
     list_max_show_all = 0

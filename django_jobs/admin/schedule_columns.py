@@ -60,7 +60,7 @@ def job_names(firings: list[ScheduleFiring]) -> dict[Any, str]:
 class ScheduleColumns(BaseAdmin):
     """The columns of the list."""
 
-    list_display = ("name_shown", "state", "next_run", "last_firing", "rule", "what")
+    list_display = ("name_shown", "state", "fires", "last_firing", "what")
 
     @admin.display(description="name", ordering="name")
     def name_shown(self, schedule: Schedule) -> SafeString | str:
@@ -73,18 +73,15 @@ class ScheduleColumns(BaseAdmin):
         kind, tenant = line(schedule.job_type_id, 40), line(schedule.shown_tenant, 60)
         return format_html("{}<br><small>{}</small>", kind, tenant)
 
-    @admin.display(description="when")
-    def rule(self, schedule: Schedule) -> SafeString:
-        """Return the rule in words, with its time zone where that matters."""
-        zone = format_html("<br><small>{}</small>", schedule.timezone) if schedule.cron else ""
-        return format_html("{}{}", rule_of(schedule).words(), zone)
-
-    @admin.display(description="next firing", ordering="next_run_at")
-    def next_run(self, schedule: Schedule) -> SafeString | str:
-        """Return when it fires next: in how long, and the moment."""
+    @admin.display(description="fires", ordering="next_run_at")
+    def fires(self, schedule: Schedule) -> SafeString | str:
+        """Return the rule in words, with its time zone where that is another one, and below it when it fires next."""
+        is_own = schedule.cron and schedule.timezone != timezone.get_current_timezone_name()
+        words = format_html("{}{}", rule_of(schedule).words(), f" ({schedule.timezone})" if is_own else "")
         if schedule.next_run_at is None:
-            return NOTHING
-        return format_html("{}<br><small>{}</small>", until(schedule.next_run_at), _brief(schedule.next_run_at))
+            return words
+        following = f"{until(schedule.next_run_at)}, "
+        return format_html("{}<br><small>{}{}</small>", words, following, _brief(schedule.next_run_at))
 
     @admin.display(description="last firing")
     def last_firing(self, schedule: Any) -> SafeString | str:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import Job, Schedule
 from django_jobs.statuses import Status
 from tests.support.admin import client_of, superuser
 from tests.support.brokers import job_in, pending_job, reread, running_job
@@ -55,3 +56,20 @@ def test_staff_see_and_replay_the_jobs_of_their_tenant_alone(tenant: Any) -> Non
     Scheduler("one").tick()
     assert reread(own).status != Status.DEAD_LETTER
     assert reread(foreign).status == Status.DEAD_LETTER
+
+
+def test_a_manager_makes_finds_and_fires_a_schedule_of_their_tenant(tenant: Any) -> None:
+    client = staff(tenant, is_manager=True)
+    user = User.objects.get()
+    user.user_permissions.add(Permission.objects.get(codename="view_schedule"))
+    kind = make_job_type()
+    values = {"name": "nightly", "organization": "acme", "every": "1 h", "parameters": "{}", "jitter": "0"}
+    values |= {"timezone": "UTC", "catch_up": "once", "overlap": "skip"}
+    address = reverse("admin:django_jobs_schedule_add")
+    assert client.post(f"{address}?job_type={kind.pk}", values).status_code == 302
+    made = Schedule.objects.get()
+    client.post(reverse("admin:django_jobs_schedule_change", args=[made.pk]), {**values, "every": "2 h"})
+    client.post(reverse("admin:django_jobs_schedule_fire", args=[made.pk]))
+    assert Job.objects.get().organization_id == tenant.pk
+    listed = client.get(reverse("admin:django_jobs_schedule_changelist"), {"organization": str(tenant.pk)})
+    assert [(row.every, row.shown_tenant) for row in listed.context["cl"].result_list] == [(7200, "acme")]
