@@ -93,6 +93,10 @@ class ScheduleForm(forms.Form):
         default = f"{Priority(kind.default_priority).label} (the type's)"
         self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
         self._add_parameters()
+        if schedule is not None:
+            # The form then knows what the page showed, and a page that is old does not undo what others have changed.
+            for field in self.fields.values():
+                field.show_hidden_initial = True
 
     def _offer_organizations(self) -> None:
         offered, field = organization_ids(self.request), self.fields["organization"]
@@ -156,16 +160,16 @@ class ScheduleForm(forms.Form):
         return None
 
     def _given(self) -> dict[str, Any]:
-        """Return the keywords of the engine. Parameters in which nothing was typed stay as they are."""
+        """Return the keywords of the engine; of a stored schedule those that were changed on the page."""
         values = self.cleaned_data
         given = {name: values[name] for name in (*RULE, *OPTIONS, "organization")}
         given["priority"] = int(values["priority"]) if values["priority"] else None
         given["jitter"] = values["jitter"] or 0
         if self.schedule is None:
             return {**given, "name": values["name"], "job_type": self.kind.pk, "parameters": self._parameters()}
-        if set(self.changed_data) & set(self.parameter_names):
-            given["parameters"] = self._parameters()
-        return given
+        changed = set(self.changed_data)
+        given = {name: value for name, value in given.items() if name in changed}
+        return {**given, "parameters": self._parameters()} if changed & set(self.parameter_names) else given
 
     def _parameters(self) -> dict[str, Any]:
         typed = typed_parameters(self, self.serializer_fields)

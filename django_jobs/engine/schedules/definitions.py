@@ -122,6 +122,8 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
         errors["name"] = ["There is a schedule of this name already."]
     if errors:
         raise refusal(errors)
+    # What is not changed here may be changed by others at this moment, and stays as they have it.
+    values = {column: value for column, value in values.items() if getattr(before, column) != value}
     values |= {} if is_same else _owner(user)
     changed = database.in_transaction(lambda: _update(before.name, values, user))
     if changed is None:

@@ -41,6 +41,16 @@ def page(schedule: Schedule) -> str:
     return url("schedule", "change", schedule.pk)
 
 
+def filled_in(client: Client, schedule: Schedule) -> dict[str, Any]:
+    """What a browser sends of a page on which nothing was typed."""
+    answer = client.get(page(schedule))
+    shown = answer.context["form"]
+    values = {name: "" if (value := shown[name].value()) is None else value for name in shown.fields}
+    initial = {shown[name].html_initial_name: value for name, value in values.items()}
+    assert all(f'name="{name}"' in answer.content.decode() for name in initial)
+    return values | initial
+
+
 def listed(client: Client, **query: str) -> list[str]:
     return [row.name for row in client.get(LIST, query).context["cl"].result_list]
 
@@ -81,12 +91,28 @@ def test_what_is_wrong_stands_at_its_field_all_at_once(root: Client) -> None:
 
 def test_parameters_that_nobody_touched_stay_as_they_are(root: Client) -> None:
     made = schedule_job("n", "pdf_generation", None, {"date_range": ["2026-01-01", "2026-01-31"]}, every=60)
-    shown = root.get(page(made)).context["form"]
-    values = {name: "" if (value := shown[name].value()) is None else value for name in shown.fields}
-    root.post(page(made), {**values, "every": "5 min"})
+    root.post(page(made), {**filled_in(root, made), "every": "5 min"})
     made.refresh_from_db()
     assert (made.every, made.owner_name) == (300, "")
     assert made.parameters == {"date_range": ["2026-01-01", "2026-01-31"]}
+
+
+def test_a_page_that_is_old_does_not_undo_what_others_changed(root: Client, mine: Organization) -> None:
+    made = schedule_job("n", "fax_send", mine, {"fax_number": "+15551234567", "document": "a.pdf"}, every=60)
+    opened = filled_in(root, made)
+    later = {"fax_number": "+15557654321", "document": "a.pdf"}
+    Schedule.objects.update(jitter=600, cron="0 4 * * *", every=None, parameters=later)
+    answer = root.post(page(made), {**opened, "overlap": "allow"})
+    assert answer.status_code == 302
+    made.refresh_from_db()
+    assert (made.overlap, made.jitter, made.cron, made.every, made.parameters) == (
+        "allow",
+        600,
+        "0 4 * * *",
+        None,
+        later,
+    )
+    assert made.owner_name == ""
 
 
 def test_hidden_values_stay_only_where_nothing_else_is_changed(kind: JobType, settings: Any) -> None:

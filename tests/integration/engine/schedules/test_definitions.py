@@ -13,11 +13,14 @@ from rest_framework import serializers
 from django_jobs import aschedule_job, aunschedule, every, schedule_job, unschedule
 from django_jobs.engine.control import audit
 from django_jobs.engine.job_types import declarations
+from django_jobs.engine.schedules import definitions
+from django_jobs.engine.schedules.definition_checks import check_definition
 from django_jobs.engine.schedules.definitions import (
     change_schedule,
     create_schedule,
     pause_schedule,
     resume_schedule,
+    take_over,
 )
 from django_jobs.engine.schedules.firing import fire_due
 from django_jobs.engine.schedules.previews import preview
@@ -158,6 +161,28 @@ def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobTy
         del Parameters._declared_fields["hour"]
     schedule.refresh_from_db()
     assert schedule.fault == "parameters.hour: This field is required."
+
+
+def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule_job("n", kind, every=60)
+
+    def check_slowly(*args: Any) -> Any:
+        Schedule.objects.update(jitter=5, is_enabled=False, next_run_at=None)
+        return check_definition(*args)
+
+    monkeypatch.setattr(definitions, "check_definition", check_slowly)
+    changed = change_schedule("n", {"overlap": "allow"})
+    assert (changed.overlap, changed.jitter, changed.is_enabled) == ("allow", 5, False)
+
+
+def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, organization: Organization) -> None:
+    schedule_job("n", kind, organization, every=60)
+    root = make_system_admin()
+    assert take_over("n", user=root).owner == root
+    code = make_job_type(submit_by="code")
+    schedule_job("code", code, organization, every=60)
+    with pytest.raises(InvalidSchedule):
+        take_over("code", user=root)
 
 
 def test_a_rule_can_be_looked_at_before_it_is_stored(settings: Any) -> None:
