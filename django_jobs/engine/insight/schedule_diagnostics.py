@@ -39,7 +39,7 @@ def read_schedules() -> SchedulesSeen:
         count=Count("pk"), paused=Count("pk", filter=Q(is_enabled=False)), faulty=Count("pk", filter=faulty)
     )
     rows = Schedule.primary.filter(faulty).order_by("name").values_list("name", "fault")
-    coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at")
+    coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at", "pk")
     return SchedulesSeen(
         count=found["count"],
         paused=found["paused"],

@@ -18,6 +18,7 @@ from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.statuses import TERMINAL
 
 PAUSE_SECONDS = 2.0
+HOUR = 3_600
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
@@ -103,13 +104,19 @@ def schedule_lines(seen: SchedulesSeen, now: dt.datetime) -> Iterator[str]:
     """Yield how the schedules are, where there are any: how many, which cannot fire, and which fire next."""
     if not seen.count:
         return
-    coming = [f"{name} in {max(0, round((at - now).total_seconds())):,} s" for name, at in seen.coming]
+    coming = [f"{name} {when(at, now)}" for name, at in seen.coming]
     paused = f", {seen.paused} paused" if seen.paused else ""
     yield f"Schedules    {seen.count}{paused}; next: {', '.join(coming) or 'none'}"
     for name, fault in seen.faulty:
         yield f"  {name} CANNOT FIRE: {fault.splitlines()[0][:MAX_REASON]}"
     if seen.faulty_count > len(seen.faulty):
         yield f"  and {seen.faulty_count - len(seen.faulty)} more that cannot"
+
+
+def when(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return in how many seconds a moment comes, or, of one that is more than an hour away, the moment."""
+    left = max(0, round((moment - now).total_seconds()))
+    return f"in {left} s" if left < HOUR else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def counts(numbers: dict[str, int], most: int | None = None) -> str:

@@ -113,9 +113,11 @@ def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization:
         schedule_job(name, kind, organization, every=3600)
     pause_schedule("a")
     Schedule.objects.filter(name="b").update(next_run_at=timezone.now() + dt.timedelta(seconds=90))
+    Schedule.objects.filter(name__in="cdefg").update(next_run_at=dt.datetime(2100, 1, 2, 3, 4, tzinfo=dt.UTC))
     Schedule.objects.filter(name__in="bcdefg").update(fault="The type is gone.\nSo it is.")
     output = run("jobs_status")
     assert "Schedules    7, 1 paused; next: b in " in output
+    assert "c 2100-01-02 03:04 UTC" in output
     assert output.count("CANNOT FIRE: The type is gone.\n") == 5
     assert "  and 1 more that cannot\n" in output
 
