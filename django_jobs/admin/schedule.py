@@ -39,6 +39,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
     """Puts together what the ``schedule_*`` files give. Who sees a schedule may change it: the engine decides both."""
 
     class Media:
+        css = {"all": ["django_jobs/schedules.css"]}
         js = ["django_jobs/schedule_preview.js"]
 
     list_filter = FILTERS

@@ -20,10 +20,8 @@ from django_jobs.engine.schedules.definitions import (
     create_schedule,
     pause_schedule,
     resume_schedule,
-    take_over,
 )
 from django_jobs.engine.schedules.firing import fire_due
-from django_jobs.engine.schedules.previews import preview
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
 from tests.support.factories import make_job_type, make_system_admin
@@ -173,29 +171,6 @@ def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch:
     monkeypatch.setattr(definitions, "check_definition", check_slowly)
     changed = change_schedule("n", {"overlap": "allow"})
     assert (changed.overlap, changed.jitter, changed.is_enabled) == ("allow", 5, False)
-
-
-def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, organization: Organization) -> None:
-    schedule_job("n", kind, organization, every=60)
-    root = make_system_admin()
-    assert take_over("n", user=root).owner == root
-    code = make_job_type(submit_by="code")
-    schedule_job("code", code, organization, every=60)
-    with pytest.raises(InvalidSchedule):
-        take_over("code", user=root)
-
-
-def test_a_rule_can_be_looked_at_before_it_is_stored(settings: Any) -> None:
-    settings.TIME_ZONE = "Asia/Tokyo"
-    found = preview({"cron": "0 2 * * *", "job_type": "not looked at"}, 3)
-    assert (found.words, found.timezone) == ("At 02:00", "Asia/Tokyo")
-    assert [(moment.hour, moment.utcoffset()) for moment in found.next_runs] == [(2, dt.timedelta(hours=9))] * 3
-    start = now() + dt.timedelta(days=1)
-    found = preview({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)})
-    assert found.next_runs == [start, start + dt.timedelta(minutes=1)]
-    with pytest.raises(InvalidSchedule) as caught:
-        preview({"cron": "0 0 30 2 *", "timezone": "Mars"})
-    assert list(caught.value.errors) == ["cron", "timezone"]
 
 
 def test_paused_it_has_no_next_moment_and_resumed_it_catches_nothing_up(kind: JobType) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_jobs import schedule_job
-from django_jobs.engine.schedules.definitions import change_schedule
+from django_jobs.engine.schedules.definitions import change_schedule, take_over
 from django_jobs.engine.schedules.schedule_rights import may_manage, visible_schedules
 from django_jobs.exceptions import InvalidSchedule, PermissionDenied
 from django_jobs.models import JobType, Organization, Schedule
@@ -74,3 +74,13 @@ def test_who_changes_what_is_submitted_becomes_the_owner(kind: JobType, organiza
     with pytest.raises(InvalidSchedule) as caught:
         change_schedule("nightly", {"job_type": code}, user=root)
     assert list(caught.value.errors) == ["job_type"]
+
+
+def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, organization: Organization) -> None:
+    schedule_job("n", kind, organization, every=60)
+    root = make_system_admin()
+    assert take_over("n", user=root).owner == root
+    code = make_job_type(submit_by="code")
+    schedule_job("code", code, organization, every=60)
+    with pytest.raises(InvalidSchedule):
+        take_over("code", user=root)
