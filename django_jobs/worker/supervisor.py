@@ -13,6 +13,7 @@ from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import logs, ports, uptime
+from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
 from django_jobs.engine.insight import signal_delivery
@@ -116,6 +117,7 @@ class Supervisor:
     def _is_anything_left(self) -> bool:
         try:
             with line_watch.waiting():
+                batch_duties.in_tick()  # the last jobs of a batch may have ended, which submits another one
                 return dispatcher.anything_queued(self.options.queues)
         except BrokerUnavailable:
             return True  # another child finds out whether that lasts

@@ -10,13 +10,16 @@ from channels.layers import channel_layers
 from django.utils.module_loading import import_string
 from rest_framework.test import APIClient
 
+from django_jobs import create_batch, get_batch_status
 from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
 from django_jobs.models import Job
 from django_jobs.realtime.broadcast import LayerBroadcaster
 from django_jobs.realtime.pending_events import BATCH_PAUSE
+from django_jobs.statuses import Status
 from example_project.settings import CHANNEL_LAYERS
 from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
 from tests.support.api import client_of
+from tests.support.constants import constants
 from tests.support.factories import make_job_type, make_user
 from tests.support.server import LiveServer, SocketClient
 from tests.support.waiting import wait_until
@@ -82,3 +85,16 @@ def test_a_batch_is_followed_live_and_what_follows_it_runs_once(
     wait_until(lambda: Job.objects.filter(job_type=last).count() == 1, PATIENCE, "one job that follows")
     result = Job.objects.get(pk=then.pk).result
     assert result == {"batch_id": batch["batch_id"], "state": "Completed", "own": None}
+
+
+def test_a_burst_runs_what_follows_a_batch(processes: ProcessPool, stage: Stage) -> None:
+    """Also where no child looked after the last end, as where many children end jobs of a large batch at once."""
+    kind = make_job_type("echo")
+    with create_batch(stage.organization, then={"job_type": make_job_type("tell_batch").pk}) as batch:
+        batch.submit_many([{"job_type": kind.pk, "parameters": {"n": number}} for number in range(10)])
+    seldom = constants(**{"engine.batches.pace__NEAR": -1, "engine.batches.pace__PART": 0})
+    worker = processes.worker("--burst", "--no-scheduler", environ=seldom)
+    assert worker.wait(2 * PATIENCE) == 0
+    status = get_batch_status(batch)
+    assert (status.state, status.by_status["Completed"]) == ("Completed", 10)
+    assert Job.objects.by_id(status.then_job or "").status == Status.COMPLETED

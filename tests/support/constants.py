@@ -16,7 +16,10 @@ VARIABLE: Final = "DJANGO_JOBS_TEST_CONSTANTS"
 
 
 def constants(**values: float) -> dict[str, str]:
-    """The environment of a process with these values of ``django_jobs.worker``: ``supervisor__TICK_SECONDS=1``."""
+    """The environment of a process with these values of ``django_jobs.worker``: ``supervisor__TICK_SECONDS=1``.
+
+    What lies elsewhere has the path below ``django_jobs`` before it: ``engine.batches.pace__NEAR``.
+    """
     return {VARIABLE: json.dumps(values)}
 
 
@@ -33,6 +36,6 @@ class Constants(AppConfig):
     def ready(self) -> None:
         for path, value in json.loads(os.environ[VARIABLE]).items():
             module, _, constant = path.partition("__")
-            worker = import_module(f"django_jobs.worker.{module}")
-            getattr(worker, constant)  # one that moved must not be set in vain
-            setattr(worker, constant, value)
+            found = import_module(f"django_jobs.{module}" if "." in module else f"django_jobs.worker.{module}")
+            getattr(found, constant)  # one that moved must not be set in vain
+            setattr(found, constant, value)
