@@ -22,6 +22,7 @@ from django_jobs.engine.batches.changes import change
 from django_jobs.engine.control.cancel import cancel_many
 from django_jobs.engine.control.retry import retry_many
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
 
@@ -43,6 +44,16 @@ def in_tick() -> int:
     begun = Q(cancel_position__isnull=False) | Q(retry_position__isnull=False)
     pks = list(Batch.primary.filter(begun).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     return counted + (work_for(TICK_SECONDS, pks) if pks else 0)
+
+
+def begin(pk: int) -> None:
+    """Do for a moment what was noted just now.
+
+    All of it is left to the scheduler where the open transaction does not see what others have committed: it would miss
+    their jobs.
+    """
+    if not store().has_old_view():
+        work_for(CALL_SECONDS, [pk])
 
 
 def work_for(seconds: float, pks: Iterable[int]) -> int:
@@ -119,14 +130,26 @@ def _expire(row: Batch, now: dt.datetime) -> None:
 
 
 def forget_old() -> int:
-    """Delete batches that ended longer ago than jobs are kept, and none of whose jobs is left; return how many."""
-    jobs = Job.primary.filter(batch_id=OuterRef("pk"))
-    old = Batch.primary.filter(completed_at__lt=_cutoff()).exclude(Exists(jobs)).order_by("completed_at", "pk")
-    pks = list(old.values_list("pk", flat=True)[:PAGE])
+    """Delete batches that ended longer ago than jobs are kept; return how many.
+
+    Those stay of which a job is left, or something is noted: what follows one may wait for a tenant or a type.
+    """
+    old = _without_jobs(Batch.primary.filter(completed_at__lt=_cutoff()))
+    noted = BatchChange.primary.filter(batch_id=OuterRef("pk"))
+    rows = old.exclude(Exists(noted)).order_by("completed_at", "pk")
+    pks = list(rows.values_list("pk", flat=True)[:PAGE])
     if pks:
-        BatchChange.primary.filter(batch_id__in=pks).delete()
         Batch.primary.filter(pk__in=pks).delete()
     return len(pks)
+
+
+def erase(organization_pk: Any) -> None:
+    """Delete the batches of a tenant that is gone, but those of which a job is left: what follows them is its data."""
+    _without_jobs(Batch.primary.filter(organization_id=organization_pk)).delete()
+
+
+def _without_jobs(batches: QuerySet[Batch]) -> QuerySet[Batch]:
+    return batches.exclude(Exists(Job.primary.filter(batch_id=OuterRef("pk"))))
 
 
 def _cutoff() -> dt.datetime:

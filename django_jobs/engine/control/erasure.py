@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django_jobs.engine.control.tenants import organization_pks
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.store.organization_ids import id_of, read_tenants
-from django_jobs.models import ExecutionLog, Job, OrganizationActivity, get_organization_model
+from django_jobs.models import Batch, ExecutionLog, Job, OrganizationActivity, Schedule, get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import TERMINAL
 
@@ -67,8 +67,8 @@ def meant_by_key(text: str) -> Meant | None:
     except (ValidationError, ValueError, TypeError):
         return None
     (found,) = _describe([key])
-    rows = OrganizationActivity.primary.filter(organization_id=key)
-    return found if found.is_living or found.ids or rows.exists() else None
+    left = any(model.primary.filter(organization_id=key).exists() for model in (OrganizationActivity, Batch, Schedule))
+    return found if found.is_living or found.ids or left else None
 
 
 def _describe(pks: list[Any]) -> list[Meant]:

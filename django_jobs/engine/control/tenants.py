@@ -22,6 +22,7 @@ from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.exceptions import KeyInUse
 from django_jobs.models import (
     AbstractOrganization,
+    Batch,
     Job,
     JobDependency,
     OrganizationActivity,
@@ -149,19 +150,20 @@ def may_reuse_keys(model: type[Model]) -> bool:
 
 
 def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
-    """Raise KeyInUse for a new tenant whose key has jobs, counts or schedules of a deleted one."""
+    """Raise KeyInUse for a new tenant whose key has jobs, batches, counts or schedules of a deleted one."""
     if raw or not instance._state.adding or instance.pk is None:
         return
     left = [
         Job.primary.filter(organization_id=instance.pk),
         OrganizationActivity.primary.filter(organization_id=instance.pk),
         Schedule.primary.filter(organization_id=instance.pk),
+        Batch.primary.filter(organization_id=instance.pk),
     ]
     is_new = not type(instance)._default_manager.using(using).filter(pk=instance.pk).exists()
     if is_new and any(rows.exists() for rows in left):
         raise KeyInUse(
-            f"The key {instance.pk!r} was that of a deleted organization whose jobs, counts or schedules are still "
-            f"there, and a new one would get them. Erase them first (manage.py jobs_prune --organization-pk "
+            f"The key {instance.pk!r} was that of a deleted organization whose jobs, batches, counts or schedules are "
+            f"still there, and a new one would get them. Erase them first (manage.py jobs_prune --organization-pk "
             f"{instance.pk}, and unschedule), or take another key."
         )
 

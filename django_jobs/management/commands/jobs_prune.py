@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.erasure import Meant, meant_by_id, meant_by_key, measure
 from django_jobs.engine.control.file_deletions import Sweep
 from django_jobs.engine.control.retention import Pruner
@@ -51,6 +52,7 @@ class Command(JobsCommand):
             self._prune(days, meant.pk, str(meant))
             if not meant.is_living:
                 erase_schedules(meant.pk)
+                batch_duties.erase(meant.pk)
 
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
         """Return the one organization that is meant.

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, models
 from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
-from django_jobs import schedule_job
+from django_jobs import create_batch, schedule_job
 from django_jobs.engine.control import tenants
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.insight import rollups
@@ -97,4 +98,16 @@ def test_a_new_tenant_does_not_get_a_dead_ones_schedules_by_its_key() -> None:
     with pytest.raises(KeyInUse, match="and unschedule"):
         make_organization(pk=pk, name="NEW")
     erase_schedules(pk)
+    make_organization(pk=pk, name="NEW")
+
+
+@pytest.mark.usefixtures("_keys_are_names")
+def test_a_new_tenant_does_not_get_a_dead_ones_batches_by_its_key() -> None:
+    tenant = make_organization(name="ACME")
+    create_batch(tenant, name="secret")
+    pk = int(tenant.pk)
+    tenant.delete()
+    with pytest.raises(KeyInUse, match="batches"):
+        make_organization(pk=pk, name="NEW")
+    call_command("jobs_prune", "--organization-pk", str(pk), "--yes")
     make_organization(pk=pk, name="NEW")
