@@ -1,4 +1,4 @@
-"""Changing a batch: under a lock that keeps out those who add jobs, and with its counts up to date."""
+"""Changing a batch: under a lock that keeps out those who add jobs, by what its counts are then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from django_jobs.models import Batch
 
 
 def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: str) -> None:
-    """Have ``write`` set these fields of a batch, add up its counts, and have the instance say the same.
+    """Have ``write`` set these fields of a batch whose counts are added up, and end it if it has ended by that.
+
+    The instance says the same then.
 
     Raises BatchNotFound, and what ``write`` raises; then nothing is changed.
     """
@@ -22,9 +24,10 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
         row = store().close_batch(batch.pk)
         if row is None:
             raise BatchNotFound(f"There is no batch {batch.batch_id} any more.")
+        row = counting.add_up_owned(row)
         write(row, database.now())
         row.save(update_fields=fields, using=database.alias())
-        return counting.count_owned(row)
+        return counting.end_owned(row)
 
     row = database.in_transaction(run)
     for field in Batch._meta.concrete_fields:

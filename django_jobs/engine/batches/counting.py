@@ -64,10 +64,18 @@ def in_tick() -> int:
     pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
     total = 0
     for some in _portions(pks):
+        _forget_changes(some)
         total += _count(some, only_ends=False)
         if time.monotonic() >= until:
             break
     return total
+
+
+def _forget_changes(pks: Sequence[int]) -> None:
+    """Delete what is noted of batches that were deleted: their jobs may end after them."""
+    gone = set(pks) - set(Batch.primary.filter(pk__in=pks).values_list("pk", flat=True))
+    if gone:
+        BatchChange.primary.filter(batch_id__in=gone).delete()
 
 
 def _look(pks: Sequence[int]) -> int:
@@ -136,15 +144,29 @@ def _add_up_others(pks: Sequence[int]) -> list[Batch]:
     return _write(free, database.now(), are_owned=False)
 
 
-def count_owned(batch: Batch) -> Batch:
-    """Add up a batch whose row the open transaction has locked against everybody, and end it if it has ended.
+def add_up_owned(batch: Batch) -> Batch:
+    """Add up a batch whose row the open transaction has locked against everybody; return it as it is then.
 
-    Return it as it is then.
+    A transaction that does not see what others committed meanwhile cannot know its counts, and leaves them as they are.
+    """
+    if store().has_old_view():
+        return batch
+    _write([batch.pk], database.now(), are_owned=True)
+    return Batch.primary.get(pk=batch.pk)
+
+
+def end_owned(batch: Batch) -> Batch:
+    """End a batch that was added up and changed just now, if it has ended, or try again to submit what follows it.
+
+    Return it as it is then. After a transaction that could not add it up, somebody looks again.
     """
     now = database.now()
-    if not _write([batch.pk], now, are_owned=True):
-        _end([batch] if _may_end(batch) else [], now)
-        hooks.announcer().batches_counted({batch.pk: batch.organization_id})
+    if store().has_old_view():
+        _remind([batch], now)
+        database.on_commit(lambda: after_commit({batch.pk: 0}))
+    elif _may_end(batch) and (batch.completed_at is None or batch.fault):
+        _end([batch], now)
+    hooks.announcer().batches_counted({batch.pk: batch.organization_id})
     return Batch.primary.get(pk=batch.pk)
 
 

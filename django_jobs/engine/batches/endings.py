@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.json_storage import NotStorable, encoded
 from django_jobs.engine.store import database
+from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.submission import single
 from django_jobs.engine.submission.fields import SubmissionFields, max_parameters_bytes
 from django_jobs.engine.submission.rights import Authorizer
@@ -79,7 +80,8 @@ def follow(batch: Batch) -> bool:
         return True
     token = current_job.set(None)  # the batch submits it, not the job that happens to run here
     try:
-        job = database.in_transaction(lambda: _submit(batch, getattr(batch, name)))
+        with fresh_reads():  # a refusal is for good
+            job = database.in_transaction(lambda: _submit(batch, getattr(batch, name)))
     except _PASSING as refusal:
         _write(batch, fault=f"{name} waits: {refusal}")
         return False
@@ -128,7 +130,7 @@ def owner_of(batch: Batch) -> Any:
     """Return the user in whose name the batch's jobs are submitted; None: nobody's. Raises PermissionDenied if gone."""
     if batch.owner_id is None and not batch.owner_name:
         return None
-    users = get_user_model()._default_manager
+    users = database.rows(get_user_model())
     owner = None if batch.owner_id is None else users.filter(pk=batch.owner_id).first()
     if owner is None:
         raise PermissionDenied(f"{batch.owner_name}, the owner of {batch.batch_id}, no longer exists.")

@@ -15,7 +15,7 @@ NEAR: Final = 50
 #: One that waits for more is looked at when this process has ended such a part of them, since others may have ended as
 #: many each.
 PART: Final = 8
-#: Batches that are remembered. What is forgotten is looked at once more than needed.
+#: Batches that are remembered. What is forgotten is looked at once more than needed, or left to the scheduler.
 MAX_REMEMBERED: Final = 10_000
 
 
@@ -35,6 +35,8 @@ class Pace:
         with self._lock:
             self._moved.update(moved)
             due = sorted(pk for pk in moved if self._is_due(pk, now))
+            if len(self._waiting) >= MAX_REMEMBERED:  # a process that is no worker never asks for them
+                self._waiting.clear()
             self._waiting.update(moved)
             self._waiting.difference_update(due)
             return due

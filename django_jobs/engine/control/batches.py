@@ -13,6 +13,7 @@ from django_jobs.engine.batches.changes import change
 from django_jobs.engine.batches.endings import owner_of, tenant_of
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.lookup import find_batch
+from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.engine.submission import bulk, single
 from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
@@ -95,13 +96,14 @@ def _cancel(batch: Batch, actor: Actor) -> None:
     def run(row: Batch, now: dt.datetime) -> None:
         if row.canceled_at is not None:
             return
-        if row.completed_at is not None:
+        if row.completed_at is not None and row.retry_position is None:
             raise InvalidTransition(row.batch_id, row.state, "cancel")
         row.canceled_at, row.canceled_by, row.cancel_position = now, actor.name, 0
         row.closed_at = row.closed_at or now
+        row.retry_position = None
 
-    change(batch, run, "canceled_at", "canceled_by", "closed_at", "cancel_position")
-    batch_duties.work_for(batch_duties.CALL_SECONDS, [batch.pk])
+    change(batch, run, "canceled_at", "canceled_by", "closed_at", "cancel_position", "retry_position")
+    batch_duties.begin(batch.pk)
 
 
 def may_cancel(user: Any, batch: Batch) -> bool:
@@ -112,7 +114,10 @@ def may_cancel(user: Any, batch: Batch) -> bool:
 def may_manage(user: Any, batch: Batch) -> bool:
     """Return whether the user manages the jobs of the batch's organization, and so may retry those that failed."""
     policy = get_policy()
-    return bool(policy.is_system_admin(user) or policy.is_organization_admin(user, tenant_of(batch)))
+    if policy.is_system_admin(user):
+        return True
+    tenant = read_tenants([batch.organization_id]).get(batch.organization_id)
+    return tenant is not None and bool(policy.is_organization_admin(user, tenant))
 
 
 def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
@@ -133,7 +138,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 
     change(batch, run, "retry_position", "retried_by", "expired_at")
     logger.info("batch_id=%s event=batch_retried by=%s", batch.batch_id, actor.name)
-    batch_duties.work_for(batch_duties.CALL_SECONDS, [batch.pk])
+    batch_duties.begin(batch.pk)
     return find_batch(batch)
 
 
@@ -145,7 +150,7 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
         return
     if not may_manage(user, batch):
         raise PermissionDenied(f"You may not retry {batch.batch_id}.")
-    for name in sorted(set(failed.values_list("job_type_id", flat=True))):
+    for name in failed.order_by("job_type_id").values_list("job_type_id", flat=True).distinct():
         job = failed.filter(job_type_id=name).first()
         if job is not None and not get_policy().can_retry(user, job):
             raise PermissionDenied(f"You may not retry {name} jobs, of which {batch.batch_id} has some.")

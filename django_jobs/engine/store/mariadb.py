@@ -134,10 +134,15 @@ class MariaDBStore(Store):
         A transaction that has read before then replaces the key of a duplicate that was committed meanwhile, and both
         jobs are accepted. With the variable on, such a transaction ends with error 1020, and ours are tried again.
         """
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT @@tx_isolation")
-            (level,) = cursor.fetchone()
-        return level not in _FRESH and not self._refuses_stale_writes()
+        return not self._reads_anew() and not self._refuses_stale_writes()
+
+    def has_old_view(self) -> bool:
+        """The level is the connection's: the server does not tell of one that was set for this transaction alone."""
+        return self.connection.in_atomic_block and not self._reads_anew()
+
+    def _reads_anew(self) -> bool:
+        """Return whether each statement sees all that is committed, by the isolation level of this connection."""
+        return self.fetch("SELECT @@tx_isolation", [])[0][0] in _FRESH
 
     def _refuses_stale_writes(self) -> bool:
         try:

@@ -169,6 +169,10 @@ class Transactions:
         if connection.features.can_defer_constraint_checks and connection.savepoint_ids:
             connection.check_constraints()
 
+    def has_old_view(self) -> bool:
+        """Return whether the open transaction may not see what others have committed since it first read."""
+        return False
+
     def hides_changes(self) -> bool:
         """Return whether the isolation level lets a transaction overwrite, without an error, what it cannot see."""
         return False

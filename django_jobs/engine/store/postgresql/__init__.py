@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db import OperationalError, transaction
 from django.db.models import QuerySet
@@ -24,6 +24,10 @@ from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
 
 __all__ = ["PostgreSQLStore"]
+
+
+#: In these, each statement sees all that is committed.
+_FRESH: Final = frozenset({"read committed", "read uncommitted"})
 
 
 class PostgreSQLStore(
@@ -51,6 +55,11 @@ class PostgreSQLStore(
             with self.connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{silence}s'")
             yield
+
+    def has_old_view(self) -> bool:
+        if not self.connection.in_atomic_block:
+            return False
+        return self.fetch("SELECT current_setting('transaction_isolation')", [])[0][0] not in _FRESH
 
     def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:
         """Wait in line with all others who do: by looking again and again it would be chance who is next."""

@@ -1,0 +1,131 @@
+"""What is done to batches by and by, and what must not stand in its way."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from django_jobs import AccessPolicy, cancel_batch, create_batch, get_batch_status, retry_batch
+from django_jobs.engine.batches import counting
+from django_jobs.engine.batches.pace import MAX_REMEMBERED, Pace
+from django_jobs.engine.control import batch_duties
+from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidTransition
+from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
+from django_jobs.testing import run_jobs
+from tests.support.batches import make_batch, state, tick
+from tests.support.brokers import end, returned, start
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.replicas import lagging_replica
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def test_a_cancel_ends_a_retry_that_is_under_way(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_duties, "PAGE", 1)
+    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    batch = make_batch(organization, *["Dead Letter"] * 4)
+    run_jobs()
+    retry_batch(batch)
+    cancel_batch(batch)
+    for _ in range(20):
+        tick()
+    assert not Job.objects.filter(batch=batch).exclude(status__in=["Dead Letter", "Canceled"]).exists()
+    assert state(batch) == "Canceled"
+
+
+def test_one_whose_jobs_all_completed_is_not_canceled(organization: Organization, kind: JobType) -> None:
+    batch = make_batch(organization, "Completed", then={"job_type": kind.pk})
+    run_jobs()
+    # As if nobody had added up the last end yet.
+    Batch.objects.update(completed=0, completed_at=None, then_job_id=None)
+    BatchChange.objects.create(batch_id=batch.pk, changed_at=database.now(), completed=1)
+    with pytest.raises(InvalidTransition):
+        cancel_batch(batch)
+    tick()
+    assert state(batch) == "Completed"
+    assert Batch.objects.get().then_job_id is not None
+
+
+def test_to_retry_one_that_ended_tells_no_second_end(
+    organization: Organization, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = make_batch(organization, "Dead Letter")
+    run_jobs()
+    tick()
+    caplog.clear()
+    retry_batch(batch)
+    assert "batch_ended" not in caplog.text
+
+
+def test_changes_of_a_batch_that_is_gone_are_not_read_for_ever(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "READ_AT_ONCE", 1)
+    gone = make_batch(organization, "Completed")
+    Batch.objects.filter(pk=gone.pk).delete()  # by code of the host's
+    run_jobs()
+    kept = make_batch(organization, "Completed", "Completed", close=False)
+    tick()
+    tick()
+    assert Batch.objects.get(pk=kept.pk).total == 2
+    assert not BatchChange.objects.exists()
+
+
+def test_one_of_which_something_waits_to_be_submitted_is_not_forgotten(
+    organization: Organization, kind: JobType
+) -> None:
+    batch = make_batch(organization, "Completed", then={"job_type": kind.pk})
+    JobType.objects.filter(pk=kind.pk).update(is_enabled=False)
+    run_jobs()
+    assert "waits" in get_batch_status(batch).fault
+    Job.objects.all().delete()
+    Batch.objects.update(completed_at=database.now() - dt.timedelta(days=31))
+    assert not batch_duties.forget_old()
+    JobType.objects.filter(pk=kind.pk).update(is_enabled=True)
+    BatchChange.objects.update(changed_at=database.now())
+    tick()
+    assert Batch.objects.get().then_job_id is not None
+    assert batch_duties.forget_old() == 1
+
+
+class KnowsTitles(AccessPolicy):
+    """Some tenants have no admins, which their rows tell."""
+
+    def is_organization_admin(self, user: Any, organization: Any) -> bool:
+        return bool(organization.title == "managed")
+
+
+@pytest.mark.parametrize("verb", [cancel_batch, retry_batch])
+def test_a_policy_is_asked_about_the_tenant_as_it_is(settings: Settings, verb: Any) -> None:
+    organization = make_organization(title="managed")
+    user = make_user(member_of=[organization])
+    batch = make_batch(organization, "Dead Letter", close=False)
+    run_jobs()
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.KnowsTitles"}
+    verb(batch, user=user)
+
+
+def test_what_a_replica_does_not_know_yet_refuses_nothing(organization: Organization) -> None:
+    kind = make_job_type(submit_by="members")
+    user = make_user(member_of=[organization])
+    batch = create_batch(organization, user=user, then={"job_type": kind.pk})
+    with lagging_replica(of_all=True):
+        first = batch.submit(kind)
+        batch.close()
+        end(returned(start(Job.primary.get(pk=first.pk))))
+        tick()
+        row = Batch.primary.get()
+    assert (row.fault, row.then_job_id is not None) == ("", True)
+
+
+def test_what_a_process_that_never_looks_again_remembers_is_bounded() -> None:
+    pace = Pace()
+    for pk in range(3 * MAX_REMEMBERED):
+        pace.note({pk: None})
+        pace.due({pk: 1})
+    assert len(pace._waiting) <= MAX_REMEMBERED
+    assert len(pace._moved) <= MAX_REMEMBERED
