@@ -17,7 +17,7 @@ from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.engine.submission import bulk, single
 from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
-from django_jobs.exceptions import InvalidTransition, PermissionDenied
+from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Batch, Job
 
 logger = logging.getLogger("django_jobs")
@@ -28,19 +28,26 @@ logger = logging.getLogger("django_jobs")
 
 def submit(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Job:
     """Submit a job of the batch, in the name of its owner."""
-    values = {name: value for name, value in given.items() if name != "parameters"}
-    refuse_unknown("batch.submit", values)
+    if "batch" in given:
+        raise TypeError("batch.submit() got an unexpected keyword argument 'batch'.")
+    refuse_unknown("batch.submit", given.keys() - {"parameters"})
     owner = owner_of(batch)
     return single.submit(job_type, tenant_of(batch), {**given, "batch": batch}, owner, Authorizer(owner))
 
 
 def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
     """Submit many jobs of the batch, in the name of its owner."""
-    tenant = tenant_of(batch)
-    items = [
-        {**item, "organization": tenant, "batch": batch} if isinstance(item, Mapping) else item
-        for item in bulk.as_list(submissions)
-    ]
+    told = {"organization": tenant_of(batch), "batch": batch}
+    items = bulk.as_list(submissions)
+    errors = {
+        place: {name: ["The batch tells it; leave it out."] for name in told if name in item}
+        for place, item in enumerate(items)
+        if isinstance(item, Mapping) and not told.keys().isdisjoint(item)
+    }
+    if errors:
+        flat = {f"{place}.{name}": texts for place, own in errors.items() for name, texts in own.items()}
+        raise InvalidSubmission(flat, errors)
+    items = [{**item, **told} if isinstance(item, Mapping) else item for item in items]
     return bulk.submit_jobs(items, user=owner_of(batch))
 
 

@@ -54,9 +54,10 @@ def _insert(request: Request) -> bool:
 
 
 def _insert_into_batch(request: Request) -> bool:
-    membership.lock([request])
+    """Lock the batch behind the key of the work, as for many jobs: the same work needs no batch, and none deadlock."""
     is_new = store().insert(request)
     if is_new:
+        membership.lock([request])
         membership.count([request])
     return is_new
 
