@@ -126,8 +126,11 @@ class Batch(models.Model):
         indexes = [
             # An organization's newest batches.
             models.Index(fields=["organization", "-id"], name="djobs_batch_newest"),
-            # What has not ended, the oldest first: what was never closed, what is being canceled or retried.
+            # What has not ended, the oldest first: what was never closed. And what ended long ago.
             models.Index(fields=["completed_at", "id"], name="djobs_batch_open"),
+            # What is being canceled or retried: the scheduler asks at each tick.
+            models.Index(fields=["cancel_position"], name="djobs_batch_cancels"),
+            models.Index(fields=["retry_position"], name="djobs_batch_retries"),
             # The batch of which a job is the ``then`` or the ``on_failure``.
             models.Index(fields=["then_job_id"], name="djobs_batch_then"),
             models.Index(fields=["on_failure_job_id"], name="djobs_batch_on_failure"),

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from django_jobs import AccessPolicy, cancel_batch, create_batch, get_batch_status, retry_batch
@@ -19,6 +20,7 @@ from django_jobs.testing import run_jobs
 from tests.support.batches import make_batch, state, tick
 from tests.support.brokers import end, returned, start
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.plans import explained
 from tests.support.replicas import lagging_replica
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -129,3 +131,16 @@ def test_what_a_process_that_never_looks_again_remembers_is_bounded() -> None:
         pace.due({pk: 1})
     assert len(pace._waiting) <= MAX_REMEMBERED
     assert len(pace._moved) <= MAX_REMEMBERED
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="This is PostgreSQL's plan.")
+def test_batches_that_have_ended_cost_a_tick_nothing(organization: Organization) -> None:
+    values = {"organization": organization, "organization_name": organization.name}
+    moments = dict.fromkeys(("created_at", "closed_at", "completed_at"), database.now())
+    Batch.objects.bulk_create(Batch(**values, **moments) for _ in range(3_000))
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {Batch._meta.db_table}")
+    with explained() as plans:
+        tick()
+    assert plans
+    assert not any(Batch._meta.db_table in plan.scanned() for plan in plans)
