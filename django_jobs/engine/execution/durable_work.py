@@ -45,10 +45,11 @@ class DurableWork:
         self._refuse_late()
         if coroutines.in_event_loop():
             raise InvalidStep(f"Step {name!r} would hold up the event loop. Call it by: await context.astep(…).")
-        with self._runner.shielded():
-            place = self._steps.take(name, function)
-            refuse_coroutine(place, function)
-        return self._do(place, function, args, kwargs, refuse_coroutine)
+        with self._steps.in_one_thread(name):
+            with self._runner.shielded():
+                place = self._steps.take(name, function)
+                refuse_coroutine(place, function)
+            return self._do(place, function, args, kwargs, refuse_coroutine)
 
     def astep(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """:meth:`step` for async handlers: ``await`` it.

@@ -43,17 +43,38 @@ class Done:
 
 
 class Steps:
-    """The steps of one attempt. Several threads may ask; the order of their calls is the order of the steps."""
+    """The steps of one attempt. The order of their calls is the order of the steps."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._taking = threading.Lock()
         self._names: Counter[str] = Counter()
         self._taken = 0
+        #: The thread that is in a step now; None: none is.
+        self._thread: int | None = None
         self._reading = threading.Lock()
         self._stored: dict[int, StoredStep] = {}
         #: Up to here stored steps have been read; None: there are no more.
         self._read_to: int | None = 0 if notes.may_have_more else None
+
+    @contextlib.contextmanager
+    def in_one_thread(self, name: object) -> Iterator[None]:
+        """Return a ``with`` block for a whole step. Raises InvalidStep while another thread is in one.
+
+        Two threads would take their places in another order in each attempt, and so get each other's results.
+        """
+        own = threading.get_ident()
+        with self._taking:
+            if self._thread not in {None, own}:
+                raise InvalidStep(
+                    f"Step {name!r} begins while another thread is in a step. Steps are known by the order of their "
+                    "calls: call them in one thread, and let a step's function use threads."
+                )
+            outer, self._thread = self._thread, own
+        try:
+            yield
+        finally:
+            self._thread = outer
 
     def take(self, name: object, function: object) -> Place:
         """Return the place of the next step. Raises InvalidStep where the call can never be right."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import functools
+import threading
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import AttemptLost, InvalidStep, JobCanceled, StepOrderChanged, TransientError
 from django_jobs.models import Job, JobStep
+from django_jobs.testing import make_context
 from tests.support.attempts import FreeRunner, Stage
 from tests.support.durable import DurableJob, Effects
 from tests.support.stores import store_name
@@ -203,6 +205,29 @@ async def a_coroutine(value: int = 0) -> int:
 def test_a_coroutine_function_is_refused_with_the_name_of_what_takes_it(durable: DurableJob, function: Any) -> None:
     text = refusal(durable, lambda context: context.step("fetch", function))
     assert "await context.astep" in text
+
+
+def test_a_step_is_refused_while_another_thread_is_in_one(effects: Effects) -> None:
+    context = make_context()
+    refused: list[BaseException] = []
+
+    def begin_another() -> None:
+        try:
+            context.step("second", effects.do, "second")
+        except BaseException as error:  # noqa: BLE001
+            refused.append(error)
+
+    def first() -> str:
+        thread = threading.Thread(target=begin_another)
+        thread.start()
+        thread.join()
+        return "first"
+
+    assert context.step("part", first) == "first"
+    assert isinstance(refused[0], InvalidStep)
+    assert "one thread" in str(refused[0])
+    assert context.step("second", effects.do, "after it") == {"receipt": "after it"}
+    assert effects.done == ["after it"]
 
 
 def test_inside_a_transaction_a_step_is_refused_before_it_is_done(durable: DurableJob, effects: Effects) -> None:
