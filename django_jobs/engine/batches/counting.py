@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from django_jobs.engine.batches import endings
 from django_jobs.engine.batches.pace import Pace
@@ -110,11 +110,12 @@ class _Seen(NamedTuple):
 
     pk: int
     left: int
-    is_closed: bool
+    #: Whether its last end is its own: it is closed, and none of its jobs is to be retried still.
+    is_complete: bool
 
     @property
     def may_end(self) -> bool:
-        return self.is_closed and self.left <= 0
+        return self.is_complete and self.left <= 0
 
 
 def _look_at(pks: Sequence[int]) -> list[_Seen]:
@@ -124,11 +125,12 @@ def _look_at(pks: Sequence[int]) -> list[_Seen]:
     """
     ended = F("completed") + F("canceled") + F("dead_letter")
     rows = Batch.primary.filter(pk__in=pks).order_by().annotate(left=F("total") - ended)
-    seen = list(rows.values_list("pk", "left", "closed_at"))
+    is_complete = Q(closed_at__isnull=False, retry_position__isnull=True)
+    seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "left", "is_complete"))
     grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
     changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
-    found = [_Seen(pk, left + changes.get(pk, 0), closed_at is not None) for pk, left, closed_at in seen]
-    _pace.note({item.pk: item.left if item.is_closed else None for item in found})
+    found = [_Seen(pk, left + changes.get(pk, 0), is_complete) for pk, left, is_complete in seen]
+    _pace.note({item.pk: item.left if item.is_complete else None for item in found})
     return found
 
 
@@ -160,14 +162,18 @@ def end_owned(batch: Batch) -> Batch:
 
     Return it as it is then. After a transaction that could not add it up, somebody looks again.
     """
-    now = database.now()
     if store().has_old_view():
-        _remind([batch], now)
-        database.on_commit(lambda: after_commit({batch.pk: 0}))
+        look_again(batch)
     elif _may_end(batch) and (batch.completed_at is None or batch.fault):
-        _end([batch], now)
+        _end([batch], database.now())
     hooks.announcer().batches_counted({batch.pk: batch.organization_id})
     return Batch.primary.get(pk=batch.pk)
+
+
+def look_again(batch: Batch) -> None:
+    """Have somebody look at the batch once the open transaction is committed: it may have ended."""
+    _remind([batch], database.now())
+    database.on_commit(lambda: after_commit({batch.pk: 0}))
 
 
 def _write(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> list[Batch]:
@@ -190,7 +196,8 @@ def _write(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> list[Bat
 
 
 def _may_end(batch: Batch) -> bool:
-    return batch.closed_at is not None and batch.ended >= batch.total
+    """Return whether all its jobs have ended, and none is to be retried still."""
+    return batch.closed_at is not None and batch.retry_position is None and batch.ended >= batch.total
 
 
 def _end(batches: Sequence[Batch], now: dt.datetime) -> None:

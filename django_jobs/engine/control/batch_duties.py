@@ -96,6 +96,7 @@ def _retry_page(batch: Batch) -> int | None:
     page = list(rows.order_by("pk").values_list("pk", flat=True)[:PAGE])
     _store(batch, retry_position=page[-1] if page else None)
     if not page:
+        counting.look_again(batch)
         return None
     return retry_many(page, message=RETRIED, actor=_actor(batch.retried_by), sources=sorted(RETRYABLE_BY_HAND)).moved
 

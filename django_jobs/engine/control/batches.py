@@ -141,7 +141,9 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     def run(row: Batch, _now: dt.datetime) -> None:
         if row.canceled_at is not None:
             raise InvalidTransition(row.batch_id, row.state, "retry", "it was canceled")
-        row.retry_position, row.retried_by, row.expired_at = 0, actor.name, None
+        row.retried_by, row.expired_at = actor.name, None
+        if batch_duties.failed_jobs(row).exists():  # else only what follows it is tried again, at once
+            row.retry_position = 0
 
     change(batch, run, "retry_position", "retried_by", "expired_at")
     logger.info("batch_id=%s event=batch_retried by=%s", batch.batch_id, actor.name)

@@ -39,6 +39,26 @@ def test_a_cancel_ends_a_retry_that_is_under_way(organization: Organization, mon
     assert state(batch) == "Canceled"
 
 
+def test_one_of_which_jobs_are_still_to_be_retried_does_not_end(
+    organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_duties, "PAGE", 1)
+    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    batch = make_batch(organization, "Dead Letter", "Dead Letter", close=False, on_failure={"job_type": kind.pk})
+    run_jobs()
+    retry_batch(batch)
+    batch.close()
+    end(returned(start(Job.objects.filter(batch=batch).exclude(status="Dead Letter").get())))
+    counting.in_tick()
+    assert state(batch) == "Running"
+    tick()
+    end(returned(start(Job.objects.filter(batch=batch).exclude(status="Completed").get())))
+    for _ in range(3):
+        tick()
+    assert state(batch) == "Completed"
+    assert Batch.objects.get().on_failure_job_id is None
+
+
 def test_one_whose_jobs_all_completed_is_not_canceled(organization: Organization, kind: JobType) -> None:
     batch = make_batch(organization, "Completed", then={"job_type": kind.pk})
     run_jobs()
