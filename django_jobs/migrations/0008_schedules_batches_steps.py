@@ -365,6 +365,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="batch",
+            index=models.Index(fields=["cancel_position"], name="djobs_batch_cancels"),
+        ),
+        migrations.AddIndex(
+            model_name="batch",
+            index=models.Index(fields=["retry_position"], name="djobs_batch_retries"),
+        ),
+        migrations.AddIndex(
+            model_name="batch",
             index=models.Index(fields=["then_job_id"], name="djobs_batch_then"),
         ),
         migrations.AddIndex(
