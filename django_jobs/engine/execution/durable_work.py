@@ -47,7 +47,7 @@ class DurableWork:
             raise InvalidStep(f"Step {name!r} would hold up the event loop. Call it by: await context.astep(…).")
         with self._steps.in_one_thread(name):
             with self._runner.shielded():
-                place = self._steps.take(name, function)
+                place = self._steps.take(name, function, args, kwargs)
                 refuse_coroutine(place, function)
             return self._do(place, function, args, kwargs, refuse_coroutine)
 
@@ -59,7 +59,7 @@ class DurableWork:
         """
         self._refuse_late()
         with self._runner.shielded():
-            place = self._steps.take(name, function)
+            place = self._steps.take(name, function, args, kwargs)
         return self._ado(place, function, args, kwargs)
 
     def _do(
@@ -68,7 +68,7 @@ class DurableWork:
         """Return the result that is stored, else do the step in this thread."""
         if (done := self._done(place)) is not None:
             return done.result
-        with self._steps.running() as watch:
+        with self._steps.running(place) as watch:
             value = function(*args, **kwargs)
         check(place, value)
         with self._runner.shielded():
@@ -99,7 +99,7 @@ class DurableWork:
         return await self._await(place, function(*args, **kwargs))
 
     async def _await(self, place: Place, awaitable: Awaitable[Any]) -> Any:
-        with self._steps.running() as watch:
+        with self._steps.running(place) as watch:
             value = await awaitable
         with self._runner.shielded():
             return await _to_its_end(_in_thread(self._steps.store)(place, value, watch.seconds))

@@ -8,8 +8,9 @@ import inspect
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.execution.work_notes import PAGE, Notes
@@ -23,6 +24,8 @@ MAX_STEPS: Final = 10_000
 MAX_NAME: Final = 200
 #: Of a step's result as JSON.
 MAX_BYTES: Final = 65_536
+
+_NO_KEYWORDS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 #: Whose step's function runs in this context.
 _inside: contextvars.ContextVar[Steps | None] = contextvars.ContextVar("django_jobs_step", default=None)
@@ -42,6 +45,22 @@ class Done:
     result: Any
 
 
+class Call(NamedTuple):
+    """What a handler asked to be done as a step."""
+
+    name: str
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def is_same(self, other: Call) -> bool:
+        """Return whether the other is the same call made again."""
+        try:
+            return bool(self == other)
+        except Exception:  # noqa: BLE001  (values that refuse to be compared, such as arrays)
+            return False
+
+
 class Steps:
     """The steps of one attempt. The order of their calls is the order of the steps."""
 
@@ -50,6 +69,9 @@ class Steps:
         self._taking = threading.Lock()
         self._names: Counter[str] = Counter()
         self._taken = 0
+        #: The last call that took a place, and whether it raised.
+        self._last: tuple[Place, Call] | None = None
+        self._has_raised = False
         #: The thread that is in a step now; None: none is.
         self._thread: int | None = None
         self._reading = threading.Lock()
@@ -76,20 +98,32 @@ class Steps:
         finally:
             self._thread = outer
 
-    def take(self, name: object, function: object) -> Place:
-        """Return the place of the next step. Raises InvalidStep where the call can never be right."""
+    def take(
+        self, name: object, function: object, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = _NO_KEYWORDS
+    ) -> Place:
+        """Return the place of the next step. Raises InvalidStep where the call can never be right.
+
+        The call that raised just now keeps its place when it is made again, as by a handler that tries a step three
+        times: in a place behind it, the next attempt would not find its result and do it once more.
+        """
         checked = _checked_name(name)
         if not callable(function):
             raise InvalidStep(f"Step {checked!r} needs a function to call; it got {type(function).__name__}.")
         if _inside.get() is self:
             raise InvalidStep(f"Step {checked!r} stands inside the function of another step. Call it after that one.")
+        call = Call(checked, function, args, kwargs)
         with self._taking:
+            if self._has_raised and self._last is not None and self._last[1].is_same(call):
+                self._has_raised = False
+                return self._last[0]
             if self._taken >= MAX_STEPS:
                 raise InvalidStep(f"A job may have {MAX_STEPS:,} steps; {checked!r} would be one more. Join some.")
             self._taken += 1
             self._names[checked] += 1
             number = self._names[checked]
-            return Place(self._taken, checked if number == 1 else f"{checked} #{number}")
+            place = Place(self._taken, checked if number == 1 else f"{checked} #{number}")
+            self._last, self._has_raised = (place, call), False
+            return place
 
     def done(self, place: Place) -> Done | None:
         """Return the result of an earlier attempt; None where the step is still to be done."""
@@ -110,12 +144,16 @@ class Steps:
         self._read_to = found[-1].position if len(found) >= PAGE else None
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Stopwatch]:
+    def running(self, place: Place) -> Iterator[Stopwatch]:
         """Return a ``with`` block for a step's function, which may call no other step."""
         token = _inside.set(self)
         watch = Stopwatch()
         try:
             yield watch
+        except Exception:
+            with self._taking:
+                self._has_raised = self._last is not None and self._last[0] == place
+            raise
         finally:
             watch.stop()
             _inside.reset(token)

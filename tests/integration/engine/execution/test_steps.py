@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import functools
@@ -84,6 +85,54 @@ def test_names_that_come_again_are_numbered(durable: DurableJob, effects: Effect
     durable.run(handler)
     assert [row[1] for row in durable.stored()] == ["mail", "mail #2", "mail #3"]
     assert effects.done == ["a", "b", "c"]
+
+
+def test_a_step_that_a_handler_tries_again_is_found_by_the_next_attempt(durable: DurableJob, effects: Effects) -> None:
+    tries: list[str] = []
+
+    def charge(what: str) -> Any:
+        tries.append(what)
+        if len(tries) < 3:
+            raise ConnectionError("the bank is away")
+        return effects.do(what)
+
+    def handler(context: Any) -> None:
+        for _ in range(3):
+            try:
+                context.step("charge", charge, "card")
+                break
+            except ConnectionError:
+                continue
+        context.step("book", effects.do, "ledger")
+        if context.attempt == 1:
+            raise TransientError("killed")
+
+    durable.run(handler)
+    assert isinstance(durable.run(handler), outcomes.Returned)
+    assert effects.done == ["card", "ledger"]
+    assert [step.name for step in JobStep.objects.filter(job=durable.job)] == ["charge", "book"]
+
+
+def test_a_step_that_raised_and_is_passed_over_is_done_by_the_next_attempt(
+    durable: DurableJob, effects: Effects
+) -> None:
+    """Though another one of its name follows, which is not the same call."""
+
+    def mail(to: str, attempt: int) -> Any:
+        if (to, attempt) == ("first", 1):
+            raise ConnectionError(to)
+        return effects.do(to)
+
+    def handler(context: Any) -> None:
+        for to in ("first", "second"):
+            with contextlib.suppress(ConnectionError):
+                context.step("mail", functools.partial(mail, attempt=context.attempt), to)
+        if context.attempt == 1:
+            raise TransientError("killed")
+
+    durable.run(handler)
+    assert isinstance(durable.run(handler), outcomes.Returned)
+    assert effects.done == ["second", "first"]
 
 
 def test_every_attempt_gets_the_stored_form(durable: DurableJob) -> None:
