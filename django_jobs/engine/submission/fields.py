@@ -9,26 +9,18 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypedDict
-
-from django.utils import timezone
+from typing import Any, Final, TypedDict
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, encoded, is_storable_text
+from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, encoded
 from django_jobs.engine.submission.errors import Errors
+from django_jobs.engine.submission.options import BatchName, check_moment, check_options, readable
 from django_jobs.models import Batch, Job
-from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
-from django_jobs.models.job_type import MAX_SECONDS
 from django_jobs.statuses import Priority, RunAfter
 
 MAX_METADATA_BYTES: Final = 4096
 MAX_PARENTS: Final = 10_000
-#: Characters.
-MAX_UNIQUE_KEY: Final = 200
-MAX_RETRIES: Final = 100
-#: What happens where the same work is there already: it is refused, given back, or changed to what is asked for now.
-ON_DUPLICATE: Final = ("raise", "return", "replace")
 
 
 class SubmissionFields(TypedDict, total=False):
@@ -56,9 +48,6 @@ class ContextFields(SubmissionFields, total=False):
 
 #: All that one item of many may say.
 FIELDS: Final = ("job_type", "organization", "parameters", *SubmissionFields.__annotations__)
-#: Few submissions say one of these. None stands for what the job type says.
-_OPTIONS: Final = ("unique_key", "deduplication_window", "timeout", "max_retries", "expires_at", "batch")
-_ALL_OPTIONS: Final = frozenset({*_OPTIONS, "on_duplicate", "run_after"})
 #: Of nearly all submissions: one for all, so that there is less for Python's garbage collector to walk through.
 _NO_PARENTS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -88,13 +77,6 @@ class Fields:
     batch: BatchName | None = None
 
 
-class BatchName(NamedTuple):
-    """A batch that a submission names: its primary key, and the id that it must have."""
-
-    pk: int
-    batch_id: str
-
-
 def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None = None) -> Fields:
     """Return the values of a submission; what is wrong with one goes into ``errors``, and a blank takes its place.
 
@@ -109,9 +91,9 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
         encoded={"input_parameters": text, "metadata": metadata_text},
         canonical=text if is_canonical else None,
         priority=_check_priority(given.get("priority"), errors),
-        run_at=_check_moment(given.get("run_at"), "run_at", errors),
+        run_at=check_moment(given.get("run_at"), "run_at", errors),
         parents=_check_parents(given.get("depends_on"), errors),
-        **_check_options(given, errors),
+        **check_options(given, errors),
     )
 
 
@@ -149,20 +131,6 @@ def _check_priority(priority: object, errors: Errors) -> int | None:
         return None
 
 
-def _check_moment(value: object, field: str, errors: Errors) -> dt.datetime | None:
-    """Return the moment in UTC. A value that is no datetime, or has no time zone, is an error of the field."""
-    if value is None:
-        return None
-    if not isinstance(value, dt.datetime) or timezone.is_naive(value):
-        errors[field] = ["Give a datetime with a time zone."]
-        return None
-    try:
-        return value.astimezone(dt.UTC)
-    except OverflowError:
-        errors[field] = ["This moment is out of range."]
-        return None
-
-
 def _check_parents(depends_on: object, errors: Errors) -> Mapping[str, int]:
     """Return the job id and the primary key of each job to wait for."""
     if depends_on is None or depends_on == "":
@@ -177,7 +145,7 @@ def _check_parents(depends_on: object, errors: Errors) -> Mapping[str, int]:
         name = _name_of(item) if isinstance(item, Job) else item
         parsed = parse_job_id(name)
         if parsed is None:
-            shown = clean_text(_readable(name), 100)
+            shown = clean_text(readable(name), 100)
             errors.setdefault("depends_on", []).append(f"{shown} is not a job id such as JOB-2026-00001.")
         else:
             names[str(name)] = parsed[0]
@@ -187,83 +155,3 @@ def _check_parents(depends_on: object, errors: Errors) -> Mapping[str, int]:
 def _name_of(job: Job) -> str:
     is_saved = None not in {job.pk, job.created_at}
     return job.name if is_saved else "an unsaved job"
-
-
-def _readable(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001  (a number of 10,000 digits, an object with a repr of its own)
-        return f"This {type(value).__name__}"
-
-
-def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
-    if given.keys().isdisjoint(_ALL_OPTIONS):
-        return {}
-    on_duplicate, run_after = given.get("on_duplicate", "raise"), given.get("run_after", RunAfter.COMPLETED)
-    if (
-        on_duplicate == "raise"
-        and run_after == RunAfter.COMPLETED
-        and all(given.get(name) is None for name in _OPTIONS)
-    ):
-        return {}
-    return {
-        "on_duplicate": _check_word("on_duplicate", on_duplicate, ON_DUPLICATE, errors),
-        "unique_key": _check_unique_key(given.get("unique_key"), errors),
-        "deduplication_window": _check_number(given, "deduplication_window", 0, MAX_SECONDS, errors),
-        "timeout": _check_number(given, "timeout", 1, MAX_SECONDS, errors),
-        "max_retries": _check_number(given, "max_retries", 0, MAX_RETRIES, errors),
-        "expires_at": _check_expiry(given, errors),
-        "run_after": _check_word("run_after", run_after, RunAfter.values, errors),
-        "batch": _check_batch(given.get("batch"), errors),
-    }
-
-
-def _check_batch(value: object, errors: Errors) -> BatchName | None:
-    if value is None:
-        return None
-    name = value.batch_id if isinstance(value, Batch) and value.pk is not None else value
-    parsed = parse_batch_id(name)
-    if parsed is None:
-        errors["batch"] = [f"{clean_text(_readable(name), 100)} is not a batch id such as BATCH-2026-00001."]
-        return None
-    return BatchName(parsed[0], str(name))
-
-
-def _check_word(field: str, value: object, words: Iterable[str], errors: Errors) -> str:
-    if isinstance(value, str) and value in words:
-        return str(value)
-    *others, last = map(repr, map(str, words))
-    errors[field] = [f"Use {', '.join(others)} or {last}."]
-    return ""
-
-
-def _check_unique_key(value: object, errors: Errors) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_UNIQUE_KEY or not is_storable_text(value):
-        errors["unique_key"] = [f"Give a text of 1 to {MAX_UNIQUE_KEY} characters."]
-        return None
-    return value
-
-
-def _check_number(given: Mapping[str, Any], field: str, least: int, most: int, errors: Errors) -> int | None:
-    value = given.get(field)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        errors[field] = [f"Give a whole number from {least} to {most}."]
-        return None
-    return value
-
-
-def _check_expiry(given: Mapping[str, Any], errors: Errors) -> dt.datetime | None:
-    """Refuse a job that can never start. The clock is this process's: the database's would cost a statement."""
-    moment = _check_moment(given.get("expires_at"), "expires_at", errors)
-    if moment is None:
-        return None
-    run_at = given.get("run_at")
-    if moment <= timezone.now():
-        errors["expires_at"] = ["Give a moment in the future."]
-    elif isinstance(run_at, dt.datetime) and not timezone.is_naive(run_at) and moment <= run_at:
-        errors["expires_at"] = ["Give a moment after run_at: it would expire before it may run."]
-    return moment

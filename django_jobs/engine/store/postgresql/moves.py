@@ -16,12 +16,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
+from django_jobs.engine.store.postgresql.move_notes import batch_changes, counted, tasks
 from django_jobs.engine.store.postgresql.rows import array
 from django_jobs.engine.store.postgresql.statements import keys
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
-from django_jobs.models import BatchChange, DependencyTask, ExecutionLog, Job
-from django_jobs.models.batch import COUNTED
-from django_jobs.statuses import TERMINAL, Status
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import TERMINAL
 
 #: What a move says of itself, beside the fields that it writes.
 _SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
@@ -124,8 +124,8 @@ class Moves(Store):
             keys=keys("%(pks)s", len(pks)),
             skip_locked=terms.skip_locked,
             may_end=any(item.to_status in TERMINAL for item in moves),
-            joined_counts=_counted({item.to_status for item in moves}),
-            left_counts=_counted(set(terms.sources)),
+            joined_counts=counted({item.to_status for item in moves}),
+            left_counts=counted(set(terms.sources)),
             only_due=terms.only_due,
             only_own=terms.only_own,
             only_if=terms.only_if.sql,
@@ -199,8 +199,8 @@ def _sql(  # noqa: PLR0913  (all that the text depends on)
     slots = "".join(f", {way.slot}" for way in arrays)
     steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
     steps += [_numbered(alias, has_via=has_via), _logged(named), *([_logged_waypoint()] if has_via else ())]
-    steps += [_tasks()] if may_end else []
-    steps += [_batch_changes(joined_counts, left_counts)] if joined_counts or left_counts else []
+    steps += [tasks()] if may_end else []
+    steps += [batch_changes(joined_counts, left_counts)] if joined_counts or left_counts else []
     for number in range(only_if.count("%s")):
         only_if = only_if.replace("%s", f"%(if_{number})s", 1)
     # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
@@ -286,25 +286,3 @@ def _logged_waypoint() -> str:
         "attempt": "attempt_before",
     }
     return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
-
-
-def _counted(statuses: set[str]) -> tuple[str, ...]:
-    """Return those of these statuses whose jobs a batch counts."""
-    return tuple(str(status) for status in COUNTED if status in statuses)
-
-
-def _batch_changes(joined: tuple[str, ...], left: tuple[str, ...]) -> str:
-    """By how much the counts of each batch change: jobs may come into some of these statuses, and out of others."""
-    counts = {name: f"count(*) FILTER (WHERE status = '{name}')" for name in joined}
-    counts |= {name: f"{counts.get(name, 0)} - count(*) FILTER (WHERE was = '{name}')" for name in left}
-    values = {"batch_id": "batch_id", "changed_at": "statement_timestamp()", "started_at": "min(started_at)"}
-    values |= {COUNTED[Status(name)]: sql for name, sql in counts.items()}
-    touched = [f"status = '{name}'" for name in joined] + [f"was = '{name}'" for name in left]
-    source = f"FROM moved WHERE batch_id IS NOT NULL AND ({' OR '.join(touched)}) GROUP BY batch_id"
-    return f"batch_changes AS ({insert(BatchChange, values, source)})"
-
-
-def _tasks() -> str:
-    ended = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
-    source = f"FROM moved WHERE has_children AND status IN ({ended})"
-    return f"tasks AS ({insert(DependencyTask, {'job_id': 'id'}, source)})"
