@@ -15,6 +15,7 @@ from django_jobs.admin.schedule_columns import job_link, job_names, outcome_badg
 from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.schedules.declared_schedules import changed_by_hand, is_declared
 from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 
 #: Firings that a page shows; with "show all", as many as are kept.
@@ -67,9 +68,16 @@ def read_history(model_admin: BaseAdmin, schedule: Schedule, *, whole: bool) -> 
 
 
 def next_of(schedule: Schedule, now: dt.datetime) -> dict[str, Any]:
-    """Return the stored rule in words, and its next firings as the preview of a form has them."""
+    """Return the stored rule in words, and its next firings as the preview of a form has them.
+
+    A rule that can no longer be read has none: its time zone may have left the IANA database of this machine.
+    """
     rule = rule_of(schedule)
-    return {"words": rule.words(), "runs": shown_runs(rule.upcoming(now, NEXT))}
+    try:
+        runs = shown_runs(rule.upcoming(now, NEXT))
+    except InvalidSchedule:
+        runs = []
+    return {"words": rule.words(), "runs": runs}
 
 
 def shown_runs(runs: list[dt.datetime]) -> list[dict[str, str]]:

@@ -74,10 +74,18 @@ def _wrong_shape(cron: str, fields: list[str]) -> str:
 
 def _is_readable(cron: str) -> bool:
     try:
-        CronSim(cron, _START)
-    except CronSimError:
+        _read(cron, _START)
+    except InvalidSchedule:
         return False
     return True
+
+
+def _read(cron: str, start: dt.datetime, *, reverse: bool = False) -> CronSim:
+    """Return what walks the calendar. Raises InvalidSchedule: what is stored may come from another version."""
+    try:
+        return CronSim(cron, start, reverse=reverse)
+    except CronSimError as error:
+        raise InvalidSchedule({"cron": [f"{cron!r} cannot be read: {error}."]}) from None
 
 
 def zone_of(name: object) -> zoneinfo.ZoneInfo:
@@ -102,7 +110,7 @@ def words(cron: str) -> str:
 
 def _walls(cron: str, start: dt.datetime, *, reverse: bool = False) -> Iterator[dt.datetime]:
     """Yield the local times behind ``start`` (before it, in reverse) that an expression names, without a zone."""
-    found = CronSim(cron, start, reverse=reverse)
+    found = _read(cron, start, reverse=reverse)
     try:
         yield from found
     except (OverflowError, ValueError):  # the calendar of Python ends
@@ -147,7 +155,7 @@ class Cron:
 
     @functools.cached_property
     def _is_for_every_hour(self) -> bool:
-        return len(CronSim(self.expression, _START).hours) == HOURS
+        return len(_read(self.expression, _START).hours) == HOURS
 
     def _in_order(self, moment: dt.datetime) -> Iterator[dt.datetime]:
         """Yield the firings in their order, from the first of the hour of a moment on, if that is repeated."""

@@ -12,6 +12,7 @@ from django.utils import timezone as clock
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.job_types import parameters
+from django_jobs.engine.job_types.masking import hidden_from, masked
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules import cron, intervals
 from django_jobs.engine.submission import targets
@@ -23,6 +24,12 @@ from django_jobs.models import JobType, Schedule, get_organization_model
 from django_jobs.models.schedule import MAX_JITTER, CatchUp, Overlap
 
 MAX_NAME: Final = 200
+HIDDEN: Final = (
+    "Some of them are hidden from you, so they go only to the type and organization that the schedule has. Give other "
+    "parameters, or make another schedule."
+)
+#: In which years a schedule may begin and end.
+YEARS: Final = (1970, 9_000)
 #: What a definition says: of what is submitted, and of when.
 WHAT: Final = ("job_type", "organization", "parameters")
 RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
@@ -130,11 +137,10 @@ def _check_moment(field: str, given: Mapping[str, Any], errors: Errors) -> dt.da
     if not isinstance(value, dt.datetime) or clock.is_naive(value):
         errors[field] = ["Give a datetime with a time zone."]
         return None
-    try:
-        return value.astimezone(dt.UTC)
-    except OverflowError:
-        errors[field] = ["This moment is out of range."]
+    if not YEARS[0] <= value.year <= YEARS[1]:  # beyond, no other time zone and not every database has it
+        errors[field] = [f"Give a moment in the years {YEARS[0]} to {YEARS[1]}."]
         return None
+    return value.astimezone(dt.UTC)
 
 
 def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
@@ -189,6 +195,18 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
     if not manages(user, found.organization):
         raise PermissionDenied("You may not manage the schedules of this organization.")
     return found.kind, found.organization
+
+
+def check_hidden(before: Schedule, values: Mapping[str, Any], user: Any, errors: Errors) -> None:
+    """Refuse to send parameters elsewhere of which some are hidden from the user.
+
+    A job of another type or organization might show them.
+    """
+    is_moved = any(getattr(before, column) != values[column] for column in COLUMNS.values())
+    if errors or not is_moved or values["parameters"] != before.parameters:
+        return
+    if masked(before.parameters, hidden_from(user)) != before.parameters:
+        errors["parameters"] = [HIDDEN]
 
 
 def manages(user: Any, organization: Any) -> bool:

@@ -16,6 +16,7 @@ from django_jobs.engine.schedules.definition_checks import (
     RULE,
     WHAT,
     check_definition,
+    check_hidden,
     column_of,
     refusal,
     values_of,
@@ -28,6 +29,7 @@ from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Schedule
 
 MAX_TRIES: Final = 5
+TAKEN: Final = "There is a schedule of this name already."
 #: A mark that lies further ahead was made by a clock that was wrong.
 MOST_AHEAD: Final = dt.timedelta(days=1)
 
@@ -92,12 +94,12 @@ def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
     """Make a schedule of the keywords of :func:`schedule_job`; one of this name must not exist."""
     values, errors = check_definition(given, user)
     if "name" not in errors and Schedule.primary.filter(name=values["name"]).exists():
-        errors["name"] = ["There is a schedule of this name already."]
+        errors["name"] = [TAKEN]
     if errors:
         raise refusal(errors)
     found = database.in_transaction(lambda: _create(values | _owner(user), user))
     if found is None:
-        raise InvalidSchedule({"name": ["There is a schedule of this name already."]})
+        raise InvalidSchedule({"name": [TAKEN]})
     return found
 
 
@@ -119,16 +121,17 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
         values, errors = check_definition(given, user)
     others = Schedule.primary.filter(name=values["name"]).exclude(pk=before.pk)
     if "name" not in errors and others.exists():
-        errors["name"] = ["There is a schedule of this name already."]
+        errors["name"] = [TAKEN]
+    check_hidden(before, values, user, errors)
     if errors:
         raise refusal(errors)
     # What is not changed here may be changed by others at this moment, and stays as they have it.
     values = {column: value for column, value in values.items() if getattr(before, column) != value}
     values |= {} if is_same else _owner(user)
-    changed = database.in_transaction(lambda: _update(before.name, values, user))
-    if changed is None:
-        raise ScheduleNotFound(f"There is no schedule {before.name!r}.")
-    return changed
+    try:
+        return _set(before, user, values)
+    except IntegrityError:  # another process has just given this name to another one
+        raise InvalidSchedule({"name": [TAKEN]}) from None
 
 
 def take_over(name: str | Schedule, *, user: Any) -> Schedule:
@@ -205,7 +208,7 @@ def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
     if row is None:
         return None
     if not may_manage(user, row):
-        raise InvalidSchedule({"name": ["There is a schedule of this name already."]})
+        raise InvalidSchedule({"name": [TAKEN]})
     changed = [column for column, value in values.items() if getattr(row, column) != value]
     if not changed:
         return row

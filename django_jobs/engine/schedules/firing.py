@@ -69,17 +69,24 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
 
 def _try_to_fire(pk: int, now: dt.datetime | None, rests_until: dict[int, float]) -> ScheduleFiring | None:
     try:
-        return fire_one(pk, now)
+        found = fire_one(pk, now)
     except Exception as error:  # noqa: BLE001  (the others are to fire)
+        broke_before = pk in rests_until
         rests_until[pk] = time.monotonic() + REST
         database.mend_connections()
-        _note_broken(pk, error)
+        _note_broken(pk, error, is_told=broke_before or _is_refusal(error))
         return None
+    rests_until.pop(pk, None)
+    return found
 
 
-def _note_broken(pk: int, error: Exception) -> None:
-    """Note that a firing broke where it must not. The schedule stays due, and is tried again after its rest."""
-    if not _is_refusal(error):
+def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:
+    """Note that a firing broke where it must not. The schedule stays due, and is tried again after its rest.
+
+    The database's own trouble may be over by then, and is only logged the first time. What breaks again stands on the
+    schedule: it may be the firing that is at fault, such as one whose policy is so slow that the server hangs up.
+    """
+    if not is_told:
         logger.warning("event=schedule_firing_broke schedule_pk=%s error=%r", pk, error)
         return
 

@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
@@ -17,7 +18,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.submission import per_organization, single
 from django_jobs.engine.submission.rights import Authorizer
-from django_jobs.exceptions import PermissionDenied
+from django_jobs.exceptions import OrganizationNotFound, PermissionDenied
 from django_jobs.models import Job, Schedule, ScheduledJob
 from django_jobs.models.organization import get_organization_model
 from django_jobs.models.schedule import Overlap
@@ -121,13 +122,20 @@ class _Firing:
         for page in _pages():
             busy = self._unfinished([str(item.pk) for item in page])
             wanted = [item for item in page if str(item.pk) not in busy]
-            found = per_organization.submit_each(
-                self._schedule.job_type_id, wanted, self._given, self.user, run_at=run_at
-            )
+            found = self._submit_each(wanted, run_at)
             self.result.skipped[UNFINISHED_JOB] += len(busy)
             self.result.skipped.update(found.skipped.values())
             self._note(found.submitted)
         self.result.skipped += Counter()  # without those that are 0
+
+    def _submit_each(self, wanted: list[Any], run_at: Callable[[Any], dt.datetime] | None) -> per_organization.ForEach:
+        """Submit for these organizations; for those that are left where one was deleted since they were read."""
+        submit = partial(per_organization.submit_each, given=self._given, user=self.user, run_at=run_at)
+        try:
+            return submit(self._schedule.job_type_id, wanted)
+        except OrganizationNotFound:
+            left = database.rows(get_organization_model()).filter(pk__in=[item.pk for item in wanted])
+            return submit(self._schedule.job_type_id, list(left.order_by("pk")))
 
     def _run_at(self, organization: Any) -> dt.datetime:
         return self._spread_from + offset_of(self._schedule.name, organization.pk, self._schedule.jitter)

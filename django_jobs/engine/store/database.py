@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from django.db import Error, connections, transaction
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 #: A moment that lies further ahead than it could be, by so much, was written before the database's clock was set back.
 SET_BACK: Final = dt.timedelta(seconds=5)
+#: Seconds after which a server hears of a transaction in which the host's code takes long.
+HEARD_SECONDS: Final = 0.5
 
 
 def alias() -> str:
@@ -79,6 +82,19 @@ def is_lost_race(error: BaseException) -> bool:
 def was_too_slow(error: BaseException) -> bool:
     """Return whether the database ended a statement that took too long. It answers; only this call has to wait."""
     return store().was_too_slow(error)
+
+
+def heard(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, and let the server hear of an open transaction in between, where the host's code takes long.
+
+    It ends one of which it hears nothing for half of LEASE_SECONDS, and would end each new try of the same as well.
+    """
+    last = time.monotonic()
+    for item in items:
+        yield item
+        if time.monotonic() - last >= HEARD_SECONDS and connection().in_atomic_block:
+            now()
+            last = time.monotonic()
 
 
 def on_commit(function: Callable[[], object]) -> None:

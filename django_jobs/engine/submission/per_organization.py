@@ -10,6 +10,7 @@ from typing import Any, Final, Unpack
 
 from django.db.models import Model
 
+from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.submission import building, checks, duplicates, limits, replacement, resubmission, writing
 from django_jobs.engine.submission.building import Request
@@ -129,7 +130,7 @@ class _Round:
         self._skipped: dict[Any, str] = {}
 
     def go(self, asked: Sequence[Request]) -> ForEach:
-        active = [request for request in asked if self._is_active(request)]
+        active = [request for request in database.heard(asked) if self._is_active(request)]
         building.give_back(active)
         self._find_existing(active)
         fresh = [request for request in active if request.existing is None]

@@ -105,7 +105,7 @@ def _read_pairs(wanted: Sequence[tuple[object, object]], authorizer: Authorizer)
     kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
     tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})
     found: list[Targets | Errors] = []
-    for (job_type, organization), (kind_key, tenant_key) in zip(wanted, keys, strict=True):
+    for (job_type, organization), (kind_key, tenant_key) in database.heard(zip(wanted, keys, strict=True)):
         own = Errors()
         kind, tenant = kinds.get(kind_key or ""), tenants.get(tenant_key or ("", None))
         kind = authorizer.admit(kind, tenant, shown(job_type))

@@ -75,6 +75,14 @@ def test_a_page_opens_whatever_is_gone(root: Client, kind: JobType, mine: Organi
     text(root, LIST)
 
 
+@pytest.mark.parametrize("lost", [{"timezone": "Mars/Phobos"}, {"cron": "99 * * * *"}])
+def test_a_page_opens_whose_rule_can_no_longer_be_read(root: Client, kind: JobType, lost: dict[str, str]) -> None:
+    made = schedule_job("n", kind, cron="0 2 * * *")
+    Schedule.objects.update(**lost)
+    text(root, page(made))
+    text(root, LIST)
+
+
 def test_a_declared_one_says_what_was_changed_here(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = make_job_type()
     declaration = declarations.Declaration(

@@ -13,8 +13,6 @@ from rest_framework import serializers
 from django_jobs import aschedule_job, aunschedule, every, schedule_job, unschedule
 from django_jobs.engine.control import audit
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.schedules import definitions
-from django_jobs.engine.schedules.definition_checks import check_definition
 from django_jobs.engine.schedules.definitions import (
     change_schedule,
     create_schedule,
@@ -126,6 +124,17 @@ def test_what_changes_nothing_writes_nothing(kind: JobType) -> None:
             },
             {"ends_at": ["Give a moment after starts_at."]},
         ),
+        (
+            {
+                "every": 5,
+                "starts_at": dt.datetime.min.replace(tzinfo=dt.UTC),
+                "ends_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC),
+            },
+            {
+                "starts_at": ["Give a moment in the years 1970 to 9000."],
+                "ends_at": ["Give a moment in the years 1970 to 9000."],
+            },
+        ),
         ({"every": 5, "is_enabled": "no"}, {"is_enabled": ["Give True or False."]}),
         ({"every": 5, "organization": "nowhere"}, {"organization": ["There is no organization 'nowhere'."]}),
     ],
@@ -159,18 +168,6 @@ def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobTy
         del Parameters._declared_fields["hour"]
     schedule.refresh_from_db()
     assert schedule.fault == "parameters.hour: This field is required."
-
-
-def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
-    schedule_job("n", kind, every=60)
-
-    def check_slowly(*args: Any) -> Any:
-        Schedule.objects.update(jitter=5, is_enabled=False, next_run_at=None)
-        return check_definition(*args)
-
-    monkeypatch.setattr(definitions, "check_definition", check_slowly)
-    changed = change_schedule("n", {"overlap": "allow"})
-    assert (changed.overlap, changed.jitter, changed.is_enabled) == ("allow", 5, False)
 
 
 def test_paused_it_has_no_next_moment_and_resumed_it_catches_nothing_up(kind: JobType) -> None:

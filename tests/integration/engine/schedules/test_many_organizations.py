@@ -1,13 +1,19 @@
-"""One firing for ten thousand organizations."""
+"""One firing for many organizations, some of which are slow or go."""
 
 from __future__ import annotations
 
+import datetime as dt
 import time
+from typing import Any
 
 import pytest
 
+from django_jobs.engine.access import AccessPolicy
 from django_jobs.engine.schedules.firing import fire_due
+from django_jobs.engine.store import database
+from django_jobs.engine.submission import per_organization
 from django_jobs.models import Job, Organization, ScheduledJob
+from tests.support.factories import make_organization
 from tests.support.schedules import NOON, make_schedule
 
 COUNT = 10_000
@@ -27,3 +33,46 @@ def test_ten_thousand_organizations_get_their_jobs_within_seconds(capsys: pytest
         print(f" {COUNT} organizations in {took:.2f} s")  # noqa: T201
     assert (fired.submitted, Job.objects.count(), ScheduledJob.objects.count()) == (COUNT,) * 3
     assert took < SECONDS
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("broker")
+def test_an_organization_that_is_deleted_meanwhile_stops_no_other(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, submit = make_organization(), per_organization.submit_each
+
+    def submit_late(*args: Any, **keywords: Any) -> Any:
+        Organization.objects.filter(pk=gone.pk).delete()
+        return submit(*args, **keywords)
+
+    monkeypatch.setattr(per_organization, "submit_each", submit_late)
+    make_schedule()
+    [fired] = fire_due(NOON)
+    assert (fired.outcome, fired.submitted) == ("submitted", 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("broker")
+def test_a_slow_policy_does_not_make_the_server_hang_up(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_organization()
+    make_schedule()
+    asked: list[str] = []
+    tell = database.now
+
+    def answer(*args: object) -> bool:
+        asked.append("policy")
+        return True
+
+    def now() -> dt.datetime:
+        asked.append("server")
+        return tell()
+
+    monkeypatch.setattr(database, "HEARD_SECONDS", 0.0)  # each answer takes too long
+    monkeypatch.setattr(AccessPolicy, "is_active", answer)
+    monkeypatch.setattr(database, "now", now)
+    fire_due(NOON)
+    first = asked.index("policy")
+    assert asked[first : first + 4] == ["policy", "server"] * 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import InterfaceError
 
 from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
 from django_jobs.engine.schedules import firing
 from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.engine.schedules.firing import fire_due, fire_now
+from django_jobs.engine.store import database
 from django_jobs.models import JobType, Membership, Organization, Schedule, ScheduleFiring
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import MINUTE, NOON, make_schedule
@@ -123,6 +125,27 @@ def test_by_hand_a_refusal_is_noted(organization: Organization) -> None:
     Organization.objects.update(is_active=False)
     assert fire_now("nightly").outcome == "failed"
     assert Schedule.objects.get().fault
+
+
+def test_a_firing_that_the_database_ends_each_time_is_told(
+    organization: Organization, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = make_schedule(None, organization)
+    monkeypatch.setattr(firing, "REST", 0.0)
+    monkeypatch.setattr(database, "is_lost_connection", lambda error: isinstance(error, InterfaceError))
+
+    def hang_up(*args: object) -> None:
+        raise InterfaceError("idle for too long")
+
+    rests_until: dict[int, float] = {}
+    with monkeypatch.context() as patched:
+        patched.setattr(firing, "submit_for", hang_up)
+        assert firing.fire_round(NOON, rests_until) == []
+        assert reread(schedule).fault == ""  # it may be over in a moment
+        assert firing.fire_round(NOON, rests_until) == []
+    assert reread(schedule).fault == "idle for too long"
+    assert len(firing.fire_round(NOON, rests_until)) == 1
+    assert (reread(schedule).fault, rests_until) == ("", {})
 
 
 def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Organization) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from django_jobs import schedule_job
@@ -84,3 +86,16 @@ def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, org
     schedule_job("code", code, organization, every=60)
     with pytest.raises(InvalidSchedule):
         take_over("code", user=root)
+
+
+def test_hidden_parameters_go_to_no_other_type_or_organization(organization: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    other, other_kind = make_organization(), make_job_type()
+    admin = make_user("admin", admin_of=[organization, other])
+    schedule_job("n", make_job_type(), organization, {"token": "s3cret"}, every=60)
+    for moved in ({"job_type": other_kind}, {"organization": other}):
+        with pytest.raises(InvalidSchedule, match="hidden from you"):
+            change_schedule("n", moved, user=admin)
+    assert change_schedule("n", {"every": 5}, user=admin).parameters == {"token": "s3cret"}
+    assert change_schedule("n", {"job_type": other_kind, "parameters": {"n": 1}}, user=admin).owner == admin
+    assert change_schedule("n", {"job_type": make_job_type()}).parameters == {"n": 1}

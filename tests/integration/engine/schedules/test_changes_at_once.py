@@ -1,0 +1,43 @@
+"""Schedules that several people change at the same moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs import schedule_job
+from django_jobs.engine.schedules import definitions
+from django_jobs.engine.schedules.definition_checks import check_definition
+from django_jobs.engine.schedules.definitions import change_schedule
+from django_jobs.exceptions import InvalidSchedule
+from django_jobs.models import JobType, Schedule
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule_job("n", kind, every=60)
+
+    def check_slowly(*args: Any) -> Any:
+        Schedule.objects.update(jitter=5, is_enabled=False, next_run_at=None)
+        return check_definition(*args)
+
+    monkeypatch.setattr(definitions, "check_definition", check_slowly)
+    changed = change_schedule("n", {"overlap": "allow"})
+    assert (changed.overlap, changed.jitter, changed.is_enabled) == ("allow", 5, False)
+
+
+def test_a_name_that_another_takes_at_the_same_moment_is_refused(
+    kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = schedule_job("a", kind, every=60)
+    update = definitions._update
+
+    def update_late(*args: Any) -> Any:
+        Schedule.objects.create(name="b", job_type=kind, every=60, created_at=made.created_at)
+        return update(*args)
+
+    monkeypatch.setattr(definitions, "_update", update_late)
+    with pytest.raises(InvalidSchedule, match="already"):
+        change_schedule("a", {"name": "b"})
