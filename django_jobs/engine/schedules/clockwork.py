@@ -24,6 +24,8 @@ logger = logging.getLogger("django_jobs")
 LOOK: Final = 1.0
 #: Seconds between two times of upkeep.
 UPKEEP_PAUSE: Final = 60.0
+#: Seconds between two times at which the next moments are compared with the rules.
+CORRECTION_PAUSE: Final = 3_600.0
 #: Seconds to wait for a firing that is going on when the scheduler ends.
 JOIN_SECONDS: Final = 2.0
 DUTY: Final = "fire_schedules"
@@ -35,6 +37,7 @@ class Clockwork:
     def __init__(self) -> None:
         self._history = upkeep.History()
         self._next_upkeep = 0.0
+        self._next_correction = 0.0
         self._rests_until: dict[int, float] = {}
 
     def fire(self) -> int:
@@ -64,8 +67,11 @@ class Clockwork:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_PAUSE
         anew = upkeep.start_anew()
+        if time.monotonic() >= self._next_correction:
+            self._next_correction = time.monotonic() + CORRECTION_PAUSE
+            anew += upkeep.correct_next_runs()
         if anew:
-            logger.warning("event=schedules_start_anew count=%s their last firings lay in the future", anew)
+            logger.warning("event=schedules_start_anew count=%s their moments were those of a wrong clock", anew)
         self._history.prune()
 
 

@@ -15,6 +15,7 @@ from django.db import connections, router, transaction
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.job_types.declarations import Declaration
 from django_jobs.engine.schedules import definition_checks
+from django_jobs.engine.schedules.definition_checks import is_same
 from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.intervals import Every
 from django_jobs.engine.store import database
@@ -150,8 +151,8 @@ def _differences(rows: dict[str, Any], wanted: dict[str, dict[str, Any]]) -> lis
 
 def _difference(row: Any, values: dict[str, Any]) -> ScheduleDifference:
     last = row.declared if isinstance(row.declared, dict) else {}
-    differing = sorted(name for name, value in values.items() if getattr(row, name) != value)
-    is_written = last != _stored(values)
+    differing = sorted(name for name, value in values.items() if not is_same(getattr(row, name), value))
+    is_written = not is_same(last, _stored(values))
     fields = tuple(name for name in differing if is_written and _is_as_declared(row, name, last))
     kept = tuple(name for name in differing if name not in fields)
     return ScheduleDifference(name=row.name, fields=fields, kept=kept, is_written=is_written)
@@ -175,7 +176,7 @@ def is_declared(name: str) -> bool:
 
 def _is_as_declared(row: Any, name: str, last: Mapping[str, Any]) -> bool:
     """Return whether a field still holds what the code said last."""
-    return name in last and _stored({name: getattr(row, name)})[name] == last[name]
+    return name in last and is_same(_stored({name: getattr(row, name)})[name], last[name])
 
 
 def _stored(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 from django.utils import timezone as clock
 
@@ -197,13 +199,21 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
     return found.kind, found.organization
 
 
+def is_same(one: object, other: object) -> bool:
+    """Return whether two values of a field say the same: in JSON 1 and true do not, as they do in Python."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one == other
+    first, second = (json.dumps(value, cls=DjangoJSONEncoder, sort_keys=True) for value in (one, other))
+    return first == second
+
+
 def check_hidden(before: Schedule, values: Mapping[str, Any], user: Any, errors: Errors) -> None:
     """Refuse to send parameters elsewhere of which some are hidden from the user.
 
     A job of another type or organization might show them.
     """
     is_moved = any(getattr(before, column) != values[column] for column in COLUMNS.values())
-    if errors or not is_moved or values["parameters"] != before.parameters:
+    if errors or not is_moved or not is_same(values["parameters"], before.parameters):
         return
     if masked(before.parameters, hidden_from(user)) != before.parameters:
         errors["parameters"] = [HIDDEN]

@@ -18,6 +18,7 @@ from django_jobs.engine.schedules.definition_checks import (
     check_definition,
     check_hidden,
     column_of,
+    is_same,
     refusal,
     values_of,
 )
@@ -116,8 +117,8 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
     elif changes.get("every") is not None:
         given["cron"] = changes.get("cron")
     values, errors = check_definition(given)
-    is_same = all(getattr(before, column_of(field)) == values[column_of(field)] for field in WHAT)
-    if not is_same:
+    stays = all(is_same(getattr(before, column_of(field)), values[column_of(field)]) for field in WHAT)
+    if not stays:
         values, errors = check_definition(given, user)
     others = Schedule.primary.filter(name=values["name"]).exclude(pk=before.pk)
     if "name" not in errors and others.exists():
@@ -126,8 +127,8 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
     if errors:
         raise refusal(errors)
     # What is not changed here may be changed by others at this moment, and stays as they have it.
-    values = {column: value for column, value in values.items() if getattr(before, column) != value}
-    values |= {} if is_same else _owner(user)
+    values = {column: value for column, value in values.items() if not is_same(getattr(before, column), value)}
+    values |= {} if stays else _owner(user)
     try:
         return _set(before, user, values)
     except IntegrityError:  # another process has just given this name to another one
@@ -209,7 +210,7 @@ def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
         return None
     if not may_manage(user, row):
         raise InvalidSchedule({"name": [TAKEN]})
-    changed = [column for column, value in values.items() if getattr(row, column) != value]
+    changed = [column for column, value in values.items() if not is_same(getattr(row, column), value)]
     if not changed:
         return row
     for column in changed:

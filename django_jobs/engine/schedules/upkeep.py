@@ -11,6 +11,7 @@ from django.db.models import Q
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.schedules.definitions import MOST_AHEAD, next_run
 from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 
 #: So many of a schedule's newest firings are kept, and a few more until the next look at them.
@@ -63,6 +64,34 @@ def start_anew() -> int:
     ahead = Q(last_fired_at__gt=now + MOST_AHEAD) | Q(created_at__gt=now + MOST_AHEAD)
     pks = list(Schedule.primary.filter(ahead).values_list("pk", flat=True))
     return sum(database.in_transaction(lambda pk=pk: _start_anew(pk, now)) for pk in pks)  # type: ignore[misc]
+
+
+def correct_next_runs() -> int:
+    """Correct the schedules that wait for a later moment than their rule says, by more than a day.
+
+    Somebody changed or resumed them while the clock was wrong: no other mark of theirs tells.
+    """
+    now = database.now()
+    rows = Schedule.primary.filter(next_run_at__gt=now + MOST_AHEAD).order_by("pk")
+    pks = [row.pk for row in rows.iterator() if _waits_too_long(row, now)]
+    return sum(database.in_transaction(lambda pk=pk: _correct(pk, now)) for pk in pks)  # type: ignore[misc]
+
+
+def _waits_too_long(schedule: Schedule, now: dt.datetime) -> bool:
+    try:
+        due = next_run(schedule, now)
+    except InvalidSchedule:  # its firing will tell
+        return False
+    return due is not None and schedule.next_run_at is not None and due + MOST_AHEAD < schedule.next_run_at
+
+
+def _correct(pk: int, now: dt.datetime) -> int:
+    schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
+    if schedule is None or not _waits_too_long(schedule, now):
+        return 0
+    schedule.next_run_at = next_run(schedule, now)
+    schedule.save(using=database.alias(), update_fields=["next_run_at"])
+    return 1
 
 
 def _start_anew(pk: int, now: dt.datetime) -> int:

@@ -86,6 +86,13 @@ def test_the_same_name_changes_it_and_an_unchanged_rule_keeps_its_next_moment(ki
     assert changed.next_run_at > now()
 
 
+def test_numbers_that_python_finds_equal_are_changed_all_the_same(kind: JobType) -> None:
+    schedule_job("n", kind, parameters={"full": 1}, every=60)
+    schedule_job("n", kind, parameters={"full": True}, every=60)
+    assert Schedule.objects.get().parameters["full"] is True
+    assert change_schedule("n", {"parameters": {"full": 1.0}}).parameters["full"] is not True
+
+
 def test_what_changes_nothing_writes_nothing(kind: JobType) -> None:
     root = make_system_admin()
     for _ in range(2):

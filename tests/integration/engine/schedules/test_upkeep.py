@@ -1,4 +1,4 @@
-"""The history of firings stays short."""
+"""The history of firings stays short, and moments of a wrong clock do not last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import datetime as dt
 import pytest
 
 from django_jobs.engine.schedules import upkeep
-from django_jobs.models import Organization, ScheduleFiring
+from django_jobs.engine.schedules.clockwork import Clockwork
+from django_jobs.models import Organization, Schedule, ScheduleFiring
 from tests.support.schedules import NOON, make_schedule
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -40,3 +41,19 @@ def test_of_a_schedule_that_fires_often_the_newest_thousand_stay(organization: O
     assert history.prune() == 5
     assert history.prune() == 0
     assert ScheduleFiring.objects.filter(schedule=busy).count() == upkeep.KEPT
+
+
+def test_a_next_moment_that_a_wrong_clock_reckoned_is_corrected(organization: Organization) -> None:
+    make_schedule(None, organization, name="hourly", cron="0 * * * *")
+    make_schedule(None, organization, name="yearly", cron="0 0 1 1 *")
+    make_schedule(None, organization, name="lost", cron="0 * * * *")
+    year = dt.datetime.now(dt.UTC) + dt.timedelta(days=365)
+    Schedule.objects.exclude(name="yearly").update(next_run_at=year)
+    Schedule.objects.filter(name="lost").update(timezone="Mars/Phobos")
+    Schedule.objects.filter(name="yearly").update(next_run_at=dt.datetime(year.year, 1, 1, tzinfo=dt.UTC))
+    before = dict(Schedule.objects.values_list("name", "next_run_at"))
+    Clockwork().keep_up()
+    after = dict(Schedule.objects.values_list("name", "next_run_at"))
+    assert [name for name, moment in after.items() if moment != before[name]] == ["hourly"]
+    assert after["hourly"] is not None
+    assert after["hourly"] < dt.datetime.now(dt.UTC) + dt.timedelta(hours=1, seconds=1)
