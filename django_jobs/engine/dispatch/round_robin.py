@@ -175,7 +175,7 @@ def _open_lanes(lanes: list[Lane]) -> list[Lane]:
         return []
     tenants = database.rows(get_organization_model())
     organizations = tenants.filter(pk__in={lane.organization_pk for lane in lanes})
-    active = {organization.pk for organization in organizations if may_start(organization)}
+    active = {organization.pk for organization in database.heard(organizations) if may_start(organization)}
     return [lane for lane in lanes if lane.organization_pk in active]
 
 

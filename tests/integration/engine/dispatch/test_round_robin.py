@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from typing import Any
 
 import pytest
 
+from django_jobs.engine.access import AccessPolicy
 from django_jobs.engine.dispatch import backlog, dispatcher, worker_registry
 from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
@@ -193,3 +196,27 @@ def test_a_walk_costs_no_statement_for_each_lane_of_an_organization(
     most = {"mysql": 60, "portable": 60}.get(store_name(), 16)
     with django_assert_max_num_queries(most):
         assert {lane.organization_pk for lane in backlog.lanes(1, None)} == {item.pk for item in organizations}
+
+
+def test_a_slow_policy_does_not_make_the_server_hang_up(
+    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        pending_job(kind, make_organization())
+    asked: list[str] = []
+    tell = database.now
+
+    def answer(*args: object) -> bool:
+        asked.append("policy")
+        return True
+
+    def now() -> dt.datetime:
+        asked.append("server")
+        return tell()
+
+    monkeypatch.setattr(database, "HEARD_SECONDS", 0.0)  # each answer takes too long
+    monkeypatch.setattr(AccessPolicy, "is_active", answer)
+    monkeypatch.setattr(database, "now", now)
+    dispatcher.dispatch()
+    first = asked.index("policy")
+    assert asked[first : first + 4] == ["policy", "server"] * 2
