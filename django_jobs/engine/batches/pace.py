@@ -14,7 +14,7 @@ PAUSE: Final = 0.5
 NEAR: Final = 50
 #: One that waits for more is looked at when this process has ended such a part of them, since others may have ended as
 #: many each.
-PART: Final = 8
+PART: Final = 3
 #: Batches that are remembered. What is forgotten is looked at once more than needed, or left to the scheduler.
 MAX_REMEMBERED: Final = 10_000
 
