@@ -49,8 +49,8 @@ def read_day(kind: JobType) -> Day:
     found = {status: (count, average) for status, count, average in grouped}
     counts = {status: found[status][0] for status in Status.values if status in found}
     backlog, has_more = capped_count(waiting().filter(job_type=kind))
-    first = jobs().filter(pk__gt=oldest).order_by("pk").values_list("created_at", flat=True).first()
-    is_cut = oldest > 0 and first is not None and first > now - DAY
+    left_out = jobs().filter(pk__lte=oldest).order_by("-pk").values_list("created_at", flat=True).first()
+    is_cut = left_out is not None and left_out > now - DAY
     return Day(
         counts=[(badge(status), CappedCount(count=count, is_cut=is_cut)) for status, count in counts.items()],
         total=CappedCount(count=sum(counts.values()), is_cut=is_cut),

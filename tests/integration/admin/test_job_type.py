@@ -218,3 +218,6 @@ def test_the_last_day_is_read_no_further_than_a_bound(system_admin: Client, monk
     monkeypatch.setattr(job_type_day, "RECENT", second.pk - first.pk)
     day = system_admin.get(url("change", kind.pk)).context["day"]
     assert (str(day.total), day.is_cut) == ("1+", True)
+    Job.objects.filter(pk=first.pk).update(created_at=timezone.now() - dt.timedelta(hours=25))
+    day = system_admin.get(url("change", kind.pk)).context["day"]
+    assert (str(day.total), day.is_cut) == ("1", False)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
@@ -22,6 +23,12 @@ from django_jobs.worker.lease_renewer import Renewal
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.supervisor import Supervisor
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
+
+
+@pytest.fixture(autouse=True)
+def no_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to add up, so that a burst asks no database for it."""
+    monkeypatch.setattr(batch_duties, "in_tick", lambda: 0)
 
 
 def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests) -> None:
