@@ -138,9 +138,10 @@ def record_and_wait(context: JobContext) -> dict[str, Any]:
     ``path`` or ``path`` + ``.n`` exists.
     """
     log, path = context.parameters["log"], context.parameters["path"]
-    note(log, "start", context.attempt, os.getpid())
     pause = threading.Event()
     try:
+        # In here, because whoever reads it may freeze this process at once, so that an interruption comes next.
+        note(log, "start", context.attempt, os.getpid())
         while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: PTH110
             pause.wait(0.01)
         # In here, because an interruption may come at the very end too.
@@ -154,8 +155,8 @@ def record_and_wait(context: JobContext) -> dict[str, Any]:
 async def record_and_wait_async(context: JobContext) -> dict[str, Any]:
     """The same from a coroutine."""
     log, path = context.parameters["log"], context.parameters["path"]
-    note(log, "start", context.attempt, os.getpid())
     try:
+        note(log, "start", context.attempt, os.getpid())
         while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: ASYNC110, ASYNC240, PTH110
             await asyncio.sleep(0.01)
         note(log, "end", context.attempt, os.getpid())
