@@ -14,6 +14,9 @@ from django.db import router
 ORGANIZATION_SETTING: Final = "DJANGO_JOBS_ORGANIZATION_MODEL"
 DEFAULT_ORGANIZATION_MODEL: Final = "django_jobs.Organization"
 
+#: The pool that is always there.
+DEFAULT_POOL: Final = "default"
+
 DEFAULTS: Final[dict[str, Any]] = {
     "ACCESS_POLICY": None,
     "ORGANIZATION_ID_FIELD": "name",
@@ -24,6 +27,7 @@ DEFAULTS: Final[dict[str, Any]] = {
         "Normal": "jobs-normal",
         "Low": "jobs-low",
     },
+    "POOLS": {},
     "DEFAULT_TIMEOUT": 300,
     "MAX_RETRIES": 5,
     "RETRY_DELAY": 60,

@@ -43,6 +43,14 @@ class BatchState(TextChoices):
     CANCELED = "Canceled", "Canceled"  # canceled as a whole, and all its jobs ended
 
 
+class BreakerState(TextChoices):
+    """What the breaker of a job type does."""
+
+    CLOSED = "Closed", "Closed"  # its jobs start
+    OPEN = "Open", "Open"  # its jobs are held, and one at a time tries
+    RECOVERING = "Recovering", "Recovering"  # one completed; the others start at a growing rate
+
+
 class RunAfter(TextChoices):
     """When a job that depends on others may run."""
 

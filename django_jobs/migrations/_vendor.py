@@ -78,6 +78,30 @@ MARIADB_LANES_UNDONE: Final = (
 MARIADB_BATCH: Final = ("CREATE INDEX djobs_batch ON django_jobs_job (batch_id, id)",)
 MARIADB_BATCH_UNDONE: Final = ("DROP INDEX djobs_batch ON django_jobs_job",)
 
+# What waits lies type by type, since a type that may not start is passed by as a whole.
+MARIADB_TYPE_LANES: Final = (
+    (
+        "CREATE INDEX djobs_type_lanes ON django_jobs_job "
+        "(due_priority, job_type_id, organization_id, lane_key, ready_at, id)"
+    ),
+    (
+        "CREATE INDEX djobs_type_ready ON django_jobs_job "
+        "(ready_priority, job_type_id, organization_id, lane_key, ready_at, id)"
+    ),
+)
+MARIADB_TYPE_LANES_UNDONE: Final = (
+    "DROP INDEX djobs_type_lanes ON django_jobs_job",
+    "DROP INDEX djobs_type_ready ON django_jobs_job",
+)
+MARIADB_OLD_LANES: Final = (
+    "DROP INDEX djobs_lanes ON django_jobs_job",
+    "DROP INDEX djobs_ready_lanes ON django_jobs_job",
+)
+MARIADB_OLD_LANES_UNDONE: Final = (
+    "CREATE INDEX djobs_lanes ON django_jobs_job (due_priority, organization_id, job_type_id, ready_at, id)",
+    "CREATE INDEX djobs_ready_lanes ON django_jobs_job (ready_priority, organization_id, job_type_id, ready_at, id)",
+)
+
 POSTGRESQL_STORAGE: Final = (
     # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.models.batch import Batch, BatchChange
+from django_jobs.models.breaker import Breaker
 from django_jobs.models.coordination import EngineLease, Installation, Worker
 from django_jobs.models.dependency import DependencyTask, JobDependency
 from django_jobs.models.duplicate import DuplicateGate, DuplicateKey
@@ -27,6 +28,7 @@ __all__ = [
     "AbstractOrganization",
     "Batch",
     "BatchChange",
+    "Breaker",
     "CatchUp",
     "DeadLetter",
     "DependencyTask",

@@ -137,6 +137,9 @@ class Job(models.Model):
     #: Whether ``ready_at`` was still to come when it was written: then dispatch does not walk past the job until
     #: somebody sees that the moment has come (``engine.dispatch.delays``). Means nothing where ``ready_at`` is not set.
     is_delayed = models.BooleanField(default=False, db_default=False, editable=False)
+    #: Of a type with a concurrency key: a hash of the key's value (``engine.job_types.lane_keys``); 0 without one. Jobs
+    #: of an organization and type that have the same wait in one lane.
+    lane_key = models.BigIntegerField(default=0, db_default=0, editable=False)
     #: Not started by then, it ends as Canceled.
     expires_at = models.DateTimeField(null=True, blank=True)
     #: Of a job that depends on others: whether it waits for them to complete, or to end however they do.
@@ -190,11 +193,11 @@ class Job(models.Model):
         # writes every index of its row anyhow.
         indexes = [
             # What waits for dispatch, and then what waits for its moment, lane by lane: the dispatcher's walk over the
-            # backlog, counts, limits, jobs of deleted tenants.
+            # backlog, counts, limits, jobs of deleted tenants. A type that may not start now is passed by as a whole.
             models.Index(
-                fields=["is_delayed", "priority", "organization", "job_type", "ready_at", "id"],
+                fields=["is_delayed", "priority", "job_type", "organization", "lane_key", "ready_at", "id"],
                 condition=Q(ready_at__isnull=False),
-                name="djobs_lanes",
+                name="djobs_type_lanes",
             ),
             # What waits for its moment, the earliest first.
             models.Index(

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from django_jobs.conf import jobs_settings
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.models import hooks
 from django_jobs.models.base import StoredModel, with_database_defaults
 from django_jobs.models.fields import PriorityField
@@ -15,6 +15,12 @@ from django_jobs.statuses import Priority, SubmitBy
 MAX_SECONDS = 30 * 24 * 3600
 #: To check a rate limit, a submission reads at most so many entries of an index.
 MAX_RATE = 1_000_000
+MAX_DAYS = 36_500
+#: Characters of a pool's name, and of the name of a parameter.
+MAX_POOL = 40
+MAX_CONCURRENCY_KEY = 100
+#: For limits. To stop a type, pause it.
+AT_LEAST_ONE = MinValueValidator(1)
 
 
 def default_timeout() -> int:
@@ -93,6 +99,73 @@ class JobType(StoredModel):
     )
     rate_limit_window = models.PositiveIntegerField(
         default=60, validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)], help_text="In that many seconds."
+    )
+    pool = models.CharField(
+        max_length=MAX_POOL,
+        default=DEFAULT_POOL,
+        db_default=DEFAULT_POOL,
+        help_text="Which workers run it: a name of DJANGO_JOBS['POOLS'].",
+    )
+    max_running = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[AT_LEAST_ONE],
+        help_text="At most so many run at once, everywhere. Blank: no limit.",
+    )
+    max_running_per_organization = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[AT_LEAST_ONE],
+        help_text="At most so many of one organization run at once. Blank: no limit.",
+    )
+    concurrency_key = models.CharField(
+        max_length=MAX_CONCURRENCY_KEY,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="A parameter's name. For each of its values, jobs of an organization count on their own.",
+    )
+    max_running_per_key = models.PositiveIntegerField(
+        default=1,
+        db_default=1,
+        validators=[AT_LEAST_ONE],
+        help_text="With a concurrency key: at most so many run at once for each of its values.",
+    )
+    max_starts = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_RATE)],
+        help_text="At most so many start in a window; the others wait. Blank: no limit.",
+    )
+    max_starts_per_key = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_RATE)],
+        help_text="With a concurrency key: at most so many start in a window for each of its values.",
+    )
+    max_starts_window = models.PositiveIntegerField(
+        default=60,
+        db_default=60,
+        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_SECONDS)],
+        help_text="Seconds of that window.",
+    )
+    breaker_failures = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(10_000)],
+        help_text="After so many attempts in a row with one transient error its jobs are held. 0: never.",
+    )
+    breaker_pause = models.PositiveIntegerField(
+        default=60,
+        db_default=60,
+        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_SECONDS)],
+        help_text="While they are held, one job tries in so many seconds.",
+    )
+    retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_DAYS)],
+        help_text="Days after which its ended jobs are deleted. Blank: as the setting RETENTION_DAYS says.",
     )
     #: What the code's declaration said last, field by field; None for a type that no code declares.
     declared = models.JSONField(null=True, blank=True, editable=False)
