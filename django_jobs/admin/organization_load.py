@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch.round_robin import in_flight_limit
+from django_jobs.engine.dispatch.pass_state import in_flight_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store.counting import MAX_COUNT
 from django_jobs.engine.submission.limits import waiting as waiting_of

@@ -35,7 +35,6 @@ from django_jobs.statuses import WAITING, Status
 PAGES: Final = 4
 #: Jobs ended in one call.
 BATCH: Final = 500
-_ALL_WALKS: Final = [Walk(priority, delayed=delayed) for priority in turns.BY_URGENCY for delayed in (False, True)]
 NOT_FOUND: Final = "Organization not found"
 
 
@@ -66,7 +65,7 @@ class OrphanWatch:
     def _next_pages(self) -> list[tuple[Walk, list[Lane]]]:
         """Return the next pages of lanes and of which walk they are. After the last page, the next call begins anew."""
         found: list[tuple[Walk, list[Lane]]] = []
-        self._walks = self._walks or store().with_lanes(_ALL_WALKS)
+        self._walks = self._walks or _all_walks()
         while self._walks and len(found) < PAGES:
             walk = self._walks.pop(0)
             page = [step.lane for step in store().lanes(walk, backlog.LANES_AT_ONCE)]
@@ -74,6 +73,15 @@ class OrphanWatch:
             if len(page) == backlog.LANES_AT_ONCE:
                 self._walks.insert(0, walk._replace(last=page[-1]))
         return found
+
+
+def _all_walks() -> list[Walk]:
+    """Return a walk for each priority and type of which something waits, for dispatch or for its moment."""
+    return [
+        Walk(priority, (job_type,), delayed=delayed)
+        for delayed in (False, True)
+        for priority, job_type in store().waiting_types(turns.BY_URGENCY, delayed=delayed)
+    ]
 
 
 def _queued_organizations() -> set[Any]:

@@ -1,77 +1,123 @@
 """Walking the waiting jobs lane by lane, so that the cost follows what is taken and not what waits.
 
-Lanes are hopped over by the store, page by page, starting behind the organization that was served last. Of each
-organization only a few lanes are looked at in one walk, so that one with many types neither fills a page nor costs the
-others their turns. Which ones these are is drawn anew for each walk, so that its types do not starve each other.
+Lanes are hopped over by the store, type by type and page by page, starting behind the organization that was served
+last. A type that may not start is not walked at all. Of each organization only a few lanes are looked at in one walk:
+one with many types or keys neither fills a page nor costs the others their turns. Which ones these are is drawn anew
+for each walk, so that they do not starve each other.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.store.lane_values import Lane, LaneBound, LaneStep, Walk
-from django_jobs.models import JobType
 
+#: A page has about so many lanes, and of each type as many at least.
 LANES_AT_ONCE = 50
-#: How many lanes of one organization a walk looks at.
-LANES_PER_ORGANIZATION: Final = 8
+LANES_OF_TYPE: Final = 4
+#: How many types one walk looks at.
+TYPES_AT_ONCE: Final = 100
+#: How many types of one organization a walk looks at, and how many keys of one of them.
+TYPES_PER_ORGANIZATION: Final = 8
+KEYS_PER_ORGANIZATION: Final = 50
+#: The keys of lanes.
+_KEYS: Final = (-(2**63), 2**63 - 1)
 
 
-def lanes(
-    priority: int, after: Any, closed_types: Sequence[str] = (), marks: LaneMarks | None = None
-) -> Iterator[Lane]:
-    """Yield lanes of a priority with a due job, each once: those behind the organization ``after`` first.
+class Page(NamedTuple):
+    """Open lanes of the walk with a due job, by organizations in their order, and whose others were seen beside them.
 
-    Lanes of closed types are left out. Of an organization with more than LANES_PER_ORGANIZATION others it yields about
-    that many.
+    ``is_all`` says that these are all lanes of the walk.
     """
-    bound, marks = LaneBound(LANES_PER_ORGANIZATION, tuple(closed_types)), marks or LaneMarks()
-    walk = Walk(priority, after, bound=bound)
-    steps = (step for step in _steps(marks, walk) if bound.counts(step))
-    first_type = functools.cache(_draw_type)
-    for organization_pk, own in itertools.groupby(steps, lambda step: step.lane.organization_pk):
-        found = [step.lane for step in own]
-        if len(found) >= bound.most:
-            found = _beginning_at(marks, walk, Lane(organization_pk, first_type()), found, bound)
-        yield from found
+
+    lanes: list[Lane]
+    seen: set[Any]
+    is_all: bool
 
 
-def _draw_type() -> str:
-    return JobType.primary.order_by("?").values_list("pk", flat=True).first() or ""
+def pages(walk: Walk, marks: LaneMarks | None = None) -> Iterator[Page]:
+    """Yield the lanes of a walk, each once: those behind the organization ``after`` first.
 
-
-def _beginning_at(marks: LaneMarks, walk: Walk, start: Lane, found: list[Lane], bound: LaneBound) -> list[Lane]:
-    """Return the lanes of an organization behind ``start``, filled up with those ``found`` at its beginning."""
-    steps = marks.lanes(walk._replace(after=None, last=start), LANES_AT_ONCE)
-    behind = [step.lane for step in steps if step.lane.organization_pk == start.organization_pk and bound.counts(step)]
-    return list(dict.fromkeys([*behind, *found]))[: bound.most]
-
-
-def _steps(marks: LaneMarks, walk: Walk) -> Iterator[LaneStep]:
-    """Yield the steps of the whole walk: from behind the organization ``after`` to the end, and then from the start."""
-    found = marks.lanes(walk, LANES_AT_ONCE)
-    if walk.after is None or len(found) < LANES_AT_ONCE:
-        yield from (step for step in found if step.is_behind)
-        yield from (step for step in found if not step.is_behind)
-        if len(found) == LANES_AT_ONCE:
-            yield from _steps_of(marks, walk._replace(last=found[-1].lane))
+    Lanes that are full are left out, and those of organizations that are passed. Of an organization with many others it
+    yields some.
+    """
+    marks = marks or LaneMarks()
+    kinds = walk.job_types
+    if len(kinds) > TYPES_AT_ONCE:
+        walk = walk._replace(job_types=tuple(random.sample(kinds, TYPES_AT_ONCE)))
+    steps, following = _next_lanes(marks, walk)
+    if following is None or walk.after is None:
+        # In the order of the turns: behind the organization that was served last, and from the start.
+        ordered = [step for step in steps if step.is_behind] + [step for step in steps if not step.is_behind]
+        yield _page_of(marks, walk, ordered, is_all=following is None and len(kinds) == len(walk.job_types))
+        yield from _pages(marks, following)
         return
-    yield from _steps_of(marks, walk._replace(behind=True))
-    yield from _steps_of(marks, walk)
+    yield from _pages(marks, walk._replace(behind=walk.after))
+    yield from _pages(marks, walk, until_behind=True)
 
 
-def _steps_of(marks: LaneMarks, walk: Walk) -> Iterator[LaneStep]:
-    """Yield the steps of a walk page by page: to its end, or if it began before ``after``, to what lies behind that."""
-    while True:
-        found = marks.lanes(walk, LANES_AT_ONCE)
-        for step in found:
-            if step.is_behind and not walk.behind:
-                return
-            yield step
-        if len(found) < LANES_AT_ONCE:
-            return
-        walk = walk._replace(last=found[-1].lane)
+def _pages(marks: LaneMarks, walk: Walk | None, *, until_behind: bool = False) -> Iterator[Page]:
+    """Yield the pages of a walk: to its end, or if it began before ``after``, to what lies behind that."""
+    while walk is not None:
+        steps, following = _next_lanes(marks, walk)
+        wanted = [*itertools.takewhile(lambda step: not step.is_behind, steps)] if until_behind else steps
+        yield _page_of(marks, walk, wanted, is_all=False)
+        walk = following if len(wanted) == len(steps) else None
+
+
+def _next_lanes(marks: LaneMarks, walk: Walk) -> tuple[list[LaneStep], Walk | None]:
+    """Return the next lanes of a walk, and the walk behind them; None where they are the last.
+
+    Types of which there is more end the page: what other types have behind that is left to the next one.
+    """
+    count = max(LANES_OF_TYPE, LANES_AT_ONCE // len(walk.job_types))
+    steps = marks.lanes(walk, count)
+    counted: Counter[str] = Counter()
+    for place, step in enumerate(steps):
+        counted[step.lane.job_type] += walk.bound.is_open(step.lane)
+        if counted[step.lane.job_type] >= count:
+            last = step.lane.organization_pk
+            beside = [item for item in steps[place:] if item.lane.organization_pk == last]
+            return steps[: place + len(beside)], walk._replace(behind=last)
+    return steps, None
+
+
+def _page_of(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep], *, is_all: bool) -> Page:
+    return Page(_some(marks, walk, steps), {step.lane.organization_pk for step in steps if step.is_due}, is_all)
+
+
+def _some(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep]) -> list[Lane]:
+    """Return the lanes with something due, and of an organization with many lanes some."""
+    chosen: list[Lane] = []
+    open_steps = [step for step in steps if step.is_due and walk.bound.is_open(step.lane)]
+    for organization_pk, own in itertools.groupby(open_steps, lambda step: step.lane.organization_pk):
+        lanes = [step.lane for step in own]
+        by_type = {kind: [*of] for kind, of in itertools.groupby(lanes, lambda lane: lane.job_type)}
+        kinds = list(by_type)
+        if len(kinds) > TYPES_PER_ORGANIZATION:
+            kinds = random.sample(kinds, TYPES_PER_ORGANIZATION)
+        for kind in kinds:
+            if len(by_type[kind]) >= walk.bound.most:
+                by_type[kind] = _from_some_key(marks, walk, organization_pk, by_type[kind])
+            chosen += by_type[kind]
+    return chosen
+
+
+def _from_some_key(marks: LaneMarks, walk: Walk, organization_pk: Any, found: list[Lane]) -> list[Lane]:
+    """Return lanes of one organization and type behind a key drawn by lot, filled up with those ``found`` before."""
+    kind = found[0].job_type
+    start = Lane(organization_pk, kind, random.randint(*_KEYS))  # noqa: S311
+    steps = marks.lanes(walk._replace(job_types=(kind,), last=start, behind=None), walk.bound.most)
+    behind = [step.lane for step in steps if step.lane.organization_pk == organization_pk and step.is_due]
+    open_lanes = [lane for lane in behind if walk.bound.is_open(lane)]
+    return list(dict.fromkeys([*open_lanes, *found]))[: walk.bound.most]
+
+
+def bound_of(full: frozenset[Lane], passed: frozenset[tuple[Any, str]]) -> LaneBound:
+    """Return the bound of the dispatcher's walk."""
+    return LaneBound(KEYS_PER_ORGANIZATION, full, passed)

@@ -5,15 +5,17 @@ of entries that nobody can remove, as beside a snapshot that is open for long. T
 as the whole ones take no more than a hundredth of the time.
 
 From a mark on, one thing is overlooked until the next whole walk: a job whose move to Queued took longer than a second
-from its statement to its commit. Its organization may then have so many more jobs in flight than it should. Its lease
-does not suffer, since the next whole walk comes within a third of LEASE_SECONDS. Each process has a mark of its own.
+from its statement to its commit, while the mark was found. Its organization may then have so many more jobs in flight
+than it should. Its lease does not suffer, since the next whole walk comes within a third of LEASE_SECONDS. Jobs whose
+types have limits are queued under the dispatcher's lock alone, and counted from marks that were found under it: of them
+nothing is overlooked. Each process has marks of its own.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -21,7 +23,7 @@ from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.in_flight_values import InFlightMark
+from django_jobs.engine.store.in_flight_values import InFlightJob, InFlightMark
 from django_jobs.models import Job
 
 T = TypeVar("T")
@@ -59,44 +61,73 @@ class _Known(NamedTuple):
     rests_until: float
 
 
-_known: _Known | None = None
+class _Marks:
+    """Where this process' walks begin."""
+
+    def __init__(self) -> None:
+        self._known: _Known | None = None
+
+    def forget(self) -> None:
+        self._known = None
+
+    def current(self) -> InFlightMark | None:
+        """Return where a walk may begin; None if it must be a whole one."""
+        now, known = time.monotonic(), self._known
+        if known is not None and now >= known.rests_until:
+            mark = store().mark_in_flight()
+            known = _kept(mark, time.monotonic() - now)
+        elif known is not None and now >= known.serves_until:
+            known = _renewed(known, now)
+        self._known = known
+        return known and known.mark
+
+    def walking_all(self, walk: Callable[[], list[T]]) -> list[T]:
+        """Return what a whole walk finds; if that was slow, find a mark for the next ones."""
+        began = time.monotonic()
+        found = walk()
+        seconds = time.monotonic() - began
+        self._known = _kept(store().mark_in_flight(), seconds) if seconds > SLOW_SECONDS else None
+        return found
 
 
-def count_in_flight() -> InFlight:
-    """Count what is queued and running."""
-    mark = _mark()
+#: Marks that were found under the dispatcher's lock overlook nothing that was queued under it. Others may.
+_locked: Final = _Marks()
+_free: Final = _Marks()
+
+
+def count_in_flight(*, has_lock: bool = True) -> InFlight:
+    """Count what is queued and running, for a process that has the dispatcher's lock, or one that goes without."""
+    marks = _locked if has_lock else _free
+    mark = marks.current()
     counts = InFlight()
-    for item in store().count_in_flight(mark) if mark else _walking_all(store().count_in_flight):
+    for item in store().count_in_flight(mark) if mark else marks.walking_all(store().count_in_flight):
         counts.queued[item.priority] += item.queued
         counts.by_organization[item.organization_pk] += item.total
     return counts
 
 
+def of_types(job_types: Collection[str]) -> list[InFlightJob]:
+    """Return the jobs of these types that are in flight, all of them, for a process that has the dispatcher's lock."""
+    if not job_types:
+        return []
+    mark = _locked.current()
+    if mark is not None:
+        return store().jobs_in_flight(job_types, mark)
+    return _locked.walking_all(lambda: store().jobs_in_flight(job_types))
+
+
 def read(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:
     """Return these rows, which are of jobs in flight, found from the mark on if there is one."""
-    mark = _mark()
+    mark = _free.current()
     if mark is not None:
         return list(store().from_mark(rows, mark)[:limit])
-    return _walking_all(lambda: list(rows[:limit]))
+    return _free.walking_all(lambda: list(rows[:limit]))
 
 
 def forget() -> None:
-    """Forget the mark, as a process that has just started."""
-    global _known  # noqa: PLW0603
-    _known = None
-
-
-def _mark() -> InFlightMark | None:
-    """Return where a walk may begin; None if it must be a whole one."""
-    global _known  # noqa: PLW0603  (a process-wide note)
-    now, known = time.monotonic(), _known
-    if known is not None and now >= known.rests_until:
-        mark = store().mark_in_flight()
-        known = _kept(mark, time.monotonic() - now)
-    elif known is not None and now >= known.serves_until:
-        known = _renewed(known, now)
-    _known = known
-    return known and known.mark
+    """Forget the marks, as a process that has just started."""
+    _locked.forget()
+    _free.forget()
 
 
 def _renewed(known: _Known, now: float) -> _Known | None:
@@ -105,16 +136,6 @@ def _renewed(known: _Known, now: float) -> _Known | None:
     if mark is None or mark.since < known.mark.since:
         return None
     return known._replace(mark=mark, serves_until=now + RENEWAL_SECONDS)
-
-
-def _walking_all(walk: Callable[[], list[T]]) -> list[T]:
-    """Return what a whole walk finds; if that was slow, find a mark for the next ones."""
-    global _known  # noqa: PLW0603
-    began = time.monotonic()
-    found = walk()
-    seconds = time.monotonic() - began
-    _known = _kept(store().mark_in_flight(), seconds) if seconds > SLOW_SECONDS else None
-    return found
 
 
 def _kept(mark: InFlightMark | None, seconds: float) -> _Known | None:

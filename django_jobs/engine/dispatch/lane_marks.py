@@ -84,7 +84,7 @@ def note_taken(moved: Iterable[Moved]) -> None:
     """Note from which lanes this process took jobs. With too many of them it begins anew."""
     if len(_taken) >= NOTED_LANES:
         _taken.clear()
-    _taken.update((item.priority, Lane(item.organization_id, item.job_type)) for item in moved)
+    _taken.update((item.priority, Lane(item.organization_id, item.job_type, item.lane_key)) for item in moved)
 
 
 def read(state: Mapping[str, Any]) -> LaneMarks:
@@ -95,8 +95,8 @@ def read(state: Mapping[str, Any]) -> LaneMarks:
     kept = state.get(_KEY)
     if kept:
         found.rests_until, found.saved_at = kept["rests_until"], kept["saved_at"]
-        for priority, pk, job_type, ready_at, job_pk, weight in kept["marks"]:
-            key = priority, Lane(get_organization_model()._meta.pk.to_python(pk), job_type)
+        for priority, pk, job_type, lane_key, ready_at, job_pk, weight in kept["marks"]:
+            key = priority, Lane(get_organization_model()._meta.pk.to_python(pk), job_type, lane_key)
             found.marks[key], found.weights[key] = LaneMark(ready_at, job_pk), weight
         # A moment that is too far away was written by a machine whose clock differs.
         found.is_whole = wants_whole or not 0 < found.rests_until - time.time() < MAX_REST_SECONDS
@@ -121,19 +121,18 @@ class LaneMarks:
     weights: Counter[_Key] = field(default_factory=Counter)
     rests_until: float = 0.0
     saved_at: float = 0.0
-    #: Whether this pass looks at every lane from its beginning; how long it walked, and which priorities; what it saw.
+    #: Whether this pass looks at every lane from its beginning; how long it walked, and which types; what it saw.
     is_whole: bool = True
     seconds: float = 0.0
-    walked: set[int] = field(default_factory=set)
+    walked: set[tuple[int, str]] = field(default_factory=set)
     starts: dict[_Key, LaneMark] = field(default_factory=dict)
     seen: dict[_Key, LaneMark] = field(default_factory=dict)
 
-    def waiting_priorities(self, priorities: Sequence[int]) -> list[int]:
-        """Return the priorities that may have lanes. Those that have marks are not asked for: that would be a walk."""
-        marked = self._marked_priorities()
-        unmarked = [priority for priority in priorities if priority not in marked]
-        found = self._timed(lambda: store().waiting_priorities(unmarked)) if unmarked else []
-        return [priority for priority in priorities if priority in marked or priority in found]
+    def waiting_types(self, priorities: Sequence[int]) -> list[tuple[int, str]]:
+        """Return the priorities and types that may have lanes. Those with marks are not asked for, only told."""
+        marked = {(priority, lane.job_type) for priority, lane in self.marks if priority in priorities}
+        found = self._timed(lambda: store().waiting_types(priorities, marked=marked))
+        return [*marked, *(kind for kind in found if kind not in marked)]
 
     def lanes(self, walk: Walk, count: int) -> list[LaneStep]:
         """Walk as the store does, from the marks on."""
@@ -141,7 +140,7 @@ class LaneMarks:
         marks = {
             lane: LANE_BEGIN if self.is_whole else mark for (of, lane), mark in self.marks.items() if of == priority
         }
-        self.walked.add(priority)
+        self.walked |= {(priority, job_type) for job_type in walk.job_types}
         steps = self._timed(lambda: store().lanes(walk, count, marks))
         self.starts |= {(priority, step.lane): step.first for step in steps if step.first}
         self.seen |= {(priority, step.lane): step.mark for step in steps if step.mark}
@@ -157,7 +156,7 @@ class LaneMarks:
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
         now = time.time()
         was_fast = self.seconds <= SLOW_SECONDS or not store().marks_lanes
-        if self.is_whole and was_fast and self.walked >= self._marked_priorities():
+        if self.is_whole and was_fast and self.walked >= self._marked_types():
             _forget_taken()
             return self.cursors if self.cursors != self.written else None
         if self.is_whole and not was_fast:
@@ -180,11 +179,11 @@ class LaneMarks:
         for key, weight in self.weights.most_common(MARKED_LANES):
             priority, lane = key
             mark = self.seen.get(key) or self.marks.get(key) or LANE_BEGIN
-            marks.append([priority, str(lane.organization_pk), lane.job_type, *mark, weight])
+            marks.append([priority, str(lane.organization_pk), lane.job_type, lane.key, *mark, weight])
         return {"marks": marks, "rests_until": self.rests_until, "saved_at": self.saved_at}
 
-    def _marked_priorities(self) -> set[int]:
-        return {priority for priority, _ in self.marks}
+    def _marked_types(self) -> set[tuple[int, str]]:
+        return {(priority, lane.job_type) for priority, lane in self.marks}
 
     def _timed(self, ask: Callable[[], T]) -> T:
         began = time.monotonic()

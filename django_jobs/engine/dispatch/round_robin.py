@@ -10,24 +10,22 @@ Another rule of fairness is another version of this module.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Q
-
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog
-from django_jobs.engine.dispatch.in_flight import InFlight
+from django_jobs.engine.dispatch.backlog import Page
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
+from django_jobs.engine.dispatch.pass_state import PassState, in_flight_limit
+from django_jobs.engine.dispatch.type_flow import flow_of
 from django_jobs.engine.dispatch.window import Window
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Candidate, Lane
+from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, Walk
 from django_jobs.engine.store.transition_values import Condition, all_of, any_of
-from django_jobs.models import Job, JobType, get_organization_model
+from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import Priority
 
 if TYPE_CHECKING:
@@ -38,11 +36,6 @@ _PRIORITIES: Final = tuple(map(int, Priority))
 _JOB, _ORGANIZATION, _NEAR, _FAR, _ROOM = "job", "organization", "near", "far", "room"
 #: As many new jobs are stored as Queued at the same moment.
 _MOST_UNSEEN: Final = 1
-
-
-def in_flight_limit() -> int:
-    """Return how many jobs of one organization may be queued or running at once."""
-    return int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
 
 
 def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
@@ -59,7 +52,7 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     A delayed job waits here from when it is brought into the lanes, within a second of its moment. New jobs may go
     before it until then; and one that goes in the moments of its bringing may be one too many for its organization.
     """
-    if job.job_type.is_paused:
+    if not _needs_no_pass(job):
         return None
     ask, limit = store(), in_flight_limit()
     rule = _rule(ask, job.priority)
@@ -92,12 +85,18 @@ def goes_at_once(job: Job, size: Window) -> Condition | None:
     and half of its organization's limit is free. The other half is for what others queue at this moment and is not
     counted yet. Of these jobs one at a time is stored, and all others leave room for it.
     """
-    if job.job_type.is_paused or not _queues_new_jobs():
+    if not (_needs_no_pass(job) and _queues_new_jobs()):
         return None
     ask, limit = store(), in_flight_limit() // 2
     rule = _rule_at_once(ask, job.priority, size.rivals[job.priority])
     values = {_ORGANIZATION: ask.key_to_database(job.organization_id), _NEAR: limit, _ROOM: size.sizes[job.priority]}
     return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
+
+
+def _needs_no_pass(job: Job) -> bool:
+    """Return whether a new job may go without the dispatcher, who alone knows what limits leave."""
+    kind = flow_of(job.job_type)
+    return not (kind.is_paused or kind.has_limits)
 
 
 def _queues_new_jobs() -> bool:
@@ -118,27 +117,27 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
     return all_of(*is_first, *lower, ask.is_idle(_ORGANIZATION, _NEAR, before_it, _ROOM))
 
 
-def pick(priority: int, room: int, in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
-    """Return up to ``room`` jobs of a priority: one of each organization in turn, from behind the one served last.
+def pick(priority: int, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:
+    """Return up to ``room`` jobs of a priority and of these types that may go now.
 
-    What is picked is added to ``in_flight``, and the cursors of ``marks`` get the organization that was served last.
+    One of each organization in turn, from behind the one served last. What is picked is counted in ``state``, whose
+    cursors get the organization that was served last.
     """
-    limit, cursors = in_flight_limit() - in_flight.unseen, marks.cursors
+    cursors, name = state.marks.cursors, str(priority)
     picked: list[Candidate] = []
     seen: set[Any] = set()
-    may_be_others = False
-    for batch in _batches(priority, _organization_pk(cursors.get(str(priority))), marks):
-        seen |= {lane.organization_pk for lane in batch}
-        below = [lane for lane in batch if in_flight.by_organization[lane.organization_pk] < limit]
-        picked += _take(priority, _open_lanes(below), room - len(picked), in_flight, marks)
-        may_be_others = len(batch) == backlog.LANES_AT_ONCE
+    is_all = True
+    for page in _pages(priority, job_types, _organization_pk(cursors.get(name)), state):
+        seen |= page.seen
+        is_all = page.is_all
+        picked += _take(priority, _open_lanes(page.lanes), room - len(picked), state)
         if len(picked) >= room:
             break
-    if picked and (len(seen) > 1 or may_be_others):  # alone, one needs no turn, and the cursor no statement
+    if picked and (len(seen) > 1 or not is_all):  # alone, one needs no turn, and the cursor no statement
         turns = [item.organization_pk for item in picked]
-        if may_be_others:  # they had no turn while these may have had several: the next pass begins with them
+        if not is_all:  # others had no turn while these may have had several: the next pass begins with them
             turns = list(dict.fromkeys(turns))
-        cursors[str(priority)] = str(turns[-1])
+        cursors[name] = str(turns[-1])
     return picked
 
 
@@ -153,12 +152,16 @@ def end_turns(priority: int, served: Sequence[Candidate], cursors: Mapping[str, 
         marks.cursors[str(priority)] = last
 
 
-def _batches(priority: int, after: Any, marks: LaneMarks) -> Iterator[list[Lane]]:
-    """Yield the lanes of a priority whose types are open, LANES_AT_ONCE at a time."""
-    closed = JobType.primary.filter(Q(is_paused=True) | Q(is_enabled=False)).order_by("pk")
-    lanes = backlog.lanes(priority, after, list(closed.values_list("pk", flat=True)), marks)
-    while batch := list(itertools.islice(lanes, backlog.LANES_AT_ONCE)):
-        yield batch
+def _pages(priority: int, job_types: Collection[str], after: Any, state: PassState) -> Iterator[Page]:
+    """Yield the lanes of these types, as far as those are open, page by page."""
+    kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
+    if not kinds:
+        return
+    limit = state.in_flight_limit()
+    full = [pk for pk, count in state.in_flight.by_organization.items() if count >= limit]
+    passed = state.limits.passed() | {(pk, ALL_TYPES) for pk in full}
+    walk = Walk(priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
+    yield from backlog.pages(walk, state.marks)
 
 
 def _organization_pk(text: Any) -> Any:
@@ -179,25 +182,45 @@ def _open_lanes(lanes: list[Lane]) -> list[Lane]:
     return [lane for lane in lanes if lane.organization_pk in active]
 
 
-def _take(priority: int, lanes: list[Lane], room: int, in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
+def _take(priority: int, lanes: list[Lane], room: int, state: PassState) -> list[Candidate]:
     """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
     if not lanes:
         return []
-    limit = in_flight_limit() - in_flight.unseen
-    share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
-    queues: dict[Any, list[Candidate]] = defaultdict(list)
-    # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.
-    for candidate in marks.heads(priority, [(lane, min(room, 2 * share)) for lane in lanes]):
-        queues[candidate.organization_pk].append(candidate)
-    for queue in queues.values():
-        queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
+    queues = _queues(priority, lanes, room, state)
+    limit, by_organization = state.in_flight_limit(), state.in_flight.by_organization
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     picked: list[Candidate] = []
     while order and len(picked) < room:
         for organization_pk in list(order):
-            if not queues[organization_pk] or in_flight.by_organization[organization_pk] >= limit:
+            if len(picked) >= room:
+                break
+            found = _next(queues[organization_pk], state) if by_organization[organization_pk] < limit else None
+            if found is None:
                 order.remove(organization_pk)
-            elif len(picked) < room:
-                picked.append(queues[organization_pk].pop())
-                in_flight.add(priority, organization_pk)
+                continue
+            picked.append(found)
+            state.take(priority, found)
     return picked
+
+
+def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
+    """Take out the next job of a queue that no limit holds; None where there is none."""
+    while queue:
+        found = queue.pop()
+        if state.limits.left(found.lane) > 0:
+            return found
+    return None
+
+
+def _queues(priority: int, lanes: list[Lane], room: int, state: PassState) -> dict[Any, list[Candidate]]:
+    """Return what each organization has at the heads of its lanes, the longest ready last."""
+    share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
+    # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.
+    most = min(room, 2 * share)
+    taken = [(lane, min(most, left)) for lane in lanes if (left := state.limits.left(lane)) > 0]
+    queues: dict[Any, list[Candidate]] = defaultdict(list)
+    for candidate in state.marks.heads(priority, taken):
+        queues[candidate.organization_pk].append(candidate)
+    for queue in queues.values():
+        queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
+    return queues

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import dispatch_lock, lane_marks, round_robin, window
-from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
-from django_jobs.engine.dispatch.lane_marks import LaneMarks
+from django_jobs.engine.dispatch.in_flight import count_in_flight
+from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, Move, Moved, move
 from django_jobs.models import EngineLease
@@ -32,7 +32,7 @@ def fill_window(seconds: float = 0.0) -> list[Moved] | None:
 
     Return None if other processes have the lock for so many seconds.
     """
-    return _under_lock(lambda in_flight, marks: _queue(_pick_for_window(in_flight, marks)), seconds)
+    return _under_lock(lambda state: _queue(_pick_for_window(state)), seconds)
 
 
 def take_share(
@@ -45,10 +45,10 @@ def take_share(
     have the lock for too long.
     """
 
-    def work(in_flight: InFlight, marks: LaneMarks) -> tuple[T, list[Moved]]:
-        size, queued, cursors = window.read_window(), Counter(in_flight.queued), dict(marks.cursors)
+    def work(state: PassState) -> tuple[T, list[Moved]]:
+        size, queued, cursors = window.read_window(), Counter(state.in_flight.queued), dict(state.marks.cursors)
         # No more than the dispatcher queues in a pass: new jobs keep that distance from their organization's limit.
-        picked = _pick_share(priorities, min(count, size.most_at_once), in_flight, marks)
+        picked = _pick_share(priorities, min(count, size.most_at_once), state)
         started, left = start([*itertools.chain.from_iterable(picked.values())])
         fitting: list[Candidate] = []
         for priority, items in picked.items():
@@ -59,26 +59,24 @@ def take_share(
             if fit != waiting:
                 unserved = {item.pk for item in waiting[len(fit) :]}
                 served = [item for item in items if item.pk not in unserved]
-                round_robin.end_turns(priority, served, cursors, marks)
+                round_robin.end_turns(priority, served, cursors, state.marks)
         return started, _queue(fitting)
 
     return _under_lock(work, dispatch_lock.WAIT_SECONDS)
 
 
-def _pick_share(
-    priorities: Collection[int], count: int, in_flight: InFlight, marks: LaneMarks
-) -> dict[int, list[Candidate]]:
+def _pick_share(priorities: Collection[int], count: int, state: PassState) -> dict[int, list[Candidate]]:
     """Return up to ``count`` jobs, by their priorities, the most urgent first.
 
     None goes before a more urgent job that is queued: its ticket is pushed only after the commit that queued it.
     """
-    least = max(
-        [priority for priority, count in in_flight.queued.items() if count and priority in priorities], default=0
-    )
+    queued = state.in_flight.queued
+    least = max([priority for priority, number in queued.items() if number and priority in priorities], default=0)
     picked: dict[int, list[Candidate]] = {}
-    for priority in marks.waiting_priorities([item for item in BY_URGENCY if item in priorities and item >= least]):
+    wanted = [item for item in BY_URGENCY if item in priorities and item >= least]
+    for priority, job_types in state.waiting_types(wanted).items():
         if count > 0:
-            picked[priority] = round_robin.pick(priority, count, in_flight, marks)
+            picked[priority] = round_robin.pick(priority, job_types, count, state)
             count -= len(picked[priority])
     return picked
 
@@ -94,17 +92,17 @@ def _queue(picked: Sequence[Candidate]) -> list[Moved]:
     return moved
 
 
-def _pick_for_window(in_flight: InFlight, marks: LaneMarks) -> list[Candidate]:
+def _pick_for_window(state: PassState) -> list[Candidate]:
     size = window.read_window()
     picked: list[Candidate] = []
-    for priority in marks.waiting_priorities(BY_URGENCY):
-        room = size.room(priority, in_flight.queued)
+    for priority, job_types in state.waiting_types(BY_URGENCY).items():
+        room = size.room(priority, state.in_flight.queued)
         if room > 0:
-            picked += round_robin.pick(priority, room, in_flight, marks)
+            picked += round_robin.pick(priority, job_types, room, state)
     return picked
 
 
-def _under_lock(work: Callable[[InFlight, LaneMarks], T], seconds: float) -> T | None:
+def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
     """Pick jobs and move them under the dispatcher's lock; None if others have it for so many seconds."""
     lease = dispatch_lock.take(seconds)
     has_lock = lease is not None
@@ -113,10 +111,10 @@ def _under_lock(work: Callable[[InFlight, LaneMarks], T], seconds: float) -> T |
     if lease is None:
         return None
     unseen = round_robin.unseen_at_once()  # before the count, which sees what is stored by then
-    in_flight, marks = count_in_flight(), lane_marks.read(lease.state)
-    in_flight.unseen = unseen
-    done = work(in_flight, marks)
-    state = marks.to_write()
-    if has_lock and state is not None:
-        EngineLease.primary.filter(pk=lease.pk).update(state=state)
+    state = PassState(count_in_flight(has_lock=has_lock), lane_marks.read(lease.state), has_lock)
+    state.in_flight.unseen = unseen
+    done = work(state)
+    written = state.marks.to_write()
+    if has_lock and written is not None:
+        EngineLease.primary.filter(pk=lease.pk).update(state=written)
     return done

@@ -12,8 +12,8 @@ from django.db.models import Count
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.dispatch.pass_state import in_flight_limit
 from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.dispatch.round_robin import in_flight_limit
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.batch_diagnostics import examine_batches
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding

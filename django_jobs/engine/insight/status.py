@@ -11,7 +11,7 @@ from django.db.models import Count, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.engine.access import get_policy, may_start
-from django_jobs.engine.dispatch.round_robin import in_flight_limit
+from django_jobs.engine.dispatch.pass_state import in_flight_limit
 from django_jobs.engine.execution.outputs import MAX_REFERENCE
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked

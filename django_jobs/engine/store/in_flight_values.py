@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
+from django_jobs.engine.store.lane_values import Lane
+
 
 class InFlightCount(NamedTuple):
     """How many jobs of one organization and priority are queued, and how many are queued or running."""
@@ -20,3 +22,12 @@ class InFlightMark(NamedTuple):
 
     since: dt.datetime
     pks: list[int]
+
+
+class InFlightJob(NamedTuple):
+    """A job that is queued or running, and the lane it came from."""
+
+    lane: Lane
+    pk: int
+    attempt: int
+    is_queued: bool

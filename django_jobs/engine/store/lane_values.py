@@ -1,7 +1,8 @@
 """What the walk over the backlog finds.
 
-A lane is what one organization has waiting of one job type with one priority. The index that is kept for this has the
-jobs of a lane beside each other, the longest ready first.
+A lane is what one organization has waiting of one job type with one priority; of a type with a concurrency key, what it
+has waiting for one of its values. The index that is kept for this has the lanes of a type beside each other, and the
+jobs of a lane, the longest ready first.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 
 class Lane(NamedTuple):
-    """Jobs of one organization and type that wait with one priority."""
+    """Jobs of one organization, type and key that wait with one priority. Without a concurrency key it is 0."""
 
     organization_pk: Any
     job_type: str
+    key: int = 0
 
 
 class LaneMark(NamedTuple):
@@ -41,38 +43,62 @@ class LaneStep(NamedTuple):
     mark: LaneMark | None = None
 
 
+#: In place of a type's name, which is never empty.
+ALL_TYPES: Final = ""
+
+
 class LaneBound(NamedTuple):
-    """How many lanes of one organization a walk looks at, beside those that have nothing due or one of these types."""
+    """How many lanes of one organization and type a walk looks at, beside those that have nothing due.
+
+    Lanes that are ``full`` are told, but count nowhere. Where an organization may start no more of a type, or with the
+    type ALL_TYPES of any, it is ``passed``: only its first lane of the type is told, and that does not count either.
+    """
 
     most: int
-    uncounted: tuple[str, ...] = ()
+    full: frozenset[Lane] = frozenset()
+    passed: frozenset[tuple[Any, str]] = frozenset()
 
-    def counts(self, step: LaneStep) -> bool:
-        """Return whether a lane is one of those that are bounded."""
-        return step.is_due and step.lane.job_type not in self.uncounted
+    def is_passed(self, lane: Lane) -> bool:
+        """Return whether the other lanes of the organization and type are hopped over."""
+        return (lane.organization_pk, lane.job_type) in self.passed or (lane.organization_pk, ALL_TYPES) in self.passed
+
+    def is_open(self, lane: Lane) -> bool:
+        """Return whether a lane counts for the size of a page."""
+        return lane not in self.full and not self.is_passed(lane)
+
+
+#: For a walk that hops over nothing.
+UNBOUNDED: Final = LaneBound(2**31)
 
 
 class Walk(NamedTuple):
-    """Which lanes to walk over, in their order, and where to begin: those of a priority, due or not.
+    """Which lanes to walk over, and where to begin: those of a priority and of these types, due or not.
 
-    The first lane is the one behind ``last``; without it, with ``behind``, the first behind all lanes of the
-    organization ``after``; else the first of all. What lies behind what is the database's to say, which sorts texts and
-    UUIDs in its own way. After as many lanes as ``bound`` allows an organization, its others are hopped over.
+    Each type is walked on its own, by organization and key. It begins behind the lane ``last``, which is for walks of
+    one type; without it behind the organization ``behind``; without both at its first lane. Each lane tells whether it
+    lies behind the organization ``after``. What lies behind what is the database's to say, which sorts texts and UUIDs
+    in its own way. After as many lanes as ``bound`` allows an organization, its others are hopped over.
 
     With ``delayed``, the lanes are those of jobs that wait for their moment; a store may tell the others as well.
     """
 
     priority: int
+    job_types: tuple[str, ...]
     after: Any = None
     last: Lane | None = None
-    behind: bool = False
-    bound: LaneBound | None = None
+    behind: Any = None
+    bound: LaneBound = UNBOUNDED
     delayed: bool = False
 
 
 class Candidate(NamedTuple):
     """A job that waits in a lane. ``ready_since`` is a number, whose only use is to compare."""
 
-    organization_pk: Any
+    lane: Lane
     ready_since: float
     pk: int
+
+    @property
+    def organization_pk(self) -> Any:
+        """The key of the job's organization."""
+        return self.lane.organization_pk

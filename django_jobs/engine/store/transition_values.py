@@ -118,6 +118,7 @@ class Moved:
     via_log_id: int = 0
     via_from: str = ""
     organization_id: Any = None
+    lane_key: int = 0
     queued_at: dt.datetime | None = None
     #: The key of the batch that it counts for.
     batch_id: int | None = None

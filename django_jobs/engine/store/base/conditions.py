@@ -37,7 +37,13 @@ class Conditions(InFlightCounts):
 
     def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
         """Return the condition that no job of an organization waits with a priority, due or not."""
-        return self._nothing_waits("organization_id = %s", (priority, organization_key))
+        # Asked type by type, since the index has the type before the organization.
+        first = (
+            f"SELECT id FROM {self.jobs_table} WHERE {self.in_lane} AND job_type_id = kinds.type_name "
+            f"AND organization_id = %s {LANE_ORDER} LIMIT 1"
+        )
+        sql = f"NOT EXISTS (SELECT 1 FROM {self.types_table} kinds WHERE ({first}) IS NOT NULL)"
+        return Condition(sql, (priority, organization_key))
 
     def _nothing_waits(self, which: str, params: tuple[Any, ...]) -> Condition:
         first = f"SELECT id FROM {self.jobs_table} WHERE {self.in_lane} AND {which} {LANE_ORDER} LIMIT 1"

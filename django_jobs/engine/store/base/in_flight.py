@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar
 
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base.lanes import Lanes
-from django_jobs.engine.store.in_flight_values import InFlightCount, InFlightMark
+from django_jobs.engine.store.in_flight_values import InFlightCount, InFlightJob, InFlightMark
+from django_jobs.engine.store.lane_values import Lane
 from django_jobs.models import Job
 from django_jobs.statuses import IN_FLIGHT, Status
 
@@ -31,6 +33,19 @@ class InFlightCounts(Lanes):
         return [
             InFlightCount(self.key_from_database(key), priority, int(queued), total)
             for key, priority, queued, total in found
+        ]
+
+    def jobs_in_flight(self, job_types: Collection[str], mark: InFlightMark | None = None) -> list[InFlightJob]:
+        """Return the jobs of these types that are in flight, over the same index."""
+        rows, params = self._in_flight_rows(mark)
+        found = self._ask(
+            f"SELECT job_type_id, organization_id, lane_key, id, attempt, status FROM {rows} "
+            f"AND job_type_id IN ({', '.join(['%s'] * len(job_types))})",
+            [*params, *job_types],
+        )
+        return [
+            InFlightJob(Lane(self.key_from_database(organization), kind, key), pk, attempt, status == Status.QUEUED)
+            for kind, organization, key, pk, attempt, status in found
         ]
 
     def mark_in_flight(self, mark: InFlightMark | None = None) -> InFlightMark | None:

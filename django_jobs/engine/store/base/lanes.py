@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
@@ -13,10 +13,10 @@ from django.db.models import QuerySet
 
 from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
 from django_jobs.engine.store.lane_values import Candidate, Lane, LaneMark, LaneStep, Walk
-from django_jobs.models import Job
+from django_jobs.models import Job, JobType
 
 #: The order of the index; with all of it the planner is left one way.
-LANE_ORDER: Final = "ORDER BY organization_id, job_type_id, ready_at, id"
+LANE_ORDER: Final = "ORDER BY job_type_id, organization_id, lane_key, ready_at, id"
 NO_MARKS: Final[Mapping[Lane, LaneMark]] = MappingProxyType({})
 
 
@@ -36,6 +36,11 @@ class Lanes(Transactions):
     def jobs_table(self) -> str:
         """The quoted name of the table of jobs."""
         return str(self.connection.ops.quote_name(Job._meta.db_table))
+
+    @functools.cached_property
+    def types_table(self) -> str:
+        """The quoted name of the table of job types."""
+        return str(self.connection.ops.quote_name(JobType._meta.db_table))
 
     def sql_is_due(self) -> str:
         """Return SQL that the moment has come from which a job may be dispatched."""
@@ -59,45 +64,69 @@ class Lanes(Transactions):
 
     def waiting_priorities(self, priorities: Sequence[int]) -> list[int]:
         """Return those of the priorities that have lanes, in the given order; one statement."""
-        return [walk.priority for walk in self.with_lanes([Walk(priority) for priority in priorities])]
-
-    def with_lanes(self, walks: Sequence[Walk]) -> list[Walk]:
-        """Return those of the walks that find a lane if they begin at the first, in the given order; one statement."""
         # Not EXISTS, which drops the order, so that it may be planned as a scan of the table.
-        firsts = [
-            f"(SELECT id FROM {self.jobs_table} WHERE {self._which(delayed=walk.delayed)} {LANE_ORDER} LIMIT 1)"
-            for walk in walks
-        ]
-        (found,) = self._ask(f"SELECT {', '.join(firsts)}", [walk.priority for walk in walks])
-        return [walk for walk, first in zip(walks, found, strict=True) if first is not None]
+        first = f"(SELECT id FROM {self.jobs_table} WHERE {self.in_lane} {LANE_ORDER} LIMIT 1)"
+        (found,) = self._ask(f"SELECT {', '.join([first] * len(priorities))}", list(priorities))
+        return [priority for priority, pk in zip(priorities, found, strict=True) if pk is not None]
+
+    def waiting_types(
+        self, priorities: Sequence[int], *, delayed: bool = False, marked: Collection[tuple[int, str]] = ()
+    ) -> list[tuple[int, str]]:
+        """Return the priorities and types that have lanes, or with ``delayed`` jobs that wait for their moment.
+
+        A loose index scan, priority by priority. A store may leave out those that are ``marked``, and not look at them.
+        """
+        found: list[tuple[int, str]] = []
+        for priority in priorities:
+            last = ""
+            while rows := self._ask(
+                f"SELECT job_type_id FROM {self.jobs_table} WHERE {self._which(delayed=delayed)} AND job_type_id > %s "
+                f"{LANE_ORDER} LIMIT 1",
+                [priority, last],
+            ):
+                last = rows[0][0]
+                found.append((priority, last))
+        return found
 
     def lanes(self, walk: Walk, count: int, marks: Mapping[Lane, LaneMark] = NO_MARKS) -> list[LaneStep]:
-        """Return the next ``count`` lanes of a walk, or fewer at its end: a loose index scan.
+        """Return the next lanes of a walk: of each type ``count`` that are open, or all; by organization, type and key.
 
-        Lanes with a mark are looked at from there on, and told even if they have no job; a store may ignore the marks.
+        Loose index scans. Lanes with a mark are looked at from there on, and told even if they have no job; a store may
+        ignore the marks.
         """
+        found = {pk: step for job_type in walk.job_types for pk, step in self._lanes_of(job_type, walk, count)}
+        if len(walk.job_types) == 1 or not found:
+            return list(found.values())
+        rows = self._ask(
+            f"SELECT id FROM {self.jobs_table} WHERE id IN ({', '.join(['%s'] * len(found))}) "
+            "ORDER BY organization_id, job_type_id, lane_key",
+            list(found),
+        )
+        return [found[pk] for (pk,) in rows]
+
+    def _lanes_of(self, job_type: str, walk: Walk, count: int) -> Iterator[tuple[int, LaneStep]]:
+        """Yield the lanes of one type, each with the key of its first job."""
         bound = walk.bound
-        found: list[LaneStep] = []
-        start, start_params = self._start(walk)
         is_behind, after_params = self.sql_is_behind("organization_id", walk.after)
-        counted = 0
-        while len(found) < count:
+        start, start_params = self._start(walk)
+        own, counted, total = None, 0, 0
+        while total < count:
             rows = self._ask(
-                f"SELECT organization_id, job_type_id, {self.sql_is_due()}, {is_behind} FROM {self.jobs_table} "
-                f"WHERE {self._which(delayed=walk.delayed)} {start} "
-                "ORDER BY organization_id, job_type_id, ready_at LIMIT 1",
-                [*after_params, walk.priority, *start_params],
+                f"SELECT organization_id, job_type_id, lane_key, {self.sql_is_due()}, {is_behind}, id "
+                f"FROM {self.jobs_table} WHERE {self._which(delayed=walk.delayed)} AND job_type_id = %s {start} "
+                f"{LANE_ORDER} LIMIT 1",
+                [*after_params, walk.priority, job_type, *start_params],
             )
             if not rows:
-                break
-            (step,) = self._steps(rows)
-            counted = counted if found and found[-1].lane.organization_pk == step.lane.organization_pk else 0
-            counted += bound is not None and bound.counts(step)
-            found.append(step)
-            is_full = bound is not None and counted >= bound.most
-            passed = walk._replace(after=step.lane.organization_pk, last=None, behind=True)
-            start, start_params = self._start(passed if is_full else walk._replace(last=step.lane))
-        return found
+                return
+            (step,) = self._steps([row[:-1] for row in rows])
+            yield rows[0][-1], step
+            lane, is_open = step.lane, bound.is_open(step.lane)
+            counted = counted if own == lane.organization_pk else 0
+            own, total = lane.organization_pk, total + is_open
+            counted += is_open and step.is_due
+            passed = counted >= bound.most or bound.is_passed(lane)
+            start, start_params = self._start(walk._replace(last=None if passed else lane, behind=own))
 
     def heads(
         self,
@@ -117,15 +146,15 @@ class Lanes(Transactions):
         for index, (lane, limit) in enumerate(taken):
             rows, row_params = self._sql_of_lane(priority, lane, delayed=delayed, start=starts.get(lane))
             parts.append(
-                f"SELECT * FROM (SELECT organization_id, {self.ready_since} AS ready_since, id "
+                f"SELECT * FROM (SELECT {index} AS lane, {self.ready_since} AS ready_since, id "
                 f"FROM {self.jobs_table} WHERE {rows} LIMIT %s) AS lane_{index}"
             )
             params += [*row_params, limit]
         if not parts:
             return []
         return [
-            Candidate(organization_pk=self.key_from_database(key), ready_since=_as_number(moment), pk=pk)
-            for key, moment, pk in self._ask(" UNION ALL ".join(parts), params)
+            Candidate(taken[int(index)][0], _as_number(moment), pk)
+            for index, moment, pk in self._ask(" UNION ALL ".join(parts), params)
         ]
 
     # An organization's primary key, as models have it and as this database does.
@@ -150,10 +179,11 @@ class Lanes(Transactions):
         is_due = "" if delayed else f"AND {self.sql_is_due()} "
         is_behind = "" if start is None else "AND (ready_at, id) >= (%s, %s) "
         sql = (
-            f"{self._which(delayed=delayed)} AND organization_id = %s AND job_type_id = %s "
+            f"{self._which(delayed=delayed)} AND job_type_id = %s AND organization_id = %s AND lane_key = %s "
             f"{is_due}{is_behind}ORDER BY ready_at, id"
         )
-        return sql, [priority, self.key_to_database(lane.organization_pk), lane.job_type, *(start or ())]
+        key = self.key_to_database(lane.organization_pk)
+        return sql, [priority, lane.job_type, key, lane.key, *(start or ())]
 
     def _which(self, *, delayed: bool) -> str:
         """Return SQL that a row is in a lane, or with ``delayed`` in one of jobs that wait for their moment."""
@@ -166,18 +196,20 @@ class Lanes(Transactions):
     def _start(self, walk: Walk) -> tuple[str, list[Any]]:
         if walk.last is not None:
             key = self.key_to_database(walk.last.organization_pk)
-            sql = "AND (organization_id > %s OR (organization_id = %s AND job_type_id > %s))"
-            return sql, [key, key, walk.last.job_type]
-        return ("AND organization_id > %s", [self.key_to_database(walk.after)]) if walk.behind else ("", [])
+            sql = "AND (organization_id > %s OR (organization_id = %s AND lane_key > %s))"
+            return sql, [key, key, walk.last.key]
+        if walk.behind is not None:
+            return "AND organization_id > %s", [self.key_to_database(walk.behind)]
+        return "", []
 
     def _steps(self, rows: Sequence[tuple[Any, ...]]) -> list[LaneStep]:
         return [
             LaneStep(
-                lane=Lane(organization_pk=self.key_from_database(key), job_type=job_type),
+                lane=Lane(self.key_from_database(organization_key), job_type, key),
                 is_due=bool(is_due),
                 is_behind=bool(is_behind),
             )
-            for key, job_type, is_due, is_behind in rows
+            for organization_key, job_type, key, is_due, is_behind in rows
         ]
 
     def _ask(self, sql: str, params: Params) -> list[tuple[Any, ...]]:

@@ -97,6 +97,7 @@ class _Change:
             has_children=self.job.has_children,
             log_id=log_id,
             organization_id=self.job.organization_id,
+            lane_key=self.job.lane_key,
             queued_at=self.job.queued_at,
             batch_id=self.job.batch_id,
             error=self.item.error,

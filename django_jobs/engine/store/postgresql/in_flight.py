@@ -41,7 +41,7 @@ class InFlightCounts(Store):
     def _in_flight_rows(self, mark: InFlightMark | None) -> tuple[str, list[Any]]:
         if mark is None:
             return super()._in_flight_rows(mark)
-        columns = "id, organization_id, priority, status, queued_at"
+        columns = "id, organization_id, priority, status, queued_at, job_type_id, lane_key, attempt"
         # What is known is found by its key before it is judged: in one WHERE the planner may choose the index.
         rows = (
             f"(SELECT {columns} FROM {self.jobs_table} WHERE {self.in_flight} AND queued_at >= %s UNION ALL "

@@ -40,6 +40,7 @@ _TOLD: Final = {
     "via_log_id": "via_log_id",
     "via_from": "via_from",
     "organization_id": "organization_id",
+    "lane_key": "lane_key",
     "queued_at": "queued_at",
     "batch_id": "batch_id",
 }
@@ -229,8 +230,8 @@ def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *,
                 {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
                 {"AND old.worker_name = %(owner)s::text" if only_own else ""}
             RETURNING j.id, old.status AS was, old.attempt AS attempt_before, j.status, j.attempt,
-                j.job_type_id, j.organization_name, j.priority, j.has_children, j.organization_id, j.queued_at,
-                j.batch_id, j.started_at,
+                j.job_type_id, j.organization_name, j.priority, j.has_children, j.organization_id, j.lane_key,
+                j.queued_at, j.batch_id, j.started_at,
                 extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year{slots}
         )"""
 

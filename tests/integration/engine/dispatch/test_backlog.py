@@ -9,7 +9,7 @@ import pytest
 from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Lane
+from django_jobs.engine.store.lane_values import Lane, Walk
 from django_jobs.models import Job
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_organization
@@ -17,8 +17,9 @@ from tests.support.factories import make_job_type, make_organization
 
 @pytest.fixture
 def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
-    """Six lanes with Normal priority: three organizations, two types each; read two at a time."""
+    """Six lanes with Normal priority: three organizations, two types each; read one of each type at a time."""
     monkeypatch.setattr(backlog, "LANES_AT_ONCE", 2)
+    monkeypatch.setattr(backlog, "LANES_OF_TYPE", 1)
     kinds = sorted((make_job_type(), make_job_type()), key=lambda kind: kind.pk)
     expected = []
     for organization in [make_organization() for _ in range(3)]:
@@ -29,29 +30,36 @@ def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
     return expected
 
 
+def walked(lanes: list[Lane], priority: int, after: int | None) -> list[Lane]:
+    """The lanes of a walk over all these types."""
+    kinds = tuple({lane.job_type: None for lane in lanes})
+    walk = Walk(priority, kinds, after, bound=backlog.bound_of(frozenset(), frozenset()))
+    return [lane for page in backlog.pages(walk) for lane in page.lanes]
+
+
 def test_every_lane_of_a_priority_is_walked_once(lanes: list[Lane]) -> None:
-    assert list(backlog.lanes(1, None)) == lanes
+    assert walked(lanes, 1, None) == lanes
 
 
 def test_the_walk_begins_behind_the_organization_that_was_served_last(lanes: list[Lane]) -> None:
-    assert list(backlog.lanes(1, lanes[0].organization_pk)) == lanes[2:] + lanes[:2]
-    assert list(backlog.lanes(1, lanes[2].organization_pk)) == lanes[4:] + lanes[:4]
+    assert walked(lanes, 1, lanes[0].organization_pk) == lanes[2:] + lanes[:2]
+    assert walked(lanes, 1, lanes[2].organization_pk) == lanes[4:] + lanes[:4]
 
 
 def test_behind_the_last_organization_the_walk_begins_at_the_start(lanes: list[Lane]) -> None:
-    assert list(backlog.lanes(1, lanes[5].organization_pk)) == lanes
+    assert walked(lanes, 1, lanes[5].organization_pk) == lanes
 
 
 def test_a_priority_without_jobs_has_no_lanes(lanes: list[Lane]) -> None:
-    assert list(backlog.lanes(0, None)) == list(backlog.lanes(0, 1)) == []
+    assert walked(lanes, 0, None) == walked(lanes, 0, 1) == []
 
 
 def test_a_lane_whose_jobs_all_wait_for_their_moment_is_passed_by(lanes: list[Lane]) -> None:
     tomorrow = database.now() + dt.timedelta(days=1)
     sleeping = lanes[1]
     Job.objects.filter(organization=sleeping.organization_pk, job_type=sleeping.job_type).update(ready_at=tomorrow)
-    assert list(backlog.lanes(1, None)) == [lanes[0], *lanes[2:]]
-    assert list(backlog.lanes(1, lanes[2].organization_pk)) == [*lanes[4:], lanes[0], *lanes[2:4]]
+    assert walked(lanes, 1, None) == [lanes[0], *lanes[2:]]
+    assert walked(lanes, 1, lanes[2].organization_pk) == [*lanes[4:], lanes[0], *lanes[2:4]]
 
 
 def test_of_each_lane_the_longest_ready_come_first(broker: MemoryBroker) -> None:

@@ -39,7 +39,7 @@ def make_due(*jobs: Job) -> None:
 def test_a_job_with_a_moment_to_come_is_in_no_lane(broker: MemoryBroker) -> None:
     job = later()
     assert (job.is_delayed, job.ready_at) == (True, job.run_at)
-    assert store().lanes(Walk(NORMAL), 10) == []
+    assert store().lanes(Walk(NORMAL, (job.job_type_id,)), 10) == []
     assert store().waiting_priorities([NORMAL]) == []
     assert not reread(pending_job()).is_delayed
 

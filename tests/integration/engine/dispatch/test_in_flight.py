@@ -110,7 +110,7 @@ def test_a_job_that_appears_before_the_mark_is_counted_by_the_next_whole_walk(cl
 @pytest.mark.usefixtures("rest")
 def test_the_next_whole_walk_comes_in_time_for_every_lease(settings: Any, clock: Clock) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 30}
-    in_flight.count_in_flight()
+    in_flight.read(Job.primary.filter(status__in=sorted(IN_FLIGHT)))
     late, _ = running_job()
     age(late)
     assert leases.held_by(WORKER) == set()
@@ -146,12 +146,23 @@ def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
 def test_a_clock_of_the_database_that_goes_back_ends_the_mark(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     job_in("Queued")
     in_flight.count_in_flight()
-    known = in_flight._known
+    known = in_flight._locked._known
     assert known
     ahead = known.mark._replace(since=known.mark.since + HOUR)
-    monkeypatch.setattr(in_flight, "_known", known._replace(mark=ahead))
+    monkeypatch.setattr(in_flight._locked, "_known", known._replace(mark=ahead))
     clock.now += in_flight.RENEWAL_SECONDS
     assert counted() == truth()
+
+
+@pytest.mark.usefixtures("rest")
+def test_jobs_of_types_with_limits_are_counted_from_marks_of_the_lock_alone(kind: JobType) -> None:
+    in_flight.read(Job.primary.filter(status__in=sorted(IN_FLIGHT)))
+    late = job_in("Queued", job_type=kind)
+    age(late)
+    assert [item.pk for item in in_flight.of_types([kind.pk])] == [late.pk]
+    new, other = queue_up(pending_job(kind)), queue_up(pending_job())
+    assert {item.pk for item in in_flight.of_types([kind.pk])} == {late.pk, new.pk}
+    assert {item.pk for item in in_flight.of_types([kind.pk, other.job_type_id])} == {late.pk, new.pk, other.pk}
 
 
 def test_what_is_found_from_a_mark_is_what_is_found_without_one(kind: JobType) -> None:

@@ -1,0 +1,63 @@
+"""What of a job type decides whether its jobs may start: its pool, its limits, and whether it is open."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from django.db.models import Q
+
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.models import JobType
+
+
+class TypeFlow(NamedTuple):
+    """These fields of a job type; see there."""
+
+    type_name: str
+    pool: str
+    is_enabled: bool
+    is_paused: bool
+    max_running: int | None
+    max_running_per_organization: int | None
+    concurrency_key: str
+    max_running_per_key: int
+    max_starts: int | None
+    max_starts_per_key: int | None
+    max_starts_window: int
+    breaker_failures: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its jobs may start, limits aside."""
+        return self.is_enabled and not self.is_paused
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether jobs that run or started have a say in whether others may start."""
+        limits = (self.max_running, self.max_running_per_organization, self.max_starts, self.max_starts_per_key)
+        return any(limit is not None for limit in limits) or bool(self.concurrency_key or self.breaker_failures)
+
+
+#: What is so of a type that has neither limits nor a pool of its own.
+_PLAIN: Final = Q(
+    pool=DEFAULT_POOL,
+    is_enabled=True,
+    is_paused=False,
+    max_running__isnull=True,
+    max_running_per_organization__isnull=True,
+    concurrency_key="",
+    max_starts__isnull=True,
+    max_starts_per_key__isnull=True,
+    breaker_failures=0,
+)
+
+
+def flow_of(job_type: JobType) -> TypeFlow:
+    """Return what is so of a type."""
+    return TypeFlow(*(getattr(job_type, name) for name in TypeFlow._fields))
+
+
+def read_special() -> dict[str, TypeFlow]:
+    """Return the types that are not plain: all others are open, in the pool ``default``, and have no limits."""
+    rows = JobType.primary.exclude(_PLAIN).order_by("pk").values_list(*TypeFlow._fields)
+    return {row[0]: TypeFlow(*row) for row in rows}

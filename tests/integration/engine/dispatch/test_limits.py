@@ -1,0 +1,133 @@
+"""How many jobs of a type, an organization or a key the dispatcher queues."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, worker_registry
+from django_jobs.engine.store.chosen import store
+from django_jobs.models import EngineLease, Job, Organization
+from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, returned, running_job, start
+from tests.support.factories import make_job_type, make_organization
+
+
+@pytest.fixture(autouse=True)
+def _room(broker: MemoryBroker) -> None:
+    """Room for a hundred jobs."""
+    worker_registry.announce("a-worker", ALL_QUEUES, slots=10, window=100)
+
+
+def waiting(broker: MemoryBroker, *lanes: tuple[Any, Organization, int], count: int = 4) -> list[Job]:
+    """So many jobs of each of these types, organizations and keys, which nobody has dispatched yet."""
+    broker.is_down = True
+    jobs = [pending_job(kind, organization) for kind, organization, _ in lanes for _ in range(count)]
+    keys = [key for _, _, key in lanes for _ in range(count)]
+    for job, key in zip(jobs, keys, strict=True):
+        Job.objects.filter(pk=job.pk).update(lane_key=key)
+    broker.is_down = False
+    return jobs
+
+
+def queued() -> Counter[Any]:
+    """How many jobs of each organization and key are queued, by one pass or several."""
+    dispatcher.dispatch()
+    dispatcher.dispatch()
+    rows = Job.objects.filter(status="Queued").values_list("organization_id", "lane_key")
+    return Counter(rows)
+
+
+def test_no_more_of_a_type_are_in_flight_than_it_may(broker: MemoryBroker) -> None:
+    kind, other = make_job_type(max_running=3), make_job_type()
+    organizations = [make_organization() for _ in range(3)]
+    waiting(broker, *((kind, organization, 0) for organization in organizations), (other, organizations[0], 0))
+    dispatcher.dispatch()
+    assert Job.objects.filter(status="Queued", job_type=kind).count() == 3
+    assert Job.objects.filter(status="Queued", job_type=other).count() == 4
+    of_each = Job.objects.filter(status="Queued", job_type=kind).values_list("organization_id", flat=True)
+    assert sorted(of_each) == [organization.pk for organization in organizations]
+
+
+def test_no_more_of_an_organization_are_in_flight_than_a_type_allows(broker: MemoryBroker) -> None:
+    kind, organizations = make_job_type(max_running_per_organization=2), [make_organization() for _ in range(2)]
+    waiting(broker, *((kind, organization, 0) for organization in organizations))
+    assert queued() == {(organization.pk, 0): 2 for organization in organizations}
+
+
+def test_no_more_of_a_key_are_in_flight_than_a_type_allows(broker: MemoryBroker, organization: Organization) -> None:
+    kind = make_job_type(concurrency_key="account", max_running_per_key=2)
+    lanes = [(kind, organization, key) for key in (-3, 1, 2)] + [(kind, make_organization(), 1)]
+    waiting(broker, *lanes)
+    assert queued() == {(of.pk, key): 2 for _, of, key in lanes}
+
+
+def test_the_narrowest_limit_holds(broker: MemoryBroker, organization: Organization) -> None:
+    kind = make_job_type(
+        max_running=4, max_running_per_organization=3, concurrency_key="account", max_running_per_key=2
+    )
+    other = make_organization()
+    waiting(broker, *((kind, of, key) for of in (organization, other) for key in (1, 2)))
+    found = queued()
+    assert sum(found.values()) == 4
+    assert all(count <= 2 for count in found.values())
+    assert all(sum(found[of.pk, key] for key in (1, 2)) <= 3 for of in (organization, other))
+
+
+def test_what_runs_counts_and_its_end_makes_room(broker: MemoryBroker, organization: Organization) -> None:
+    kind = make_job_type(max_running=1)
+    _, claimed = running_job(job_type=kind)
+    waiting(broker, (kind, organization, 0), count=2)
+    assert queued() == {}
+    end(returned(claimed))
+    assert queued() == {(organization.pk, 0): 1}
+
+
+def test_a_new_job_of_a_full_type_waits_and_one_of_another_type_goes(
+    broker: MemoryBroker, organization: Organization
+) -> None:
+    kind = make_job_type(max_running=1)
+    jobs = [pending_job(of, organization) for of in (kind, kind, make_job_type())]
+    for job in jobs:
+        dispatcher.dispatch_new(job)
+    status = dict(Job.objects.values_list("pk", "status"))
+    assert [status[job.pk] for job in jobs] == ["Queued", "Pending", "Queued"]
+
+
+def test_full_lanes_do_not_hold_up_what_lies_behind_them(
+    broker: MemoryBroker, organization: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 500}
+    kind = make_job_type(concurrency_key="account")
+    lanes = [(kind, organization, key) for key in range(1, 121)]
+    waiting(broker, *lanes, count=1)
+    assert len(queued()) == 100
+    broker.take_all()
+    Job.objects.filter(status="Queued").update(status="Running")
+    waiting(broker, *lanes, count=1)
+    assert queued() == {(organization.pk, key): 1 for key in range(101, 121)}
+
+
+def test_a_raised_limit_lets_more_go_and_a_lowered_one_takes_none_back(
+    broker: MemoryBroker, organization: Organization
+) -> None:
+    kind = make_job_type(max_running=1)
+    waiting(broker, (kind, organization, 0))
+    assert queued() == {(organization.pk, 0): 1}
+    type(kind).objects.filter(pk=kind.pk).update(max_running=3)
+    assert queued() == {(organization.pk, 0): 3}
+    type(kind).objects.filter(pk=kind.pk).update(max_running=2)
+    assert queued() == {(organization.pk, 0): 3}
+
+
+def test_without_the_lock_nothing_of_a_limited_type_goes(
+    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, kind = make_job_type(), make_job_type(max_running=10)
+    waiting(broker, (plain, organization, 0), (kind, organization, 0))
+    EngineLease.objects.get_or_create(pk=dispatch_lock.LEASE)
+    monkeypatch.setattr(store(), "first_locked", lambda *_: None)
+    monkeypatch.setattr(dispatch_lock, "is_stuck", lambda: True)
+    dispatcher.dispatch()
+    assert set(Job.objects.filter(status="Queued").values_list("job_type", flat=True)) == {plain.pk}
