@@ -76,16 +76,18 @@ class Lanes(Transactions):
 
         A loose index scan, priority by priority. A store may leave out those that are ``marked``, and not look at them.
         """
+        which = self._which(delayed=delayed)
+        first = f"SELECT job_type_id FROM {self.jobs_table} WHERE {which}"
+        # Of all priorities at once, since mostly few of them have any.
+        (firsts,) = self._ask(
+            f"SELECT {', '.join([f'({first} {LANE_ORDER} LIMIT 1)'] * len(priorities))}", list(priorities)
+        )
         found: list[tuple[int, str]] = []
-        for priority in priorities:
-            last = ""
-            while rows := self._ask(
-                f"SELECT job_type_id FROM {self.jobs_table} WHERE {self._which(delayed=delayed)} AND job_type_id > %s "
-                f"{LANE_ORDER} LIMIT 1",
-                [priority, last],
-            ):
-                last = rows[0][0]
-                found.append((priority, last))
+        for priority, job_type in zip(priorities, firsts, strict=True):
+            rows = [] if job_type is None else [(job_type,)]
+            while rows:
+                found.append((priority, rows[0][0]))
+                rows = self._ask(f"{first} AND job_type_id > %s {LANE_ORDER} LIMIT 1", found[-1])
         return found
 
     def lanes(self, walk: Walk, count: int, marks: Mapping[Lane, LaneMark] = NO_MARKS) -> list[LaneStep]:

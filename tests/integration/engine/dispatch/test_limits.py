@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns, worker_registry
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, worker_registry
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease, Job, Organization
-from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, returned, running_job, start
+from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, returned, running_job
 from tests.support.factories import make_job_type, make_organization
 
 
