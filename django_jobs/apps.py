@@ -26,6 +26,8 @@ class DjangoJobsConfig(AppConfig):
         )
         post_migrate.connect(duplicates.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         tenants.listen()
+        self._follow_pools()
+        self._fill_queues()
         self._set_up_broker()
         self._tell_live_pages()
 
@@ -43,6 +45,24 @@ class DjangoJobsConfig(AppConfig):
 
         model_hooks.connect(organizations_seen_by, path_problem, batches)
         hooks.connect(events, follow_up.after_commit, counting.after_commit)
+
+    @staticmethod
+    def _follow_pools() -> None:
+        from django.db.models.signals import post_save
+
+        from django_jobs.engine.dispatch import pools
+        from django_jobs.models import JobType
+
+        post_save.connect(pools.forget, sender=JobType, dispatch_uid="django_jobs.pools")
+
+    @staticmethod
+    def _fill_queues() -> None:
+        from django.core.signals import setting_changed
+
+        from django_jobs.pools import rq_queues
+
+        rq_queues.fill()
+        setting_changed.connect(rq_queues.fill, dispatch_uid="django_jobs.rq_queues")
 
     @staticmethod
     def _set_up_broker() -> None:

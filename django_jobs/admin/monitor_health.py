@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Any, Final
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.engine.dispatch.window import FRESH_SECONDS
+from django_jobs.engine.insight.findings import PROBLEM
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
+from django_jobs.engine.insight.pool_diagnostics import examine_pools
 from django_jobs.engine.insight.rollups import LEASE, behind
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
@@ -94,6 +97,7 @@ def read_health(
         *_about_broker(tickets),
         *_about_scheduler(found),
         *_about_workers([item for item in workers if item.is_alive], waiting),
+        *_about_pools([item.worker for item in workers if item.is_alive], types),
         *(_about_set_aside() if types is None and tickets is not None else []),
         *_about_charts(is_empty=is_empty),
         *_about_types(types),
@@ -175,6 +179,13 @@ def _about_workers(alive: list[WorkerLoad], waiting: int) -> list[Notice]:
     if waiting:
         text = "No worker is alive: nothing runs, and jobs wait."
     return [Notice(level="error", text=text, advice="Start “manage.py jobs_worker”, and look at its log if it ends.")]
+
+
+def _about_pools(alive: list[Worker], types: Collection[str] | None) -> list[Notice]:
+    """Return a notice for each pool whose jobs wait in vain, as `jobs_check` finds them."""
+    found = [item for item in examine_pools(alive, types) if item.level == PROBLEM]
+    texts = [f"{item.subject.capitalize()}: {item.text}" for item in found]
+    return [Notice(level="error", text=re.sub("`([^`]*)`", r"“\1”", text)) for text in texts]
 
 
 def _about_charts(*, is_empty: bool) -> list[Notice]:

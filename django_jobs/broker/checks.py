@@ -1,4 +1,4 @@
-"""Checks that the four queues are in one Redis database, and that not all staff see django-rq's pages."""
+"""Checks that our queues are in one Redis database, and that not all staff see django-rq's pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.urls import URLResolver, get_resolver
 
+from django_jobs import pools
 from django_jobs.broker.rq_pages import GUARDED
 from django_jobs.conf import jobs_settings
 from django_jobs.statuses import Priority
@@ -18,18 +19,19 @@ from django_jobs.statuses import Priority
 @register("django_jobs")
 def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
     """Warn of a queue in another Redis database than the Normal one, whose connection is used for all of them."""
-    configured, ours = getattr(settings, "RQ_QUEUES", {}), jobs_settings.QUEUES
-    normal = ours.get(Priority.NORMAL.label)
+    configured = getattr(settings, "RQ_QUEUES", {})
+    normal = jobs_settings.QUEUES.get(Priority.NORMAL.label)
     if normal not in configured:
         return []
     place = _place(configured[normal])
+    ours = [*jobs_settings.QUEUES.values(), *(name for pool in pools.configured() for name in pools.queue_names(pool))]
     return [
         Warning(
-            f"RQ_QUEUES has {name!r} in another Redis database than {normal!r}, whose connection serves all four.",
-            hint="Give all four queues the same connection; of the others only RQ's own tools would take notice.",
+            f"RQ_QUEUES has {name!r} in another Redis database than {normal!r}, whose connection serves all of ours.",
+            hint="Give all queues of ours the same connection; of the others only RQ's own tools would take notice.",
             id="django_jobs.W012",
         )
-        for name in ours.values()
+        for name in ours
         if name in configured and _place(configured[name]) != place
     ]
 

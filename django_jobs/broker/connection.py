@@ -16,7 +16,9 @@ from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
 from redis.retry import Retry
 
-from django_jobs.conf import jobs_settings
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.ports import Queue
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 
@@ -25,19 +27,14 @@ ANSWER_SECONDS = 1.0
 BLOCK_SECONDS = 2
 
 
-def queue_name(priority: int) -> str:
+def queue_name(priority: int, pool: str = DEFAULT_POOL) -> str:
     """Return the name of a priority's RQ queue."""
-    return str(jobs_settings.QUEUES[Priority(priority).label])
+    return Queue(pool, priority).name
 
 
 def queue_names() -> list[str]:
-    """Return the names of all our queues, the most urgent first."""
-    return [queue_name(priority) for priority in sorted(Priority, reverse=True)]
-
-
-def priorities_by_queue() -> dict[str, int]:
-    """Return the priority that each of our queues is for; the lowest where several share one."""
-    return {queue_name(priority): int(priority) for priority in sorted(Priority, reverse=True)}
+    """Return the names of all our queues, the most urgent of each pool first."""
+    return pools.queue_names()
 
 
 def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from rq import get_current_job
+from rq.job import Job as RQJob
 
-from django_jobs.conf import jobs_settings
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import logs, uptime
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher
@@ -22,7 +24,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.insight import signal_delivery
-from django_jobs.engine.ports import Ticket, drain_broadcasts
+from django_jobs.engine.ports import Queue, Ticket, drain_broadcasts
 from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
@@ -134,7 +136,7 @@ class CheckpointRunner:
 def run_ticket() -> None:
     """Run the job whose ticket is the RQ job that RQ executes now."""
     rq_job = get_current_job()
-    ticket = Ticket.parse(rq_job.id, Priority.NORMAL) if rq_job is not None else None
+    ticket = _ticket_of(rq_job) if rq_job is not None else None
     if rq_job is None or ticket is None:
         return
     worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
@@ -148,3 +150,9 @@ def run_ticket() -> None:
     dispatcher.dispatch_without_budget()
     signal_delivery.stop()
     drain_broadcasts()
+
+
+def _ticket_of(rq_job: RQJob) -> Ticket | None:
+    """Return the ticket, with the queue that it was taken from: the worker's guard has written that into its hash."""
+    queue = pools.by_queue_name().get(rq_job.origin, Queue(DEFAULT_POOL, int(Priority.NORMAL)))
+    return Ticket.parse(rq_job.id, queue.priority, queue.pool)

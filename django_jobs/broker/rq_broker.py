@@ -12,12 +12,13 @@ import redis
 from redis import Redis
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
+from django_jobs import pools
 from django_jobs.broker import connection, foreign_entries, plain_workers, tickets
 from django_jobs.broker.rq_consumer import RQConsumer
 from django_jobs.broker.rq_worker import CANCEL_COMMAND
-from django_jobs.engine.ports import Broker, Look, SetAside, Ticket
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.ports import Broker, Look, Queue, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.statuses import Priority
 
 T = TypeVar("T")
 
@@ -31,13 +32,15 @@ class RQBroker(Broker):
         self._broken_until = 0.0
 
     def push(self, items: Sequence[Ticket], *, front: bool = False) -> None:
-        by_priority: dict[int, list[str]] = defaultdict(list)
+        known = pools.names()
+        by_queue: dict[Queue, list[str]] = defaultdict(list)
         for ticket in items:
-            by_priority[ticket.priority].append(ticket.id)
+            if ticket.pool in known:
+                by_queue[ticket.queue].append(ticket.id)
 
         def push_all(client: Redis) -> None:
-            for priority, ids in by_priority.items():
-                tickets.push(client, connection.queue_name(priority), ids, front=front)
+            for queue, ids in by_queue.items():
+                tickets.push(client, queue.name, ids, front=front)
 
         self._call(push_all)
 
@@ -45,24 +48,30 @@ class RQBroker(Broker):
         return time.monotonic() < self._broken_until
 
     def look(self) -> Look:
+        known = pools.named()
+
         def read(client: Redis) -> Look:
-            rings, *counts = tickets.look(client, [connection.queue_name(priority) for priority in Priority])
-            return Look(dict(zip(map(int, Priority), counts, strict=True)), rings)
+            rings, *counts = tickets.look(client, list(known.values()))
+            return Look(dict(zip(known, counts, strict=True)), rings)
 
         return self._call(read)
 
     def ring(self) -> None:
         self._call(tickets.ring)
 
-    def depths(self) -> dict[int, int]:
+    def depths(self) -> dict[Queue, int]:
         return self.look().depths
 
-    def waiting_ids(self) -> set[str]:
-        def read(client: Redis) -> set[str]:
+    def waiting_ids(self) -> dict[str, set[str]]:
+        def read(client: Redis) -> dict[str, set[str]]:
+            found: dict[str, set[str]] = {pool: set() for pool in pools.names()}
+            known = pools.named()
             with client.pipeline(transaction=False) as pipeline:
-                for name in connection.queue_names():
+                for name in known.values():
                     pipeline.lrange(tickets.queue_key(name), 0, -1)
-                return {tickets.as_id(ticket_id) for ids in pipeline.execute() for ticket_id in ids}
+                for queue, ids in zip(known, pipeline.execute(), strict=True):
+                    found[queue.pool].update(map(tickets.as_id, ids))
+            return found
 
         return self._call(read)
 
@@ -91,7 +100,8 @@ class RQBroker(Broker):
         return self._call(read)
 
     def foreign_ids(self) -> list[str]:
-        return sorted(filter(foreign_entries.is_foreign, self.waiting_ids()))
+        waiting = set().union(*self.waiting_ids().values())
+        return sorted(filter(foreign_entries.is_foreign, waiting))
 
     def set_aside(self) -> SetAside:
         return self._call(lambda client: foreign_entries.look(client, connection.queue_names()))
@@ -100,7 +110,7 @@ class RQBroker(Broker):
         return self._call(lambda client: plain_workers.count_by_queue(client, queues))
 
     def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> RQConsumer:
-        return RQConsumer(worker_name, queues or connection.queue_names())
+        return RQConsumer(worker_name, queues or pools.queue_names(DEFAULT_POOL))
 
     def _call(self, function: Callable[[Redis], T]) -> T:
         """Call Redis. Raises BrokerUnavailable when it does not answer, and for a second after that without trying."""

@@ -9,13 +9,16 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import redis
 from redis import Redis
 
+from django_jobs import pools
 from django_jobs.broker import connection, foreign_entries, tickets
 from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine.ports import Consumer, ForeignEntry, RunningTicket, Taken, Ticket
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.ports import Consumer, ForeignEntry, Queue, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import WorkersSuspended
 from django_jobs.statuses import Priority
 
@@ -23,6 +26,8 @@ logger = logging.getLogger("django_jobs")
 
 #: How long a worker waits before it looks again whether `rq suspend` still holds.
 SUSPENDED_SECONDS = 0.5
+#: What a queue is for that is none of ours.
+_UNKNOWN: Final = Queue(DEFAULT_POOL, int(Priority.NORMAL))
 
 
 class RQConsumer(Consumer):
@@ -34,7 +39,7 @@ class RQConsumer(Consumer):
         self._blocking: Redis = connection.connect(answer_seconds=connection.BLOCK_SECONDS + 3)
         self._waiting: Redis | None = None
         self._blocked_id: int | None = None
-        self._priorities = connection.priorities_by_queue()
+        self._known = pools.by_queue_name()
         self._worker = TicketWorker(self.queues, worker_name, self._calls)
 
     # -- the list of workers ---------------------------------------------------------------------------------------
@@ -96,7 +101,8 @@ class RQConsumer(Consumer):
         parsed: list[Ticket] = []
         foreign: list[ForeignEntry] = []
         for queue, entry_id in found:
-            ticket = Ticket.parse(entry_id, self._priorities.get(queue, int(Priority.NORMAL)))
+            known = self._known.get(queue, _UNKNOWN)
+            ticket = Ticket.parse(entry_id, known.priority, known.pool)
             if ticket is None:
                 foreign.append(ForeignEntry(queue, entry_id))
             else:
@@ -113,7 +119,7 @@ class RQConsumer(Consumer):
 
     def put_back(self, taken: Taken) -> None:
         try:
-            for queue, ids in _by_queue((connection.queue_name(item.priority), item.id) for item in taken.tickets):
+            for queue, ids in _by_queue((item.queue.name, item.id) for item in taken.tickets):
                 tickets.push(self._calls, queue, ids, front=True)
             for queue, ids in _by_queue((entry.queue, entry.id) for entry in taken.foreign):
                 self._calls.lpush(tickets.queue_key(queue), *map(tickets.as_bytes, reversed(ids)))

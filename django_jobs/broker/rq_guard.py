@@ -23,9 +23,9 @@ from rq.registry import BaseRegistry, ScheduledJobRegistry
 from rq.utils import now
 from rq.worker import BaseWorker
 
+from django_jobs import pools
 from django_jobs.broker import foreign_entries, tickets
 from django_jobs.broker.sanitized_jobs import WriteOnlySerializer, restore_sanitized
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.ports import ForeignEntry
 
 logger = logging.getLogger("django_jobs")
@@ -36,7 +36,7 @@ _sanitizes_all: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("dj
 
 def guards(queue: str) -> bool:
     """Return whether nothing that this queue's entries hold may be executed."""
-    return queue in jobs_settings.QUEUES.values() and not foreign_entries.are_run()
+    return queue in pools.queue_names() and not foreign_entries.are_run()
 
 
 @contextlib.contextmanager
@@ -166,7 +166,7 @@ def _foreign(queue_key: str | bytes, entry: str | bytes) -> ForeignEntry | None:
 def _complete(connection: Any, queue_key: str | bytes, entry: str | bytes) -> None:
     """Let RQ find the hash of a ticket of ours, of which nothing but the id matters."""
     found = _parse(queue_key, entry)
-    if found.queue in jobs_settings.QUEUES.values() and not foreign_entries.is_foreign(found.id):
+    if found.queue in pools.queue_names() and not foreign_entries.is_foreign(found.id):
         tickets.complete(connection, found.queue, found.id)
 
 

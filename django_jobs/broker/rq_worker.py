@@ -21,7 +21,7 @@ from rq.registry import StartedJobRegistry
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import WorkerStatus
 
-from django_jobs.broker import connection, foreign_entries, tickets
+from django_jobs.broker import foreign_entries, tickets
 from django_jobs.engine.ports import ForeignEntry, RunningTicket, Ticket
 
 logger = logging.getLogger("django_jobs")
@@ -183,4 +183,4 @@ class TicketWorker(SimpleWorker):
 
 
 def _published(item: RunningTicket) -> Published:
-    return Published(item.ticket.id, connection.queue_name(item.ticket.priority), item.started)
+    return Published(item.ticket.id, item.ticket.queue.name, item.started)

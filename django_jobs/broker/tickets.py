@@ -52,11 +52,13 @@ end
 return #ids
 """
 
-# Writes the hash of a ticket, unless there is one that RQ can read.
+# Writes the hash of a ticket, unless there is one that RQ can read; that then says from which queue it was taken.
 _COMPLETE: Final = f"""{_HASH}
 if redis.pcall('HEXISTS', KEYS[1], 'data') ~= 1 then
   redis.call('UNLINK', KEYS[1])
   write_hash(ARGV[6])
+else
+  redis.call('HSET', KEYS[1], 'origin', ARGV[5])
 end
 """
 
@@ -132,6 +134,8 @@ def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> No
 
 def complete(connection: Redis, name: str, ticket_id: str) -> None:
     """Write the hash of a ticket that was taken from a queue, if it is gone: RQ drops an entry without one.
+
+    One that is there may name another pool's queue, to which the ticket was pushed later: it gets this one.
 
     The hash may have expired. Or RQ removed it after an earlier ticket of the same id, which was run when the job did
     not wait for it.

@@ -14,6 +14,7 @@ from django_jobs.checks.organizations import (
     check_policy_class,
     check_swapped_late,
 )
+from django_jobs.checks.pools import check_pools
 from django_jobs.checks.settings import (
     check_foreign_rq_jobs,
     check_numbers,
@@ -34,6 +35,7 @@ __all__ = [
     "check_organization_id_field",
     "check_output_storage",
     "check_policy_class",
+    "check_pools",
     "check_queues",
     "check_sensitive_parameters",
     "check_setting_names",

@@ -10,8 +10,10 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.models.job import format_job_id, parse_job_id
 
 #: Whoever may write to the broker may write anything there. Only the canonical spelling of an attempt makes a ticket,
@@ -19,15 +21,27 @@ from django_jobs.models.job import format_job_id, parse_job_id
 _ATTEMPT: Final = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
 MAX_ATTEMPT: Final = 2**31 - 1
 
+#: Where tickets wait: those of one priority, for the workers of one pool.
+Queue: TypeAlias = pools.Queue
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The right to claim one attempt of a job; ``attempt`` is the number that the claim will give."""
+    """The right to claim one attempt of a job; ``attempt`` is the number that the claim will give.
+
+    It is void in the queues of a pool that is not the one of the job's type.
+    """
 
     pk: int
     year: int
     attempt: int
     priority: int
+    pool: str = DEFAULT_POOL
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that it is for, or was taken from."""
+        return Queue(self.pool, self.priority)
 
     @property
     def id(self) -> str:
@@ -35,13 +49,13 @@ class Ticket:
         return f"{format_job_id(self.pk, self.year)}-{self.attempt}"
 
     @classmethod
-    def parse(cls, text: str, priority: int) -> Ticket | None:
-        """Return the ticket with this id; None where the id is not one of ours."""
+    def parse(cls, text: str, priority: int, pool: str = DEFAULT_POOL) -> Ticket | None:
+        """Return the ticket with this id, which lay in that queue; None where the id is not one of ours."""
         job_id, _, attempt = text.rpartition("-")
         parsed = parse_job_id(job_id)
         if parsed is None or not _ATTEMPT.match(attempt) or int(attempt) > MAX_ATTEMPT:
             return None
-        return cls(parsed[0], parsed[1], int(attempt), priority)
+        return cls(parsed[0], parsed[1], int(attempt), priority, pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +102,9 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a dispatcher reads of the broker: how many entries wait, by priority, and how often its bell was rung."""
+    """What a dispatcher reads of the broker: how many entries wait, by queue, and how often its bell was rung."""
 
-    depths: dict[int, int]
+    depths: dict[Queue, int]
     rings: int
 
 
@@ -98,7 +112,10 @@ class Broker(Protocol):
     """A place where tickets wait. Every method raises BrokerUnavailable when the broker does not answer in time."""
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
-        """Add tickets at the back of their priorities' queues, or in their order at the front."""
+        """Add tickets at the back of their queues, or in their order at the front.
+
+        Those of a pool that is not configured are left out: it has no queues.
+        """
 
     def failed_just_now(self) -> bool:
         """Return whether this process had no answer a moment ago, so that the next call is likely to fail."""
@@ -109,11 +126,11 @@ class Broker(Protocol):
     def ring(self) -> None:
         """Ring the bell: whoever dispatches now looks at the backlog once more."""
 
-    def depths(self) -> dict[int, int]:
-        """Return how many entries wait, by priority."""
+    def depths(self) -> dict[Queue, int]:
+        """Return how many entries wait, by queue, of every pool."""
 
-    def waiting_ids(self) -> set[str]:
-        """Return the ids of all that waits, foreign entries included."""
+    def waiting_ids(self) -> dict[str, set[str]]:
+        """Return the ids of all that waits, foreign entries included, by the pool in whose queues they wait."""
 
     def installation(self) -> str | None:
         """Return the installation that this broker's data belong to; None after the broker was emptied."""
@@ -137,7 +154,7 @@ class Broker(Protocol):
         """Return how many workers that are not started by ``jobs_worker`` serve each of these queues."""
 
     def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> Consumer:
-        """Return a worker's own access to these queues, in this order; to all of them where none is named."""
+        """Return a worker's own access to these queues, in this order; without any, to the default pool's."""
 
 
 class Consumer(Protocol):

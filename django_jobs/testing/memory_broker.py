@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from django_jobs.conf import jobs_settings
-from django_jobs.engine.ports import Broker, Consumer, ForeignEntry, Look, RunningTicket, SetAside, Taken, Ticket
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.ports import Broker, Consumer, ForeignEntry, Look, Queue, RunningTicket, SetAside, Taken, Ticket
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
-from django_jobs.statuses import Priority
 
 Entry: TypeAlias = Ticket | ForeignEntry
 
@@ -25,7 +25,8 @@ class MemoryBroker(Broker):
     """
 
     def __init__(self, *, is_down: bool = False) -> None:
-        self.queues: dict[int, deque[Entry]] = {int(priority): deque() for priority in Priority}
+        #: By queue; those of a pool come into being with the first look at them.
+        self.queues: dict[Queue, deque[Entry]] = defaultdict(deque)
         self.marker: str | None = None
         self.hints: list[tuple[str, list[str]]] = []
         self.is_down = is_down
@@ -41,7 +42,8 @@ class MemoryBroker(Broker):
 
     def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         self.reach()
-        self.add([(ticket.priority, ticket) for ticket in tickets], front=front)
+        known = pools.names()
+        self.add([(ticket.queue, ticket) for ticket in tickets if ticket.pool in known], front=front)
 
     def failed_just_now(self) -> bool:
         return self.is_down
@@ -53,13 +55,16 @@ class MemoryBroker(Broker):
         self.reach()
         self.rings += 1
 
-    def depths(self) -> dict[int, int]:
+    def depths(self) -> dict[Queue, int]:
         self.reach()
-        return {priority: len(queue) for priority, queue in self.queues.items()}
+        return {queue: len(self.queues[queue]) for queue in pools.all_queues()}
 
-    def waiting_ids(self) -> set[str]:
+    def waiting_ids(self) -> dict[str, set[str]]:
         self.reach()
-        return {entry.id for entry in self._entries()}
+        found: dict[str, set[str]] = {pool: set() for pool in pools.names()}
+        for queue in pools.all_queues():
+            found[queue.pool].update(entry.id for entry in self.queues[queue])
+        return found
 
     def installation(self) -> str | None:
         self.reach()
@@ -93,7 +98,7 @@ class MemoryBroker(Broker):
         return dict.fromkeys(queues, 0)
 
     def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> MemoryConsumer:
-        return MemoryConsumer(self, worker_name, queues or list(_priorities()))
+        return MemoryConsumer(self, worker_name, queues or pools.queue_names(DEFAULT_POOL))
 
     # -- for tests and consumers -----------------------------------------------------------------------------------
 
@@ -102,26 +107,27 @@ class MemoryBroker(Broker):
         if self.is_down:
             raise BrokerUnavailable("the test says so")
 
-    def add(self, entries: Sequence[tuple[int, Entry]], *, front: bool = False) -> None:
-        """Add (priority, ticket or foreign entry) at the back of the queues, or in their order at the front."""
+    def add(self, entries: Sequence[tuple[Queue, Entry]], *, front: bool = False) -> None:
+        """Add (queue, ticket or foreign entry) at the back of the queues, or in their order at the front."""
         with self.changed:
-            for priority, entry in reversed(entries) if front else entries:
+            for queue, entry in reversed(entries) if front else entries:
                 if front:
-                    self.queues[priority].appendleft(entry)
+                    self.queues[queue].appendleft(entry)
                 else:
-                    self.queues[priority].append(entry)
+                    self.queues[queue].append(entry)
             self.changed.notify_all()
 
-    def pop(self, priorities: Iterable[int], count: int) -> list[Entry]:
-        """Pop up to ``count`` entries from the queues of these priorities, in their order."""
+    def pop(self, queues: Iterable[Queue], count: int) -> list[Entry]:
+        """Pop up to ``count`` entries from these queues, in their order."""
         popped: list[Entry] = []
-        for queue in (self.queues[priority] for priority in priorities):
-            while queue and len(popped) < count:
-                popped.append(queue.popleft())
+        for queue in queues:
+            waiting = self.queues[queue]
+            while waiting and len(popped) < count:
+                popped.append(waiting.popleft())
         return popped
 
     def _entries(self) -> list[Entry]:
-        return [entry for priority in sorted(self.queues, reverse=True) for entry in self.queues[priority]]
+        return [entry for queue in _by_urgency() for entry in self.queues[queue]]
 
     @property
     def tickets(self) -> list[Ticket]:
@@ -134,7 +140,7 @@ class MemoryBroker(Broker):
 
     def take(self) -> Ticket | None:
         """Pop the next ticket, as a worker does; None where nothing waits."""
-        taken = _sorted(self.pop(sorted(self.queues, reverse=True), 1))
+        taken = _sorted(self.pop(_by_urgency(), 1))
         return taken.tickets[0] if taken.tickets else None
 
     def take_all(self) -> list[Ticket]:
@@ -200,26 +206,29 @@ class MemoryConsumer(Consumer):
 
     def put_back(self, taken: Taken) -> None:
         if not self._broker.is_down:
-            foreign = [(_priorities()[entry.queue], entry) for entry in taken.foreign]
-            self._broker.add([*foreign, *((ticket.priority, ticket) for ticket in taken.tickets)], front=True)
+            known = pools.by_queue_name()
+            foreign = [(known[entry.queue], entry) for entry in taken.foreign]
+            self._broker.add([*foreign, *((ticket.queue, ticket) for ticket in taken.tickets)], front=True)
 
     def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
         self._broker.aside += entries
 
     def _take(self, count: int, done: Sequence[Ticket]) -> Taken:
-        known = _priorities()
         self._broker.done += done
-        return _sorted(self._broker.pop([known[queue] for queue in self.queues], count))
+        return _sorted(self._broker.pop(self._served(), count))
 
     def _may_take(self) -> bool:
         self._broker.reach()
-        known = _priorities()
-        return not self._broker.is_suspended and any(self._broker.queues[known[queue]] for queue in self.queues)
+        return not self._broker.is_suspended and any(self._broker.queues[queue] for queue in self._served())
+
+    def _served(self) -> list[Queue]:
+        known = pools.by_queue_name()
+        return [known[name] for name in self.queues]
 
 
-def _priorities() -> dict[str, int]:
-    """Return the priority of each queue, by the queue's name; the most urgent first."""
-    return {str(jobs_settings.QUEUES[priority.label]): int(priority) for priority in sorted(Priority, reverse=True)}
+def _by_urgency() -> list[Queue]:
+    """Return the queues of all pools, the most urgent first."""
+    return sorted(pools.all_queues(), key=lambda queue: -queue.priority)
 
 
 def _sorted(entries: Sequence[Entry]) -> Taken:

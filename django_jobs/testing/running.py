@@ -9,17 +9,18 @@ from typing import Any, Final
 
 from django.db import Error
 
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import dispatcher, expirations
+from django_jobs.engine.dispatch import dispatcher, expirations, pools
 from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
-from django_jobs.models import Job
+from django_jobs.models import Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
 from django_jobs.testing.memory_broker import MemoryBroker
 from django_jobs.testing.transactions import Commits, Shelter, held_open
@@ -73,7 +74,14 @@ class _Run:
     def _adopt_queued(self) -> None:
         """Make tickets for jobs that have one elsewhere, such as at a broker that no test's worker serves."""
         rows = Job.primary.filter(status=Status.QUEUED).order_by("queued_at", "pk")
-        self.broker.push([Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority) for job in rows])
+        of_types = dict(JobType.primary.values_list("pk", "pool"))
+        tickets = [
+            Ticket(
+                job.pk, job.created_at.year, job.attempt + 1, job.priority, of_types.get(job.job_type_id, DEFAULT_POOL)
+            )
+            for job in rows
+        ]
+        self.broker.push(tickets)
 
     def _next_ticket(self) -> Ticket | None:
         ticket = self.broker.take()
@@ -83,6 +91,7 @@ class _Run:
             batch_duties.in_tick()
             if self._retries:
                 self._make_retries_due()
+            pools.forget()  # a test may have changed a type's a moment ago
             dispatcher.dispatch()
             self._commits.run()
             ticket = self.broker.take()

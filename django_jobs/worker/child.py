@@ -16,6 +16,7 @@ from django_jobs.engine.dispatch import dispatcher, reconciliation
 from django_jobs.engine.ports import Taken
 from django_jobs.engine.store import database, line_watch
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
+from django_jobs.pools import served_by
 from django_jobs.worker import memory
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
@@ -44,7 +45,8 @@ class Child:
         self.slots = make_slots(state)
         self.housekeeper = Housekeeper(state, supervisor)
         self.relay = StopRelay(state, supervisor)
-        self.refiller = Refiller(state.prefetch.refilled)
+        served = {queue.pool for queue in served_by(state.options.queues)}
+        self.refiller = Refiller(state.prefetch.refilled, served)
         self.claims = Claims(state, self.slots.fits, self.refiller.ask)
         #: Whether another process is to take its place, since it ran as many jobs or holds as much as it may.
         self.is_recycled = False

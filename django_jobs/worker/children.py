@@ -12,7 +12,7 @@ from typing import NoReturn
 from django.core.cache import caches
 from django.db import connections
 
-from django_jobs.conf import jobs_settings
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import logs
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.worker import child_entry, process_start, stacks
@@ -31,7 +31,8 @@ class ChildProcess:
     def __init__(self, host: str, options: WorkerOptions, siblings: Sequence[ChildProcess] = ()) -> None:
         """Start it. ``siblings`` are the children that its supervisor has so far."""
         # A new name at every start, because RQ refuses the name of a killed worker for minutes.
-        self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        place = host if options.pool == DEFAULT_POOL else f"{options.pool}@{host}"
+        self.name = f"{place}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.slots = SharedSlots.create(options.slots)
         self.watch = ChildWatch(self.slots)
         self.stacks = StackFile()

@@ -6,10 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from django_jobs.engine.dispatch import window
 from django_jobs.engine.execution import leases, shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Ticket
+from django_jobs.pools import served_by
 from django_jobs.statuses import Priority
 from django_jobs.worker import refiller
 from django_jobs.worker.child_board import LoopStep
@@ -31,7 +31,7 @@ class Claims:
         self._fits = fits
         self._refill = refill
         self._refilled = 0.0
-        self._priorities = window.served_by(state.options.queues) if state.options.queues else frozenset(Priority)
+        self._queues = served_by(state.options.queues)
         #: Tickets that were claimed, and of which the broker need keep nothing once their jobs have ended.
         self.done: list[Ticket] = []
         self.expects_backlog = False
@@ -72,7 +72,7 @@ class Claims:
         """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
         # Until then the refiller looks once more by itself.
         if time.monotonic() - self._refilled >= refiller.SECOND_LOOK_SECONDS:
-            self._ask(max(self._priorities, default=Priority.LOW))
+            self._ask(max((queue.priority for queue in self._queues), default=Priority.LOW))
 
     def _ask(self, priority: int) -> None:
         self._refilled = time.monotonic()
@@ -94,7 +94,7 @@ class Claims:
                 return self._fits([*beside, *job_types]) - len(beside)
 
             taker = shares.Taker(self._state.name, fits, about_to_start)
-            found = shares.take_share(self._priorities, count, taker)
+            found = shares.take_share(self._queues, count, taker)
             self._state.put(self._state.doubts.answered(noted, found or []))
         return None if found is None else len(found)
 

@@ -6,10 +6,14 @@ import dataclasses
 import json
 from collections.abc import Collection, Iterable
 
+from django_jobs.conf import DEFAULT_POOL
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """``processes`` children with ``threads`` slots each, which serve ``queues`` (all of them where none is named).
+    """``processes`` children with ``threads`` slots each, which serve ``queues``: without any, the default pool's.
+
+    ``pool`` is the one that they are for, as their names say.
 
     A child is replaced after ``max_jobs``, or when it holds more than ``max_memory`` megabytes.
     """
@@ -17,6 +21,7 @@ class WorkerOptions:
     processes: int = 2
     threads: int = 1
     queues: tuple[str, ...] = ()
+    pool: str = DEFAULT_POOL
     burst: bool = False
     scheduler: bool = True
     max_jobs: int | None = None

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from django.db import Error, connections
 
@@ -30,9 +30,15 @@ class Refiller:
     the tickets that are taken by now did not ring the bell.
     """
 
-    def __init__(self, note_seconds: Callable[[float], object] = lambda _: None) -> None:
-        """Make a refiller that tells ``note_seconds`` how long each refill took that brought tickets."""
+    def __init__(
+        self, note_seconds: Callable[[float], object] = lambda _: None, in_pools: Collection[str] = ()
+    ) -> None:
+        """Make a refiller that tells ``note_seconds`` how long each refill took that brought tickets.
+
+        It looks for room of these pools only, where any is named.
+        """
         self._note_seconds = note_seconds
+        self._in_pools = in_pools
         self._asked = threading.Event()
         self._quit = False
         self._priority = int(Priority.LOW)
@@ -69,11 +75,11 @@ class Refiller:
         database.mend_connections()
         started = time.monotonic()
         with line_watch.waiting():
-            is_filled = dispatcher.refill(priority)
+            is_filled = dispatcher.refill(priority, self._in_pools)
         if is_filled:
             self._note_seconds(time.monotonic() - started)
         with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
             policy_memory.ask_again(self._asked.is_set)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
-                dispatcher.refill_if_empty(priority)
+                dispatcher.refill_if_empty(priority, self._in_pools)

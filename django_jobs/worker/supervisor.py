@@ -67,7 +67,8 @@ class Supervisor:
         connections.close_all()
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
-        logger.info("event=supervisor_started processes=%s threads=%s", self.options.processes, self.options.threads)
+        text = "event=supervisor_started pool=%s processes=%s threads=%s"
+        logger.info(text, self.options.pool, self.options.processes, self.options.threads)
         if self._reload is not None:
             self._reload.look_first()
         process_start.prepare(ports.get_broadcaster())

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
-from django_jobs.engine.ports import Ticket, use_broker
+from django_jobs.engine.ports import Queue, Ticket, use_broker
 from django_jobs.statuses import Priority
-from tests.support.brokers import MemoryBroker
+from tests.support.brokers import MemoryBroker, queue_for
 
 
 class CrowdedBroker(MemoryBroker):
@@ -27,9 +27,9 @@ class CrowdedBroker(MemoryBroker):
     def failed_just_now(self) -> bool:
         return self.is_full or super().failed_just_now()
 
-    def depths(self) -> dict[int, int]:
+    def depths(self) -> dict[Queue, int]:
         if self.is_full:
-            return {int(Priority.CRITICAL): 10**6}  # what is most urgent takes up everybody's room
+            return {queue_for(Priority.CRITICAL): 10**6}  # what is most urgent takes up everybody's room
         with self._lock:
             return super().depths()
 

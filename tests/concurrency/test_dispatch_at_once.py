@@ -33,7 +33,7 @@ from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organiza
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
-from tests.support.brokers import ALL_QUEUES, reread, start
+from tests.support.brokers import ALL_QUEUES, queue_for, reread, start
 from tests.support.factories import make_job_type, make_organization
 
 WAIT_SECONDS = 30.0
@@ -223,7 +223,7 @@ def test_a_share_that_is_being_taken_counts_for_the_limit(
     window.forget()
     start(jobs[0])  # so that the policy's answer is known
     taker = shares.Taker("worker-1", len, lambda _: None)
-    with uncommitted(lambda: shares.take_share([Priority.LOW], 100, taker)):
+    with uncommitted(lambda: shares.take_share([queue_for(Priority.LOW)], 100, taker)):
         submit_job(kind, organization, priority="High")
     assert Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING]).count() <= 60
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import in_flight, lane_marks, short_way, window
+from django_jobs.engine.dispatch import in_flight, lane_marks, pools, short_way, window
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import organization_ids
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
@@ -27,11 +28,17 @@ WORKER: Final = "worker-1"
 ALL_QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 
 
+def queue_for(priority: int, pool: str = DEFAULT_POOL) -> Queue:
+    """The queue of a priority; as a rule the default pool's."""
+    return Queue(pool, int(priority))
+
+
 def forget_everything() -> None:
     """Let the engine remember as little as in a new process."""
     claim_verdicts.forget()
     organization_ids.forget()
     window.forget()
+    pools.forget()
     in_flight.forget()
     lane_marks.forget()
     short_way.TRIES.forget()
@@ -39,7 +46,7 @@ def forget_everything() -> None:
 
 def ticket_of(job: Job) -> Ticket:
     """The ticket that lets a worker claim the job's next attempt."""
-    return Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority)
+    return Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority, job.job_type.pool)
 
 
 def pending_job(job_type: Any = None, organization: Any = None, **fields: Any) -> Job:

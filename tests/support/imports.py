@@ -11,7 +11,7 @@ from typing import Final
 PACKAGE: Final = "django_jobs"
 FACE: Final = "__init__"
 
-BASE: Final = frozenset({"exceptions", "statuses", "values", "conf"})
+BASE: Final = frozenset({"exceptions", "statuses", "values", "conf", "pools"})
 STORED: Final = BASE | {"models"}
 # The signals are declared at the bottom and sent by the engine.
 RULES_OF_WORK: Final = STORED | {"signals", "engine"}

@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from django.db import Error
+from django.db.models import Q
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, round_robin, short_way, turns, window
+from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, pools, round_robin, short_way, turns, window
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
-from django_jobs.engine.ports import Look, Ticket, get_broker
+from django_jobs.engine.ports import Look, Queue, Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
+from django_jobs.pools import of_pool, served_by
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
@@ -64,15 +67,15 @@ def dispatch_new(job: Job) -> int:
 
 
 def _dispatch_new(job: Job) -> int | None:
-    broker, budget = get_broker(), TimeBudget(BUDGET_SECONDS)
-    if window.was_just_full(broker, job.priority) or budget.is_spent():
+    broker, budget, queue = get_broker(), TimeBudget(BUDGET_SECONDS), _queue_of(job)
+    if window.was_just_full(broker, queue) or budget.is_spent():
         return 0
     seen: Look = budget.spend(broker.look)
     if budget.is_spent():
         return 0
     size = window.read_window()
-    if size.room(job.priority, seen.depths) <= 0:
-        window.note_full(broker, job.priority)
+    if size.room(queue, seen.depths) <= 0:
+        window.note_full(broker, queue)
         return 0
     # Beside a snapshot its conditions visit ever more dead entries; the dispatcher has marks.
     moved = [] if short_way.REST.lasts() else short_way.REST.after(lambda: _queue_without_turn(job, size.most_at_once))
@@ -83,10 +86,15 @@ def _dispatch_new(job: Job) -> int | None:
     return len(moved)
 
 
+def _queue_of(job: Job) -> Queue:
+    """Return the queue for a new job, whose type was just read."""
+    return Queue(job.job_type.pool, job.priority)
+
+
 def _may_go(job: Job, budget: TimeBudget) -> bool:
     """Return whether a new job waits for dispatch still, and the broker has room for it."""
     waits = Job.primary.filter(pk=job.pk, ready_at__isnull=False).exists()
-    return waits and window.read_window().room(job.priority, budget.spend(get_broker().look).depths) > 0
+    return waits and window.read_window().room(_queue_of(job), budget.spend(get_broker().look).depths) > 0
 
 
 def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
@@ -99,47 +107,55 @@ def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
     return move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
 
 
-def refill(priority: int) -> int:
+def refill(priority: int, in_pools: Collection[str] = ()) -> int:
     """Dispatch for a worker that took tickets of this priority, once half of the window is free; return how many went.
 
-    Waiting for half of it makes jobs go in sets, which cost less each.
+    Waiting for half of it makes jobs go in sets, which cost less each. Only room of these pools counts, where any is
+    named: of the others the window may be empty for ever.
     """
-    return _dispatch_if_room(priority, 0.5, TimeBudget())
+    return _dispatch_if_room(priority, 0.5, TimeBudget(), in_pools)
 
 
-def refill_if_empty(priority: int) -> int:
+def refill_if_empty(priority: int, in_pools: Collection[str] = ()) -> int:
     """Dispatch if the broker holds no ticket that takes up room of this priority, or of a lower one.
 
     Return how many jobs went.
     """
-    return _dispatch_if_room(priority, 0.0, TimeBudget())
+    return _dispatch_if_room(priority, 0.0, TimeBudget(), in_pools)
 
 
 def anything_queued(queues: Collection[str] = ()) -> bool:
     """Dispatch, also what is due by now, and return whether any job is Queued; for a burst that asks if it is over.
 
-    With ``queues``, only jobs whose tickets go there count. Also return True if another process dispatches at this
-    moment. Raises BrokerUnavailable and errors of the database, since a broker that does not answer is not one without
-    work.
+    Only jobs whose tickets go to these ``queues`` count, without any to those of the default pool. Also return True if
+    another process dispatches at this moment. Raises BrokerUnavailable and errors of the database, since a broker that
+    does not answer is not one without work.
     """
     delays.bring_due()
     if _dispatch_if_room_or_raise(Priority.LOW, 1.0, TimeBudget()) is None:
         return True
     rows = Job.primary.filter(status=Status.QUEUED)
-    if queues:
-        rows = rows.filter(priority__in=window.served_by(queues))
+    if queues or pools.are_several():
+        served = served_by(queues)
+        of_each = [
+            Q(job_type__pool=pool, priority__in=[queue.priority for queue in of_pool(served, pool)])
+            for pool in {queue.pool for queue in served}
+        ]
+        rows = rows.filter(functools.reduce(operator.or_, of_each, Q(pk__in=[])))
     return rows.exists()
 
 
-def _dispatch_if_room(priority: int, share: float, budget: TimeBudget) -> int:
-    return _quietly(lambda: _dispatch_if_room_or_raise(priority, share, budget))
+def _dispatch_if_room(priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = ()) -> int:
+    return _quietly(lambda: _dispatch_if_room_or_raise(priority, share, budget, in_pools))
 
 
-def _dispatch_if_room_or_raise(priority: int, share: float, budget: TimeBudget) -> int | None:
+def _dispatch_if_room_or_raise(
+    priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = ()
+) -> int | None:
     if budget.is_spent():
         return 0
     seen = budget.spend(get_broker().look)
-    has_room = functools.partial(window.read_window().has_room, priority, share)
+    has_room = functools.partial(window.read_window().has_room, priority, share, in_pools=in_pools)
     if budget.is_spent() or not has_room(seen.depths) or not lane_marks.anything_may_wait(turns.BY_URGENCY):
         return 0
     return _dispatch(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
@@ -186,7 +202,8 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
 def _anything_may_go(seen: Look) -> bool:
     """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
     size = window.read_window()
-    priorities = [item for item in turns.BY_URGENCY if size.room(item, seen.depths) > 0]
+    with_room = {queue.priority for queue in size.sizes if size.room(queue, seen.depths) > 0}
+    priorities = [item for item in turns.BY_URGENCY if item in with_room]
     return bool(priorities) and lane_marks.anything_may_wait(priorities)
 
 
@@ -251,7 +268,9 @@ def push(moved: Iterable[Moved], *, front: bool = False) -> None:
 
 
 def _push(moved: Sequence[Moved], *, front: bool = False) -> None:
-    tickets = [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
+    tickets = [
+        Ticket(item.pk, item.year, item.attempt + 1, item.priority, pools.pool_of(item.job_type)) for item in moved
+    ]
     get_broker().push(tickets, front=front)
 
 

@@ -13,6 +13,7 @@ nothing is overlooked. Each process has marks of its own.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -22,6 +23,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.dispatch import pools
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.in_flight_values import InFlightJob, InFlightMark
 from django_jobs.models import Job
@@ -38,18 +41,18 @@ RENEWAL_SECONDS: Final = 0.25
 
 @dataclass(slots=True)
 class InFlight:
-    """How many jobs of each priority are queued, and how many of each organization are queued or running.
+    """How many jobs are queued for each queue, and how many of each organization are queued or running.
 
     ``unseen`` is how many more an organization may have, that are queued at this moment and cannot be counted yet.
     """
 
-    queued: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    queued: dict[Queue, int] = field(default_factory=lambda: defaultdict(int))
     by_organization: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
     unseen: int = 0
 
-    def add(self, priority: int, organization_pk: Any) -> None:
+    def add(self, queue: Queue, organization_pk: Any) -> None:
         """Count one more job, which is about to be queued."""
-        self.queued[priority] += 1
+        self.queued[queue] += 1
         self.by_organization[organization_pk] += 1
 
 
@@ -100,8 +103,9 @@ def count_in_flight(*, has_lock: bool = True) -> InFlight:
     marks = _locked if has_lock else _free
     mark = marks.current()
     counts = InFlight()
-    for item in store().count_in_flight(mark) if mark else marks.walking_all(store().count_in_flight):
-        counts.queued[item.priority] += item.queued
+    count = functools.partial(store().count_in_flight, by_type=pools.are_several())
+    for item in count(mark) if mark else marks.walking_all(count):
+        counts.queued[Queue(pools.pool_of(item.job_type), item.priority)] += item.queued
         counts.by_organization[item.organization_pk] += item.total
     return counts
 

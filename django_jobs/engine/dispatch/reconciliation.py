@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.dispatch import in_flight
+from collections import defaultdict
+
+from django.db.models import OuterRef, Subquery
+
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.dispatch import dispatcher, in_flight
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.models import Installation, Job
+from django_jobs.models import Installation, Job, JobType
 from django_jobs.statuses import Status
 
 BATCH = 5000
@@ -33,7 +39,10 @@ def check_broker() -> None:
 
 
 class TicketWatch:
-    """Finds Queued jobs whose tickets are lost: missing twice in a row, or at a broker that has lost its mark."""
+    """Finds Queued jobs whose tickets are lost: missing twice in a row, or at a broker that has lost its mark.
+
+    A ticket is missing that waits in no queue of its own pool: elsewhere it is void.
+    """
 
     def __init__(self) -> None:
         self._missing: set[str] = set()
@@ -61,14 +70,31 @@ class TicketWatch:
     def _reissue_lost(self) -> int:
         broker = get_broker()
         emptied = self._was_emptied()
-        rows = Job.primary.filter(status=Status.QUEUED).order_by("pk")
-        queued = in_flight.read(rows.values_list("pk", "created_at", "attempt", "priority"), BATCH)
-        tickets = [Ticket(pk, moment.year, attempt + 1, priority) for pk, moment, attempt, priority in queued]
+        tickets = self._wanted()
         # Read after the rows, so that it holds every ticket that was pushed before the rows were read.
-        waiting = broker.waiting_ids() if tickets else set()
-        missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting}
+        waiting = broker.waiting_ids() if tickets else {}
+        missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting.get(ticket.pool, ())}
         lost = [ticket for ticket in missing.values() if emptied or ticket.id in self._missing]
         self._missing = set(missing) - {ticket.id for ticket in lost}
         if lost:
             broker.push(lost)
         return len(lost)
+
+    @staticmethod
+    def _wanted() -> list[Ticket]:
+        """Return the tickets of the queued jobs, and put back the jobs whose pool is not configured: it has no queues.
+
+        The pool is that of the type now, which may have changed since the job was queued.
+        """
+        kinds = JobType.primary.filter(pk=OuterRef("job_type_id"))
+        rows = Job.primary.filter(status=Status.QUEUED).order_by("pk").annotate(pool=Subquery(kinds.values("pool")[:1]))
+        queued = in_flight.read(rows.values_list("pk", "created_at", "attempt", "priority", "pool"), BATCH)
+        known, unknown, tickets = pools.names(), defaultdict(list), []
+        for pk, moment, attempt, priority, pool in queued:
+            if pool is None or pool in known:
+                tickets.append(Ticket(pk, moment.year, attempt + 1, priority, pool or DEFAULT_POOL))
+            else:
+                unknown[pool].append(pk)
+        for pool, pks in unknown.items():
+            dispatcher.withdraw(pks, pools.not_configured(pool))
+        return tickets

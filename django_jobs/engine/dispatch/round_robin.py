@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.dispatch.backlog import Page
@@ -21,6 +23,7 @@ from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.dispatch.pass_state import PassState, in_flight_limit
 from django_jobs.engine.dispatch.type_flow import flow_of
 from django_jobs.engine.dispatch.window import Window
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, Walk
@@ -85,18 +88,20 @@ def goes_at_once(job: Job, size: Window) -> Condition | None:
     and half of its organization's limit is free. The other half is for what others queue at this moment and is not
     counted yet. Of these jobs one at a time is stored, and all others leave room for it.
     """
+    queue = Queue(job.job_type.pool, job.priority)
     if not (_needs_no_pass(job) and _queues_new_jobs()):
         return None
     ask, limit = store(), in_flight_limit() // 2
-    rule = _rule_at_once(ask, job.priority, size.rivals[job.priority])
-    values = {_ORGANIZATION: ask.key_to_database(job.organization_id), _NEAR: limit, _ROOM: size.sizes[job.priority]}
+    # What is queued is counted by priority, for any pool: with several, less may go than has room.
+    rule = _rule_at_once(ask, job.priority, frozenset(rival.priority for rival in size.rivals[queue]))
+    values = {_ORGANIZATION: ask.key_to_database(job.organization_id), _NEAR: limit, _ROOM: size.sizes[queue]}
     return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
 
 
 def _needs_no_pass(job: Job) -> bool:
     """Return whether a new job may go without the dispatcher, who alone knows what limits leave."""
     kind = flow_of(job.job_type)
-    return not (kind.is_paused or kind.has_limits)
+    return not (kind.is_paused or kind.has_limits) and kind.pool in pools.names()
 
 
 def _queues_new_jobs() -> bool:
@@ -117,20 +122,20 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
     return all_of(*is_first, *lower, ask.is_idle(_ORGANIZATION, _NEAR, before_it, _ROOM))
 
 
-def pick(priority: int, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:
-    """Return up to ``room`` jobs of a priority and of these types that may go now.
+def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:
+    """Return up to ``room`` jobs of these types that may go now to a queue.
 
     One of each organization in turn, from behind the one served last. What is picked is counted in ``state``, whose
     cursors get the organization that was served last.
     """
-    cursors, name = state.marks.cursors, str(priority)
+    cursors, name = state.marks.cursors, cursor_key(queue)
     picked: list[Candidate] = []
     seen: set[Any] = set()
     is_all = True
-    for page in _pages(priority, job_types, _organization_pk(cursors.get(name)), state):
+    for page in _pages(queue, job_types, _organization_pk(cursors.get(name)), state):
         seen |= page.seen
         is_all = page.is_all
-        picked += _take(priority, _open_lanes(page.lanes), room - len(picked), state)
+        picked += _take(queue, _open_lanes(page.lanes), room - len(picked), state)
         if len(picked) >= room:
             break
     if picked and (len(seen) > 1 or not is_all):  # alone, one needs no turn, and the cursor no statement
@@ -141,18 +146,24 @@ def pick(priority: int, job_types: Collection[str], room: int, state: PassState)
     return picked
 
 
-def end_turns(priority: int, served: Sequence[Candidate], cursors: Mapping[str, Any], marks: LaneMarks) -> None:
-    """Let the turns of a priority end with those ``served``, where others that were picked behind them had to be left.
+def cursor_key(queue: Queue) -> str:
+    """Return under which name the organization is kept that a queue was served last for."""
+    return str(queue.priority) if queue.pool == DEFAULT_POOL else f"{queue.pool}:{queue.priority}"
+
+
+def end_turns(queue: Queue, served: Sequence[Candidate], cursors: Mapping[str, Any], marks: LaneMarks) -> None:
+    """Let the turns of a queue end with those ``served``, where others that were picked behind them had to be left.
 
     ``cursors`` are those before the pick. The organization of the first that was left has the next turn.
     """
-    marks.cursors.pop(str(priority), None)
-    last = str(served[-1].organization_pk) if served else cursors.get(str(priority))
+    turn = cursor_key(queue)
+    marks.cursors.pop(turn, None)
+    last = str(served[-1].organization_pk) if served else cursors.get(turn)
     if last is not None:
-        marks.cursors[str(priority)] = last
+        marks.cursors[turn] = last
 
 
-def _pages(priority: int, job_types: Collection[str], after: Any, state: PassState) -> Iterator[Page]:
+def _pages(queue: Queue, job_types: Collection[str], after: Any, state: PassState) -> Iterator[Page]:
     """Yield the lanes of these types, as far as those are open, page by page."""
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
     if not kinds:
@@ -160,7 +171,7 @@ def _pages(priority: int, job_types: Collection[str], after: Any, state: PassSta
     limit = state.in_flight_limit()
     full = [pk for pk, count in state.in_flight.by_organization.items() if count >= limit]
     passed = state.limits.passed() | {(pk, ALL_TYPES) for pk in full}
-    walk = Walk(priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
+    walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
     yield from backlog.pages(walk, state.marks)
 
 
@@ -182,11 +193,11 @@ def _open_lanes(lanes: list[Lane]) -> list[Lane]:
     return [lane for lane in lanes if lane.organization_pk in active]
 
 
-def _take(priority: int, lanes: list[Lane], room: int, state: PassState) -> list[Candidate]:
+def _take(queue: Queue, lanes: list[Lane], room: int, state: PassState) -> list[Candidate]:
     """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
     if not lanes:
         return []
-    queues = _queues(priority, lanes, room, state)
+    queues = _queues(queue.priority, lanes, room, state)
     limit, by_organization = state.in_flight_limit(), state.in_flight.by_organization
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     picked: list[Candidate] = []
@@ -199,7 +210,7 @@ def _take(priority: int, lanes: list[Lane], room: int, state: PassState) -> list
                 order.remove(organization_pk)
                 continue
             picked.append(found)
-            state.take(priority, found)
+            state.take(queue, found)
     return picked
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from django_jobs.engine.dispatch import round_robin, window
 from django_jobs.engine.dispatch.rests import Rest
 from django_jobs.engine.dispatch.time_budget import TimeBudget
-from django_jobs.engine.ports import get_broker
+from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import NewJob
@@ -34,17 +34,17 @@ def at_once(new: NewJob) -> Condition | None:
     """
     if not store().queues_new_jobs or database.connection().in_atomic_block or REST.lasts():
         return None
-    job = new.job
-    if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(job.priority):
+    job, queue = new.job, Queue(new.job.job_type.pool, new.job.priority)
+    if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(queue):
         return None
     return round_robin.goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
 
 
-def _answers(priority: int) -> bool:
+def _answers(queue: Queue) -> bool:
     """Return whether the broker has neither failed nor been slow nor full just now."""
     broker = get_broker()
     is_slow = TimeBudget(BUDGET_SECONDS).is_spent()
     try:
-        return not (is_slow or broker.failed_just_now() or window.was_just_full(broker, priority))
+        return not (is_slow or broker.failed_just_now() or window.was_just_full(broker, queue))
     except BrokerUnavailable:
         return False

@@ -15,6 +15,7 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import dispatch_lock, lane_marks, round_robin, window
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.pass_state import PassState
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, Move, Moved, move
 from django_jobs.models import EngineLease
@@ -36,9 +37,9 @@ def fill_window(seconds: float = 0.0) -> list[Moved] | None:
 
 
 def take_share(
-    priorities: Collection[int], count: int, start: Callable[[Sequence[Candidate]], tuple[T, Collection[int]]]
+    queues: Collection[Queue], count: int, start: Callable[[Sequence[Candidate]], tuple[T, Collection[int]]]
 ) -> tuple[T, list[Moved]] | None:
-    """Have ``start`` move up to ``count`` jobs of these priorities. In a transaction.
+    """Have ``start`` move up to ``count`` jobs for these queues. In a transaction.
 
     ``start`` returns what the caller wants, and the keys of what it left. Of that as much is queued as the broker has
     room for, and the rest has the next turns. Return what ``start`` did, and what was queued; None if other processes
@@ -48,36 +49,37 @@ def take_share(
     def work(state: PassState) -> tuple[T, list[Moved]]:
         size, queued, cursors = window.read_window(), Counter(state.in_flight.queued), dict(state.marks.cursors)
         # No more than the dispatcher queues in a pass: new jobs keep that distance from their organization's limit.
-        picked = _pick_share(priorities, min(count, size.most_at_once), state)
+        picked = _pick_share(queues, min(count, size.most_at_once), state)
         started, left = start([*itertools.chain.from_iterable(picked.values())])
         fitting: list[Candidate] = []
-        for priority, items in picked.items():
+        for queue, items in picked.items():
             waiting = [item for item in items if item.pk in left]
-            fit = waiting[: max(0, size.room(priority, queued))]
-            queued[priority] += len(fit)
+            fit = waiting[: max(0, size.room(queue, queued))]
+            queued[queue] += len(fit)
             fitting += fit
             if fit != waiting:
                 unserved = {item.pk for item in waiting[len(fit) :]}
                 served = [item for item in items if item.pk not in unserved]
-                round_robin.end_turns(priority, served, cursors, state.marks)
+                round_robin.end_turns(queue, served, cursors, state.marks)
         return started, _queue(fitting)
 
     return _under_lock(work, dispatch_lock.WAIT_SECONDS)
 
 
-def _pick_share(priorities: Collection[int], count: int, state: PassState) -> dict[int, list[Candidate]]:
-    """Return up to ``count`` jobs, by their priorities, the most urgent first.
+def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict[Queue, list[Candidate]]:
+    """Return up to ``count`` jobs, by their queues, the most urgent first.
 
     None goes before a more urgent job that is queued: its ticket is pushed only after the commit that queued it.
     """
     queued = state.in_flight.queued
-    least = max([priority for priority, number in queued.items() if number and priority in priorities], default=0)
-    picked: dict[int, list[Candidate]] = {}
+    least = max([queue.priority for queue, number in queued.items() if number and queue in queues], default=0)
+    priorities = {queue.priority for queue in queues}
+    picked: dict[Queue, list[Candidate]] = {}
     wanted = [item for item in BY_URGENCY if item in priorities and item >= least]
-    for priority, job_types in state.waiting_types(wanted).items():
-        if count > 0:
-            picked[priority] = round_robin.pick(priority, job_types, count, state)
-            count -= len(picked[priority])
+    for queue, job_types in state.waiting_types(wanted).items():
+        if count > 0 and queue in queues:
+            picked[queue] = round_robin.pick(queue, job_types, count, state)
+            count -= len(picked[queue])
     return picked
 
 
@@ -95,10 +97,10 @@ def _queue(picked: Sequence[Candidate]) -> list[Moved]:
 def _pick_for_window(state: PassState) -> list[Candidate]:
     size = window.read_window()
     picked: list[Candidate] = []
-    for priority, job_types in state.waiting_types(BY_URGENCY).items():
-        room = size.room(priority, state.in_flight.queued)
+    for queue, job_types in state.waiting_types(BY_URGENCY).items():
+        room = size.room(queue, state.in_flight.queued) if queue in size.sizes else 0
         if room > 0:
-            picked += round_robin.pick(priority, job_types, room, state)
+            picked += round_robin.pick(queue, job_types, room, state)
     return picked
 
 

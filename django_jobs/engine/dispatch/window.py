@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from django_jobs.conf import jobs_settings
+from django_jobs import pools
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.models import Worker
-from django_jobs.statuses import Priority
 
-#: How many tickets of a priority the broker should hold while no worker is known that serves its queue.
+#: How many tickets of a queue the broker should hold while no worker is known that serves it.
 MIN_WINDOW: Final = 8
 CACHE_SECONDS: Final = 0.25
 #: A worker process that gave no sign for so long counts as gone.
@@ -24,36 +24,42 @@ FULL_SECONDS: Final = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How many tickets the broker should hold, by priority.
+    """How many tickets the broker should hold, by queue.
 
-    ``sizes`` are what the known workers of a priority's queue want within reach together. They are no larger, since a
+    ``sizes`` are what the known workers of a queue want within reach together. They are no larger, since a
     ticket at the broker keeps its place: more urgent jobs, and other tenants', would wait behind it. Where no such
-    worker is known, a size is MIN_WINDOW. ``rivals`` are the priorities that these workers serve as well.
+    worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that these workers serve as well, of
+    whichever pool; where no worker is known at all, the other queues of its pool.
     """
 
-    sizes: Mapping[int, int]
-    rivals: Mapping[int, frozenset[int]]
+    sizes: Mapping[Queue, int]
+    rivals: Mapping[Queue, frozenset[Queue]]
 
     @property
     def most_at_once(self) -> int:
         """The most jobs that one pass of the dispatcher may queue."""
         return sum(self.sizes.values())
 
-    def taken(self, priority: int, tickets: Mapping[int, int]) -> int:
-        """Return how much of it is taken by ``tickets``, counted by priority: by those its workers take no later."""
-        rivals = self.rivals[priority]
-        return sum(count for other, count in tickets.items() if other >= priority and other in rivals)
+    def taken(self, queue: Queue, tickets: Mapping[Queue, int]) -> int:
+        """Return how much of it is taken by ``tickets``, counted by queue: by those its workers take no later."""
+        rivals, priority = self.rivals.get(queue, frozenset()), queue.priority
+        return sum(count for other, count in tickets.items() if other.priority >= priority and other in rivals)
 
-    def room(self, priority: int, tickets: Mapping[int, int]) -> int:
-        """Return how many more tickets of a priority it has room for; negative if it holds too many."""
-        return self.sizes[priority] - self.taken(priority, tickets)
+    def room(self, queue: Queue, tickets: Mapping[Queue, int]) -> int:
+        """Return how many more tickets of a queue it has room for; negative if it holds too many.
 
-    def has_room(self, priority: int, share: float, tickets: Mapping[int, int]) -> bool:
+        For those of a pool that is not configured there is none.
+        """
+        return self.sizes.get(queue, 0) - self.taken(queue, tickets)
+
+    def has_room(
+        self, priority: int, share: float, tickets: Mapping[Queue, int], in_pools: Collection[str] = ()
+    ) -> bool:
         """Return whether less than this share of it is taken, for this priority or for a lower one.
 
-        The lower ones count because other workers may serve them.
+        The lower ones count because other workers may serve them. Only these pools count, where any is named.
         """
-        below = [other for other in self.sizes if other <= priority]
+        below = [item for item in self.sizes if item.priority <= priority and (not in_pools or item.pool in in_pools)]
         return any(self.taken(other, tickets) < max(1.0, share * self.sizes[other]) for other in below)
 
 
@@ -68,28 +74,28 @@ def read_window(seconds: float = CACHE_SECONDS) -> Window:
     return _known[1]
 
 
-_full: tuple[object, int, float] = (None, 0, 0.0)
+_full: tuple[object, Queue | None, float] = (None, None, 0.0)
 
 
-def was_just_full(broker: object, priority: int) -> bool:
-    """Return whether the broker had no room for this priority within FULL_SECONDS.
+def was_just_full(broker: object, queue: Queue) -> bool:
+    """Return whether the broker had no room for this queue within FULL_SECONDS.
 
     Then its tickets have still to be taken. The worker that takes the last one looks at the backlog again after a
     longer pause than that, so a new job is not overlooked.
     """
-    return _full[0] is broker and _full[1] == priority and time.monotonic() < _full[2]
+    return _full[0] is broker and _full[1] == queue and time.monotonic() < _full[2]
 
 
-def note_full(broker: object, priority: int) -> None:
-    """Note that the broker has no room for this priority."""
+def note_full(broker: object, queue: Queue) -> None:
+    """Note that the broker has no room for this queue."""
     global _full  # noqa: PLW0603  (a process-wide note)
-    _full = (broker, priority, time.monotonic() + FULL_SECONDS)
+    _full = (broker, queue, time.monotonic() + FULL_SECONDS)
 
 
 def forget() -> None:
     """Forget what the workers asked for and that the broker was full, as a process that has just started."""
     global _known, _full
-    _known, _full = None, (None, 0, 0.0)
+    _known, _full = None, (None, None, 0.0)
 
 
 def live_workers() -> list[Worker]:
@@ -99,17 +105,14 @@ def live_workers() -> list[Worker]:
     return list(Worker.primary.filter(last_seen__range=(now - fresh, now + fresh)).order_by("name"))
 
 
-def served_by(queues: Collection[str]) -> frozenset[int]:
-    """Return the priorities whose tickets go to these queues."""
-    return frozenset(int(item) for item in Priority if str(jobs_settings.QUEUES[item.label]) in queues)
-
-
 def _read() -> Window:
-    workers = [(served_by(worker.queues.split(",")), worker.window) for worker in live_workers()]
-    sizes, rivals, every = {}, {}, frozenset(map(int, Priority))
-    for priority in every:
-        mine = [(served, window) for served, window in workers if priority in served]
-        sizes[priority] = max(1, sum(window for _, window in mine)) if mine else MIN_WINDOW
-        # Where no worker is known, the next one may serve them all.
-        rivals[priority] = frozenset({priority}).union(*(served for served, _ in mine)) if workers else every
+    known = pools.named()
+    workers = [(pools.served_by(worker.queues.split(","), known), worker.window) for worker in live_workers()]
+    sizes, rivals = {}, {}
+    for queue in known:
+        mine = [(served, window) for served, window in workers if queue in served]
+        sizes[queue] = max(1, sum(window for _, window in mine)) if mine else MIN_WINDOW
+        # Where no worker is known, the next one may serve all queues of the pool.
+        around = (served for served, _ in mine) if workers else [pools.of_pool(known, queue.pool)]
+        rivals[queue] = frozenset({queue}).union(*around)
     return Window(sizes, rivals)

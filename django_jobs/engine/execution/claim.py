@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from django_jobs import pools
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import expirations
@@ -29,8 +30,9 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
-    void. One whose row another transaction holds goes to the back of its queue, so that nobody waits behind it; a
-    claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer.
+    void, and so is one that lay in another pool's queue than that of the job's type. One whose row another transaction
+    holds goes to the back of its queue, so that nobody waits behind it; a claim that meets only such rows takes
+    :data:`ALL_IN_USE_SECONDS` longer.
     """
     if len(tickets) == 1 and (claimed := _claim_known(tickets[0], worker_name)) is not None:
         return [claimed]
@@ -57,7 +59,7 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
     Where most jobs are unlike those before them this is rarely tried, since it takes a statement in vain.
     """
     is_worth_it = store().claims_known and claim_verdicts.likeness.is_due()
-    known = claim_verdicts.known() if is_worth_it else []
+    known = [row for row in claim_verdicts.known() if row.pool == ticket.pool] if is_worth_it else []
     if not known:
         return None
     found = unbegun.start_known(ticket.pk, ticket.attempt, worker_name, known)
@@ -89,8 +91,17 @@ def _read_queued(tickets: Sequence[Ticket]) -> tuple[list[Row], dict[int, Ticket
     """
     found = {job.pk: job for job in store().claim_rows(list({ticket.pk: None for ticket in tickets}))}
     valid = {job.pk: job.attempt + 1 for job in found.values() if job.status == Status.QUEUED}
-    wanted = {ticket.pk: ticket for ticket in tickets if valid.get(ticket.pk) == ticket.attempt}
+    wanted = {
+        ticket.pk: ticket
+        for ticket in tickets
+        if valid.get(ticket.pk) == ticket.attempt and _is_for_pool(ticket, found[ticket.pk])
+    }
     return [found[pk] for pk in wanted], wanted
+
+
+def _is_for_pool(ticket: Ticket, job: Row) -> bool:
+    """Return whether a ticket lay in a queue of the job's pool; also for a job that is turned away wherever it is."""
+    return job.pool == ticket.pool or job.pool not in pools.names()
 
 
 def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> tuple[list[Claimed], list[Move]]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.db.models import Q
 
+from django_jobs import pools
 from django_jobs.engine.claimed_job import Handler
 from django_jobs.engine.execution import policy_memory
 from django_jobs.engine.execution.policy_memory import Refusal
@@ -44,6 +45,8 @@ def examine(job: Row) -> Handler | Refusal:
         return Refusal(Status.DEAD_LETTER, "Job type not found")
     if not job.is_enabled or job.is_paused:
         return Refusal(Status.PENDING, f"The job type is {'paused' if job.is_enabled else 'disabled'}")
+    if job.pool not in pools.names():
+        return Refusal(Status.PENDING, pools.not_configured(job.pool or ""))
     problem = policy_memory.refusal_of(job)
     if problem is not None:
         return problem
@@ -98,7 +101,7 @@ def _not_loadable_since(job: Row) -> float:
 def question(job: Row) -> tuple[Any, ...]:
     """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
     asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
-    return (*asked, job.submitted_by_id is not None)
+    return (*asked, job.submitted_by_id is not None, job.pool)
 
 
 def forget() -> None:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import dispatcher, lane_marks, turns
 from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import claimed_job
-from django_jobs.engine.ports import Ticket
+from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.claim_rows import Row
@@ -51,15 +52,15 @@ def are_possible() -> bool:
     return store().passes_waypoints
 
 
-def take_share(priorities: Collection[int], count: int, taker: Taker) -> list[Claimed] | None:
-    """Start up to ``count`` jobs of these priorities, and return those that run, in the order of their turns.
+def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Claimed] | None:
+    """Start up to ``count`` jobs for these queues, and return those that run, in the order of their turns.
 
     Return None if another process has the dispatcher's lock.
     """
     until = time.monotonic() + ASK_SECONDS
     policy_memory.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
-    start = functools.partial(_start, taker=taker)
-    share = database.in_transaction(lambda: turns.take_share(priorities, count, start))
+    start = functools.partial(_start, taker=taker, in_pools={queue.pool for queue in queues})
+    share = database.in_transaction(lambda: turns.take_share(queues, count, start))
     if share is None:
         return None
     claimed, queued = share
@@ -67,11 +68,11 @@ def take_share(priorities: Collection[int], count: int, taker: Taker) -> list[Cl
     return claimed
 
 
-def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], set[int]]:
+def _start(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str]) -> tuple[list[Claimed], set[int]]:
     """Move what may start now to Running; return what runs, and the keys of the rest."""
     if not picked:
         return [], set()
-    accepted = _accepted(picked, taker)
+    accepted = _accepted(picked, taker, in_pools)
     taker.about_to_start([item.ticket for item in accepted])
     attempts = [(item.pk, item.attempt) for item in accepted]
     moved = unbegun.start(attempts, taker.worker_name, sources=DISPATCHABLE, via=Waypoint(Status.QUEUED, SYSTEM))
@@ -81,7 +82,7 @@ def _start(picked: Sequence[Candidate], taker: Taker) -> tuple[list[Claimed], se
     return [item for item in accepted if item.pk in started], left
 
 
-def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
+def _accepted(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str]) -> list[Claimed]:
     """Return the first of these jobs that the worker starts soon, as far as they are known to be allowed to.
 
     None goes before a more urgent one that is not known to be.
@@ -99,11 +100,11 @@ def _accepted(picked: Sequence[Candidate], taker: Taker) -> list[Claimed]:
         kind = claim_verdicts.question(row)  # jobs of a kind are judged once
         if kind not in handlers:
             handlers[kind] = claim_verdicts.known_handler(row)
-        handler = None if _is_expired(row) else handlers[kind]
+        handler = None if _is_expired(row) or row.pool not in in_pools else handlers[kind]
         if handler is None:
             least_urgent = max(least_urgent, row.priority)
         else:
-            ticket = Ticket(row.pk, row.created_at.year, row.attempt + 1, row.priority)
+            ticket = Ticket(row.pk, row.created_at.year, row.attempt + 1, row.priority, row.pool or DEFAULT_POOL)
             accepted.append(claimed_job(row, ticket, handler, taker.worker_name))
     return accepted
 

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.db.models import Count
 
+from django_jobs import pools
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.dispatch.pass_state import in_flight_limit
@@ -18,6 +19,7 @@ from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.batch_diagnostics import examine_batches
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
+from django_jobs.engine.insight.pool_diagnostics import examine_pools
 from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
 from django_jobs.engine.insight.tenant_tables import swapped_from
 from django_jobs.engine.insight.type_diagnostics import examine_types
@@ -55,6 +57,7 @@ def examine() -> Iterator[Finding]:
     yield from _examine_broker(mine)
     workers = live_workers()
     yield from _examine_queues(workers)
+    yield from examine_pools(workers)
     yield _examine_scheduler(leader(now))
     yield _examine_waiting(now, workers)
     yield examine_batches(now)
@@ -124,9 +127,10 @@ def _foreign() -> Finding:
 
 
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
-    names = list(jobs_settings.QUEUES.values())
-    plain = _plain_workers(names)
-    for name in names:
+    """Tell for each queue who serves it. Of a pool without workers :func:`examine_pools` tells, in one finding."""
+    names = _queues_to_examine(workers)
+    plain = _plain_workers(list(names))
+    for name, option in names.items():
         subject = f"queue {name}"
         if count := sum(name in worker.queues.split(",") for worker in workers):
             yield Finding(level=OK, subject=subject, text=f"worker processes: {count}.")
@@ -134,8 +138,20 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
             text = f"served by plain rqworkers: {plain[name]} in RQ's list. They are for a trial; run `jobs_worker`."
             yield Finding(level=WARNING, subject=subject, text=text)
         else:
-            text = f"no live worker takes its jobs. Start `manage.py jobs_worker`, or one with `--queues {name}`."
+            text = (
+                f"no live worker takes its jobs. Start `manage.py jobs_worker{option}`, or one with `--queues {name}`."
+            )
             yield Finding(level=PROBLEM, subject=subject, text=text)
+
+
+def _queues_to_examine(workers: list[Worker]) -> dict[str, str]:
+    """Return the queues of the default pool, and of each other one that has a worker, with the option that names it."""
+    served = {queue for worker in workers for queue in worker.queues.split(",")}
+    found = dict.fromkeys(jobs_settings.QUEUES.values(), "")
+    for pool in pools.configured():
+        if names := pools.queue_names(pool) if not served.isdisjoint(pools.queue_names(pool)) else []:
+            found |= dict.fromkeys(names, f" --pool {pool}")
+    return found
 
 
 def _plain_workers(queues: list[str]) -> Mapping[str, int]:
@@ -177,7 +193,7 @@ def _neglected(since: dt.datetime) -> int:
     rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
     lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
     open_types = JobType.primary.filter(is_enabled=True, is_paused=False)
-    types = set(open_types.values_list("pk", flat=True))
+    types = set(open_types.filter(pool__in=pools.names()).values_list("pk", flat=True))
     policy, limit = get_policy(), in_flight_limit()
     tenants = database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes})
     full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))

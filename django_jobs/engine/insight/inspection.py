@@ -10,15 +10,16 @@ from typing import Any, Final, TypeVar
 
 from django.db.models import Count, Min, Q, QuerySet
 
-from django_jobs.conf import jobs_settings
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.batches import status as batch_status
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.schedule_diagnostics import SchedulesSeen, read_schedules
-from django_jobs.engine.ports import Broker, SetAside, get_broker
+from django_jobs.engine.ports import Broker, Queue, SetAside, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import Batch, EngineLease, Job, Worker
+from django_jobs.models import Batch, EngineLease, Job, JobType, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
 from django_jobs.values import BatchStatus
 
@@ -33,8 +34,9 @@ SHOWN_BATCHES: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """What one priority has before it: due and later in the backlog, with a ticket at the broker, running."""
+    """What a priority of a pool has before it: due and later in the backlog, with a ticket at the broker, running."""
 
+    pool: str
     priority: Priority
     due: int = 0
     later: int = 0
@@ -65,13 +67,17 @@ class Batches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The system at one moment. ``ended`` counts to MAX_ENDED and one more; what the broker says is None without it."""
+    """The system at one moment.
+
+    ``depths`` are those of each configured pool, and of any other that has jobs. ``ended`` counts to MAX_ENDED and one
+    more; what the broker says is None without it.
+    """
 
     moment: dt.datetime
     unfinished: dict[str, int]
     ended: dict[str, int]
     depths: list[Depth]
-    tickets: dict[int, int] | None
+    tickets: dict[Queue, int] | None
     set_aside: SetAside | None
     batches: Batches
     workers: list[Worker]
@@ -83,26 +89,25 @@ class Snapshot:
 def snapshot() -> Snapshot:
     """Everything that `jobs_status` shows, in a handful of statements."""
     now = database.now()
+    of_types = dict(JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool"))
     unfinished: Counter[str] = Counter()
-    cells: Counter[tuple[int, str]] = Counter()
+    cells: Counter[tuple[Queue, str]] = Counter()
     oldest: list[dt.datetime] = []
-    for status, priority, total, due, first in _waiting_rows(now):
+    for status, priority, kind, total, due, first in _waiting_rows(now):
         unfinished[status] += total
-        cells[priority, "due"] += due
-        cells[priority, "later"] += total - due
+        queue = Queue(of_types.get(kind, DEFAULT_POOL), priority)
+        cells[queue, "due"] += due
+        cells[queue, "later"] += total - due
         oldest += [first] if due else []
-    for status, priority, total, first in _in_flight_rows():
+    for status, priority, kind, total, first in _in_flight_rows():
         unfinished[status] += total
-        cells[priority, status.lower()] += total
+        cells[Queue(of_types.get(kind, DEFAULT_POOL), priority), status.lower()] += total
         oldest += [first] if status == Status.QUEUED and first else []
     return Snapshot(
         moment=now,
         unfinished={str(status): unfinished[status] for status in Status if status in UNFINISHED},
         ended=_ended(),
-        depths=[
-            Depth(priority=item, **{name: cells[item, name] for name in ("due", "later", "queued", "running")})
-            for item in sorted(Priority, reverse=True)
-        ],
+        depths=_depths(cells),
         tickets=_ask(lambda broker: broker.depths()),
         set_aside=_ask(lambda broker: broker.set_aside()),
         batches=_batches(),
@@ -111,6 +116,16 @@ def snapshot() -> Snapshot:
         leader=leader(now),
         schedules=read_schedules(),
     )
+
+
+def _depths(cells: Counter[tuple[Queue, str]]) -> list[Depth]:
+    names = ("due", "later", "queued", "running")
+    shown = dict.fromkeys([*pools.names(), *sorted(queue.pool for (queue, _), count in cells.items() if count)])
+    return [
+        Depth(pool=pool, priority=item, **{name: cells[Queue(pool, int(item)), name] for name in names})
+        for pool in shown
+        for item in sorted(Priority, reverse=True)
+    ]
 
 
 def jobs() -> QuerySet[Job]:
@@ -125,13 +140,15 @@ def waiting() -> QuerySet[Job]:
 
 def _waiting_rows(now: dt.datetime) -> QuerySet[Job, tuple[Any, ...]]:
     due = Count("pk", filter=Q(ready_at__lte=now))
-    grouped = waiting().values("status", "priority").annotate(total=Count("pk"), due=due, first=Min("ready_at"))
-    return grouped.values_list("status", "priority", "total", "due", "first")
+    names = ("status", "priority", "job_type_id")
+    grouped = waiting().values(*names).annotate(total=Count("pk"), due=due, first=Min("ready_at"))
+    return grouped.values_list(*names, "total", "due", "first")
 
 
 def _in_flight_rows() -> QuerySet[Job, tuple[Any, ...]]:
-    rows = jobs().filter(status__in=sorted(IN_FLIGHT)).values("status", "priority")
-    return rows.annotate(total=Count("pk"), first=Min("queued_at")).values_list("status", "priority", "total", "first")
+    names = ("status", "priority", "job_type_id")
+    rows = jobs().filter(status__in=sorted(IN_FLIGHT)).values(*names)
+    return rows.annotate(total=Count("pk"), first=Min("queued_at")).values_list(*names, "total", "first")
 
 
 def _ended() -> dict[str, int]:

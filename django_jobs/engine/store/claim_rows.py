@@ -33,6 +33,7 @@ class Row(NamedTuple):
     is_paused: bool | None
     requires_permission: str | None
     submit_by: str | None
+    pool: str | None
     #: Until the job expires, None where it does not; negative once it has.
     seconds_left: float | None
     organization: str | None

@@ -9,12 +9,16 @@ from django_jobs.engine.store.lane_values import Lane
 
 
 class InFlightCount(NamedTuple):
-    """How many jobs of one organization and priority are queued, and how many are queued or running."""
+    """How many jobs of one organization and priority are queued, and how many are queued or running.
+
+    Of one job type where that was asked for; else ``job_type`` is empty.
+    """
 
     organization_pk: Any
     priority: int
     queued: int
     total: int
+    job_type: str = ""
 
 
 class InFlightMark(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from django.db import Error
 
 from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Batches, Snapshot, snapshot
 from django_jobs.engine.insight.schedule_diagnostics import MAX_REASON, SchedulesSeen
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.statuses import TERMINAL
@@ -66,11 +68,7 @@ def describe(seen: Snapshot) -> Iterator[str]:
     yield "Ended        " + counts(seen.ended, most=MAX_ENDED)
     yield "Oldest wait  " + seconds(seen.oldest_waiting_seconds, "nothing waits")
     yield ""
-    yield f"{'':<12} {'due':>9} {'later':>9} {'queued':>9} {'running':>9} {'tickets':>9}"
-    for depth in seen.depths:
-        tickets = "?" if seen.tickets is None else seen.tickets.get(depth.priority, 0)
-        numbers = (depth.due, depth.later, depth.queued, depth.running, tickets)
-        yield f"{depth.priority.label:<12} " + " ".join(f"{number:>9}" for number in numbers)
+    yield from describe_depths(seen)
     if seen.tickets is None:
         yield "The broker does not answer: nothing is dispatched."
     if seen.set_aside is not None and seen.set_aside.count:
@@ -84,6 +82,19 @@ def describe(seen: Snapshot) -> Iterator[str]:
     yield f"Workers      {len(seen.workers)}"
     for worker in seen.workers:
         yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}"
+
+
+def describe_depths(seen: Snapshot) -> Iterator[str]:
+    """Yield a table of the priorities for each pool; the name of a pool is told where there are several."""
+    several = len({depth.pool for depth in seen.depths}) > 1
+    heading = f"{'due':>9} {'later':>9} {'queued':>9} {'running':>9} {'tickets':>9}"
+    for pool, depths in itertools.groupby(seen.depths, lambda depth: depth.pool):
+        yield f"{f'Pool {pool}' if several else '':<12} {heading}"
+        for depth in depths:
+            queue = Queue(pool, int(depth.priority))
+            tickets = "?" if seen.tickets is None else seen.tickets.get(queue, 0)
+            numbers = (depth.due, depth.later, depth.queued, depth.running, tickets)
+            yield f"{depth.priority.label:<12} " + " ".join(f"{number:>9}" for number in numbers)
 
 
 def describe_batches(batches: Batches) -> Iterator[str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from django_jobs.conf import jobs_settings
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import WaitingCommand, await_database, with_database
@@ -25,7 +26,10 @@ class Command(WaitingCommand):
         parser.add_argument(
             "--threads", type=int, default=1, metavar="N", help="Jobs at once in each, for handlers that wait (1)."
         )
-        parser.add_argument("--queues", nargs="+", default=[], metavar="QUEUE", help="Only these, in order.")
+        parser.add_argument("--pool", default=DEFAULT_POOL, metavar="NAME", help="Whose jobs it runs (default).")
+        parser.add_argument(
+            "--queues", nargs="+", default=[], metavar="QUEUE", help="Only these, in order, of any pool."
+        )
         parser.add_argument("--burst", action="store_true", help="Leave when nothing can be done.")
         parser.add_argument("--no-scheduler", action="store_true", help="Do not run the scheduler here.")
         parser.add_argument("--max-jobs", type=int, metavar="N", help="Replace a child after N jobs.")
@@ -36,7 +40,8 @@ class Command(WaitingCommand):
         wanted = WorkerOptions(
             processes=between("--processes", options["processes"], MAX_PROCESSES),
             threads=between("--threads", options["threads"], MAX_THREADS),
-            queues=queues(options["queues"]),
+            queues=queues(options["queues"], options["pool"]),
+            pool=options["pool"],
             burst=options["burst"],
             scheduler=not options["no_scheduler"],
             max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
@@ -62,8 +67,10 @@ class Command(WaitingCommand):
 
 def _greeting(wanted: WorkerOptions) -> str:
     """Return what tells somebody at a terminal that it works; after that only trouble is told."""
-    served = ", ".join(wanted.queues or jobs_settings.QUEUES.values())
-    return f"Running up to {wanted.processes * wanted.threads} jobs at once, of {served}. Ctrl+C ends them and stops."
+    served = ", ".join(wanted.queues or pools.queue_names(DEFAULT_POOL))
+    at_once = wanted.processes * wanted.threads
+    of_pool = f" of the pool {wanted.pool}" if wanted.pool != DEFAULT_POOL else ""
+    return f"Running up to {at_once} jobs at once{of_pool}, of {served}. Ctrl+C ends them and stops."
 
 
 def between(option: str, number: int, most: int) -> int:
@@ -80,9 +87,15 @@ def at_least_one(option: str, number: int | None) -> int | None:
     return number
 
 
-def queues(words: list[str]) -> tuple[str, ...]:
-    """Return the queues that the option names. Raise CommandError if one of them is not configured."""
+def queues(words: list[str], pool: str) -> tuple[str, ...]:
+    """Return the queues that the options name, of whichever pool; without any, those of the pool.
+
+    For the default pool that is none. Raise CommandError if pool or queue is not configured.
+    """
+    if pool not in pools.names():
+        raise CommandError(f"--pool: there is no pool {pool!r}. DJANGO_JOBS['POOLS'] has {', '.join(pools.names())}.")
     try:
-        return parse_queues(words, list(jobs_settings.QUEUES.values()))
+        named = parse_queues(words, pools.queue_names())
     except ValueError as error:
         raise CommandError(f"--queues: {error}") from error
+    return named if named or pool == DEFAULT_POOL else tuple(pools.queue_names(pool))

@@ -18,7 +18,7 @@ from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import reconciliation
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.outcomes import Returned
-from django_jobs.engine.ports import Ticket, broker_in_place, get_broker
+from django_jobs.engine.ports import Queue, Ticket, broker_in_place, get_broker
 from django_jobs.models import (
     Batch,
     BatchChange,
@@ -45,7 +45,7 @@ from django_jobs.statuses import Priority
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.faults.crash_points.recovery import forget_the_last_case
 from tests.faults.record import RETURNED, note
-from tests.support.brokers import reread, returned, start
+from tests.support.brokers import queue_for, reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 
 #: Types by their handlers; ``once`` refuses equal work.
@@ -85,8 +85,8 @@ class FullBroker(MemoryBroker):
     def failed_just_now(self) -> bool:
         return True
 
-    def depths(self) -> dict[int, int]:
-        return {int(Priority.CRITICAL): 10**6}
+    def depths(self) -> dict[Queue, int]:
+        return {queue_for(Priority.CRITICAL): 10**6}
 
 
 def make_world() -> None:

@@ -15,11 +15,13 @@ import redis
 from rq import Worker
 from rq.suspension import resume, suspend
 
+from django_jobs import pools
 from django_jobs.broker import RQBroker, connection
 from django_jobs.engine.ports import Broker, Consumer, ForeignEntry, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
 from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support.brokers import queue_for
 from tests.support.commands import QUEUES
 from tests.support.waiting import wait_until
 
@@ -73,8 +75,8 @@ class MemoryBench:
         return self._memory
 
     def plant(self, queue: str, *ids: str) -> None:
-        priority = dict(zip(QUEUES, sorted(Priority, reverse=True), strict=True))[queue]
-        self._memory.add([(priority, ForeignEntry(queue, entry_id)) for entry_id in ids])
+        known = pools.by_queue_name()[queue]
+        self._memory.add([(known, ForeignEntry(queue, entry_id)) for entry_id in ids])
 
     def suspend(self) -> None:
         self._memory.is_suspended = True
@@ -170,14 +172,15 @@ def test_a_look_tells_what_waits_and_how_often_the_bell_was_rung(bench: RedisBen
     broker.ring()
     broker.ring()
     after = broker.look()
-    assert before.depths == after.depths == broker.depths() == {0: 1, 1: 2, 2: 0, 3: 1}
+    assert before.depths == after.depths == broker.depths()
+    assert after.depths == {queue_for(3): 1, queue_for(2): 0, queue_for(1): 2, queue_for(0): 1}
     assert after.rings - before.rings == 2
 
 
 def test_the_ids_of_all_that_waits_are_told_and_which_of_them_are_foreign(bench: RedisBench | MemoryBench) -> None:
     bench.broker.push([ONE, URGENT])
     bench.plant("jobs-high", "b", "a")
-    assert bench.broker.waiting_ids() == {ONE.id, URGENT.id, "a", "b"}
+    assert bench.broker.waiting_ids() == {"default": {ONE.id, URGENT.id, "a", "b"}}
     assert bench.broker.foreign_ids() == ["a", "b"]
 
 

@@ -22,7 +22,7 @@ from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.exit_codes import DATABASE_AWAY, WorkerFailed
 from django_jobs.worker.interruption import Interrupter
-from tests.support.brokers import WORKER, MemoryBroker, pending_job, reread, returned, running_job
+from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_for, reread, returned, running_job
 from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ FOREIGN = ForeignEntry("jobs-normal", "somebodys-job")
 def test_a_child_works_on_any_broker_with_the_ports_methods(child: Child, broker: MemoryBroker, kind: JobType) -> None:
     # No more than have tickets from the beginning: a burst may end while another thread dispatches.
     jobs = [pending_job(kind) for _ in range(6)]
-    broker.add([(1, FOREIGN)])
+    broker.add([(queue_for(1), FOREIGN)])
     dispatcher.dispatch()
     assert broker.pks() == [job.pk for job in jobs]
 

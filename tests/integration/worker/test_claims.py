@@ -14,7 +14,7 @@ from django_jobs.engine.ports import Taken
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.worker import refiller
 from django_jobs.worker.child import Child
-from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, queue_for, reread
 from tests.support.factories import make_organization
 
 pytestmark = [
@@ -140,7 +140,7 @@ def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_fo
     for _ in range(10):
         pending_job(kind, organization, priority="High")
     claim(broker.consumer("sibling").take_now(4).tickets, "sibling")
-    monkeypatch.setattr(child.claims, "_priorities", frozenset({2}))
+    monkeypatch.setattr(child.claims, "_queues", frozenset({queue_for(2)}))
     monkeypatch.setattr(child.claims, "_refill", look)
     child.claims.before_waiting()
     assert Job.objects.filter(status="Queued", priority=2).exists()

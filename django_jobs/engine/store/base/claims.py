@@ -43,8 +43,8 @@ class Claims(Transactions):
     def claim_known(self, item: Move, terms: Terms, known: Sequence[Row]) -> tuple[Moved, Row] | None:
         """Move a job, and return what happened and what :meth:`claim_rows` tells of it; in one statement.
 
-        It moves only if it has the type, the organization, the owner and so on of one of the ``known`` rows, its type
-        is open, and it has not expired. None where it did not move.
+        It moves only if it has the type, its pool, the organization, the owner and so on of one of the ``known`` rows,
+        its type is open, and it has not expired. None where it did not move.
         """
         return None
 

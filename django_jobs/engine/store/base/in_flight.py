@@ -22,17 +22,21 @@ class InFlightCounts(Lanes):
     #: SQL that a job is in flight. Literal statuses leave the planner one way, so that its plan may be kept.
     in_flight: ClassVar[str] = f"status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))})"
 
-    def count_in_flight(self, mark: InFlightMark | None = None) -> list[InFlightCount]:
-        """Count what is in flight, over the index that holds nothing else; from a mark on where there is one."""
+    def count_in_flight(self, mark: InFlightMark | None = None, *, by_type: bool = False) -> list[InFlightCount]:
+        """Count what is in flight, over the index that holds nothing else; from a mark on where there is one.
+
+        ``by_type`` counts the job types apart.
+        """
         rows, params = self._in_flight_rows(mark)
+        keys = "organization_id, priority, job_type_id" if by_type else "organization_id, priority"
         found = self._ask(
-            f"SELECT organization_id, priority, SUM(CASE WHEN status = '{Status.QUEUED}' THEN 1 ELSE 0 END), COUNT(*) "
-            f"FROM {rows} GROUP BY organization_id, priority",
+            f"SELECT SUM(CASE WHEN status = '{Status.QUEUED}' THEN 1 ELSE 0 END), COUNT(*), {keys} "
+            f"FROM {rows} GROUP BY {keys}",
             params,
         )
         return [
-            InFlightCount(self.key_from_database(key), priority, int(queued), total)
-            for key, priority, queued, total in found
+            InFlightCount(self.key_from_database(key), priority, int(queued), total, *job_type)
+            for queued, total, key, priority, *job_type in found
         ]
 
     def jobs_in_flight(self, job_types: Collection[str], mark: InFlightMark | None = None) -> list[InFlightJob]:

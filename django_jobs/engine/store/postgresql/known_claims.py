@@ -42,6 +42,7 @@ class KnownClaims(Moves):
             [row.handler_method for row in known],
             [row.requires_permission for row in known],
             [row.submit_by for row in known],
+            [row.pool for row in known],
             [prepare["organization_id"](row.organization_id, self.connection) for row in known],
             [row.organization for row in known],
             [prepare["owner_id"](row.owner_id, self.connection) for row in known],
@@ -65,13 +66,14 @@ def _told(tenant: TenantColumn, now: str) -> str:
 def _guard(alias: str, tenant: TenantColumn) -> str:
     """Return SQL that a row is like a known one, its type open, and that it has not expired."""
     jobs, kinds = f'"{Job._meta.db_table}"', columns_of(Job, alias)
-    arrays = ["text", "text", "text", "text", kinds["organization_id"].kind, "text", kinds["owner_id"].kind, "text"]
-    slots = ", ".join(f"%s::{kind}[]" for kind in [*arrays, "boolean"])
+    arrays = [*["text"] * 5, kinds["organization_id"].kind, "text", kinds["owner_id"].kind, "text", "boolean"]
+    slots = ", ".join(f"%s::{kind}[]" for kind in arrays)
     return f"""EXISTS (
                 SELECT 1 FROM "{JobType._meta.db_table}" t JOIN unnest({slots}) AS k(
-                    job_type, handler, permission, submit_by, organization, tenant, owner, owner_name, by_job
+                    job_type, handler, permission, submit_by, pool, organization, tenant, owner, owner_name, by_job
                 ) ON t.type_name = k.job_type AND t.handler_method = k.handler
                     AND t.requires_permission = k.permission AND t.submit_by = k.submit_by
+                    AND t.pool = k.pool
                 WHERE t.is_enabled AND NOT t.is_paused AND {jobs}.job_type_id = k.job_type
                     AND {jobs}.organization_id = k.organization AND {jobs}.owner_id IS NOT DISTINCT FROM k.owner
                     AND {jobs}.owner_name = k.owner_name AND ({jobs}.submitted_by_id IS NOT NULL) = k.by_job

@@ -16,7 +16,7 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority
-from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, reread, ticket_of
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.factories import make_organization
 
 
@@ -190,7 +190,7 @@ def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBro
     for job in jobs[:5]:
         refilled.append(dispatcher.refill(Priority.NORMAL))
         start_queued(job)
-        broker.queues[1].popleft()
+        broker.queues[queue_for(Priority.NORMAL)].popleft()
     assert refilled == [0, 0, 0, 0, 0]
     assert dispatcher.refill(Priority.NORMAL) == 1
 

@@ -19,6 +19,7 @@ from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from django_jobs.pools import all_queues
 from django_jobs.statuses import Priority
 from tests.support import handlers
 from tests.support.brokers import (
@@ -27,6 +28,7 @@ from tests.support.brokers import (
     MemoryBroker,
     job_in,
     pending_job,
+    queue_for,
     queue_up,
     reread,
     start,
@@ -65,7 +67,9 @@ def take(
     about_to_start: Any = lambda _: None,
 ) -> list[int] | None:
     """The keys of what a worker gets as its share."""
-    found = shares.take_share(priorities, count, shares.Taker(WORKER, fits, about_to_start))
+    found = shares.take_share(
+        [queue_for(item) for item in priorities], count, shares.Taker(WORKER, fits, about_to_start)
+    )
     return None if found is None else [item.pk for item in found]
 
 
@@ -90,7 +94,7 @@ def test_a_job_of_the_backlog_runs_with_the_history_of_one_that_had_a_ticket(
 
 def test_a_share_holds_all_that_the_run_needs(kind: JobType, organization: Organization) -> None:
     (job,) = waiting(kind, organization, parameters={"month": 3}, metadata={"trace": "x"})
-    (claimed,) = shares.take_share(tuple(Priority), 16, shares.Taker(WORKER, len, lambda _: None)) or []
+    (claimed,) = shares.take_share(all_queues(), 16, shares.Taker(WORKER, len, lambda _: None)) or []
     assert (claimed.job_id, claimed.attempt, claimed.timeout_seconds) == (job.name, 1, 300)
     assert (claimed.parameters, claimed.metadata) == ({"month": 3}, {"trace": "x"})
     assert (claimed.organization, claimed.organization_pk) == (organization.name, organization.pk)
@@ -327,7 +331,7 @@ def test_a_job_gets_the_values_of_the_submission_that_replaced_it(organization: 
     ask_policy(kind, organization)
     job = submit_job(kind, organization, {"x": 1}, metadata={"n": 1})
     submit_job(kind, organization, {"x": 1}, metadata={"n": 2}, on_duplicate="replace")
-    (claimed,) = shares.take_share(tuple(Priority), 16, shares.Taker(WORKER, len, lambda _: None)) or []
+    (claimed,) = shares.take_share(all_queues(), 16, shares.Taker(WORKER, len, lambda _: None)) or []
     assert (claimed.pk, claimed.metadata) == (job.pk, {"n": 2})
 
 
@@ -359,4 +363,4 @@ def test_a_broker_that_is_away_gets_nothing_to_keep(
     assert [reread(job).status for job in jobs] == ["Running", "Pending", "Pending"]
     broker.is_down = False
     dispatcher.dispatch()
-    assert get_broker().depths()[Priority.NORMAL] == 2
+    assert get_broker().depths()[queue_for(Priority.NORMAL)] == 2
