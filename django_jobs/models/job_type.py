@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.models import hooks
 from django_jobs.models.base import StoredModel, with_database_defaults
@@ -179,16 +180,18 @@ class JobType(StoredModel):
         return self.display_name or self.type_name
 
     def clean(self) -> None:
-        """Refuse a handler that may not run or cannot be found.
+        """Refuse a handler that may not run or cannot be found, and a pool that is not configured.
 
-        A handler that is stored already is accepted, so that a type can be paused while its handler cannot be loaded.
+        What is stored already is accepted, so that a type can be paused while its handler cannot be loaded.
         ``create()`` and fixtures do not call this: the code may come later.
         """
         super().clean()
         problem = hooks.path_problem(self.handler_method) if self.handler_method else None
-        if problem and not self._holds_handler():
+        if problem and not self._holds(handler_method=self.handler_method):
             raise ValidationError({"handler_method": problem})
+        if self.pool not in pools.names() and not self._holds(pool=self.pool):
+            raise ValidationError({"pool": f"{pools.not_configured(self.pool)} There are: {', '.join(pools.names())}."})
 
-    def _holds_handler(self) -> bool:
-        stored = type(self)._default_manager.using(self._state.db).filter(pk=self.pk)
-        return stored.filter(handler_method=self.handler_method).exists()
+    def _holds(self, **values: str) -> bool:
+        """Return whether these values are stored already."""
+        return type(self)._default_manager.using(self._state.db).filter(pk=self.pk, **values).exists()

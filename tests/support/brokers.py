@@ -44,9 +44,9 @@ def forget_everything() -> None:
     short_way.TRIES.forget()
 
 
-def ticket_of(job: Job) -> Ticket:
-    """The ticket that lets a worker claim the job's next attempt."""
-    return Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority, job.job_type.pool)
+def ticket_of(job: Job, pool: str = DEFAULT_POOL) -> Ticket:
+    """The ticket that lets a worker of the pool claim the job's next attempt."""
+    return Ticket(job.pk, job.created_at.year, job.attempt + 1, job.priority, pool)
 
 
 def pending_job(job_type: Any = None, organization: Any = None, **fields: Any) -> Job:

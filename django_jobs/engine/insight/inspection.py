@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -138,17 +138,17 @@ def waiting() -> QuerySet[Job]:
     return store().waiting_jobs()
 
 
-def _waiting_rows(now: dt.datetime) -> QuerySet[Job, tuple[Any, ...]]:
+def _waiting_rows(now: dt.datetime) -> Iterator[tuple[Any, ...]]:
     due = Count("pk", filter=Q(ready_at__lte=now))
     names = ("status", "priority", "job_type_id")
     grouped = waiting().values(*names).annotate(total=Count("pk"), due=due, first=Min("ready_at"))
-    return grouped.values_list(*names, "total", "due", "first")
+    yield from grouped.values_list(*names, "total", "due", "first")
 
 
-def _in_flight_rows() -> QuerySet[Job, tuple[Any, ...]]:
+def _in_flight_rows() -> Iterator[tuple[Any, ...]]:
     names = ("status", "priority", "job_type_id")
     rows = jobs().filter(status__in=sorted(IN_FLIGHT)).values(*names)
-    return rows.annotate(total=Count("pk"), first=Min("queued_at")).values_list(*names, "total", "first")
+    yield from rows.annotate(total=Count("pk"), first=Min("queued_at")).values_list(*names, "total", "first")
 
 
 def _ended() -> dict[str, int]:

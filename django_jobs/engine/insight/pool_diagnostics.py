@@ -34,7 +34,7 @@ def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = Non
     yield from (_tell_unknown(pool, names) for pool, names in by_pool.items())
 
 
-def _examine(pool: str, types: Sequence[str], served: Collection[str]) -> Finding:
+def _examine(pool: str, types: Sequence[str], served: set[str]) -> Finding:
     subject = f"pool {pool}"
     if not served.isdisjoint(pools.queue_names(pool)):
         return Finding(level=OK, subject=subject, text=f"has workers; job types: {len(types)}.")

@@ -243,7 +243,7 @@ def test_only_queues_that_the_child_serves_give_shares(
     jobs = [pending_job(kind, organization, priority="Low") for _ in range(40)]
     others = [pending_job(kind, organization, priority="High") for _ in range(40)]
     broker.lose_tickets()
-    monkeypatch.setattr(child.claims, "_priorities", frozenset({0}))
+    monkeypatch.setattr(child.claims, "_queues", frozenset({queue_for(0)}))
     monkeypatch.setattr(child.claims, "_fits", len)
     expect_backlog(child, jobs[0])
     found = child.claims.share(30)

@@ -51,9 +51,9 @@ def rest(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole walks that take so long that the next one is far away."""
     count_in_flight = store().count_in_flight
 
-    def slowly(mark: Any = None) -> Any:
+    def slowly(mark: Any = None, **options: Any) -> Any:
         clock.now += 0 if mark else 1000
-        return count_in_flight(mark)
+        return count_in_flight(mark, **options)
 
     monkeypatch.setattr(store(), "count_in_flight", slowly)
     if store().mark_in_flight() is None:

@@ -109,6 +109,10 @@ def _rename_and_suspend(job: Job) -> None:
     Organization.objects.filter(pk=job.organization_id).update(name="RENAMED", is_active=False)
 
 
+def _change_pool(job: Job) -> None:
+    JobType.objects.filter(pk=job.job_type_id).update(pool="gpu")
+
+
 def _expire(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(expires_at=database.now() - dt.timedelta(seconds=1))
 
@@ -136,6 +140,7 @@ CHANGES: Final[list[Callable[[Job], object]]] = [
     _require_permission,
     _close_to_users,
     _rename_and_suspend,
+    _change_pool,
     _expire,
     _cancel,
     _take_owner_away,

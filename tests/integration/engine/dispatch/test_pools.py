@@ -1,0 +1,196 @@
+"""Jobs go to the queues of their types' pools, and each pool has a window of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_jobs.engine.dispatch import dispatcher, in_flight, pools, window, worker_registry
+from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
+from django_jobs.engine.ports import Queue
+from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
+from tests.support.clocks import Clock
+from tests.support.factories import make_job_type
+
+GPU = Queue("gpu", 1)
+GPU_QUEUES = ("jobs-gpu-critical", "jobs-gpu-high", "jobs-gpu-normal", "jobs-gpu-low")
+
+
+@pytest.fixture
+def _pool(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+
+
+@pytest.fixture
+def gpu(_pool: None) -> JobType:
+    """A type of the pool."""
+    return make_job_type(pool="gpu")
+
+
+def move_to(kind: JobType, pool: str) -> None:
+    """Change a type's pool as a shell does it."""
+    JobType.objects.filter(pk=kind.pk).update(pool=pool)
+    pools.forget()
+
+
+def waiting_in(broker: MemoryBroker, queue: Queue) -> list[int]:
+    return [entry.pk for entry in broker.queues[queue]]  # type: ignore[union-attr]
+
+
+# -- what a process remembers of types ---------------------------------------------------------------------------------
+
+
+def test_without_pools_nothing_is_read(django_assert_num_queries: Any, kind: JobType) -> None:
+    with django_assert_num_queries(0):
+        assert pools.pool_of(kind.pk) == "default"
+
+
+def test_types_of_pools_are_read_once_a_second(
+    django_assert_num_queries: Any, kind: JobType, gpu: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(pools, "time", clock)
+    pools.forget()
+    with django_assert_num_queries(1):
+        assert [pools.pool_of(item.pk) for item in (kind, gpu, kind)] == ["default", "gpu", "default"]
+    JobType.objects.filter(pk=kind.pk).update(pool="gpu")
+    with django_assert_num_queries(0):
+        assert pools.pool_of(kind.pk) == "default"
+    clock.now += pools.MEMORY_SECONDS
+    with django_assert_num_queries(1):
+        assert pools.pool_of(kind.pk) == "gpu"
+
+
+def test_a_type_that_this_process_saves_is_known_at_once(gpu: JobType) -> None:
+    assert pools.pool_of(gpu.pk) == "gpu"
+    gpu.pool = "default"
+    gpu.save()
+    assert pools.pool_of(gpu.pk) == "default"
+
+
+# -- dispatch ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_goes_to_the_queue_of_its_pool(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
+    ours, others = pending_job(gpu), pending_job(kind)
+    dispatcher.dispatch()
+    assert (waiting_in(broker, GPU), waiting_in(broker, queue_for(1))) == ([ours.pk], [others.pk])
+
+
+def test_pools_have_windows_of_their_own(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
+    for job_type in (kind, gpu):
+        for _ in range(window.MIN_WINDOW + 3):
+            pending_job(job_type)
+    dispatcher.dispatch()
+    assert {queue: count for queue, count in broker.depths().items() if count} == {
+        GPU: window.MIN_WINDOW,
+        queue_for(1): window.MIN_WINDOW,
+    }
+
+
+def test_workers_of_one_pool_widen_no_window_of_another(broker: MemoryBroker, gpu: JobType) -> None:
+    worker_registry.announce("gpu-1", GPU_QUEUES, slots=1, window=40)
+    size = window.read_window()
+    assert (size.sizes[GPU], size.sizes[queue_for(1)]) == (40, window.MIN_WINDOW)
+    assert size.rivals[GPU] == {Queue("gpu", priority) for priority in range(4)}
+    assert size.rivals[queue_for(1)] == {queue_for(1)}
+
+
+def test_a_worker_of_two_pools_has_one_window_for_both(broker: MemoryBroker, gpu: JobType) -> None:
+    worker_registry.announce("both", ["jobs-gpu-normal", "jobs-normal"], slots=1, window=10)
+    size = window.read_window()
+    assert size.room(GPU, {queue_for(1): 4, GPU: 3}) == size.room(queue_for(1), {queue_for(1): 4, GPU: 3}) == 3
+
+
+def test_what_one_pool_has_queued_leaves_another_its_room(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
+    for _ in range(window.MIN_WINDOW + 1):
+        pending_job(kind)
+    job = pending_job(gpu)
+    dispatcher.dispatch()
+    assert reread(job).status == "Queued"
+    assert in_flight.count_in_flight().queued == {queue_for(1): window.MIN_WINDOW, GPU: 1}
+
+
+def test_a_worker_looks_for_room_of_its_own_pool_only(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
+    worker_registry.announce("gpu-1", GPU_QUEUES, slots=1, window=4)
+    for _ in range(9):
+        pending_job(gpu)
+    dispatcher.dispatch()
+    assert window.read_window().has_room(1, 1.0, broker.depths())
+    assert not window.read_window().has_room(1, 1.0, broker.depths(), in_pools=["gpu"])
+    broker.lose_tickets()
+    assert window.read_window().has_room(1, 0.5, broker.depths(), in_pools=["gpu"])
+
+
+@pytest.mark.parametrize("others", [{}, {"cpu": {}}])
+def test_of_a_pool_that_is_not_configured_nothing_goes(
+    broker: MemoryBroker, gpu: JobType, settings: Any, others: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": others}
+    job = pending_job(gpu)
+    assert dispatcher.dispatch() == 0
+    assert reread(job).status == "Pending"
+    assert broker.tickets == []
+
+
+def test_a_change_of_the_pool_moves_what_waits_in_the_backlog(broker: MemoryBroker, gpu: JobType) -> None:
+    broker.is_down = True
+    job = pending_job(gpu)
+    broker.is_down = False
+    move_to(gpu, "default")
+    dispatcher.dispatch()
+    assert waiting_in(broker, queue_for(1)) == [job.pk]
+
+
+def test_a_burst_is_over_when_nothing_of_its_pool_is_queued(broker: MemoryBroker, gpu: JobType) -> None:
+    pending_job(gpu)
+    assert dispatcher.anything_queued(GPU_QUEUES)  # which dispatches
+    assert dispatcher.anything_queued(["jobs-low", "jobs-gpu-normal"])
+    assert not dispatcher.anything_queued()
+    assert not dispatcher.anything_queued(["jobs-gpu-high", "jobs-normal"])
+
+
+# -- reconciliation ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ticket_in_another_pools_queue_is_issued_in_its_own(broker: MemoryBroker, gpu: JobType) -> None:
+    check_broker()
+    job = pending_job(gpu)
+    dispatcher.dispatch()
+    move_to(gpu, "default")
+    watch = TicketWatch()
+    assert [watch.reissue_lost() for _ in range(3)] == [0, 1, 0]
+    assert waiting_in(broker, queue_for(1)) == [job.pk]
+    assert reread(job).status == "Queued"
+
+
+@pytest.mark.parametrize("others", [{}, {"cpu": {}}])
+def test_queued_jobs_of_a_pool_that_is_gone_go_back(
+    broker: MemoryBroker, gpu: JobType, kind: JobType, settings: Any, others: Any
+) -> None:
+    check_broker()
+    job, other = pending_job(gpu), pending_job(kind)
+    dispatcher.dispatch()
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": others}
+    pools.forget()
+    assert TicketWatch().reissue_lost() == 0
+    assert (reread(job).status, reread(other).status) == ("Pending", "Queued")
+    last = ExecutionLog.objects.filter(job=job).order_by("-pk")[0]
+    assert last.message == "The pool 'gpu' is not in DJANGO_JOBS['POOLS']."
+    assert dispatcher.dispatch() == 0
+
+
+def test_a_queued_job_whose_type_is_gone_gets_its_ticket_again(
+    broker: MemoryBroker, organization: Organization
+) -> None:
+    check_broker()
+    job = job_in("Queued", organization=organization)
+    with connection.constraint_checks_disabled():
+        JobType.objects.filter(pk=job.job_type_id)._raw_delete(using="default")
+        watch = TicketWatch()
+        assert [watch.reissue_lost(), watch.reissue_lost()] == [0, 1]
+        assert broker.tickets == [ticket_of(job)]
+        Job.objects.filter(pk=job.pk)._raw_delete(using="default")
