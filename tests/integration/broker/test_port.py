@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -182,6 +183,41 @@ def test_the_ids_of_all_that_waits_are_told_and_which_of_them_are_foreign(bench:
     bench.plant("jobs-high", "b", "a")
     assert bench.broker.waiting_ids() == {"default": {ONE.id, URGENT.id, "a", "b"}}
     assert bench.broker.foreign_ids() == ["a", "b"]
+
+
+def test_each_pool_has_its_queues(bench: RedisBench | MemoryBench, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    broker, ours = bench.broker, replace(TWO, pool="gpu")
+    broker.push([ONE, ours, replace(ONE, pool="gone")])
+    bench.plant("jobs-gpu-low", "somebodys-job")
+    assert {queue: count for queue, count in broker.depths().items() if count} == {
+        queue_for(1): 1,
+        queue_for(1, "gpu"): 1,
+        queue_for(0, "gpu"): 1,
+    }
+    assert broker.look().depths == broker.depths()
+    assert broker.waiting_ids() == {"default": {ONE.id}, "gpu": {ours.id, "somebodys-job"}}
+    assert broker.foreign_ids() == ["somebodys-job"]
+
+
+def test_a_worker_of_a_pool_takes_its_tickets_alone(broker: Broker, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    ours = replace(TWO, pool="gpu")
+    broker.push([ONE, ours])
+    consumer = broker.consumer("worker-1", pools.queue_names("gpu"))
+    found = consumer.take_now(10)
+    assert list(found.tickets) == [ours]
+    consumer.put_back(found)
+    assert taken(broker.consumer("worker-2")) == [ONE]
+    assert taken(consumer) == [ours]
+
+
+def test_a_ticket_says_in_which_pools_queue_it_lay(broker: Broker, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    broker.push([ONE])
+    broker.push([replace(ONE, pool="gpu")])
+    assert taken(broker.consumer("worker-1")) == [ONE]
+    assert taken(broker.consumer("worker-2", ["jobs-gpu-normal"])) == [replace(ONE, pool="gpu")]
 
 
 # -- whose broker it is ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django_jobs.engine.dispatch import dispatcher, in_flight, pools, window, wo
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
 from django_jobs.engine.ports import Queue
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
-from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
+from tests.support.brokers import MemoryBroker, forget_everything, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
 
@@ -175,7 +175,7 @@ def test_queued_jobs_of_a_pool_that_is_gone_go_back(
     job, other = pending_job(gpu), pending_job(kind)
     dispatcher.dispatch()
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": others}
-    pools.forget()
+    forget_everything()  # settings change with the process
     assert TicketWatch().reissue_lost() == 0
     assert (reread(job).status, reread(other).status) == ("Pending", "Queued")
     last = ExecutionLog.objects.filter(job=job).order_by("-pk")[0]
