@@ -1,0 +1,154 @@
+"""What the commands say of pools, and whom ``jobs_worker --pool`` serves."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_jobs import submit_job
+from django_jobs.engine.dispatch import dispatcher, pools, worker_registry
+from django_jobs.engine.insight import diagnostics
+from django_jobs.management.commands import jobs_worker
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.pools import queue_names
+from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.options import WorkerOptions
+from tests.support.commands import run
+from tests.support.factories import make_job_type, make_organization
+
+pytestmark = pytest.mark.usefixtures("sound")
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization(name="ORG-1")
+
+
+@pytest.fixture
+def gpu(settings: Any) -> JobType:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    return make_job_type(pool="gpu")
+
+
+def findings() -> dict[str, tuple[str, str]]:
+    return {finding.subject: (finding.level, finding.text) for finding in diagnostics.examine()}
+
+
+# -- jobs_check
+
+
+def test_without_pools_none_is_told() -> None:
+    assert not [subject for subject in findings() if subject.startswith("pool ")]
+
+
+def test_a_pool_with_workers_is_fine(gpu: JobType) -> None:
+    worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1)
+    found = findings()
+    assert found["pool gpu"] == ("OK", "has workers; job types: 1.")
+    assert found["pool default"][0] == found["queue jobs-gpu-low"][0] == "OK"
+
+
+@pytest.mark.parametrize("status", ["Pending", "Queued"])
+def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
+    gpu: JobType, organization: Organization, status: str
+) -> None:
+    assert findings()["pool gpu"][0] == "WARNING"
+    job = submit_job(gpu, organization)
+    if status == "Queued":
+        dispatcher.dispatch()
+    assert Job.objects.get(pk=job.pk).status == status
+    level, text = findings()["pool gpu"]
+    assert level == "PROBLEM"
+    assert text == "no live worker, and jobs of it wait. Start `manage.py jobs_worker --pool gpu`."
+
+
+def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organization) -> None:
+    submit_job(make_job_type(), organization)
+    assert findings()["pool gpu"][0] == "WARNING"
+
+
+def test_a_queue_of_a_pool_that_its_workers_leave_out_is_a_problem(gpu: JobType) -> None:
+    worker_registry.announce("gpu-1", ["jobs-gpu-low"], slots=1, window=1)
+    level, text = findings()["queue jobs-gpu-high"]
+    assert level == "PROBLEM"
+    assert "jobs_worker --pool gpu`, or one with `--queues jobs-gpu-high`" in text
+
+
+@pytest.mark.parametrize("remaining", [{}, {"cpu": {}}])
+def test_a_type_whose_pool_is_not_configured_is_a_problem(gpu: JobType, settings: Any, remaining: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": remaining}
+    level, text = findings()["pool gpu"]
+    assert level == "PROBLEM"
+    assert text.startswith(f"is not in DJANGO_JOBS['POOLS'], but is that of the job types {gpu.pk}:")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="Problems found: 1"):
+        call_command("jobs_check", stdout=out, no_color=True)
+    assert "PROBLEM  pool gpu: is not in" in out.getvalue()
+
+
+# -- jobs_status
+
+
+def test_the_status_shows_the_depths_of_each_pool(gpu: JobType, organization: Organization) -> None:
+    submit_job(gpu, organization)
+    submit_job(make_job_type(), organization, priority="Low")
+    dispatcher.dispatch()
+    lines = run("jobs_status").splitlines()
+    first, second = lines.index(next(item for item in lines if item.startswith("Pool default"))), 5
+    assert lines[first].split() == ["Pool", "default", "due", "later", "queued", "running", "tickets"]
+    assert lines[first + 4].split() == ["Low", "0", "0", "1", "0", "1"]
+    assert lines[first + second].split()[:2] == ["Pool", "gpu"]
+    assert lines[first + second + 3].split() == ["Normal", "0", "0", "1", "0", "1"]
+
+
+def test_the_status_shows_what_waits_for_a_pool_that_is_not_configured(
+    gpu: JobType, organization: Organization, settings: Any
+) -> None:
+    submit_job(gpu, organization)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
+    pools.forget()
+    lines = run("jobs_status").splitlines()
+    at = lines.index(next(item for item in lines if item.startswith("Pool gpu")))
+    assert lines[at + 3].split() == ["Normal", "1", "0", "0", "0", "0"]
+
+
+# -- jobs_worker
+
+
+def test_a_pool_stands_for_its_queues(gpu: JobType) -> None:
+    assert jobs_worker.queues([], "gpu") == tuple(queue_names("gpu"))
+    assert jobs_worker.queues([], "default") == ()
+    assert jobs_worker.queues(["jobs-gpu-low,jobs-high"], "default") == ("jobs-gpu-low", "jobs-high")
+    assert jobs_worker.queues(["jobs-high"], "gpu") == ("jobs-high",)
+
+
+def test_an_unknown_pool_is_refused_with_those_that_there_are(gpu: JobType) -> None:
+    with pytest.raises(CommandError, match=r"--pool: there is no pool 'tpu'. DJANGO_JOBS\['POOLS'\] has default, gpu."):
+        call_command("jobs_worker", "--pool", "tpu")
+
+
+def test_an_unknown_queue_is_refused_with_those_of_all_pools(gpu: JobType) -> None:
+    with pytest.raises(CommandError, match=r"There is no queue 'x'.*jobs-low, jobs-gpu-critical"):
+        jobs_worker.queues(["x"], "default")
+
+
+def test_the_greeting_names_the_pool() -> None:
+    wanted = WorkerOptions(queues=("jobs-gpu-high",), pool="gpu")
+    assert jobs_worker._greeting(wanted).startswith("Running up to 2 jobs at once of the pool gpu, of jobs-gpu-high.")
+
+
+def test_options_reach_a_child_with_their_pool() -> None:
+    wanted = WorkerOptions(queues=("jobs-gpu-high",), pool="gpu")
+    assert WorkerOptions.from_json(wanted.to_json()) == wanted
+
+
+@pytest.mark.parametrize(("pool", "begin"), [("gpu", "gpu@web1-"), ("default", "web1-")])
+def test_the_names_of_a_pools_workers_begin_with_it(monkeypatch: pytest.MonkeyPatch, pool: str, begin: str) -> None:
+    monkeypatch.setattr(ChildProcess, "_forked", lambda *_: None)
+    monkeypatch.setattr(ChildProcess, "_fresh", lambda *_: None)
+    child = ChildProcess("web1", WorkerOptions(pool=pool))
+    assert child.name.startswith(begin)
+    child.close()
