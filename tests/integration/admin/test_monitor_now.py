@@ -147,6 +147,18 @@ def test_where_all_is_well_nothing_is_said(root: Client, mine: Organization) -> 
 
 
 @pytest.mark.usefixtures("sound")
+def test_a_pool_whose_jobs_wait_for_no_worker_is_told(root: Client, mine: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    kind = make_job_type(pool="gpu")
+    assert notices(root) == ""
+    pending_job(kind, mine)
+    said = notices(root)
+    assert "Pool gpu: no live worker, and jobs of it wait. Start “manage.py jobs_worker --pool gpu”." in said
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
+    assert "Pool gpu: is not in DJANGO_JOBS['POOLS']" in notices(root)
+
+
+@pytest.mark.usefixtures("sound")
 def test_without_jobs_it_says_what_to_do(root: Client) -> None:
     assert "There is no job yet" in page(root)
 

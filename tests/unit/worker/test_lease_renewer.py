@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -162,7 +162,7 @@ def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) ->
     asked = threading.Semaphore(0)
     answers = Answers(RuntimeError("a mistake"), 0)
 
-    def refill(priority: int) -> Any:
+    def refill(priority: int, in_pools: Collection[str]) -> Any:
         asked.release()
         return answers(priority)
 

@@ -93,6 +93,16 @@ def test_a_path_that_is_changed_is_looked_at_anew() -> None:
         kind.full_clean()
 
 
+def test_a_pool_that_is_not_configured_is_refused_unless_it_is_stored(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    kind = make_job_type(pool="gpu")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
+    kind.full_clean()
+    kind.pool = "tpu"
+    with pytest.raises(ValidationError, match="The pool 'tpu' is not in .* There are: default"):
+        kind.full_clean()
+
+
 def test_a_row_may_be_there_before_its_code() -> None:
     JobType.objects.create(type_name="later", handler_method=GONE)
     assert JobType.objects.get(pk="later").handler_method == GONE
