@@ -6,16 +6,21 @@ itself, a ticket in another pool's queue is void there, and the reconciliation i
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from django.db import Error
+
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
 from django_jobs.pools import configured
+
+logger = logging.getLogger("django_jobs")
 
 #: Seconds after which the types are read anew.
 MEMORY_SECONDS: Final = 1.0
@@ -66,6 +71,8 @@ def _pools() -> Mapping[str, str]:
         asked = time.monotonic()
         rows = JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool")
         _memory = known = _Memory(alias, asked + MEMORY_SECONDS, dict(rows))
+    except Error as error:  # what was known is better than a ticket that is not pushed
+        logger.warning("event=pools_unread error=%r", error)
     finally:
         _reading.release()
     return known.pools

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_jobs.engine.dispatch import dispatcher, in_flight, pools, window, worker_registry
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
@@ -62,6 +62,17 @@ def test_types_of_pools_are_read_once_a_second(
     clock.now += pools.MEMORY_SECONDS
     with django_assert_num_queries(1):
         assert pools.pool_of(kind.pk) == "gpu"
+
+
+def test_while_the_database_is_away_the_last_answer_holds(gpu: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pools.pool_of(gpu.pk) == "gpu"
+    monkeypatch.setattr(pools, "_memory", pools._memory._replace(holds_until=0.0))
+
+    def fail(*args: Any) -> None:
+        raise OperationalError("the line is gone")
+
+    with connection.execute_wrapper(fail):
+        assert pools.pool_of(gpu.pk) == "gpu"
 
 
 def test_a_type_that_this_process_saves_is_known_at_once(gpu: JobType) -> None:

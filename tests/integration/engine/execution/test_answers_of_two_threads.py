@@ -90,8 +90,8 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(row: Row, monkeyp
         time.sleep(0.2)
 
     monkeypatch.setattr(policy_memory, "_ask_quietly", answer_slowly)
-    monkeypatch.setattr(dispatcher, "refill", lambda _: refilled.release())
-    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: None)
+    monkeypatch.setattr(dispatcher, "refill", lambda *_: refilled.release())
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: None)
     for number in range(20):
         claim_verdicts.known_handler(row._replace(owner_name=f"user-{number}"))
     refiller = Refiller()
@@ -116,8 +116,8 @@ def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
         asked.set()
 
     monkeypatch.setattr(policy_memory, "_ask_quietly", ask_policy)
-    monkeypatch.setattr(dispatcher, "refill", lambda _: None)
-    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: None)
+    monkeypatch.setattr(dispatcher, "refill", lambda *_: None)
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: None)
     claim_verdicts.known_handler(row)
     refiller = Refiller()
     refiller.start()

@@ -99,7 +99,7 @@ def test_a_pool_that_is_not_configured_is_refused_unless_it_is_stored(settings: 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
     kind.full_clean()
     kind.pool = "tpu"
-    with pytest.raises(ValidationError, match="The pool 'tpu' is not in .* There are: default"):
+    with pytest.raises(ValidationError, match=r"The pool 'tpu' is not in .* There are: default"):
         kind.full_clean()
 
 
