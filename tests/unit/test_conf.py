@@ -15,6 +15,7 @@ CONTRACT = {
     "ORGANIZATION_ID_FIELD": "name",
     "HANDLER_MODULES": (),
     "QUEUES": {"Critical": "jobs-critical", "High": "jobs-high", "Normal": "jobs-normal", "Low": "jobs-low"},
+    "POOLS": {},
     "DEFAULT_TIMEOUT": 300,
     "MAX_RETRIES": 5,
     "RETRY_DELAY": 60,
