@@ -18,6 +18,7 @@ WAITING_REASONS: Final = (
     "run_at",
     "retry",
     "handler",
+    "breaker",
     "limit",
     "window",
     "broker",

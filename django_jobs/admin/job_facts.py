@@ -41,6 +41,7 @@ REASONS: Final = {
     "type_disabled": "Its job type is disabled.",
     "type_paused": "Its job type is paused.",
     "handler": "No worker that tried could load its handler; after 10 minutes it ends as a Dead Letter.",
+    "breaker": "Jobs of its type failed one after the other; they start when one that tries completes.",
     "limit": "Its organization has as many jobs in flight as it may.",
     "window": "Other jobs are before it.",
     "broker": "It has a ticket; the next free worker takes it.",

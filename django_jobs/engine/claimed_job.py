@@ -60,6 +60,8 @@ class Claimed:
     worker_name: str
     #: So many of the attempts before this one are known to have saved no file, from the first one on.
     fileless_attempts: int = 0
+    #: How many failures open the breaker of its type; 0: it has none.
+    breaker_failures: int = 0
     owner_id: Any = None
     owner_name: str = ""
     given_back: GivenBack = field(default_factory=GivenBack)

@@ -8,7 +8,7 @@ from typing import Final
 
 from django_jobs.engine import uptime
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import ownership
+from django_jobs.engine.execution import breakers, ownership
 from django_jobs.engine.execution.handler_run import attempt_beside_others, context_for, ended_by, run
 from django_jobs.engine.execution.outcomes import NotBegun, Outcome
 from django_jobs.worker.child_state import ChildState
@@ -69,11 +69,18 @@ def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
         return NotBegun(claimed=claimed, text="Handed back before it began: its lease was over")
     if claimed.is_canceled:
         return NotBegun(claimed=claimed, text="Handed back before it began: it was canceled")
+    if claimed.breaker_failures and _is_held(state, claimed):
+        return NotBegun(claimed=claimed, text="Handed back before it began: others of its type failed")
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):
         text = "Handed back before it began: it waited behind a handler that let nothing else run"
         return NotBegun(claimed=claimed, text=text)
     return None
+
+
+def _is_held(state: ChildState, claimed: Claimed) -> bool:
+    """Return whether the breaker of the job's type opened since its claim, or will when what ended here is stored."""
+    return breakers.is_known_open(claimed) or breakers.have_failed_too_often(state.batch.ended_unsettled(), claimed)
 
 
 def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:

@@ -10,7 +10,7 @@ from django_jobs import pools
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import expirations
-from django_jobs.engine.execution import claim_verdicts, unbegun
+from django_jobs.engine.execution import breakers, claim_verdicts, unbegun
 from django_jobs.engine.execution.policy_memory import Refusal
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store.chosen import store
@@ -109,9 +109,13 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> 
     verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
+    held = breakers.not_startable(jobs)
     for job in jobs:
         if job.seconds_left is not None and job.seconds_left <= 0:
             refused.append(expirations.move_of(job.pk, job.attempt))
+            continue
+        if job.pk in held:
+            refused.append(claim_verdicts.refuse(job, Refusal(Status.PENDING, breakers.NOT_STARTED)))
             continue
         key = claim_verdicts.question(job)
         if key not in verdicts:
@@ -163,6 +167,7 @@ def claimed_job(job: Row, ticket: Ticket, handler: Handler, worker_name: str) ->
         timeout_seconds=job.timeout_seconds,
         worker_name=worker_name,
         fileless_attempts=job.fileless_attempts,
+        breaker_failures=job.breaker_failures or 0,
         owner_id=job.owner_id,
         owner_name=job.owner_name,
         starts_before=job.starts_before,

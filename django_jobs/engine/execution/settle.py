@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import checkpoint, outcome_transitions, outcomes, retry_policy
+from django_jobs.engine.execution import breakers, checkpoint, completions, outcome_transitions, outcomes, retry_policy
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import NOW, After, Move, Moved, hooks, move
+from django_jobs.engine.transitions import NOW, Move, Moved, hooks, move
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 
@@ -35,7 +35,7 @@ def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes
     """
     returned = [item for item in ended if isinstance(item, outcomes.Returned)]
     others = [item for item in ended if not isinstance(item, outcomes.Returned)]
-    moved = _halving(returned, lambda items: _settle_returned(items, worker_name), worker_name)
+    moved = _halving(returned, lambda items: completions.complete(items, worker_name), worker_name)
     moved += _halving(others, lambda items: _settle_others(items, worker_name), worker_name)
     stored = {(item.pk, item.attempt) for item in moved}
     unstored = _still_running([item for item in ended if _key(item) not in stored], worker_name)
@@ -101,38 +101,6 @@ def is_large(item: outcomes.Outcome) -> bool:
     return isinstance(item, outcomes.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
 
 
-def _settle_returned(items: Sequence[outcomes.Returned], worker_name: str) -> list[Moved]:
-    now = time.monotonic()
-    moves = [
-        Move(
-            pk=item.claimed.pk,
-            to_status=Status.COMPLETED,
-            attempt=item.claimed.attempt,
-            values={
-                "progress": 100,
-                "result": item.result,
-                "output_reference": item.output_reference,
-                "error_message": "",
-                "error_type": "",
-                "error_fingerprint": "",
-                "started_at": After(item.started - now),
-                "completed_at": After(item.started + item.seconds - now),
-                "lease_expires_at": None,
-                "fileless_attempts": item.fileless_attempts,
-                "ready_at": None,
-                **_last_message(item),
-            },
-        )
-        for item in items
-    ]
-    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True)
-
-
-def _last_message(item: outcomes.Outcome) -> dict[str, str]:
-    message = None if item.unwritten is None else item.unwritten[1]
-    return {} if message is None else {"progress_message": message}
-
-
 def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[Moved]:
     def store() -> list[Moved]:
         by_pk = {item.claimed.pk: item for item in items}
@@ -140,7 +108,9 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
         moves = [
             outcome_transitions.begun(outcome_transitions.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs
         ]
+        types = {item.claimed.job_type for item in items if item.claimed.breaker_failures}
         checkpoint.save_with_ends([by_pk[job.pk] for job in jobs])
+        moves = breakers.count_ends(jobs, moves, types)
         errors = {pk: item.error for pk, item in by_pk.items()}
         moved = move(
             [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],
@@ -245,7 +215,10 @@ def _end_unreported(
 
     def store() -> list[Moved]:
         jobs = _owned(dict(attempts), worker_name)
-        moved = move([move_of(job) for job in jobs], sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
+        # Such an attempt is Failed where its worker was lost, which says nothing of a provider.
+        types = {job.job_type_id for job in jobs}
+        moves = breakers.count_ends(jobs, [move_of(job) for job in jobs], types, failing=[Status.TIMED_OUT])
+        moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
         return moved + _bury_exhausted(jobs, moved, actor, worker_name)
 
     moved = database.in_transaction(store) if attempts else []

@@ -17,6 +17,7 @@ from django_jobs.engine.dispatch.pass_state import in_flight_limit
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.batch_diagnostics import examine_batches
+from django_jobs.engine.insight.breakers import examine_breakers, held_types
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
 from django_jobs.engine.insight.pool_diagnostics import examine_pools
@@ -62,6 +63,7 @@ def examine() -> Iterator[Finding]:
     yield _examine_waiting(now, workers)
     yield examine_batches(now)
     yield from examine_types()
+    yield from examine_breakers()
     yield from examine_schedules()
 
 
@@ -189,11 +191,11 @@ def _examine_waiting(now: dt.datetime, workers: list[Worker]) -> Finding:
 
 
 def _neglected(since: dt.datetime) -> int:
-    """Return due jobs that neither a paused or disabled type nor their organization holds back."""
+    """Return due jobs that neither their type, paused, disabled or held, nor their organization holds back."""
     rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
     lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
     open_types = JobType.primary.filter(is_enabled=True, is_paused=False)
-    types = set(open_types.filter(pool__in=pools.names()).values_list("pk", flat=True))
+    types = set(open_types.filter(pool__in=pools.names()).values_list("pk", flat=True)) - held_types()
     policy, limit = get_policy(), in_flight_limit()
     tenants = database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes})
     full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.db.models import Count, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.engine.access import get_policy, may_start
+from django_jobs.engine.dispatch.breakers import may_hold
 from django_jobs.engine.dispatch.pass_state import in_flight_limit
 from django_jobs.engine.execution.outputs import MAX_REFERENCE
+from django_jobs.engine.insight.breakers import held_types
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
 from django_jobs.engine.json_storage import clean_text
@@ -138,6 +140,7 @@ class _Circumstances:
         self._tenants = read_tenants({job.organization_id for job in jobs})
         self.inactive = self._inactive(jobs if self.withhold else waiting)
         self._types = _types(waiting)
+        self._held = _held(self._types)
         self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
         self._unloadable = unloadable.reasons(waiting)
 
@@ -166,8 +169,14 @@ class _Circumstances:
         # A job whose handler a worker could not load is due again in some seconds; that is not why it waits.
         is_unloadable = job.pk in self._unloadable
         if not is_unloadable and job.ready_at is not None and self._now is not None and job.ready_at > self._now:
-            return "run_at" if job.status == Status.PENDING else "retry"
+            return self._moment(job)
         return "handler" if is_unloadable else self._place(job)
+
+    def _moment(self, job: Job) -> str:
+        """For which moment to come a job waits. Of a held type, one whose try failed lets others try for a while."""
+        if job.status != Status.PENDING:
+            return "retry"
+        return "breaker" if job.run_at != job.ready_at and job.job_type_id in self._held else "run_at"
 
     def _held_back(self, job: Job) -> str | None:
         """The reason when people hold the job back."""
@@ -182,12 +191,20 @@ class _Circumstances:
         """Where a job waits for its turn when nothing holds it back."""
         if job.status == Status.QUEUED:
             return "broker"
+        if job.job_type_id in self._held:
+            return "breaker"
         limit = in_flight_limit()
         return "limit" if self._in_flight[job.organization_id] >= limit else "window"
 
 
 def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
     return JobType.primary.in_bulk({job.job_type_id for job in jobs}) if jobs else {}
+
+
+def _held(types: Mapping[str, JobType]) -> set[str]:
+    """Return those of these types whose breakers hold their jobs; a statement only where one has a breaker."""
+    asked = [pk for pk, kind in types.items() if may_hold(kind)]
+    return held_types(asked) if asked else set()
 
 
 def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:

@@ -34,6 +34,8 @@ class Row(NamedTuple):
     requires_permission: str | None
     submit_by: str | None
     pool: str | None
+    #: How many failures open the breaker of its type; 0: it has none.
+    breaker_failures: int | None
     #: Until the job expires, None where it does not; negative once it has.
     seconds_left: float | None
     organization: str | None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine.execution import settle
+from django_jobs.engine.execution import completions, settle
 from django_jobs.models import Job
 from django_jobs.worker import settler
 from tests.support.brokers import WORKER, reread, returned, running_job
@@ -25,8 +25,8 @@ class Database:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.refuses: dict[int, int] = {}
         self.pauses: list[float] = []
-        self._settle_returned = settle._settle_returned
-        monkeypatch.setattr(settle, "_settle_returned", self._receive)
+        self._complete = completions.complete
+        monkeypatch.setattr(completions, "complete", self._receive)
         monkeypatch.setattr(settler, "time", SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
         # What a test has open is not to be closed.
         monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
@@ -36,7 +36,7 @@ class Database:
             if self.refuses.get(item.claimed.pk, 0) > 0:
                 self.refuses[item.claimed.pk] -= 1
                 raise OperationalError(2006, "Server has gone away")
-        return self._settle_returned(items, worker_name)
+        return self._complete(items, worker_name)
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_together_too_much_is_stored_one_by_one(database: Database, monkeypatch:
     def receive_one(items: Any, worker_name: str) -> Any:
         if len(items) > 1:
             raise OperationalError(2006, "Server has gone away")
-        return database._settle_returned(items, worker_name)
+        return database._complete(items, worker_name)
 
-    monkeypatch.setattr(settle, "_settle_returned", receive_one)
+    monkeypatch.setattr(completions, "complete", receive_one)
     store(*(returned(running_job()[1]) for _ in range(5)))
     assert set(Job.objects.values_list("status", flat=True)) == {"Completed"}
     assert len(database.pauses) == settler.SET_TRIES

@@ -15,7 +15,8 @@ from django_jobs.engine.store.postgresql.insertion import preparations
 from django_jobs.engine.store.postgresql.moves import Moves, moved_from
 from django_jobs.engine.store.tenant_column import TenantColumn, tenant_column
 from django_jobs.engine.store.transition_values import Condition, Move, Moved, Terms
-from django_jobs.models import Job, JobType
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import BreakerState
 
 
 class KnownClaims(Moves):
@@ -64,7 +65,7 @@ def _told(tenant: TenantColumn, now: str) -> str:
 
 @functools.cache
 def _guard(alias: str, tenant: TenantColumn) -> str:
-    """Return SQL that a row is like a known one, its type open, and that it has not expired."""
+    """Return SQL that a row is like a known one, may start by its type and its breaker, and has not expired."""
     jobs, kinds = f'"{Job._meta.db_table}"', columns_of(Job, alias)
     arrays = [*["text"] * 5, kinds["organization_id"].kind, "text", kinds["owner_id"].kind, "text", "boolean"]
     slots = ", ".join(f"%s::{kind}[]" for kind in arrays)
@@ -74,7 +75,13 @@ def _guard(alias: str, tenant: TenantColumn) -> str:
                 ) ON t.type_name = k.job_type AND t.handler_method = k.handler
                     AND t.requires_permission = k.permission AND t.submit_by = k.submit_by
                     AND t.pool = k.pool
-                WHERE t.is_enabled AND NOT t.is_paused AND {jobs}.job_type_id = k.job_type
+                WHERE t.is_enabled AND NOT t.is_paused AND (
+                    t.breaker_failures = 0 OR NOT EXISTS (
+                        SELECT 1 FROM "{Breaker._meta.db_table}" b
+                        WHERE b.job_type_id = t.type_name AND b.state = '{BreakerState.OPEN}'
+                            AND b.opened_at >= {jobs}.queued_at
+                    )
+                ) AND {jobs}.job_type_id = k.job_type
                     AND {jobs}.organization_id = k.organization AND {jobs}.owner_id IS NOT DISTINCT FROM k.owner
                     AND {jobs}.owner_name = k.owner_name AND ({jobs}.submitted_by_id IS NOT NULL) = k.by_job
                     AND k.tenant = (

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import signals
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import handler_run, settle
+from django_jobs.engine.execution import completions, handler_run, settle
 from django_jobs.engine.execution.settle import settle_lost
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
@@ -169,7 +169,7 @@ def test_an_end_that_the_database_refuses_tells_its_error(
 
     refusal = ValueError("the database says no")
     _, claimed = running_job()
-    monkeypatch.setattr(settle, "_settle_returned", refuse)
+    monkeypatch.setattr(completions, "complete", refuse)
     assert end(returned(claimed)).status == "Dead Letter"
     assert failed == [("Dead Letter", refusal)]
 

@@ -14,7 +14,7 @@ from django.db import DataError, OperationalError
 from django_jobs.engine import transitions
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import outcomes, settle
+from django_jobs.engine.execution import completions, outcomes, settle
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
@@ -217,7 +217,7 @@ def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.Mon
             raise error
         return move(moves, **kwargs)
 
-    monkeypatch.setattr(settle, "move", refusing)
+    monkeypatch.setattr(completions, "move", refusing)
     assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == []
     assert [reread(job).status for job, _ in pairs] == ["Completed"] * 3 + ["Dead Letter", "Completed"]
     assert "database refused it" in reread(pairs[3][0]).error_message

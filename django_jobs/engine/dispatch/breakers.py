@@ -1,0 +1,105 @@
+"""How many jobs of the types whose breakers are not closed may be queued; for the dispatcher, under its lock.
+
+Whether a pool, the window or a limit lets such a job go is not decided here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.db.models import Q
+
+from django_jobs.engine.dispatch import breaker_rules
+from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS, Limits
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import SET_BACK
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import BreakerState, Status
+
+
+def may_hold(kind: JobType) -> bool:
+    """Return whether jobs of the type may be held. Then a new one must not be queued without the dispatcher."""
+    return kind.breaker_failures > 0
+
+
+@dataclass(slots=True)
+class Held:
+    """The breakers that were not closed at a moment of the database, by job type."""
+
+    now: dt.datetime | None = None
+    rows: dict[str, Breaker] = field(default_factory=dict)
+
+    def more_allowed(self, in_flight: Mapping[str, int]) -> dict[str, int]:
+        """Return how many more jobs of each of these types may be queued now; a type that is not named has no bound.
+
+        ``in_flight`` is how many jobs of a type are queued or running. While a breaker is open, what was let go before
+        it opened may still run, and a try may hang. So a try goes whenever it is time, unless an earlier one waits for
+        a worker still.
+        """
+        return {pk: self._more(row, in_flight.get(pk, 0)) for pk, row in self.rows.items()}
+
+    def _more(self, row: Breaker, in_flight: int) -> int:
+        if self.now is None or not _is_open_to_jobs(row.job_type):
+            return 0
+        if row.state == BreakerState.RECOVERING:
+            return max(0, breaker_rules.most_at_once(row, self.now) - in_flight)
+        return int(breaker_rules.is_time_to_try(row, limits_of(row.job_type), self.now) and not _is_try_queued(row))
+
+    def next_change(self) -> float | None:
+        """Return after how many seconds more jobs may go, if nothing else happens; None if no breaker is in the way."""
+        if self.now is None:
+            return None
+        rows = [row for row in self.rows.values() if _is_open_to_jobs(row.job_type)]
+        return min([breaker_rules.seconds_to_change(row, self.now) for row in rows], default=None)
+
+    def note_tries(self, picked: Mapping[str, int]) -> None:
+        """Write when the next job may try, of each open breaker of whose type one or more were picked to be queued."""
+        for pk in sorted(pk for pk, count in picked.items() if count and pk in self.rows):
+            row = self.rows[pk]
+            if row.state == BreakerState.OPEN and self.now is not None:
+                row.next_try_at = self.now + dt.timedelta(seconds=row.job_type.breaker_pause)
+                Breaker.primary.filter(pk=pk, state=BreakerState.OPEN).update(next_try_at=row.next_try_at)
+
+
+def read_held() -> Held:
+    """Return the breakers that are not closed. Close those that have recovered, or were switched off."""
+    rows = list(Breaker.primary.exclude(state=BreakerState.CLOSED).select_related("job_type").order_by("pk"))
+    if not rows:
+        return Held()
+    now = database.now()
+    over = {row.pk for row in rows if not is_holding(row, now)}
+    if over:
+        _close(over, now)
+    return Held(now, {row.pk: row for row in rows if row.pk not in over})
+
+
+def is_holding(row: Breaker, now: dt.datetime) -> bool:
+    """Return whether jobs of the type wait for this breaker."""
+    return may_hold(row.job_type) and breaker_rules.state_of(row, now) != BreakerState.CLOSED
+
+
+def limits_of(kind: JobType) -> Limits:
+    """Return what the type says of its breaker."""
+    return Limits(failures=kind.breaker_failures, pause=kind.breaker_pause)
+
+
+def _close(pks: set[str], now: dt.datetime) -> None:
+    """Close these, unless they were opened again meanwhile."""
+    since = now - dt.timedelta(seconds=RECOVERY_SECONDS)
+    has_recovered = Q(state=BreakerState.RECOVERING) & (
+        Q(recovering_since__lte=since) | Q(recovering_since__gt=now + SET_BACK)
+    )
+    is_over = has_recovered | Q(job_type__in=JobType.primary.filter(breaker_failures=0))
+    values = {"opened_at": None, "next_try_at": None, "recovering_since": None}
+    Breaker.primary.filter(is_over, pk__in=pks).update(state=BreakerState.CLOSED, failures=0, **values)
+
+
+def _is_open_to_jobs(kind: JobType) -> bool:
+    return kind.is_enabled and not kind.is_paused
+
+
+def _is_try_queued(row: Breaker) -> bool:
+    rows = Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gt=row.opened_at)
+    return rows.exists()

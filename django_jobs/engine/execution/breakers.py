@@ -1,0 +1,206 @@
+"""Breakers where attempts begin and end: counting ends, sparing held jobs their retries, keeping them from starting.
+
+All of it is for types that have a breaker only. Rows are locked in one order: first those of jobs, then those of
+breakers in ascending key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from django.db.models import Q
+
+from django_jobs.engine import uptime
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import breaker_rules, dispatcher
+from django_jobs.engine.dispatch.breaker_rules import Failure, Limits
+from django_jobs.engine.execution import outcomes, retry_policy, spared_attempts
+from django_jobs.engine.store import database
+from django_jobs.engine.store.claim_rows import Row
+from django_jobs.engine.transitions import After, Move, Moved
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import AWAITING_RETRY, BreakerState, Status
+
+logger = logging.getLogger("django_jobs")
+
+#: Why a queued job does not start, or an attempt that had not begun goes back.
+NOT_STARTED: Final = "The breaker of the job type is open"
+#: What is written of a breaker.
+WRITTEN: Final = (
+    "state",
+    "failures",
+    "fingerprint",
+    "error_message",
+    "opened_at",
+    "next_try_at",
+    "recovering_since",
+)
+#: By database and type: when this process last learned that a breaker is open, on the clock of ``engine.uptime``.
+_learned: dict[tuple[str, str], float] = {}
+
+
+def not_startable(jobs: Sequence[Row]) -> set[int]:
+    """Return the keys of those of these queued jobs that were queued before the breakers of their types opened.
+
+    What was queued after that is a try, since the dispatcher lets nothing else go.
+    """
+    types = {job.job_type_id for job in jobs if job.breaker_failures}
+    if not types:
+        return set()
+    rows = Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN).values_list("pk", "opened_at")
+    opened = {pk: moment for pk, moment in rows if moment is not None}
+    return {job.pk for job in jobs if job.job_type_id in opened and job.queued_at <= opened[job.job_type_id]}
+
+
+def count_completions(items: Iterable[outcomes.Returned], moved: Iterable[Moved]) -> None:
+    """Count the attempts among these that were stored as completed; in the transaction that stores them."""
+    stored = {(item.pk, item.attempt) for item in moved}
+    own = [
+        item for item in items if item.claimed.breaker_failures and (item.claimed.pk, item.claimed.attempt) in stored
+    ]
+    types = {item.claimed.job_type for item in own}
+    rows = Breaker.primary.filter(Q(failures__gt=0) | Q(state=BreakerState.OPEN), pk__in=types)
+    concerned = set(rows.values_list("pk", flat=True)) if types else set()
+    if not concerned:
+        return
+    now, locked = database.now(), _locked(concerned)
+    for row in locked.values():
+        was_open = row.state == BreakerState.OPEN
+        for item in own:
+            if item.claimed.job_type == row.pk:
+                breaker_rules.count_completion(row, _began(item, now), now)
+        if was_open and row.state == BreakerState.RECOVERING:
+            _tell_recovery(row.pk)
+    Breaker.primary.bulk_update(locked.values(), WRITTEN)
+
+
+def _began(item: outcomes.Returned, now: dt.datetime) -> dt.datetime | None:
+    return now - dt.timedelta(seconds=time.monotonic() - item.started) if item.started else None
+
+
+def count_ends(
+    jobs: Sequence[Job], moves: Sequence[Move], types: Collection[str], failing: Collection[str] = AWAITING_RETRY
+) -> list[Move]:
+    """Count the attempts that failed, and return the moves as they are to be; in the transaction that makes these.
+
+    ``types`` are the job types that may have a breaker, ``failing`` the statuses of attempts that count. The jobs'
+    rows are locked. Of an attempt that costs no retry the job goes back to Pending. So does a job whose attempt is to
+    go back to the queue while the breaker is open, unless it is a try.
+    """
+    counts = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status in failing}
+    asks = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
+    limits = _limits((counts | asks) & set(types))
+    if not limits:
+        return list(moves)
+    ends = _Ends(limits, _locked(limits.keys(), to_make=counts & limits.keys()))
+    made = [
+        ends.counted(job, item) if item.to_status in failing else item for job, item in zip(jobs, moves, strict=True)
+    ]
+    ends.write()
+    return [ends.unless_held(job, item) for job, item in zip(jobs, made, strict=True)]
+
+
+class _Ends:
+    """The breakers of the types of a set of attempts, their rows locked."""
+
+    def __init__(self, limits: Mapping[str, Limits], rows: Mapping[str, Breaker]) -> None:
+        self._limits, self._rows = limits, rows
+        self._now = database.now()
+        self._changed: set[str] = set()
+
+    def counted(self, job: Job, item: Move) -> Move:
+        """Count a failed attempt; return its move."""
+        row = self._rows.get(job.job_type_id)
+        if row is None:
+            return item
+        limits, was_open = self._limits[row.pk], row.state == BreakerState.OPEN
+        is_try = was_open and not self._began_before_opening(job, row)
+        failure = Failure(
+            fingerprint=item.values["error_fingerprint"], text=item.values["error_message"], began=job.started_at
+        )
+        is_charged = breaker_rules.count_failure(row, failure, limits, self._now)
+        self._changed.add(row.pk)
+        if row.state == BreakerState.OPEN and not was_open:
+            _tell_opening(row, limits)
+        return item if is_charged else spared_attempts.spare(job, item, self._now, limits.pause if is_try else 0)
+
+    def unless_held(self, job: Job, item: Move) -> Move:
+        """Return the move of an attempt that goes back to the queue: to Pending, if its job may not start again now."""
+        row = self._rows.get(job.job_type_id)
+        if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
+            return item
+        if not self._began_before_opening(job, row):
+            return item
+        values: dict[str, Any] = {**item.values, "queued_at": None, "ready_at": After(0.0)}
+        return Move(
+            pk=item.pk,
+            to_status=Status.PENDING,
+            attempt=item.attempt,
+            message=f"{item.message}. {NOT_STARTED}.",
+            traceback=item.traceback,
+            values=values,
+        )
+
+    def write(self) -> None:
+        """Write what changed, and note in this process which breakers are open."""
+        Breaker.primary.bulk_update([self._rows[pk] for pk in sorted(self._changed)], WRITTEN)
+        for row in self._rows.values():
+            if row.state == BreakerState.OPEN:
+                _learned[database.alias(), row.pk] = uptime.seconds()
+
+    def _began_before_opening(self, job: Job, row: Breaker) -> bool:
+        return job.started_at is None or row.opened_at is None or job.started_at <= row.opened_at
+
+
+def _limits(types: Collection[str]) -> dict[str, Limits]:
+    """Return what these types say of their breakers; without those that have none."""
+    if not types:
+        return {}
+    rows = JobType.primary.filter(pk__in=types, breaker_failures__gt=0)
+    found = rows.values_list("pk", "breaker_failures", "breaker_pause")
+    return {pk: Limits(failures=failures, pause=pause) for pk, failures, pause in found}
+
+
+def _locked(pks: Collection[str], to_make: Collection[str] = ()) -> dict[str, Breaker]:
+    """Lock and return the breakers of these types; of those ``to_make``, rows that are missing are made first."""
+    rows = Breaker.primary.filter(pk__in=pks)
+    found = {row.pk: row for row in database.locked(rows)}
+    if missing := sorted(set(to_make) - found.keys()):
+        Breaker.primary.bulk_create([Breaker(job_type_id=pk) for pk in missing], ignore_conflicts=True)
+        found = {row.pk: row for row in database.locked(rows.all())}
+    return found
+
+
+def _tell_opening(row: Breaker, limits: Limits) -> None:
+    values = (row.pk, row.failures, limits.pause, row.fingerprint, row.error_message[:200])
+    text = "event=breaker_opened job_type=%s failures=%s pause=%s fingerprint=%s error=%r"
+    database.on_commit(lambda: logger.warning(text, *values))
+
+
+def _tell_recovery(job_type: str) -> None:
+    database.on_commit(lambda: logger.warning("event=breaker_recovering job_type=%s", job_type))
+    database.once_on_commit(dispatcher.wake)
+
+
+def is_known_open(claimed: Claimed) -> bool:
+    """Return whether this process learned after a job was claimed that the breaker of its type is open."""
+    learned = _learned.get((database.alias(), claimed.job_type))
+    return learned is not None and learned >= claimed.claimed_at
+
+
+def have_failed_too_often(ended: Sequence[outcomes.Outcome], claimed: Claimed) -> bool:
+    """Return whether the last attempts of a job's type among these, not stored yet, are as many failures as open it."""
+    failures = 0
+    for item in reversed(ended):
+        if item.claimed.job_type != claimed.job_type:
+            continue
+        if isinstance(item, outcomes.Returned):
+            return False
+        failures += isinstance(item, outcomes.TimedOut) or getattr(item, "kind", "") == retry_policy.TRANSIENT
+        if failures >= claimed.breaker_failures:
+            return True
+    return False

@@ -1,0 +1,81 @@
+"""Which job types are held by their breakers, and since when."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from django_jobs.engine.dispatch.breaker_rules import state_of
+from django_jobs.engine.dispatch.breakers import is_holding
+from django_jobs.engine.insight.findings import WARNING, Finding
+from django_jobs.engine.insight.inspection import waiting
+from django_jobs.engine.store import database
+from django_jobs.models import Breaker
+from django_jobs.statuses import BreakerState
+
+#: Waiting jobs of a type are counted up to so many.
+MAX_WAITING: Final = 10_000
+#: Characters of an error in a finding.
+MAX_ERROR: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBreaker:
+    """A breaker that holds the jobs of its type. Times are aware, in UTC.
+
+    ``since`` is when it opened, also while it recovers; ``failures`` is how many attempts in a row have failed.
+    ``next_try_at`` is None while it recovers. ``waiting`` counts up to MAX_WAITING and one more.
+    """
+
+    job_type: str
+    state: BreakerState
+    since: dt.datetime
+    error_message: str
+    failures: int
+    next_try_at: dt.datetime | None
+    waiting: int
+
+
+def open_breakers() -> list[OpenBreaker]:
+    """Return the breakers that hold jobs now, the one that opened first in front."""
+    return [_describe(row, now) for now, row in _holding()]
+
+
+def held_types(types: Collection[str] | None = None) -> set[str]:
+    """Return the job types whose jobs are held now: of these types, or of all."""
+    return {row.pk for _, row in _holding(types)}
+
+
+def examine_breakers() -> Iterator[Finding]:
+    """Yield a finding for each breaker that holds jobs."""
+    for item in open_breakers():
+        jobs = f"{MAX_WAITING}+" if item.waiting > MAX_WAITING else item.waiting
+        when = "it recovers" if item.next_try_at is None else f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC"
+        text = (
+            f"of {item.job_type} is {item.state.lower()} since {item.since:%Y-%m-%d %H:%M:%S} UTC, {when}; jobs that "
+        )
+        text += f"wait: {jobs}. Its attempts failed with: {item.error_message[:MAX_ERROR]}"
+        yield Finding(level=WARNING, subject="breaker", text=text)
+
+
+def _holding(types: Collection[str] | None = None) -> list[tuple[dt.datetime, Breaker]]:
+    rows = Breaker.primary.exclude(state=BreakerState.CLOSED).select_related("job_type").order_by("opened_at", "pk")
+    found = list(rows if types is None else rows.filter(pk__in=types))
+    if not found:
+        return []
+    now = database.now()
+    return [(now, row) for row in found if is_holding(row, now)]
+
+
+def _describe(row: Breaker, now: dt.datetime) -> OpenBreaker:
+    return OpenBreaker(
+        job_type=row.pk,
+        state=state_of(row, now),
+        since=row.opened_at or now,
+        error_message=row.error_message,
+        failures=row.failures,
+        next_try_at=row.next_try_at,
+        waiting=waiting().filter(job_type_id=row.pk)[: MAX_WAITING + 1].count(),
+    )
