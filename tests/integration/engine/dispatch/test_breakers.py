@@ -1,0 +1,112 @@
+"""How many jobs of a held type the dispatcher may queue, and when more."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.dispatch.breakers import may_hold, read_held
+from django_jobs.models import Breaker, JobType
+from django_jobs.statuses import BreakerState
+from tests.support.breakers import PAUSE, breaker_of, claim_try, let_go, let_pass, make_fragile_type, open_by_failures
+from tests.support.brokers import end, pending_job, returned
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def held() -> JobType:
+    """A type whose breaker just opened."""
+    kind = make_fragile_type()
+    open_by_failures(kind)
+    return kind
+
+
+def have_it_recover(kind: JobType) -> None:
+    pending_job(kind)
+    end(returned(claim_try(kind)))
+
+
+def test_where_all_are_closed_one_statement_says_so() -> None:
+    Breaker.objects.create(job_type=make_fragile_type(), failures=1)
+    with CaptureQueriesContext(connection) as queries:
+        found = read_held()
+    assert (found.more_allowed({}), found.next_change()) == ({}, None)
+    assert len(queries) == 1
+
+
+def test_none_goes_until_it_is_time_to_try(held: JobType) -> None:
+    found = read_held()
+    assert found.more_allowed({}) == {held.pk: 0}
+    assert PAUSE - 10 < (found.next_change() or 0) <= PAUSE
+
+
+def test_one_goes_to_try_whatever_is_in_flight_and_the_next_after_the_pause(held: JobType) -> None:
+    let_pass(held, PAUSE)
+    found = read_held()
+    assert (found.more_allowed({held.pk: 40}), found.next_change()) == ({held.pk: 1}, 0)
+    found.note_tries({held.pk: 1, "another": 2})
+    later = read_held()
+    assert later.more_allowed({}) == {held.pk: 0}
+    assert PAUSE - 10 < (later.next_change() or 0) <= PAUSE
+
+
+def test_where_none_was_picked_it_is_time_still(held: JobType) -> None:
+    let_pass(held, PAUSE)
+    read_held().note_tries({held.pk: 0})
+    assert read_held().more_allowed({}) == {held.pk: 1}
+
+
+def test_a_try_that_waits_for_a_worker_is_followed_by_none(held: JobType) -> None:
+    pending_job(held)
+    let_pass(held, PAUSE)
+    assert len(let_go(held)) == 1
+    let_pass(held, PAUSE - 1)
+    Breaker.objects.update(next_try_at=None)
+    assert read_held().more_allowed({}) == {held.pk: 0}
+
+
+def test_a_try_that_hangs_is_followed_by_another(held: JobType) -> None:
+    pending_job(held)
+    claim_try(held)
+    let_pass(held, PAUSE)
+    assert read_held().more_allowed({held.pk: 1}) == {held.pk: 1}
+
+
+@pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}], ids=["paused", "disabled"])
+def test_of_a_type_that_is_closed_none_tries(held: JobType, fields: dict[str, bool]) -> None:
+    let_pass(held, PAUSE)
+    JobType.objects.filter(pk=held.pk).update(**fields)
+    found = read_held()
+    assert (found.more_allowed({}), found.next_change()) == ({held.pk: 0}, None)
+
+
+def test_while_it_recovers_ever_more_are_in_flight(held: JobType) -> None:
+    have_it_recover(held)
+    assert read_held().more_allowed({held.pk: 1}) == {held.pk: 1}
+    let_pass(held, 3)
+    found = read_held()
+    assert found.more_allowed({held.pk: 1}) == {held.pk: 15}
+    assert found.more_allowed({held.pk: 99}) == {held.pk: 0}
+    assert 0 < (found.next_change() or 0) <= 1
+
+
+def test_after_ten_seconds_it_is_closed(held: JobType) -> None:
+    have_it_recover(held)
+    let_pass(held, 10)
+    assert read_held().more_allowed({}) == {}
+    row = breaker_of(held)
+    assert (row.state, row.opened_at, row.recovering_since) == (BreakerState.CLOSED, None, None)
+
+
+def test_one_that_is_switched_off_is_closed(held: JobType) -> None:
+    JobType.objects.filter(pk=held.pk).update(breaker_failures=0)
+    assert read_held().more_allowed({}) == {}
+    assert breaker_of(held).state == BreakerState.CLOSED
+
+
+def test_only_types_with_a_breaker_may_be_held(held: JobType) -> None:
+    assert may_hold(held)
+    assert not may_hold(make_job_type())

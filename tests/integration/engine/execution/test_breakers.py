@@ -1,0 +1,331 @@
+"""Breakers where attempts end: what counts, what opens and closes them, and what attempts cost meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs import get_job_history
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import breaker_rules
+from django_jobs.engine.execution import breakers, outcomes, settle, spared_attempts
+from django_jobs.engine.store import database
+from django_jobs.exceptions import RetryLater
+from django_jobs.models import Breaker, ExecutionLog, Job, JobType
+from django_jobs.statuses import BreakerState, Priority
+from tests.support.breakers import (
+    FAILURES,
+    PAUSE,
+    breaker_of,
+    claim_moved,
+    claim_try,
+    let_go,
+    let_pass,
+    make_fragile_type,
+    open_by_failures,
+)
+from tests.support.brokers import WORKER, end, pending_job, raised, reread, returned, running_job
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def fragile() -> JobType:
+    return make_fragile_type()
+
+
+def attempts(kind: JobType, count: int) -> list[Claimed]:
+    return [running_job(job_type=kind)[1] for _ in range(count)]
+
+
+def test_equal_failures_in_a_row_open_it(fragile: JobType) -> None:
+    rows = [end(raised(claimed)) for claimed in attempts(fragile, FAILURES)]
+    row = breaker_of(fragile)
+    assert (row.state, row.failures, row.error_message) == (BreakerState.OPEN, FAILURES, "it failed")
+    assert row.fingerprint == rows[0].error_fingerprint
+    assert row.opened_at
+    assert row.next_try_at == row.opened_at + dt.timedelta(seconds=PAUSE)
+    assert [(job.status, job.retry_count) for job in rows] == [("Failed", 1)] * FAILURES
+
+
+def test_timeouts_open_it(fragile: JobType) -> None:
+    for claimed in attempts(fragile, FAILURES - 1):
+        end(outcomes.TimedOut(claimed=claimed))
+    (killed,) = attempts(fragile, 1)
+    settle.settle_timed_out([(killed.pk, killed.attempt)], WORKER)
+    assert breaker_of(fragile).state == BreakerState.OPEN
+
+
+def test_a_completed_attempt_in_between_counts_anew(fragile: JobType) -> None:
+    first, second, third, fourth = attempts(fragile, 4)
+    for outcome in (raised(first), raised(second), returned(third), raised(fourth)):
+        end(outcome)
+    assert (breaker_of(fragile).state, breaker_of(fragile).failures) == (BreakerState.CLOSED, 1)
+
+
+def test_another_error_counts_anew(fragile: JobType) -> None:
+    for claimed, text in zip(attempts(fragile, 3), ["it failed", "it failed", "no route"], strict=True):
+        end(raised(claimed, text=text))
+    assert (breaker_of(fragile).state, breaker_of(fragile).failures) == (BreakerState.CLOSED, 1)
+
+
+def lose(claimed: Claimed) -> None:
+    settle.settle_lost([(claimed.pk, claimed.attempt)], "its process was killed", WORKER)
+
+
+@pytest.mark.parametrize(
+    "finish",
+    [
+        lambda claimed: end(raised(claimed, "Permanent")),
+        lambda claimed: end(outcomes.Canceled(claimed=claimed)),
+        lambda claimed: end(outcomes.Postponed(claimed=claimed, delay=60, text="closed")),
+        lambda claimed: end(outcomes.Interrupted(claimed=claimed, text="The worker was shut down")),
+        lose,
+    ],
+    ids=["permanent error", "cancel", RetryLater.__name__, "shutdown", "lost worker"],
+)
+def test_ends_that_say_nothing_of_a_provider_do_not_count(
+    fragile: JobType, finish: Callable[[Claimed], object]
+) -> None:
+    claimed = attempts(fragile, 5)
+    end(raised(claimed[0]))
+    for item in claimed[1:]:
+        finish(item)
+    assert (breaker_of(fragile).state, breaker_of(fragile).failures) == (BreakerState.CLOSED, 1)
+
+
+def test_a_type_without_a_breaker_counts_nothing() -> None:
+    kind = make_job_type()
+    for claimed in attempts(kind, 5):
+        end(raised(claimed))
+    assert not Breaker.objects.exists()
+
+
+def test_what_failed_behind_the_opening_pays_nothing(fragile: JobType) -> None:
+    claimed = attempts(fragile, FAILURES + 2)
+    assert settle.settle([raised(item) for item in claimed], WORKER) == []
+    jobs = Job.objects.order_by("pk")
+    assert [(job.status, job.retry_count) for job in jobs] == [("Failed", 1)] * FAILURES + [("Pending", 0)] * 2
+
+
+def test_a_job_that_is_spared_is_ready_and_tells_its_error(fragile: JobType) -> None:
+    (claimed,) = attempts(fragile, 1)
+    open_by_failures(fragile)
+    job = end(raised(claimed, text="it failed, too", traceback="its lines"))
+    assert (job.status, job.retry_count, job.next_retry_at, job.error_message) == ("Pending", 0, None, "it failed, too")
+    assert job.ready_at
+    assert job.ready_at <= database.now()
+    assert (job.lease_expires_at, job.worker_name, job.is_delayed) == (None, "", False)
+    last = get_job_history(job)[-1]
+    assert last["message"] == "No retry spent, since the breaker of the job type is open: it failed, too"
+
+
+def test_a_job_without_a_retry_left_is_spared(fragile: JobType) -> None:
+    (claimed,) = attempts(fragile, 1)
+    Job.objects.update(max_retries=0)
+    open_by_failures(fragile)
+    assert end(raised(claimed)).status == "Pending"
+
+
+def test_a_requested_cancel_is_not_spared(fragile: JobType) -> None:
+    (claimed,) = attempts(fragile, 1)
+    open_by_failures(fragile)
+    Job.objects.filter(pk=claimed.pk).update(cancel_requested_at=database.now())
+    assert end(raised(claimed)).status == "Canceled"
+
+
+def test_tickets_that_are_out_do_not_start(fragile: JobType) -> None:
+    jobs = [pending_job(fragile) for _ in range(3)]
+    moved = let_go(fragile)
+    open_by_failures(fragile)
+    assert claim_moved(moved[:1]) == claim_moved(moved[1:]) == []
+    rows = [reread(job) for job in jobs]
+    assert [(job.status, job.attempt) for job in rows] == [("Pending", 0)] * 3
+    assert get_job_history(jobs[0])[-1]["message"] == "The breaker of the job type is open"
+
+
+def test_one_that_was_claimed_by_what_is_known_does_not_start(fragile: JobType) -> None:
+    organization = running_job(job_type=fragile)[0].organization
+    job = pending_job(fragile, organization)
+    moved = let_go(fragile)
+    open_by_failures(fragile)
+    assert claim_moved(moved) == []
+    assert reread(job).status == "Pending"
+
+
+def test_a_job_that_is_let_go_to_try_starts(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    jobs = [pending_job(fragile) for _ in range(2)]
+    assert let_go(fragile) == []
+    assert claim_try(fragile).pk == jobs[0].pk
+    assert let_go(fragile) == []
+
+
+def test_a_try_that_fails_pays_nothing_and_leaves_it_open(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    pending_job(fragile)
+    claimed = claim_try(fragile)
+    before = breaker_of(fragile)
+    job = end(raised(claimed, text="another error"))
+    assert (job.status, job.retry_count) == ("Pending", 0)
+    row = breaker_of(fragile)
+    assert (row.state, row.opened_at, row.next_try_at) == (BreakerState.OPEN, before.opened_at, before.next_try_at)
+
+
+def test_a_try_that_completes_lets_the_others_go(
+    fragile: JobType, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    open_by_failures(fragile)
+    for _ in range(2):
+        pending_job(fragile)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert end(returned(claim_try(fragile))).status == "Completed"
+    assert Job.objects.filter(status="Queued").exists()  # it was dispatched
+    row = breaker_of(fragile)
+    assert (row.state, row.failures, row.next_try_at) == (BreakerState.RECOVERING, 0, None)
+    assert row.recovering_since
+
+
+def test_one_that_began_before_it_opened_and_completes_leaves_it_open(fragile: JobType) -> None:
+    (claimed,) = attempts(fragile, 1)
+    outcome = returned(claimed)
+    open_by_failures(fragile)
+    assert end(outcome).status == "Completed"
+    assert breaker_of(fragile).state == BreakerState.OPEN
+
+
+def test_failures_while_it_recovers_open_it_again_and_pay_nothing(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    pending_job(fragile)
+    end(returned(claim_try(fragile)))
+    let_pass(fragile, 2)
+    rows = [end(raised(claimed)) for claimed in attempts(fragile, FAILURES)]
+    assert [(job.status, job.retry_count) for job in rows] == [("Pending", 0)] * FAILURES
+    assert breaker_of(fragile).state == BreakerState.OPEN
+
+
+def test_after_the_recovery_failures_pay_again(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    pending_job(fragile)
+    end(returned(claim_try(fragile)))
+    let_pass(fragile, breaker_rules.RECOVERY_SECONDS)
+    assert end(raised(attempts(fragile, 1)[0])).status == "Failed"
+    assert breaker_of(fragile).state == BreakerState.CLOSED
+
+
+def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: JobType) -> None:
+    ended, returned_early = attempts(fragile, 2)
+    open_by_failures(fragile)
+    assert end(outcomes.Interrupted(claimed=ended, text="The worker was shut down")).status == "Pending"
+    settle.return_to_queue([(returned_early.pk, 1)], "Handed back before it began", WORKER)
+    assert Job.objects.get(pk=returned_early.pk).status == "Pending"
+    Job.objects.filter(status="Pending").delete()
+    pending_job(fragile)
+    tried = claim_try(fragile)
+    assert end(outcomes.Interrupted(claimed=tried, text="The worker was shut down")).status == "Queued"
+
+
+def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType) -> None:
+    claimed = attempts(fragile, FAILURES + 1)
+    unbegun = outcomes.NotBegun(claimed=claimed[0], text="Handed back before it began")
+    settle.settle([unbegun, *(raised(item) for item in claimed[1:])], WORKER)
+    job = Job.objects.get(pk=claimed[0].pk)
+    assert (job.status, job.queued_at, job.started_at) == ("Pending", None, None)
+    assert get_job_history(job)[-1]["message"] == "Handed back before it began. The breaker of the job type is open."
+
+
+def delay_after(kind: JobType) -> float:
+    """For how many seconds the next job that tries has to wait after it failed."""
+    job = end(raised(claim_try(kind)))
+    assert (job.status, job.priority) == ("Pending", Priority.CRITICAL)
+    assert job.ready_at
+    delay = (job.ready_at - database.now()).total_seconds()
+    Job.objects.filter(pk=job.pk).update(ready_at=job.created_at, is_delayed=False)
+    return round(delay / PAUSE, 1)
+
+
+def test_a_job_that_always_fails_lets_ever_more_others_try(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    pending_job(fragile, priority="Critical")
+    assert [delay_after(fragile), delay_after(fragile)] == [0.0, 0.0]  # alone
+    pending_job(fragile)
+    assert [delay_after(fragile), delay_after(fragile)] == [6.0, 12.0]
+
+
+def test_a_job_is_spared_for_a_day_and_then_pays_and_is_spared_again(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    job = pending_job(fragile)
+    end(raised(claim_try(fragile)))
+    logs = ExecutionLog.objects.filter(job_id=job.pk, message__startswith=spared_attempts.SPARED)
+    logs.update(timestamp=database.now() - spared_attempts.SPARED_FOR - dt.timedelta(seconds=1))
+    failed = end(raised(claim_try(fragile)))
+    assert (failed.status, failed.retry_count) == ("Failed", 1)
+    Job.objects.filter(pk=job.pk).update(ready_at=failed.created_at, is_delayed=False)
+    assert end(raised(claim_try(fragile))).status == "Pending"
+
+
+def test_its_opening_is_one_line_of_the_log(
+    fragile: JobType, caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    with caplog.at_level(logging.WARNING), django_capture_on_commit_callbacks(execute=True):
+        open_by_failures(fragile)
+        end(raised(attempts(fragile, 1)[0]))
+    lines = [line for line in caplog.messages if line.startswith("event=breaker_opened")]
+    assert len(lines) == 1
+    assert f"job_type={fragile.pk} failures=3 pause=60" in lines[0]
+
+
+def test_a_type_that_is_deleted_takes_its_breaker_along(fragile: JobType) -> None:
+    open_by_failures(fragile)
+    Job.objects.all().delete()
+    fragile.delete()
+    assert not Breaker.objects.exists()
+
+
+def statements(run: Callable[[], object]) -> list[str]:
+    """The statements about breakers and types that are made meanwhile."""
+    with CaptureQueriesContext(connection) as queries:
+        run()
+    names = (Breaker._meta.db_table, JobType._meta.db_table)
+    return [query["sql"] for query in queries if any(name in query["sql"].split("WHERE")[0] for name in names)]
+
+
+def test_ends_of_plain_types_ask_nothing_of_breakers() -> None:
+    kind = make_job_type()
+    first, second = attempts(kind, 2)
+    assert statements(lambda: settle.settle([returned(first), raised(second)], WORKER)) == []
+
+
+def test_a_set_that_completes_asks_its_breakers_once(fragile: JobType) -> None:
+    ended = [returned(claimed) for claimed in attempts(fragile, 5)]
+    assert len(statements(lambda: settle.settle(ended, WORKER))) == 1
+
+
+def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:
+    return [raised(claimed)] * count
+
+
+def test_a_process_starts_no_more_of_a_set_whose_jobs_fail(fragile: JobType) -> None:
+    claimed, other = attempts(fragile, 1)[0], running_job()[1]
+    assert not breakers.have_failed_too_often(failing(claimed, FAILURES - 1), claimed)
+    assert breakers.have_failed_too_often([*failing(claimed, FAILURES), raised(other)], claimed)
+    assert not breakers.have_failed_too_often([*failing(claimed, FAILURES), returned(claimed)], claimed)
+    assert not breakers.have_failed_too_often([raised(claimed, "Permanent")] * FAILURES, claimed)
+
+
+def test_a_process_knows_of_what_it_claimed_before_it_learned_that_it_is_open(fragile: JobType) -> None:
+    (before,) = attempts(fragile, 1)
+    assert not breakers.is_known_open(before)
+    open_by_failures(fragile)
+    pending_job(fragile)
+    assert breakers.is_known_open(before)
+    assert not breakers.is_known_open(claim_try(fragile))
+    assert not breakers.is_known_open(dataclasses.replace(before, job_type="another"))

@@ -1,0 +1,107 @@
+"""What is told of breakers that hold jobs, and of the jobs that they hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs import get_job_status
+from django_jobs.engine.insight.breakers import examine_breakers, held_types, open_breakers
+from django_jobs.engine.insight.diagnostics import examine
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.store import database
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import BreakerState
+from tests.support.breakers import FAILURES, breaker_of, claim_try, let_pass, make_fragile_type, open_by_failures
+from tests.support.brokers import end, job_in, pending_job, queue_up, raised, returned
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def held() -> JobType:
+    kind = make_fragile_type()
+    open_by_failures(kind)
+    return kind
+
+
+def test_an_open_breaker_tells_its_error_and_its_next_try(held: JobType) -> None:
+    pending_job(held)
+    row = breaker_of(held)
+    (told,) = open_breakers()
+    assert (told.job_type, told.state, told.since, told.next_try_at) == (
+        held.pk,
+        "Open",
+        row.opened_at,
+        row.next_try_at,
+    )
+    assert (told.error_message, told.failures, told.waiting) == ("it failed", FAILURES, FAILURES + 1)
+
+
+def test_one_that_recovers_is_told_until_it_is_closed(held: JobType) -> None:
+    pending_job(held)
+    end(returned(claim_try(held)))
+    (told,) = open_breakers()
+    assert (told.state, told.next_try_at) == (BreakerState.RECOVERING, None)
+    let_pass(held, 10)
+    assert open_breakers() == []
+
+
+def test_none_is_told_of_a_type_whose_breaker_is_switched_off(held: JobType) -> None:
+    JobType.objects.update(breaker_failures=0)
+    assert (open_breakers(), held_types()) == ([], set())
+
+
+def test_the_diagnostics_warn_of_it(held: JobType) -> None:
+    (finding,) = [item for item in examine() if item.subject == "breaker"]
+    assert finding.level == "WARNING"
+    assert finding.text.startswith(f"of {held.pk} is open since ")
+    assert finding.text.endswith("jobs that wait: 3. Its attempts failed with: it failed")
+    assert f"next try at {breaker_of(held).next_try_at:%Y-%m-%d %H:%M:%S} UTC" in finding.text
+
+
+def test_the_diagnostics_tell_of_none_that_is_closed() -> None:
+    Breaker.objects.create(job_type=make_fragile_type(), failures=1)
+    assert list(examine_breakers()) == []
+
+
+def test_held_jobs_are_not_reported_as_stuck(held: JobType) -> None:
+    Job.objects.update(ready_at=database.now() - dt.timedelta(hours=1), is_delayed=False)
+    (finding,) = [item for item in examine() if item.subject == "waiting jobs"]
+    assert finding.text == "none that a free worker should have taken."
+
+
+def test_a_waiting_job_of_a_held_type_waits_for_the_breaker(held: JobType) -> None:
+    due = job_in("Failed")
+    Job.objects.filter(pk=due.pk).update(job_type=held, ready_at=due.created_at, is_delayed=False)
+    assert get_job_status(due.name).waiting_for == "breaker"
+    assert get_job_status(pending_job(held)).waiting_for == "breaker"
+
+
+def test_so_does_a_job_that_lets_others_try(held: JobType) -> None:
+    jobs = [pending_job(held) for _ in range(2)]
+    failed = end(raised(claim_try(held)))
+    assert failed.ready_at
+    assert failed.ready_at > database.now()
+    assert [get_job_status(job).waiting_for for job in jobs] == ["breaker", "breaker"]
+
+
+def test_other_reasons_of_a_held_type_come_first(held: JobType) -> None:
+    later = pending_job(held, run_at=database.now() + dt.timedelta(hours=1))
+    assert get_job_status(later).waiting_for == "run_at"
+    failed = Job.objects.filter(job_type=held, status="Failed").first()
+    assert failed
+    assert get_job_status(failed).waiting_for == "retry"
+    assert get_job_status(queue_up(pending_job(held))).waiting_for == "broker"
+    JobType.objects.update(is_paused=True)
+    assert get_job_status(later).waiting_for == "type_paused"
+
+
+def test_of_plain_types_no_breaker_is_asked() -> None:
+    job = pending_job()
+    with CaptureQueriesContext(connection) as queries:
+        describe(job)
+    assert not any(Breaker._meta.db_table in query["sql"] for query in queries)

@@ -1,0 +1,81 @@
+"""Types with a breaker, and a dispatcher that asks nothing but breakers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db.models import F
+
+from django_jobs.engine.actors import SYSTEM
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import breakers
+from django_jobs.engine.dispatch.turns import QUEUED
+from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.ports import Ticket
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.transitions import Move, Moved, move
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, BreakerState, Status
+from tests.support.brokers import WORKER, end, raised, running_job
+from tests.support.factories import make_job_type
+
+FAILURES: Final = 3
+PAUSE: Final = 60
+MOMENTS: Final = ("opened_at", "next_try_at", "recovering_since")
+
+
+def make_fragile_type(**fields: Any) -> JobType:
+    """A type that is held after FAILURES failures, and tries once in PAUSE seconds."""
+    return make_job_type(**{"breaker_failures": FAILURES, "breaker_pause": PAUSE, **fields})
+
+
+def breaker_of(kind: JobType) -> Breaker:
+    """The breaker of a type as it is now."""
+    return Breaker.primary.get(pk=kind.pk)
+
+
+def open_by_failures(kind: JobType) -> Breaker:
+    """The breaker of a type, open since so many of its jobs failed."""
+    for _ in range(kind.breaker_failures):
+        end(raised(running_job(job_type=kind)[1]))
+    row = breaker_of(kind)
+    assert row.state == BreakerState.OPEN
+    return row
+
+
+def let_pass(kind: JobType, seconds: float) -> None:
+    """Let the breaker of a type have been as it is for so many more seconds."""
+    by = dt.timedelta(seconds=seconds)
+    for name in MOMENTS:
+        Breaker.primary.filter(pk=kind.pk, **{f"{name}__isnull": False}).update(**{name: F(name) - by})
+
+
+def let_go(kind: JobType, room: int = 1_000) -> list[Moved]:
+    """Queue as many waiting jobs of a type as its breaker and the room allow, those that are due first."""
+
+    def make_pass() -> list[Moved]:
+        held = breakers.read_held()
+        in_flight = Job.primary.filter(job_type=kind, status__in=sorted(IN_FLIGHT)).count()
+        count = min(room - in_flight, held.more_allowed({kind.pk: in_flight}).get(kind.pk, room))
+        rows = store().waiting_jobs().filter(job_type=kind, ready_at__lte=database.now()).order_by("ready_at", "pk")
+        moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=QUEUED) for job in rows[: max(0, count)]]
+        moved = move(sorted(moves, key=lambda item: item.pk), sources=DISPATCHABLE, actor=SYSTEM)
+        held.note_tries({kind.pk: len(moved)})
+        return moved
+
+    return database.in_transaction(make_pass)
+
+
+def claim_moved(moved: Sequence[Moved], worker_name: str = WORKER) -> list[Claimed]:
+    """What a worker can claim of jobs that were queued."""
+    return claim([Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved], worker_name)
+
+
+def claim_try(kind: JobType) -> Claimed:
+    """The next job that tries, once it is time for that."""
+    let_pass(kind, kind.breaker_pause)
+    (claimed,) = claim_moved(let_go(kind))
+    return claimed

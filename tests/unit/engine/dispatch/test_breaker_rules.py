@@ -1,0 +1,155 @@
+"""What a breaker counts, when it opens, and how many jobs it lets go."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from django_jobs.engine.dispatch import breaker_rules
+from django_jobs.engine.dispatch.breaker_rules import Failure, Limits
+from django_jobs.models import Breaker
+from django_jobs.statuses import BreakerState
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+LIMITS = Limits(failures=3, pause=60)
+ERROR, OTHER = "same", "other"
+
+
+def at(seconds: float) -> dt.datetime:
+    return START + dt.timedelta(seconds=seconds)
+
+
+def fail(row: Breaker, *errors: str, seconds: float = 0.0, began: float | None = None, limits: Limits = LIMITS) -> bool:
+    """Count failed attempts; return whether the last one costs a retry."""
+    began_at = at(seconds if began is None else began)
+    failures = [Failure(fingerprint=error, text=f"text of {error}", began=began_at) for error in errors]
+    return [breaker_rules.count_failure(row, failure, limits, at(seconds)) for failure in failures][-1]
+
+
+def opened() -> Breaker:
+    row = Breaker(job_type_id="call")
+    fail(row, ERROR, ERROR, ERROR)
+    return row
+
+
+def recovering(since: float = 60.0) -> Breaker:
+    row = opened()
+    breaker_rules.count_completion(row, at(since - 1), at(since))
+    return row
+
+
+def test_equal_failures_in_a_row_open_it_and_have_cost_their_retries() -> None:
+    row = Breaker(job_type_id="call")
+    assert fail(row, ERROR, ERROR)
+    assert (row.state, row.failures) == (BreakerState.CLOSED, 2)
+    assert fail(row, ERROR)
+    assert (row.state, row.opened_at, row.next_try_at) == (BreakerState.OPEN, START, at(60))
+    assert (row.failures, row.fingerprint, row.error_message) == (3, ERROR, "text of same")
+
+
+def test_another_error_counts_anew() -> None:
+    row = Breaker(job_type_id="call")
+    fail(row, ERROR, ERROR, OTHER, ERROR, ERROR)
+    assert (row.state, row.failures) == (BreakerState.CLOSED, 2)
+
+
+def test_a_completed_attempt_counts_anew() -> None:
+    row = Breaker(job_type_id="call")
+    fail(row, ERROR, ERROR)
+    breaker_rules.count_completion(row, START, START)
+    fail(row, ERROR, ERROR)
+    assert (row.state, row.failures) == (BreakerState.CLOSED, 2)
+
+
+def test_while_it_is_open_no_failure_costs_a_retry_whatever_the_error() -> None:
+    row = opened()
+    assert not fail(row, OTHER, seconds=60)
+    assert (row.state, row.opened_at, row.next_try_at) == (BreakerState.OPEN, START, at(60))
+    assert row.error_message == "text of other"
+
+
+def test_the_first_that_completes_has_it_recover() -> None:
+    row = recovering(60)
+    assert (row.state, row.recovering_since, row.failures) == (BreakerState.RECOVERING, at(60), 0)
+
+
+def test_what_began_before_it_opened_and_completes_says_nothing() -> None:
+    row = opened()
+    breaker_rules.count_completion(row, at(-5), at(1))
+    assert row.state == BreakerState.OPEN
+
+
+def test_an_attempt_whose_beginning_is_unknown_counts() -> None:
+    row = opened()
+    breaker_rules.count_completion(row, None, at(1))
+    assert row.state == BreakerState.RECOVERING
+
+
+def test_twice_as_many_may_be_in_flight_with_each_second_of_the_recovery() -> None:
+    row = recovering(60)
+    assert [breaker_rules.most_at_once(row, at(60 + seconds)) for seconds in (0, 0.9, 1, 2.5, 9.9)] == [
+        2,
+        2,
+        4,
+        8,
+        1024,
+    ]
+
+
+def test_after_ten_seconds_it_is_closed_though_nobody_has_written_that() -> None:
+    row = recovering(60)
+    assert breaker_rules.state_of(row, at(69.9)) == BreakerState.RECOVERING
+    assert breaker_rules.state_of(row, at(70)) == BreakerState.CLOSED
+    assert fail(row, ERROR, seconds=70)
+    assert (row.state, row.failures, row.recovering_since) == (BreakerState.CLOSED, 1, None)
+
+
+def test_failures_in_a_row_open_a_recovering_one_again_and_cost_nothing() -> None:
+    row = recovering(60)
+    assert not fail(row, ERROR, ERROR, ERROR, seconds=61)
+    assert (row.state, row.opened_at, row.next_try_at) == (BreakerState.OPEN, at(61), at(121))
+
+
+def test_a_few_open_a_recovering_one_of_a_patient_type() -> None:
+    limits, row = Limits(failures=100, pause=60), recovering(60)
+    fail(row, *[ERROR] * breaker_rules.RELAPSE_FAILURES, seconds=61, limits=limits)
+    assert row.state == BreakerState.OPEN
+
+
+def test_another_error_costs_a_retry_while_it_recovers() -> None:
+    row = recovering(60)
+    assert fail(row, OTHER, seconds=61)
+    assert (row.state, row.failures) == (BreakerState.RECOVERING, 1)
+
+
+def test_a_try_that_fails_after_another_has_completed_costs_nothing_and_does_not_count() -> None:
+    row = recovering(60)
+    assert not fail(row, OTHER, seconds=61, began=30)
+    assert row.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "pause", "is_time"),
+    [(59, 60, False), (60, 60, True), (1, 10, True), (-3, 60, False), (-3600, 60, True)],
+    ids=["early", "due", "a pause that was cut", "a clock a little back", "a clock set back"],
+)
+def test_a_job_may_try_after_the_pause(now: float, pause: int, is_time: bool) -> None:
+    assert breaker_rules.is_time_to_try(opened(), Limits(failures=3, pause=pause), at(now)) == is_time
+
+
+def test_a_recovery_ends_where_the_clock_is_set_back() -> None:
+    assert breaker_rules.state_of(recovering(60), at(-3600)) == BreakerState.CLOSED
+    assert breaker_rules.state_of(recovering(60), at(58)) == BreakerState.RECOVERING
+
+
+def test_it_tells_when_more_may_go() -> None:
+    assert breaker_rules.seconds_to_change(opened(), at(20)) == 40
+    assert breaker_rules.seconds_to_change(opened(), at(80)) == 0
+    assert breaker_rules.seconds_to_change(recovering(60), at(62.25)) == 0.75
+
+
+def test_who_resets_it_has_it_count_anew() -> None:
+    row = opened()
+    breaker_rules.reset(row)
+    assert (row.state, row.failures, row.fingerprint, row.opened_at) == (BreakerState.CLOSED, 0, "", None)
