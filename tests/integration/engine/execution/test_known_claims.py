@@ -18,7 +18,8 @@ from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.models import Job, JobType, Membership, Organization
+from django_jobs.models import Breaker, Job, JobType, Membership, Organization
+from django_jobs.statuses import BreakerState
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -64,6 +65,28 @@ def test_one_statement_does_for_all(kind: JobType, organization: Organization, u
     job = queued(kind, organization, user=user)
     assert len(statements_of(job)) == 1
     assert reread(job).status == "Running"
+
+
+def test_it_does_for_a_type_whose_breaker_is_closed(organization: Organization, user: Any) -> None:
+    fragile = make_job_type(breaker_failures=3)
+    claim_of(queued(fragile, organization, user=user))
+    Breaker.objects.create(job_type=fragile, failures=2)
+    claim_verdicts.likeness.forget()
+    job = queued(fragile, organization, user=user)
+    assert len(statements_of(job)) == 1
+    assert reread(job).status == "Running"
+
+
+def test_a_job_that_was_queued_before_the_breaker_of_its_type_opened_does_not_start(
+    kind: JobType, organization: Organization, user: Any
+) -> None:
+    job = queued(kind, organization, user=user)
+    JobType.objects.update(breaker_failures=3)
+    Breaker.objects.create(job_type=kind, state=BreakerState.OPEN, opened_at=database.now())
+    assert claim([ticket_of(job)], WORKER) == []
+    assert reread(job).status == "Pending"
+    claim_verdicts.likeness.forget()
+    assert len(statements_of(queued(kind, organization, user=user))) == 1  # let go since, to try
 
 
 def test_what_is_claimed_and_stored_is_the_same(
