@@ -14,6 +14,7 @@ from django.db.models import Q
 from django_jobs.engine.dispatch import breaker_rules
 from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS, Limits
 from django_jobs.engine.store import database
+from django_jobs.engine.store.base.transactions import Moment
 from django_jobs.engine.store.database import SET_BACK
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import BreakerState, Status
@@ -22,6 +23,11 @@ from django_jobs.statuses import BreakerState, Status
 def may_hold(kind: JobType) -> bool:
     """Return whether jobs of the type may be held. Then a new one must not be queued without the dispatcher."""
     return kind.breaker_failures > 0
+
+
+def none_may_try() -> Q:
+    """Return the condition, on job types, that the breaker is open and it is not time for a try."""
+    return Q(breaker_failures__gt=0, breaker__state=BreakerState.OPEN, breaker__next_try_at__gt=Moment())
 
 
 @dataclass(slots=True)
@@ -48,11 +54,12 @@ class Held:
         return int(breaker_rules.is_time_to_try(row, limits_of(row.job_type), self.now) and not _is_try_queued(row))
 
     def next_change(self) -> float | None:
-        """Return after how many seconds more jobs may go, if nothing else happens; None if no breaker is in the way."""
+        """Return after how many seconds more jobs may go than now, if nothing else happens; None if no more ever do."""
         if self.now is None:
             return None
         rows = [row for row in self.rows.values() if _is_open_to_jobs(row.job_type)]
-        return min([breaker_rules.seconds_to_change(row, self.now) for row in rows], default=None)
+        changes = [breaker_rules.seconds_to_change(row, self.now) for row in rows]
+        return min([seconds for seconds in changes if seconds > 0], default=None)
 
     def note_tries(self, picked: Mapping[str, int]) -> None:
         """Write when the next job may try, of each open breaker of whose type one or more were picked to be queued."""

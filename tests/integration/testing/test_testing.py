@@ -10,6 +10,7 @@ from django.db import transaction
 from django.test import TestCase
 
 from django_jobs import get_job_history, get_job_status, submit_job
+from django_jobs.engine.control.breakers import close_breaker
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission
@@ -106,6 +107,16 @@ def test_retries_are_the_retries_of_earlier_runs_too() -> None:
     pending_job(make_job_type("fail_until_attempt"), parameters={"succeeds_at": 2})
     run_jobs()
     assert statuses(retries=True) == ["Completed"]
+
+
+def test_jobs_of_a_type_whose_breaker_opens_wait_and_say_so() -> None:
+    kind = make_job_type("fail_for_now", breaker_failures=3)
+    jobs = [pending_job(kind, parameters={"number": number}) for number in range(5)]
+    assert statuses(retries=True) == ["Failed"] * 3
+    assert [get_job_status(job).waiting_for for job in jobs] == ["breaker"] * 5
+    assert statuses() == []
+    close_breaker(kind.pk)
+    assert len(run_jobs()) == 3
 
 
 def test_a_delayed_job_is_not_ready() -> None:

@@ -46,7 +46,7 @@ def test_none_goes_until_it_is_time_to_try(held: JobType) -> None:
 def test_one_goes_to_try_whatever_is_in_flight_and_the_next_after_the_pause(held: JobType) -> None:
     let_pass(held, PAUSE)
     found = read_held()
-    assert (found.more_allowed({held.pk: 40}), found.next_change()) == ({held.pk: 1}, 0)
+    assert (found.more_allowed({held.pk: 40}), found.next_change()) == ({held.pk: 1}, None)
     found.note_tries({held.pk: 1, "another": 2})
     later = read_held()
     assert later.more_allowed({}) == {held.pk: 0}

@@ -1,0 +1,57 @@
+"""What a worker child has claimed of a type does not begin once its breaker is open, or about to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from django_jobs.engine.insight.history import get_job_history
+from django_jobs.models import Job
+from django_jobs.statuses import BreakerState
+from tests.integration.worker.test_slots import Child, make_child
+from tests.support.attempts import raising
+from tests.support.breakers import FAILURES, breaker_of, make_fragile_type, open_by_failures
+from tests.support.brokers import running_job
+
+__all__ = ["make_child"]
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+THREADS = [1, 4]
+
+
+def run_claimed(child: Child, count: int, kind: object) -> None:
+    claimed = [running_job(job_type=kind)[1] for _ in range(count)]
+    for item in claimed:
+        item.handler = raising(ConnectionError("refused"))
+    child.state.batch.put(claimed)
+    child.slots.run_batch()
+    child.slots.wait()
+    child.state.settle()
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_a_set_of_jobs_that_all_fail_ends_soon_after_the_failures_that_open_it(
+    make_child: Callable[[int], Child], threads: int
+) -> None:
+    kind = make_fragile_type()
+    run_claimed(make_child(threads), 30, kind)
+    assert breaker_of(kind).state == BreakerState.OPEN
+    assert Job.objects.filter(status="Failed").count() == FAILURES
+    assert set(Job.objects.exclude(status="Failed").values_list("status", flat=True)) == {"Pending"}
+    assert breaker_of(kind).failures <= 2 * FAILURES + threads
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_what_was_claimed_before_it_opened_does_not_begin(make_child: Callable[[int], Child], threads: int) -> None:
+    kind = make_fragile_type()
+    job, claimed = running_job(job_type=kind)
+    open_by_failures(kind)
+    child = make_child(threads)
+    child.state.batch.put([claimed])
+    child.slots.run_batch()
+    child.slots.wait()
+    child.state.settle()
+    assert Job.objects.get(pk=job.pk).status == "Pending"
+    assert "Handed back before it began: others of its type failed" in get_job_history(job)[-1]["message"]
