@@ -9,6 +9,7 @@ from django.apps import apps
 #: What every insert must say, since nothing could be true of all rows. It was there from the first release on: a column
 #: that comes later cannot be among these.
 ALWAYS_GIVEN: Final = {
+    "Breaker": {"job_type"},
     "Batch": {"id", "organization", "organization_name", "created_at"},
     "BatchChange": {"id", "batch_id", "changed_at"},
     "DependencyTask": {"id", "job_id"},
