@@ -40,10 +40,11 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.dependencies import follow_up
         from django_jobs.engine.insight import events
         from django_jobs.engine.job_types.handlers import path_problem
+        from django_jobs.engine.job_types.parameters import parameter_names
         from django_jobs.engine.transitions import hooks
         from django_jobs.models import hooks as model_hooks
 
-        model_hooks.connect(organizations_seen_by, path_problem, batches)
+        model_hooks.connect(organizations_seen_by, path_problem, parameter_names, batches)
         hooks.connect(events, follow_up.after_commit, counting.after_commit)
 
     @staticmethod

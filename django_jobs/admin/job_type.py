@@ -19,7 +19,7 @@ from django_jobs.admin.base import OwnPages, SystemAdminWrites, View, is_system_
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_type_day import read_day
-from django_jobs.admin.job_type_form import SWITCHES, JobTypeForm, changed_values, retry_schedule, total_delay
+from django_jobs.admin.job_type_form import LIMITS, SWITCHES, JobTypeForm, changed_values, retry_schedule, total_delay
 from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.inspection import has_jobs
@@ -42,18 +42,18 @@ SWITCH: Final = {
 class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     """The list of job types, and the page of one with its last 24 hours."""
 
-    list_display = ("type_name", "title", "state", "handler", "urgency", "time_limit", "max_retries")
-    list_filter = ("is_enabled", "is_paused")
+    list_display = ("type_name", "title", "state", "handler", "urgency", "time_limit", "max_retries", "pool")
+    list_filter = ("is_enabled", "is_paused", "pool")
     search_fields = ("type_name", "display_name", "handler_method")
     search_help_text = "A part of the name, or of the handler's path."
     ordering = ("type_name",)
-    sortable_by = ("type_name", "max_retries")
+    sortable_by = ("type_name", "max_retries", "pool")
     fieldsets = (
         (None, {"fields": ("type_name", *declarations.TextFields.__annotations__, "handler_method")}),
         ("What its jobs get", {"fields": tuple(declarations.DefaultFields.__annotations__)}),
         ("Who may submit it", {"fields": tuple(declarations.AccessFields.__annotations__)}),
         ("Retries", {"fields": (*declarations.RETRY_FIELDS, "schedule")}),
-        ("Limits", {"fields": ("deduplication_window", ("rate_limit", "rate_limit_window"))}),
+        *LIMITS,
         ("State", {"fields": tuple(declarations.StateFields.__annotations__)}),
     )
     change_form_template = "admin/django_jobs/jobtype/change_form.html"

@@ -16,9 +16,58 @@ from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_SECONDS
+from django_jobs.models.job_type_checks import pool_names
 
 SWITCHES: Final = ("is_enabled", "is_paused")
 MAX_DELAYS: Final = 12
+#: What keeps jobs from being submitted, from starting and from being kept: titles, what that means, and the fields.
+LIMITS: Final[tuple[tuple[str, Any], ...]] = (
+    (
+        "Limits of submissions",
+        {
+            "description": "A submission beyond these is refused.",
+            "fields": ("deduplication_window", ("rate_limit", "rate_limit_window")),
+        },
+    ),
+    (
+        "Limits of what runs",
+        {
+            "description": "Jobs beyond these are accepted, and wait until others have ended. They hold up no other "
+            "type. The narrowest limit decides. To stop a type altogether, pause it.",
+            "fields": ("max_running", "max_running_per_organization", ("concurrency_key", "max_running_per_key")),
+        },
+    ),
+    (
+        "Rate of starts",
+        {
+            "description": "Jobs beyond these wait, too: for a service that takes so many calls a minute.",
+            "fields": (("max_starts", "max_starts_window"), "max_starts_per_key"),
+        },
+    ),
+    (
+        "Breaker",
+        {
+            "description": "For a service that may fail as a whole: its jobs wait until one of them gets through, "
+            "instead of spending their retries.",
+            "fields": (("breaker_failures", "breaker_pause"),),
+        },
+    ),
+    (
+        "Pool",
+        {
+            "description": "Workers serve the pool that they were started for, by jobs_worker --pool. "
+            "What waits moves along when another pool is chosen.",
+            "fields": ("pool",),
+        },
+    ),
+    (
+        "Retention",
+        {
+            "description": "Deleted jobs take their history and the files that they saved with them.",
+            "fields": ("retention_days",),
+        },
+    ),
+)
 
 
 class JobTypeForm(BaseAdmin):
@@ -38,6 +87,22 @@ class JobTypeForm(BaseAdmin):
             # The form then knows what the page showed, and a page that is old does not undo somebody else's click.
             field.show_hidden_initial = True
         return field
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Offer the pools that there are, and the one that the type has."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if "pool" in form.base_fields:
+            own = form.base_fields["pool"]
+            form.base_fields["pool"] = forms.ChoiceField(choices=pool_choices(obj), help_text=own.help_text)
+        return form
+
+
+def pool_choices(kind: JobType | None) -> list[tuple[str, str]]:
+    """Return the pools to choose from, with labels; that of the type is among them, whatever the settings say."""
+    choices = [(name, name) for name in pool_names()]
+    if kind is not None and kind.pool not in pool_names():
+        choices.append((kind.pool, f"{kind.pool} (not in the settings)"))
+    return choices
 
 
 def _is_duration(field: Field[Any, Any]) -> bool:

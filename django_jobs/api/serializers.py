@@ -21,6 +21,7 @@ from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.submission.rights import ASKED
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
+from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.values import JobStatus
 
 #: What a browser's form sends besides its fields.
@@ -125,6 +126,13 @@ class NothingSerializer(StrictSerializer):
     """A call that takes no fields."""
 
 
+def limits_of_zero() -> dict[str, str]:
+    """Return by field what the model says of a limit of 0; the REST framework has words of its own for that."""
+    fields: list[Any] = list(JobType._meta.concrete_fields)
+    limits = (NO_LIMIT_OF_ZERO, NO_ZERO)
+    return {item.name: str(own.message) for item in fields for own in item.validators if own in limits}
+
+
 class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted."""
 
@@ -134,6 +142,7 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     class Meta:
         model = JobType
         fields = [*(field.name for field in JobType._meta.concrete_fields if field.editable), "parameters_schema"]
+        extra_kwargs = {name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()}
 
     def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
         """Return the JSON Schema of the type's parameters; None where any object is accepted."""

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from django_jobs.checks.database import check_database, check_time_zones
 from django_jobs.checks.endpoints import check_throttle_rates, check_websocket_origins
-from django_jobs.checks.handlers import check_declarations, check_declared_twice, check_handler_modules
+from django_jobs.checks.handlers import (
+    check_declarations,
+    check_declared_pools,
+    check_declared_twice,
+    check_handler_modules,
+)
 from django_jobs.checks.organizations import (
     check_access_policy,
     check_organization_id_field,
@@ -28,6 +33,7 @@ __all__ = [
     "check_access_policy",
     "check_database",
     "check_declarations",
+    "check_declared_pools",
     "check_declared_twice",
     "check_foreign_rq_jobs",
     "check_handler_modules",

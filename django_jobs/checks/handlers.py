@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jobs.checks.list_settings import check_list
 
@@ -44,6 +44,23 @@ def check_declarations(**kwargs: Any) -> list[CheckMessage]:
         )
         for declaration in declarations.declared()
         for problem in declared_types.problems(declaration)
+    ]
+
+
+@register("django_jobs")
+def check_declared_pools(**kwargs: Any) -> list[CheckMessage]:
+    """Tell of pools that @job_handler names and the settings lack. Only a warning: other types' jobs go on."""
+    from django_jobs.engine.job_types import declarations, declared_types
+
+    return [
+        Warning(
+            f"@job_handler({declaration.type_name!r}) of {declaration.place}: {doubt}",
+            hint="Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or let the declaration name another.",
+            obj=declaration.path,
+            id="django_jobs.W026",
+        )
+        for declaration in declarations.declared()
+        for doubt in declared_types.doubts(declaration)
     ]
 
 

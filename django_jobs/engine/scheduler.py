@@ -16,7 +16,7 @@ from django.db import Error
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import leadership
-from django_jobs.engine.control import batch_duties, replays, tenants
+from django_jobs.engine.control import batch_duties, lane_keys, replays, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
@@ -56,11 +56,10 @@ class Scheduler:
         self._clockwork = Clockwork()
         #: What deletes and what fires schedules, while this runs in a loop; a single tick does both itself.
         self._threads: tuple[SweepThreads, ClockworkThread] | None = None
-        self._leads = False
-        self._next_rolling_up = 0.0
+        self._leads, self._next_rolling_up = False, 0.0
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
-        self._orphans = tenants.OrphanWatch()
+        self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
         self._neighbors = Neighbors()
         self._failing: set[str] = set()
 
@@ -164,6 +163,7 @@ class Scheduler:
             "follow_up": follow_up.in_tick,
             "count_batches": batch_duties.in_tick,
             "bury_orphans": self._orphans.bury,
+            "rekey": self._lane_keys.rewrite,
             "replay": replays.work_off,
             "roll_up": self._roll_up,
             "expire_batches": lambda: self._forget(batch_duties.expire),

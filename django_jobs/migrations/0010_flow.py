@@ -6,6 +6,8 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
+import django_jobs.models.fields
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -68,7 +70,7 @@ class Migration(migrations.Migration):
             field=models.PositiveIntegerField(
                 db_default=60,
                 default=60,
-                help_text="While they are held, one job tries in so many seconds.",
+                help_text="Seconds between two tries while they are held.",
                 validators=[
                     django.core.validators.MinValueValidator(1),
                     django.core.validators.MaxValueValidator(2592000),
@@ -84,6 +86,19 @@ class Migration(migrations.Migration):
                 default="",
                 help_text="A parameter's name. For each of its values, jobs of an organization count on their own.",
                 max_length=100,
+                validators=[
+                    django.core.validators.RegexValidator(
+                        "^[^\\s.\\x00-\\x1f]+\\Z",
+                        "Name one parameter of the top level, without dots and blanks, such as customer_id.",
+                    )
+                ],
+            ),
+        ),
+        migrations.AddField(
+            model_name="jobtype",
+            name="keyed_by",
+            field=django_jobs.models.fields.WorkedOffField(
+                blank=True, db_default="", default="", editable=False, max_length=100, null=True, of="concurrency_key"
             ),
         ),
         migrations.AddField(
@@ -93,7 +108,12 @@ class Migration(migrations.Migration):
                 blank=True,
                 help_text="At most so many run at once, everywhere. Blank: no limit.",
                 null=True,
-                validators=[django.core.validators.MinValueValidator(1)],
+                validators=[
+                    django.core.validators.MinValueValidator(
+                        1, "Leave it blank for no limit; to stop a type, pause it."
+                    ),
+                    django.core.validators.MaxValueValidator(1000000),
+                ],
             ),
         ),
         migrations.AddField(
@@ -103,7 +123,10 @@ class Migration(migrations.Migration):
                 db_default=1,
                 default=1,
                 help_text="With a concurrency key: at most so many run at once for each of its values.",
-                validators=[django.core.validators.MinValueValidator(1)],
+                validators=[
+                    django.core.validators.MinValueValidator(1, "Use 1 or more; to stop a type, pause it."),
+                    django.core.validators.MaxValueValidator(1000000),
+                ],
             ),
         ),
         migrations.AddField(
@@ -113,7 +136,12 @@ class Migration(migrations.Migration):
                 blank=True,
                 help_text="At most so many of one organization run at once. Blank: no limit.",
                 null=True,
-                validators=[django.core.validators.MinValueValidator(1)],
+                validators=[
+                    django.core.validators.MinValueValidator(
+                        1, "Leave it blank for no limit; to stop a type, pause it."
+                    ),
+                    django.core.validators.MaxValueValidator(1000000),
+                ],
             ),
         ),
         migrations.AddField(
@@ -124,7 +152,9 @@ class Migration(migrations.Migration):
                 help_text="At most so many start in a window; the others wait. Blank: no limit.",
                 null=True,
                 validators=[
-                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MinValueValidator(
+                        1, "Leave it blank for no limit; to stop a type, pause it."
+                    ),
                     django.core.validators.MaxValueValidator(1000000),
                 ],
             ),
@@ -137,7 +167,9 @@ class Migration(migrations.Migration):
                 help_text="With a concurrency key: at most so many start in a window for each of its values.",
                 null=True,
                 validators=[
-                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MinValueValidator(
+                        1, "Leave it blank for no limit; to stop a type, pause it."
+                    ),
                     django.core.validators.MaxValueValidator(1000000),
                 ],
             ),
@@ -148,7 +180,7 @@ class Migration(migrations.Migration):
             field=models.PositiveIntegerField(
                 db_default=60,
                 default=60,
-                help_text="Seconds of that window.",
+                help_text="Seconds of the window.",
                 validators=[
                     django.core.validators.MinValueValidator(1),
                     django.core.validators.MaxValueValidator(2592000),

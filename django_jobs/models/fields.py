@@ -11,8 +11,10 @@ from django_jobs.statuses import Priority
 
 if TYPE_CHECKING:
     _SmallIntegerField = models.SmallIntegerField[Any, int]
+    _CharField = models.CharField[Any, str | None]
 else:  # generic for the type checker only
     _SmallIntegerField = models.SmallIntegerField
+    _CharField = models.CharField
 
 
 class PriorityField(_SmallIntegerField):
@@ -45,3 +47,29 @@ class PriorityField(_SmallIntegerField):
         name, path, args, kwargs = super().deconstruct()
         kwargs.pop("choices", None)
         return name, path, args, kwargs
+
+
+class WorkedOffField(_CharField):
+    """The value of the field ``of`` that something has followed up; None while nobody knows.
+
+    A new row needs no following up. Whoever saves an old row leaves this as it is, since the instance may have been
+    read long ago: only ``update()`` writes it.
+    """
+
+    def __init__(self, *args: Any, of: str, **kwargs: Any) -> None:
+        self.of = of
+        kwargs |= {"null": True, "blank": True, "default": "", "db_default": "", "editable": False}
+        super().__init__(*args, **kwargs)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Return the other field's value for a new row, and for an old one the column itself."""
+        if not add:
+            return models.F(self.attname)
+        value = getattr(model_instance, self.of)
+        setattr(model_instance, self.attname, value)
+        return value
+
+    def deconstruct(self) -> Any:
+        """Name the other field, too."""
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, kwargs | {"of": self.of}

@@ -27,6 +27,7 @@ class BatchVerbs(Protocol):
 class _Hooks:
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None]
     path_problem: Callable[[str], str | None]
+    parameter_names: Callable[[str], frozenset[str] | None]
     batch_verbs: BatchVerbs
 
 
@@ -36,11 +37,14 @@ _hooks = _Hooks()
 def connect(
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None],
     path_problem: Callable[[str], str | None],
+    parameter_names: Callable[[str], frozenset[str] | None],
     batch_verbs: BatchVerbs,
 ) -> None:
-    """Register who knows a user's organizations, what is wrong with a handler's dotted path, and what a batch does."""
+    """Register who knows a user's organizations, what is wrong with a handler's dotted path, which parameters a type
+    has, and what a batch does.
+    """
     _hooks.organizations_seen_by, _hooks.path_problem = organizations_seen_by, path_problem
-    _hooks.batch_verbs = batch_verbs
+    _hooks.parameter_names, _hooks.batch_verbs = parameter_names, batch_verbs
 
 
 def batch_verbs() -> BatchVerbs:
@@ -56,3 +60,8 @@ def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
 def path_problem(path: str) -> str | None:
     """Return what is wrong with a handler's dotted path, in words; None when it is fine."""
     return _hooks.path_problem(path)
+
+
+def parameter_names(type_name: str) -> frozenset[str] | None:
+    """Return the names of the parameters that a type takes; None where it takes any object."""
+    return _hooks.parameter_names(type_name)

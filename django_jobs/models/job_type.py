@@ -6,11 +6,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.models import hooks
+from django_jobs.models import job_type_checks
 from django_jobs.models.base import StoredModel, with_database_defaults
-from django_jobs.models.fields import PriorityField
+from django_jobs.models.fields import PriorityField, WorkedOffField
 from django_jobs.statuses import Priority, SubmitBy
 
 MAX_SECONDS = 30 * 24 * 3600
@@ -20,8 +19,15 @@ MAX_DAYS = 36_500
 #: Characters of a pool's name, and of the name of a parameter.
 MAX_POOL = 40
 MAX_CONCURRENCY_KEY = 100
-#: For limits. To stop a type, pause it.
 AT_LEAST_ONE = MinValueValidator(1)
+#: For limits that may be left blank, and for one that may not.
+NO_LIMIT_OF_ZERO = MinValueValidator(1, "Leave it blank for no limit; to stop a type, pause it.")
+NO_ZERO = MinValueValidator(1, "Use 1 or more; to stop a type, pause it.")
+#: So many jobs never run at once. Larger numbers would not fit into every database's column.
+MAX_AT_ONCE = 1_000_000
+A_PARAMETERS_NAME = RegexValidator(
+    r"^[^\s.\x00-\x1f]+\Z", "Name one parameter of the top level, without dots and blanks, such as customer_id."
+)
 
 
 def default_timeout() -> int:
@@ -110,13 +116,13 @@ class JobType(StoredModel):
     max_running = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[AT_LEAST_ONE],
+        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_AT_ONCE)],
         help_text="At most so many run at once, everywhere. Blank: no limit.",
     )
     max_running_per_organization = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[AT_LEAST_ONE],
+        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_AT_ONCE)],
         help_text="At most so many of one organization run at once. Blank: no limit.",
     )
     concurrency_key = models.CharField(
@@ -124,31 +130,32 @@ class JobType(StoredModel):
         blank=True,
         default="",
         db_default="",
+        validators=[A_PARAMETERS_NAME],
         help_text="A parameter's name. For each of its values, jobs of an organization count on their own.",
     )
     max_running_per_key = models.PositiveIntegerField(
         default=1,
         db_default=1,
-        validators=[AT_LEAST_ONE],
+        validators=[NO_ZERO, MaxValueValidator(MAX_AT_ONCE)],
         help_text="With a concurrency key: at most so many run at once for each of its values.",
     )
     max_starts = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_RATE)],
+        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_RATE)],
         help_text="At most so many start in a window; the others wait. Blank: no limit.",
     )
     max_starts_per_key = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_RATE)],
+        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_RATE)],
         help_text="With a concurrency key: at most so many start in a window for each of its values.",
     )
     max_starts_window = models.PositiveIntegerField(
         default=60,
         db_default=60,
         validators=[AT_LEAST_ONE, MaxValueValidator(MAX_SECONDS)],
-        help_text="Seconds of that window.",
+        help_text="Seconds of the window.",
     )
     breaker_failures = models.PositiveSmallIntegerField(
         default=0,
@@ -160,7 +167,7 @@ class JobType(StoredModel):
         default=60,
         db_default=60,
         validators=[AT_LEAST_ONE, MaxValueValidator(MAX_SECONDS)],
-        help_text="While they are held, one job tries in so many seconds.",
+        help_text="Seconds between two tries while they are held.",
     )
     retention_days = models.PositiveIntegerField(
         null=True,
@@ -168,6 +175,9 @@ class JobType(StoredModel):
         validators=[AT_LEAST_ONE, MaxValueValidator(MAX_DAYS)],
         help_text="Days after which its ended jobs are deleted. Blank: as the setting RETENTION_DAYS says.",
     )
+    #: The concurrency key by which the lanes of all its unfinished jobs were chosen; None while that is not known
+    #: (``engine.control.lane_keys``).
+    keyed_by = WorkedOffField(of="concurrency_key", max_length=MAX_CONCURRENCY_KEY)
     #: What the code's declaration said last, field by field; None for a type that no code declares.
     declared = models.JSONField(null=True, blank=True, editable=False)
 
@@ -180,18 +190,11 @@ class JobType(StoredModel):
         return self.display_name or self.type_name
 
     def clean(self) -> None:
-        """Refuse a handler that may not run or cannot be found, and a pool that is not configured.
+        """Refuse what does not fit: a handler that may not run or cannot be found, a pool that the settings lack, …
 
-        What is stored already is accepted, so that a type can be paused while its handler cannot be loaded.
-        ``create()`` and fixtures do not call this: the code may come later.
+        What is stored already is accepted. ``create()`` and fixtures do not call this: the code may come later.
         """
         super().clean()
-        problem = hooks.path_problem(self.handler_method) if self.handler_method else None
-        if problem and not self._holds(handler_method=self.handler_method):
-            raise ValidationError({"handler_method": problem})
-        if self.pool not in pools.names() and not self._holds(pool=self.pool):
-            raise ValidationError({"pool": f"{pools.not_configured(self.pool)} There are: {', '.join(pools.names())}."})
-
-    def _holds(self, **values: str) -> bool:
-        """Return whether these values are stored already."""
-        return type(self)._default_manager.using(self._state.db).filter(pk=self.pk, **values).exists()
+        problems = job_type_checks.problems(self)
+        if problems:
+            raise ValidationError(problems)

@@ -55,6 +55,37 @@ class LimitFields(TypedDict, total=False):
     rate_limit_window: int
 
 
+class FlowFields(TypedDict, total=False):
+    """How many of its jobs may run and start at once; the others wait."""
+
+    max_running: int | None
+    max_running_per_organization: int | None
+    concurrency_key: str
+    max_running_per_key: int
+    max_starts: int | None
+    max_starts_per_key: int | None
+    max_starts_window: int
+
+
+class BreakerFields(TypedDict, total=False):
+    """When its jobs are held because they fail one after the other."""
+
+    breaker_failures: int
+    breaker_pause: int
+
+
+class PoolFields(TypedDict, total=False):
+    """Which workers run its jobs."""
+
+    pool: str
+
+
+class RetentionFields(TypedDict, total=False):
+    """How long its ended jobs are kept."""
+
+    retention_days: int | None
+
+
 class StateFields(TypedDict, total=False):
     """Options that say whether the type takes submissions and starts jobs."""
 
@@ -62,7 +93,19 @@ class StateFields(TypedDict, total=False):
     is_paused: bool
 
 
-class JobTypeFields(TextFields, DefaultFields, RetryFields, AccessFields, LimitFields, StateFields, total=False):
+class JobTypeFields(
+    TextFields,
+    DefaultFields,
+    RetryFields,
+    AccessFields,
+    LimitFields,
+    FlowFields,
+    BreakerFields,
+    PoolFields,
+    RetentionFields,
+    StateFields,
+    total=False,
+):
     """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
 
 

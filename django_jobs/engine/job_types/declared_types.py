@@ -13,7 +13,9 @@ from django.db import connections, router
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.job_types.declarations import Declaration
 from django_jobs.engine.job_types.handlers import path_problem
+from django_jobs.engine.job_types.parameters import names_read_by
 from django_jobs.models import JobType
+from django_jobs.models.job_type_checks import NEEDS_KEY, key_problem, pool_problem
 
 logger = logging.getLogger("django_jobs")
 
@@ -25,8 +27,25 @@ def problems(declaration: Declaration) -> list[str]:
     found = [_field_problem("type_name", declaration.type_name), _field_problem("handler_method", declaration.path)]
     found.append(path_problem(declaration.path))
     found += [_field_problem(name, value) for name, value in declaration.fields.items()]
-    found.append(_serializer_problem(declaration.serializer))
+    serializer_problem = _serializer_problem(declaration.serializer)
+    found += [serializer_problem] if serializer_problem else _key_problems(declaration)
     return [problem for problem in found if problem]
+
+
+def doubts(declaration: Declaration) -> list[str]:
+    """Return what is wrong between a declaration and the settings, which may change without it: no reason to stop."""
+    pool = declaration.fields.get("pool")
+    problem = pool_problem(pool) if isinstance(pool, str) else None
+    return [f"pool: {problem}"] if problem else []
+
+
+def _key_problems(declaration: Declaration) -> list[str]:
+    """Return what is wrong with the concurrency key beside the other fields."""
+    key = declaration.fields.get("concurrency_key", "")
+    if not key and declaration.fields.get("max_starts_per_key") is not None:
+        return [f"max_starts_per_key: {NEEDS_KEY}"]
+    problem = key_problem(key, names_read_by(declaration.serializer)) if key and isinstance(key, str) else None
+    return [f"concurrency_key: {problem}"] if problem else []
 
 
 def _field_problem(name: str, value: Any) -> str | None:

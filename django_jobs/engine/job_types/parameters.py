@@ -74,6 +74,32 @@ def parameters_schema(type_name: str) -> dict[str, Any] | None:
         return None
 
 
+def parameter_names(type_name: str) -> frozenset[str] | None:
+    """Return the names of the parameters that the type's serializer reads; None where nobody can tell."""
+    return names_read_by(_serializer_class(type_name))
+
+
+def names_read_by(serializer_class: Any) -> frozenset[str] | None:
+    """Return the names of the fields that a serializer class takes from what is submitted; None where nobody can tell.
+
+    That is so without a class, and with one that has no fields or whose code fails.
+    """
+    if serializer_class is None:
+        return None
+    try:
+        fields = getattr(serializer_class(), "fields", None)
+        return None if fields is None else frozenset(name for name, field in fields.items() if _is_read(field))
+    except Exception:
+        logger.exception("event=no_parameter_names serializer=%s", getattr(serializer_class, "__name__", "?"))
+        return None
+
+
+def _is_read(field: Any) -> bool:
+    from rest_framework.serializers import HiddenField
+
+    return not field.read_only and not isinstance(field, HiddenField)
+
+
 def _serializer_class(type_name: str) -> Any:
     declaration = declarations.get(type_name)
     return None if declaration is None else declaration.serializer

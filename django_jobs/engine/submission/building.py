@@ -13,6 +13,7 @@ from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
+from django_jobs.engine.job_types.lane_keys import lane_key
 from django_jobs.engine.json_storage import canonical, clean_text
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
@@ -62,6 +63,7 @@ class Common:
     values: dict[str, Any]
     window: int
     work: str
+    concurrency_key: str
     is_heard: bool
 
     def job(self, fields: Fields) -> Job:
@@ -73,6 +75,8 @@ class Common:
         values["expires_at"] = fields.expires_at
         values["run_after"] = fields.run_after
         values["job_hash"] = _hash(self.work, fields.parameters, fields.unique_key, fields.canonical)
+        if self.concurrency_key:
+            values["lane_key"] = lane_key(self.concurrency_key, fields.parameters)
         if fields.priority is not None:
             values["priority"] = fields.priority
         if fields.timeout is not None:
@@ -129,6 +133,7 @@ class Builder:
             values=values,
             window=int(kind.deduplication_window),
             work=_work_of(kind.type_name, tenant.pk),
+            concurrency_key=kind.concurrency_key,
             is_heard=self._is_heard,
         )
         self._common[id(found)] = common

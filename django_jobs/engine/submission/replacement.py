@@ -31,6 +31,7 @@ _TAKEN: Final = (
     "owner_name",
     "priority",
     "input_parameters",
+    "lane_key",
     "metadata",
     "run_at",
     *RETRY_FIELDS,

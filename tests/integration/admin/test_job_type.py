@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
 from django.test import Client, TestCase
@@ -46,6 +48,11 @@ def type_form(**changed: object) -> dict[str, object]:
         "is_enabled": "on",
         "deduplication_window": 300,
         "rate_limit_window": 60,
+        "max_running_per_key": 1,
+        "max_starts_window": 60,
+        "breaker_failures": 0,
+        "breaker_pause": 60,
+        "pool": "default",
     }
     return {**values, **changed}
 
@@ -221,3 +228,65 @@ def test_the_last_day_is_read_no_further_than_a_bound(system_admin: Client, monk
     Job.objects.filter(pk=first.pk).update(created_at=timezone.now() - dt.timedelta(hours=25))
     day = system_admin.get(url("change", kind.pk)).context["day"]
     assert (str(day.total), day.is_cut) == ("1", False)
+
+
+def errors_of(client: Client, **changed: object) -> dict[str, list[str]]:
+    response = client.post(url("add"), type_form(**changed))
+    return dict(response.context["adminform"].form.errors)
+
+
+@pytest.mark.parametrize("limit", ["max_running", "max_running_per_organization", "max_starts"])
+def test_a_limit_of_nothing_is_refused_with_the_way_to_stop_a_type(system_admin: Client, limit: str) -> None:
+    assert errors_of(system_admin, **{limit: 0}) == {limit: ["Leave it blank for no limit; to stop a type, pause it."]}
+
+
+def test_a_limit_of_nothing_for_each_value_is_refused(system_admin: Client) -> None:
+    assert errors_of(system_admin, max_running_per_key=0, concurrency_key="n") == {
+        "max_running_per_key": ["Use 1 or more; to stop a type, pause it."]
+    }
+
+
+def test_limits_may_be_set_and_taken_away(system_admin: Client) -> None:
+    kind = make_job_type()
+    limits = {"max_running": 9, "max_starts": 3, "max_starts_window": "1 min", "retention_days": 7}
+    values = type_form(type_name=kind.pk, handler_method=kind.handler_method, **limits)
+    assert system_admin.post(url("change", kind.pk), values).status_code == 302
+    kind.refresh_from_db()
+    assert (kind.max_running, kind.max_starts, kind.max_starts_window, kind.retention_days) == (9, 3, 60, 7)
+    values |= dict.fromkeys(limits, "") | {"max_starts_window": 60}
+    assert system_admin.post(url("change", kind.pk), values).status_code == 302
+    kind.refresh_from_db()
+    assert (kind.max_running, kind.max_starts, kind.retention_days) == (None, None, None)
+
+
+def test_the_audit_tells_which_limits_were_changed(system_admin: Client) -> None:
+    kind = make_job_type()
+    system_admin.post(url("change", kind.pk), type_form(type_name=kind.pk, max_running=9, concurrency_key="n"))
+    assert "Max running" in LogEntry.objects.latest("pk").get_change_message()
+    assert "Concurrency key" in LogEntry.objects.latest("pk").get_change_message()
+
+
+def test_the_pools_of_the_settings_are_offered(system_admin: Client, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    form = system_admin.get(url("add")).context["adminform"].form
+    assert form.fields["pool"].choices == [("default", "default"), ("gpu", "gpu")]
+    assert system_admin.post(url("add"), type_form(pool="gpu")).status_code == 302
+    assert JobType.objects.get(pk="echo").pool == "gpu"
+    assert list(errors_of(system_admin, type_name="other", pool="cpu")) == ["pool"]
+
+
+def test_a_type_whose_pool_is_gone_can_be_paused(system_admin: Client) -> None:
+    kind = make_job_type()
+    JobType.objects.update(pool="gone")
+    assert "gone (not in the settings)" in text(system_admin, url("change", kind.pk))
+    values = type_form(type_name=kind.pk, handler_method=kind.handler_method, pool="gone", is_paused="on")
+    assert system_admin.post(url("change", kind.pk), values).status_code == 302
+    kind.refresh_from_db()
+    assert (kind.is_paused, kind.pool) == (True, "gone")
+
+
+def test_the_list_is_narrowed_to_a_pool(system_admin: Client) -> None:
+    make_job_type(type_name="plain")
+    JobType.objects.filter(pk=make_job_type(type_name="heavy").pk).update(pool="gpu")
+    shown = system_admin.get(url("changelist"), {"pool": "gpu"}).context["cl"].queryset
+    assert [kind.pk for kind in shown] == ["heavy"]

@@ -162,3 +162,64 @@ def test_a_type_with_jobs_is_kept(admin: APIClient) -> None:
 @pytest.mark.parametrize("name", ["no_such_type", "%00", "a%2Fb", "\u00e4"])
 def test_what_is_no_type_is_not_found(admin: APIClient, name: str) -> None:
     assert admin.get(f"{TYPES}{name}/").status_code == 404
+
+
+LIMITS: dict[str, Any] = {
+    "pool": "default",
+    "max_running": 10,
+    "max_running_per_organization": 3,
+    "concurrency_key": "customer_id",
+    "max_running_per_key": 2,
+    "max_starts": 100,
+    "max_starts_per_key": 5,
+    "max_starts_window": 3600,
+    "breaker_failures": 20,
+    "breaker_pause": 30,
+    "retention_days": 7,
+}
+
+
+def test_limits_are_written_by_system_admins_and_read_by_who_may_submit(admin: APIClient, member: APIClient) -> None:
+    answer = admin.post(TYPES, {**NEW, **LIMITS}, "json")
+    assert (answer.status_code, {name: answer.json()[name] for name in LIMITS}) == (201, LIMITS)
+    told = member.get(f"{TYPES}my_custom_job/").json()
+    assert {name: told[name] for name in LIMITS} == LIMITS
+    assert member.patch(f"{TYPES}my_custom_job/", {"max_running": 99}, "json").status_code == 403
+
+
+def test_what_is_no_limit_is_refused_in_words_that_help(subtests: pytest.Subtests, admin: APIClient) -> None:
+    no_limit = "Leave it blank for no limit; to stop a type, pause it."
+    key = "Name one parameter of the top level, without dots and blanks, such as customer_id."
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"max_running": 0}, no_limit),
+        ({"max_running_per_organization": 0}, no_limit),
+        ({"max_starts": 0}, no_limit),
+        ({"max_starts_per_key": 0, "concurrency_key": "n"}, no_limit),
+        ({"max_running_per_key": 0}, "Use 1 or more; to stop a type, pause it."),
+        ({"max_running": 10**30}, "Ensure this value is less than or equal to 1000000."),
+        ({"concurrency_key": "order.customer"}, key),
+        ({"concurrency_key": "customer id"}, key),
+        ({"max_starts_per_key": 5}, "It needs a concurrency key: each of whose values would it count for?"),
+        ({"pool": "gpu"}, "There is no pool 'gpu' in DJANGO_JOBS['POOLS']; there is default."),
+        ({"breaker_pause": 0}, "Ensure this value is greater than or equal to 1."),
+        ({"retention_days": 0}, "Ensure this value is greater than or equal to 1."),
+    ]
+    for values, text in cases:
+        with rolled_back(subtests, values=values):
+            answer = admin.post(TYPES, {**NEW, **values}, "json")
+            assert (answer.status_code, answer.json()) == (400, {next(iter(values)): [text]})
+
+
+def test_a_key_that_the_declared_parameters_lack_is_refused(admin: APIClient) -> None:
+    answer = admin.patch(f"{TYPES}pdf_generation/", {"concurrency_key": "customer"}, "json")
+    assert answer.status_code == 400
+    (text,) = answer.json()["concurrency_key"]
+    assert text.startswith("The parameters of this type have no 'customer'; there are ")
+    assert admin.patch(f"{TYPES}pdf_generation/", {"concurrency_key": "template"}, "json").status_code == 200
+
+
+def test_a_type_whose_pool_and_key_are_gone_is_paused_all_the_same(admin: APIClient) -> None:
+    JobType.objects.filter(pk="pdf_generation").update(pool="gone", concurrency_key="gone")
+    answer = admin.patch(f"{TYPES}pdf_generation/", {"is_paused": True}, "json")
+    assert (answer.status_code, answer.json()["pool"]) == (200, "gone")
+    assert list(admin.patch(f"{TYPES}pdf_generation/", {"pool": "lost"}, "json").json()) == ["pool"]

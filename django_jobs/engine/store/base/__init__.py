@@ -14,12 +14,25 @@ from django_jobs.engine.store.base.moves import Moves
 from django_jobs.engine.store.base.sockets import Sockets
 from django_jobs.engine.store.base.steps import Steps
 from django_jobs.engine.store.base.tally import Tallies
+from django_jobs.engine.store.base.type_walks import TypeWalks
 
 __all__ = ["Store"]
 
 
 class Store(
-    Batches, Claims, Conditions, Delays, Expirations, Insertion, Lines, LogOrder, Moves, Sockets, Steps, Tallies
+    Batches,
+    Claims,
+    Conditions,
+    Delays,
+    Expirations,
+    Insertion,
+    Lines,
+    LogOrder,
+    Moves,
+    Sockets,
+    Steps,
+    Tallies,
+    TypeWalks,
 ):
     """All that the engine asks of a database. Each need is a method, in the module beside this one that has its name.
 

@@ -22,6 +22,7 @@ from django_jobs.engine.store.postgresql.statements import fetch, keys
 from django_jobs.engine.store.postgresql.steps import Steps
 from django_jobs.engine.store.postgresql.tally import Tallies
 from django_jobs.engine.store.postgresql.targets import Targets
+from django_jobs.engine.store.postgresql.type_walks import TypeWalks
 
 __all__ = ["PostgreSQLStore"]
 
@@ -31,7 +32,7 @@ _FRESH: Final = frozenset({"read committed", "read uncommitted"})
 
 
 class PostgreSQLStore(
-    Batches, BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Steps, Tallies, Targets
+    Batches, BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Steps, Tallies, Targets, TypeWalks
 ):
     """PostgreSQL 14 or later."""
 

@@ -101,6 +101,14 @@ def test_a_field_that_the_code_names_later_is_updated_if_nobody_touched_it() -> 
     assert synced(rate_limit=7, description="Loaves").rate_limit == 7
 
 
+def test_limits_follow_the_code_until_an_administrator_changes_them() -> None:
+    synced(max_running=5, concurrency_key="customer", retention_days=7)
+    JobType.objects.update(max_running=9)
+    kind = synced(max_running=6, concurrency_key="region")
+    assert (kind.max_running, kind.concurrency_key, kind.retention_days) == (9, "region", None)
+    assert kind.keyed_by == "customer"
+
+
 def test_a_row_that_was_there_before_its_declaration_keeps_what_somebody_chose() -> None:
     make_job_type("echo", type_name="bake", max_retries=9)
     kind = synced(max_retries=3, retry_delay=20)

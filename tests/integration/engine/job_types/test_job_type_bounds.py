@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from django_jobs import submit_job, submit_jobs
 from django_jobs.models import Organization
-from django_jobs.models.job_type import MAX_RATE, MAX_SECONDS
+from django_jobs.models.job_type import MAX_AT_ONCE, MAX_DAYS, MAX_RATE, MAX_SECONDS
 from tests.support.brokers import MemoryBroker, end, raised, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
@@ -21,6 +21,14 @@ LARGEST: Final = {
     "deduplication_window": MAX_SECONDS,
     "rate_limit": MAX_RATE,
     "rate_limit_window": MAX_SECONDS,
+    "max_running": MAX_AT_ONCE,
+    "max_running_per_organization": MAX_AT_ONCE,
+    "max_running_per_key": MAX_AT_ONCE,
+    "max_starts": MAX_RATE,
+    "max_starts_window": MAX_SECONDS,
+    "breaker_failures": 10_000,
+    "breaker_pause": MAX_SECONDS,
+    "retention_days": MAX_DAYS,
 }
 
 

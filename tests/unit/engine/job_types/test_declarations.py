@@ -12,7 +12,7 @@ import pytest
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.checks import check_declarations, check_declared_twice, check_handler_modules
+from django_jobs.checks import check_declarations, check_declared_pools, check_declared_twice, check_handler_modules
 from django_jobs.engine.job_types import declarations
 from tests.support import handlers
 from tests.unit.test_face import python
@@ -112,6 +112,33 @@ def test_a_good_declaration_is_no_problem() -> None:
     assert check_declarations() == check_declared_twice() == []
 
 
+def test_limits_are_declared_as_they_are() -> None:
+    limits: Any = {
+        "pool": "default",
+        "max_running": 10,
+        "max_running_per_organization": 20,
+        "concurrency_key": "loaves",
+        "max_running_per_key": 2,
+        "max_starts": None,
+        "max_starts_per_key": 5,
+        "max_starts_window": 3600,
+        "breaker_failures": 20,
+        "breaker_pause": 30,
+        "retention_days": 365,
+    }
+    job_handler("bake", parameters=Order, **limits)(handlers.do_nothing)
+    assert check_declarations() == check_declared_pools() == []
+
+
+def test_a_pool_that_the_settings_lack_is_a_warning_since_other_types_go_on(settings: Any) -> None:
+    job_handler("bake", pool="ovens")(handlers.do_nothing)
+    (message,) = check_declared_pools()
+    assert (message.id, check_declarations()) == ("django_jobs.W026", [])
+    assert "There is no pool 'ovens' in DJANGO_JOBS['POOLS']; there is default." in message.msg
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"ovens": {}}}
+    assert check_declared_pools() == []
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
@@ -123,6 +150,15 @@ def test_a_good_declaration_is_no_problem() -> None:
         ({"is_enabled": "perhaps"}, "is_enabled: "),
         ({"display_name": "x" * 300}, "display_name: "),
         ({"rate_limit_window": []}, "rate_limit_window: "),
+        ({"max_running": 0}, "max_running: Leave it blank for no limit; to stop a type, pause it."),
+        ({"max_starts": 0}, "max_starts: Leave it blank for no limit; to stop a type, pause it."),
+        ({"max_running_per_key": 0}, "max_running_per_key: Use 1 or more; to stop a type, pause it."),
+        ({"max_starts_per_key": 5}, "max_starts_per_key: It needs a concurrency key"),
+        ({"concurrency_key": "order.customer"}, "concurrency_key: Name one parameter of the top level"),
+        ({"concurrency_key": 7.5j}, "concurrency_key: "),
+        ({"concurrency_key": "buns", "parameters": Order}, "have no 'buns'; there are loaves."),
+        ({"breaker_failures": -1}, "breaker_failures: "),
+        ({"retention_days": 0}, "retention_days: "),
         ({"parameters": int}, "parameters: int is no serializer class"),
         ({"parameters": Order(data={})}, "parameters: an object of Order is no serializer class"),
         ({"parameters": Orders}, "parameters: Orders takes a list"),
