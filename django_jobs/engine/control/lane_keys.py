@@ -72,7 +72,7 @@ class _Walk:
         if self._place is None:
             return list(store().of_type(kind).values_list(*columns)[:AT_ONCE])
         organization_pk, pk = self._place
-        own = store().newest_of_type(kind, organization_pk).filter(pk__lt=pk)
+        own = store().older_of_type(kind, organization_pk, pk)
         rows = list(own.values_list(*columns)[:AT_ONCE])
         if len(rows) < AT_ONCE:
             rows += store().of_type(kind, organization_pk).values_list(*columns)[: AT_ONCE - len(rows)]

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.insight import rollups
+from django_jobs.engine.job_types.retention_days import own_retention_days
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job
@@ -30,14 +31,37 @@ SECONDS_PER_SECOND: Final = 50.0
 LEAST_REST: Final = 0.1
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """What of a job tells whether it may go."""
 
     pk: int
+    job_type_id: str
     status: str
     created_at: dt.datetime
     completed_at: dt.datetime | None
     canceled_at: dt.datetime | None
+
+
+class RefusedJobs:
+    """The jobs that the database refused to delete, which are not tried again in each pass."""
+
+    def __init__(self) -> None:
+        self._pks: set[int] = set()
+        self._until = 0.0
+
+    def __contains__(self, pk: object) -> bool:
+        return pk in self._pks
+
+    def note(self, pks: Sequence[int]) -> None:
+        """Leave these out from now on, until REFUSED_SECONDS after the first of all."""
+        if not self._pks:
+            self._until = time.monotonic() + REFUSED_SECONDS
+        self._pks.update(pks)
+
+    def end_pass(self) -> None:
+        """Have the next pass try them again, if it is time."""
+        if time.monotonic() >= self._until:
+            self._pks.clear()
 
 
 class Pruner:
@@ -49,6 +73,8 @@ class Pruner:
 
     Jobs from the future, as they come about when a clock was wrong, are passed over like those that stay. Jobs that a
     clock dated wrongly by less than the age end a pass as young ones do, until they are old.
+
+    Types with retention days of their own are left to others (``type_retention``), unless an organization is erased.
 
     With ``is_thorough``, each pass looks at every job that was created before the cutoff, also behind younger ones.
     """
@@ -69,15 +95,15 @@ class Pruner:
         self._is_whole = True
         self._looked = 0.0
         self._whole_at = 0.0
-        self._refused: set[int] = set()
-        self._refused_until = 0.0
+        self._refused = RefusedJobs()
+        self._own_types: frozenset[str] = frozenset()
 
     def rest(self) -> float:
         """Return for how long to rest after a second of work: one second, and the less the further this is behind.
 
         So it keeps up with any number of jobs that it can delete at all, some minutes late where these are many.
         """
-        return max(LEAST_REST, min(1.0, PAUSE / max(PAUSE, self._behind)))
+        return rest_for(self._behind)
 
     def prune(self, seconds: float) -> int:
         """Delete old jobs until the end of the pass, for so many seconds; return how many."""
@@ -96,7 +122,7 @@ class Pruner:
         while not self.is_through:
             old, cutoff, is_last = self._look()
             deletion = delete_rows(old, ended_before=cutoff)
-            self._note_refused(deletion.refused)
+            self._refused.note(deletion.refused)
             if is_last:
                 self._end_pass()
             if deletion.job_ids or time.monotonic() >= until:
@@ -107,11 +133,11 @@ class Pruner:
         """Return which of the next jobs may go, before when they ended, and whether the pass ends with them."""
         started = time.monotonic()
         now = database.now()
-        cutoff = self._cutoff(now)
+        cutoff, own_types = self._cutoff(now), self._read_own_types()
         with store().following_keys():
-            rows = [_Row(*row) for row in self._next(cutoff).values_list(*_Row._fields)[:BATCH]]
-        aged = [row for row in rows if _before(row.created_at, cutoff)]
-        young = [row for row in rows if not _before(row.created_at, cutoff) and row.created_at <= now]
+            rows = [Row(*row) for row in self._next(cutoff).values_list(*Row._fields)[:BATCH]]
+        aged = [row for row in rows if is_before(row.created_at, cutoff)]
+        young = [row for row in rows if not is_before(row.created_at, cutoff) and row.created_at <= now]
         # Go on behind the jobs that the database refuses, too: they hold up no other.
         self._after = max(self._after, _last(rows))
         self._advance(_last(aged if young else rows), aged[-1:], cutoff)
@@ -119,13 +145,14 @@ class Pruner:
             row.pk
             for row in aged
             if row.status in TERMINAL
-            and _before(row.completed_at or row.canceled_at, cutoff)
+            and row.job_type_id not in own_types
+            and is_before(row.completed_at or row.canceled_at, cutoff)
             and row.pk not in self._refused
         ]
         self._looked += time.monotonic() - started
         return old, cutoff, len(rows) < BATCH or _last(young) > _last(aged)
 
-    def _advance(self, last: int, aged: Sequence[_Row], cutoff: dt.datetime | None) -> None:
+    def _advance(self, last: int, aged: Sequence[Row], cutoff: dt.datetime | None) -> None:
         if last > self._frontier:
             self._frontier = last
             if aged and cutoff is not None:
@@ -138,10 +165,13 @@ class Pruner:
         # A job that ended before the cutoff was created before it.
         return rows.filter(created_at__lt=cutoff) if self._is_thorough and cutoff is not None else rows
 
-    def _note_refused(self, pks: list[int]) -> None:
-        if not self._refused:
-            self._refused_until = time.monotonic() + REFUSED_SECONDS
-        self._refused.update(pks)
+    def _read_own_types(self) -> frozenset[str]:
+        """Return the types to leave out. Where one is no longer so, its jobs may lie before the frontier."""
+        own_types = frozenset() if self.organization_pk is not None else frozenset(own_retention_days())
+        if not own_types >= self._own_types:
+            self._whole_at = 0.0
+        self._own_types = own_types
+        return own_types
 
     def _begin_pass(self) -> None:
         """Begin at the frontier, or at the beginning of the table when that is due again."""
@@ -156,8 +186,7 @@ class Pruner:
             self._whole_at = now + max(0.0, SECONDS_PER_SECOND * self._looked - PAUSE)
         self._is_begun, self.is_through = False, True
         self._behind = 0.0
-        if now >= self._refused_until:
-            self._refused.clear()
+        self._refused.end_pass()
         if self._cutoff(database.now()) is None:
             rollups.forget_organization(self.organization_pk)
 
@@ -169,9 +198,15 @@ class Pruner:
         return now - dt.timedelta(days=days)
 
 
-def _before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
+def rest_for(behind: float) -> float:
+    """Return for how long to rest after a second of work by who is so many seconds behind."""
+    return max(LEAST_REST, min(1.0, PAUSE / max(PAUSE, behind)))
+
+
+def is_before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
+    """Return whether a moment that may not be known lies before the cutoff; without one, all do."""
     return cutoff is None or moment is None or moment < cutoff
 
 
-def _last(rows: Sequence[_Row]) -> int:
+def _last(rows: Sequence[Row]) -> int:
     return rows[-1].pk if rows else 0

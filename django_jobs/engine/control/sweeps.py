@@ -14,6 +14,7 @@ from typing import Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.control import file_deletions, retention
+from django_jobs.engine.control.pruning import Pruning
 from django_jobs.engine.store import database, line_watch
 from django_jobs.engine.submission import duplicates
 
@@ -33,7 +34,7 @@ class Sweeps:
     """The sweeps of one scheduler, each with its own pause once it has come to its end."""
 
     def __init__(self) -> None:
-        self._pruner = retention.Pruner()
+        self._pruner = Pruning()
         self._files = file_deletions.Sweep()
         self._next_pruning = self._next_files = 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.erasure import Meant, meant_by_id, meant_by_key, measure
 from django_jobs.engine.control.file_deletions import Sweep
+from django_jobs.engine.control.pruning import Pruning
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
@@ -23,6 +25,10 @@ from django_jobs.models import FileDeletion
 logger = logging.getLogger("django_jobs")
 
 MAX_DAYS = 36_500
+DAYS_HELP = (
+    "Ended more than N days ago (RETENTION_DAYS). A job type that has retention days of its own keeps to them; with "
+    "--organization, N counts for all types."
+)
 
 
 class Command(JobsCommand):
@@ -32,7 +38,7 @@ class Command(JobsCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=float, metavar="N", help="Ended more than N days ago (RETENTION_DAYS).")
+        parser.add_argument("--days", type=float, metavar="N", help=DAYS_HELP)
         parser.add_argument("--organization", metavar="ID", help="Erase the ended jobs of this organization.")
         parser.add_argument(
             "--organization-pk", metavar="KEY", help="The same by its primary key, where several had the id."
@@ -89,7 +95,9 @@ class Command(JobsCommand):
             raise CommandError("Nothing was erased.")
 
     def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:
-        count = prune(Pruner(days, organization_pk, is_thorough=True))
+        erases = organization_pk is not None
+        pruner = Pruner(days, organization_pk) if erases else Pruning(days, is_thorough=True)
+        count = pruner.prune(math.inf)
         self.stdout.write(f"{count} jobs deleted.")
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         Sweep().step()
@@ -110,11 +118,3 @@ def _by_key(key: str, organization: str | None) -> Meant:
 
 def _cutoff(days: float | None) -> dt.datetime | None:
     return None if days is None else database.now() - dt.timedelta(days=days)
-
-
-def prune(pruner: Pruner) -> int:
-    """Run one whole pass and return how many jobs were deleted."""
-    total = 0
-    while count := pruner.prune_batch():
-        total += count
-    return total

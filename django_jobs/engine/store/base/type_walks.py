@@ -11,7 +11,7 @@ from django_jobs.models import Job
 
 
 class TypeWalks(Transactions):
-    """Looking at the jobs of one type, organization by organization. Of one of these, see ``Lanes.newest_of_type``."""
+    """Looking at the jobs of one type, organization by organization."""
 
     def of_type(self, job_type: str, behind: Any = None) -> QuerySet[Job]:
         """Return a type's jobs by the keys of their organizations, of each the newest first.
@@ -20,3 +20,14 @@ class TypeWalks(Transactions):
         """
         rows = Job.primary.filter(job_type_id=job_type).order_by("organization_id", "-pk")
         return rows if behind is None else rows.filter(organization_id__gt=behind)
+
+    def newer_of_type(self, job_type: str, organization_pk: Any, pk: int) -> QuerySet[Job]:
+        """Return an organization's jobs of a type that are newer than one with this key, the oldest first."""
+        return self._of_both(job_type, organization_pk).filter(pk__gt=pk).order_by("pk")
+
+    def older_of_type(self, job_type: str, organization_pk: Any, pk: int) -> QuerySet[Job]:
+        """Return an organization's jobs of a type that are older than one with this key, the newest first."""
+        return self._of_both(job_type, organization_pk).filter(pk__lt=pk).order_by("-pk")
+
+    def _of_both(self, job_type: str, organization_pk: Any) -> QuerySet[Job]:
+        return Job.primary.filter(job_type_id=job_type, organization_id=organization_pk)

@@ -1,0 +1,240 @@
+"""A type's own retention days take the place of the setting, longer or shorter, and lead past no other type's jobs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db.models import F
+
+from django_jobs.engine.control import retention, sweeps
+from django_jobs.engine.control.pruning import Pruning
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.control.type_retention import TypePruner
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import Job, JobType, Organization
+from tests.support.brokers import job_in, pending_job
+from tests.support.clocks import Clock
+from tests.support.factories import make_job_type, make_organization
+from tests.support.job_copies import copies
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+FOREVER = 1e9
+
+
+@pytest.fixture
+def short() -> JobType:
+    return make_job_type(retention_days=7)
+
+
+@pytest.fixture
+def long() -> JobType:
+    return make_job_type(retention_days=365)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr("django_jobs.engine.control.type_retention.time", found)
+    return found
+
+
+def ended(kind: JobType, organization: Organization, days: float, status: str = "Completed") -> Job:
+    job = job_in(status, job_type=kind, organization=organization)
+    age(job, days)
+    return job
+
+
+def age(job: Job, days: float) -> None:
+    moments = ("created_at", "completed_at", "canceled_at")
+    Job.objects.filter(pk=job.pk).update(**{name: F(name) - dt.timedelta(days=days) for name in moments})
+
+
+def left() -> set[int]:
+    return set(Job.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize("status", ["Completed", "Canceled", "Dead Letter"])
+def test_each_type_goes_by_its_own_days(short: JobType, long: JobType, organization: Organization, status: str) -> None:
+    plain = make_job_type()
+    for kind, days in ((long, 366), (plain, 31), (short, 8)):
+        ended(kind, organization, days, status)
+    kept = [ended(kind, organization, days, status) for kind, days in ((long, 364), (plain, 29), (short, 6))]
+    pruning = Pruning()
+    assert pruning.prune(FOREVER) == 3
+    assert pruning.is_through
+    assert left() == {job.pk for job in kept}
+
+
+def test_what_has_not_ended_or_ended_late_or_is_needed_stays(short: JobType, organization: Organization) -> None:
+    waiting, late = pending_job(job_type=short, organization=organization), ended(short, organization, 1)
+    parent = ended(short, organization, 0)
+    pending_job(job_type=short, organization=organization, depends_on=parent)
+    Job.objects.update(created_at=F("created_at") - dt.timedelta(days=50))
+    age(parent, 50)
+    assert Pruning().prune(FOREVER) == 0
+    assert {waiting.pk, late.pk, parent.pk} < left()
+
+
+def test_what_stayed_goes_once_it_may(short: JobType, organization: Organization, clock: Clock) -> None:
+    late = ended(short, organization, 6)
+    Job.objects.update(created_at=F("created_at") - dt.timedelta(days=50))
+    pruner = TypePruner(short.pk, 7)
+    assert pruner.prune(FOREVER) == 0
+    age(late, 2)
+    clock.now += 1
+    assert pruner.prune(FOREVER) == 1
+
+
+def test_days_that_change_count_at_once(short: JobType, organization: Organization) -> None:
+    ended(short, organization, 6)
+    pruning = Pruning()
+    assert pruning.prune(FOREVER) == 0
+    JobType.objects.update(retention_days=5)
+    assert pruning.prune(FOREVER) == 1
+
+
+def test_a_type_that_gives_up_its_own_days_goes_by_the_setting(
+    long: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+    ended(long, organization, 100)
+    pruning = Pruning()
+    assert [pruning.prune(FOREVER) for _ in range(2)] == [0, 0]
+    JobType.objects.update(retention_days=None)
+    assert sum(pruning.prune(FOREVER) for _ in range(2)) == 1
+
+
+def test_jobs_of_many_organizations_go_in_sets(
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    owners = [organization, make_organization(), make_organization()]
+    for owner in owners:
+        for _ in range(5):
+            ended(short, owner, 8)
+    kept = {ended(short, owner, 1).pk for owner in owners}
+    assert Pruning().prune(FOREVER) == 15
+    assert left() == kept
+
+
+def test_nobody_looks_at_an_organization_again_until_something_grows_old_there(
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+    look = TypePruner._look_at
+
+    def noted(self: TypePruner, organization_pk: object, after: int) -> Iterator[int]:
+        looks.append(organization_pk)
+        return look(self, organization_pk, after)
+
+    monkeypatch.setattr(TypePruner, "_look_at", noted)
+    for _ in range(5):
+        ended(short, make_organization(), 3)
+    job = ended(short, organization, 5)
+    pruner = TypePruner(short.pk, 7)
+    pruner.prune(FOREVER)
+    assert len(looks) == 6
+    monkeypatch.setattr(pruner, "_whole_at", 1e12)
+    looks.clear()
+    pruner.prune(FOREVER)
+    assert looks == []
+    pruner.days = 4
+    assert pruner.prune(FOREVER) == 1
+    assert (looks, job.pk in left()) == ([organization.pk], False)
+
+
+def test_many_young_jobs_of_its_own_and_other_types_cost_no_look(
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 10)
+    other = ended(make_job_type(), organization, 20)
+    ended(short, organization, 8)
+    alone = statements_of(lambda: TypePruner(short.pk, 7).prune(FOREVER))
+    copies(other, 2_000)
+    ended(short, organization, 8)
+    copies(ended(short, organization, 3), 2_000)
+    found: list[int] = []
+    beside = statements_of(lambda: found.append(TypePruner(short.pk, 7).prune(FOREVER)))
+    assert (found, Job.objects.count()) == ([1], 4_002)
+    assert beside == alone
+
+
+def test_jobs_from_the_future_are_passed_over(short: JobType, organization: Organization) -> None:
+    future = ended(short, organization, -400)
+    ended(short, organization, 8)
+    assert TypePruner(short.pk, 7).prune(FOREVER) == 1
+    assert left() == {future.pk}
+
+
+def test_the_command_goes_by_the_types_days_and_looks_behind_younger_jobs(
+    short: JobType, long: JobType, organization: Organization
+) -> None:
+    kept = {ended(short, organization, 1).pk, ended(long, organization, 300).pk}
+    ended(short, organization, 8)
+    ended(make_job_type(), organization, 3)
+    out = StringIO()
+    call_command("jobs_prune", days=2, stdout=out)
+    assert (out.getvalue(), left()) == ("2 jobs deleted.\n", kept)
+
+
+def test_erasing_an_organization_asks_no_type(long: JobType, organization: Organization) -> None:
+    ended(long, organization, 1)
+    call_command("jobs_prune", organization=organization.name, yes=True, stdout=StringIO())
+    assert left() == set()
+
+
+def test_a_pass_that_takes_long_goes_on_where_it_was(
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    for _ in range(5):
+        ended(short, organization, 8)
+    pruning = Pruning()
+    counts = []
+    while not pruning.is_through:
+        counts.append(pruning.prune(0.0))
+    assert [count for count in counts if count] == [2, 2, 1]
+
+
+def test_an_error_ends_a_pass_and_the_next_one_begins_anew(
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(short, organization, 8)
+    pruner = TypePruner(short.pk, 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(TypePruner, "_next", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pruner.prune(FOREVER)
+    assert pruner.prune(FOREVER) == 1
+
+
+def test_it_rests_the_less_the_further_a_type_is_behind(
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    for _ in range(3):
+        ended(short, organization, 100)
+    pruning = Pruning()
+    pruning.prune(0.0)
+    pruning.prune(0.0)
+    assert pruning.rest() == retention.LEAST_REST
+    pruning.prune(FOREVER)
+    assert pruning.rest() == 1.0
+
+
+def test_the_scheduler_does_it(short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "STEP_SECONDS", 60.0)
+    ended(short, organization, 8)
+    assert Scheduler("one").tick()["prune"] == 1
+
+
+def test_the_others_pruner_leaves_it_alone(short: JobType, long: JobType, organization: Organization) -> None:
+    ended(short, organization, 100)
+    ended(long, organization, 100)
+    assert Pruner().prune(FOREVER) == 0
