@@ -12,6 +12,7 @@ from django.db import Error
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control import batch_duties
+from django_jobs.engine.control.lane_keys import LaneKeyWatch
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import dispatcher, expirations, pools
 from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
@@ -56,6 +57,7 @@ class _Run:
         self._raise_errors = raise_errors
         self._retries = retries
         self._commits = Commits()
+        self._lane_keys = LaneKeyWatch()
         self._seen: dict[int, None] = {}
         self._attempts = 0
 
@@ -89,6 +91,7 @@ class _Run:
             expirations.expire()
             follow_up.follow_up()
             batch_duties.in_tick()
+            self._lane_keys.rewrite()
             if self._retries:
                 self._make_retries_due()
             pools.forget()  # a test may have changed a type's a moment ago

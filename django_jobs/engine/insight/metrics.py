@@ -3,7 +3,7 @@
 Exact while what is asked about is at most BOUND jobs. Beyond that reading stays as cheap as it was:
 
 - what waits is counted up to BOUND a priority; what waits for parents, failed or died up to BOUND;
-- Completed and Canceled are what the roll-ups counted within RETENTION_DAYS, to a day;
+- Completed and Canceled are what the roll-ups counted within RETENTION_DAYS or the type's own days, to a day;
 - run times, failure rates and throughput are the roll-ups' of the last hour, to a minute, some seconds late; the 95th
   percentile is at most 13 % off.
 """
@@ -22,6 +22,7 @@ from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight import recent_runs
 from django_jobs.engine.insight.activity import activities
 from django_jobs.engine.insight.inspection import jobs
+from django_jobs.engine.job_types.retention_days import own_retention_days
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -116,9 +117,7 @@ def _count_rest(scope: QuerySet[Job]) -> dict[str, int]:
 
 def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: dt.datetime) -> dict[str, int]:
     """Estimate all but what is in flight. The depths count retries as Pending, so they are subtracted there."""
-    since = now - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
-    days = activities(organizations, Span.DAY, since)
-    ended = days.aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
+    ended = _kept_days(organizations, now).aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
     asked = [scope.filter(status=status) for status in sorted(WITH_ERRORS)]
     asked.append(scope.filter(status=Status.PENDING, ready_at__isnull=True))
     *with_errors, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, asked))[0]
@@ -129,6 +128,19 @@ def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: d
         str(Status.CANCELED): ended["canceled"] or 0,
         str(Status.PENDING): blocked - sum(counts[status] for status in AWAITING_RETRY),
     }
+
+
+def _kept_days(organizations: list[Any] | None, now: dt.datetime) -> QuerySet[Any]:
+    """Return the activity of the days of which ended jobs are still there: each type's own days, or RETENTION_DAYS."""
+    types: dict[int, list[str]] = {}
+    for name, days in own_retention_days().items():
+        types.setdefault(days, []).append(name)
+    usual = now - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
+    kept = Q(starts_at__gte=usual) & ~Q(job_type__in=[name for names in types.values() for name in names])
+    starts = {days: now - dt.timedelta(days=days) for days in types}
+    for days, names in types.items():
+        kept |= Q(job_type__in=names, starts_at__gte=starts[days])
+    return activities(organizations, Span.DAY, min([usual, *starts.values()])).filter(kept)
 
 
 class _UpToBound(Subquery):

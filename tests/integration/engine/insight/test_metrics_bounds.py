@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs import get_job_metrics
 from django_jobs.engine.insight import metrics
 from django_jobs.engine.store import database
-from django_jobs.models import Job, OrganizationActivity, Span, TypeActivity
+from django_jobs.models import Job, JobType, OrganizationActivity, Span, TypeActivity
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.runs import ran_for
@@ -69,6 +69,17 @@ def test_of_many_jobs_the_roll_ups_tell_how_many_ended_within_the_retention(scop
     activity_of(many, Span.DAY, ago=31 * 86_400, completed=10**6)
     found = get_job_metrics(many.organization if scoped else None)["job_count_by_status"]
     assert (found["Completed"], found["Canceled"]) == (30_000, 2)
+
+
+def test_of_many_jobs_those_of_a_type_with_its_own_days_are_counted_for_as_long_as_it_keeps_them(many: Job) -> None:
+    activity_of(many, Span.DAY, ago=2 * 86_400, completed=1)
+    activity_of(many, Span.DAY, ago=20 * 86_400, completed=10)
+    activity_of(many, Span.DAY, ago=200 * 86_400, completed=100)
+    found = []
+    for days in (None, 7, 365):
+        JobType.objects.filter(pk=many.job_type_id).update(retention_days=days)
+        found.append(get_job_metrics()["job_count_by_status"]["Completed"])
+    assert found == [11, 1, 111]
 
 
 def test_of_many_jobs_those_that_died_or_wait_for_others_are_counted_up_to_a_bound(many: Job) -> None:
