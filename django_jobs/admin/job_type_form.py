@@ -16,7 +16,7 @@ from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_SECONDS
-from django_jobs.models.job_type_checks import pool_names
+from django_jobs import pools
 
 SWITCHES: Final = ("is_enabled", "is_paused")
 MAX_DELAYS: Final = 12
@@ -99,8 +99,8 @@ class JobTypeForm(BaseAdmin):
 
 def pool_choices(kind: JobType | None) -> list[tuple[str, str]]:
     """Return the pools to choose from, with labels; that of the type is among them, whatever the settings say."""
-    choices = [(name, name) for name in pool_names()]
-    if kind is not None and kind.pool not in pool_names():
+    choices = [(name, name) for name in pools.names()]
+    if kind is not None and kind.pool not in pools.names():
         choices.append((kind.pool, f"{kind.pool} (not in the settings)"))
     return choices
 

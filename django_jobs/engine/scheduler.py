@@ -20,12 +20,11 @@ from django_jobs.engine.control import batch_duties, lane_keys, replays, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, reconciliation
+from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, flow_clock, reconciliation
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight import rollups
-from django_jobs.engine.schedules.clockwork import DUTY as FIRE_SCHEDULES
-from django_jobs.engine.schedules.clockwork import Clockwork, ClockworkThread
+from django_jobs.engine.schedules import clockwork
 from django_jobs.engine.store import database, line_watch
 
 logger = logging.getLogger("django_jobs")
@@ -38,7 +37,9 @@ ROLLUP_PAUSE = 5.0
 SLOWED = frozenset({"replay", "count_batches"})
 LONG_SECONDS = 4.0
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
-FREQUENT = frozenset({"dispatch", "count_batches", "replay", "roll_up", "forget_sockets", FIRE_SCHEDULES})
+FREQUENT = frozenset(
+    {"dispatch", "count_batches", "replay", "roll_up", "forget_sockets", clockwork.DUTY, flow_clock.DUTY}
+)
 
 
 class Scheduler:
@@ -53,9 +54,9 @@ class Scheduler:
         self._answered: tuple[float, dt.datetime] | None = None
         self._rests_until: dict[str, float] = {}
         self._sweeps = Sweeps()
-        self._clockwork = Clockwork()
-        #: What deletes and what fires schedules, while this runs in a loop; a single tick does both itself.
-        self._threads: tuple[SweepThreads, ClockworkThread] | None = None
+        self._clockwork = clockwork.Clockwork()
+        #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
+        self._threads: tuple[SweepThreads, clockwork.ClockworkThread, flow_clock.FlowThread] | None = None
         self._leads, self._next_rolling_up = False, 0.0
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
@@ -64,10 +65,11 @@ class Scheduler:
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set. What deletes, and what fires schedules, does so beside it, in threads."""
+        """Tick until ``stop`` is set. What deletes, fires schedules, or waits for a moment is beside it, in threads."""
         self._threads = (
             SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest),
-            ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
+            clockwork.ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
+            flow_clock.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
         )
         for threads in self._threads:
             threads.start()
@@ -171,7 +173,7 @@ class Scheduler:
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
             "forget_sockets": lambda: self._forget(forget_sockets),
-            **({} if self._threads else {FIRE_SCHEDULES: self._clockwork.fire, **self._sweeps.steps()}),
+            **({} if self._threads else {clockwork.DUTY: self._clockwork.fire, **self._sweeps.steps()}),
         }
 
     def _dispatch(self) -> int:

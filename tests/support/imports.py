@@ -53,7 +53,7 @@ EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realt
 ENGINE: Final = (
     ("json_storage", "actors", "ports", "processes", "tries", "uptime"),
     ("store",),
-    ("claimed_job", "logs"),
+    ("claimed_job", "logs", "duty_threads"),
     ("sockets",),
     ("policy_answers", "access", "lookup"),
     ("transitions",),

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
+from django_jobs.engine.duty_threads import DutyThread
 from django_jobs.engine.schedules import firing, upkeep
-from django_jobs.engine.store import database, line_watch
 from django_jobs.engine.store.base.transactions import Moment
 from django_jobs.models import Schedule
 
@@ -26,8 +25,6 @@ LOOK: Final = 1.0
 UPKEEP_PAUSE: Final = 60.0
 #: Seconds between two times at which the next moments are compared with the rules.
 CORRECTION_PAUSE: Final = 3_600.0
-#: Seconds to wait for a firing that is going on when the scheduler ends.
-JOIN_SECONDS: Final = 2.0
 DUTY: Final = "fire_schedules"
 
 
@@ -61,6 +58,16 @@ class Clockwork:
         soonest, now = found
         return min(LOOK, float((soonest - now) / dt.timedelta(seconds=1)))
 
+    def step(self) -> tuple[int, float]:
+        """Fire what is due, each schedule once, and return how many did, and in how many seconds to look again."""
+        self.keep_up()
+        until_due = self.seconds_until_due()
+        if until_due > 0:
+            return 0, until_due
+        count = self.fire_round()
+        # What is due and did not fire is held by another scheduler, or rests because its firing broke.
+        return count, 0.0 if count else LOOK
+
     def keep_up(self) -> None:
         """Once a minute, delete what is too much of the history, and look for marks of a clock that was wrong."""
         if time.monotonic() < self._next_upkeep:
@@ -75,51 +82,10 @@ class Clockwork:
         self._history.prune()
 
 
-class ClockworkThread:
+class ClockworkThread(DutyThread):
     """A thread that fires whenever ``leads`` says so."""
 
     def __init__(
         self, clockwork: Clockwork, leads: Callable[[], bool], report: Callable[[str, Callable[[], int]], int]
     ) -> None:
-        self._clockwork = clockwork
-        self._leads = leads
-        self._report = report
-        self._stop = threading.Event()
-        self._pause = LOOK
-        self._thread = threading.Thread(target=self._run, name=DUTY, daemon=True)
-
-    def start(self) -> None:
-        """Start to fire."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the firing that goes on, and wait for that a moment: its transaction ends with the process."""
-        self._stop.set()
-        self._thread.join(JOIN_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._turn()):
-            pass
-        database.drop_connections()
-
-    def _turn(self) -> float:
-        """Fire what is due, and return for how many seconds to rest. Who does not lead holds no connection."""
-        if not self._leads():
-            database.drop_connections()
-            return LOOK
-        database.mend_connections()
-        self._pause = LOOK
-        with line_watch.waiting(line_watch.DUTY_SECONDS):
-            self._report(DUTY, self._step)
-        return self._pause
-
-    def _step(self) -> int:
-        self._clockwork.keep_up()
-        until_due = self._clockwork.seconds_until_due()
-        if until_due > 0:
-            self._pause = until_due
-            return 0
-        count = self._clockwork.fire_round()
-        # What is due and did not fire is held by another scheduler, or rests because its firing broke.
-        self._pause = 0.0 if count else LOOK
-        return count
+        super().__init__(DUTY, clockwork.step, leads, report)

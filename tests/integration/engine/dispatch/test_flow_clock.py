@@ -1,0 +1,227 @@
+"""The thread that waits for rates of starts: exact to the moment, and silent where no type has one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, flow_clock, flow_times, round_robin
+from django_jobs.engine.dispatch.flow_clock import LOOK, PASS_SECONDS, USE_SECONDS, FlowClock, FlowThread
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
+from django_jobs.models import EngineLease, JobType
+from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.clocks import Clock
+from tests.support.factories import make_job_type
+from tests.support.waiting import wait_until
+
+
+def limited_type(field: str = "max_starts") -> JobType:
+    fields: dict[str, Any] = {field: 5}
+    return make_job_type(**fields)
+
+
+def write(seconds: float) -> float:
+    """Let the last pass have written that one may start more in so many seconds."""
+    moment = (database.now() + dt.timedelta(seconds=seconds)).timestamp()
+    EngineLease.objects.update_or_create(pk=dispatch_lock.LEASE, defaults={"state": {"20": "7", "next_at": moment}})
+    return moment
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When passes were made; none of them does anything."""
+    made: list[float] = []
+
+    def make() -> int:
+        made.append(time.monotonic())
+        return 3
+
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", make)
+    return made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of this process; that of the database goes on by itself."""
+    clock = Clock()
+    monkeypatch.setattr(flow_clock, "time", clock)
+    monkeypatch.setattr(flow_times, "time", clock)
+    return clock
+
+
+def test_where_no_type_has_a_rate_it_asks_once_in_some_seconds(passes: list[float], clock: Clock) -> None:
+    make_job_type()
+    write(-1.0)
+    flow = FlowClock()
+    with CaptureQueriesContext(connection) as asked:
+        for _ in range(10):
+            assert flow.step() == (0, USE_SECONDS)
+    assert len(asked) == 1
+    clock.now += USE_SECONDS
+    with CaptureQueriesContext(connection) as asked_again:
+        flow.step()
+    assert (len(asked_again), passes) == (1, [])
+
+
+@pytest.mark.parametrize("field", ["max_starts", "max_starts_per_key", "breaker_failures"])
+def test_a_type_with_a_rate_or_a_breaker_has_it_look_at_what_was_written(
+    passes: list[float], clock: Clock, field: str
+) -> None:
+    limited_type(field)
+    flow = FlowClock()
+    assert flow.step() == (0, LOOK)
+    with CaptureQueriesContext(connection) as asked:
+        assert flow.step() == (0, LOOK)
+    assert len(asked) == 1
+
+
+def test_a_pass_is_made_once_for_each_moment_that_was_written(passes: list[float], clock: Clock) -> None:
+    limited_type()
+    flow = FlowClock()
+    for _ in range(2):
+        write(-1.0)
+        assert flow.step() == (3, PASS_SECONDS)
+        clock.now += PASS_SECONDS
+        assert flow.step() == (0, LOOK)
+    assert len(passes) == 2
+
+
+def test_it_waits_until_the_moment_that_was_written(passes: list[float], clock: Clock) -> None:
+    limited_type()
+    flow = FlowClock()
+    write(0.08)
+    done, wait = flow.step()
+    assert done == 0
+    assert 0 < wait <= 0.081  # SQLite's clock counts milliseconds
+    write(10.0)
+    assert flow.step() == (0, LOOK)
+
+
+def test_it_waits_until_the_moment_that_its_own_process_noted(passes: list[float], clock: Clock) -> None:
+    limited_type()
+    flow = FlowClock()
+    flow_times.note(0.0625)
+    assert flow.step() == (0, 0.0625)
+    clock.now += 0.0625
+    assert flow.step() == (3, PASS_SECONDS)
+    assert flow_times.seconds_until_next() > LOOK
+
+
+def test_what_the_pass_notes_is_not_forgotten(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    def make() -> int:
+        flow_times.note(0.0625)
+        return 1
+
+    monkeypatch.setattr(dispatcher, "dispatch_without_budget", make)
+    limited_type()
+    flow = FlowClock()
+    flow_times.note(0.0)
+    assert flow.step() == (1, PASS_SECONDS)
+    assert flow.step() == (0, 0.0625)
+
+
+def test_there_are_no_more_passes_than_one_in_twenty_milliseconds(passes: list[float], clock: Clock) -> None:
+    limited_type()
+    flow = FlowClock()
+    flow_times.note(0.0)
+    flow.step()
+    flow_times.note(0.0)
+    done, wait = flow.step()
+    assert done == 0
+    assert wait == pytest.approx(PASS_SECONDS)
+    clock.now += wait
+    assert flow.step() == (3, PASS_SECONDS)
+
+
+def test_a_moment_that_was_noted_is_waited_for_before_it_is_known_that_a_type_has_a_rate(
+    passes: list[float], clock: Clock
+) -> None:
+    flow = FlowClock()
+    assert flow.step() == (0, USE_SECONDS)
+    limited_type()
+    flow_times.note(0.0)
+    assert flow.step() == (3, PASS_SECONDS)
+
+
+@pytest.fixture
+def thread() -> Iterator[Callable[[Callable[[], bool]], FlowThread]]:
+    begun: list[FlowThread] = []
+
+    def start(leads: Callable[[], bool]) -> FlowThread:
+        begun.append(FlowThread(leads, lambda _, duty: duty()))
+        begun[-1].start()
+        return begun[-1]
+
+    yield start
+    for item in begun:
+        item.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_makes_passes_while_it_leads_and_not_before(
+    passes: list[float], thread: Callable[[Callable[[], bool]], FlowThread]
+) -> None:
+    limited_type()
+    write(-1.0)
+    leads = threading.Event()
+    asked = threading.Semaphore(0)
+
+    def is_leading() -> bool:
+        asked.release()
+        return leads.is_set()
+
+    thread(is_leading)
+    assert asked.acquire(timeout=30)
+    assert asked.acquire(timeout=30)  # it looks again, so the first look is over
+    assert passes == []
+    leads.set()
+    wait_until(lambda: passes, 30.0, "a pass")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_hears_of_what_its_process_notes(
+    passes: list[float], thread: Callable[[Callable[[], bool]], FlowThread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_clock, "USE_SECONDS", 3600.0)
+    asked = threading.Event()
+
+    def is_leading() -> bool:
+        asked.set()
+        return True
+
+    thread(is_leading)
+    assert asked.wait(30)
+    flow_times.note(0.05)
+    wait_until(lambda: passes, 30.0, "a pass")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_of_a_scheduler_dispatches_what_waits(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited_type()
+    for module, name in ((dispatcher, "dispatch_new"), (dispatcher, "wake"), (round_robin, "goes_at_once")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    leader, stop = Scheduler("one"), threading.Event()
+    monkeypatch.setattr(leader, "_dispatch", lambda: 0)
+
+    def run() -> None:
+        leader.run(stop)
+        database.drop_connections()
+
+    loop = threading.Thread(target=run, daemon=True)
+    job = pending_job()
+    loop.start()
+    try:
+        write(0.1)
+        wait_until(lambda: broker.pks() == [job.pk], 30.0, "a ticket")
+    finally:
+        stop.set()
+        loop.join(30)
+    assert not loop.is_alive()
