@@ -102,8 +102,15 @@ class Simulation:
         self._pk += 1
         return self.again[lane].pop() if self.again[lane] else (self._pk, 0)
 
-    def _started_at(self, attempts: Collection[Attempt]) -> dict[Attempt, float]:
-        return {attempt: self._rows[attempt] for attempt in attempts if attempt in self._rows}
+    def withdraw(self) -> None:
+        """Put back to the backlog what is queued, as if the broker were away."""
+        for _, lane, attempt in self._queued:
+            self.again[lane].append(attempt)
+            self.waiting[lane] += 1
+        self._queued.clear()
+
+    def _started_at(self, attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
+        return {attempt: self._rows.get(attempt) for attempt in attempts}
 
 
 def most_in_a_window(starts: list[float], seconds: float) -> int:

@@ -23,8 +23,9 @@ from django_jobs.engine.dispatch.start_windows import BUCKETS, IN_HAND, SECOND, 
 
 #: What is Queued: type, organization's primary key, lane key, job, attempt.
 Queued: TypeAlias = tuple[str, Any, int, int, int]
-#: Asks when attempts started, in seconds since the epoch, as the rows say; leaves out what is not known.
-StartedAt: TypeAlias = Callable[[Collection[Attempt]], Mapping[Attempt, float]]
+#: Asks when attempts started, in seconds since the epoch: None where one did not, and is queued no more. What is not
+#: known is left out.
+StartedAt: TypeAlias = Callable[[Collection[Attempt]], Mapping[Attempt, float | None]]
 
 #: Keys have fewer buckets than a type, since there are many of them.
 KEY_BUCKETS: Final = 50
@@ -37,8 +38,6 @@ MAX_IN_HAND: Final = 5_000
 SMALL_STEP: Final = 1 * SECOND
 
 
-#: What a clock may cut off: that of SQLite counts milliseconds. A start counts as so much later than is known.
-CLOCK_TICK: Final = SECOND // 1_000
 #: For how long a pass that found too much in hand waits before somebody looks again.
 FULL_PAUSE: Final = SECOND // 10
 #: What is left of a type without a limit of starts.
@@ -106,7 +105,8 @@ def read(
 
     ``kept`` is what the last pass left; ``queued`` all that is Queued of the types that have ``limits``; ``now`` the
     database's clock in seconds since the epoch, read no earlier than ``queued``. What was in hand and is queued no more
-    counts as started at ``started_at``, if that is given and knows it, and now otherwise, which is never too early.
+    counts as ``started_at`` says (:func:`.start_records.started_at`), if that is given and knows it, and else as started
+    now, which is never too early.
     """
     kept = kept or {"at": 0, "types": {}}
     last: int = kept["at"]
@@ -123,8 +123,9 @@ def read(
     gone = {attempt for name, rates in types.items() for attempt in rates.in_hand() if attempt not in lanes[name]}
     known = started_at(gone) if started_at and gone else {}
 
-    def start_of(attempt: Attempt) -> int:
-        return min(moment, max(last, math.ceil(known.get(attempt, now) * SECOND))) + CLOCK_TICK
+    def start_of(attempt: Attempt) -> int | None:
+        told = known.get(attempt, now)
+        return None if told is None else min(moment, max(last, math.ceil(told * SECOND)))
 
     for name, rates in types.items():
         rates.advance(last, lanes[name], start_of)
@@ -155,7 +156,7 @@ class TypeRates:
                 self._total.load(kept["total"], window // BUCKETS, last)
             self._total.in_hand.update(*(unpacked(item[IN_HAND]) for item in kept["keys"].values()))
 
-    def advance(self, last: int, queued: Mapping[Attempt, str], started_at: Callable[[Attempt], int]) -> None:
+    def advance(self, last: int, queued: Mapping[Attempt, str], started_at: Callable[[Attempt], int | None]) -> None:
         """Go on from the pass before. ``queued`` is what is in hand now, with its keys."""
         known = {key: {item for item in window.in_hand if item in queued} for key, window in self._keys.items()}
         for key, window in self._keys.items():

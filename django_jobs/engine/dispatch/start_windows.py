@@ -2,7 +2,7 @@
 
 **Exact** by a sliding window's count, in buckets of time. What is in hand, that is queued and not known to have
 started, may start at any later moment, so it counts in full. A start counts until at least a window after it was, since
-a bucket leaves as a whole: the rate is up to a bucket in a window below what is allowed, and never above.
+a bucket leaves as a whole: the rate is a bucket in a window below what is allowed, and never above.
 
 **Smooth** by a token bucket (J. Turner, "New directions in communications", IEEE Communications Magazine 24/10, 1986;
 the continuous-state leaky bucket of ITU-T I.371 is the same), whose tokens come at the rate that the count can bear:
@@ -30,6 +30,10 @@ IDLE_SHARE: Final = 1 / 200
 MOST_SHARE: Final = 1 / 10
 #: How late a look may come without loss of rate: a tenth of a window, up to this or a hundredth of it.
 LATE_SECONDS: Final = 0.25
+#: A handler begins a moment after its job is Running, by a clock that may be another machine's, and SQLite's clock cuts
+#: off what is less than a millisecond. A start counts as later by this part of a window, up to so many microseconds.
+SLACK_PART: Final = 200
+SLACK: Final = SECOND // 4
 #: How soon to look again whether what is in hand has started. The longer nothing changed, the rarer.
 PAUSE: Final = 20_000
 QUIET_SHARE: Final = 1 / 16
@@ -50,6 +54,7 @@ class StartWindow:
         self._buckets = buckets
         self._window = seconds * SECOND
         self._grain = self._window // buckets
+        self._slack = min(self._window // SLACK_PART, SLACK)
         self._counts: dict[int, int] = {}
         self._total = 0
         self._tokens = self._idle_tokens = max(1.0, most * IDLE_SHARE)
@@ -71,13 +76,20 @@ class StartWindow:
         for bucket, count in unpacked(counts):
             self._count(bucket - shift if grain == self._grain else (bucket - shift + 1) * grain // self._grain, count)
 
-    def advance(self, last: int, queued: set[Attempt], started_at: Callable[[Attempt], int]) -> None:
-        """Go on from the moment ``last`` of the pass before: what was in hand and is not ``queued`` has started."""
+    def advance(self, last: int, queued: set[Attempt], started_at: Callable[[Attempt], int | None]) -> None:
+        """Go on from the moment ``last`` of the pass before: what was in hand and is not ``queued`` has started.
+
+        ``started_at`` says when, or None for what went another way.
+        """
         self._forget_left()
         before = len(self.in_hand)
         gone = self.in_hand - queued
         for attempt in gone:
-            self._count(self._bucket(started_at(attempt)), 1)
+            moment = started_at(attempt)
+            if moment is None:
+                self._tokens += 1
+            else:
+                self._count(self._bucket(moment + self._slack), 1)
         if gone:
             self._changed_at = self.now
         self.in_hand = queued
@@ -147,7 +159,7 @@ class StartWindow:
 
     def _rate(self, in_hand: int) -> float:
         """Return how many may start in a microsecond while so many are in hand."""
-        return max(0, self.most - in_hand) / (self._window + self._grain)
+        return max(0, self.most - in_hand) / (self._window + self._grain + self._slack)
 
     def _refill(self, elapsed: int, in_hand: int) -> None:
         gained = self._tokens + self._rate(in_hand) * elapsed

@@ -17,6 +17,8 @@ from tests.support.start_rates import ORGANIZATION, START, Simulation, most_in_a
 MAIL = "mail"
 #: How much of a window a bucket is.
 BUCKET = 0.01
+#: For how much of a window longer than that a start counts, at most.
+SLACK = 0.005
 
 
 def every(seconds: float) -> Iterator[float]:
@@ -41,7 +43,7 @@ def test_one_in_an_hour_starts_at_once_and_the_next_one_an_hour_later() -> None:
     simulation.run(2 * 3600, every(5.0))
     first, second = simulation.all_starts(MAIL)
     assert first == START
-    assert 3600 <= second - first <= 3600 * (1 + 2 * BUCKET)
+    assert 3600 <= second - first <= 3600 * (1 + 2 * BUCKET + SLACK)
 
 
 def test_a_thousand_in_a_second_come_to_nearly_that() -> None:
@@ -49,7 +51,7 @@ def test_a_thousand_in_a_second_come_to_nearly_that() -> None:
     simulation.run(5.0, every(0.005))
     starts = simulation.all_starts(MAIL)
     assert most_in_a_window(starts, 1) <= 1000
-    assert len(starts) >= 5 * 1000 * 0.97
+    assert len(starts) >= 5 * 1000 * 0.965
 
 
 @pytest.mark.parametrize(("most", "seconds", "gap"), [(1000, 1, 0.002), (100, 10, 0.02), (600, 60, 0.1)])
@@ -85,7 +87,7 @@ def test_the_loss_is_that_of_a_bucket_and_of_the_pauses_between_passes(seconds: 
     simulation = limited(20 * seconds, seconds)
     simulation.run(3.0 * seconds, every(gap))
     share = len(simulation.all_starts(MAIL)) / (60 * seconds)
-    assert 1 - BUCKET - 2 * gap / seconds - 0.005 <= share <= 1
+    assert 1 - BUCKET - SLACK - 2 * gap / seconds - 0.005 <= share <= 1
 
 
 def test_what_is_queued_and_does_not_start_takes_all_of_the_window() -> None:
@@ -172,12 +174,12 @@ def test_a_start_that_is_seen_late_counts_from_when_the_rows_say_it_was() -> Non
         simulation.run(2 * 3600, every(5.0))
         first, second = simulation.all_starts(MAIL)
         seconds[tells_starts] = second - first
-    assert 3600 <= seconds[True] <= 3600 * (1 + 2 * BUCKET)
-    assert 6600 <= seconds[False] <= 3000 + 3600 * (1 + 2 * BUCKET)
+    assert 3600 <= seconds[True] <= 3600 * (1 + 2 * BUCKET + SLACK)
+    assert 6600 <= seconds[False] <= 3000 + 3600 * (1 + 2 * BUCKET + SLACK)
 
 
 def test_what_the_rows_say_counts_from_no_earlier_than_the_pass_that_saw_it_queued() -> None:
-    def wrong_rows(attempts: Collection[Attempt]) -> dict[Attempt, float]:
+    def wrong_rows(attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
         return dict.fromkeys(attempts, START - 10**6)
 
     limits = {MAIL: StartLimit(1, None, 10)}
@@ -185,6 +187,21 @@ def test_what_the_rows_say_counts_from_no_earlier_than_the_pass_that_saw_it_queu
     first.take(MAIL, ORGANIZATION, 0, 1, 0)
     second = start_rates.read(first.to_keep(), limits, [], START + 9, wrong_rows)
     assert second.left(MAIL, ORGANIZATION, 0) == 0
+
+
+def test_what_went_back_to_the_backlog_takes_no_room_where_the_rows_tell_it() -> None:
+    waiting = {}
+    for tells_starts in (False, True):
+        simulation = Simulation({MAIL: StartLimit(5, None, 3600)}, itertools.repeat(1.0), tells_starts=tells_starts)
+        simulation.submit(MAIL, 1)
+        for _ in range(20):
+            simulation.make_pass()
+            simulation.withdraw()
+            simulation.go_on(1.0)
+        simulation.run(600.0, every(1.0))
+        waiting[tells_starts] = simulation.waiting[MAIL, 0]
+        assert most_in_a_window(simulation.all_starts(MAIL), 3600) <= 5
+    assert waiting == {False: 1, True: 0}
 
 
 def test_what_was_taken_and_not_queued_after_all_counts_no_more() -> None:
@@ -218,7 +235,7 @@ def test_somebody_looks_again_exactly_when_the_next_one_may_start() -> None:
         assert simulation.next_at is not None
         simulation.go_on(max(simulation.next_at - simulation.now, 0.0))
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
-    assert all(2.0 <= gap <= 2.0 * (1 + 3 * BUCKET) for gap in gaps), gaps
+    assert all(2.0 <= gap <= 2.0 * (1 + 3 * BUCKET + SLACK) for gap in gaps), gaps
 
 
 def test_nobody_needs_to_look_again_where_nothing_is_at_its_rate() -> None:

@@ -24,6 +24,7 @@ happenings = st.lists(
         st.tuples(st.just("hand back"), st.sampled_from(LANES)),
         st.tuples(st.just("submit"), st.sampled_from(LANES)),
         st.tuples(st.just("set back"), st.floats(0.001, 1000.0)),
+        st.tuples(st.just("withdraw"), st.none()),
     ),
     min_size=5,
     max_size=60,
@@ -41,6 +42,8 @@ def happen(simulation: Simulation, what: str, value: object) -> None:
             simulation.hand_back((job_type, key))
         case "submit", (str(job_type), int(key)):
             simulation.submit(job_type, 40, key)
+        case "withdraw", None:
+            simulation.withdraw()
         case "set back", float(step):
             simulation.offset -= step
 
