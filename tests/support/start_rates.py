@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django_jobs.engine.dispatch import start_rates
-from django_jobs.engine.dispatch.start_rates import StartLimit, StartRates
+from django_jobs.engine.dispatch.start_rates import StartRates
 from django_jobs.engine.dispatch.start_windows import Attempt
+from django_jobs.engine.dispatch.type_rates import StartLimit
 
 START = 1_700_000_000.25
 ORGANIZATION = 7

@@ -38,8 +38,10 @@ SLACK: Final = SECOND // 4
 PAUSE: Final = 20_000
 QUIET_SHARE: Final = 1 / 16
 MOST_PAUSE: Final = 5 * SECOND
-#: Where in what is kept of a window its jobs in hand are.
-IN_HAND: Final = 4
+#: Where in what is kept of a window are: when that was, how long after it the last start leaves, and the jobs in hand.
+KEPT_AT: Final = 0
+LEAVES_AFTER: Final = 1
+IN_HAND: Final = 6
 #: Tokens that rounding may take away.
 _ROUNDING: Final = 1e-4
 
@@ -58,7 +60,7 @@ class StartWindow:
         self._counts: dict[int, int] = {}
         self._total = 0
         self._tokens = self._idle_tokens = max(1.0, most * IDLE_SHARE)
-        self._changed_at = now
+        self._since = self._changed_at = now
         self._was_at_rate = False
         self._was_asked = False
 
@@ -67,17 +69,18 @@ class StartWindow:
 
         A moment ``last`` that is still to come was before the clock was set back: no time has passed since then.
         """
-        tokens, was_at_rate, changed_at, counts, in_hand = kept
-        self._tokens, self._was_at_rate = tokens, bool(was_at_rate)
-        self._changed_at = min(changed_at, self.now)
+        self._since, _, self._tokens, was_at_rate, quiet, counts, in_hand = kept
+        # One of which no job waited in the last pass is idle.
+        self._was_at_rate = bool(was_at_rate) and self._since == last
+        self._changed_at = min(self._since, self.now) - quiet
         self.in_hand = set(unpacked(in_hand))
         # One bucket later than it seems: where in their buckets the two moments lie is not known.
         shift = last // grain - self.now // grain - 1 if last > self.now else 0
         for bucket, count in unpacked(counts):
             self._count(bucket - shift if grain == self._grain else (bucket - shift + 1) * grain // self._grain, count)
 
-    def advance(self, last: int, queued: set[Attempt], started_at: Callable[[Attempt], int | None]) -> None:
-        """Go on from the moment ``last`` of the pass before: what was in hand and is not ``queued`` has started.
+    def advance(self, queued: set[Attempt], started_at: Callable[[Attempt], int | None]) -> None:
+        """Go on from what was kept: what was in hand and is not ``queued`` has started.
 
         ``started_at`` says when, or None for what went another way.
         """
@@ -93,7 +96,7 @@ class StartWindow:
         if gone:
             self._changed_at = self.now
         self.in_hand = queued
-        self._refill(max(0, self.now - last), before)
+        self._refill(max(0, self.now - self._since), before)
 
     def left(self) -> int:
         """Return how many more may be queued now."""
@@ -136,7 +139,10 @@ class StartWindow:
         is_at_rate = self._is_at_rate()
         # Waiting for starts to leave the window saves up nothing: what they left would go in a burst.
         tokens = min(self._tokens, 1.0) if is_at_rate and self._room <= 0 else self._tokens
-        return [round(tokens, 4), int(is_at_rate), self._changed_at, packed(self._counts.items()), packed(in_hand)]
+        tokens, counts = round(tokens, 4), packed(self._counts.items())
+        leaves_after = self._leaves_at(max(self._counts)) - self.now if self._counts else 0
+        quiet = self.now - self._changed_at
+        return [self.now, leaves_after, tokens, int(is_at_rate), quiet, counts, packed(in_hand)]
 
     @property
     def _room(self) -> int:
@@ -147,6 +153,9 @@ class StartWindow:
 
     def _bucket(self, moment: int) -> int:
         return moment // self._grain
+
+    def _leaves_at(self, bucket: int) -> int:
+        return (bucket + self._buckets + 1) * self._grain
 
     def _count(self, bucket: int, count: int) -> None:
         self._counts[bucket] = self._counts.get(bucket, 0) + count
@@ -180,7 +189,7 @@ class StartWindow:
         for bucket in sorted(self._counts):
             missing -= self._counts[bucket]
             if missing <= 0:
-                return (bucket + self._buckets + 1) * self._grain
+                return self._leaves_at(bucket)
         return None
 
 

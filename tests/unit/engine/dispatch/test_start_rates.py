@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import start_rates
-from django_jobs.engine.dispatch.start_rates import NO_LIMIT, StartLimit
+from django_jobs.engine.dispatch import start_rates, type_rates
 from django_jobs.engine.dispatch.start_windows import Attempt
+from django_jobs.engine.dispatch.type_rates import NO_LIMIT, StartLimit
 from tests.support.start_rates import ORGANIZATION, START, Simulation, most_in_a_window, tenths
 
 MAIL = "mail"
@@ -32,10 +32,10 @@ def limited(most: int, seconds: int) -> Simulation:
     return simulation
 
 
-def what_counts(kept: Any) -> list[list[Any]]:
+def what_counts(kept: Any) -> dict[str, list[Any]]:
     """What is kept of a type's windows beside their tokens: when jobs started, and what is in hand."""
     rates = kept["types"][MAIL]
-    return [item[3:] for item in (rates["total"], *rates["keys"].values())]
+    return {key: item[5:] for key, item in {**rates["keys"], "": rates["total"]}.items()}
 
 
 def test_one_in_an_hour_starts_at_once_and_the_next_one_an_hour_later() -> None:
@@ -282,8 +282,8 @@ def test_keys_have_rates_of_their_own_beside_that_of_their_type() -> None:
 
 
 def test_keys_beyond_the_bound_wait_and_all_of_them_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_rates, "MAX_KEYS", 4)
-    monkeypatch.setattr(start_rates, "STRIPES", 2)
+    monkeypatch.setattr(type_rates, "MAX_KEYS", 4)
+    monkeypatch.setattr(type_rates, "STRIPES", 2)
     simulation = Simulation({MAIL: StartLimit(None, 1, 2)})
     for key in range(20):
         simulation.submit(MAIL, 3, key)

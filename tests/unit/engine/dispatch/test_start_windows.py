@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_jobs.engine.dispatch.start_rates import StartLimit
 from django_jobs.engine.dispatch.start_windows import packed, unpacked
+from django_jobs.engine.dispatch.type_rates import StartLimit
 from tests.support.start_rates import Simulation, most_in_a_window
 
 LANES = [("a", 0), ("a", 1), ("b", 0)]
