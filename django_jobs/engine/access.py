@@ -68,6 +68,21 @@ class AccessPolicy:
         """Return whether the organization's jobs may start."""
         return bool(organization.is_active)
 
+    def weight(self, organization: Any) -> float:
+        """Return how much of the work the organization gets beside others that have jobs waiting.
+
+        With 2.0 it gets twice as much as one with 1.0. It is a number above 0; what is below 0.01 counts as 0.01, and what is above 100 as 100. The answer holds for
+        some seconds.
+        """
+        return 1.0
+
+    def in_flight_limit(self, organization: Any) -> int:
+        """Return how many jobs of the organization may be queued or running at once, 1 or more.
+
+        The answer holds for some seconds.
+        """
+        return int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+
     def can_submit(self, user: Any, organization: Any, job_type: JobType) -> bool:
         """Return whether the user may submit the type: ``submit_by`` names them, and they hold its permission.
 

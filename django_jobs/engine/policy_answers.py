@@ -7,7 +7,11 @@ be keys of organizations. Taken for answers, they would open what the policy mea
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
+import operator
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
 from django.db import Error
@@ -51,6 +55,21 @@ def _organizations(name: str, answer: Any) -> QuerySet[Any]:
     return answer
 
 
+def _weight(name: str, answer: Any) -> float:
+    if isinstance(answer, bool) or not isinstance(answer, numbers.Real | Decimal):
+        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return a number above 0.")
+    weight = float(answer)
+    if not (math.isfinite(weight) and weight > 0):
+        raise ValueError(f"{name}() returned {answer}; it must return a number above 0.")
+    return weight
+
+
+def _count(name: str, answer: Any) -> int:
+    if isinstance(answer, bool) or not isinstance(answer, numbers.Integral):
+        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return a whole number, 1 or more.")
+    return operator.index(answer)
+
+
 def _kind_of(answer: Any) -> str:
     if inspect.iscoroutine(answer):
         answer.close()  # nobody awaits it, and Python need not warn of that
@@ -61,6 +80,8 @@ def _kind_of(answer: Any) -> str:
 #: What a policy is asked, and what looks at the answer.
 KINDS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "organizations_of": _organizations,
+    "weight": _weight,
+    "in_flight_limit": _count,
     **dict.fromkeys(
         (
             "is_member",
