@@ -71,8 +71,8 @@ class AccessPolicy:
     def weight(self, organization: Any) -> float:
         """Return how much of the work the organization gets beside others that have jobs waiting.
 
-        With 2.0 it gets twice as much as one with 1.0. It is a number above 0; what is below 0.01 counts as 0.01, and what is above 100 as 100. The answer holds for
-        some seconds.
+        With 2.0 it gets twice as much as one with 1.0. It is a number above 0; what is below 0.01 counts as 0.01, and
+        what is above 100 as 100. The answer holds for some seconds.
         """
         return 1.0
 

@@ -9,7 +9,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import flow_times, in_flight, lane_marks, pools, short_way, window
+from django_jobs.engine.dispatch import flow_times, in_flight, lane_marks, pools, short_way, tenant_shares, window
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
@@ -42,6 +42,7 @@ def forget_everything() -> None:
     in_flight.forget()
     lane_marks.forget()
     flow_times.forget()
+    tenant_shares.forget()
     short_way.TRIES.forget()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from django_jobs.engine.dispatch.turn_credits import Credits
 from django_jobs.engine.dispatch.weighted_turns import turns
@@ -35,7 +36,9 @@ def serve(
     ``present`` says whether a key has jobs at a pass.
     """
     served: list[int] = []
-    cursor, state, number = None, {}, 0
+    cursor: int | None = None
+    state: dict[str, Any] = {}
+    number = 0
     while len(served) < count:
         number += 1
         credits_ = Credits.from_json(state)
@@ -43,7 +46,7 @@ def serve(
         picked, cursor = _pass(order, weights, credits_, next(room), page, cursor, one_round)
         served += picked
         state = credits_.to_json()
-    return served
+    return served[:count]
 
 
 def behind(cursor: int | None, keys: Sequence[int]) -> list[int]:

@@ -13,8 +13,8 @@ from django.db.models import Count
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.dispatch.pass_state import in_flight_limit
 from django_jobs.engine.dispatch.reconciliation import installation_id
+from django_jobs.engine.dispatch.tenant_shares import shares_of
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.batch_diagnostics import examine_batches
 from django_jobs.engine.insight.breakers import examine_breakers, held_types
@@ -22,6 +22,7 @@ from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
 from django_jobs.engine.insight.pool_diagnostics import examine_pools
 from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
+from django_jobs.engine.insight.share_diagnostics import examine_shares
 from django_jobs.engine.insight.tenant_tables import swapped_from
 from django_jobs.engine.insight.type_diagnostics import examine_types
 from django_jobs.engine.ports import get_broker
@@ -55,6 +56,7 @@ def examine() -> Iterator[Finding]:
             level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."
         )
     yield from _examine_tenants()
+    yield examine_shares()
     yield from _examine_broker(mine)
     workers = live_workers()
     yield from _examine_queues(workers)
@@ -196,9 +198,10 @@ def _neglected(since: dt.datetime) -> int:
     lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
     open_types = JobType.primary.filter(is_enabled=True, is_paused=False)
     types = set(open_types.filter(pool__in=pools.names()).values_list("pk", flat=True)) - held_types()
-    policy, limit = get_policy(), in_flight_limit()
-    tenants = database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes})
+    policy = get_policy()
+    tenants = list(database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes}))
+    shares = shares_of(tenants)
     full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
-    at_limit = {pk for pk, total in full if total >= limit}
+    at_limit = {pk for pk, total in full if pk in shares and total >= shares[pk].limit}
     served = {tenant.pk for tenant in tenants if policy.is_active(tenant)} - at_limit
     return sum(total for pk, kind, total in lanes if kind in types and pk in served)

@@ -1,0 +1,73 @@
+"""What the check says of weights and limits: it asks the policy itself about organizations that have jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine import access
+from django_jobs.engine.insight import share_diagnostics
+from django_jobs.engine.insight.share_diagnostics import examine_shares
+from django_jobs.models import Organization
+from tests.support.brokers import pending_job, queue_up
+from tests.support.factories import make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+class Negative(access.AccessPolicy):
+    """Weighs those below nothing that are called so."""
+
+    def weight(self, organization: Any) -> float:
+        return -3 if organization.name.startswith("ORG-BAD") else 2.0
+
+
+class Unmade(access.AccessPolicy):
+    """Cannot even be made."""
+
+    def __init__(self) -> None:
+        raise KeyError("no registry")
+
+
+def follow(settings: Any, name: str) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.{name}"}
+
+
+def test_without_answers_of_the_host_there_is_nothing_to_ask() -> None:
+    finding = examine_shares()
+    assert (finding.level, finding.text) == (
+        "OK",
+        "all organizations weigh the same, with up to 100 jobs in flight each.",
+    )
+
+
+def test_answers_that_count_are_in_order(organization: Organization, settings: Any) -> None:
+    pending_job(organization=organization)
+    make_organization(name="ORG-BAD-IDLE")
+    follow(settings, "Negative")
+    assert examine_shares().level == "OK"
+
+
+def test_bad_answers_are_told_with_the_organization_and_what_to_do(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending_job(organization=make_organization(name="ORG-BAD-1"))
+    queue_up(pending_job(organization=make_organization(name="ORG-BAD-2")))
+    follow(settings, "Negative")
+    finding = examine_shares()
+    assert finding.level == "WARNING"
+    for name in ("ORG-BAD-1", "ORG-BAD-2"):
+        assert (
+            f"weight of {name}: weight() returned -3; it must return a number above 0. It counts as 1." in finding.text
+        )
+    assert "more" not in finding.text
+    monkeypatch.setattr(share_diagnostics, "MAX_NAMED", 1)
+    assert examine_shares().text.endswith("There are more.")
+
+
+def test_a_policy_that_cannot_be_made_is_a_problem(settings: Any) -> None:
+    follow(settings, "Unmade")
+    finding = examine_shares()
+    assert finding.level == "PROBLEM"
+    assert "KeyError('no registry')" in finding.text

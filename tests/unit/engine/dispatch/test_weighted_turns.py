@@ -1,0 +1,267 @@
+"""Turns by weight: shares hold in any window, from pass to pass and from page to page, and nobody starves."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from django_jobs.engine.dispatch.turn_credits import MOST_KEYS, Credits
+from django_jobs.engine.dispatch.weighted_turns import turns
+from tests.support.fair_shares import rooms, serve, worst_deviation
+
+#: One job more or less of ten, and what a window's length is rounded by.
+ONE_OF_TEN = 0.105
+WEIGHTS = st.floats(0.25, 8.0)
+
+
+def drawn(count: int, seed: int, least: float = 0.25, most: float = 8.0) -> dict[int, float]:
+    numbers = random.Random(seed)
+    return {key: numbers.uniform(least, most) for key in range(count)}
+
+
+def window_of(weights: Mapping[int, float], due: float = 10.0) -> int:
+    return round(due * sum(weights.values()) / min(weights.values()))
+
+
+def take(count: int, order: list[Any], weights: dict[Any, float], credits_: Credits, **kwargs: Any) -> list[Any]:
+    going = turns(order, weights, credits_, **kwargs)
+    found = list(itertools.islice(going, count))
+    going.end()
+    return found
+
+
+def test_of_equal_weights_each_has_one_job_in_turn_and_nothing_is_kept() -> None:
+    credits_ = Credits()
+    assert take(7, ["a", "b", "c"], {"a": 2.0, "b": 2.0, "c": 2.0}, credits_) == list("abcabca")
+    assert credits_.to_json() == {}
+
+
+def test_a_key_without_a_weight_weighs_one() -> None:
+    assert take(6, ["a", "b"], {"a": 2.0}, Credits()) == list("abaaba")
+
+
+def test_a_heavy_keys_jobs_lie_between_those_of_others() -> None:
+    found = take(20, ["heavy", *"abcdefghij"], {"heavy": 10.0}, Credits())
+    assert found.count("heavy") >= 10
+    assert Counter(found)["a"] == 1
+    mixed = take(60, ["a", "b", "c"], {"a": 2.0, "b": 1.0, "c": 1.0}, Credits())
+    assert max(len(list(group)) for _, group in itertools.groupby(mixed)) <= 2
+
+
+def test_a_light_key_waits_for_no_more_than_its_weight_asks() -> None:
+    found = take(220, ["heavy", "light"], {"heavy": 10.0}, Credits())
+    places = [place for place, key in enumerate(found) if key == "light"]
+    assert {later - earlier for earlier, later in itertools.pairwise(places)} <= {10, 11, 12}
+
+
+@pytest.mark.parametrize(("seed", "most_room"), [(0, 7), (1, 300), (2, 300)])
+def test_200_random_weights_get_their_shares_in_any_window(seed: int, most_room: int) -> None:
+    weights = drawn(200, seed)
+    window = window_of(weights)
+    served = serve(weights, window + window // 3, rooms(seed, most_room))
+    assert worst_deviation(served, weights, among=25) <= ONE_OF_TEN
+
+
+def test_shares_hold_from_page_to_page(subtests: pytest.Subtests) -> None:
+    for count, most_room in ((200, 300), (200, 20), (2_000, 300)):
+        with subtests.test(count=count, most_room=most_room):
+            weights = drawn(count, seed=1, least=0.5, most=4.0)
+            window = window_of(weights, due=20.0)
+            served = serve(weights, window + window // 4, rooms(5, most_room), page=50)
+            assert worst_deviation(served, weights, due=20.0, among=20) <= ONE_OF_TEN
+
+
+def test_pages_that_get_all_the_room_of_a_pass_would_not_hold_them() -> None:
+    weights = drawn(200, seed=1)
+    served = serve(weights, window_of(weights) * 2, rooms(5), page=50, one_round=False)
+    assert worst_deviation(served, weights, among=25) > 0.5
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.25, 1.0, 8.0, 100.0])
+def test_pages_of_equal_weights_take_exact_turns(weight: float) -> None:
+    weights = dict.fromkeys(range(130), weight)
+    served = serve(weights, 1300, rooms(2, 40), page=50)
+    assert set(Counter(served).values()) == {10}
+
+
+@pytest.mark.parametrize("page", [None, 2])
+def test_nobody_starves_at_the_least_weight_beside_the_greatest(page: int | None) -> None:
+    weights = {0: 100.0, 1: 0.01, 2: 0.01, 3: 100.0}
+    served = serve(weights, 70_000, rooms(3), page=page)
+    gaps = [Counter(served[start : start + 30_000]) for start in range(0, 40_001, 10_000)]
+    assert all(1 <= got[1] <= 4 and 1 <= got[2] <= 4 for got in gaps)
+    assert {1, 2} <= set(served[:300])
+
+
+def test_more_pages_than_can_be_remembered_keep_their_shares_too() -> None:
+    weights = drawn(MOST_KEYS + 300, seed=4, least=0.5, most=2.0)
+    window = window_of(weights, due=20.0)
+    served = serve(weights, window * 2, rooms(1), page=50)
+    assert worst_deviation(served[window // 2 :], weights, due=20.0, among=20) <= ONE_OF_TEN
+
+
+def test_a_new_key_has_its_first_job_in_its_first_turn() -> None:
+    credits_ = Credits()
+    take(1000, ["a", "b"], {"a": 100.0, "b": 1.0}, credits_)
+    assert "new" in take(3, ["b", "new", "a"], {"a": 100.0, "new": 0.01}, credits_)
+
+
+def test_who_was_away_catches_up_nothing() -> None:
+    weights = {"a": 1.0, "b": 2.0}
+    credits_ = Credits()
+    take(500, ["b", "c"], {**weights, "c": 3.0}, credits_)
+    found = take(30, ["a", "b"], weights, credits_)
+    assert 9 <= found.count("a") <= 11
+
+
+def test_who_comes_with_one_job_at_a_time_gets_no_more_than_its_share() -> None:
+    weights = {"a": 1.0, "b": 1.0, "single": 0.1}
+    credits_, found = Credits(), []
+    for _ in range(300):
+        going, taken = turns(["single", "a", "b"], weights, credits_), 0
+        for key in going:
+            if key == "single" and "single" in found[len(found) - taken :]:
+                going.drop(key)
+                continue
+            found.append(key)
+            taken += 1
+            if taken == 4:
+                break
+        going.end()
+    assert 50 <= found.count("single") <= 62
+
+
+def test_a_turn_in_which_a_key_is_dropped_is_not_counted(subtests: pytest.Subtests) -> None:
+    for kind in ({}, {"is_page": True}):
+        with subtests.test(**kind):
+            credits_ = Credits()
+            going = turns(["a", "b", "c"], {"a": 0.5, "b": 2.0}, credits_, **kind)
+            found = []
+            for key in going:
+                if key == "a":
+                    going.drop(key, is_empty=False)
+                else:
+                    found.append(key)
+                if len(found) == 5:
+                    break
+            going.end()
+            assert "a" not in found
+            assert "a" not in credits_.waits
+
+
+@pytest.mark.parametrize("weights", [{}, {"a": 3.0}], ids=["even", "weighted"])
+def test_turns_end_when_all_are_dropped(weights: dict[str, float]) -> None:
+    going = turns(["a", "b"], weights, Credits())
+    left = {"a": 3, "b": 1}
+    found = []
+    for key in going:
+        if not left[key]:
+            going.drop(key)
+        else:
+            left[key] -= 1
+            found.append(key)
+    going.end()
+    assert sorted(found) == ["a", "a", "a", "b"]
+
+
+def test_no_keys_have_no_turns() -> None:
+    assert [take(1, [], {}, Credits(), is_page=page) for page in (True, False)] == [[], []]
+
+
+def test_a_page_that_ends_in_the_midst_of_a_visit_goes_on_with_it() -> None:
+    credits_ = Credits()
+    weights = {"a": 6.0, "b": 1.0, "c": 1.0}
+    going = turns(["a", "b", "c"], weights, credits_, is_page=True)
+    first = list(itertools.islice(going, 1))
+    going.end()
+    assert (first, going.cursor) == (["a"], None)
+    whole = Counter(first)
+    going = turns(["a", "b", "c"], weights, credits_, is_page=True)
+    whole.update(going)
+    going.end()
+    assert going.cursor == "c"
+    assert whole == Counter(take(9, ["a", "b", "c"], weights, Credits(), is_page=True))
+
+
+@given(
+    weights=st.lists(WEIGHTS, min_size=2, max_size=12).map(lambda drawn: dict(enumerate(drawn))),
+    most_room=st.integers(1, 60),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_of_two_keys_neither_gets_ahead_by_more_than_a_job_of_each(
+    weights: dict[int, float], most_room: int, seed: int
+) -> None:
+    served = serve(weights, 400, rooms(seed, most_room))
+    numbers = random.Random(seed)
+    for _ in range(10):
+        start, stop = sorted(numbers.sample(range(len(served)), 2))
+        got = Counter(served[start:stop])
+        for one, other in itertools.combinations(weights, 2):
+            ahead = abs(got[one] / weights[one] - got[other] / weights[other])
+            assert ahead <= 1 / weights[one] + 1 / weights[other] + 0.02
+
+
+@given(
+    weights=st.lists(WEIGHTS, min_size=3, max_size=12).map(lambda drawn: dict(enumerate(drawn))),
+    page=st.one_of(st.none(), st.integers(1, 5)),
+    most_room=st.integers(1, 60),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_those_that_always_have_jobs_share_alike_while_others_come_and_go(
+    weights: dict[int, float], page: int | None, most_room: int, seed: int
+) -> None:
+    def is_present(key: int, number: int) -> bool:
+        return key < 2 or random.Random(f"{seed}-{key}-{number // 7}").random() < 0.5
+
+    served = serve(weights, 3000, rooms(seed, most_room), page=page, present=is_present)
+    got = Counter(served)
+    expected = got[0] / weights[0]
+    # Each time around may leave a part of a job, and a change between the two ways a whole one.
+    assert got[1] / weights[1] == pytest.approx(expected, rel=0.1 if page is None else 0.35, abs=3 / weights[1])
+
+
+@given(
+    st.dictionaries(st.integers(), st.floats(0.01, 100.0), min_size=1, max_size=9), st.integers(1, 40), st.booleans()
+)
+@settings(max_examples=100, deadline=None)
+def test_credits_survive_json(weights: dict[int, float], count: int, is_page: bool) -> None:
+    credits_ = Credits()
+    take(count, list(weights), weights, credits_, is_page=is_page)
+    read = Credits.from_json(json.loads(json.dumps(credits_.to_json())))
+    assert read.to_json() == credits_.to_json()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        3,
+        [],
+        {},
+        {"waits": 1},
+        {"waits": {"a": "x"}, "round": []},
+        {"waits": {"a": float("nan")}, "round": [1] * 6},
+    ],
+)
+def test_what_are_no_credits_are_as_none(value: Any) -> None:
+    assert Credits.from_json(value) == Credits()
+
+
+def test_credits_are_bounded_and_lose_the_oldest() -> None:
+    credits_ = Credits()
+    order = list(range(MOST_KEYS + 100))
+    take(len(order), order, drawn(len(order), seed=1), credits_)
+    assert len(credits_.waits) == MOST_KEYS
+    assert len(Credits.from_json(credits_.to_json()).waits) == MOST_KEYS
+    assert str(order[-1]) in credits_.waits
+    assert str(order[0]) not in credits_.waits
