@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
@@ -98,8 +99,8 @@ def test_answers_hold_for_some_seconds(
     monkeypatch.setattr(Weighing, "given_weight", 2)
     assert share_of(organization) == Share(1.0, 100)
     assert len(asked) == 2
-    now = tenant_shares.time.monotonic()
-    monkeypatch.setattr(tenant_shares.time, "monotonic", lambda: now + tenant_shares.ANSWER_SECONDS)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + tenant_shares.ANSWER_SECONDS)
     assert share_of(organization) == Share(2.0, 100)
 
 
@@ -208,8 +209,8 @@ def test_the_log_says_so_once_a_minute(
     follow(settings, Weighing)
     shares_of([make_organization() for _ in range(3)])
     assert len(told(caplog)) == 1
-    now = tenant_shares.time.monotonic()
-    monkeypatch.setattr(tenant_shares.time, "monotonic", lambda: now + access.COMPLAINT_PAUSE)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + access.COMPLAINT_PAUSE)
     share_of(make_organization())
     assert len(told(caplog)) == 2
     assert {item.levelno for item in caplog.records} == {logging.ERROR}
