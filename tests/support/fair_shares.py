@@ -25,15 +25,14 @@ def serve(
     count: int,
     room: Iterator[int],
     *,
-    page: int | None = None,
+    page: int | Callable[[int], int] | None = None,
     one_round: bool = True,
     present: Callable[[int, int], bool] = lambda *_: True,
 ) -> list[int]:
     """The keys of so many jobs in their order.
 
-    With ``page`` a pass sees so many keys at a time. With ``one_round`` it gives each page one round, else all its
-    room.
-    ``present`` says whether a key has jobs at a pass.
+    With ``page`` a pass sees so many keys at a time, which may depend on its room. With ``one_round`` it gives each
+    page one round, else all its room. ``present`` says whether a key has jobs at a pass.
     """
     served: list[int] = []
     cursor: int | None = None
@@ -43,7 +42,9 @@ def serve(
         number += 1
         credits_ = Credits.from_json(state)
         order = behind(cursor, [key for key in weights if present(key, number)])
-        picked, cursor = _pass(order, weights, credits_, next(room), page, cursor, one_round)
+        jobs = next(room)
+        size = page(jobs) if callable(page) else page
+        picked, cursor = _pass(order, weights, credits_, jobs, size, cursor, one_round)
         served += picked
         state = credits_.to_json()
     return served[:count]

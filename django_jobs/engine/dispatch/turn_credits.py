@@ -108,9 +108,9 @@ class Credits:
             return math.fmod(zlib.crc32(key.encode()) / 2**32 + due * self.cycle, 1.0) + due
         return max(1.0, due)
 
-    def shrink(self) -> None:
+    def shrink(self, *, is_page: bool) -> None:
         """Forget the oldest where there are too many keys; of pages all, since the oldest are those that come next."""
-        if self.first and len(self.waits) > MOST_KEYS:
+        if is_page and len(self.waits) > MOST_KEYS:
             self.is_crowded = True
             self.waits.clear()
         self.waits = _newest(self.waits)

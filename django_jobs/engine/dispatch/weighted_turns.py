@@ -28,7 +28,7 @@ def turns(order: Sequence[K], weights: Mapping[K, float], credits_: Credits, *, 
     """Return an iterable of whose turn it is, again and again, for one job each time.
 
     ``order`` begins behind the key after which the last pass ended, its ``cursor``. A key that ``weights`` does not
-    name has the weight 1. Without ``is_page``, all keys that have jobs and may go must be in ``order``, and turns go on
+    name has the weight 1; all are above 0. Without ``is_page``, all keys that have jobs and may go must be in ``order``, and turns go on
     until each of them is dropped. With it they end after one round, which the next page follows. Afterwards ``end`` has
     to be called; it changes ``credits_``.
     """
@@ -134,7 +134,7 @@ class WeightedTurns(Turns[K]):
         self.credits.pass_time(self._clock, set(texts))
         for key, time in zip(texts, self._times, strict=True):
             self.credits.set_wait(key, max(0.0, time - self._clock))
-        self.credits.shrink()
+        self.credits.shrink(is_page=False)
 
     def _take_back(self) -> None:
         self._clock, self._times[self._place] = self._before
@@ -178,7 +178,7 @@ class PageTurns(Turns[K]):
     def end(self) -> None:
         if self._is_open:
             self._stop()
-        self.credits.shrink()
+        self.credits.shrink(is_page=True)
 
     def _take_back(self) -> None:
         self._credit += 1.0
