@@ -27,10 +27,10 @@ K = TypeVar("K")
 def turns(order: Sequence[K], weights: Mapping[K, float], credits_: Credits, *, is_page: bool = False) -> Turns[K]:
     """Return an iterable of whose turn it is, again and again, for one job each time.
 
-    ``order`` begins behind the key after which the last pass ended, its ``cursor``. A key that ``weights`` does not
-    name has the weight 1; all are above 0. Without ``is_page``, all keys that have jobs and may go must be in ``order``, and turns go on
-    until each of them is dropped. With it they end after one round, which the next page follows. Afterwards ``end`` has
-    to be called; it changes ``credits_``.
+    ``order`` begins behind the key after which the last pass ended, its ``cursor``. ``weights`` are above 0; a key that
+    they do not name has the weight 1. Without ``is_page``, all keys that have jobs and may go must be in ``order``, and
+    turns go on until each of them is dropped. With it they end after one round, which the next page follows. Afterwards
+    ``end`` has to be called; it changes ``credits_``.
     """
     weighing = [float(weights.get(key, 1.0)) for key in order]
     if is_page:

@@ -122,6 +122,22 @@ def test_who_was_away_catches_up_nothing() -> None:
     assert 9 <= found.count("a") <= 11
 
 
+def test_who_was_ahead_may_soon_go_again_where_all_weigh_the_same() -> None:
+    credits_ = Credits()
+    take(5, ["light", "a", "b"], {"light": 0.1}, credits_)
+    assert credits_.waits["light"] > 5.0
+    take(20, ["a", "b"], {}, credits_)
+    assert "light" not in credits_.waits
+    take(40, ["a", "b"], {}, credits_)
+    assert credits_.to_json() == {}
+
+
+def test_who_weighs_more_than_before_need_not_wait_as_before() -> None:
+    credits_ = Credits()
+    take(4, ["light", "a"], {"light": 0.01}, credits_)
+    assert "light" in take(6, ["a", "light"], {"light": 0.5}, credits_)
+
+
 def test_who_comes_with_one_job_at_a_time_gets_no_more_than_its_share() -> None:
     weights = {"a": 1.0, "b": 1.0, "single": 0.1}
     credits_ = Credits()
