@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import psutil
 from django.db import connection
@@ -52,25 +54,22 @@ def reset() -> list[Organization]:
     return list(Organization.objects.filter(name__in=names).order_by("name"))
 
 
+class Lane(NamedTuple):
+    """Jobs that wait: so many of a type and an organization, each of which gets ``parameters``."""
+
+    job_type: str
+    organization: Organization
+    jobs: int
+    priority: int = 1
+    parameters: dict[str, Any] = {}
+    lane_key: int = 0
+
+
 def fill_backlog(jobs: int, job_type: str = "nothing") -> None:
     """So many jobs with their first log rows, shared out evenly, written by SQL because only draining counts."""
     organizations = reset()
+    insert_waiting([Lane(job_type, organization, jobs // len(organizations)) for organization in organizations])
     with connection.cursor() as cursor:
-        for organization in organizations:
-            cursor.execute(
-                f"""
-                INSERT INTO {Job._meta.db_table} (
-                    job_type_id, organization_id, organization_name, owner_name, status, priority, progress,
-                    progress_message, input_parameters, metadata, output_reference, error_message, error_type,
-                    retry_count, max_retries, retry_delay, job_hash, timeout_seconds, created_at, canceled_by,
-                    has_children, is_orphaned, error_fingerprint,
-                    attempt, worker_name, ready_at)
-                SELECT %s, %s, %s, '', 'Pending', 1, 0, '', '{{}}', '{{}}', '', '', '', 0, 5, 60, '', 60,
-                    now(), '', false, false, '', 0, '', now()
-                FROM generate_series(1, %s)
-                """,
-                [job_type, organization.pk, organization.name, jobs // len(organizations)],
-            )
         cursor.execute(
             f"""
             INSERT INTO {ExecutionLog._meta.db_table} (
@@ -80,6 +79,32 @@ def fill_backlog(jobs: int, job_type: str = "nothing") -> None:
             """
         )
         cursor.execute(f"VACUUM ANALYZE {Job._meta.db_table}")
+
+
+def insert_waiting(lanes: Iterable[Lane]) -> None:
+    """Insert the jobs of lanes, without log rows; a lane's jobs stand together in the order of ids."""
+    rows = [
+        (lane.job_type, lane.organization.pk, lane.organization.name, lane.priority, lane.jobs, lane.lane_key,
+         json.dumps(lane.parameters))
+        for lane in lanes
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO {Job._meta.db_table} (
+                job_type_id, organization_id, organization_name, owner_name, status, priority, progress,
+                progress_message, input_parameters, metadata, output_reference, error_message, error_type,
+                retry_count, max_retries, retry_delay, job_hash, timeout_seconds, created_at, canceled_by,
+                has_children, is_orphaned, error_fingerprint,
+                attempt, worker_name, ready_at, lane_key)
+            SELECT job_type, organization, name, '', 'Pending', priority, 0, '', parameters::jsonb, '{{}}', '', '', '',
+                0, 5, 60, '', 60, now(), '', false, false, '', 0, '', now(), lane_key
+            FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::int[], %s::int[], %s::bigint[], %s::text[])
+                AS lane(job_type, organization, name, priority, jobs, lane_key, parameters)
+            CROSS JOIN LATERAL generate_series(1, jobs)
+            """,
+            [list(column) for column in zip(*rows, strict=True)],
+        )
 
 
 def rewrite() -> None:
@@ -113,9 +138,10 @@ def put_into_batches(size: int) -> None:
 
 
 @contextlib.contextmanager
-def workers(processes: int, threads: int = 1) -> Iterator[psutil.Process]:
+def workers(processes: int, threads: int = 1, *options: str) -> Iterator[psutil.Process]:
     """A running ``jobs_worker``."""
     command = [sys.executable, "-m", "django", "jobs_worker", f"--processes={processes}", f"--threads={threads}"]
+    command += options
     process = subprocess.Popen(command, env=os.environ)
     try:
         yield psutil.Process(process.pid)

@@ -1,0 +1,14 @@
+"""The benchmarks' settings, with a second pool and a policy that knows weights."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tests.benchmarks.settings import *  # noqa: F403
+
+SECOND_POOL: Final = "second"
+DJANGO_JOBS: dict[str, Any] = {
+    "HANDLER_MODULES": ("tests.benchmarks.handlers", "tests.benchmarks.flow.handlers"),
+    "POOLS": {SECOND_POOL: {}},
+    "ACCESS_POLICY": "tests.benchmarks.flow.policy.Weighted",
+}
