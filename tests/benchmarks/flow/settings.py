@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tests.benchmarks.settings import *  # noqa: F403
+from tests.benchmarks.settings import LOGGING
 
 SECOND_POOL: Final = "second"
 DJANGO_JOBS: dict[str, Any] = {
@@ -12,3 +13,6 @@ DJANGO_JOBS: dict[str, Any] = {
     "POOLS": {SECOND_POOL: {}},
     "ACCESS_POLICY": "tests.benchmarks.flow.policy.Weighted",
 }
+# Children that are killed, and providers that are down, are what is wanted here.
+LOGGING = {**LOGGING, "loggers": {"django_jobs": {"level": "CRITICAL"}}}
+CHANNEL_LAYERS: dict[str, Any] = {}  # type: ignore[no-redef]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import psutil
 
+from django_jobs import submit_jobs
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.models import Job, JobType, Organization, Worker
 from django_jobs.statuses import UNFINISHED
@@ -26,6 +28,7 @@ from tests.support.waiting import RARE_SECONDS, wait_until
 #: Seconds after which workers have started, or a step hangs, however slow the machine.
 PATIENCE: Final = 120.0
 STALL_SECONDS: Final = 30.0
+SUBMITTED_AT_ONCE: Final = 2_000
 HANDLERS: Final = "tests.benchmarks.flow.handlers"
 
 
@@ -65,6 +68,26 @@ def organizations(count: int, prefix: str = "FLOW") -> list[Organization]:
     return list(Organization.objects.filter(name__startswith=f"{prefix}-").order_by("name"))
 
 
+class Item(NamedTuple):
+    """A job to be submitted."""
+
+    kind: str
+    organization: str
+    parameters: dict[str, Any]
+
+
+def submit(items: Iterable[Item]) -> None:
+    """Submit many jobs, in calls of moderate size."""
+    waiting = iter(items)
+    while part := list(itertools.islice(waiting, SUBMITTED_AT_ONCE)):
+        submit_jobs(
+            [
+                {"job_type": item.kind, "organization": item.organization, "parameters": item.parameters}
+                for item in part
+            ]
+        )
+
+
 def begin() -> float:
     """Let the types' jobs start; return when."""
     moment = time.monotonic()
@@ -79,18 +102,26 @@ class Workers:
         self._supervisors = supervisors
         self._path = path
         self.kills: list[Kill] = []
+        #: The pool that each child is of, by its pid.
+        self.pools: dict[int, str] = {}
 
     def events(self) -> list[records.Event]:
         return records.read(self._path)
 
     def runs(self) -> list[Run]:
         """Return the runs so far. What runs now ends now."""
+        self._look()
         now = time.monotonic()
         killed = {kill.pid: kill.at for kill in self.kills}
         return runs_of(self.events(), killed, now)
 
+    def _look(self) -> None:
+        for pool, supervisor in self._supervisors.items():
+            self.pools.update(dict.fromkeys((child.pid for child in supervisor.children()), pool))
+
     def kill_one(self) -> None:
         """Kill a child with SIGKILL. The moment is taken before: what it held ends no later than this tells."""
+        self._look()
         pool, supervisor = random.choice(list(self._supervisors.items()))
         if children := supervisor.children():
             child = random.choice(children)
