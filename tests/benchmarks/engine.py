@@ -85,7 +85,7 @@ def batches() -> None:
                 setting.put_into_batches(size)
             else:
                 setting.rewrite()
-            rates[words].append(_rate_of(DRAINED_JOBS))
+            rates[words].append(rate_of(DRAINED_JOBS))
     plain = statistics.median(rates["none"])
     for words, found in rates.items():
         told = ", ".join(f"{rate:,.0f}" for rate in found)
@@ -94,16 +94,16 @@ def batches() -> None:
     print(f"batches that ended: {ended.count():,} of {Batch.objects.count():,}")
 
 
-def _rate_of(jobs: int) -> float:
-    """Drain the backlog, and return jobs a second from the first claim to the last settle."""
-    with setting.workers(2):
+def rate_of(jobs: int, threads: int = 1) -> float:
+    """Drain so many jobs or a few more; return jobs a second from the first claim to the last settle."""
+    with setting.workers(2, threads):
         done = ExecutionLog.objects.filter(to_status=Status.COMPLETED)
         while done.count() < jobs:
             time.sleep(0.2)
         time.sleep(1.5)  # what is left of the batches is added up
     times = ExecutionLog.objects.filter(to_status__in=[Status.RUNNING, Status.COMPLETED]).order_by("timestamp")
     first, last = times.values_list("timestamp", flat=True)[0], times.reverse().values_list("timestamp", flat=True)[0]
-    return float(jobs / (last - first).total_seconds())
+    return float(done.count() / (last - first).total_seconds())
 
 
 def submit() -> None:

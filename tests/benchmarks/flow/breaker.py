@@ -21,6 +21,7 @@ from tests.benchmarks.flow.handlers import OUTAGE
 from tests.benchmarks.flow.stage import Crew
 from tests.benchmarks.flow.table import Table
 from tests.benchmarks.setting import Lane
+from tests.faults.drain import drain
 from tests.faults.overlaps import Run
 from tests.faults.record import RETURNED
 
@@ -60,7 +61,7 @@ def measure(*, small: bool) -> bool:
             time.sleep(DOWN_SECONDS[small])
             outage.unlink()
             up_at = time.monotonic()
-            left = stage.drain()
+            left = drain()
             runs = workers.runs()
     table = Table(f"breaker: the provider of {WAITING:,} waiting jobs is down for {DOWN_SECONDS[small]:g} s")
     table.findings(left)

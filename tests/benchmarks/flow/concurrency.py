@@ -13,6 +13,7 @@ from tests.benchmarks.flow.ideal import Buckets, Item, Loss
 from tests.benchmarks.flow.settings import SECOND_POOL
 from tests.benchmarks.flow.stage import Crew, Place, Workers
 from tests.benchmarks.flow.table import Table, milliseconds, percentile
+from tests.faults.drain import drain
 from tests.faults.overlaps import Run, grouped, waits_for_freed_places, worst_crowd
 
 JOBS: Final = {False: 20_000, True: 2_000}
@@ -82,7 +83,7 @@ def measure(*, small: bool) -> bool:
     with stage.workers(*crews) as workers:
         stage.begin()
         with workers.killing(KILL_SECONDS):
-            left = stage.drain()
+            left = drain()
         runs = workers.runs()
     table = Table(f"concurrency: {JOBS[small]:,} jobs, 2 pools x {PROCESSES} processes x {THREADS} threads")
     table.findings(left)

@@ -59,12 +59,12 @@ def measure(*, small: bool) -> bool:
         until = time.monotonic()
         runs = workers.runs()
     places, table = stage.places(), Table(f"rate: types that may start so many jobs in a window, for {seconds:g} s")
+    claimed_at = {pk: at.timestamp() for pk, at in Job.objects.values_list("pk", "started_at") if at is not None}
     for name, rate in wanted.items():
         own = [run for run in runs if places[run.pk].kind == name]
         groups = grouped(own, lambda run: places[run.pk].key)
         _tell(table, name, rate, [[run.began for run in members] for members in groups.values()], until)
-        began_at = dict(Job.objects.filter(started_at__isnull=False).values_list("pk", "started_at"))
-        claims = [[began_at[run.pk].timestamp() for run in members] for members in groups.values()]
+        claims = [[claimed_at[run.pk] for run in members] for members in groups.values()]
         most = max((most_starts(moments, rate.window) for moments in claims), default=0)
         table.say(f"{name}: the same by started_at", f"{most}", f"<= {rate.starts}", most <= rate.starts)
     return table.is_exact

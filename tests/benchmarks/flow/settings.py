@@ -8,7 +8,7 @@ from tests.benchmarks.settings import *  # noqa: F403
 from tests.benchmarks.settings import LOGGING
 
 SECOND_POOL: Final = "second"
-DJANGO_JOBS: dict[str, Any] = {
+DJANGO_JOBS: dict[str, Any] = {  # type: ignore[no-redef]
     "HANDLER_MODULES": ("tests.benchmarks.handlers", "tests.benchmarks.flow.handlers"),
     "POOLS": {SECOND_POOL: {}},
     "ACCESS_POLICY": "tests.benchmarks.flow.policy.Weighted",

@@ -19,7 +19,6 @@ import psutil
 from django_jobs import submit_jobs
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.models import Job, JobType, Organization, Worker
-from django_jobs.statuses import UNFINISHED
 from tests.benchmarks import setting
 from tests.faults import record as records
 from tests.faults.overlaps import Run, runs_of
@@ -27,7 +26,6 @@ from tests.support.waiting import RARE_SECONDS, wait_until
 
 #: Seconds after which workers have started, or a step hangs, however slow the machine.
 PATIENCE: Final = 120.0
-STALL_SECONDS: Final = 30.0
 SUBMITTED_AT_ONCE: Final = 2_000
 HANDLERS: Final = "tests.benchmarks.flow.handlers"
 
@@ -81,10 +79,7 @@ def submit(items: Iterable[Item]) -> None:
     waiting = iter(items)
     while part := list(itertools.islice(waiting, SUBMITTED_AT_ONCE)):
         submit_jobs(
-            [
-                {"job_type": item.kind, "organization": item.organization, "parameters": item.parameters}
-                for item in part
-            ]
+            [{"job_type": item.kind, "organization": item.organization, "parameters": item.parameters} for item in part]
         )
 
 
@@ -163,16 +158,6 @@ def workers(*crews: Crew) -> Iterator[Workers]:
 
 def _pool_options(pool: str) -> tuple[str, ...]:
     return () if pool == DEFAULT_POOL else ("--pool", pool)
-
-
-def drain() -> list[str]:
-    """Wait until all jobs have ended, or none ends any more; return what is left, in sentences."""
-    left, since = -1, time.monotonic()
-    while (now := Job.objects.filter(status__in=sorted(UNFINISHED)).count()) and time.monotonic() < since + STALL_SECONDS:
-        if now != left:
-            left, since = now, time.monotonic()
-        time.sleep(RARE_SECONDS)
-    return [f"{now:,} jobs have not ended, and for {STALL_SECONDS:g} s none did."] if now else []
 
 
 class Place(NamedTuple):
