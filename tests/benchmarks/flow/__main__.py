@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -15,6 +16,7 @@ def main() -> int:
     parser.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--small", action="store_true", help="Shorter: to see that it runs, not to publish.")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that workers end too
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.flow.settings"
 
     import django
