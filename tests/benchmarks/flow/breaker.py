@@ -72,6 +72,8 @@ def measure(*, small: bool) -> bool:
 def _tell(table: Table, runs: Sequence[Run], down_at: float, up_at: float) -> None:
     failed = [run for run in runs if run.how != RETURNED]
     table.guarantee("attempts that failed", f"{len(failed):,}", f"< {MOST_ATTEMPTS}", holds=len(failed) < MOST_ATTEMPTS)
+    late = sum(run.began > down_at + SPAN for run in failed)
+    table.say(f"    of these, {SPAN:g} s after it went down or later", f"{late:,}")
     most = Job.objects.aggregate(most=Max("retry_count"))["most"] or 0
     table.guarantee("retries that a job spent, at most", f"{most}", "<= 1", holds=most <= 1)
     spent = Job.objects.filter(retry_count__gt=0).count()
