@@ -137,7 +137,7 @@ def _tell_shares(
     table.say("off its due over 10 s, p95", f"{percentile(parts, 0.95):.1%}", "<= 10 %", percentile(parts, 0.95) <= 0.1)
     table.say("off its due over 10 s, worst", f"{max(parts):.1%}", "<= 10 %", max(parts) <= 0.1)
     table.say("    beyond one job more or less, worst", f"{max(beyond):.1%}", "<= 10 %", max(beyond) <= 0.1)
-    part = _busy(own, CREW)
+    part = _busy([run for run in runs if run.began >= first], CREW)
     table.say("slots busy", f"{part:.1%}", ">= 95 %", part >= 0.95)
     table.say("jobs a second", f"{len(own) / (until - first):,.0f}")
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django_jobs import AccessPolicy
 from django_jobs.conf import jobs_settings
 
-WEIGHTS: Final = (0.5, 1.0, 2.0, 3.0)
+WEIGHTS: Final = (1.0, 1.25, 1.5, 2.0)
 #: Of an organization whose name begins so, at most so many jobs are in flight.
 CAPPED, CAP = "CAPPED", 3
 WEIGHTED: Final = "WEIGHTED"

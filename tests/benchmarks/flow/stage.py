@@ -121,7 +121,8 @@ class Workers:
         if children := supervisor.children():
             child = random.choice(children)
             self.kills.append(Kill(time.monotonic(), child.pid, pool))
-            os.kill(child.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
 
     @contextlib.contextmanager
     def killing(self, pause: float) -> Iterator[None]:
