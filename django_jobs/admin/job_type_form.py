@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator
 from django.db.models import Field
 from django.http import HttpRequest
 
+from django_jobs import pools
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import HELP, DurationField, format_duration
 from django_jobs.admin.widgets import DatalistInput
@@ -16,7 +17,6 @@ from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_SECONDS
-from django_jobs import pools
 
 SWITCHES: Final = ("is_enabled", "is_paused")
 MAX_DELAYS: Final = 12

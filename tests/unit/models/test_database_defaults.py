@@ -20,7 +20,6 @@ ALWAYS_GIVEN: Final = {
     "FileDeletion": {"job_id", "organization_pk"},
     "Installation": {"id", "installation_id"},
     "Job": {"id", "job_type", "organization", "organization_name", "created_at"},
-    "Breaker": {"job_type"},
     "JobCheckpoint": {"job", "data", "attempt", "saved_at"},
     "JobDependency": {"id", "child", "parent"},
     "JobStep": {"id", "job", "position", "name", "attempt", "done_at"},
