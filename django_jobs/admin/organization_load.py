@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch.pass_state import in_flight_limit
+from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store.counting import MAX_COUNT
 from django_jobs.engine.submission.limits import waiting as waiting_of
@@ -42,7 +42,7 @@ def read_load(organization_pk: Any) -> Load:
         waiting=CappedCount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT),
         queued=counted.get(str(Status.QUEUED), 0),
         running=counted.get(str(Status.RUNNING), 0),
-        most_in_flight=in_flight_limit(),
+        most_in_flight=default_limit(),
         most_waiting=jobs_settings.MAX_BACKLOG_PER_ORGANIZATION,
     )
 

@@ -14,7 +14,7 @@ from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import dispatcher, expirations, pools
+from django_jobs.engine.dispatch import dispatcher, expirations, pass_state, pools
 from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.insight.status import describe_all
@@ -95,7 +95,8 @@ class _Run:
             if self._retries:
                 self._make_retries_due()
             pools.forget()  # a test may have changed a type's a moment ago
-            dispatcher.dispatch()
+            with pass_state.without_rates():  # no time passes here
+                dispatcher.dispatch()
             self._commits.run()
             ticket = self.broker.take()
         return ticket

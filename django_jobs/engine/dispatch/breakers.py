@@ -14,7 +14,6 @@ from django.db.models import Q
 from django_jobs.engine.dispatch import breaker_rules
 from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS, Limits
 from django_jobs.engine.store import database
-from django_jobs.engine.store.base.transactions import Moment
 from django_jobs.engine.store.database import SET_BACK
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import BreakerState, Status
@@ -23,11 +22,6 @@ from django_jobs.statuses import BreakerState, Status
 def may_hold(kind: JobType) -> bool:
     """Return whether jobs of the type may be held. Then a new one must not be queued without the dispatcher."""
     return kind.breaker_failures > 0
-
-
-def none_may_try() -> Q:
-    """Return the condition, on job types, that the breaker is open and it is not time for a try."""
-    return Q(breaker_failures__gt=0, breaker__state=BreakerState.OPEN, breaker__next_try_at__gt=Moment())
 
 
 @dataclass(slots=True)

@@ -18,8 +18,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
+from django_jobs.engine.dispatch import flow_times
 from django_jobs.engine.dispatch.rests import Rest
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Candidate, Lane, LaneMark, LaneStep, Walk
@@ -43,10 +45,14 @@ NOTED_LANES: Final = 10_000
 SAVE_SECONDS: Final = 0.5
 #: While walks are fast, what was taken is forgotten after so many seconds.
 FORGET_SECONDS: Final = 60.0
-#: Where the row has the marks, beside the cursors, each of which has a priority for its key.
+#: Where the row has the marks; other parts have what they keep there beside it, and all other keys are of cursors.
 _KEY: Final = "lanes"
+RATES: Final = "rates"
+CREDITS: Final = "credits"
+KEPT: Final = (RATES, CREDITS, flow_times.KEY)
 
 _Key: TypeAlias = tuple[int, Lane]
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 #: How much this process took from each lane since it last wrote that down, and when that is forgotten.
 _taken: Counter[_Key] = Counter()
@@ -91,7 +97,8 @@ def read(state: Mapping[str, Any]) -> LaneMarks:
     """Return what a pass that begins now knows, from what was written by those before it."""
     global _seen, _wants_whole  # noqa: PLW0603  (process-wide notes)
     wants_whole, _wants_whole = _wants_whole, False
-    found = LaneMarks(cursors={name: value for name, value in state.items() if name != _KEY}, written=state)
+    cursors = {name: value for name, value in state.items() if name != _KEY and name not in KEPT}
+    found = LaneMarks(cursors=cursors, written=state)
     kept = state.get(_KEY)
     if kept:
         found.rests_until, found.saved_at = kept["rests_until"], kept["saved_at"]
@@ -151,14 +158,18 @@ class LaneMarks:
         starts = {lane: self.starts[priority, lane] for lane, _ in taken if (priority, lane) in self.starts}
         return store().heads(priority, taken, starts=starts)
 
-    def to_write(self) -> dict[str, Any] | None:
-        """Return the row's new state after the pass; None if it may stay as it is."""
+    def to_write(self, kept: Mapping[str, Any] = NOTHING) -> dict[str, Any] | None:
+        """Return the row's new state after the pass; None if it may stay as it is.
+
+        ``kept`` is what other parts keep there. It is written whenever it changes.
+        """
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
+        state = {**self.cursors, **{name: value for name, value in kept.items() if value}}
         now = time.time()
         was_fast = self.seconds <= SLOW_SECONDS or not store().marks_lanes
         if self.is_whole and was_fast and self.walked >= self._marked_types():
             _forget_taken()
-            return self.cursors if self.cursors != self.written else None
+            return state if state != self.written else None
         if self.is_whole and not was_fast:
             bounded = max(BOUND_SECONDS, REST_FACTOR / 2 * self.seconds)
             self.rests_until = now + min(REST_FACTOR * self.seconds, bounded, MAX_REST_SECONDS)
@@ -168,7 +179,12 @@ class LaneMarks:
             self.saved_at = now
             _seen = now, time.monotonic()
         _cursors = self.saved_at, dict(self.cursors)
-        return {**self.cursors, _KEY: self._lanes()} if is_due else None
+        if is_due:
+            return {**state, _KEY: self._lanes()}
+        is_changed = any(state.get(name) != self.written.get(name) for name in KEPT)
+        return (
+            {**state, **{name: value for name, value in self.written.items() if name == _KEY}} if is_changed else None
+        )
 
     def _lanes(self) -> dict[str, Any]:
         """Return the marks of the lanes from which most was taken, as the row has them."""

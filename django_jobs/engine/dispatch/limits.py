@@ -1,19 +1,22 @@
 """How many more jobs may be queued now: of a type, of an organization, for a key.
 
 What is queued counts as running, since it may run at any moment. Jobs of types with limits become Queued under the
-dispatcher's lock alone. So the limits hold exactly, however many workers there are.
+dispatcher's lock alone. So the limits hold exactly, however many workers there are. Rates of starts are counted by
+:mod:`.start_rates`; what a breaker lets go, :mod:`.breakers` says.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+from django_jobs.engine.dispatch.breakers import Held
+from django_jobs.engine.dispatch.start_rates import StartRates
 from django_jobs.engine.dispatch.type_flow import TypeFlow
 from django_jobs.engine.store.in_flight_values import InFlightJob
-from django_jobs.engine.store.lane_values import Lane
+from django_jobs.engine.store.lane_values import Candidate, Lane
 
 #: As good as no limit.
 MANY: Final = sys.maxsize
@@ -22,19 +25,36 @@ MANY: Final = sys.maxsize
 class Limits:
     """What one pass of the dispatcher may queue of each lane."""
 
-    def __init__(self, kinds: Mapping[str, TypeFlow], in_flight: Iterable[InFlightJob] = ()) -> None:
-        """Make one for the types that are not plain, with what is in flight of those that have limits."""
+    def __init__(
+        self,
+        kinds: Mapping[str, TypeFlow],
+        in_flight: Iterable[InFlightJob] = (),
+        rates: StartRates | None = None,
+        held: Held | None = None,
+    ) -> None:
+        """Make one for the types that are not plain, with what is in flight of those that have limits.
+
+        ``rates`` are those of starts, and ``held`` the breakers that are not closed.
+        """
         self._kinds = kinds
         self._of_type: Counter[str] = Counter()
         self._of_organization: Counter[tuple[Any, str]] = Counter()
         self._of_key: Counter[Lane] = Counter()
         for item in in_flight:
-            self.take(item.lane)
+            self._count(item.lane)
+        self._rates, self._held = rates or StartRates({}, 0), held or Held()
+        self._allowed = self._held.more_allowed(self._of_type)
+        self._taken: Counter[str] = Counter()
 
     def is_open(self, job_type: str) -> bool:
         """Return whether any job of a type may be queued."""
         kind = self._kinds.get(job_type)
         return kind is None or (kind.is_open and self._left_of_type(kind) > 0)
+
+    def is_at_ease(self, job_type: str) -> bool:
+        """Return whether a type has neither a rate of starts nor a breaker that is not closed."""
+        kind = self._kinds.get(job_type)
+        return kind is None or not (kind.has_rate or job_type in self._allowed)
 
     def left(self, lane: Lane) -> int:
         """Return how many more jobs of a lane may be queued."""
@@ -49,15 +69,45 @@ class Limits:
             left = min(left, kind.max_running_per_organization - own)
         if kind.concurrency_key:
             left = min(left, kind.max_running_per_key - self._of_key[lane])
+        if left > 0 and kind.has_rate:
+            left = min(left, self._rates.left(lane.job_type, lane.organization_pk, lane.key))
         return max(0, left)
 
-    def take(self, lane: Lane) -> None:
-        """Count one more job of a lane."""
-        kind = self._kinds.get(lane.job_type)
+    def take(self, item: Candidate) -> None:
+        """Count one more job, which is about to be queued."""
+        kind = self._kinds.get(item.lane.job_type)
         if kind is not None and kind.has_limits:
-            self._of_type[lane.job_type] += 1
-            self._of_organization[lane.organization_pk, lane.job_type] += 1
-            self._of_key[lane] += 1
+            self._count(item.lane)
+            self._taken[item.lane.job_type] += 1
+            self._rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
+
+    def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
+        """Take back what was picked and did not move, whose row was in use; note what goes to try for a breaker."""
+        tries: Counter[str] = Counter()
+        for item in picked:
+            lane = item.lane
+            if item.pk in moved:
+                tries[lane.job_type] += 1
+            elif lane.job_type in self._kinds:
+                self._rates.put_back(lane.job_type, lane.organization_pk, lane.key, item.pk, item.attempt)
+        self._held.note_tries(tries)
+
+    def next_at(self) -> float | None:
+        """Return when more may go though nothing else happens, in seconds since the epoch; None if nothing waits so."""
+        found = [self._rates.next_at()]
+        change = self._held.next_change()
+        if change is not None and self._held.now is not None:
+            found.append(self._held.now.timestamp() + change)
+        return min((moment for moment in found if moment is not None), default=None)
+
+    def rates_to_keep(self) -> dict[str, Any]:
+        """Return what the next pass has to know of the rates; empty if that is nothing."""
+        return self._rates.to_keep()
+
+    def _count(self, lane: Lane) -> None:
+        self._of_type[lane.job_type] += 1
+        self._of_organization[lane.organization_pk, lane.job_type] += 1
+        self._of_key[lane] += 1
 
     def full(self) -> frozenset[Lane]:
         """Return the lanes whose keys are at their limits."""
@@ -78,4 +128,6 @@ class Limits:
         return frozenset(found)
 
     def _left_of_type(self, kind: TypeFlow) -> int:
-        return MANY if kind.max_running is None else kind.max_running - self._of_type[kind.type_name]
+        name = kind.type_name
+        left = MANY if kind.max_running is None else kind.max_running - self._of_type[name]
+        return min(left, self._allowed[name] - self._taken[name]) if name in self._allowed else left

@@ -1,24 +1,80 @@
-"""What one pass over the backlog knows: what is in flight, where walks begin, and what the limits leave."""
+"""What one pass over the backlog knows: what is in flight, where walks begin, and what limits and shares leave."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine.dispatch import in_flight, type_flow
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.dispatch import (
+    breakers,
+    dispatch_lock,
+    flow_times,
+    in_flight,
+    lane_marks,
+    start_rates,
+    type_flow,
+)
 from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.dispatch.limits import Limits
+from django_jobs.engine.dispatch.start_records import started_at
+from django_jobs.engine.dispatch.turn_credits import Credits
 from django_jobs.engine.dispatch.type_flow import TypeFlow
+from django_jobs.engine.dispatch.type_rates import StartLimit
 from django_jobs.engine.ports import Queue
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.in_flight_values import InFlightJob
 from django_jobs.engine.store.lane_values import Candidate
+from django_jobs.models import JobType
+
+#: Whether rates of starts are passed over, as in a test, where no time passes.
+_ignores_rates: bool = False
 
 
-def in_flight_limit() -> int:
-    """Return how many jobs of one organization may be queued or running at once."""
-    return int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION)
+@contextlib.contextmanager
+def without_rates() -> Iterator[None]:
+    """Pass over rates of starts inside the block."""
+    global _ignores_rates  # noqa: PLW0603
+    before, _ignores_rates = _ignores_rates, True
+    try:
+        yield
+    finally:
+        _ignores_rates = before
+
+
+def limits_of(types: Iterable[JobType]) -> Limits:
+    """Return what the limits of these types leave at this moment, for somebody who only wants to know."""
+    kinds = {kind.pk: type_flow.flow_of(kind) for kind in types}
+    limited = [name for name, kind in kinds.items() if kind.has_limits]
+    lease = dispatch_lock.look() if any(kind.has_rate for kind in kinds.values()) else None
+    return _read_limits(kinds, store().jobs_in_flight(limited) if limited else [], {} if lease is None else lease.state)
+
+
+def _read_limits(kinds: Mapping[str, TypeFlow], jobs: Sequence[InFlightJob], written: Mapping[str, Any]) -> Limits:
+    """Return what limits leave, from what is in flight of the types that have any, and from the dispatcher's row."""
+    of_starts = {
+        name: StartLimit(
+            kind.max_starts, kind.max_starts_per_key if kind.concurrency_key else None, kind.max_starts_window
+        )
+        for name, kind in kinds.items()
+        if kind.has_rate
+    }
+    rates = None
+    if of_starts:
+        queued = [
+            (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
+            for item in jobs
+            if item.is_queued
+        ]
+        now = database.now().timestamp()  # no earlier than what is queued was read
+        rates = start_rates.read(written.get(lane_marks.RATES), of_starts, queued, now, started_at)
+    has_breaker = any(kind.breaker_failures for kind in kinds.values())
+    return Limits(kinds, jobs, rates, breakers.read_held() if has_breaker else None)
 
 
 @dataclass
@@ -28,20 +84,23 @@ class PassState:
     in_flight: InFlight
     marks: LaneMarks = field(default_factory=LaneMarks)
     has_lock: bool = True
+    _credits: dict[str, Credits] = field(default_factory=dict)
 
     @functools.cached_property
     def kinds(self) -> Mapping[str, TypeFlow]:
         """The types that are not plain, read when something waits."""
-        return type_flow.read_special()
+        kinds = type_flow.read_special()
+        if _ignores_rates:
+            return {name: kind._replace(max_starts=None, max_starts_per_key=None) for name, kind in kinds.items()}
+        return kinds
 
     @functools.cached_property
     def limits(self) -> Limits:
         """What the limits leave. Without the lock nothing of a limited type goes."""
-        kinds = self.kinds
-        limited = [name for name, kind in kinds.items() if kind.has_limits]
+        limited = [name for name, kind in self.kinds.items() if kind.has_limits]
         if not self.has_lock:
-            return Limits({**kinds} | {name: kinds[name]._replace(is_enabled=False) for name in limited})
-        return Limits(kinds, in_flight.of_types(limited))
+            return Limits({**self.kinds, **{name: self.kinds[name]._replace(is_enabled=False) for name in limited}})
+        return _read_limits(self.kinds, in_flight.of_types(limited), self.marks.written)
 
     def waiting_types(self, priorities: Sequence[int]) -> dict[Queue, list[str]]:
         """Return the queues of these priorities for which something waits, the most urgent first, and its types."""
@@ -51,11 +110,33 @@ class PassState:
             found.setdefault(Queue(kind.pool if kind else DEFAULT_POOL, priority), []).append(job_type)
         return {queue: sorted(found[queue]) for queue in sorted(found, key=lambda queue: (-queue.priority, queue.pool))}
 
-    def in_flight_limit(self) -> int:
-        """Return how many jobs one organization may have in flight, beside those that cannot be counted yet."""
-        return in_flight_limit() - self.in_flight.unseen
+    def credits(self, name: str) -> Credits:
+        """Return what earlier passes left to the shares of the queue with this name; changes of it are kept."""
+        if name not in self._credits:
+            kept = self.marks.written.get(lane_marks.CREDITS) or {}
+            self._credits[name] = Credits.from_json(kept.get(name))
+        return self._credits[name]
 
     def take(self, queue: Queue, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
         self.in_flight.add(queue, item.organization_pk)
-        self.limits.take(item.lane)
+        self.limits.take(item)
+
+    def settle(self, picked: Collection[Candidate], moved: Collection[int]) -> None:
+        """Note which of the jobs that were picked have moved."""
+        if picked:
+            self.limits.settle(picked, moved)
+
+    def to_write(self) -> dict[str, Any] | None:
+        """Return the new state of the dispatcher's row; None if it may stay as it is. Note when more may go."""
+        kept = {name: self.marks.written.get(name) for name in lane_marks.KEPT}
+        if "limits" in self.__dict__:
+            kept[lane_marks.RATES] = self.limits.rates_to_keep()
+            kept[flow_times.KEY] = moment = self.limits.next_at()
+            if moment is not None:
+                flow_times.note(moment - database.now().timestamp())
+        if self._credits:
+            of_queues = {**(kept[lane_marks.CREDITS] or {})}
+            of_queues |= {name: found.to_json() for name, found in self._credits.items()}
+            kept[lane_marks.CREDITS] = {name: value for name, value in of_queues.items() if value}
+        return self.marks.to_write(kept)

@@ -10,6 +10,7 @@ Another rule of fairness is another version of this module.
 from __future__ import annotations
 
 import functools
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.access import may_start
-from django_jobs.engine.dispatch import backlog
+from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.backlog import Page
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
-from django_jobs.engine.dispatch.pass_state import PassState, in_flight_limit
+from django_jobs.engine.dispatch.pass_state import PassState
+from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.type_flow import flow_of
+from django_jobs.engine.dispatch.weighted_turns import turns
 from django_jobs.engine.dispatch.window import Window
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
@@ -57,7 +60,7 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     """
     if not _needs_no_pass(job):
         return None
-    ask, limit = store(), in_flight_limit()
+    ask, limit = store(), tenant_shares.limit_for(job)
     rule = _rule(ask, job.priority)
     limit -= _MOST_UNSEEN if _queues_new_jobs() else 0
     values = {
@@ -91,7 +94,7 @@ def goes_at_once(job: Job, size: Window) -> Condition | None:
     queue = Queue(job.job_type.pool, job.priority)
     if not (_needs_no_pass(job) and _queues_new_jobs()):
         return None
-    ask, limit = store(), in_flight_limit() // 2
+    ask, limit = store(), tenant_shares.limit_for(job) // 2
     # What is queued is counted by priority, for any pool: with several, less may go than has room.
     rule = _rule_at_once(ask, job.priority, frozenset(rival.priority for rival in size.rivals[queue]))
     values = {_ORGANIZATION: ask.key_to_database(job.organization_id), _NEAR: limit, _ROOM: size.sizes[queue]}
@@ -106,7 +109,7 @@ def _needs_no_pass(job: Job) -> bool:
 
 def _queues_new_jobs() -> bool:
     """Return whether new jobs may be stored as Queued at all: not where half of a limit is none."""
-    return store().queues_new_jobs and in_flight_limit() > 1
+    return store().queues_new_jobs and tenant_shares.default_limit() > 1
 
 
 def unseen_at_once() -> int:
@@ -125,24 +128,31 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
 def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:
     """Return up to ``room`` jobs of these types that may go now to a queue.
 
-    One of each organization in turn, from behind the one served last. What is picked is counted in ``state``, whose
-    cursors get the organization that was served last.
+    One of each organization in turn, by their weights, from behind the one served last. What is picked is counted in
+    ``state``, whose cursors get the organization that was served last. Where more organizations wait than a page holds,
+    each page gets one round: else those of the next one would wait for many rounds of this one.
     """
     cursors, name = state.marks.cursors, cursor_key(queue)
     picked: list[Candidate] = []
     seen: set[Any] = set()
-    is_all = True
-    for page in _pages(queue, job_types, _organization_pk(cursors.get(name)), state):
-        seen |= page.seen
-        is_all = page.is_all
-        picked += _take(queue, _open_lanes(page.lanes), room - len(picked), state)
-        if len(picked) >= room:
+    cursor: Any = None
+    while len(picked) < room:
+        before = len(picked)
+        is_all = True
+        for page in _pages(queue, job_types, _organization_pk(cursors.get(name)), state):
+            seen |= page.seen
+            is_all = page.is_all
+            found, last = _take(queue, page, room - len(picked), state)
+            picked += found
+            cursor = cursor if last is None else last
+            if len(picked) >= room:
+                break
+        if cursor is not None and (
+            len(seen) > 1 or not is_all
+        ):  # alone, one needs no turn, and the cursor no statement
+            cursors[name] = str(cursor)
+        if is_all or len(picked) == before:
             break
-    if picked and (len(seen) > 1 or not is_all):  # alone, one needs no turn, and the cursor no statement
-        turns = [item.organization_pk for item in picked]
-        if not is_all:  # others had no turn while these may have had several: the next pass begins with them
-            turns = list(dict.fromkeys(turns))
-        cursors[name] = str(turns[-1])
     return picked
 
 
@@ -168,9 +178,10 @@ def _pages(queue: Queue, job_types: Collection[str], after: Any, state: PassStat
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
     if not kinds:
         return
-    limit = state.in_flight_limit()
-    full = [pk for pk, count in state.in_flight.by_organization.items() if count >= limit]
-    passed = state.limits.passed() | {(pk, ALL_TYPES) for pk in full}
+    passed = state.limits.passed()
+    if not tenant_shares.are_limits_asked():
+        limit, by_organization = tenant_shares.default_limit() - state.in_flight.unseen, state.in_flight.by_organization
+        passed |= {(pk, ALL_TYPES) for pk, count in by_organization.items() if count >= limit}
     walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
     yield from backlog.pages(walk, state.marks)
 
@@ -179,39 +190,59 @@ def _organization_pk(text: Any) -> Any:
     return None if text is None else get_organization_model()._meta.pk.to_python(text)
 
 
-def _open_lanes(lanes: list[Lane]) -> list[Lane]:
-    """Leave out lanes whose organization is inactive or gone.
+def _open_lanes(lanes: list[Lane]) -> tuple[list[Lane], dict[Any, Share]]:
+    """Leave out lanes whose organization is inactive or gone; return the shares of the others' organizations as well.
 
     Jobs of an organization that is gone would take its neighbors' turns; :mod:`django_jobs.engine.control.tenants` ends
     them. A type that no longer exists is no reason to wait: the claim ends its jobs.
     """
     if not lanes:
-        return []
+        return [], {}
     tenants = database.rows(get_organization_model())
     organizations = tenants.filter(pk__in={lane.organization_pk for lane in lanes})
-    active = {organization.pk for organization in database.heard(organizations) if may_start(organization)}
-    return [lane for lane in lanes if lane.organization_pk in active]
+    active = [organization for organization in database.heard(organizations) if may_start(organization)]
+    shares = tenant_shares.shares_of(active)
+    return [lane for lane in lanes if lane.organization_pk in shares], shares
 
 
-def _take(queue: Queue, lanes: list[Lane], room: int, state: PassState) -> list[Candidate]:
-    """Take jobs in rounds: in each round one job of each organization, the one that has been ready the longest."""
+def _take(queue: Queue, page: Page, room: int, state: PassState) -> tuple[list[Candidate], Any]:
+    """Take jobs of a page, in turns; return also the organization behind which the next turns begin, if that changes.
+
+    Of each organization the job goes first that has been ready the longest.
+    """
+    lanes, shares = _open_lanes(page.lanes)
     if not lanes:
-        return []
-    queues = _queues(queue.priority, lanes, room, state)
-    limit, by_organization = state.in_flight_limit(), state.in_flight.by_organization
+        return [], None
+    weights = {pk: share.weight for pk, share in shares.items()}
+    most = _most_of_lane(room, list(weights.values()), is_page=not page.is_all)
+    queues = _queues(queue.priority, lanes, most, state)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
+    going = turns(order, weights, state.credits(cursor_key(queue)), is_page=not page.is_all)
+    in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
     picked: list[Candidate] = []
-    while order and len(picked) < room:
-        for organization_pk in list(order):
-            if len(picked) >= room:
-                break
-            found = _next(queues[organization_pk], state) if by_organization[organization_pk] < limit else None
-            if found is None:
-                order.remove(organization_pk)
-                continue
-            picked.append(found)
-            state.take(queue, found)
-    return picked
+    for pk in going:
+        has_room = in_flight[pk] < shares[pk].limit - unseen
+        found = _next(queues[pk], state) if has_room else None
+        if found is None:
+            going.drop(pk, is_empty=has_room)
+            continue
+        picked.append(found)
+        state.take(queue, found)
+        if len(picked) >= room:
+            break
+    going.end()
+    return picked, going.cursor
+
+
+def _most_of_lane(room: int, weights: list[float], *, is_page: bool) -> int:
+    """Return how many jobs of one lane to look at.
+
+    Twice an even share, so that short lanes of others rarely leave room unused; of a page what its heaviest
+    organization may get in one round.
+    """
+    heaviest = max(weights) * len(weights) / sum(weights)
+    share = 1 if is_page else math.ceil(room / len(weights))
+    return min(room, math.ceil(2 * share * heaviest))
 
 
 def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
@@ -223,11 +254,8 @@ def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
     return None
 
 
-def _queues(priority: int, lanes: list[Lane], room: int, state: PassState) -> dict[Any, list[Candidate]]:
+def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:
     """Return what each organization has at the heads of its lanes, the longest ready last."""
-    share = max(1, -(-room // len({lane.organization_pk for lane in lanes})))
-    # A lane is asked for twice its even share, so that short lanes of others rarely leave room unused.
-    most = min(room, 2 * share)
     taken = [(lane, min(most, left)) for lane in lanes if (left := state.limits.left(lane)) > 0]
     queues: dict[Any, list[Candidate]] = defaultdict(list)
     for candidate in state.marks.heads(priority, taken):

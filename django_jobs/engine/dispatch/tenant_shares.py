@@ -21,6 +21,7 @@ from django_jobs.engine.access import COMPLAINT_PAUSE, AccessPolicy
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.store.organization_ids import id_of
+from django_jobs.models import Job
 
 #: Seconds for which an answer holds, and how many are remembered.
 ANSWER_SECONDS: Final = 5.0
@@ -99,6 +100,16 @@ def shares_of(organizations: Sequence[Any]) -> dict[Any, Share]:
 def default_limit() -> int:
     """Return how many jobs of an organization may be in flight of which the policy says nothing else."""
     return max(1, int(jobs_settings.MAX_IN_FLIGHT_PER_ORGANIZATION))
+
+
+def limit_for(job: Job) -> int:
+    """Return how many jobs of a new job's organization may be in flight."""
+    return share_of(job.organization).limit if are_limits_asked() else default_limit()
+
+
+def are_limits_asked() -> bool:
+    """Return whether the policy is asked how much may be in flight."""
+    return LIMIT in _overridden(_policy())
 
 
 def are_asked() -> bool:

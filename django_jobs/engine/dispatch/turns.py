@@ -33,7 +33,7 @@ def fill_window(seconds: float = 0.0) -> list[Moved] | None:
 
     Return None if other processes have the lock for so many seconds.
     """
-    return _under_lock(lambda state: _queue(_pick_for_window(state)), seconds)
+    return _under_lock(lambda state: _queue(_pick_for_window(state), state), seconds)
 
 
 def take_share(
@@ -61,7 +61,7 @@ def take_share(
                 unserved = {item.pk for item in waiting[len(fit) :]}
                 served = [item for item in items if item.pk not in unserved]
                 round_robin.end_turns(queue, served, cursors, state.marks)
-        return started, _queue(fitting)
+        return started, _queue(fitting, state)
 
     return _under_lock(work, dispatch_lock.WAIT_SECONDS)
 
@@ -77,13 +77,15 @@ def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict
     picked: dict[Queue, list[Candidate]] = {}
     wanted = [item for item in BY_URGENCY if item in priorities and item >= least]
     for queue, job_types in state.waiting_types(wanted).items():
+        # What has a rate or goes to try takes the usual way, where each is counted.
+        kinds = [name for name in job_types if state.limits.is_at_ease(name)]
         if count > 0 and queue in queues:
-            picked[queue] = round_robin.pick(queue, job_types, count, state)
+            picked[queue] = round_robin.pick(queue, kinds, count, state)
             count -= len(picked[queue])
     return picked
 
 
-def _queue(picked: Sequence[Candidate]) -> list[Moved]:
+def _queue(picked: Sequence[Candidate], state: PassState) -> list[Moved]:
     """Move these jobs to Queued; return those that moved, in the given order."""
     order = {item.pk: turn for turn, item in enumerate(picked)}
     moves = [Move(pk=item.pk, to_status=Status.QUEUED, values=QUEUED) for item in picked]
@@ -91,6 +93,7 @@ def _queue(picked: Sequence[Candidate]) -> list[Moved]:
     moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
     moved.sort(key=lambda item: order[item.pk])
     lane_marks.note_taken(moved)
+    state.settle(picked, order.keys() & {item.pk for item in moved})
     return moved
 
 
@@ -116,7 +119,7 @@ def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
     state = PassState(count_in_flight(has_lock=has_lock), lane_marks.read(lease.state), has_lock)
     state.in_flight.unseen = unseen
     done = work(state)
-    written = state.marks.to_write()
+    written = state.to_write()
     if has_lock and written is not None:
         EngineLease.primary.filter(pk=lease.pk).update(state=written)
     return done

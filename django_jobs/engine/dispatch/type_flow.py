@@ -32,10 +32,16 @@ class TypeFlow(NamedTuple):
         return self.is_enabled and not self.is_paused
 
     @property
+    def has_rate(self) -> bool:
+        """Whether there is a limit of how many may start in a window of time."""
+        return self.max_starts is not None or self.max_starts_per_key is not None
+
+    @property
     def has_limits(self) -> bool:
         """Whether jobs that run or started have a say in whether others may start."""
-        limits = (self.max_running, self.max_running_per_organization, self.max_starts, self.max_starts_per_key)
-        return any(limit is not None for limit in limits) or bool(self.concurrency_key or self.breaker_failures)
+        limits = (self.max_running, self.max_running_per_organization)
+        has_any = any(limit is not None for limit in limits) or self.has_rate
+        return has_any or bool(self.concurrency_key or self.breaker_failures)
 
 
 #: What is so of a type that has neither limits nor a pool of its own.

@@ -12,7 +12,8 @@ from django.db.models.functions import RowNumber
 
 from django_jobs.engine.access import get_policy, may_start
 from django_jobs.engine.dispatch.breakers import may_hold
-from django_jobs.engine.dispatch.pass_state import in_flight_limit
+from django_jobs.engine.dispatch.pass_state import limits_of
+from django_jobs.engine.dispatch.tenant_shares import shares_of
 from django_jobs.engine.execution.outputs import MAX_REFERENCE
 from django_jobs.engine.insight.breakers import held_types
 from django_jobs.engine.job_types import unloadable
@@ -20,6 +21,7 @@ from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, maske
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
+from django_jobs.engine.store.lane_values import Lane
 from django_jobs.engine.store.organization_ids import id_of, read_tenants
 from django_jobs.models import Job, JobDependency, JobType
 from django_jobs.models.job import format_job_id
@@ -141,7 +143,10 @@ class _Circumstances:
         self.inactive = self._inactive(jobs if self.withhold else waiting)
         self._types = _types(waiting)
         self._held = _held(self._types)
-        self._in_flight = _in_flight([job for job in waiting if job.status in DISPATCHABLE])
+        ready = [job for job in waiting if job.status in DISPATCHABLE and job.ready_at is not None]
+        self._in_flight = _in_flight(ready)
+        self._shares = shares_of([tenant for pk, tenant in self._tenants.items() if pk in self._in_flight])
+        self._limits = limits_of(self._types[pk] for pk in {job.job_type_id for job in ready} & self._types.keys())
         self._unloadable = unloadable.reasons(waiting)
 
     def organization(self, job: Job) -> str:
@@ -193,8 +198,10 @@ class _Circumstances:
             return "broker"
         if job.job_type_id in self._held:
             return "breaker"
-        limit = in_flight_limit()
-        return "limit" if self._in_flight[job.organization_id] >= limit else "window"
+        if self._limits.left(Lane(job.organization_id, job.job_type_id, job.lane_key)) <= 0:
+            return "concurrency"
+        share = self._shares.get(job.organization_id)
+        return "limit" if share is not None and self._in_flight[job.organization_id] >= share.limit else "window"
 
 
 def _types(jobs: Sequence[Job]) -> dict[str, JobType]:

@@ -92,11 +92,12 @@ class Walk(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A job that waits in a lane. ``ready_since`` is a number, whose only use is to compare."""
+    """A job that waits in a lane, after so many attempts. ``ready_since`` is a number, whose only use is to compare."""
 
     lane: Lane
     ready_since: float
     pk: int
+    attempt: int = 0
 
     @property
     def organization_pk(self) -> Any:

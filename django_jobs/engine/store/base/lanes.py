@@ -148,15 +148,15 @@ class Lanes(Transactions):
         for index, (lane, limit) in enumerate(taken):
             rows, row_params = self._sql_of_lane(priority, lane, delayed=delayed, start=starts.get(lane))
             parts.append(
-                f"SELECT * FROM (SELECT {index} AS lane, {self.ready_since} AS ready_since, id "
+                f"SELECT * FROM (SELECT {index} AS lane, {self.ready_since} AS ready_since, id, attempt "
                 f"FROM {self.jobs_table} WHERE {rows} LIMIT %s) AS lane_{index}"
             )
             params += [*row_params, limit]
         if not parts:
             return []
         return [
-            Candidate(taken[int(index)][0], _as_number(moment), pk)
-            for index, moment, pk in self._ask(" UNION ALL ".join(parts), params)
+            Candidate(taken[int(index)][0], _as_number(moment), pk, attempt)
+            for index, moment, pk, attempt in self._ask(" UNION ALL ".join(parts), params)
         ]
 
     # An organization's primary key, as models have it and as this database does.
