@@ -11,6 +11,7 @@ from django_jobs.engine.control import lane_keys
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
 from django_jobs.engine.job_types.lane_keys import ask_to_rekey, is_rekeyed, lane_key
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import job_in
 from tests.support.clocks import Clock
@@ -142,6 +143,29 @@ def test_a_key_that_changes_in_the_midst_begins_the_walk_anew(
     watch.rewrite()
     assert lanes() == {job.pk: lane_key("region", {"region": 2}) for job in jobs}
     assert is_done(kind)
+
+
+def test_a_job_that_somebody_else_holds_is_waited_for_by_a_further_walk(
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, free = (submit_job(kind, organization, {"customer": 1}) for _ in range(2))
+    set_key(kind, "customer")
+    watch = LaneKeyWatch()
+    with monkeypatch.context() as patch:
+        clock = Clock()
+        patch.setattr(lane_keys, "time", clock)
+        patch.setattr(lane_keys, "TICK_SECONDS", 1e-9)
+        locked = database.locked
+
+        def without_the_held(rows: Any, *, skip: bool) -> Any:
+            clock.now += 1  # so that this call is over after one walk
+            return locked(rows.exclude(pk=held.pk), skip=skip)
+
+        patch.setattr(database, "locked", without_the_held)
+        assert watch.rewrite() == 1
+    assert (lanes(), is_done(kind)) == ({held.pk: 0, free.pk: lane_of(1)}, False)
+    assert watch.rewrite() == 1
+    assert (lanes()[held.pk], is_done(kind)) == (lane_of(1), True)
 
 
 def test_saving_an_instance_that_was_read_before_leaves_the_mark(kind: JobType) -> None:
