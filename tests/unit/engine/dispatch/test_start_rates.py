@@ -331,9 +331,10 @@ def test_keys_beyond_the_bound_wait_and_all_of_them_start(monkeypatch: pytest.Mo
 def test_a_key_that_shares_a_window_gets_none_of_its_own_while_its_starts_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(type_rates, "MAX_KEYS", 1)
+    monkeypatch.setattr(type_rates, "MAX_KEYS", 2)
     simulation = Simulation({MAIL: StartLimit(None, 1, 10)})
     simulation.submit(MAIL, 1, 1)
+    simulation.submit(MAIL, 1, 3)
     simulation.make_pass()
     simulation.go_on(5)
     simulation.submit(MAIL, 2, 2)
