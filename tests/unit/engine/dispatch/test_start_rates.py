@@ -335,8 +335,7 @@ def test_a_key_that_shares_a_window_gets_none_of_its_own_while_its_starts_count(
     simulation = Simulation({MAIL: StartLimit(None, 1, 10)})
     simulation.submit(MAIL, 1, 1)
     simulation.submit(MAIL, 1, 3)
-    simulation.make_pass()
-    simulation.go_on(5)
+    simulation.run(5.0, every(0.5))
     simulation.submit(MAIL, 2, 2)
     simulation.run(20.0, every(0.5))
     assert most_in_a_window(simulation.starts[MAIL, 2], 10) == 1
