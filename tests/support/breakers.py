@@ -32,6 +32,11 @@ def make_fragile_type(**fields: Any) -> JobType:
     return make_job_type(**{"breaker_failures": FAILURES, "breaker_pause": PAUSE, **fields})
 
 
+def attempts(kind: JobType, count: int) -> list[Claimed]:
+    """So many jobs of a type that a worker has claimed."""
+    return [running_job(job_type=kind)[1] for _ in range(count)]
+
+
 def breaker_of(kind: JobType) -> Breaker:
     """The breaker of a type as it is now."""
     return Breaker.primary.get(pk=kind.pk)

@@ -14,20 +14,18 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_history
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import breaker_rules
-from django_jobs.engine.execution import breakers, outcomes, settle, spared_attempts
-from django_jobs.engine.store import database
+from django_jobs.engine.execution import breakers, outcomes, settle
 from django_jobs.exceptions import RetryLater
-from django_jobs.models import Breaker, ExecutionLog, Job, JobType
-from django_jobs.statuses import BreakerState, Priority
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import BreakerState
 from tests.support.breakers import (
     FAILURES,
     PAUSE,
+    attempts,
     breaker_of,
     claim_moved,
     claim_try,
     let_go,
-    let_pass,
     make_fragile_type,
     open_by_failures,
 )
@@ -40,10 +38,6 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def fragile() -> JobType:
     return make_fragile_type()
-
-
-def attempts(kind: JobType, count: int) -> list[Claimed]:
-    return [running_job(job_type=kind)[1] for _ in range(count)]
 
 
 def test_equal_failures_in_a_row_open_it(fragile: JobType) -> None:
@@ -109,39 +103,6 @@ def test_a_type_without_a_breaker_counts_nothing() -> None:
     assert not Breaker.objects.exists()
 
 
-def test_what_failed_behind_the_opening_pays_nothing(fragile: JobType) -> None:
-    claimed = attempts(fragile, FAILURES + 2)
-    assert settle.settle([raised(item) for item in claimed], WORKER) == []
-    jobs = Job.objects.order_by("pk")
-    assert [(job.status, job.retry_count) for job in jobs] == [("Failed", 1)] * FAILURES + [("Pending", 0)] * 2
-
-
-def test_a_job_that_is_spared_is_ready_and_tells_its_error(fragile: JobType) -> None:
-    (claimed,) = attempts(fragile, 1)
-    open_by_failures(fragile)
-    job = end(raised(claimed, text="it failed, too", traceback="its lines"))
-    assert (job.status, job.retry_count, job.next_retry_at, job.error_message) == ("Pending", 0, None, "it failed, too")
-    assert job.ready_at
-    assert job.ready_at <= database.now()
-    assert (job.lease_expires_at, job.worker_name, job.is_delayed) == (None, "", False)
-    last = get_job_history(job)[-1]
-    assert last["message"] == "No retry spent, since the breaker of the job type is open: it failed, too"
-
-
-def test_a_job_without_a_retry_left_is_spared(fragile: JobType) -> None:
-    (claimed,) = attempts(fragile, 1)
-    Job.objects.update(max_retries=0)
-    open_by_failures(fragile)
-    assert end(raised(claimed)).status == "Pending"
-
-
-def test_a_requested_cancel_is_not_spared(fragile: JobType) -> None:
-    (claimed,) = attempts(fragile, 1)
-    open_by_failures(fragile)
-    Job.objects.filter(pk=claimed.pk).update(cancel_requested_at=database.now())
-    assert end(raised(claimed)).status == "Canceled"
-
-
 def test_tickets_that_are_out_do_not_start(fragile: JobType) -> None:
     jobs = [pending_job(fragile) for _ in range(3)]
     moved = let_go(fragile)
@@ -169,17 +130,6 @@ def test_a_job_that_is_let_go_to_try_starts(fragile: JobType) -> None:
     assert let_go(fragile) == []
 
 
-def test_a_try_that_fails_pays_nothing_and_leaves_it_open(fragile: JobType) -> None:
-    open_by_failures(fragile)
-    pending_job(fragile)
-    claimed = claim_try(fragile)
-    before = breaker_of(fragile)
-    job = end(raised(claimed, text="another error"))
-    assert (job.status, job.retry_count) == ("Pending", 0)
-    row = breaker_of(fragile)
-    assert (row.state, row.opened_at, row.next_try_at) == (BreakerState.OPEN, before.opened_at, before.next_try_at)
-
-
 def test_a_try_that_completes_lets_the_others_go(
     fragile: JobType, django_capture_on_commit_callbacks: Callable[..., Any]
 ) -> None:
@@ -202,25 +152,6 @@ def test_one_that_began_before_it_opened_and_completes_leaves_it_open(fragile: J
     assert breaker_of(fragile).state == BreakerState.OPEN
 
 
-def test_failures_while_it_recovers_open_it_again_and_pay_nothing(fragile: JobType) -> None:
-    open_by_failures(fragile)
-    pending_job(fragile)
-    end(returned(claim_try(fragile)))
-    let_pass(fragile, 2)
-    rows = [end(raised(claimed)) for claimed in attempts(fragile, FAILURES)]
-    assert [(job.status, job.retry_count) for job in rows] == [("Pending", 0)] * FAILURES
-    assert breaker_of(fragile).state == BreakerState.OPEN
-
-
-def test_after_the_recovery_failures_pay_again(fragile: JobType) -> None:
-    open_by_failures(fragile)
-    pending_job(fragile)
-    end(returned(claim_try(fragile)))
-    let_pass(fragile, breaker_rules.RECOVERY_SECONDS)
-    assert end(raised(attempts(fragile, 1)[0])).status == "Failed"
-    assert breaker_of(fragile).state == BreakerState.CLOSED
-
-
 def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: JobType) -> None:
     ended, returned_early = attempts(fragile, 2)
     open_by_failures(fragile)
@@ -240,36 +171,6 @@ def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType) ->
     job = Job.objects.get(pk=claimed[0].pk)
     assert (job.status, job.queued_at, job.started_at) == ("Pending", None, None)
     assert get_job_history(job)[-1]["message"] == "Handed back before it began. The breaker of the job type is open."
-
-
-def delay_after(kind: JobType) -> float:
-    """For how many seconds the next job that tries has to wait after it failed."""
-    job = end(raised(claim_try(kind)))
-    assert (job.status, job.priority) == ("Pending", Priority.CRITICAL)
-    assert job.ready_at
-    delay = (job.ready_at - database.now()).total_seconds()
-    Job.objects.filter(pk=job.pk).update(ready_at=job.created_at, is_delayed=False)
-    return round(delay / PAUSE, 1)
-
-
-def test_a_job_that_always_fails_lets_ever_more_others_try(fragile: JobType) -> None:
-    open_by_failures(fragile)
-    pending_job(fragile, priority="Critical")
-    assert [delay_after(fragile), delay_after(fragile)] == [0.0, 0.0]  # alone
-    pending_job(fragile)
-    assert [delay_after(fragile), delay_after(fragile)] == [6.0, 12.0]
-
-
-def test_a_job_is_spared_for_a_day_and_then_pays_and_is_spared_again(fragile: JobType) -> None:
-    open_by_failures(fragile)
-    job = pending_job(fragile)
-    end(raised(claim_try(fragile)))
-    logs = ExecutionLog.objects.filter(job_id=job.pk, message__startswith=spared_attempts.SPARED)
-    logs.update(timestamp=database.now() - spared_attempts.SPARED_FOR - dt.timedelta(seconds=1))
-    failed = end(raised(claim_try(fragile)))
-    assert (failed.status, failed.retry_count) == ("Failed", 1)
-    Job.objects.filter(pk=job.pk).update(ready_at=failed.created_at, is_delayed=False)
-    assert end(raised(claim_try(fragile))).status == "Pending"
 
 
 def test_its_opening_is_one_line_of_the_log(
