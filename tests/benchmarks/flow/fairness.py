@@ -184,9 +184,9 @@ def priorities() -> bool:
     with stage.workers(CREW) as workers:
         stage.begin()
         time.sleep(WARM_UP)
+        moment = time.monotonic()
         setting.insert_waiting([Lane(KIND, urgent, URGENT_JOBS, priority=Priority.CRITICAL, parameters=low)])
         submit_job(KIND, urgent, low, priority=Priority.CRITICAL)  # it wakes the dispatcher
-        moment = time.monotonic()
         time.sleep(WARM_UP)
         runs = workers.runs()
     places = stage.places()
