@@ -62,6 +62,8 @@ class Claimed:
     fileless_attempts: int = 0
     #: How many failures open the breaker of its type; 0: it has none.
     breaker_failures: int = 0
+    #: Whether its end may let another job start, by a limit of its type.
+    is_limited: bool = False
     owner_id: Any = None
     owner_name: str = ""
     given_back: GivenBack = field(default_factory=GivenBack)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed
@@ -46,6 +46,8 @@ class ChildState:
         self.doubts = Doubts()
         self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
+        #: Called with a priority when the end of a job was stored that may let another one start.
+        self.room_was_made: Callable[[int], object] = lambda _: None
         self._counting = threading.Lock()
 
     def stop(self) -> None:
@@ -81,8 +83,12 @@ class ChildState:
 
     def settle(self) -> None:
         """Store the outcomes that wait for it."""
+        ended = self.batch.take_ended()
         with line_watch.waiting():
-            self.settler.settle(self.batch.take_ended())
+            self.settler.settle(ended)
+        limited = [outcome.claimed.ticket.priority for outcome in ended if outcome.claimed.is_limited]
+        if limited:
+            self.room_was_made(max(limited))
 
     @contextlib.contextmanager
     def step(self, step: LoopStep) -> Iterator[None]:

@@ -25,11 +25,12 @@ class TypeFlow(NamedTuple):
     max_starts_per_key: int | None
     max_starts_window: int
     breaker_failures: int
+    keyed_by: str | None
 
     @property
     def is_open(self) -> bool:
-        """Whether its jobs may start, limits aside."""
-        return self.is_enabled and not self.is_paused
+        """Whether its jobs may start, limits aside: not while they come into the lanes of another key."""
+        return self.is_enabled and not self.is_paused and self.keyed_by == self.concurrency_key
 
     @property
     def has_rate(self) -> bool:
@@ -55,6 +56,7 @@ _PLAIN: Final = Q(
     max_starts__isnull=True,
     max_starts_per_key__isnull=True,
     breaker_failures=0,
+    keyed_by="",
 )
 
 

@@ -37,7 +37,7 @@ def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[
     if len(tickets) == 1 and (claimed := _claim_known(tickets[0], worker_name)) is not None:
         return [claimed]
     queued, wanted = _read_queued(tickets)
-    count = max(1, fits([job.job_type_id for job in queued]))
+    count = max(1, fits([ahead_name(job) for job in queued]))
     accepted, refused = _judge(queued[:count], wanted, worker_name)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
@@ -71,6 +71,15 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
     claimed.job_id, claimed.attempt = moved.job_id, moved.attempt  # the row's, since a ticket may be forged
     _read_replaced([claimed], {moved.pk: moved.queued_at}, [row])
     return claimed
+
+
+def ahead_name(job: Row) -> str:
+    """Return the job type by which is judged whether a job may be claimed before its slot is free.
+
+    Not where every start counts: while it waited here, it would keep others from starting elsewhere. No such type runs
+    fast, since none has that name.
+    """
+    return "" if job.starts_count else job.job_type_id
 
 
 def _put_back(held: Sequence[Ticket], unwanted: Sequence[Ticket]) -> None:
@@ -168,6 +177,7 @@ def claimed_job(job: Row, ticket: Ticket, handler: Handler, worker_name: str) ->
         worker_name=worker_name,
         fileless_attempts=job.fileless_attempts,
         breaker_failures=job.breaker_failures or 0,
+        is_limited=bool(job.is_limited),
         owner_id=job.owner_id,
         owner_name=job.owner_name,
         starts_before=job.starts_before,

@@ -19,7 +19,7 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import dispatcher, lane_marks, turns
 from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
-from django_jobs.engine.execution.claim import claimed_job
+from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -90,7 +90,7 @@ def _accepted(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[st
     """
     rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
     waiting = [rows[item.pk] for item in picked if item.pk in rows]
-    count = max(0, taker.fits([row.job_type_id for row in waiting]))
+    count = max(0, taker.fits([ahead_name(row) for row in waiting]))
     accepted: list[Claimed] = []
     handlers: dict[tuple[Any, ...], Handler | None] = {}
     least_urgent = int(Priority.LOW)

@@ -36,6 +36,10 @@ class Row(NamedTuple):
     pool: str | None
     #: How many failures open the breaker of its type; 0: it has none.
     breaker_failures: int | None
+    #: Whether its end may let another one start, by a limit of its type; and whether a limit makes every start count:
+    #: then a worker takes none before it has a slot for it.
+    is_limited: bool | None
+    starts_count: bool | None
     #: Until the job expires, None where it does not; negative once it has.
     seconds_left: float | None
     organization: str | None

@@ -18,7 +18,12 @@ from django_jobs.engine.store.transition_values import Move, Moved, Terms
 from django_jobs.models import Job, JobType
 
 #: What of a row is not simply a column of the job or of its type.
-_MADE = frozenset({"seconds_left", "organization", "starts_before"})
+_MADE = frozenset({"seconds_left", "organization", "starts_before", "is_limited", "starts_count"})
+#: The limits of a type by which every start counts, as SQL.
+_STARTS_COUNT = " OR ".join(
+    f"t.{name} IS NOT NULL"
+    for name in ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
+)
 
 
 class Claims(Transactions):
@@ -91,7 +96,8 @@ def claim_columns(tenant: TenantColumn, now: str) -> dict[str, str]:
     now = f"CASE WHEN {expires_at} IS NOT NULL THEN {now} END"
     # Looked up for each job: for a join with many jobs a database may read all organizations.
     organization = f"(SELECT o.{tenant.column} FROM {tenant.table} o WHERE o.{tenant.key} = j.organization_id)"
-    return read | {"expires_at": expires_at, "now": now, "organization": organization}
+    limits = {"starts_count": f"({_STARTS_COUNT})", "is_limited": f"({_STARTS_COUNT} OR t.concurrency_key <> '')"}
+    return read | limits | {"expires_at": expires_at, "now": now, "organization": organization}
 
 
 @functools.cache

@@ -41,12 +41,15 @@ class LaneWalks(LaneStatements):
     def waiting_types(
         self, priorities: Sequence[int], *, delayed: bool = False, marked: Collection[tuple[int, str]] = ()
     ) -> list[tuple[int, str]]:
-        # Those that are marked are hopped over, so that their dead entries are not visited.
+        # Those that are marked are hopped over, so that their dead entries are not visited. A bound that may be absent
+        # would be no bound of the index: so there is a part for what has one, and a part for what has none.
         of_priority = self._which(delayed=delayed).replace("(SELECT %s::smallint)", "{p}")
-        first = (
-            f"SELECT {{p}} AS p, job_type_id AS t, {{until}} AS until FROM {self.jobs_table} WHERE {of_priority} "
-            f"AND job_type_id > {{after}} AND ({{until}} IS NULL OR job_type_id < {{until}}) {LANE_ORDER} LIMIT 1"
-        )
+        parts = [
+            f"(SELECT {{p}} AS p, job_type_id AS t, {{until}} AS until FROM {self.jobs_table} WHERE {of_priority} "
+            f"AND job_type_id > {{after}} AND {bound} {LANE_ORDER} LIMIT 1)"
+            for bound in ("{until} IS NULL", "{until} IS NOT NULL AND job_type_id < {until}")
+        ]
+        first = " UNION ALL ".join(parts)
         start = first.format(p="gaps.p", after="gaps.after", until="gaps.until")
         following = first.format(p="kinds.p", after="kinds.t", until="kinds.until")
         sql = (
