@@ -32,9 +32,7 @@ def problems(kind: Any) -> dict[str, str]:
 def pool_problem(pool: str) -> str | None:
     """Return that there is no such pool, and which there are; None where there is."""
     names = pools.names()
-    if pool in names:
-        return None
-    return f"There is no pool {pool!r} in DJANGO_JOBS['POOLS']; there is {', '.join(names)}."
+    return None if pool in names else f"{pools.not_configured(pool)} There are: {', '.join(names)}."
 
 
 def key_problem(key: str, names: frozenset[str] | None) -> str | None:

@@ -200,7 +200,7 @@ def test_what_is_no_limit_is_refused_in_words_that_help(subtests: pytest.Subtest
         ({"concurrency_key": "order.customer"}, key),
         ({"concurrency_key": "customer id"}, key),
         ({"max_starts_per_key": 5}, "It needs a concurrency key: each of whose values would it count for?"),
-        ({"pool": "gpu"}, "There is no pool 'gpu' in DJANGO_JOBS['POOLS']; there is default."),
+        ({"pool": "gpu"}, "The pool 'gpu' is not in DJANGO_JOBS['POOLS']. There are: default."),
         ({"breaker_pause": 0}, "Ensure this value is greater than or equal to 1."),
         ({"retention_days": 0}, "Ensure this value is greater than or equal to 1."),
     ]

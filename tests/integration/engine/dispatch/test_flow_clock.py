@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 
 
 def limited_type(field: str = "max_starts") -> JobType:
-    fields: dict[str, Any] = {field: 5}
+    fields: dict[str, Any] = {field: 5, "concurrency_key": "text"}
     return make_job_type(**fields)
 
 

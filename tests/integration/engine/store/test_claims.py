@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,18 @@ def test_a_row_says_what_the_job_and_its_type_say(each_store: Store, organizatio
     of_type = set(Row._fields) & {field.attname for field in JobType._meta.concrete_fields}
     assert {name: getattr(row, name) for name in of_job} == {name: getattr(job, name) for name in of_job}
     assert {name: getattr(row, name) for name in of_type} == {name: getattr(kind, name) for name in of_type}
-    assert set(Row._fields) - of_job - of_type == {"organization", "seconds_left", "starts_before"}
+    made = {"organization", "seconds_left", "starts_before", "is_limited", "starts_count"}
+    assert set(Row._fields) - of_job - of_type == made
     assert (row.organization, row.seconds_left, row.starts_before) == (organization.name, None, None)
+
+
+def test_a_row_says_whether_its_type_has_limits(each_store: Store) -> None:
+    limits: list[dict[str, Any]] = [{}, {"concurrency_key": "a"}, {"max_running": 1}, {"max_starts": 1}]
+    told = []
+    for fields in limits:
+        (row,) = each_store.claim_rows([pending_job(make_job_type(**fields)).pk])
+        told.append((bool(row.is_limited), bool(row.starts_count)))
+    assert told == [(False, False), (True, False), (True, True), (True, True)]
 
 
 def test_the_time_that_is_left_is_told_and_past_ones_too(

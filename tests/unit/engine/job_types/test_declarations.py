@@ -134,7 +134,7 @@ def test_a_pool_that_the_settings_lack_is_a_warning_since_other_types_go_on(sett
     job_handler("bake", pool="ovens")(handlers.do_nothing)
     (message,) = check_declared_pools()
     assert (message.id, check_declarations()) == ("django_jobs.W026", [])
-    assert "There is no pool 'ovens' in DJANGO_JOBS['POOLS']; there is default." in message.msg
+    assert "The pool 'ovens' is not in DJANGO_JOBS['POOLS']. There are: default." in message.msg
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"ovens": {}}}
     assert check_declared_pools() == []
 
