@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from django.db import Error, connections
 
-from django_jobs.engine.dispatch import dispatcher, window
+from django_jobs.engine.dispatch import dispatcher, freed_places, window
 from django_jobs.engine.execution import policy_memory
 from django_jobs.engine.store import database, line_watch
 from django_jobs.statuses import Priority
@@ -42,6 +42,7 @@ class Refiller:
         self._asked = threading.Event()
         self._quit = False
         self._priority = int(Priority.LOW)
+        self._freed: int | None = None
         self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
 
     def start(self) -> None:
@@ -51,6 +52,11 @@ class Refiller:
     def ask(self, priority: int) -> None:
         """Ask for a refill, since tickets of this priority, and perhaps of lower ones, were taken."""
         self._priority = max(self._priority, priority)
+        self._asked.set()
+
+    def ask_in_place_of(self, priority: int) -> None:
+        """Ask for a pass, since jobs ended, of this priority and perhaps of others, that were counted by limits."""
+        self._freed = max(priority, self._freed or priority)
         self._asked.set()
 
     def stop(self) -> None:
@@ -72,12 +78,14 @@ class Refiller:
     def _refill(self) -> None:
         self._asked.clear()
         priority, self._priority = self._priority, int(Priority.LOW)
+        freed, self._freed = self._freed, None
         database.mend_connections()
         started = time.monotonic()
         with line_watch.waiting():
-            is_filled = dispatcher.refill(priority, self._in_pools)
-        if is_filled:
-            self._note_seconds(time.monotonic() - started)
+            if freed is not None:
+                freed_places.dispatch(max(freed, priority), self._in_pools)
+            elif dispatcher.refill(priority, self._in_pools):
+                self._note_seconds(time.monotonic() - started)
         with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
             policy_memory.ask_again(self._asked.is_set)
         if not self._asked.wait(SECOND_LOOK_SECONDS):

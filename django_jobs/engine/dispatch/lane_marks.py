@@ -30,8 +30,10 @@ from django_jobs.models import get_organization_model
 
 T = TypeVar("T")
 
-#: A whole walk that takes longer is followed by walks from marks.
+#: A whole walk whose statements take longer than so many seconds each, and so many for each lane, is followed by walks
+#: from marks.
 SLOW_SECONDS: Final = 0.003
+LANE_SECONDS: Final = 0.0002
 #: How many times as long as a whole walk took the next one has to wait.
 REST_FACTOR: Final = 20
 #: For how long that is at most, as long as a twentieth of the time becomes no tenth by it; and in any case.
@@ -128,9 +130,12 @@ class LaneMarks:
     weights: Counter[_Key] = field(default_factory=Counter)
     rests_until: float = 0.0
     saved_at: float = 0.0
-    #: Whether this pass looks at every lane from its beginning; how long it walked, and which types; what it saw.
+    #: Whether this pass looks at every lane from its beginning; how long it walked, in how many statements
+    #: and over how many lanes, and which types; what it saw.
     is_whole: bool = True
     seconds: float = 0.0
+    asked: int = 0
+    stepped: int = 0
     walked: set[tuple[int, str]] = field(default_factory=set)
     starts: dict[_Key, LaneMark] = field(default_factory=dict)
     seen: dict[_Key, LaneMark] = field(default_factory=dict)
@@ -149,6 +154,7 @@ class LaneMarks:
         }
         self.walked |= {(priority, job_type) for job_type in walk.job_types}
         steps = self._timed(lambda: store().lanes(walk, count, marks))
+        self.stepped += len(steps)
         self.starts |= {(priority, step.lane): step.first for step in steps if step.first}
         self.seen |= {(priority, step.lane): step.mark for step in steps if step.mark}
         return steps
@@ -166,7 +172,7 @@ class LaneMarks:
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
         state = {**self.cursors, **{name: value for name, value in kept.items() if value}}
         now = time.time()
-        was_fast = self.seconds <= SLOW_SECONDS or not store().marks_lanes
+        was_fast = self.seconds <= SLOW_SECONDS * self.asked + LANE_SECONDS * self.stepped or not store().marks_lanes
         if self.is_whole and was_fast and self.walked >= self._marked_types():
             _forget_taken()
             return state if state != self.written else None
@@ -205,6 +211,7 @@ class LaneMarks:
         began = time.monotonic()
         found = ask()
         self.seconds += time.monotonic() - began
+        self.asked += 1
         return found
 
 

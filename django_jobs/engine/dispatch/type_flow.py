@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import functools
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Q
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import JobType
 
 
@@ -67,5 +70,13 @@ def flow_of(job_type: JobType) -> TypeFlow:
 
 def read_special() -> dict[str, TypeFlow]:
     """Return the types that are not plain: all others are open, in the pool ``default``, and have no limits."""
-    rows = JobType.primary.exclude(_PLAIN).order_by("pk").values_list(*TypeFlow._fields)
-    return {row[0]: TypeFlow(*row) for row in rows}
+    rows = store().fetch(*_sql(database.alias()))
+    return {row[0]: TypeFlow(row[0], row[1], bool(row[2]), bool(row[3]), *row[4:]) for row in rows}
+
+
+@functools.cache
+def _sql(alias: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement and its parameters, made once: every pass asks this."""
+    rows = JobType.primary.using(alias).exclude(_PLAIN).order_by("pk").values_list(*TypeFlow._fields)
+    sql, params = rows.query.get_compiler(alias).as_sql()
+    return sql, tuple(params)

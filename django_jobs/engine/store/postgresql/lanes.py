@@ -13,13 +13,15 @@ order of all columns.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base.lanes import LANE_ORDER, NO_MARKS
-from django_jobs.engine.store.lane_values import Lane, LaneMark, LaneStep, Walk
+from django_jobs.engine.store.lane_values import LANE_BEGIN, Candidate, Lane, LaneMark, LaneStep, Walk
+from django_jobs.engine.store.postgresql.columns import columns_of
 from django_jobs.engine.store.postgresql.lane_statements import BEHIND, INDEX, LAST, NO_BOUND, LaneStatements
 from django_jobs.engine.store.transition_values import Condition
 from django_jobs.models import Job
@@ -63,7 +65,7 @@ class LaneWalks(LaneStatements):
         )
         of = [item for item in marked if item[0] in priorities]
         params = {"priorities": list(priorities), "of": [item[0] for item in of], "marked": [item[1] for item in of]}
-        return [(priority, job_type) for priority, job_type in self._ask(sql, params)]
+        return [(priority, job_type) for priority, job_type in self.fetch(sql, params)]
 
     def lanes(self, walk: Walk, count: int, marks: Mapping[Lane, LaneMark] = NO_MARKS) -> list[LaneStep]:
         params = self._params(walk) | {"count": count}
@@ -73,14 +75,11 @@ class LaneWalks(LaneStatements):
         if walk.last is not None:
             start, params["o"], params["k"] = LAST, self.key_to_database(walk.last.organization_pk), walk.last.key
         has_closed = bool(walk.bound.full or walk.bound.passed)
-        if not marks:
-            sql = self.walk_sql(start, has_marks=False, has_closed=has_closed)
-            # Who looks for delayed jobs has no marks.
-            sql = sql.replace("NOT is_delayed", "is_delayed = (SELECT true)") if walk.delayed else sql
-            return self._places(self._ask(sql, params))
         # Its plan is always the same, and planning it takes longer than walking.
-        sql = self.walk_sql(start, has_marks=True, has_closed=has_closed)
-        return self._places(self.fetch(sql, params | self._columns(marks)))
+        sql = self.walk_sql(start, has_marks=bool(marks), has_closed=has_closed)
+        # Who looks for delayed jobs has no marks.
+        sql = sql.replace("NOT is_delayed", "is_delayed = (SELECT true)") if walk.delayed else sql
+        return self._places(self.fetch(sql, params | (self._columns(marks) if marks else {})))
 
     def _params(self, walk: Walk) -> dict[str, Any]:
         full, passed = list(walk.bound.full), list(walk.bound.passed)
@@ -107,26 +106,37 @@ class LaneWalks(LaneStatements):
         waiting = (self.waiting_jobs() & rows).extra(where=["priority = (SELECT %s::smallint)"], params=[priority])
         return waiting.order_by(*INDEX)[:limit]
 
-    def _sql_of_lane(
-        self, priority: int, lane: Lane, *, delayed: bool, start: LaneMark | None
-    ) -> tuple[str, list[Any]]:
-        own = [delayed, priority, lane.job_type, self.key_to_database(lane.organization_pk), lane.key]
-        least, most = own + list(start or ()), own
-        now = "" if delayed else f", {self.sql_now()}"
-        sql = (
-            f"ready_at IS NOT NULL AND ({', '.join(INDEX[: len(least)])}) >= ({_marks(least)}) "
-            f"AND ({', '.join(INDEX[: len(own) + bool(now)])}) <= ({_marks(own)}{now}) ORDER BY {', '.join(INDEX)}"
-        )
-        return sql, [*least, *most]
+    def heads(
+        self,
+        priority: int,
+        taken: Sequence[tuple[Lane, int]],
+        *,
+        delayed: bool = False,
+        starts: Mapping[Lane, LaneMark] = NO_MARKS,
+    ) -> list[Candidate]:
+        if not taken:
+            return []
+        begins = [starts.get(lane, LANE_BEGIN) for lane, _ in taken]
+        params = {
+            "priority": priority,
+            "delayed": delayed,
+            "t": [lane.job_type for lane, _ in taken],
+            "o": [self.key_to_database(lane.organization_pk) for lane, _ in taken],
+            "k": [lane.key for lane, _ in taken],
+            "r": [begin.ready_at for begin in begins],
+            "i": [begin.pk for begin in begins],
+            "m": [limit for _, limit in taken],
+        }
+        rows = self.fetch(_heads_sql(self.jobs_table, columns_of(Job, self.alias)["organization_id"].kind), params)
+        return [Candidate(taken[number - 1][0], since, pk, attempt) for number, since, pk, attempt in rows]
 
     def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
-        own = f"({', '.join(INDEX[:4])})"
-        bound = "(false, %s, kinds.type_name, %s)"
         first = (
-            f"SELECT id FROM {self.jobs_table} WHERE ready_at IS NOT NULL AND {own} >= {bound} "
-            f"AND {own} <= {bound} ORDER BY {', '.join(INDEX)} LIMIT 1"
+            f"SELECT priority, job_type_id, organization_id FROM {self.jobs_table} WHERE ready_at IS NOT NULL "
+            f"AND ({', '.join(INDEX[:4])}) >= (false, %s, kinds.type_name, %s) ORDER BY {', '.join(INDEX)} LIMIT 1"
         )
-        sql = f"NOT EXISTS (SELECT 1 FROM {self.types_table} kinds WHERE ({first}) IS NOT NULL)"
+        own = "priority = %s AND job_type_id = kinds.type_name AND organization_id = %s"
+        sql = f"NOT EXISTS (SELECT 1 FROM {self.types_table} kinds, LATERAL ({first}) AS first WHERE {own})"
         return Condition(sql, (priority, organization_key) * 2)
 
     def _columns(self, marks: Mapping[Lane, LaneMark]) -> dict[str, list[Any]]:
@@ -151,5 +161,24 @@ class LaneWalks(LaneStatements):
         ]
 
 
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join(["%s"] * len(values))
+@functools.cache
+def _heads_sql(jobs: str, key: str) -> str:
+    """Return SQL for the first jobs of lanes.
+
+    Where a lane ends is no condition of the scan: one on a row of columns would not end it, and one on the type would
+    make an index of all jobs of a type look as good. So what lies behind the lane is read, up to the limit, and left.
+    """
+    first = (
+        f"SELECT is_delayed AS d, priority AS p, job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, "
+        f"id AS i, attempt AS a FROM {jobs} WHERE ready_at IS NOT NULL AND ({', '.join(INDEX)}) >= "
+        "(%(delayed)s::boolean, %(priority)s::smallint, l.t, l.o, l.k, l.r, l.i) "
+        f"ORDER BY {', '.join(INDEX)} LIMIT l.m"
+    )
+    kinds = {"t": "text", "o": key, "k": "bigint", "r": "timestamptz", "i": "bigint", "m": "bigint"}
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in kinds.items())
+    lanes = f"unnest({arrays}) WITH ORDINALITY AS l(t, o, k, r, i, m, n)"
+    own = "d = %(delayed)s::boolean AND p = %(priority)s::smallint AND f.t = l.t AND f.o = l.o AND f.k = l.k"
+    return (
+        f"SELECT l.n, extract(epoch FROM f.r)::double precision, f.i, f.a FROM {lanes}, LATERAL ({first}) AS f "
+        f"WHERE {own} AND (d OR f.r <= statement_timestamp())"
+    )
