@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -21,6 +22,9 @@ logger = logging.getLogger("django_jobs")
 
 #: Far longer than a submission relies on the broker having been full.
 SECOND_LOOK_SECONDS = 5 * window.FULL_SECONDS
+#: For so long after the end of a job that is counted by limits, tickets that were taken are no reason to wait in line
+#: for the lock: mostly the limits keep the window from being full, and whoever has the lock makes a pass.
+FLOW_SECONDS = 0.5
 
 
 class Refiller:
@@ -43,6 +47,7 @@ class Refiller:
         self._quit = False
         self._priority = int(Priority.LOW)
         self._freed: int | None = None
+        self._flows_until = -math.inf
         self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
 
     def start(self) -> None:
@@ -79,15 +84,20 @@ class Refiller:
         self._asked.clear()
         priority, self._priority = self._priority, int(Priority.LOW)
         freed, self._freed = self._freed, None
+        if freed is not None:
+            self._flows_until = time.monotonic() + FLOW_SECONDS
         database.mend_connections()
         started = time.monotonic()
         with line_watch.waiting():
-            if freed is not None:
-                freed_places.dispatch(max(freed, priority), self._in_pools)
+            if freed is not None or started < self._flows_until:
+                freed_places.dispatch(max(freed or priority, priority), self._in_pools, is_known=freed is None)
             elif dispatcher.refill(priority, self._in_pools):
                 self._note_seconds(time.monotonic() - started)
         with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
             policy_memory.ask_again(self._asked.is_set)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
-                dispatcher.refill_if_empty(priority, self._in_pools)
+                if started < self._flows_until:
+                    freed_places.dispatch(priority, self._in_pools, is_known=True)
+                else:
+                    dispatcher.refill_if_empty(priority, self._in_pools)

@@ -185,11 +185,8 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
 
     A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
     """
-    total = None
-    while True:
-        moved = _pass(budget, is_needed)
-        if moved is None:
-            return total
+    total, moved = None, _pass(budget, is_needed)
+    while moved is not None:
         total = (total or 0) + len(moved)
         if budget.is_limited:
             return total
@@ -197,6 +194,9 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
         if seen.rings == rings or not _anything_may_go(seen):
             return total
         rings = seen.rings
+        # Whoever has the lock now looks at the bell after its pass.
+        moved = _pass_at_once(budget)
+    return total
 
 
 def _anything_may_go(seen: Look) -> bool:
@@ -225,6 +225,14 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
         moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
+    if moved:
+        budget.spend(functools.partial(push, moved))
+    return moved
+
+
+def _pass_at_once(budget: TimeBudget) -> list[Moved] | None:
+    """Make one pass and push its tickets; return None if another process has the lock."""
+    moved = database.in_transaction(turns.fill_window)
     if moved:
         budget.spend(functools.partial(push, moved))
     return moved

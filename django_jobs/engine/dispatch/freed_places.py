@@ -20,9 +20,10 @@ from django_jobs.engine.transitions import Moved
 PAUSE_SECONDS: Final = 0.003
 
 
-def dispatch(priority: int, in_pools: Collection[str] = ()) -> int:
+def dispatch(priority: int, in_pools: Collection[str] = (), *, is_known: bool = False) -> int:
     """Dispatch in place of jobs of this priority that ended; return how many jobs went.
 
+    With ``is_known``, nothing ended that a pass that is under way might not know: then nobody needs the bell.
     Raises BrokerUnavailable, and errors of the database.
     """
     broker = get_broker()
@@ -30,7 +31,7 @@ def dispatch(priority: int, in_pools: Collection[str] = ()) -> int:
     if not window.read_window().has_room(priority, 1.0, seen.depths, in_pools=in_pools):
         return 0
     total, moved = 0, _try()
-    if moved is None:
+    if moved is None and not is_known:
         broker.ring()
         moved = _try()  # it may have looked at the bell just before
     while moved is not None:

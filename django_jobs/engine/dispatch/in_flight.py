@@ -13,9 +13,8 @@ nothing is overlooked. Each process has marks of its own.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
@@ -27,6 +26,7 @@ from django_jobs.engine.dispatch import pools
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.in_flight_values import InFlightJob, InFlightMark
+from django_jobs.engine.store.lane_values import Lane
 from django_jobs.models import Job
 
 T = TypeVar("T")
@@ -41,13 +41,14 @@ RENEWAL_SECONDS: Final = 0.25
 
 @dataclass(slots=True)
 class InFlight:
-    """How many jobs are queued for each queue, and how many of each organization are queued or running.
+    """How many jobs are queued for each queue, and how many of each organization and lane are queued or running.
 
     ``unseen`` is how many more an organization may have, that are queued at this moment and cannot be counted yet.
     """
 
     queued: dict[Queue, int] = field(default_factory=lambda: defaultdict(int))
     by_organization: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
+    by_lane: Counter[Lane] = field(default_factory=Counter)
     unseen: int = 0
 
     def add(self, queue: Queue, organization_pk: Any) -> None:
@@ -103,21 +104,21 @@ def count_in_flight(*, has_lock: bool = True) -> InFlight:
     marks = _locked if has_lock else _free
     mark = marks.current()
     counts = InFlight()
-    count = functools.partial(store().count_in_flight, by_type=pools.are_several())
-    for item in count(mark) if mark else marks.walking_all(count):
-        counts.queued[Queue(pools.pool_of(item.job_type), item.priority)] += item.queued
-        counts.by_organization[item.organization_pk] += item.total
+    for item in store().count_in_flight(mark) if mark else marks.walking_all(store().count_in_flight):
+        counts.queued[Queue(pools.pool_of(item.lane.job_type), item.priority)] += item.queued
+        counts.by_organization[item.lane.organization_pk] += item.total
+        counts.by_lane[item.lane] += item.total
     return counts
 
 
-def of_types(job_types: Collection[str]) -> list[InFlightJob]:
-    """Return the jobs of these types that are in flight, all of them, for a process that has the dispatcher's lock."""
+def queued_of(job_types: Collection[str]) -> list[InFlightJob]:
+    """Return the jobs of these types that are queued, all of them, for a process that has the dispatcher's lock."""
     if not job_types:
         return []
     mark = _locked.current()
     if mark is not None:
-        return store().jobs_in_flight(job_types, mark)
-    return _locked.walking_all(lambda: store().jobs_in_flight(job_types))
+        return store().queued_jobs(job_types, mark)
+    return _locked.walking_all(lambda: store().queued_jobs(job_types))
 
 
 def read(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:

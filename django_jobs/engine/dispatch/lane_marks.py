@@ -14,6 +14,7 @@ fast again, the marks are forgotten.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,8 @@ T = TypeVar("T")
 #: from marks.
 SLOW_SECONDS: Final = 0.003
 LANE_SECONDS: Final = 0.0002
+#: So many of them in a row: any statement is slow now and then on a busy machine.
+SLOW_WALKS: Final = 3
 #: How many times as long as a whole walk took the next one has to wait.
 REST_FACTOR: Final = 20
 #: For how long that is at most, as long as a twentieth of the time becomes no tenth by it; and in any case.
@@ -59,6 +62,8 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 #: How much this process took from each lane since it last wrote that down, and when that is forgotten.
 _taken: Counter[_Key] = Counter()
 _forgets_at: float = 0.0
+#: How many whole walks of this process in a row were slow, while there were no marks.
+_slow_walks: int = 0
 #: Asking whether anything waits.
 _asking: Final = Rest(SLOW_SECONDS)
 #: Whether this process' next pass should walk from the beginnings, though that may not be due.
@@ -76,8 +81,8 @@ def anything_may_wait(priorities: Sequence[int]) -> bool:
 
 def forget() -> None:
     """Forget what this process noted, as one that has just started."""
-    global _cursors, _seen, _wants_whole
-    _cursors, _seen, _wants_whole = (0.0, {}), (0.0, 0.0), False
+    global _cursors, _seen, _slow_walks, _wants_whole
+    _cursors, _seen, _slow_walks, _wants_whole = (0.0, {}), (0.0, 0.0), 0, False
     _taken.clear()
     _asking.end()
 
@@ -159,6 +164,22 @@ class LaneMarks:
         self.seen |= {(priority, step.lane): step.mark for step in steps if step.mark}
         return steps
 
+    def firsts(self, priority: int, lanes: Sequence[Lane]) -> list[Candidate] | None:
+        """Return the first jobs of lanes as this pass saw them, after an unknown number of attempts.
+
+        Return None where the store told no places.
+        """
+        starts = [self.starts.get((priority, lane)) for lane in lanes]
+        return (
+            [
+                Candidate(lane, dt.datetime.fromisoformat(start.ready_at).timestamp(), start.pk)
+                for lane, start in zip(lanes, starts, strict=True)
+                if start is not None
+            ]
+            if all(starts)
+            else None
+        )
+
     def heads(self, priority: int, taken: Sequence[tuple[Lane, int]]) -> list[Candidate]:
         """Return the longest-ready jobs of lanes, from the first jobs on that this pass saw there."""
         starts = {lane: self.starts[priority, lane] for lane, _ in taken if (priority, lane) in self.starts}
@@ -172,7 +193,7 @@ class LaneMarks:
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
         state = {**self.cursors, **{name: value for name, value in kept.items() if value}}
         now = time.time()
-        was_fast = self.seconds <= SLOW_SECONDS * self.asked + LANE_SECONDS * self.stepped or not store().marks_lanes
+        was_fast = not store().marks_lanes or self._was_fast()
         if self.is_whole and was_fast and self.walked >= self._marked_types():
             _forget_taken()
             return state if state != self.written else None
@@ -191,6 +212,15 @@ class LaneMarks:
         return (
             {**state, **{name: value for name, value in self.written.items() if name == _KEY}} if is_changed else None
         )
+
+    def _was_fast(self) -> bool:
+        """Return whether walks are fast; a whole one that was slow tells that only after others in a row."""
+        global _slow_walks  # noqa: PLW0603  (a process-wide note)
+        is_fast = self.seconds <= SLOW_SECONDS * self.asked + LANE_SECONDS * self.stepped
+        if not self.is_whole or self.marks:
+            return is_fast
+        _slow_walks = 0 if is_fast else _slow_walks + 1
+        return _slow_walks < SLOW_WALKS
 
     def _lanes(self) -> dict[str, Any]:
         """Return the marks of the lanes from which most was taken, as the row has them."""

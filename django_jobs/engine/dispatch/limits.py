@@ -10,16 +10,17 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from django_jobs.engine.dispatch.breakers import Held
 from django_jobs.engine.dispatch.start_rates import StartRates
 from django_jobs.engine.dispatch.type_flow import TypeFlow
-from django_jobs.engine.store.in_flight_values import InFlightJob
 from django_jobs.engine.store.lane_values import Candidate, Lane
 
 #: As good as no limit.
 MANY: Final = sys.maxsize
+NOTHING: Final[Mapping[Lane, int]] = MappingProxyType({})
 
 
 class Limits:
@@ -28,11 +29,11 @@ class Limits:
     def __init__(
         self,
         kinds: Mapping[str, TypeFlow],
-        in_flight: Iterable[InFlightJob] = (),
+        in_flight: Mapping[Lane, int] = NOTHING,
         rates: StartRates | None = None,
         held: Held | None = None,
     ) -> None:
-        """Make one for the types that are not plain, with what is in flight of those that have limits.
+        """Make one for the types that are not plain, with how many jobs of each lane are in flight.
 
         ``rates`` are those of starts, and ``held`` the breakers that are not closed.
         """
@@ -40,8 +41,9 @@ class Limits:
         self._of_type: Counter[str] = Counter()
         self._of_organization: Counter[tuple[Any, str]] = Counter()
         self._of_key: Counter[Lane] = Counter()
-        for item in in_flight:
-            self._count(item.lane)
+        for lane, count in in_flight.items():
+            if lane.job_type in kinds:
+                self._count(lane, count)
         self._rates, self._held = rates or StartRates({}, 0), held or Held()
         self._allowed = self._held.more_allowed(self._of_type)
         self._taken: Counter[str] = Counter()
@@ -104,10 +106,10 @@ class Limits:
         """Return what the next pass has to know of the rates; empty if that is nothing."""
         return self._rates.to_keep()
 
-    def _count(self, lane: Lane) -> None:
-        self._of_type[lane.job_type] += 1
-        self._of_organization[lane.organization_pk, lane.job_type] += 1
-        self._of_key[lane] += 1
+    def _count(self, lane: Lane, count: int = 1) -> None:
+        self._of_type[lane.job_type] += count
+        self._of_organization[lane.organization_pk, lane.job_type] += count
+        self._of_key[lane] += count
 
     def full(self) -> frozenset[Lane]:
         """Return the lanes whose keys are at their limits."""

@@ -50,31 +50,38 @@ def without_rates() -> Iterator[None]:
 def limits_of(types: Iterable[JobType]) -> Limits:
     """Return what the limits of these types leave at this moment, for somebody who only wants to know."""
     kinds = {kind.pk: type_flow.flow_of(kind) for kind in types}
-    limited = [name for name, kind in kinds.items() if kind.has_limits]
-    lease = dispatch_lock.look() if any(kind.has_rate for kind in kinds.values()) else None
-    return _read_limits(kinds, store().jobs_in_flight(limited) if limited else [], {} if lease is None else lease.state)
+    if not any(kind.has_limits for kind in kinds.values()):
+        return Limits(kinds)
+    lease = dispatch_lock.look()
+    queued = store().queued_jobs(of_starts) if (of_starts := _rates_of(kinds)) else []
+    written = {} if lease is None else lease.state
+    return _read_limits(kinds, in_flight.count_in_flight(has_lock=False), queued, written)
 
 
-def _read_limits(kinds: Mapping[str, TypeFlow], jobs: Sequence[InFlightJob], written: Mapping[str, Any]) -> Limits:
-    """Return what limits leave, from what is in flight of the types that have any, and from the dispatcher's row."""
-    of_starts = {
+def _rates_of(kinds: Mapping[str, TypeFlow]) -> dict[str, StartLimit]:
+    """Return how many may start, of the types that have a limit of that."""
+    return {
         name: StartLimit(
             kind.max_starts, kind.max_starts_per_key if kind.concurrency_key else None, kind.max_starts_window
         )
         for name, kind in kinds.items()
         if kind.has_rate
     }
+
+
+def _read_limits(
+    kinds: Mapping[str, TypeFlow], counts: InFlight, queued: Iterable[InFlightJob], written: Mapping[str, Any]
+) -> Limits:
+    """Return what limits leave by what is in flight, what is queued of types with rates, and the dispatcher's row."""
     rates = None
-    if of_starts:
-        queued = [
-            (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
-            for item in jobs
-            if item.is_queued
-        ]
+    if of_starts := _rates_of(kinds):
         now = database.now().timestamp()  # no earlier than what is queued was read
-        rates = start_rates.read(written.get(lane_marks.RATES), of_starts, queued, now, started_at)
+        jobs = [
+            (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt) for item in queued
+        ]
+        rates = start_rates.read(written.get(lane_marks.RATES), of_starts, jobs, now, started_at)
     has_breaker = any(kind.breaker_failures for kind in kinds.values())
-    return Limits(kinds, jobs, rates, breakers.read_held() if has_breaker else None)
+    return Limits(kinds, counts.by_lane, rates, breakers.read_held() if has_breaker else None)
 
 
 @dataclass
@@ -97,10 +104,11 @@ class PassState:
     @functools.cached_property
     def limits(self) -> Limits:
         """What the limits leave. Without the lock nothing of a limited type goes."""
-        limited = [name for name, kind in self.kinds.items() if kind.has_limits]
         if not self.has_lock:
-            return Limits({**self.kinds, **{name: self.kinds[name]._replace(is_enabled=False) for name in limited}})
-        return _read_limits(self.kinds, in_flight.of_types(limited), self.marks.written)
+            limited = {name: kind._replace(is_enabled=False) for name, kind in self.kinds.items() if kind.has_limits}
+            return Limits({**self.kinds, **limited})
+        queued = in_flight.queued_of(_rates_of(self.kinds))
+        return _read_limits(self.kinds, self.in_flight, queued, self.marks.written)
 
     def waiting_types(self, priorities: Sequence[int]) -> dict[Queue, list[str]]:
         """Return the queues of these priorities for which something waits, the most urgent first, and its types."""

@@ -258,8 +258,15 @@ def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> di
     """Return what each organization has at the heads of its lanes, the longest ready last."""
     taken = [(lane, min(most, left)) for lane in lanes if (left := state.limits.left(lane)) > 0]
     queues: dict[Any, list[Candidate]] = defaultdict(list)
-    for candidate in state.marks.heads(priority, taken):
+    for candidate in _heads(priority, taken, state):
         queues[candidate.organization_pk].append(candidate)
     for queue in queues.values():
         queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
     return queues
+
+
+def _heads(priority: int, taken: list[tuple[Lane, int]], state: PassState) -> list[Candidate]:
+    """Return so many jobs of each lane. Where that is one of each, the walk has seen them already."""
+    lanes = [lane for lane, most in taken if most == 1 and state.limits.is_at_ease(lane.job_type)]
+    found = state.marks.firsts(priority, lanes) if len(lanes) == len(taken) else None
+    return state.marks.heads(priority, taken) if found is None else found

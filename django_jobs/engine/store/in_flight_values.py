@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django_jobs.engine.store.lane_values import Lane
 
 
 class InFlightCount(NamedTuple):
-    """How many jobs of one organization and priority are queued, and how many are queued or running.
+    """How many jobs of one lane and priority are queued, and how many are queued or running."""
 
-    Of one job type where that was asked for; else ``job_type`` is empty.
-    """
-
-    organization_pk: Any
+    lane: Lane
     priority: int
     queued: int
     total: int
-    job_type: str = ""
 
 
 class InFlightMark(NamedTuple):
@@ -29,9 +25,8 @@ class InFlightMark(NamedTuple):
 
 
 class InFlightJob(NamedTuple):
-    """A job that is queued or running, and the lane it came from."""
+    """A job that is queued after so many attempts, and the lane it came from."""
 
     lane: Lane
     pk: int
     attempt: int
-    is_queued: bool

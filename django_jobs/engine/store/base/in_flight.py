@@ -22,34 +22,31 @@ class InFlightCounts(Lanes):
     #: SQL that a job is in flight. Literal statuses leave the planner one way, so that its plan may be kept.
     in_flight: ClassVar[str] = f"status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))})"
 
-    def count_in_flight(self, mark: InFlightMark | None = None, *, by_type: bool = False) -> list[InFlightCount]:
-        """Count what is in flight, over the index that holds nothing else; from a mark on where there is one.
-
-        ``by_type`` counts the job types apart.
-        """
+    def count_in_flight(self, mark: InFlightMark | None = None) -> list[InFlightCount]:
+        """Count what is in flight, over the index that holds nothing else; from a mark on where there is one."""
         rows, params = self._in_flight_rows(mark)
-        keys = "organization_id, priority, job_type_id" if by_type else "organization_id, priority"
+        keys = "organization_id, priority, job_type_id, lane_key"
         found = self._ask(
             f"SELECT SUM(CASE WHEN status = '{Status.QUEUED}' THEN 1 ELSE 0 END), COUNT(*), {keys} "
             f"FROM {rows} GROUP BY {keys}",
             params,
         )
         return [
-            InFlightCount(self.key_from_database(key), priority, int(queued), total, *job_type)
-            for queued, total, key, priority, *job_type in found
+            InFlightCount(Lane(self.key_from_database(organization), kind, key), priority, int(queued), total)
+            for queued, total, organization, priority, kind, key in found
         ]
 
-    def jobs_in_flight(self, job_types: Collection[str], mark: InFlightMark | None = None) -> list[InFlightJob]:
-        """Return the jobs of these types that are in flight, over the same index."""
+    def queued_jobs(self, job_types: Collection[str], mark: InFlightMark | None = None) -> list[InFlightJob]:
+        """Return the jobs of these types that are queued, over the same index."""
         rows, params = self._in_flight_rows(mark)
         found = self._ask(
-            f"SELECT job_type_id, organization_id, lane_key, id, attempt, status FROM {rows} "
+            f"SELECT job_type_id, organization_id, lane_key, id, attempt FROM {rows} AND status = '{Status.QUEUED}' "
             f"AND job_type_id IN ({', '.join(['%s'] * len(job_types))})",
             [*params, *job_types],
         )
         return [
-            InFlightJob(Lane(self.key_from_database(organization), kind, key), pk, attempt, status == Status.QUEUED)
-            for kind, organization, key, pk, attempt, status in found
+            InFlightJob(Lane(self.key_from_database(organization), kind, key), pk, attempt)
+            for kind, organization, key, pk, attempt in found
         ]
 
     def mark_in_flight(self, mark: InFlightMark | None = None) -> InFlightMark | None:

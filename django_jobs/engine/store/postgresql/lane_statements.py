@@ -83,30 +83,26 @@ class LaneStatements(Store):
         )
         limit = "statement_timestamp() - %(margin)s * interval '1 second'"
         following = self._marked_step if has_marks else self._step
+        state = _STATE if has_closed else "(SELECT false AS is_passed, true AS is_open)"
         parts = [
-            f"SELECT {bound.job_type}, step.*, {self._counted(bound, key if has_closed else '')} "
-            f"FROM {bound.source}, LATERAL ({following(bound)}) AS step"
+            f"SELECT {bound.job_type}, step.*, {self._counted(bound)} FROM {bound.source}, "
+            f"LATERAL ({following(bound)}) AS step, LATERAL {state.replace('{t}', bound.job_type)} AS state"
             for bound in (start, _WALK)
         ]
         return (
             f"WITH RECURSIVE kinds(t) AS (SELECT * FROM unnest(%(types)s::text[])), {marks if has_marks else ''}"
+            f"{_closed(key) if has_closed else ''}"
             f"walk(t, o, k, r, i, n, m) AS ({parts[0]} UNION ALL {parts[1]} WHERE walk.m < %(count)s) "
             f"SELECT o, t, k, r::text, i, coalesce(r <= {self.sql_now()}, false), "
             f"coalesce(o > %(after)s::{key}, false), "
             f"coalesce(r <= {limit}, false), ({limit})::text FROM walk ORDER BY o, t, k"
         )
 
-    def _counted(self, bound: Bound, closed_key: str) -> str:
-        """Return SQL that counts the lanes of a step's organization, and those of its type, up to this one.
-
-        ``closed_key`` is the kind of an organization's key where some lanes are full or passed.
-        """
-        is_open = _is_open(bound, closed_key) if closed_key else "TRUE"
+    def _counted(self, bound: Bound) -> str:
+        """Return SQL that counts the lanes of a step's organization, and those of its type, up to this one."""
         before = f"CASE WHEN {bound.organization} = step.o THEN {bound.counted} ELSE 0 END"
-        own = f"{before} + CASE WHEN step.r <= {self.sql_now()} AND {is_open} THEN 1 ELSE 0 END"
-        if closed_key:
-            own = f"CASE WHEN {_is_passed(bound, closed_key)} THEN %(most)s ELSE {own} END"
-        return f"{own}, {bound.total} + CASE WHEN {is_open} THEN 1 ELSE 0 END"
+        own = f"{before} + CASE WHEN step.r <= {self.sql_now()} AND is_open THEN 1 ELSE 0 END"
+        return f"CASE WHEN is_passed THEN %(most)s ELSE {own} END, {bound.total} + CASE WHEN is_open THEN 1 ELSE 0 END"
 
     def _step(self, bound: Bound) -> str:
         """Return SQL for the first job behind a bound, which is the first of its lane, if it is of the bound's type.
@@ -168,17 +164,23 @@ class LaneStatements(Store):
 _LANE: Final = "job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, id AS i"
 
 
-def _is_open(bound: Bound, key: str) -> str:
-    """Return SQL that a step's lane counts for the size of a page."""
+#: Whether the other lanes of a step's organization and type are hopped over, and whether its lane counts for a page's
+#: size. Looking a text up in an array is much quicker than asking rows.
+_STATE: Final = (
+    "(SELECT is_passed, NOT is_passed AND NOT ({t} || ' ' || step.o || ' ' || step.k) = "
+    "ANY((SELECT of_keys FROM closed)::text[]) AS is_open FROM (SELECT ({t} || ' ' || step.o) = ANY(passed) "
+    f"OR ('{ALL_TYPES}' || ' ' || step.o) = ANY(passed) AS is_passed FROM closed) AS found)"
+)
+
+
+def _closed(key: str) -> str:
+    """Return the part that has, as texts, the lanes that are full, and the organizations and types that are passed."""
     full = f"unnest(%(full_t)s::text[], %(full_o)s::{key}[], %(full_k)s::bigint[]) AS f(t, o, k)"
-    is_full = f"EXISTS (SELECT 1 FROM {full} WHERE f.t = {bound.job_type} AND f.o = step.o AND f.k = step.k)"
-    return f"NOT ({_is_passed(bound, key)} OR {is_full})"
-
-
-def _is_passed(bound: Bound, key: str) -> str:
-    """Return SQL that the other lanes of a step's organization and type are hopped over."""
     passed = f"unnest(%(passed_t)s::text[], %(passed_o)s::{key}[]) AS p(t, o)"
-    return f"EXISTS (SELECT 1 FROM {passed} WHERE p.o = step.o AND p.t IN ({bound.job_type}, '{ALL_TYPES}'))"
+    return (
+        f"closed(of_keys, passed) AS MATERIALIZED (SELECT ARRAY(SELECT t || ' ' || o || ' ' || k FROM {full}), "
+        f"ARRAY(SELECT t || ' ' || o FROM {passed})), "
+    )
 
 
 def named(condition: str) -> str:

@@ -13,6 +13,7 @@ from django_jobs.engine.execution import leases, settle
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.lane_values import Lane
 from django_jobs.engine.store.postgresql import in_flight as postgresql
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import IN_FLIGHT
@@ -160,10 +161,11 @@ def test_jobs_of_types_with_limits_are_counted_from_marks_of_the_lock_alone(kind
     in_flight.count_in_flight(has_lock=False)
     late = job_in("Queued", job_type=kind)
     age(late)
-    assert [item.pk for item in in_flight.of_types([kind.pk])] == [late.pk]
+    assert in_flight.count_in_flight().by_lane == {Lane(late.organization_id, kind.pk): 1}
+    assert [item.pk for item in in_flight.queued_of([kind.pk])] == [late.pk]
     new, other = queue_up(pending_job(kind)), queue_up(pending_job())
-    assert {item.pk for item in in_flight.of_types([kind.pk])} == {late.pk, new.pk}
-    assert {item.pk for item in in_flight.of_types([kind.pk, other.job_type_id])} == {late.pk, new.pk, other.pk}
+    assert {item.pk for item in in_flight.queued_of([kind.pk])} == {late.pk, new.pk}
+    assert {item.pk for item in in_flight.queued_of([kind.pk, other.job_type_id])} == {late.pk, new.pk, other.pk}
 
 
 def test_what_is_found_from_a_mark_is_what_is_found_without_one(kind: JobType) -> None:

@@ -38,6 +38,7 @@ def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> WallClock:
         pytest.skip("This store needs no marks.")
     monkeypatch.setattr(lane_marks, "time", clock)
     monkeypatch.setattr(lane_marks, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(lane_marks, "SLOW_WALKS", 1)
     monkeypatch.setattr(postgresql, "MARGIN_SECONDS", 0)
     worker_registry.announce("a-worker", ALL_QUEUES, slots=1, window=10)
     walk = store().lanes
@@ -179,6 +180,20 @@ def test_where_whole_walks_are_fast_again_marks_are_forgotten(
     clock.now += lane_marks.BOUND_SECONDS
     dispatched(broker)
     assert saved() is None
+
+
+def test_one_slow_walk_among_fast_ones_sets_no_marks(
+    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_marks, "SLOW_WALKS", 3)
+    for slow in (-1.0, -1.0, 1.0, -1.0, -1.0):
+        monkeypatch.setattr(lane_marks, "SLOW_SECONDS", slow)
+        pending_job(kind)
+        dispatched(broker)
+        assert saved() is None
+    pending_job(kind)
+    dispatched(broker)
+    assert saved()
 
 
 def test_a_pass_without_room_forgets_no_marks(
