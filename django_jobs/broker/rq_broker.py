@@ -59,6 +59,12 @@ class RQBroker(Broker):
     def ring(self) -> None:
         self._call(tickets.ring)
 
+    def lead(self, leader: str, seconds: float, *, rings: bool) -> bool:
+        return self._call(lambda client: tickets.lead(client, leader, seconds, rings=rings))
+
+    def stop_leading(self, leader: str) -> None:
+        self._call(lambda client: tickets.stop_leading(client, leader))
+
     def depths(self) -> dict[Queue, int]:
         return self.look().depths
 

@@ -23,6 +23,8 @@ ENTRY: Final = "django_jobs.broker.entry.run_ticket"
 DATA: Final = json.dumps([ENTRY, None, [], {}]).encode()
 #: A number that changes whenever somebody rings.
 BELL: Final = f"{RQ_KEY_PREFIX}:django_jobs:bell"
+#: Who makes passes of the dispatcher for all who ring.
+LEADER: Final = f"{RQ_KEY_PREFIX}:django_jobs:leader"
 #: The id of the installation whose tickets lie here.
 MARKER: Final = f"{RQ_KEY_PREFIX}:django_jobs:installation"
 
@@ -104,6 +106,36 @@ def look(connection: Redis, names: Sequence[str]) -> list[int]:
 def ring(connection: Redis) -> None:
     """Count the bell up."""
     connection.eval(_RING, 1, BELL)
+
+
+# Counts the bell up if it is asked to; then takes the lead, or keeps it, unless somebody else has it.
+_LEAD: Final = (
+    f"if ARGV[3] == '1' then {_RING} end"
+    """
+local leader = redis.pcall('GET', KEYS[2])
+if leader and leader ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+)
+
+_STOP_LEADING: Final = """
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+"""
+
+
+def lead(connection: Redis, leader: str, seconds: float, *, rings: bool) -> bool:
+    """Count the bell up if ``rings``; return whether this leader has the lead now, for so many seconds."""
+    return bool(connection.eval(_LEAD, 2, BELL, LEADER, leader, round(seconds * 1000), int(rings)))
+
+
+def stop_leading(connection: Redis, leader: str) -> None:
+    """Give the lead up, if this leader has it."""
+    connection.eval(_STOP_LEADING, 1, LEADER, leader)
 
 
 def as_id(raw: bytes) -> str:

@@ -126,6 +126,15 @@ class Broker(Protocol):
     def ring(self) -> None:
         """Ring the bell: whoever dispatches now looks at the backlog once more."""
 
+    def lead(self, leader: str, seconds: float, *, rings: bool) -> bool:
+        """Ring the bell if ``rings``, and return whether ``leader`` makes the passes for all who ring.
+
+        It does for so many seconds from now, unless somebody else does already.
+        """
+
+    def stop_leading(self, leader: str) -> None:
+        """Let somebody else take the lead."""
+
     def depths(self) -> dict[Queue, int]:
         """Return how many entries wait, by queue, of every pool."""
 

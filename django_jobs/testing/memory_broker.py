@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
@@ -32,6 +33,7 @@ class MemoryBroker(Broker):
         self.is_down = is_down
         self.is_suspended = False
         self.rings = 0
+        self.leader: tuple[str, float] | None = None
         #: What each worker in the list runs, by its name, and what listening ones do at a hint.
         self.workers: dict[str, list[RunningTicket]] = {}
         self.listeners: dict[str, Callable[[list[str]], None]] = {}
@@ -54,6 +56,19 @@ class MemoryBroker(Broker):
     def ring(self) -> None:
         self.reach()
         self.rings += 1
+
+    def lead(self, leader: str, seconds: float, *, rings: bool) -> bool:
+        self.reach()
+        self.rings += rings
+        if self.leader is not None and self.leader[0] != leader and time.monotonic() < self.leader[1]:
+            return False
+        self.leader = leader, time.monotonic() + seconds
+        return True
+
+    def stop_leading(self, leader: str) -> None:
+        self.reach()
+        if self.leader is not None and self.leader[0] == leader:
+            self.leader = None
 
     def depths(self) -> dict[Queue, int]:
         self.reach()

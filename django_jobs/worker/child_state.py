@@ -46,8 +46,8 @@ class ChildState:
         self.doubts = Doubts()
         self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
-        #: Called with a priority when the end of a job was stored that may let another one start.
-        self.room_was_made: Callable[[int], object] = lambda _: None
+        #: Called when the end of a job was stored that may let another one start.
+        self.room_was_made: Callable[[], object] = lambda: None
         self._counting = threading.Lock()
 
     def stop(self) -> None:
@@ -86,9 +86,8 @@ class ChildState:
         ended = self.batch.take_ended()
         with line_watch.waiting():
             self.settler.settle(ended)
-        limited = [outcome.claimed.ticket.priority for outcome in ended if outcome.claimed.is_limited]
-        if limited:
-            self.room_was_made(max(limited))
+        if any(outcome.claimed.is_limited for outcome in ended):
+            self.room_was_made()
 
     @contextlib.contextmanager
     def step(self, step: LoopStep) -> Iterator[None]:

@@ -46,7 +46,7 @@ class Refiller:
         self._asked = threading.Event()
         self._quit = False
         self._priority = int(Priority.LOW)
-        self._freed: int | None = None
+        self._has_ended = False
         self._flows_until = -math.inf
         self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
 
@@ -59,9 +59,9 @@ class Refiller:
         self._priority = max(self._priority, priority)
         self._asked.set()
 
-    def ask_in_place_of(self, priority: int) -> None:
-        """Ask for a pass, since jobs ended, of this priority and perhaps of others, that were counted by limits."""
-        self._freed = max(priority, self._freed or priority)
+    def ask_in_place_of_ended(self) -> None:
+        """Ask for a pass, since jobs ended that were counted by limits."""
+        self._has_ended = True
         self._asked.set()
 
     def stop(self) -> None:
@@ -83,21 +83,28 @@ class Refiller:
     def _refill(self) -> None:
         self._asked.clear()
         priority, self._priority = self._priority, int(Priority.LOW)
-        freed, self._freed = self._freed, None
-        if freed is not None:
-            self._flows_until = time.monotonic() + FLOW_SECONDS
         database.mend_connections()
-        started = time.monotonic()
         with line_watch.waiting():
-            if freed is not None or started < self._flows_until:
-                freed_places.dispatch(max(freed or priority, priority), self._in_pools, is_known=freed is None)
-            elif dispatcher.refill(priority, self._in_pools):
-                self._note_seconds(time.monotonic() - started)
+            self._dispatch(priority)
         with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
             policy_memory.ask_again(self._asked.is_set)
         if not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
-                if started < self._flows_until:
-                    freed_places.dispatch(priority, self._in_pools, is_known=True)
-                else:
-                    dispatcher.refill_if_empty(priority, self._in_pools)
+                self._look_again(priority)
+
+    def _dispatch(self, priority: int) -> None:
+        has_ended, self._has_ended = self._has_ended, False
+        started = time.monotonic()
+        if has_ended:
+            self._flows_until = started + FLOW_SECONDS
+        if started >= self._flows_until:
+            if dispatcher.refill(priority, self._in_pools):
+                self._note_seconds(time.monotonic() - started)
+        elif freed_places.dispatch(has_ended=has_ended):
+            self._asked.set()
+
+    def _look_again(self, priority: int) -> None:
+        if time.monotonic() >= self._flows_until:
+            dispatcher.refill_if_empty(priority, self._in_pools)
+        else:
+            freed_places.dispatch(has_ended=False)

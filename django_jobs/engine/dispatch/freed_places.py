@@ -1,50 +1,59 @@
 """Dispatching since jobs ended that were counted by limits of their types: others may start in their place.
 
-Such ends come from all workers at once. One process at a time makes passes; whoever finds it at work rings the bell
-and goes on, since the one at work looks at the bell when its pass is over. So no worker waits in line for a pass that
-another one makes for it.
+Such ends come from all workers at once, and to look who has the dispatcher's lock costs a transaction. So whoever
+stores one rings the broker's bell and takes the lead, in one call; where somebody else has the lead, that is all. The
+leader makes passes for as long as the bell is rung (flat combining: D. Hendler, I. Incze, N. Shavit and M. Tzafrir,
+2010). Where a leader dies, its lead runs out, and the workers look again by themselves meanwhile.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import time
-from collections.abc import Collection
+import uuid
 from typing import Final
 
-from django_jobs.engine.dispatch import dispatcher, turns, window
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import Moved
 
-#: So many seconds pass between two passes of one process, so that each serves several ends.
+#: For so long the lead is taken, and kept at each pass.
+LEAD_SECONDS: Final = 0.3
+#: For so long one call leads, if others ring all the time.
+MOST_SECONDS: Final = 0.5
+#: So many seconds pass between two passes, so that each serves several ends.
 PAUSE_SECONDS: Final = 0.003
 
+_names: Final[dict[int, str]] = {}
 
-def dispatch(priority: int, in_pools: Collection[str] = (), *, is_known: bool = False) -> int:
-    """Dispatch in place of jobs of this priority that ended; return how many jobs went.
 
-    With ``is_known``, nothing ended that a pass that is under way might not know: then nobody needs the bell.
+def dispatch(*, has_ended: bool) -> bool:
+    """Dispatch in place of jobs that ended, unless somebody else does; return whether to call this again soon.
+
+    Without ``has_ended`` nothing ended that a pass that is under way might not know: then the bell is not rung.
     Raises BrokerUnavailable, and errors of the database.
     """
-    broker = get_broker()
-    seen = broker.look()
-    if not window.read_window().has_room(priority, 1.0, seen.depths, in_pools=in_pools):
-        return 0
-    total, moved = 0, _try()
-    if moved is None and not is_known:
-        broker.ring()
-        moved = _try()  # it may have looked at the bell just before
-    while moved is not None:
-        dispatcher.push(moved)
-        total += len(moved)
-        rings, seen = seen.rings, broker.look()
-        if seen.rings == rings:
+    broker, until = get_broker(), time.monotonic() + MOST_SECONDS
+    rings: int | None = None
+    while broker.lead(_name(), LEAD_SECONDS, rings=has_ended and rings is None):
+        try:
+            while (seen := broker.look()).rings != rings:
+                if rings is not None and time.monotonic() > until:
+                    return True
+                rings = seen.rings
+                moved = database.in_transaction(functools.partial(turns.fill_window, dispatch_lock.WAIT_SECONDS))
+                dispatcher.push(moved or [])
+                time.sleep(PAUSE_SECONDS)
+                broker.lead(_name(), LEAD_SECONDS, rings=False)
+        finally:
+            broker.stop_leading(_name())
+        # Somebody may have rung, and found this process in the lead, just before it gave that up.
+        if broker.look().rings == rings:
             break
-        time.sleep(PAUSE_SECONDS)
-        moved = _try()
-    return total
+    return False
 
 
-def _try() -> list[Moved] | None:
-    """Make a pass; return None if another process makes one."""
-    return database.in_transaction(turns.fill_window)
+def _name() -> str:
+    """Return a name that this process alone has, also where it is a copy of another one."""
+    return _names.setdefault(os.getpid(), uuid.uuid4().hex)

@@ -178,6 +178,23 @@ def test_a_look_tells_what_waits_and_how_often_the_bell_was_rung(bench: RedisBen
     assert after.rings - before.rings == 2
 
 
+def test_one_has_the_lead_until_it_gives_it_up_or_its_time_is_over(bench: RedisBench | MemoryBench) -> None:
+    broker = bench.broker
+    assert [broker.lead(name, 60, rings=False) for name in ("me", "you", "me")] == [True, False, True]
+    broker.stop_leading("you")
+    assert not broker.lead("you", 60, rings=False)
+    broker.stop_leading("me")
+    assert broker.lead("you", 0.001, rings=False)
+    wait_until(lambda: broker.lead("me", 60, rings=False), 5, "the lead to run out")
+
+
+def test_who_does_not_get_the_lead_rings_all_the_same(bench: RedisBench | MemoryBench) -> None:
+    broker = bench.broker
+    before = broker.look().rings
+    got = [broker.lead("me", 60, rings=True), broker.lead("you", 60, rings=True), broker.lead("you", 60, rings=False)]
+    assert (got, broker.look().rings - before) == ([True, False, False], 2)
+
+
 def test_the_ids_of_all_that_waits_are_told_and_which_of_them_are_foreign(bench: RedisBench | MemoryBench) -> None:
     bench.broker.push([ONE, URGENT])
     bench.plant("jobs-high", "b", "a")
@@ -402,6 +419,8 @@ CALLS: Final[dict[str, Callable[[Broker], object]]] = {
     "push": lambda broker: broker.push([ONE]),
     "look": lambda broker: broker.look(),
     "ring": lambda broker: broker.ring(),
+    "lead": lambda broker: broker.lead("me", 1, rings=True),
+    "stop_leading": lambda broker: broker.stop_leading("me"),
     "depths": lambda broker: broker.depths(),
     "waiting_ids": lambda broker: broker.waiting_ids(),
     "installation": lambda broker: broker.installation(),
