@@ -17,9 +17,11 @@ from typing import Any, Final, NamedTuple
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.store.lane_values import Lane, LaneBound, LaneStep, Walk
 
-#: A page has about so many lanes, and of each type as many at least.
-LANES_AT_ONCE = 50
+#: A page has as many lanes of a type as jobs are wanted, so that it may serve them all; but not fewer than the first
+#: number nor more than the second, and of all types together about as many as the third.
 LANES_OF_TYPE: Final = 4
+MOST_LANES_OF_TYPE: Final = 300
+LANES_AT_ONCE = 800
 #: How many types one walk looks at.
 TYPES_AT_ONCE: Final = 100
 #: How many types of one organization a walk looks at, and how many keys of one of them.
@@ -40,8 +42,10 @@ class Page(NamedTuple):
     is_all: bool
 
 
-def pages(walk: Walk, marks: LaneMarks | None = None) -> Iterator[Page]:
+def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[Page]:
     """Yield the lanes of a walk, each once: those behind the organization ``after`` first.
+
+    ``wanted`` is how many jobs are to be found.
 
     Lanes that are full are left out, and those of organizations that are passed. Of an organization with many others it
     yields some.
@@ -50,32 +54,33 @@ def pages(walk: Walk, marks: LaneMarks | None = None) -> Iterator[Page]:
     kinds = walk.job_types
     if len(kinds) > TYPES_AT_ONCE:
         walk = walk._replace(job_types=tuple(random.sample(kinds, TYPES_AT_ONCE)))
-    steps, following = _next_lanes(marks, walk)
+    most = max(LANES_OF_TYPE, LANES_AT_ONCE // len(walk.job_types))
+    count = min(max(LANES_OF_TYPE, wanted), MOST_LANES_OF_TYPE, most)
+    steps, following = _next_lanes(marks, walk, count)
     if following is None or walk.after is None:
         # In the order of the turns: behind the organization that was served last, and from the start.
         ordered = [step for step in steps if step.is_behind] + [step for step in steps if not step.is_behind]
         yield _page_of(marks, walk, ordered, is_all=following is None and len(kinds) == len(walk.job_types))
-        yield from _pages(marks, following)
+        yield from _pages(marks, following, count)
         return
-    yield from _pages(marks, walk._replace(behind=walk.after))
-    yield from _pages(marks, walk, until_behind=True)
+    yield from _pages(marks, walk._replace(behind=walk.after), count)
+    yield from _pages(marks, walk, count, until_behind=True)
 
 
-def _pages(marks: LaneMarks, walk: Walk | None, *, until_behind: bool = False) -> Iterator[Page]:
+def _pages(marks: LaneMarks, walk: Walk | None, count: int, *, until_behind: bool = False) -> Iterator[Page]:
     """Yield the pages of a walk: to its end, or if it began before ``after``, to what lies behind that."""
     while walk is not None:
-        steps, following = _next_lanes(marks, walk)
+        steps, following = _next_lanes(marks, walk, count)
         wanted = [*itertools.takewhile(lambda step: not step.is_behind, steps)] if until_behind else steps
         yield _page_of(marks, walk, wanted, is_all=False)
         walk = following if len(wanted) == len(steps) else None
 
 
-def _next_lanes(marks: LaneMarks, walk: Walk) -> tuple[list[LaneStep], Walk | None]:
+def _next_lanes(marks: LaneMarks, walk: Walk, count: int) -> tuple[list[LaneStep], Walk | None]:
     """Return the next lanes of a walk, and the walk behind them; None where they are the last.
 
     Types of which there is more end the page: what other types have behind that is left to the next one.
     """
-    count = max(LANES_OF_TYPE, LANES_AT_ONCE // len(walk.job_types))
     steps = marks.lanes(walk, count)
     counted: Counter[str] = Counter()
     for place, step in enumerate(steps):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -139,7 +139,7 @@ def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) 
     while len(picked) < room:
         before = len(picked)
         is_all = True
-        for page in _pages(queue, job_types, _organization_pk(cursors.get(name)), state):
+        for page in _pages(queue, job_types, room, state):
             seen |= page.seen
             is_all = page.is_all
             found, last = _take(queue, page, room - len(picked), state)
@@ -173,7 +173,7 @@ def end_turns(queue: Queue, served: Sequence[Candidate], cursors: Mapping[str, A
         marks.cursors[turn] = last
 
 
-def _pages(queue: Queue, job_types: Collection[str], after: Any, state: PassState) -> Iterator[Page]:
+def _pages(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> Iterator[Page]:
     """Yield the lanes of these types, as far as those are open, page by page."""
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
     if not kinds:
@@ -182,8 +182,9 @@ def _pages(queue: Queue, job_types: Collection[str], after: Any, state: PassStat
     if not tenant_shares.are_limits_asked():
         limit, by_organization = tenant_shares.default_limit() - state.in_flight.unseen, state.in_flight.by_organization
         passed |= {(pk, ALL_TYPES) for pk, count in by_organization.items() if count >= limit}
+    after = _organization_pk(state.marks.cursors.get(cursor_key(queue)))
     walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
-    yield from backlog.pages(walk, state.marks)
+    yield from backlog.pages(walk, room, state.marks)
 
 
 def _organization_pk(text: Any) -> Any:
@@ -214,7 +215,7 @@ def _take(queue: Queue, page: Page, room: int, state: PassState) -> tuple[list[C
     if not lanes:
         return [], None
     weights = {pk: share.weight for pk, share in shares.items()}
-    most = _most_of_lane(room, list(weights.values()), is_page=not page.is_all)
+    most = _most_of_organization(room, list(weights.values()), is_page=not page.is_all)
     queues = _queues(queue.priority, lanes, most, state)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     going = turns(order, weights, state.credits(cursor_key(queue)), is_page=not page.is_all)
@@ -234,11 +235,11 @@ def _take(queue: Queue, page: Page, room: int, state: PassState) -> tuple[list[C
     return picked, going.cursor
 
 
-def _most_of_lane(room: int, weights: list[float], *, is_page: bool) -> int:
-    """Return how many jobs of one lane to look at.
+def _most_of_organization(room: int, weights: list[float], *, is_page: bool) -> int:
+    """Return how many jobs of one organization to look at.
 
-    Twice an even share, so that short lanes of others rarely leave room unused; of a page what its heaviest
-    organization may get in one round.
+    Twice an even share, so that organizations with few jobs rarely leave room unused; of a page what its heaviest one
+    may get in one round.
     """
     heaviest = max(weights) * len(weights) / sum(weights)
     share = 1 if is_page else math.ceil(room / len(weights))
@@ -256,7 +257,12 @@ def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
 
 def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:
     """Return what each organization has at the heads of its lanes, the longest ready last."""
-    taken = [(lane, min(most, left)) for lane in lanes if (left := state.limits.left(lane)) > 0]
+    counts = Counter(lane.organization_pk for lane in lanes)
+    taken = [
+        (lane, min(math.ceil(most / counts[lane.organization_pk]), left))
+        for lane in lanes
+        if (left := state.limits.left(lane)) > 0
+    ]
     queues: dict[Any, list[Candidate]] = defaultdict(list)
     for candidate in _heads(priority, taken, state):
         queues[candidate.organization_pk].append(candidate)

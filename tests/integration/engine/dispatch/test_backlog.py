@@ -18,7 +18,6 @@ from tests.support.factories import make_job_type, make_organization
 @pytest.fixture
 def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
     """Six lanes with Normal priority: three organizations, two types each; read one of each type at a time."""
-    monkeypatch.setattr(backlog, "LANES_AT_ONCE", 2)
     monkeypatch.setattr(backlog, "LANES_OF_TYPE", 1)
     kinds = sorted((make_job_type(), make_job_type()), key=lambda kind: kind.pk)
     expected = []
@@ -34,7 +33,7 @@ def walked(lanes: list[Lane], priority: int, after: int | None) -> list[Lane]:
     """The lanes of a walk over all these types."""
     kinds = tuple({lane.job_type: None for lane in lanes})
     walk = Walk(priority, kinds, after, bound=backlog.bound_of(frozenset(), frozenset()))
-    return [lane for page in backlog.pages(walk) for lane in page.lanes]
+    return [lane for page in backlog.pages(walk, 1) for lane in page.lanes]
 
 
 def test_every_lane_of_a_priority_is_walked_once(lanes: list[Lane]) -> None:

@@ -198,7 +198,7 @@ def test_a_walk_costs_no_statement_for_each_lane_of_an_organization(
     walk = Walk(1, kinds, bound=backlog.bound_of(frozenset(), frozenset()))
     # Each type is a part of one statement; where that may not be, two hops of each and the order.
     with django_assert_max_num_queries(1 if store_name() == "postgresql" else 2 * len(kinds) + 2):
-        lanes = [lane for page in backlog.pages(walk) for lane in page.lanes]
+        lanes = [lane for page in backlog.pages(walk, 10) for lane in page.lanes]
     assert {lane.organization_pk for lane in lanes} == {item.pk for item in organizations}
 
 
