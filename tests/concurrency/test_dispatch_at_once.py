@@ -18,7 +18,7 @@ from django_jobs import submit_job
 from django_jobs.engine.dispatch import (
     dispatch_lock,
     dispatcher,
-    round_robin,
+    new_jobs,
     short_way,
     turns,
     window,
@@ -285,7 +285,7 @@ def test_a_slow_look_at_what_is_in_flight_does_not_let_many_new_jobs_pass(
     """Each statement sees what was true when it began, and they end one after the other."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 4}
     numbers = itertools.count()
-    goes_at_once = round_robin.goes_at_once
+    goes_at_once = new_jobs.goes_at_once
 
     def goes_slowly(*args: Any) -> Condition:
         found = goes_at_once(*args)
@@ -293,7 +293,7 @@ def test_a_slow_look_at_what_is_in_flight_does_not_let_many_new_jobs_pass(
         seconds = 0.3 + 0.05 * next(numbers)
         return all_of(Condition("pg_sleep(%s) IS NOT NULL", (seconds,)), found)
 
-    monkeypatch.setattr(round_robin, "goes_at_once", goes_slowly)
+    monkeypatch.setattr(new_jobs, "goes_at_once", goes_slowly)
     run_crowd([functools.partial(submit_job, kind, at_once, {"number": number}) for number in range(8)])
     dispatcher.dispatch()
     assert Job.objects.filter(status=Status.QUEUED).count() == 4

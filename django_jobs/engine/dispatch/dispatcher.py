@@ -19,7 +19,7 @@ from django.db import Error
 from django.db.models import Q
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, pools, round_robin, short_way, turns, window
+from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, new_jobs, pools, short_way, turns, window
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Queue, Ticket, get_broker
@@ -99,7 +99,7 @@ def _may_go(job: Job, budget: TimeBudget) -> bool:
 
 def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
     """Queue a new job if the rule of fairness lets it go without a turn. Its type was just read."""
-    condition = round_robin.takes_no_turn(job, most_at_once)
+    condition = new_jobs.takes_no_turn(job, most_at_once)
     if condition is None:
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from django_jobs.engine.dispatch import round_robin, window
+from django_jobs.engine.dispatch import new_jobs, window
 from django_jobs.engine.dispatch.rests import Rest
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Queue, get_broker
@@ -37,7 +37,7 @@ def at_once(new: NewJob) -> Condition | None:
     job, queue = new.job, Queue(new.job.job_type.pool, new.job.priority)
     if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(queue):
         return None
-    return round_robin.goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
+    return new_jobs.goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
 
 
 def _answers(queue: Queue) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import dispatch_lock, lane_marks, round_robin, window
+from django_jobs.engine.dispatch import dispatch_lock, lane_marks, new_jobs, round_robin, window
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.ports import Queue
@@ -115,7 +115,7 @@ def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
         lease = dispatch_lock.look()
     if lease is None:
         return None
-    unseen = round_robin.unseen_at_once()  # before the count, which sees what is stored by then
+    unseen = new_jobs.unseen_at_once()  # before the count, which sees what is stored by then
     state = PassState(count_in_flight(has_lock=has_lock), lane_marks.read(lease.state), has_lock)
     state.in_flight.unseen = unseen
     done = work(state)

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, flow_clock, flow_times, round_robin
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, flow_clock, flow_times, new_jobs
 from django_jobs.engine.dispatch.flow_clock import LOOK, PASS_SECONDS, USE_SECONDS, FlowClock, FlowThread
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -206,7 +206,7 @@ def test_the_thread_hears_of_what_its_process_notes(
 @pytest.mark.django_db(transaction=True)
 def test_the_thread_of_a_scheduler_dispatches_what_waits(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     limited_type()
-    for module, name in ((dispatcher, "dispatch_new"), (dispatcher, "wake"), (round_robin, "goes_at_once")):
+    for module, name in ((dispatcher, "dispatch_new"), (dispatcher, "wake"), (new_jobs, "goes_at_once")):
         monkeypatch.setattr(module, name, lambda *_: None)
     leader, stop = Scheduler("one"), threading.Event()
     monkeypatch.setattr(leader, "_dispatch", lambda: 0)

@@ -141,7 +141,7 @@ def _two_slots() -> None:
 def test_an_organization_with_more_types_than_a_walk_looks_at_takes_nobodys_turn(broker: MemoryBroker) -> None:
     broker.is_down = True
     greedy, quiet = make_organization(), make_organization()
-    kinds = [make_job_type() for _ in range(backlog.LANES_AT_ONCE + 10)]
+    kinds = [make_job_type() for _ in range(60)]
     for kind in kinds:
         pending_job(kind, greedy)
     late = [pending_job(kinds[0], quiet) for _ in range(3)]

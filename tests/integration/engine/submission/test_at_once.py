@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_history, submit_job
-from django_jobs.engine.dispatch import rests, round_robin, short_way, window
+from django_jobs.engine.dispatch import new_jobs, rests, short_way, window
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.transition_values import Condition, all_of
@@ -260,7 +260,7 @@ def test_while_that_is_slow_it_is_left_out(
 def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
     broker: MemoryBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    goes_at_once = round_robin.goes_at_once
+    goes_at_once = new_jobs.goes_at_once
 
     def fails(*args: Any) -> Condition:
         """The error of the server, which the statement gets in its midst."""
@@ -268,7 +268,7 @@ def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
         assert found is not None
         return all_of(Condition(f"pg_temp.fail('{code}')"), found)
 
-    monkeypatch.setattr(round_robin, "goes_at_once", fails)
+    monkeypatch.setattr(new_jobs, "goes_at_once", fails)
     make_failing_function()
     job = submit_job(kind, organization)
     assert not went_at_once(job)
