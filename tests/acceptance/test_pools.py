@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import ticketing
 from django_jobs.engine.transitions import Moved
 from django_jobs.models import Job, JobType, Worker
 from django_jobs.statuses import Status
@@ -99,7 +99,7 @@ def test_a_plain_rqworker_runs_no_ticket_that_lies_in_two_pools_queues(
     job = stage.submit(kind)
     move_to(kind, "gpu")
     forget_everything()
-    dispatcher.push([_moved(job)])
+    ticketing.push([_moved(job)])
     assert processes.start("rqworker", *DEFAULT_QUEUES, "--burst", settings=POOLS).wait(2 * PATIENCE) == 0
     assert status_of(job) == Status.QUEUED
     assert processes.start("rqworker", "jobs-gpu-normal", "--burst", settings=POOLS).wait(2 * PATIENCE) == 0

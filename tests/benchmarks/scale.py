@@ -30,7 +30,7 @@ from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
 from django_jobs.broker.connection import queue_names
-from django_jobs.engine.dispatch import dispatcher, turns, worker_registry
+from django_jobs.engine.dispatch import dispatcher, ticketing, turns, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.outcomes import Returned
 from django_jobs.engine.execution.settle import settle
@@ -162,7 +162,7 @@ def full_broker() -> None:
 def room() -> None:
     """A broker without tickets, and no job that has one."""
     empty_broker()
-    dispatcher.withdraw(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
+    ticketing.withdraw(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
 
 
 def newest(status: str, **filters: Any) -> Job:

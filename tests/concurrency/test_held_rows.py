@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import ticketing
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
 from django_jobs.engine.execution import claim as claim_module
 from django_jobs.engine.execution import settle
@@ -177,7 +177,7 @@ def test_a_held_job_that_should_be_withdrawn_gets_a_ticket_instead(
     hold: Any, jobs: list[Job], full_broker: CrowdedBroker
 ) -> None:
     hold(jobs[0])
-    moved = dispatcher.withdraw([job.pk for job in jobs], "The broker is gone")
+    moved = ticketing.withdraw([job.pk for job in jobs], "The broker is gone")
     assert [item.pk for item in moved] == [job.pk for job in jobs[1:]]
     check_broker()
     watch = TicketWatch()

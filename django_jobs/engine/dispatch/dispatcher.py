@@ -12,20 +12,30 @@ import functools
 import logging
 import operator
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection
 from typing import Final
 
 from django.db import Error
 from django.db.models import Q
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import delays, dispatch_lock, lane_marks, new_jobs, pools, short_way, turns, window
+from django_jobs.engine.dispatch import (
+    delays,
+    dispatch_lock,
+    lane_marks,
+    new_jobs,
+    pools,
+    short_way,
+    ticketing,
+    turns,
+    window,
+)
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
-from django_jobs.engine.ports import Look, Queue, Ticket, get_broker
+from django_jobs.engine.ports import Look, Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.engine.transitions import After, Move, Moved, move
+from django_jobs.engine.transitions import Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
 from django_jobs.pools import of_pool, served_by
@@ -82,7 +92,7 @@ def _dispatch_new(job: Job) -> int | None:
     lane_marks.note_taken(moved)
     if not moved:
         return _dispatch(seen.rings, budget, lambda: _may_go(job, budget))
-    push(moved)
+    ticketing.push(moved)
     return len(moved)
 
 
@@ -226,7 +236,7 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
         if moved is not None:
             break
     if moved:
-        budget.spend(functools.partial(push, moved))
+        budget.spend(functools.partial(ticketing.push, moved))
     return moved
 
 
@@ -234,7 +244,7 @@ def _pass_at_once(budget: TimeBudget) -> list[Moved] | None:
     """Make one pass and push its tickets; return None if another process has the lock."""
     moved = database.in_transaction(turns.fill_window)
     if moved:
-        budget.spend(functools.partial(push, moved))
+        budget.spend(functools.partial(ticketing.push, moved))
     return moved
 
 
@@ -250,47 +260,3 @@ def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
     return (
         [*((pause, 0.0) for pause in PAUSES_BEFORE_LINE), in_line] if budget.is_limited else [in_line] * TIMES_IN_LINE
     )
-
-
-def push_new(moved: Sequence[Moved]) -> str:
-    """Give jobs that were stored as Queued their tickets. Return why the broker did not take them; empty if it did."""
-    try:
-        TimeBudget(BUDGET_SECONDS).spend(lambda: _push(moved))
-    except BrokerUnavailable as error:
-        return _not_taken(error)
-    return ""
-
-
-def take_back(moved: Iterable[Moved], message: str) -> None:
-    """Put jobs that were stored as Queued, and have no ticket, back to Pending. Raises no database error."""
-    _quietly(lambda: len(withdraw([item.pk for item in moved], message)))
-
-
-def push(moved: Iterable[Moved], *, front: bool = False) -> None:
-    """Give Queued jobs their tickets; if the broker cannot take them, put the jobs back to Pending."""
-    items = list(moved)
-    try:
-        _push(items, front=front)
-    except BrokerUnavailable as error:
-        withdraw([item.pk for item in items], _not_taken(error))
-
-
-def _push(moved: Sequence[Moved], *, front: bool = False) -> None:
-    tickets = [
-        Ticket(item.pk, item.year, item.attempt + 1, item.priority, pools.pool_of(item.job_type)) for item in moved
-    ]
-    get_broker().push(tickets, front=front)
-
-
-def _not_taken(error: BrokerUnavailable) -> str:
-    return f"The broker could not take it: {error}"
-
-
-def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
-    """Put Queued jobs back to Pending, to be dispatched ``delay`` seconds from now or later; return those that moved.
-
-    Jobs whose rows are in use stay Queued: the scheduler misses their tickets and issues them again.
-    """
-    values = {"ready_at": After(delay), "queued_at": None}
-    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
-    return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)

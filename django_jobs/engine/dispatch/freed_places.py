@@ -14,7 +14,7 @@ import time
 import uuid
 from typing import Final
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, turns
+from django_jobs.engine.dispatch import dispatch_lock, ticketing, turns
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
 
@@ -43,7 +43,7 @@ def dispatch(*, has_ended: bool) -> bool:
                     return True
                 rings = seen.rings
                 moved = database.in_transaction(functools.partial(turns.fill_window, dispatch_lock.WAIT_SECONDS))
-                dispatcher.push(moved or [])
+                ticketing.push(moved or [])
                 time.sleep(PAUSE_SECONDS)
                 broker.lead(_name(), LEAD_SECONDS, rings=False)
         finally:

@@ -8,7 +8,7 @@ from django.db.models import OuterRef, Subquery
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.dispatch import dispatcher, in_flight
+from django_jobs.engine.dispatch import in_flight, ticketing
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job, JobType
@@ -96,5 +96,5 @@ class TicketWatch:
             else:
                 unknown[pool].append(pk)
         for pool, pks in unknown.items():
-            dispatcher.withdraw(pks, pools.not_configured(pool))
+            ticketing.withdraw(pks, pools.not_configured(pool))
         return tickets

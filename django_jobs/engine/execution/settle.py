@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from django_jobs.engine.actors import WORKER, Actor
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import ticketing
 from django_jobs.engine.execution import breakers, checkpoint, completions, outcome_transitions, outcomes, retry_policy
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, Moved, hooks, move
@@ -145,7 +145,7 @@ def _reissue(moved: Sequence[Moved]) -> None:
     """After the commit, push tickets for the jobs that went back to the queue, ahead of the others."""
     back = [item for item in moved if item.to_status == Status.QUEUED]
     if back:
-        database.on_commit(lambda: dispatcher.push(back, front=True))
+        database.on_commit(lambda: ticketing.push(back, front=True))
 
 
 def _bury_exhausted(

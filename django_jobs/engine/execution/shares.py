@@ -17,7 +17,7 @@ from typing import Any, Final
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
-from django_jobs.engine.dispatch import dispatcher, lane_marks, turns
+from django_jobs.engine.dispatch import lane_marks, ticketing, turns
 from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
@@ -64,7 +64,7 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
     if share is None:
         return None
     claimed, queued = share
-    dispatcher.push(queued)
+    ticketing.push(queued)
     return claimed
 
 

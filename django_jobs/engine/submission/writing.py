@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import dispatcher, ticketing
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import insertion
 from django_jobs.engine.submission.building import Request
@@ -35,7 +35,7 @@ def follow_commit(written: Sequence[Request]) -> None:
     _remember_uncommitted(jobs)
     if queued:
         # Committed already; but whatever goes wrong now must not reach the caller.
-        database.on_commit(lambda: not_taken.append(dispatcher.push_new(queued)))
+        database.on_commit(lambda: not_taken.append(ticketing.push_new(queued)))
     elif len(jobs) > 1:
         database.once_on_commit(dispatcher.wake)
     elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and needs no dispatch now
@@ -43,7 +43,7 @@ def follow_commit(written: Sequence[Request]) -> None:
     hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
     hooks.announcer().changed(queued)
     if any(not_taken):  # behind the others, so that each change is announced after the one before it
-        database.on_commit(lambda: dispatcher.take_back(queued, not_taken[0]))
+        database.on_commit(lambda: ticketing.take_back(queued, not_taken[0]))
 
 
 def _remember_uncommitted(jobs: Sequence[Job]) -> None:

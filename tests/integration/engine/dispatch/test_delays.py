@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import delays, dispatcher
+from django_jobs.engine.dispatch import delays, dispatcher, ticketing
 from django_jobs.engine.execution import outcomes
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -50,8 +50,8 @@ def test_moves_say_whether_a_job_waits_for_its_moment(broker: MemoryBroker) -> N
     end(outcomes.Postponed(claimed=postponed, delay=60, text="later"))
     end(raised(given_up, "Permanent"))
     withdrawn, at_once = job_in("Queued"), job_in("Queued")
-    dispatcher.withdraw([withdrawn.pk], "not now", delay=60)
-    dispatcher.withdraw([at_once.pk], "again")
+    ticketing.withdraw([withdrawn.pk], "not now", delay=60)
+    ticketing.withdraw([at_once.pk], "again")
     retry_job(Job.objects.get(pk=given_up.pk))
     delayed = Job.objects.filter(is_delayed=True).values_list("pk", flat=True)
     assert set(delayed) == {failed.pk, postponed.pk, withdrawn.pk}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, turns, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, ticketing, turns, window, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import use_broker
@@ -122,7 +122,7 @@ class PushFails(MemoryBroker):
 def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: MemoryBroker) -> None:
     job = pending_job()
     use_broker(PushFails())
-    dispatcher.push(turns.fill_window() or [])
+    ticketing.push(turns.fill_window() or [])
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is not None) == ("Pending", None, True)
     assert "read only" in get_job_history(job)[-1]["message"]
@@ -149,7 +149,7 @@ def test_waking_does_nothing_while_the_broker_is_down(broker: MemoryBroker) -> N
 
 def test_a_withdrawn_job_waits_for_its_delay(broker: MemoryBroker) -> None:
     job = job_in("Queued")
-    dispatcher.withdraw([job.pk], "not now", delay=60)
+    ticketing.withdraw([job.pk], "not now", delay=60)
     assert reread(job).status == "Pending"
     assert dispatcher.dispatch() == 0
 

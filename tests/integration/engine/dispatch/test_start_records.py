@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch.dispatcher import withdraw
 from django_jobs.engine.dispatch.start_records import started_at
+from django_jobs.engine.dispatch.ticketing import withdraw
 from django_jobs.engine.execution import settle
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store

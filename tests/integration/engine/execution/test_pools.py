@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, pools, worker_registry
+from django_jobs.engine.dispatch import dispatcher, pools, ticketing, worker_registry
 from django_jobs.engine.execution import shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Queue
@@ -113,7 +113,7 @@ def test_a_retry_goes_to_the_pool_that_the_type_has_then(
     broker: MemoryBroker, gpu: JobType, organization: Organization
 ) -> None:
     job = pending_job(gpu, organization)
-    dispatcher.withdraw([job.pk], "again")
+    ticketing.withdraw([job.pk], "again")
     JobType.objects.filter(pk=gpu.pk).update(pool="cpu")
     pools.forget()
     broker.lose_tickets()

@@ -9,7 +9,7 @@ from django.test import Client
 
 from django_jobs import get_job_status, list_jobs, retry_job
 from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import ticketing
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.status import describe_all
@@ -79,7 +79,7 @@ def test_a_child_whose_handler_is_gone_waits_for_it_after_its_parents(submit: Su
 
 def test_another_reason_to_be_put_back_is_not_taken_for_it(broker: Any) -> None:
     job = job_in("Queued")
-    dispatcher.withdraw([job.pk], "The broker could not take it", delay=60)
+    ticketing.withdraw([job.pk], "The broker could not take it", delay=60)
     assert get_job_status(job).waiting_for == "run_at"
 
 

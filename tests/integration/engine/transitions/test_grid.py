@@ -14,7 +14,7 @@ from django_jobs import cancel_job, get_job_history, retry_job
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.control.tenants import OrphanWatch
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import dispatcher, ticketing
 from django_jobs.engine.execution import leases, outcomes, settle
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
@@ -79,7 +79,7 @@ def begin_and_let_the_lease_expire(job: Job) -> None:
 
 VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "dispatch": lambda _: dispatcher.dispatch(),
-    "withdraw": lambda job: dispatcher.withdraw([job.pk], "not now"),
+    "withdraw": lambda job: ticketing.withdraw([job.pk], "not now"),
     "claim": lambda job: claim([ticket_of(job)], WORKER),
     "claim for a suspended organization": suspend_and_claim,
     "return": settled(returned),
