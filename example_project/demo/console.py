@@ -13,6 +13,7 @@ from rich.table import Table
 
 from example_project.demo.services import log_file
 from example_project.shop.catalog import SHOPS, Shop
+from example_project.shop.marketplace import outage
 from example_project.shop.seeding import DEMO_PASSWORD, SUPERUSER
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ The password of every account is {DEMO_PASSWORD}:
   - Log in as {SHOPS[0].member} here and as {SHOPS[0].admin} in a private window: each sees the other's jobs move, and
     {SHOPS[1].member} of {SHOPS[1].title} sees none of them.
   - Cancel the publication of the catalog while it runs: it takes up to a minute. The page starts another one.
+  - Let the marketplace be down, publish some more, and see them wait for the breaker of their type instead of failing:
+    touch {outage()}, and delete that file later.
   - Open {job_id} in the admin: its status, its result, its execution log.
   - Look at the schedules in the admin: the nightly report, and each shop's statements. Type another rule and see when
     it would fire, or fire one now.

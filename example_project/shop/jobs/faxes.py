@@ -16,6 +16,10 @@ from example_project.shop.parameters import FaxParameters
     default_timeout=60,
     max_retries=3,
     retry_delay=2,
+    # A line takes one fax at a time, and the provider two in a second from all of us.
+    concurrency_key="fax_number",
+    max_starts=120,
+    max_starts_window=60,
 )
 def fax_send(context: JobContext) -> dict[str, Any]:
     """Send a fax, and translate the provider's errors. The engine reads its HTTP errors itself."""

@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobStatus, get_batch_status, get_job_status, submit_job
-from django_jobs.models import Job, Organization
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
 from example_project.shop.jobs import bulk_statements
 from example_project.shop.models import Customer, Order, ReportRequest
@@ -57,6 +58,27 @@ def test_too_many_faxes_wait_as_long_as_they_are_told_and_spend_no_retry(shop: O
 def test_an_unavailable_provider_is_asked_again_when_it_said_so(shop: Organization) -> None:
     status = fax(shop, "+15550000503")
     assert (status.status, status.attempt, status.retry_count) == ("Completed", 2, 1)
+
+
+def waits_for(*numbers: str) -> list[str | None]:
+    """For what faxes to these numbers wait after a pass of the dispatcher."""
+    jobs = [
+        submit_job("fax_send", "ORG-1", {"fax_number": number, "document": f"{place}.pdf"})
+        for place, number in enumerate(numbers)
+    ]
+    dispatcher.dispatch()
+    return [get_job_status(job).waiting_for for job in jobs]
+
+
+@pytest.mark.usefixtures("shop", "broker")
+def test_a_line_gets_one_fax_at_a_time() -> None:
+    JobType.objects.filter(pk="fax_send").update(max_starts=None)
+    assert waits_for("+15551234567", "+15551234567", "+15557654321") == ["broker", "concurrency", "broker"]
+
+
+@pytest.mark.usefixtures("shop", "broker")
+def test_faxes_to_many_lines_start_one_after_the_other() -> None:
+    assert waits_for("+15551234567", "+15557654321") == ["broker", "concurrency"]
 
 
 def test_the_bulk_job_submits_a_statement_for_each_customer_with_orders(shop: Organization) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from django_jobs import cancel_job, get_job_status, submit_job
+from django_jobs.engine.control.breakers import close_breaker
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, Organization
 from django_jobs.testing import run_jobs
 from example_project.shop import marketplace
@@ -55,6 +58,32 @@ def test_it_tells_how_far_it_is_and_stops_where_it_is_canceled(
     assert (status.status, len(published)) == ("Canceled", 9)
     assert 0 < status.progress <= 100 * 9 // len(SHOP.articles)
     assert f" of {len(SHOP.articles)}: " in status.progress_message
+
+
+def test_publications_wait_while_the_marketplace_is_down(
+    shop: Organization, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.PROVIDERS_DIR = tmp_path
+    monkeypatch.setattr(marketplace, "sleep", lambda _: None)
+    marketplace.outage().touch()
+    tried = [submit_job("catalog_publish", shop, {"seconds": seconds}) for seconds in (1, 2, 3)]
+    run_jobs()
+    waiting = submit_job("catalog_publish", shop, {"seconds": 4})
+    run_jobs()
+
+    assert [get_job_status(job).error_message for job in tried] == ["The marketplace does not answer."] * 3
+    assert (get_job_status(waiting).status, get_job_status(waiting).waiting_for) == ("Pending", "breaker")
+
+    marketplace.outage().unlink()
+    close_breaker("catalog_publish")
+    assert {status.status for status in run_jobs(retries=True)} == {"Completed"}
+
+
+def test_a_shop_publishes_once_at_a_time(shop: Organization) -> None:
+    first, second = [submit_job("catalog_publish", shop, {"seconds": seconds}) for seconds in (1, 2)]
+    dispatcher.dispatch()
+    assert get_job_status(first).waiting_for == "broker"
+    assert get_job_status(second).waiting_for == "concurrency"
 
 
 def test_members_start_it_from_their_page_and_are_told_what_is_too_long(shop: Organization) -> None:
