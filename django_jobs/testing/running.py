@@ -37,8 +37,8 @@ def run_jobs(*, raise_errors: bool = False, retries: bool = False) -> list[JobSt
 
     The statuses are in the order in which the jobs first ran; a job that ended at its claim is among them. Neither
     Redis nor a worker is needed. Inside a test's transaction, what waits for a commit is done as if each step had been
-    committed. Jobs run one after the other, by priority. Paused types, inactive organizations, permissions, limits and
-    ``run_at`` hold as ever.
+    committed. Jobs run one after the other, by priority. Paused types, inactive organizations, permissions, limits,
+    breakers and ``run_at`` hold as ever; rates of starts do not, since no time passes.
 
     With ``retries``, retries run at once, whether they are due or not. With ``raise_errors``, the first handler that
     fails ends the run with its exception, once its job has been settled. Nothing interrupts a handler here: timeouts
