@@ -19,6 +19,7 @@ WAITING_REASONS: Final = (
     "retry",
     "handler",
     "breaker",
+    "concurrency",
     "limit",
     "window",
     "broker",

@@ -23,29 +23,15 @@ from django_jobs.admin.job_batch import batch_line, followed_batch, followed_lin
 from django_jobs.admin.job_columns import progress_bar, tenant
 from django_jobs.admin.job_output import may_read_results
 from django_jobs.admin.job_schedule import schedule_line, schedule_of
+from django_jobs.admin.job_waits import waits_in_words
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.insight.status import describe
-from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import Names, sensitive_names
 from django_jobs.models import Job
 from django_jobs.statuses import Priority, RunAfter, Status
 from django_jobs.values import JobStatus
 
-#: Each value of ``JobStatus.waiting_for`` in words for people.
-REASONS: Final = {
-    "run_at": "It is not due yet.",
-    "dependency": "It waits for other jobs; they are listed below.",
-    "retry": "Its next retry is not due yet.",
-    "organization_inactive": "Its organization is suspended.",
-    "type_disabled": "Its job type is disabled.",
-    "type_paused": "Its job type is paused.",
-    "handler": "No worker that tried could load its handler; after 10 minutes it ends as a Dead Letter.",
-    "breaker": "Jobs of its type failed one after the other; they start when one that tries completes.",
-    "limit": "Its organization has as many jobs in flight as it may.",
-    "window": "Other jobs are before it.",
-    "broker": "It has a ticket; the next free worker takes it.",
-}
 #: Fields of JobStatus that the page tells in its title, beside it, and in the lists below the facts.
 ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on"})
 
@@ -149,11 +135,10 @@ class JobFacts(BaseAdmin):
         return f"{job.retry_count} of {job.max_retries} used"
 
     @fact("why it waits", "waiting_for")
-    def waits_because(self, job: Job) -> str:
+    def waits_because(self, job: Job) -> SafeString | str:
         """Return why the job does not run yet."""
         reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
-        said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
-        return f"{REASONS.get(reason, NOTHING)} {said}".strip()
+        return waits_in_words(job, reason, _hidden_names(job))
 
     @fact("starts after", always=True)
     def starts_after(self, job: Job) -> str:

@@ -20,13 +20,18 @@ WORDS: Final[dict[str, str]] = {
 }
 STOPPING: Final = "Being canceled"
 EXPIRED: Final = "Canceled: it expired"
-DEPENDENCY: Final = "Waiting for other jobs"
+#: Said of a job that is not held, and waits for others.
+AFTER_OTHERS: Final = {
+    "dependency": "Waiting for other jobs",
+    "concurrency": "Waiting for others of its kind",
+}
 #: Said while no job of its type or of its organization runs.
 HELD: Final = {
     "organization_inactive": "On hold: the organization is suspended",
     "type_disabled": "On hold: jobs of this kind are switched off",
     "type_paused": "On hold: jobs of this kind are paused",
     "handler": "On hold: waiting for a worker that can run it",
+    "breaker": "On hold: jobs of this kind fail at present",
 }
 AGAIN: Final = "{}, will be tried again"
 #: Characters of an error or a message.
@@ -45,7 +50,7 @@ def status_in_words(status: JobStatus, now: dt.datetime) -> str:
         return f"{plain}. {HELD[reason]}" if reason in HELD else _again(plain, status.next_retry_at, now)
     if reason == "run_at" and status.run_at is not None:
         return f"Runs {_when(status.run_at, now)}"
-    return HELD.get(reason) or (DEPENDENCY if reason == "dependency" else plain)
+    return HELD.get(reason) or AFTER_OTHERS.get(reason, plain)
 
 
 def message_in_words(status: JobStatus) -> str:

@@ -64,14 +64,17 @@ class Held:
                 Breaker.primary.filter(pk=pk, state=BreakerState.OPEN).update(next_try_at=row.next_try_at)
 
 
-def read_held() -> Held:
-    """Return the breakers that are not closed. Close those that have recovered, or were switched off."""
+def read_held(*, closes: bool = True) -> Held:
+    """Return the breakers that are not closed. Close those that have recovered, or were switched off.
+
+    Without ``closes`` nothing is written: for somebody who only wants to know.
+    """
     rows = list(Breaker.primary.exclude(state=BreakerState.CLOSED).select_related("job_type").order_by("pk"))
     if not rows:
         return Held()
     now = database.now()
     over = {row.pk for row in rows if not is_holding(row, now)}
-    if over:
+    if over and closes:
         _close(over, now)
     return Held(now, {row.pk: row for row in rows if row.pk not in over})
 

@@ -75,6 +75,10 @@ class Limits:
             left = min(left, self._rates.left(lane.job_type, lane.organization_pk, lane.key))
         return max(0, left)
 
+    def starts(self, job_type: str) -> int | None:
+        """Return how many are queued or started in the window of a type's rate of starts; None without such a limit."""
+        return self._rates.counted(job_type)
+
     def take(self, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
         kind = self._kinds.get(item.lane.job_type)

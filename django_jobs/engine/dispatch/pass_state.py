@@ -55,7 +55,7 @@ def limits_of(types: Iterable[JobType]) -> Limits:
     lease = dispatch_lock.look()
     queued = store().queued_jobs(of_starts) if (of_starts := _rates_of(kinds)) else []
     written = {} if lease is None else lease.state
-    return _read_limits(kinds, in_flight.count_in_flight(has_lock=False), queued, written)
+    return _read_limits(kinds, in_flight.count_in_flight(has_lock=False), queued, written, closes=False)
 
 
 def _rates_of(kinds: Mapping[str, TypeFlow]) -> dict[str, StartLimit]:
@@ -70,7 +70,12 @@ def _rates_of(kinds: Mapping[str, TypeFlow]) -> dict[str, StartLimit]:
 
 
 def _read_limits(
-    kinds: Mapping[str, TypeFlow], counts: InFlight, queued: Iterable[InFlightJob], written: Mapping[str, Any]
+    kinds: Mapping[str, TypeFlow],
+    counts: InFlight,
+    queued: Iterable[InFlightJob],
+    written: Mapping[str, Any],
+    *,
+    closes: bool = True,
 ) -> Limits:
     """Return what limits leave by what is in flight, what is queued of types with rates, and the dispatcher's row."""
     rates = None
@@ -81,7 +86,7 @@ def _read_limits(
         ]
         rates = start_rates.read(written.get(lane_marks.RATES), of_starts, jobs, now, started_at)
     has_breaker = any(kind.breaker_failures for kind in kinds.values())
-    return Limits(kinds, counts.by_lane, rates, breakers.read_held() if has_breaker else None)
+    return Limits(kinds, counts.by_lane, rates, breakers.read_held(closes=closes) if has_breaker else None)
 
 
 @dataclass

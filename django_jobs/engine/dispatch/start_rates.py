@@ -49,6 +49,11 @@ class StartRates:
         self._was_full |= left > self._room
         return max(0, min(left, self._room))
 
+    def counted(self, job_type: str) -> int | None:
+        """Return how many count against the limit of a type now; None for one without a limit of its own."""
+        rates = self._types.get(job_type)
+        return None if rates is None else rates.counted()
+
     def take(self, job_type: str, organization_pk: Any, lane_key: int, pk: int, attempt: int) -> None:
         """Count a job that is queued now. ``attempt`` is how many attempts it had before."""
         if job_type in self._types:

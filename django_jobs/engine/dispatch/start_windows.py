@@ -103,6 +103,10 @@ class StartWindow:
         self._was_asked = True
         return max(0, min(int(self._tokens + _ROUNDING), self._room))
 
+    def counted(self) -> int:
+        """Return how many count against the limit now: those in hand, and those that started within the window."""
+        return self._total + len(self.in_hand)
+
     def take(self, attempt: Attempt) -> None:
         """Count a job that is queued now."""
         self._was_asked = True

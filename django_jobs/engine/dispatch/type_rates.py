@@ -92,6 +92,10 @@ class TypeRates:
         window = self._known(self._place(key)) or self._new_window()
         return min(left, window.left())
 
+    def counted(self) -> int | None:
+        """Return how many count against the type's limit now: queued or started in the window; None without one."""
+        return self._total.counted() if self._total else None
+
     def take(self, key: str, attempt: Attempt) -> None:
         """Count a job of a key that is queued now."""
         if self._total:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from django_jobs.statuses import BreakerState
 MAX_WAITING: Final = 10_000
 #: Characters of an error in a finding.
 MAX_ERROR: Final = 200
+#: What to do about a breaker that holds jobs.
+ADVICE: Final = "Mend what they call; it closes by itself then. To let all go at once, close it on the admin's monitor."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class OpenBreaker:
     """A breaker that holds the jobs of its type. Times are aware, in UTC.
 
     ``since`` is when it opened, also while it recovers; ``failures`` is how many attempts in a row have failed.
-    ``next_try_at`` is None while it recovers. ``waiting`` counts up to MAX_WAITING and one more.
+    ``next_try_at`` is None while it recovers. ``waiting`` counts up to MAX_WAITING and one more; None if nobody asked.
     """
 
     job_type: str
@@ -35,12 +38,19 @@ class OpenBreaker:
     error_message: str
     failures: int
     next_try_at: dt.datetime | None
-    waiting: int
+    waiting: int | None = None
 
 
-def open_breakers() -> list[OpenBreaker]:
-    """Return the breakers that hold jobs now, the one that opened first in front."""
-    return [_describe(row, now) for now, row in _holding()]
+def open_breakers(
+    types: Collection[str] | None = None, *, most: int | None = None, counts_waiting: bool = True
+) -> list[OpenBreaker]:
+    """Return the breakers that hold jobs now, the one that opened first in front: of these types, or of all.
+
+    At most ``most`` are returned. Counting what waits takes a statement for each; without ``counts_waiting`` it is
+    left out.
+    """
+    found = [_describe(row, now) for now, row in _holding(types)[:most]]
+    return [dataclasses.replace(item, waiting=_count(item.job_type)) for item in found] if counts_waiting else found
 
 
 def held_types(types: Collection[str] | None = None) -> set[str]:
@@ -51,13 +61,20 @@ def held_types(types: Collection[str] | None = None) -> set[str]:
 def examine_breakers() -> Iterator[Finding]:
     """Yield a finding for each breaker that holds jobs."""
     for item in open_breakers():
-        jobs = f"{MAX_WAITING}+" if item.waiting > MAX_WAITING else item.waiting
-        when = "it recovers" if item.next_try_at is None else f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC"
+        when, advice = "its jobs start at a growing rate", ""
+        if item.next_try_at is not None:
+            when, advice = f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC", f"{ADVICE} "
         text = (
             f"of {item.job_type} is {item.state.lower()} since {item.since:%Y-%m-%d %H:%M:%S} UTC, {when}; jobs that "
+            f"wait: {waiting_in_words(item)}. {advice}Its attempts failed with: {item.error_message[:MAX_ERROR]}"
         )
-        text += f"wait: {jobs}. Its attempts failed with: {item.error_message[:MAX_ERROR]}"
         yield Finding(level=WARNING, subject="breaker", text=text)
+
+
+def waiting_in_words(item: OpenBreaker) -> str:
+    """Return how many jobs wait, with a plus sign where that is the least."""
+    count = item.waiting or 0
+    return f"{MAX_WAITING:,}+" if count > MAX_WAITING else f"{count:,}"
 
 
 def _holding(types: Collection[str] | None = None) -> list[tuple[dt.datetime, Breaker]]:
@@ -77,5 +94,8 @@ def _describe(row: Breaker, now: dt.datetime) -> OpenBreaker:
         error_message=row.error_message,
         failures=row.failures,
         next_try_at=row.next_try_at,
-        waiting=waiting().filter(job_type_id=row.pk)[: MAX_WAITING + 1].count(),
     )
+
+
+def _count(job_type: str) -> int:
+    return waiting().filter(job_type_id=job_type)[: MAX_WAITING + 1].count()

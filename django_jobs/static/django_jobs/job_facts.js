@@ -17,10 +17,12 @@ export const words = {
 	// REST's reasons why a job waits. For any other reason the job waits for its turn.
 	run_at: "Runs {}",
 	dependency: "Waiting for other jobs",
+	concurrency: "Waiting for others of its kind",
 	organization_inactive: "On hold: the organization is suspended",
 	type_disabled: "On hold: jobs of this kind are switched off",
 	type_paused: "On hold: jobs of this kind are paused",
 	handler: "On hold: waiting for a worker that can run it",
+	breaker: "On hold: jobs of this kind fail at present",
 	again: "{}, will be tried again",
 	at: "at {}",
 	on: "on {}",
@@ -44,7 +46,7 @@ export const words = {
 export const FINAL = /Completed|Canceled|gone/;
 export const ENDED = /Completed|Canceled|gone|Dead Letter/;
 export const AMISS = /Failed|Timed Out|Dead Letter/;
-const HELD = /organization_inactive|type_|handler/;
+const HELD = /organization_inactive|type_|handler|breaker/;
 const EXPIRED = "Expired"; // the error text of a job that did not start in time
 const LONGEST = 300;
 const DAY = { day: "numeric", month: "short" };
@@ -123,7 +125,7 @@ function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_ret
 	}
 	if (!/Pending|Queued/.test(status)) return plain;
 	if (waiting_for === "run_at") return run_at ? fill(words.run_at, when(run_at, now)) : plain;
-	return held || (waiting_for === "dependency" ? words.dependency : plain);
+	return held || (/^(dependency|concurrency)$/.test(waiting_for) ? words[waiting_for] : plain);
 }
 
 // Returns "at 14:05", for another day "on 27 Nov, 14:05", for another year with the year; in the reader's zone and language.

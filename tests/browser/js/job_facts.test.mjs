@@ -117,6 +117,8 @@ test("a job that waits says so in plain words", () => {
 	assert.equal(said({ status: "Queued", waiting_for: "broker" }), "Waiting for its turn");
 	assert.equal(said({ status: "Pending", waiting_for: "a_reason_to_come" }), "Waiting for its turn");
 	assert.equal(said({ status: "Pending", waiting_for: "dependency" }), "Waiting for other jobs");
+	assert.equal(said({ status: "Pending", waiting_for: "concurrency" }), "Waiting for others of its kind");
+	assert.equal(said({ status: "Pending", waiting_for: "breaker" }), "On hold: jobs of this kind fail at present");
 	assert.equal(said({ status: "Pending", waiting_for: "type_paused" }), "On hold: jobs of this kind are paused");
 	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: LATER }), `Runs at ${clock(LATER)}`);
 });

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import BaseCommand, get_commands, load_command_class
 
 from django_jobs import checks
-from django_jobs.admin import job_facts
+from django_jobs.admin import job_waits
 from django_jobs.conf import DEFAULTS
 from django_jobs.statuses import TRANSITIONS, Status
 from django_jobs.values import WAITING_REASONS
@@ -65,7 +65,7 @@ def test_every_reason_why_a_job_waits_is_told() -> None:
 
 
 def test_every_reason_why_a_job_waits_has_words_in_the_admin() -> None:
-    assert job_facts.REASONS.keys() == set(WAITING_REASONS)
+    assert job_waits.REASONS.keys() == set(WAITING_REASONS)
 
 
 def test_the_pages_name_only_events_that_are_logged() -> None:
