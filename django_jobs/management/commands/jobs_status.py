@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -17,6 +17,7 @@ from django_jobs.engine.insight.schedule_diagnostics import MAX_REASON, Schedule
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
+from django_jobs.management.hindrances import hindrances
 from django_jobs.statuses import TERMINAL
 
 PAUSE_SECONDS = 2.0
@@ -33,7 +34,7 @@ class Command(JobsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with told_plainly():
-                self._watch() if options["watch"] else self._show("\n".join(describe(snapshot())))
+                self._watch() if options["watch"] else self._show("\n".join(describe(snapshot(), hindrances())))
         except BrokenPipeError:  # as when `head` has seen enough
             # The interpreter flushes the stream when it exits, and that would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
@@ -55,13 +56,13 @@ def look() -> str:
     """Return the state as text. If the database is away, return that; the next call asks it again."""
     database.mend_connections()
     try:
-        return "\n".join(describe(snapshot()))
+        return "\n".join(describe(snapshot(), hindrances()))
     except Error as error:
         return f"The database cannot be read ({type(error).__name__})."
 
 
-def describe(seen: Snapshot) -> Iterator[str]:
-    """Yield the lines to show."""
+def describe(seen: Snapshot, hindered: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the lines to show; ``hindered`` are those of breakers and limits."""
     yield f"{seen.moment:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
     yield "Unfinished   " + counts(seen.unfinished)
@@ -75,6 +76,7 @@ def describe(seen: Snapshot) -> Iterator[str]:
         yield f"Set aside    {seen.set_aside} entries of our queues that were no tickets; jobs_check says more"
     yield ""
     yield from describe_batches(seen.batches)
+    yield from hindered
     state = "leads" if seen.leader.is_alive else "IS NOT ALIVE"
     tick = seconds(seen.leader.seconds_since_tick, "never", " ago")
     yield f"Scheduler    {seen.leader.holder or 'none'} {state}, last tick {tick}"
