@@ -15,10 +15,11 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from django_jobs.admin.base import OwnPages, SystemAdminWrites, View, is_system_admin
+from django_jobs.admin.base import SystemAdminWrites, View, is_system_admin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_type_day import read_day
+from django_jobs.admin.job_type_flow import BreakerPage, read_flow
 from django_jobs.admin.job_type_form import LIMITS, SWITCHES, JobTypeForm, changed_values, retry_schedule, total_delay
 from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.engine.dispatch import dispatcher
@@ -39,7 +40,7 @@ SWITCH: Final = {
 
 
 @admin.register(JobType)
-class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
+class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     """The list of job types, and the page of one with its last 24 hours."""
 
     list_display = ("type_name", "title", "state", "handler", "urgency", "time_limit", "max_retries", "pool")
@@ -65,7 +66,11 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the views of the buttons and of the form that submits a job, by name."""
         switches = {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
-        return {**switches, "submit": ("<path:object_id>/submit/", self._submit)}
+        return {
+            **switches,
+            "close_breaker": ("<path:object_id>/close-breaker/", self._close_breaker),
+            "submit": ("<path:object_id>/submit/", self._submit),
+        }
 
     @admin.display(description="name", ordering="display_name")
     def title(self, kind: JobType) -> SafeString | str:
@@ -142,6 +147,8 @@ class JobTypeAdmin(JobTypeForm, OwnPages, SystemAdminWrites):
         if kind is not None and is_system_admin(request):
             context |= {
                 "day": read_day(kind),
+                "flow": read_flow(kind, request.user),
+                "breaker": self.breaker_notice(kind),
                 "switches": self._buttons(kind),
                 "submit_url": self.url_of("submit", kind.pk) if submittable(request.user, [kind]) else "",
                 "state": self.state(kind),

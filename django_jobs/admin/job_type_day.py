@@ -15,7 +15,7 @@ from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import JobType
-from django_jobs.statuses import IN_FLIGHT, Status
+from django_jobs.statuses import Status
 
 #: The day is read from the jobs themselves: from so many of the newest of all types, and no further back.
 RECENT: Final = 50_000
@@ -34,7 +34,6 @@ class Day:
     failure_rate: str
     average: str
     waiting: CappedCount
-    in_flight: int
     is_cut: bool
     looked_at: int = RECENT
 
@@ -57,7 +56,6 @@ def read_day(kind: JobType) -> Day:
         failure_rate=_rate(counts),
         average=_average(found),
         waiting=CappedCount(count=backlog, is_cut=has_more),
-        in_flight=jobs().filter(status__in=sorted(IN_FLIGHT), job_type=kind).count(),
         is_cut=is_cut,
     )
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path
 
-from django_jobs.admin import batch_notices, schedule_notices
+from django_jobs.admin import batch_notices, breaker_notices, schedule_notices
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.charts import as_table, draw
@@ -116,6 +116,7 @@ class MonitorAdmin(SeesJobs):
             ),
             "notices": [
                 *health.notices,
+                *breaker_notices.monitor_notices(moment, known, links),
                 *(schedule_notices.monitor_notices(links) if is_system_admin(request) else []),
                 *batch_notices.monitor_notices(moment, organizations, links),
             ],

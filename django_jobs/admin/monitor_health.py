@@ -34,13 +34,14 @@ class Notice:
     """Something that is wrong.
 
     ``level`` is one of Django's message tags; ``advice`` is for those who run the system. ``links`` are words and
-    addresses of pages that tell more.
+    addresses of pages that tell more, ``buttons`` those of pages that ask before they act.
     """
 
     level: str
     text: str
     advice: str = ""
     links: tuple[tuple[str, str], ...] = ()
+    buttons: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,12 +41,17 @@ class Links:
         """Return the address of the list of this organization's jobs."""
         return self._list("job", {"organization": pk})
 
+    def job_type(self, name: str) -> str:
+        """Return the address of a job type's page; empty where this site has none."""
+        return self._page_if_any("django_jobs_jobtype_change", name)
+
+    def close_breaker(self, name: str) -> str:
+        """Return the address of the page that closes the breaker of a job type; empty where this site has none."""
+        return self._page_if_any("django_jobs_jobtype_close_breaker", name)
+
     def batch(self, pk: int) -> str:
         """Return the address of a batch's page; empty where this site has none."""
-        try:
-            return self.page("django_jobs_batch_change", pk)
-        except NoReverseMatch:
-            return ""
+        return self._page_if_any("django_jobs_batch_change", pk)
 
     def jobs_of_batch(self, batch_id: str, status: str = "", job_type: str = "") -> str:
         """Return the address of the list of a batch's jobs, of those in one status and of one type if given."""
@@ -70,6 +75,12 @@ class Links:
         """
         query = {"became": FAILURES, "since": chosen.key}
         return self._list("executionlog", query | ({"type": job_type} if job_type else {}))
+
+    def _page_if_any(self, name: str, *args: Any) -> str:
+        try:
+            return self.page(name, *args)
+        except NoReverseMatch:
+            return ""
 
     def _list(self, model: str, query: dict[str, Any]) -> str:
         address = self.page(f"django_jobs_{model}_changelist")

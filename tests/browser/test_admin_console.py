@@ -12,6 +12,7 @@ from django_jobs.models import Job, JobType, Organization
 from tests.browser.conftest import Visit
 from tests.support.admin import VIEWS
 from tests.support.attempts import FreeRunner
+from tests.support.breakers import make_fragile_type
 from tests.support.brokers import end, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import elsewhere
@@ -105,6 +106,21 @@ def test_an_operator_pauses_a_type_and_sees_it_hold(
     page.get_by_role("button", name="Resume").click()
     page.goto(f"/admin/django_jobs/job/{held.pk}/change/")
     expect(page.locator(".djobs-badge", has_text="Completed").first).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_an_operator_closes_a_breaker(width: int, scheme: str, organization: Organization, visit: Visit) -> None:
+    kind = make_fragile_type(type_name="send_fax", breaker_failures=1)
+    error = f"No answer of https://fax.example.com/{'a-very-long-name-' * 9}"
+    end(raised(running_job(job_type=kind, organization=organization)[1], text=error))
+    options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    page = visit(operator(), "/admin/django_jobs/monitor/", **options)
+    assert_is_within(width, page.locator(".djobs-notices li", has_text="Held by its breaker: send_fax"))
+    page.get_by_role("button", name="Close now").click()
+    assert_is_within(width, page.get_by_text("The attempts failed with:"))
+    page.get_by_role("button", name="Yes, close it").click()
+    expect(page.get_by_text("The breaker of send_fax is closed")).to_be_visible()
+    expect(page.get_by_text("Held by its breaker")).to_have_count(0)
 
 
 def test_an_open_monitor_follows_what_happens(organization: Organization, visit: Visit, processes: ProcessPool) -> None:

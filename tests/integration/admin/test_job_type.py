@@ -212,9 +212,10 @@ def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Clie
     pending_job(kind)
     for status in ("Completed", "Queued", "Pending"):
         job_in(status, job_type=make_job_type())
-    day = system_admin.get(url("change", kind.pk)).context["day"]
+    page = system_admin.get(url("change", kind.pk)).context
+    day = page["day"]
     assert (str(day.total), day.failure_rate, day.is_cut) == ("4", "50.0 %", False)
-    assert (str(day.waiting), day.in_flight) == ("1", 1)
+    assert (str(day.waiting), page["flow"].in_flight) == ("1", "1")
     assert "Last 24 hours" not in text(member, url("change", kind.pk))
 
 

@@ -1,0 +1,123 @@
+"""What keeps a type's jobs from starting now: its breaker, with the page that closes it, and its limits in use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+
+from django_jobs.admin.base import OwnPages, is_system_admin
+from django_jobs.admin.breaker_notices import cut, notice_of
+from django_jobs.admin.durations import format_duration
+from django_jobs.admin.formatting import line
+from django_jobs.admin.job_waits import key_words
+from django_jobs.admin.monitor_health import Notice
+from django_jobs.engine.control.breakers import close_breaker
+from django_jobs.engine.dispatch.pass_state import limits_of
+from django_jobs.engine.insight.breakers import open_breakers, waiting_in_words
+from django_jobs.engine.insight.inspection import jobs
+from django_jobs.engine.insight.limits_in_use import LimitsInUse, read_in_use
+from django_jobs.engine.job_types.lane_keys import is_rekeyed
+from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.store import database
+from django_jobs.engine.store.lane_values import Lane
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.models import JobType
+from django_jobs.statuses import IN_FLIGHT
+
+#: Organizations and keys at their limits that are named; the others are counted.
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """What the page tells of a type's limits: how many are queued or running, and further rows of a name and a value.
+
+    ``full`` are titles with names and counts of what is at its limit, and how many more there are. Without
+    ``is_rekeyed`` the jobs are held until they are in other lanes.
+    """
+
+    in_flight: str
+    rows: list[tuple[str, str]]
+    full: list[tuple[str, list[tuple[Any, int]], int]]
+    is_rekeyed: bool
+
+
+class BreakerPage(OwnPages):
+    """What a type's page says of a breaker that holds its jobs, and the page that asks before it closes one."""
+
+    def breaker_notice(self, kind: JobType) -> Notice | None:
+        """Return what to say of the breaker that holds a type's jobs; None where none does."""
+        found = open_breakers([kind.pk]) if kind.breaker_failures else []
+        return notice_of(found[0], database.now(), self.url_of("close_breaker", kind.pk)) if found else None
+
+    def _close_breaker(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the page that asks, or close the breaker of a type by the engine's verb."""
+        if not is_system_admin(request):
+            raise PermissionDenied
+        kind = self.find(request, object_id)
+        if kind is None:
+            return self.gone(request, object_id)
+        if request.method == "POST":
+            if close_breaker(kind.pk, user=request.user):
+                self.message_user(request, f"The breaker of {kind.pk} is closed: what waited may start.")
+            else:
+                self.message_user(request, f"The breaker of {kind.pk} was closed already.", messages.WARNING)
+            return self.go_to(kind.pk)
+        title = f"Close the breaker of {kind.pk}?"
+        found = open_breakers([kind.pk])
+        context: dict[str, Any] = {"kind": kind, "back_url": self.url_of("change", kind.pk)}
+        if found:
+            context |= {
+                "breaker": found[0],
+                "waiting": waiting_in_words(found[0]),
+                "error": cut(found[0].error_message),
+            }
+        return self.page(request, "jobtype/close_breaker.html", title, title, **context)
+
+
+def read_flow(kind: JobType, user: Any) -> Flow:
+    """Return what a type's page tells of its limits, read in a constant number of statements."""
+    in_use = read_in_use(kind)
+    most = "" if kind.max_running is None else f" of {kind.max_running:,}"
+    in_flight = f"{in_use.total:,}{most}"
+    return Flow(in_flight=in_flight, rows=_rows(kind), full=_full(kind, in_use, user), is_rekeyed=is_rekeyed(kind))
+
+
+def _rows(kind: JobType) -> list[tuple[str, str]]:
+    count = None if kind.max_starts is None else limits_of([kind]).starts(kind.pk)
+    if count is None:
+        return []
+    return [(f"Starts in {format_duration(kind.max_starts_window)}", f"{count:,} of {kind.max_starts:,}")]
+
+
+def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[tuple[str, list[tuple[Any, int]], int]]:
+    groups: list[tuple[str, list[tuple[Any, int]], int]] = []
+    if kind.max_running_per_organization is not None:
+        full = in_use.full_organizations()
+        names = current_ids(_first(full))
+        shown = [(line(names.get(pk, f"{pk}, which is gone"), 40), full[pk]) for pk in _first(full)]
+        groups.append(
+            (f"Organizations at their limit of {kind.max_running_per_organization:,}", shown, len(full) - len(shown))
+        )
+    if kind.concurrency_key and is_rekeyed(kind):
+        lanes = in_use.full_keys()
+        shown = [(_lane_words(kind, lane, user), lanes[lane]) for lane in _first(lanes)]
+        groups.append((f"Keys at their limit of {kind.max_running_per_key:,}", shown, len(lanes) - len(shown)))
+    return groups
+
+
+def _first(found: Mapping[Any, int]) -> list[Any]:
+    return list(itertools.islice(found, SHOWN))
+
+
+def _lane_words(kind: JobType, lane: Lane, user: Any) -> Any:
+    """Return the value of the key that a lane has, which a job in flight knows."""
+    own = {"job_type": kind, "organization_id": lane.organization_pk, "lane_key": lane.key}
+    job = jobs().filter(status__in=sorted(IN_FLIGHT), **own).only("input_parameters").first()
+    return key_words(kind, job.input_parameters, hidden_from(user)) if job else "a key"

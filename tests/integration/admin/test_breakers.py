@@ -1,0 +1,142 @@
+"""Breakers in the admin: who is told what of them, and who may close one."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from django_jobs.admin import breaker_notices
+from django_jobs.models import JobType, Organization
+from django_jobs.statuses import BreakerState
+from tests.support import admin
+from tests.support.admin import remembered, said, text, url
+from tests.support.breakers import breaker_of, claim_try, let_pass, make_fragile_type, open_by_failures
+from tests.support.brokers import end, pending_job, raised, returned, running_job
+from tests.support.factories import make_job_type
+from tests.support.monitor import count, monitor, notices, page
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def held() -> JobType:
+    kind = make_fragile_type(type_name="send_fax")
+    open_by_failures(kind)
+    return kind
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+def test_the_monitor_tells_an_open_breaker_and_leads_to_what_closes_it(root: Client, held: JobType) -> None:
+    (notice,) = [item for item in monitor(root)["notices"] if "breaker" in item.text]
+    assert notice.level == "error"
+    assert notice.text.startswith("Held by its breaker: send_fax, since ")
+    assert "The last 3 attempts failed with: it failed. 3 jobs wait; the next try is in " in notice.text
+    assert notice.links == (("send_fax", url("jobtype", "change", "send_fax")),)
+    assert notice.buttons == (("Close now", url("jobtype", "close_breaker", "send_fax")),)
+    let_pass(held, held.breaker_pause)
+    assert "the next try is due now" in notices(root)
+
+
+def test_one_that_recovers_is_told_as_such(root: Client, held: JobType) -> None:
+    pending_job(held)
+    end(returned(claim_try(held)))
+    (notice,) = [item for item in monitor(root)["notices"] if "send_fax" in item.text]
+    assert (notice.level, notice.text[:22]) == ("info", "Recovering: send_fax. ")
+    assert "Recovering: send_fax." in text(root, url("jobtype", "change", held.pk))
+
+
+def test_staff_are_told_of_their_types_alone_and_no_error_of_others(
+    member: Client, mine: Organization, held: JobType
+) -> None:
+    assert "send_fax" not in page(member)
+    count(held, mine, completed=1)
+    shown = page(member)
+    assert "On hold: send_fax." in shown
+    assert "it failed" not in shown
+    assert url("jobtype", "close_breaker", held.pk) not in shown
+
+
+def test_the_monitor_tells_the_first_ones_and_that_there_are_more(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker_notices, "SHOWN", 2)
+    for _ in range(3):
+        open_by_failures(make_fragile_type())
+    told = notices(root)
+    assert told.count("Held by its breaker") == 2
+    assert "There are more types that are held" in told
+
+
+def test_an_error_is_escaped_and_cut(root: Client) -> None:
+    kind = make_fragile_type(breaker_failures=1)
+    end(raised(running_job(job_type=kind)[1], text="<script>alert(1)</script>" + "x" * 300))
+    for address in (reverse("admin:django_jobs_monitor"), url("jobtype", "change", kind.pk)):
+        shown = text(root, address)
+        assert "&lt;script&gt;alert(1)" in shown
+        assert "<script>alert" not in shown
+        assert "x" * 201 not in shown
+
+
+def test_the_types_page_says_it_at_its_top(root: Client, member: Client, held: JobType) -> None:
+    address = url("jobtype", "change", held.pk)
+    shown = text(root, address)
+    assert "Held by its breaker: send_fax" in shown
+    assert url("jobtype", "close_breaker", held.pk) in shown
+    assert "breaker: send_fax" not in text(member, address)
+    assert "Held by its breaker" not in text(root, url("jobtype", "change", make_job_type().pk))
+
+
+def test_closing_asks_first_and_changes_nothing_by_that(root: Client, held: JobType) -> None:
+    shown = text(root, url("jobtype", "close_breaker", held.pk))
+    assert "Its waiting jobs (3) may start at once" in shown
+    assert "it failed" in shown
+    assert breaker_of(held).state == BreakerState.OPEN
+
+
+def test_a_breaker_is_closed_and_the_act_is_remembered(root: Client, held: JobType) -> None:
+    close = url("jobtype", "close_breaker", held.pk)
+    response = root.post(close, follow=True)
+    assert said(response) == ["The breaker of send_fax is closed: what waited may start."]
+    assert breaker_of(held).state == BreakerState.CLOSED
+    assert remembered(held) == [("root", "Closed its breaker.")]
+    assert "It is closed: it holds no job." in text(root, close)
+    assert said(root.post(close, follow=True)) == ["The breaker of send_fax was closed already."]
+    assert len(remembered(held)) == 1
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_only_system_admins_close_one(member: Client, held: JobType, method: str) -> None:
+    close = url("jobtype", "close_breaker", held.pk)
+    assert getattr(member, method)(close).status_code == 403
+    assert getattr(Client(), method)(close).status_code == 302
+    assert breaker_of(held).state == BreakerState.OPEN
+
+
+def test_a_type_that_is_gone_is_told(root: Client) -> None:
+    response = root.post(url("jobtype", "close_breaker", "gone"), follow=True)
+    assert said(response) == ["job type gone is not there any more."]
+
+
+def test_looking_writes_nothing(root: Client, held: JobType) -> None:
+    pending_job(held)
+    end(returned(claim_try(held)))
+    job = pending_job(held)
+    let_pass(held, 60)
+    addresses = [
+        reverse("admin:django_jobs_monitor"),
+        url("jobtype", "change", held.pk),
+        url("jobtype", "close_breaker", held.pk),
+        url("job", "change", job.pk),
+    ]
+    with CaptureQueriesContext(connection) as captured:
+        for address in addresses:
+            text(root, address)
+    assert [query["sql"] for query in captured if query["sql"].startswith(("UPDATE", "INSERT", "DELETE"))] == []
+    assert breaker_of(held).state == BreakerState.RECOVERING

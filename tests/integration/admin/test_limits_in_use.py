@@ -1,0 +1,131 @@
+"""Limits of what runs, in the admin: how far a type uses them, and which one a job waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.models import Job, JobType, Organization
+from tests.support import admin
+from tests.support.admin import page_of, text, url
+from tests.support.brokers import job_in, pending_job, queue_up
+from tests.support.factories import make_job_type, make_organization
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def flow(client: Client, kind: JobType) -> Any:
+    response = client.get(url("jobtype", "change", kind.pk))
+    assert response.status_code == 200
+    return response.context["flow"]
+
+
+def fill(kind: JobType, organization: Organization, count: int, **parameters: Any) -> list[Job]:
+    """Submit one job more than may run, and dispatch; return them all."""
+    jobs = [pending_job(kind, organization, parameters={**parameters, "n": n}) for n in range(count + 1)]
+    dispatcher.dispatch()
+    return jobs
+
+
+def test_a_type_tells_how_many_run_or_are_queued_of_how_many_may(root: Client, mine: Organization) -> None:
+    kind = make_job_type(max_running=3)
+    job_in("Running", job_type=kind)
+    job_in("Queued", job_type=kind)
+    assert "<dt>Queued or running</dt><dd>2 of 3</dd>" in text(root, url("jobtype", "change", kind.pk))
+
+
+def test_organizations_at_their_limit_are_named_and_the_others_counted(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_jobs.admin.job_type_flow.SHOWN", 1)
+    kind = make_job_type(max_running_per_organization=1)
+    for name in ("ORG-A", "ORG-B"):
+        job_in("Running", job_type=kind, organization=make_organization(name=name))
+    ((title, names, more),) = flow(root, kind).full
+    assert (title, len(names), more) == ("Organizations at their limit of 1", 1, 1)
+    assert "and 1 more" in text(root, url("jobtype", "change", kind.pk))
+
+
+def test_keys_at_their_limit_are_told_by_their_values(root: Client, mine: Organization, settings: Any) -> None:
+    kind = make_job_type(concurrency_key="account", max_running_per_key=1)
+    fill(kind, mine, 1, account="<42>")
+    fill(kind, mine, 1, account="43")
+    assert "account &lt;42&gt;" in text(root, url("jobtype", "change", kind.pk))
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ["account"]}
+    shown = text(admin.system_admin(), url("jobtype", "change", kind.pk))
+    assert "account ********" in shown
+    assert "42" not in shown.partition("Keys at their limit of 1")[2].partition("</aside>")[0]
+
+
+def test_starts_in_the_window_are_counted(root: Client, mine: Organization) -> None:
+    kind = make_job_type(max_starts=20)
+    fill(kind, mine, 2)  # one starts at once, and the others evenly spread
+    assert flow(root, kind).rows == [("Starts in 1 min", "1 of 20")]
+
+
+def test_a_type_without_limits_tells_none(root: Client) -> None:
+    found = flow(root, make_job_type())
+    assert (found.in_flight, found.rows, found.full, found.is_rekeyed) == ("0", [], [], True)
+
+
+def test_that_lanes_change_is_told(root: Client, mine: Organization) -> None:
+    kind = make_job_type(concurrency_key="account")
+    job = pending_job(kind, mine)
+    JobType.objects.update(keyed_by=None)
+    told = "held until they are in the lanes of the new key."
+    assert told[:-1] in text(root, url("jobtype", "change", kind.pk))
+    Job.objects.filter(pk=job.pk).update(status="Pending")
+    assert told in page_of(root, job)
+
+
+def test_a_page_takes_the_same_statements_however_many_are_full(root: Client) -> None:
+    kind = make_job_type(max_running=50, max_running_per_organization=1)
+
+    def statements() -> int:
+        job_in("Running", job_type=kind, organization=make_organization())
+        with CaptureQueriesContext(connection) as captured:
+            flow(root, kind)
+        return len(captured)
+
+    few = statements()
+    assert [statements() for _ in range(3)] == [few] * 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"max_running": 2}, "2 of 2 jobs of its type run or are queued."),
+        ({"max_running_per_organization": 2}, "2 of 2 jobs of its type and organization run or are queued."),
+        (
+            {"concurrency_key": "account", "max_running_per_key": 2},
+            "2 of 2 jobs for <bdi>account 42</bdi> run or are queued.",
+        ),
+        ({"max_starts": 2}, "At most 2 of its type start in 1 min, evenly spread."),
+        (
+            {"concurrency_key": "account", "max_running_per_key": 9, "max_starts_per_key": 2},
+            "At most 2 for each account start in 1 min, evenly spread.",
+        ),
+    ],
+)
+def test_a_job_says_which_limit_it_waits_for(root: Client, mine: Organization, fields: Any, words: str) -> None:
+    last = fill(make_job_type(**fields), mine, 2, account=42)[-1]
+    assert words in page_of(root, last)
+
+
+def test_the_value_of_a_sensitive_key_is_masked(mine: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ["account"]}
+    last = fill(make_job_type(concurrency_key="account"), mine, 1, account="secret-42")[-1]
+    shown = page_of(admin.system_admin(), last)
+    assert "1 of 1 jobs for <bdi>account ********</bdi> run or are queued." in shown
+    assert "secret-42" not in shown
+
+
+def test_a_job_of_a_full_type_that_is_queued_waits_for_a_worker(root: Client) -> None:
+    job = pending_job(make_job_type(max_running=1))
+    queue_up(job)
+    assert "the next free worker takes it" in page_of(root, job)
