@@ -17,11 +17,14 @@ from django_jobs.api.fields import (
     refuse_unknown,
 )
 from django_jobs.api.scope import job_types_to_choose, organization_ids
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.insight.breakers import open_breakers
 from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.submission.rights import ASKED
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
+from django_jobs.statuses import BreakerState
 from django_jobs.values import JobStatus
 
 #: What a browser's form sends besides its fields.
@@ -133,16 +136,39 @@ def limits_of_zero() -> dict[str, str]:
     return {item.name: str(own.message) for item in fields for own in item.validators if own in limits}
 
 
+class BreakerSerializer(serializers.Serializer[Any]):
+    """A breaker that holds the jobs of a type: ``failures`` attempts in a row ended with ``error_message``."""
+
+    state = serializers.ChoiceField([str(item) for item in BreakerState if item != BreakerState.CLOSED])
+    since = serializers.DateTimeField()
+    next_try_at = serializers.DateTimeField(allow_null=True)
+    error_message = serializers.CharField()
+    failures = serializers.IntegerField()
+
+
 class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted."""
 
     default_priority = PriorityField(required=False)
+    breaker = serializers.SerializerMethodField()
     parameters_schema = serializers.SerializerMethodField()
 
     class Meta:
         model = JobType
-        fields = [*(field.name for field in JobType._meta.concrete_fields if field.editable), "parameters_schema"]
+        own_fields = [field.name for field in JobType._meta.concrete_fields if field.editable]
+        fields = [*own_fields, "breaker", "parameters_schema"]
         extra_kwargs = {name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()}
+
+    def get_breaker(self, kind: JobType) -> dict[str, Any] | None:
+        """Return what holds the type's jobs, for system admins; None where nothing does, and to all others."""
+        user = getattr(self.context.get("request"), "user", None)
+        if user is None or not get_policy().is_system_admin(user):
+            return None
+        context: Any = self.context  # one for all types of a list, for which the breakers are read once
+        if "breakers" not in context:
+            context["breakers"] = {item.job_type: item for item in open_breakers(counts_waiting=False)}
+        found = context["breakers"].get(kind.pk)
+        return None if found is None else BreakerSerializer(found).data
 
     def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
         """Return the JSON Schema of the type's parameters; None where any object is accepted."""

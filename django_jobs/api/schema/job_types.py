@@ -8,7 +8,7 @@ from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiViewEx
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
 from django_jobs.api.schema.answers import IN_USE, NOT_FOUND, reading, writing
-from django_jobs.api.serializers import JobTypeSerializer
+from django_jobs.api.serializers import BreakerSerializer, JobTypeSerializer
 
 _NAME = [OpenApiParameter("type_name", str, "path", description="E.g. pdf_generation.")]
 _MISSING = {404: NOT_FOUND}
@@ -36,13 +36,19 @@ class DescribeJobTypes(OpenApiViewExtension):  # type: ignore[no-untyped-call]
 
 
 class DescribeJobType(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """Says of which type ``parameters_schema`` is."""
+    """Says of which types ``breaker`` and ``parameters_schema`` are."""
 
     target_class = "django_jobs.api.serializers.JobTypeSerializer"
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
-        """Return the serializer's schema, with the JSON Schema of the parameters as an object of any content."""
+        """Return the serializer's schema, with the breaker, and the JSON Schema of the parameters as any object."""
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001
+        if "breaker" in schema["properties"]:
+            schema["properties"]["breaker"] = {
+                "oneOf": [auto_schema.resolve_serializer(BreakerSerializer, direction).ref, {"type": "null"}],
+                "readOnly": True,
+                "description": "What holds the type's jobs. Null where nothing does, and to all but system admins.",
+            }
         if "parameters_schema" in schema["properties"]:
             schema["properties"]["parameters_schema"] = {
                 "type": ["object", "null"],

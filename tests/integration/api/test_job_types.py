@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of
+from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_system_admin, make_user
@@ -223,3 +225,24 @@ def test_a_type_whose_pool_and_key_are_gone_is_paused_all_the_same(admin: APICli
     answer = admin.patch(f"{TYPES}pdf_generation/", {"is_paused": True}, "json")
     assert (answer.status_code, answer.json()["pool"]) == (200, "gone")
     assert list(admin.patch(f"{TYPES}pdf_generation/", {"pool": "lost"}, "json").json()) == ["pool"]
+
+
+def test_an_open_breaker_is_told_to_system_admins_alone(admin: APIClient, member: APIClient) -> None:
+    kind = make_fragile_type()
+    assert admin.get(f"{TYPES}{kind.pk}/").json()["breaker"] is None
+    row = open_by_failures(kind)
+    assert row.opened_at is not None and row.next_try_at is not None  # noqa: PT018
+    told = admin.get(f"{TYPES}{kind.pk}/").json()["breaker"]
+    assert (told["state"], told["error_message"], told["failures"]) == ("Open", "it failed", kind.breaker_failures)
+    assert parse_datetime(told["since"]) == row.opened_at
+    assert parse_datetime(told["next_try_at"]) == row.next_try_at
+    listed = {item["type_name"]: item["breaker"] for item in admin.get(TYPES, {"limit": 100}).json()["results"]}
+    assert {name for name, breaker in listed.items() if breaker} == {kind.pk}
+    assert member.get(f"{TYPES}{kind.pk}/").json()["breaker"] is None
+
+
+def test_nobody_writes_a_breaker(admin: APIClient) -> None:
+    kind = make_fragile_type()
+    open_by_failures(kind)
+    assert admin.patch(f"{TYPES}{kind.pk}/", {"breaker": None}, format="json").status_code == 200
+    assert admin.get(f"{TYPES}{kind.pk}/").json()["breaker"]["state"] == "Open"
