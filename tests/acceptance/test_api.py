@@ -20,8 +20,6 @@ from tests.support.factories import make_job_type, make_user
 from tests.support.http import Site
 from tests.support.workers import ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 SUBMIT = """curl -X POST \\
   'https://your-site.com/api/method/dartwing.dartwing_core.api.jobs.submit_job' \\
   -H 'Authorization: token api_key:api_secret' \\

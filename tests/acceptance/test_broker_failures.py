@@ -29,8 +29,6 @@ from tests.support.valkey import EmbeddedValkey, embedded_valkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:

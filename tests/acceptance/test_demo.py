@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import urllib.request
 
-import pytest
 from django.conf import settings
 
 from tests.support.addresses import free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
-
-pytestmark = pytest.mark.any_database
 
 PATIENCE = 90.0
 

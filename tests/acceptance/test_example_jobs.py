@@ -21,8 +21,6 @@ from tests.support.factories import make_organization, make_user
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 ROWS = 50_000
 
 

@@ -19,8 +19,6 @@ from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 ALL_QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 ASIDE: Final = "rq:django_jobs:set_aside:jobs-normal"
 #: How jobs can be run: our worker in its ways, and RQ's own.

@@ -17,8 +17,6 @@ from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 POOLS: Final[dict[str, Any]] = {"POOLS": {"gpu": {}}}
 DEFAULT_QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 

@@ -24,8 +24,6 @@ from tests.support.factories import make_job_type
 from tests.support.shop import make_quickstart_shop
 from tests.support.workers import ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 JOB_TYPE = {
     "type_name": "my_custom_job",
     "display_name": "My Custom Job",

@@ -14,8 +14,6 @@ from tests.acceptance.steps import path_of, wait_for_all
 from tests.support.shop import make_quickstart_shop
 from tests.support.workers import ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def organization(transactional_db: None) -> Organization:

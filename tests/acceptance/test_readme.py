@@ -17,8 +17,6 @@ from websockets.sync.client import connect
 from tests.support.server import SocketClient
 from tests.support.walk import README, Walk, blocks, newcomer, requirements
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def walk(tmp_path: Path) -> Iterator[Walk]:

@@ -17,8 +17,6 @@ from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import MANAGE_PY, ManagedProcess, ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 SETTINGS: Final = """
 from tests.settings import *
 INSTALLED_APPS = [*INSTALLED_APPS, "workshop"]

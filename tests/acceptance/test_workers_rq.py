@@ -16,8 +16,6 @@ from tests.support.factories import make_job_type, make_user
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-pytestmark = pytest.mark.any_database
-
 ALL_QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 #: Sorted by name, as django-rq counts.
 NORMAL_INDEX = 3
