@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.in_flight_values import InFlightJob
-from django_jobs.engine.store.lane_values import Candidate
+from django_jobs.engine.store.lane_values import Candidate, Lane
 from django_jobs.models import JobType
 
 #: Whether rates of starts are passed over, as in a test, where no time passes.
@@ -96,6 +97,8 @@ class PassState:
     in_flight: InFlight
     marks: LaneMarks = field(default_factory=LaneMarks)
     has_lock: bool = True
+    #: The jobs that were picked, by priority and lane: until they are moved, the lanes still begin with them.
+    picked: dict[tuple[int, Lane], set[int]] = field(default_factory=lambda: defaultdict(set))
     _credits: dict[str, Credits] = field(default_factory=dict)
 
     @functools.cached_property
@@ -133,6 +136,7 @@ class PassState:
     def take(self, queue: Queue, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
         self.in_flight.add(queue, item.organization_pk)
+        self.picked[queue.priority, item.lane].add(item.pk)
         self.limits.take(item)
 
     def settle(self, picked: Collection[Candidate], moved: Collection[int]) -> None:

@@ -58,6 +58,23 @@ def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) 
     return picked
 
 
+def _take_again(queue: Queue, pages: list[Page], room: int, state: PassState) -> tuple[list[Candidate], Any]:
+    """Take further rounds of pages that had jobs in the round before; return also the new cursor, as :func:`_take`."""
+    picked: list[Candidate] = []
+    cursor: Any = None
+    while pages and len(picked) < room:
+        again: list[Page] = []
+        for page in pages:
+            found, last = _take(queue, page, room - len(picked), state)
+            picked += found
+            again += [page] if found else []
+            cursor = cursor if last is None else last
+            if len(picked) >= room:
+                break
+        pages = again
+    return picked, cursor
+
+
 def cursor_key(queue: Queue) -> str:
     """Return under which name the organization is kept that a queue was served last for."""
     return str(queue.priority) if queue.pool == DEFAULT_POOL else f"{queue.pool}:{queue.priority}"
@@ -125,7 +142,7 @@ def _take(queue: Queue, known: Known, room: int, picked: list[Candidate], state:
     lanes, shares = list(known.lanes), known.shares
     weights = {pk: share.weight for pk, share in shares.items()}
     most = _most_of_organization(room - len(picked), list(weights.values()), is_page=is_page)
-    queues = _queues(queue.priority, lanes, most, {item.pk for item in picked}, state)
+    queues = _queues(queue.priority, lanes, most, state)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     going = turns(order, weights, state.credits(cursor_key(queue)), is_page=is_page)
     in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
@@ -163,20 +180,18 @@ def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
     return None
 
 
-def _queues(
-    priority: int, lanes: list[Lane], most: int, picked: set[int], state: PassState
-) -> dict[Any, list[Candidate]]:
+def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:
     """Return what each organization has at the heads of its lanes and was not picked, the longest ready last."""
     counts = Counter(lane.organization_pk for lane in lanes)
-    beside = 1 if picked else 0  # one of each lane at most
+    picked = {lane: state.picked.get((priority, lane), frozenset()) for lane in lanes}
     taken = [
-        (lane, min(math.ceil(most / counts[lane.organization_pk]), left) + beside)
+        (lane, min(math.ceil(most / counts[lane.organization_pk]), left) + len(picked[lane]))
         for lane in lanes
         if (left := state.limits.left(lane)) > 0
     ]
     queues: dict[Any, list[Candidate]] = defaultdict(list)
     for candidate in _heads(priority, taken, state):
-        if candidate.pk not in picked:
+        if candidate.pk not in picked[candidate.lane]:  # it moves at the end of the pass only
             queues[candidate.organization_pk].append(candidate)
     for queue in queues.values():
         queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)

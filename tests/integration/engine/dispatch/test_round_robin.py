@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -224,3 +225,21 @@ def test_a_slow_policy_does_not_make_the_server_hang_up(
     dispatcher.dispatch()
     first = asked.index("policy")
     assert asked[first : first + 4] == ["policy", "server"] * 2
+
+
+def test_more_organizations_than_a_page_holds_fill_all_the_room_of_one_pass(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A further round of a page goes on behind what was picked, and no job is counted twice."""
+    monkeypatch.setattr(backlog, "LANES_AT_ONCE", 4)
+    worker_registry.announce("a-worker", ALL_QUEUES, slots=10, window=100)
+    limited = make_job_type(max_running=20)
+    broker.is_down = True
+    for _ in range(6):
+        organization = make_organization()
+        for _ in range(4):
+            pending_job(limited, organization)
+    broker.is_down = False
+    dispatcher.dispatch()
+    rows = Job.objects.filter(status="Queued").values_list("organization_id", flat=True)
+    assert sorted(Counter(rows).values()) == [3, 3, 3, 3, 4, 4]
