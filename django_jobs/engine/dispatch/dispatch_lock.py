@@ -7,9 +7,11 @@ from typing import Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store.chosen import store
-from django_jobs.models import EngineLease
+from django_jobs.models import EngineLease, Job
 
 LEASE: Final = "dispatcher"
+#: Where the state of a row says that it was made anew though jobs have started: what was known of rates is lost.
+RATES_LOST: Final = "rates_lost"
 STUCK_SECONDS: Final = 3.0
 #: How long a process waits in line for the lock. A pass or a share takes milliseconds, or tens of them; many processes
 #: may be in line, and the server logs each wait that is in vain.
@@ -25,7 +27,8 @@ def take(seconds: float = 0.0) -> EngineLease | None:
     rows = EngineLease.primary.filter(pk=LEASE)
     lease = store().first_locked(rows, seconds)
     if lease is None and not rows.exists():
-        EngineLease.primary.bulk_create([EngineLease(name=LEASE)], ignore_conflicts=True)
+        state = {RATES_LOST: True} if Job.primary.filter(started_at__isnull=False).exists() else {}
+        EngineLease.primary.bulk_create([EngineLease(name=LEASE, state=state)], ignore_conflicts=True)
         lease = store().first_locked(rows, seconds)
     if lease is not None:
         _busy_since = None

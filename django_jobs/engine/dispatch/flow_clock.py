@@ -64,7 +64,8 @@ class FlowClock:
         """
         rows = EngineLease.primary.filter(pk=dispatch_lock.LEASE)
         found = rows.values_list(f"state__{flow_times.KEY}", Moment()).first()
-        if found is None or found[0] is None or found[0] == self._done:
+        # Somebody may have edited it.
+        if found is None or not isinstance(found[0], int | float) or found[0] == self._done:
             return None, math.inf
         return found[0], found[0] - (found[1] - _EPOCH).total_seconds()
 

@@ -20,14 +20,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
-from django_jobs.engine.dispatch import flow_times
+from django_jobs.engine.dispatch import kept_state
+from django_jobs.engine.dispatch.kept_state import LaneKey
 from django_jobs.engine.dispatch.rests import Rest
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Candidate, Lane, LaneMark, LaneStep, Walk
 from django_jobs.engine.transitions import Moved
-from django_jobs.models import get_organization_model
 
 T = TypeVar("T")
 
@@ -50,17 +50,10 @@ NOTED_LANES: Final = 10_000
 SAVE_SECONDS: Final = 0.5
 #: While walks are fast, what was taken is forgotten after so many seconds.
 FORGET_SECONDS: Final = 60.0
-#: Where the row has the marks; other parts have what they keep there beside it, and all other keys are of cursors.
-_KEY: Final = "lanes"
-RATES: Final = "rates"
-CREDITS: Final = "credits"
-KEPT: Final = (RATES, CREDITS, flow_times.KEY)
-
-_Key: TypeAlias = tuple[int, Lane]
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 #: How much this process took from each lane since it last wrote that down, and when that is forgotten.
-_taken: Counter[_Key] = Counter()
+_taken: Counter[LaneKey] = Counter()
 _forgets_at: float = 0.0
 #: How many whole walks of this process in a row were slow, while there were no marks.
 _slow_walks: int = 0
@@ -100,18 +93,18 @@ def note_taken(moved: Iterable[Moved]) -> None:
     _taken.update((item.priority, Lane(item.organization_id, item.job_type, item.lane_key)) for item in moved)
 
 
-def read(state: Mapping[str, Any]) -> LaneMarks:
+def read(state: Any) -> LaneMarks:
     """Return what a pass that begins now knows, from what was written by those before it."""
     global _seen, _wants_whole  # noqa: PLW0603  (process-wide notes)
     wants_whole, _wants_whole = _wants_whole, False
-    cursors = {name: value for name, value in state.items() if name != _KEY and name not in KEPT}
+    state = kept_state.checked(state)
+    cursors = {name: value for name, value in state.items() if name != kept_state.LANES and name not in kept_state.KEPT}
     found = LaneMarks(cursors=cursors, written=state)
-    kept = state.get(_KEY)
+    kept = state.get(kept_state.LANES)
     if kept:
         found.rests_until, found.saved_at = kept["rests_until"], kept["saved_at"]
-        for priority, pk, job_type, lane_key, ready_at, job_pk, weight in kept["marks"]:
-            key = priority, Lane(get_organization_model()._meta.pk.to_python(pk), job_type, lane_key)
-            found.marks[key], found.weights[key] = LaneMark(ready_at, job_pk), weight
+        for key, mark, weight in kept_state.marks_of(kept):
+            found.marks[key], found.weights[key] = mark, weight
         # A moment that is too far away was written by a machine whose clock differs.
         found.is_whole = wants_whole or not 0 < found.rests_until - time.time() < MAX_REST_SECONDS
         if _seen[0] != found.saved_at:
@@ -131,8 +124,8 @@ class LaneMarks:
 
     cursors: dict[str, Any] = field(default_factory=dict)
     written: Mapping[str, Any] = field(default_factory=dict)
-    marks: dict[_Key, LaneMark] = field(default_factory=dict)
-    weights: Counter[_Key] = field(default_factory=Counter)
+    marks: dict[LaneKey, LaneMark] = field(default_factory=dict)
+    weights: Counter[LaneKey] = field(default_factory=Counter)
     rests_until: float = 0.0
     saved_at: float = 0.0
     #: Whether this pass looks at every lane from its beginning; how long it walked, in how many statements
@@ -142,8 +135,8 @@ class LaneMarks:
     asked: int = 0
     stepped: int = 0
     walked: set[tuple[int, str]] = field(default_factory=set)
-    starts: dict[_Key, LaneMark] = field(default_factory=dict)
-    seen: dict[_Key, LaneMark] = field(default_factory=dict)
+    starts: dict[LaneKey, LaneMark] = field(default_factory=dict)
+    seen: dict[LaneKey, LaneMark] = field(default_factory=dict)
 
     def waiting_types(self, priorities: Sequence[int]) -> list[tuple[int, str]]:
         """Return the priorities and types that may have lanes. Those with marks are not asked for, only told."""
@@ -207,10 +200,12 @@ class LaneMarks:
             _seen = now, time.monotonic()
         _cursors = self.saved_at, dict(self.cursors)
         if is_due:
-            return {**state, _KEY: self._lanes()}
-        is_changed = any(state.get(name) != self.written.get(name) for name in KEPT)
+            return {**state, kept_state.LANES: self._lanes()}
+        is_changed = any(state.get(name) != self.written.get(name) for name in kept_state.KEPT)
         return (
-            {**state, **{name: value for name, value in self.written.items() if name == _KEY}} if is_changed else None
+            {**state, **{name: value for name, value in self.written.items() if name == kept_state.LANES}}
+            if is_changed
+            else None
         )
 
     def _was_fast(self) -> bool:

@@ -15,14 +15,14 @@ from django_jobs.engine.dispatch import (
     dispatch_lock,
     flow_times,
     in_flight,
-    lane_marks,
+    kept_state,
     start_rates,
     type_flow,
 )
 from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.dispatch.limits import Limits
-from django_jobs.engine.dispatch.start_records import started_at
+from django_jobs.engine.dispatch.start_records import recent, started_at
 from django_jobs.engine.dispatch.turn_credits import Credits
 from django_jobs.engine.dispatch.type_flow import TypeFlow
 from django_jobs.engine.dispatch.type_rates import StartLimit
@@ -55,7 +55,7 @@ def limits_of(types: Iterable[JobType]) -> Limits:
         return Limits(kinds)
     lease = dispatch_lock.look()
     queued = store().queued_jobs(of_starts) if (of_starts := _rates_of(kinds)) else []
-    written = {} if lease is None else lease.state
+    written = {} if lease is None else kept_state.checked(lease.state)
     return _read_limits(kinds, in_flight.count_in_flight(has_lock=False), queued, written, closes=False)
 
 
@@ -63,7 +63,7 @@ def _rates_of(kinds: Mapping[str, TypeFlow]) -> dict[str, StartLimit]:
     """Return how many may start, of the types that have a limit of that."""
     return {
         name: StartLimit(
-            kind.max_starts, kind.max_starts_per_key if kind.concurrency_key else None, kind.max_starts_window
+            kind.max_starts, kind.max_starts_per_key if kind.concurrency_key else None, max(1, kind.max_starts_window)
         )
         for name, kind in kinds.items()
         if kind.has_rate
@@ -85,7 +85,7 @@ def _read_limits(
         jobs = [
             (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt) for item in queued
         ]
-        rates = start_rates.read(written.get(lane_marks.RATES), of_starts, jobs, now, started_at)
+        rates = start_rates.read(kept_state.rates_of(written), of_starts, jobs, now, started_at, recent)
     has_breaker = any(kind.breaker_failures for kind in kinds.values())
     return Limits(kinds, counts.by_lane, rates, breakers.read_held(closes=closes) if has_breaker else None)
 
@@ -129,7 +129,7 @@ class PassState:
     def credits(self, name: str) -> Credits:
         """Return what earlier passes left to the shares of the queue with this name; changes of it are kept."""
         if name not in self._credits:
-            kept = self.marks.written.get(lane_marks.CREDITS) or {}
+            kept = self.marks.written.get(kept_state.CREDITS) or {}
             self._credits[name] = Credits.from_json(kept.get(name))
         return self._credits[name]
 
@@ -146,14 +146,15 @@ class PassState:
 
     def to_write(self) -> dict[str, Any] | None:
         """Return the new state of the dispatcher's row; None if it may stay as it is. Note when more may go."""
-        kept = {name: self.marks.written.get(name) for name in lane_marks.KEPT}
+        kept = {name: self.marks.written.get(name) for name in kept_state.KEPT}
         if "limits" in self.__dict__:
-            kept[lane_marks.RATES] = self.limits.rates_to_keep()
+            kept[dispatch_lock.RATES_LOST] = None
+            kept[kept_state.RATES] = self.limits.rates_to_keep()
             kept[flow_times.KEY] = moment = self.limits.next_at()
             if moment is not None:
                 flow_times.note(moment - database.now().timestamp())
         if self._credits:
-            of_queues = {**(kept[lane_marks.CREDITS] or {})}
+            of_queues = {**(kept[kept_state.CREDITS] or {})}
             of_queues |= {name: found.to_json() for name, found in self._credits.items()}
-            kept[lane_marks.CREDITS] = {name: value for name, value in of_queues.items() if value}
+            kept[kept_state.CREDITS] = {name: value for name, value in of_queues.items() if value}
         return self.marks.to_write(kept)

@@ -58,23 +58,6 @@ def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) 
     return picked
 
 
-def _take_again(queue: Queue, pages: list[Page], room: int, state: PassState) -> tuple[list[Candidate], Any]:
-    """Take further rounds of pages that had jobs in the round before; return also the new cursor, as :func:`_take`."""
-    picked: list[Candidate] = []
-    cursor: Any = None
-    while pages and len(picked) < room:
-        again: list[Page] = []
-        for page in pages:
-            found, last = _take(queue, page, room - len(picked), state)
-            picked += found
-            again += [page] if found else []
-            cursor = cursor if last is None else last
-            if len(picked) >= room:
-                break
-        pages = again
-    return picked, cursor
-
-
 def cursor_key(queue: Queue) -> str:
     """Return under which name the organization is kept that a queue was served last for."""
     return str(queue.priority) if queue.pool == DEFAULT_POOL else f"{queue.pool}:{queue.priority}"
@@ -183,7 +166,7 @@ def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
 def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:
     """Return what each organization has at the heads of its lanes and was not picked, the longest ready last."""
     counts = Counter(lane.organization_pk for lane in lanes)
-    picked = {lane: state.picked.get((priority, lane), frozenset()) for lane in lanes}
+    picked: dict[Lane, Collection[int]] = {lane: state.picked.get((priority, lane), ()) for lane in lanes}
     taken = [
         (lane, min(math.ceil(most / counts[lane.organization_pk]), left) + len(picked[lane]))
         for lane in lanes

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from django_jobs.engine.dispatch.start_windows import SECOND, Attempt
@@ -20,7 +21,12 @@ Queued: TypeAlias = tuple[str, Any, int, int, int]
 #: Asks when attempts started, in seconds since the epoch: None where one did not, and is queued no more. What is not
 #: known is left out.
 StartedAt: TypeAlias = Callable[[Collection[Attempt]], Mapping[Attempt, float | None]]
+#: Tells what started within the window of its type: type, organization, lane key, seconds since the epoch.
+Recent: TypeAlias = Callable[[Mapping[str, StartLimit]], Iterable[tuple[str, Any, int, float]]]
 
+#: In place of what a pass has left, where that was lost; and where none has left anything yet.
+LOST: Final = "lost"
+NOTHING_KEPT: Final[Mapping[str, Any]] = MappingProxyType({"at": 0, "types": {}})
 #: Jobs in hand of all types together: each is kept by its number.
 MAX_IN_HAND: Final = 5_000
 #: A clock that was set back by less stands still until it has caught up, so that small steps add up to nothing.
@@ -66,6 +72,13 @@ class StartRates:
             self._types[job_type].put_back(_key(organization_pk, lane_key), (pk, attempt))
             self._room += 1
 
+    def count_start(self, job_type: str, organization_pk: Any, lane_key: int, moment: float) -> None:
+        """Count a job that started at a moment, in seconds since the epoch."""
+        if job_type in self._types:
+            self._types[job_type].count_start(
+                _key(organization_pk, lane_key), min(self._now, math.ceil(moment * SECOND))
+            )
+
     def next_at(self) -> float | None:
         """Return when to look again, in seconds since the epoch; None if nothing was found at its rate."""
         found = [moment for rates in self._types.values() for moment in rates.next_moments()]
@@ -79,25 +92,43 @@ class StartRates:
 
 
 def read(
-    kept: Mapping[str, Any] | None,
+    kept: Any,
     limits: Mapping[str, StartLimit],
     queued: Iterable[Queued],
     now: float,
     started_at: StartedAt | None = None,
+    recent: Recent | None = None,
 ) -> StartRates:
     """Return what may start in a pass that begins now.
 
     ``kept`` is what the last pass left; ``queued`` all that is Queued of the types that have ``limits``; ``now`` the
     database's clock in seconds since the epoch, read no earlier than ``queued``. What was in hand and is queued no more
     counts as ``started_at`` says, if that is given and knows it, and else as started now, which is never too early; see
-    :func:`.start_records.started_at`.
+    :func:`.start_records.started_at`. Where ``kept`` is LOST, or nothing that a pass has left, what started lately
+    counts as ``recent`` tells.
     """
-    kept = kept or {"at": 0, "types": {}}
+    queued = [*queued]
+    try:
+        return _read(kept or NOTHING_KEPT, limits, queued, now, started_at)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        found = _read(NOTHING_KEPT, limits, queued, now, None)
+        for name, organization_pk, lane_key, moment in recent(limits) if recent else ():
+            found.count_start(name, organization_pk, lane_key, moment)
+        return found
+
+
+def _read(
+    kept: Mapping[str, Any],
+    limits: Mapping[str, StartLimit],
+    queued: Collection[Queued],
+    now: float,
+    started_at: StartedAt | None,
+) -> StartRates:
     last: int = kept["at"]
     moment = round(now * SECOND)
     if 0 < last - moment <= SMALL_STEP:
         moment = last
-    types = {name: TypeRates(limit, moment) for name, limit in limits.items() if any(limit[:2])}
+    types = {name: TypeRates(limit, moment) for name, limit in limits.items() if limit[:2] != (None, None)}
     for name in types.keys() & kept["types"].keys():
         types[name].load(kept["types"][name], last)
     lanes: dict[str, dict[Attempt, str]] = {name: {} for name in types}

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import datetime as dt
+import functools
+import operator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from django.db.models import Q
 
 from django_jobs.engine.dispatch.start_windows import Attempt
+from django_jobs.engine.dispatch.type_rates import StartLimit
+from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job
 from django_jobs.statuses import Status
@@ -27,3 +35,21 @@ def started_at(attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
         if started is not None:
             found[pk, attempt - 1] = started.timestamp()
     return {attempt: moment for attempt, moment in found.items() if attempt in attempts}
+
+
+def recent(limits: Mapping[str, StartLimit]) -> Iterator[tuple[str, Any, int, float]]:
+    """Yield what started within the windows of these types: type, organization, lane key, seconds since the epoch.
+
+    A job that started more than once counts once. This reads all jobs of these types: it is for where what passes knew
+    was lost.
+    """
+    now = database.now()
+    of_each = [
+        Q(job_type_id=name, started_at__gt=now - dt.timedelta(seconds=limit.seconds)) for name, limit in limits.items()
+    ]
+    rows = Job.primary.order_by().filter(functools.reduce(operator.or_, of_each, Q(pk__in=[])))
+    # What is queued is in hand.
+    found = rows.exclude(status=Status.QUEUED).values_list("job_type_id", "organization_id", "lane_key", "started_at")
+    for name, organization_pk, lane_key, moment in found:
+        if moment is not None:
+            yield name, organization_pk, lane_key, moment.timestamp()

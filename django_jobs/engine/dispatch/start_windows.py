@@ -92,11 +92,15 @@ class StartWindow:
             if moment is None:
                 self._tokens += 1
             else:
-                self._count(self._bucket(moment + self._slack), 1)
+                self.count_start(moment)
         if gone:
             self._changed_at = self.now
         self.in_hand = queued
         self._refill(max(0, self.now - self._since), before)
+
+    def count_start(self, moment: int) -> None:
+        """Count one start at a moment."""
+        self._count(self._bucket(moment + self._slack), 1)
 
     def left(self) -> int:
         """Return how many more may be queued now."""

@@ -46,8 +46,9 @@ class TypeRates:
 
     def __init__(self, limit: StartLimit, now: int) -> None:
         self._limit = limit
+        self._has_keys = limit.max_starts_per_key is not None
         self._now = now
-        self._total = StartWindow(limit.max_starts, limit.seconds, now) if limit.max_starts else None
+        self._total = StartWindow(limit.max_starts, limit.seconds, now) if limit.max_starts is not None else None
         self._keys: dict[str, StartWindow] = {}
         #: What is kept of keys of which nothing is in hand, until somebody asks: it stays as it is.
         self._asleep: dict[str, list[Any]] = {}
@@ -57,7 +58,7 @@ class TypeRates:
         """Take over what was kept at the moment ``last``."""
         self._last, self._kept_grain = last, kept["seconds"] * SECOND // KEY_BUCKETS
         is_frame_new = last > self._now or kept["seconds"] != self._limit.seconds
-        for key, item in kept["keys"].items() if self._limit.max_starts_per_key else ():
+        for key, item in kept["keys"].items() if self._has_keys else ():
             if item[KEPT_AT] + item[LEAVES_AFTER] > self._now or item[IN_HAND] or is_frame_new:
                 self._asleep[key] = item
                 if item[IN_HAND] or is_frame_new:
@@ -73,7 +74,7 @@ class TypeRates:
         for key, window in self._keys.items():
             window.advance(known[key], started_at)
         self._keys = {key: window for key, window in self._keys.items() if not window.is_empty()}
-        if self._limit.max_starts_per_key:
+        if self._has_keys:
             for item in queued.keys() - set().union(*known.values()):
                 self._window_of(queued[item]).add(item)
         if self._total:
@@ -87,7 +88,7 @@ class TypeRates:
     def left(self, key: str) -> int:
         """Return how many more of a key may be queued now."""
         left = self._total.left() if self._total else NO_LIMIT
-        if not self._limit.max_starts_per_key:
+        if not self._has_keys:
             return left
         window = self._known(self._place(key)) or self._new_window()
         return min(left, window.left())
@@ -100,15 +101,21 @@ class TypeRates:
         """Count a job of a key that is queued now."""
         if self._total:
             self._total.take(attempt)
-        if self._limit.max_starts_per_key:
+        if self._has_keys:
             self._window_of(key).take(attempt)
 
     def put_back(self, key: str, attempt: Attempt) -> None:
         """Count a job no more that was taken in this pass."""
         if self._total:
             self._total.put_back(attempt)
-        if self._limit.max_starts_per_key:
+        if self._has_keys:
             self._window_of(key).put_back(attempt)
+
+    def count_start(self, key: str, moment: int) -> None:
+        """Count a job of a key that started at a moment, and that no pass had in hand."""
+        windows = [self._total] if self._total else []
+        for window in [*windows, self._window_of(key)] if self._has_keys else windows:
+            window.count_start(moment)
 
     def next_moments(self) -> list[int]:
         """Return when to look again, of each window that was found at its rate."""
@@ -128,7 +135,7 @@ class TypeRates:
         return {"seconds": self._limit.seconds, "total": total, "keys": {**self._asleep, **keys}}
 
     def _new_window(self) -> StartWindow:
-        return StartWindow(self._limit.max_starts_per_key or 1, self._limit.seconds, self._now, KEY_BUCKETS)
+        return StartWindow(self._limit.max_starts_per_key or 0, self._limit.seconds, self._now, KEY_BUCKETS)
 
     def _loaded(self, place: str) -> StartWindow:
         window = self._new_window()

@@ -1,0 +1,117 @@
+"""The memory of passes was deleted or edited by somebody, and columns have what no form takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch.flow_clock import FlowClock
+from django_jobs.engine.dispatch.pass_state import limits_of
+from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support.brokers import MemoryBroker, pending_job, running_job
+from tests.support.factories import make_job_type
+
+MARK = [2, "1", "a_type", 0, "2026-01-01 00:00:00+00", 1, 1]
+NO_STATES: list[Any] = [
+    [],
+    "text",
+    {"rates": 5},
+    {"rates": {"at": 5}},
+    {"rates": {"at": "soon", "types": {}}},
+    {"rates": {"at": 5, "types": {"RATED": {"seconds": 0}}}},
+    {"rates": {"at": 5, "types": {"RATED": {"seconds": 60, "total": [1, 2], "keys": {}}}}},
+    {"rates": {"at": 5, "types": {"RATED": {"seconds": 60, "total": [1, 2, None, 0, 3, [], []], "keys": {}}}}},
+    {"credits": 5},
+    {"next_at": "soon"},
+    {"lanes": 5},
+    {"lanes": {"marks": 5, "rests_until": 1, "saved_at": 2}},
+    {"lanes": {"marks": [MARK], "rests_until": "soon", "saved_at": 2}},
+    {"lanes": {"marks": [MARK[:4]], "rests_until": 1, "saved_at": 2}},
+    {"lanes": {"marks": [[*MARK[:4], "soon", 1, 1]], "rests_until": 1, "saved_at": 2}},
+    *({str(priority): cursor} for priority in (1, 2, 3) for cursor in ("nobody", {"a": 1})),
+]
+
+
+def write_state(state: Any) -> None:
+    EngineLease.objects.update_or_create(pk="dispatcher", defaults={"state": state})
+
+
+def wait_for_dispatch(broker: MemoryBroker, *kinds: JobType) -> list[Job]:
+    """One job of each type, which nobody has dispatched yet."""
+    broker.is_down = True
+    jobs = [pending_job(kind) for kind in kinds]
+    broker.is_down = False
+    return jobs
+
+
+def queued_types() -> list[str]:
+    dispatcher.dispatch()
+    return sorted(Job.objects.filter(status="Queued").values_list("job_type_id", flat=True))
+
+
+@pytest.mark.parametrize("state", NO_STATES, ids=json.dumps)
+def test_a_state_that_no_pass_wrote_holds_up_nothing(broker: MemoryBroker, state: Any) -> None:
+    plain, rated = make_job_type(), make_job_type(max_starts=2)
+    wait_for_dispatch(broker, plain, rated)
+    write_state(json.loads(json.dumps(state).replace("RATED", rated.pk)))
+    limits_of([rated])
+    FlowClock().step()
+    assert queued_types() == sorted([plain.pk, rated.pk])
+
+
+@pytest.mark.parametrize("is_deleted", [True, False], ids=["a row that was deleted", "rates that nobody can read"])
+def test_what_started_lately_counts_where_the_passes_memory_is_lost(
+    broker: MemoryBroker, organization: Organization, *, is_deleted: bool
+) -> None:
+    kind = make_job_type(max_starts=2, max_starts_window=60)
+    for _ in range(2):
+        running_job(job_type=kind, organization=organization)
+    wait_for_dispatch(broker, kind)
+    EngineLease.objects.filter(pk="dispatcher").delete()
+    if not is_deleted:
+        write_state({"rates": 5})
+    assert queued_types() == []
+    assert queued_types() == []  # what was read is kept
+
+
+def test_what_a_key_started_lately_counts_where_the_row_is_made_anew(broker: MemoryBroker) -> None:
+    kind = make_job_type(max_starts_per_key=1, concurrency_key="account", max_running_per_key=9)
+    _, claimed = running_job(job_type=kind)
+    broker.is_down = True
+    same, other = pending_job(kind, Organization.objects.get(pk=claimed.organization_pk)), pending_job(kind)
+    broker.is_down = False
+    EngineLease.objects.filter(pk="dispatcher").delete()
+    dispatcher.dispatch()
+    assert [job.pk for job in Job.objects.filter(status="Queued")] == [other.pk]
+    assert Job.objects.get(pk=same.pk).status == "Pending"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_running": 0},
+        {"max_running_per_organization": 0},
+        {"concurrency_key": "account", "keyed_by": "account", "max_running_per_key": 0},
+        {"max_starts": 0},
+        {"concurrency_key": "account", "keyed_by": "account", "max_starts_per_key": 0},
+        {"pool": "x" * 40},
+    ],
+    ids=json.dumps,
+)
+def test_a_limit_of_nothing_in_the_database_lets_nothing_go_and_holds_up_no_other_type(
+    broker: MemoryBroker, values: dict[str, Any]
+) -> None:
+    plain, odd = make_job_type(), make_job_type()
+    wait_for_dispatch(broker, plain, odd)
+    JobType.objects.filter(pk=odd.pk).update(**values)
+    assert queued_types() == [plain.pk]
+
+
+def test_a_window_of_no_seconds_in_the_database_counts_as_one(broker: MemoryBroker) -> None:
+    plain, odd = make_job_type(), make_job_type(max_starts=1)
+    wait_for_dispatch(broker, plain, odd, odd)
+    JobType.objects.filter(pk=odd.pk).update(max_starts_window=0)
+    assert queued_types() == sorted([plain.pk, odd.pk])
