@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import ticketing
-from django_jobs.engine.execution import breakers, checkpoint, completions, outcome_transitions, outcomes, retry_policy
+from django_jobs.engine.execution import (
+    breakers,
+    checkpoint,
+    completions,
+    outcome_transitions,
+    outcomes,
+    rated_returns,
+    retry_policy,
+)
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, Moved, hooks, move
 from django_jobs.models import Job
@@ -110,7 +118,7 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
         ]
         types = {item.claimed.job_type for item in items if item.claimed.breaker_failures}
         checkpoint.save_with_ends([by_pk[job.pk] for job in jobs])
-        moves = breakers.count_ends(jobs, moves, types)
+        moves = rated_returns.by_dispatch(jobs, breakers.count_ends(jobs, moves, types))
         errors = {pk: item.error for pk, item in by_pk.items()}
         moved = move(
             [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],
@@ -193,7 +201,10 @@ def settle_timed_out(overdue: Attempts, worker_name: str, tracebacks: Tracebacks
 def return_to_queue(
     items: Attempts, text: str, worker_name: str, actor: Actor = WORKER, tracebacks: Tracebacks = NO_TRACEBACKS
 ) -> list[Moved]:
-    """Take running attempts back to the front of the queue; it costs their jobs no retry."""
+    """Take running attempts back to the front of the queue; it costs their jobs no retry.
+
+    Of a type with a rate of starts they wait for dispatch again.
+    """
     return _end_unreported(
         items, lambda job, trace: outcome_transitions.back_to_queue(job, text, trace), worker_name, actor, tracebacks
     )
@@ -218,6 +229,7 @@ def _end_unreported(
         # Such an attempt is Failed where its worker was lost, which says nothing of a provider.
         types = {job.job_type_id for job in jobs}
         moves = breakers.count_ends(jobs, [move_of(job) for job in jobs], types, failing=[Status.TIMED_OUT])
+        moves = rated_returns.by_dispatch(jobs, moves)
         moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
         return moved + _bury_exhausted(jobs, moved, actor, worker_name)
 

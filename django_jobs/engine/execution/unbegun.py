@@ -16,7 +16,7 @@ from django_jobs.engine.execution import settle
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, Waypoint, claim_known, move
 from django_jobs.models import ExecutionLog
-from django_jobs.statuses import Status
+from django_jobs.statuses import AWAITING_TURN, Status
 
 #: How the message of a return to the queue begins that counts at the next death; the Execution Log is searched for it.
 DIED_ALONE: Final = "Handed back: its worker died before it began"
@@ -69,5 +69,5 @@ def end(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, i
 
 
 def _died_alone_before(pk: int) -> bool:
-    logs = ExecutionLog.primary.filter(job_id=pk, to_status=Status.QUEUED)
+    logs = ExecutionLog.primary.filter(job_id=pk, to_status__in=sorted(AWAITING_TURN))
     return logs.filter(message__startswith=DIED_ALONE).exists()

@@ -17,7 +17,7 @@ from django_jobs.engine.execution import settle
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import Moved
 from django_jobs.models import ExecutionLog, Job
-from django_jobs.statuses import Status
+from django_jobs.statuses import AWAITING_TURN
 
 #: How the message of such a return to the queue begins; the Execution Log is searched for it.
 UNSEEN: Final = "Handed back: its handler was not seen to begin"
@@ -42,5 +42,5 @@ def end(attempts: Collection[tuple[int, int]], reason: str, worker_name: str, ac
 def _begun_or_returned(attempts: Collection[tuple[int, int]]) -> set[int]:
     pks = [pk for pk, _ in attempts]
     begun = Job.primary.filter(pk__in=pks, begun_attempt=F("attempt")).values_list("pk", flat=True)
-    logs = ExecutionLog.primary.filter(job_id__in=pks, to_status=Status.QUEUED, message__startswith=UNSEEN)
+    logs = ExecutionLog.primary.filter(job_id__in=pks, to_status__in=sorted(AWAITING_TURN), message__startswith=UNSEEN)
     return {*begun, *logs.values_list("job_id", flat=True)}
