@@ -108,12 +108,14 @@ def ring(connection: Redis) -> None:
     connection.eval(_RING, 1, BELL)
 
 
-# Counts the bell up if it is asked to; then takes the lead, or keeps it, unless somebody else has it.
+# Counts the bell up if it is asked to; then takes the lead, or keeps it, unless somebody else has it. What lasts for
+# ever, or for longer than a lead, is none that a leader took.
 _LEAD: Final = (
     f"if ARGV[3] == '1' then {_RING} end"
     """
 local leader = redis.pcall('GET', KEYS[2])
-if leader and leader ~= ARGV[1] then
+local left = redis.call('PTTL', KEYS[2])
+if leader and leader ~= ARGV[1] and left >= 0 and left <= tonumber(ARGV[2]) then
   return 0
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])

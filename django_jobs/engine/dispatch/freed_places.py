@@ -24,6 +24,8 @@ LEAD_SECONDS: Final = 0.3
 MOST_SECONDS: Final = 0.5
 #: So many seconds pass between two passes, so that each serves several ends.
 PAUSE_SECONDS: Final = 0.003
+#: For so long it waits where somebody else had the dispatchers' lock.
+AGAIN_SECONDS: Final = 0.02
 
 _names: Final[dict[int, str]] = {}
 
@@ -32,6 +34,8 @@ def dispatch(*, has_ended: bool) -> bool:
     """Dispatch in place of jobs that ended, unless somebody else does; return whether to call this again soon.
 
     Without ``has_ended`` nothing ended that a pass that is under way might not know: then the bell is not rung.
+    Call it again soon also where somebody who does not hear the bell had the dispatchers' lock for too long: that pass
+    may have begun before the end was stored.
     Raises BrokerUnavailable, and errors of the database.
     """
     broker, until = get_broker(), time.monotonic() + MOST_SECONDS
@@ -41,9 +45,12 @@ def dispatch(*, has_ended: bool) -> bool:
             while (seen := broker.look()).rings != rings:
                 if rings is not None and time.monotonic() > until:
                     return True
-                rings = seen.rings
                 moved = database.in_transaction(functools.partial(turns.fill_window, dispatch_lock.WAIT_SECONDS))
-                ticketing.push(moved or [])
+                if moved is None:
+                    time.sleep(AGAIN_SECONDS)
+                    return True
+                rings = seen.rings
+                ticketing.push(moved)
                 time.sleep(PAUSE_SECONDS)
                 broker.lead(_name(), LEAD_SECONDS, rings=False)
         finally:

@@ -8,9 +8,10 @@ from typing import Final
 import pytest
 import redis
 
-from django_jobs.broker import RQBroker
+from django_jobs.broker import RQBroker, tickets
 
 BELL: Final = "rq:django_jobs:bell"
+LEADER: Final = tickets.LEADER
 RUBBISH: Final[dict[str, Callable[[redis.Redis], object]]] = {
     "a text": lambda client: client.set(BELL, "abc"),
     "a broken number": lambda client: client.set(BELL, "1.5"),
@@ -29,3 +30,25 @@ def test_a_bell_that_holds_rubbish_is_read_and_rung(redis_client: redis.Redis, w
     first = broker.look().rings
     broker.ring()
     assert len({before, first, broker.look().rings}) == 3
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda client: client.set(LEADER, "somebody"),
+        lambda client: client.set(LEADER, "somebody", ex=3600),
+        lambda client: client.rpush(LEADER, "somebody"),
+    ],
+    ids=["a text that lasts for ever", "a text that lasts for an hour", "a list"],
+)
+def test_what_no_leader_wrote_keeps_nobody_from_leading(
+    redis_client: redis.Redis, write: Callable[[redis.Redis], object]
+) -> None:
+    write(redis_client)
+    broker = RQBroker()
+    assert broker.lead("one", 60.0, rings=False)
+    assert not broker.lead("two", 60.0, rings=False)
+    broker.stop_leading("two")
+    assert broker.lead("one", 60.0, rings=False)
+    broker.stop_leading("one")
+    assert broker.lead("two", 60.0, rings=False)

@@ -1,0 +1,81 @@
+"""Passes in place of jobs that ended, made by one worker for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.dispatch import dispatcher, freed_places, turns
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import Job, JobType
+from tests.support.brokers import MemoryBroker, end, pending_job, returned, running_job
+from tests.support.factories import make_job_type
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(max_running=1)
+
+
+@pytest.fixture
+def waiting(broker: MemoryBroker, kind: JobType) -> Job:
+    """A job that waits behind one of its type that has just ended, of which no pass knows."""
+    _, claimed = running_job(job_type=kind)
+    broker.is_down = True
+    job = pending_job(kind)
+    end(returned(claimed))
+    broker.is_down = False
+    return job
+
+
+def is_queued(job: Job) -> bool:
+    return Job.objects.get(pk=job.pk).status == "Queued"
+
+
+def test_an_end_lets_the_next_one_go(broker: MemoryBroker, waiting: Job) -> None:
+    assert not freed_places.dispatch(has_ended=True)
+    assert is_queued(waiting)
+    assert broker.leader is None
+
+
+def test_who_finds_another_leader_rings_and_leaves(broker: MemoryBroker, waiting: Job) -> None:
+    broker.lead("another", 60, rings=False)
+    before = broker.rings
+    assert not freed_places.dispatch(has_ended=True)
+    assert (broker.rings, is_queued(waiting)) == (before + 1, False)
+
+
+def test_the_lead_of_a_leader_that_died_runs_out(broker: MemoryBroker, waiting: Job) -> None:
+    broker.lead("a dead one", 0.0, rings=False)
+    freed_places.dispatch(has_ended=False)
+    assert is_queued(waiting)
+
+
+def test_where_another_has_the_lock_for_too_long_it_is_called_again(
+    broker: MemoryBroker, waiting: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pass may have begun before the end was stored."""
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "fill_window", lambda _seconds: None)
+        assert freed_places.dispatch(has_ended=True)
+    assert broker.leader is None
+    assert not freed_places.dispatch(has_ended=False)
+    assert is_queued(waiting)
+
+
+def test_a_broker_that_fails_in_its_midst_loses_no_job(
+    broker: MemoryBroker, waiting: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def push_in_vain(*_: Any, **__: Any) -> None:
+        broker.is_down = True
+        broker.reach()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "push", push_in_vain)
+        with pytest.raises(BrokerUnavailable):
+            freed_places.dispatch(has_ended=True)
+    assert Job.objects.get(pk=waiting.pk).status == "Pending"
+    broker.is_down, broker.leader = False, None
+    dispatcher.dispatch()
+    assert is_queued(waiting)
