@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _PRIORITIES: Final = tuple(map(int, Priority))
 #: Marks in the rule for new jobs: what differs from job to job.
-_JOB, _ORGANIZATION, _NEAR, _FAR, _ROOM = "job", "organization", "near", "far", "room"
+_JOB, _TYPE, _ORGANIZATION, _NEAR, _FAR, _ROOM = "job", "type", "organization", "near", "far", "room"
 #: As many new jobs are stored as Queued at the same moment.
 _MOST_UNSEEN: Final = 1
 
@@ -40,6 +40,8 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     What waits is queued by the dispatcher, ``most_at_once`` jobs in one pass: below that distance it is near. And it
     leaves room for the job that may be stored as Queued at this moment.
 
+    Its type is asked about once more: the transaction that submitted the job may have been open for long.
+
     A delayed job waits here from when it is brought into the lanes, within a second of its moment. New jobs may go
     before it until then; and one that goes in the moments of its bringing may be one too many for its organization.
     """
@@ -50,6 +52,7 @@ def takes_no_turn(job: Job, most_at_once: int) -> Condition | None:
     limit -= _MOST_UNSEEN if _queues_new_jobs() else 0
     values = {
         _JOB: job.pk,
+        _TYPE: job.job_type_id,
         _ORGANIZATION: ask.key_to_database(job.organization_id),
         _FAR: limit - most_at_once,
         _NEAR: limit - sum(priority > job.priority for priority in _PRIORITIES),
@@ -66,7 +69,7 @@ def _rule(ask: Store, own: int) -> Condition:
     may_go_near += [ask.nothing_waits_of(_ORGANIZATION, priority) for priority in lower]
     has_room = any_of(ask.has_fewer_in_flight(_ORGANIZATION, _FAR), all_of(*may_go_near))
     is_first = [ask.nothing_else_waits(priority, _JOB) for priority in (own, *higher)]
-    return all_of(has_room, ask.is_due(_JOB), *is_first)
+    return all_of(ask.needs_no_pass(_TYPE), has_room, ask.is_due(_JOB), *is_first)
 
 
 def goes_at_once(job: Job, size: Window) -> Condition | None:

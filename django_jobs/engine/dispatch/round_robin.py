@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.access import may_start
@@ -26,8 +26,6 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, Walk
 from django_jobs.models import get_organization_model
 
-if TYPE_CHECKING:
-    pass
 
 
 def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:

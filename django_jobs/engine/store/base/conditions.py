@@ -16,6 +16,9 @@ FEW_IN_FLIGHT: Final = 200
 #: would sooner look for a few of them in the table. What can no longer be removed from the index lies at its beginning.
 _LATEST_FIRST: Final = "ORDER BY queued_at DESC"
 
+#: The limits of a type that are NULL where there is none.
+_LIMITS: Final = ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
+
 
 class Conditions(InFlightCounts):
     """Conditions about what waits and what is in flight.
@@ -26,6 +29,15 @@ class Conditions(InFlightCounts):
     def is_due(self, pk: Any) -> Condition:
         """Return the condition that a job waits and that its moment has come."""
         return Condition(f"(SELECT {self.sql_is_due()} FROM {self.jobs_table} WHERE id = %s)", (pk,))
+
+    def needs_no_pass(self, type_name: Any) -> Condition:
+        """Return the condition that a job type is not paused and has no limits, as it is now."""
+        unlimited = " AND ".join(f"{name} IS NULL" for name in _LIMITS)
+        sql = (
+            f"EXISTS (SELECT 1 FROM {self.types_table} WHERE type_name = %s AND NOT is_paused AND {unlimited} "
+            "AND concurrency_key = '' AND breaker_failures = 0)"
+        )
+        return Condition(sql, (type_name,))
 
     def nothing_else_waits(self, priority: int, pk: Any) -> Condition:
         """Return the condition that no job but this one waits with a priority, due or not."""

@@ -135,3 +135,25 @@ def test_that_the_broker_was_full_for_one_priority_says_nothing_of_others(kind: 
     for _ in range(window.MIN_WINDOW + 1):
         dispatcher.dispatch_new(pending_job(kind))
     assert dispatcher.dispatch_new(pending_job(kind, priority="High")) == 1
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"max_running": 1},
+        {"max_running_per_organization": 1},
+        {"max_starts": 1},
+        {"max_starts_per_key": 1},
+        {"concurrency_key": "account"},
+        {"breaker_failures": 3},
+        {"is_paused": True},
+    ],
+    ids=str,
+)
+def test_a_job_takes_a_turn_whose_type_got_a_limit_since_it_was_submitted(
+    broker: MemoryBroker, kind: JobType, organization: Organization, limit: dict[str, Any]
+) -> None:
+    start(pending_job(kind, organization))
+    job = pending_job(kind, organization)
+    JobType.objects.filter(pk=kind.pk).update(**limit)
+    assert not dispatch_new(job)
