@@ -27,7 +27,6 @@ from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, Wal
 from django_jobs.models import get_organization_model
 
 
-
 def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:
     """Return up to ``room`` jobs of these types that may go now to a queue.
 
