@@ -8,6 +8,7 @@ from typing import Final
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease, Job
+from django_jobs.statuses import IN_FLIGHT, Status
 
 LEASE: Final = "dispatcher"
 #: Where the state of a row says that it was made anew though jobs have started: what was known of rates is lost.
@@ -27,12 +28,19 @@ def take(seconds: float = 0.0) -> EngineLease | None:
     rows = EngineLease.primary.filter(pk=LEASE)
     lease = store().first_locked(rows, seconds)
     if lease is None and not rows.exists():
-        state = {RATES_LOST: True} if Job.primary.filter(started_at__isnull=False).exists() else {}
+        state = {RATES_LOST: True} if _has_anything_started() else {}
         EngineLease.primary.bulk_create([EngineLease(name=LEASE, state=state)], ignore_conflicts=True)
         lease = store().first_locked(rows, seconds)
     if lease is not None:
         _busy_since = None
     return lease
+
+
+def _has_anything_started() -> bool:
+    """Return whether any job runs or has completed, by the indexes of those."""
+    in_flight = Job.primary.filter(status__in=sorted(IN_FLIGHT)).order_by("queued_at")
+    completed = Job.primary.filter(status=Status.COMPLETED).order_by("pk")
+    return any(list(rows.values_list("pk")[:1]) for rows in (in_flight, completed))
 
 
 def is_stuck() -> bool:
