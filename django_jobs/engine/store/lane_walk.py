@@ -97,9 +97,14 @@ class _Counted:
         self._passed = [store.key_to_database(pk) for pk, of in bound.passed if of in {job_type, ALL_TYPES}]
 
     def _is_closed(self) -> tuple[str, list[Any]]:
-        terms = ["(walk.o = %s AND walk.k = %s)"] * len(self._full) + ["walk.o = %s"] * len(self._passed)
+        rows = ", ".join(["(%s, %s)"] * len(self._full))
+        # As a list that is looked up: SQLite refuses a thousand conditions, and takes long for hundreds.
+        full = [f"(walk.o, walk.k) IN (VALUES {rows})"] if self._full else []
         params = [value for pair in self._full for value in pair] + self._passed
-        return " OR ".join(terms) or "1 = 0", params
+        return " OR ".join([*full, *self._passed_terms()]) or "1 = 0", params
+
+    def _passed_terms(self) -> list[str]:
+        return [f"walk.o IN ({', '.join(['%s'] * len(self._passed))})"] if self._passed else []
 
     def of_organization(self) -> tuple[str, list[Any]]:
         """Return the count of the organization's lanes that have something due."""
@@ -115,5 +120,4 @@ class _Counted:
     def is_passed(self) -> tuple[str, list[Any]]:
         """Return whether the other lanes of the organization are hopped over."""
         nth, params = self.of_organization()
-        terms = [f"{nth} >= {int(self._most)}", *["walk.o = %s"] * len(self._passed)]
-        return f"({' OR '.join(terms)})", [*params, *self._passed]
+        return f"({' OR '.join([f'{nth} >= {int(self._most)}', *self._passed_terms()])})", [*params, *self._passed]

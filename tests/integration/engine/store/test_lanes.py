@@ -11,11 +11,12 @@ import pytest
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.chosen import store as chosen_store
 from django_jobs.engine.store.lane_values import ALL_TYPES, LANE_BEGIN, Lane, LaneBound, LaneMark, Walk
 from django_jobs.engine.store.transition_values import NOW, Condition, all_of, any_of
 from django_jobs.engine.transitions import Move, move
 from django_jobs.models import Job, JobType, Organization
-from tests.support.brokers import job_in, pending_job, queue_up, start
+from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_up, start
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -270,3 +271,19 @@ def test_no_mark_is_told_that_an_open_transaction_may_still_get_behind(marking_s
     assert (young.mark != young.first, old.mark == old.first) == (True, True)
     (again,) = marking_store.lanes(Walk(NORMAL, (job.job_type_id,)), 10, {young.lane: young.mark or LANE_BEGIN})
     assert again.first is None
+
+
+@pytest.mark.parametrize("closed", ["full", "passed"])
+def test_a_walk_is_told_of_thousands_of_lanes_that_may_not_go(
+    broker: MemoryBroker, kind: JobType, organization: Organization, closed: str
+) -> None:
+    broker.is_down = True
+    job = pending_job(kind, organization)
+    many = range(organization.pk + 1, organization.pk + 2_001)
+    bound = LaneBound(
+        50,
+        full=frozenset(Lane(pk, kind.pk) for pk in many) if closed == "full" else frozenset(),
+        passed=frozenset((pk, kind.pk) for pk in many) if closed == "passed" else frozenset(),
+    )
+    steps = chosen_store().lanes(Walk(job.priority, (kind.pk,), bound=bound), 50)
+    assert [step.lane for step in steps] == [Lane(organization.pk, kind.pk)]
