@@ -51,7 +51,9 @@ class Limits:
     def is_open(self, job_type: str) -> bool:
         """Return whether any job of a type may be queued."""
         kind = self._kinds.get(job_type)
-        return kind is None or (kind.is_open and self._left_of_type(kind) > 0)
+        if kind is None:
+            return True
+        return kind.is_open and self._left_of_type(kind) > 0 and self._rates.left_of_type(job_type) > 0
 
     def is_at_ease(self, job_type: str) -> bool:
         """Return whether a type has neither a rate of starts nor a breaker that is not closed."""

@@ -60,6 +60,11 @@ class StartRates:
         rates = self._types.get(job_type)
         return None if rates is None else rates.counted()
 
+    def left_of_type(self, job_type: str) -> int:
+        """Return how many more jobs of a type may be queued now, whatever their keys; NO_LIMIT without such a limit."""
+        rates = self._types.get(job_type)
+        return NO_LIMIT if rates is None else rates.left_of_all()
+
     def take(self, job_type: str, organization_pk: Any, lane_key: int, pk: int, attempt: int) -> None:
         """Count a job that is queued now. ``attempt`` is how many attempts it had before."""
         if job_type in self._types:

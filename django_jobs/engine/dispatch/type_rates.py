@@ -85,9 +85,13 @@ class TypeRates:
         found = set(self._total.in_hand) if self._total else set()
         return found.union(*(window.in_hand for window in self._keys.values()))
 
+    def left_of_all(self) -> int:
+        """Return how many more of all keys together may be queued now."""
+        return self._total.left() if self._total else NO_LIMIT
+
     def left(self, key: str) -> int:
         """Return how many more of a key may be queued now."""
-        left = self._total.left() if self._total else NO_LIMIT
+        left = self.left_of_all()
         if not self._has_keys:
             return left
         window = self._known(self._place(key)) or self._new_window()

@@ -35,6 +35,12 @@ def write(seconds: float) -> float:
     return moment
 
 
+@pytest.fixture(autouse=True)
+def _no_types() -> None:
+    """Types that an installed app declares may have rates."""
+    JobType.objects.all().delete()
+
+
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When passes were made; none of them does anything."""

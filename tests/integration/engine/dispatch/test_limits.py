@@ -131,3 +131,18 @@ def test_without_the_lock_nothing_of_a_limited_type_goes(
     monkeypatch.setattr(dispatch_lock, "is_stuck", lambda: True)
     dispatcher.dispatch()
     assert set(Job.objects.filter(status="Queued").values_list("job_type", flat=True)) == {plain.pk}
+
+
+def test_types_at_their_rates_hold_up_no_other_type_of_their_organization(
+    broker: MemoryBroker, organization: Organization
+) -> None:
+    """They are not walked: of an organization with many types a pass looks at some."""
+    kinds = [make_job_type(max_starts=1) for _ in range(40)]
+    free = make_job_type()
+    waiting(broker, *((kind, organization, 0) for kind in kinds), count=2)
+    for _ in range(30):
+        dispatcher.dispatch()
+    assert Job.objects.filter(status="Queued").count() == len(kinds)
+    waiting(broker, (free, organization, 0), count=1)
+    dispatcher.dispatch()
+    assert Job.objects.filter(status="Queued", job_type=free).count() == 1
