@@ -16,8 +16,9 @@ from django_jobs.engine.dispatch import dispatch_lock, flow_times, start_rates
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark
 from django_jobs.models import get_organization_model
 
-#: Where the row has the marks; other parts have what they keep there beside it, and all other keys are of cursors.
-LANES: Final = "lanes"
+#: Where the row has the marks. The release before had other ones under another name, and would read these. Other parts
+#: have what they keep there beside it, and all other keys are of cursors.
+LANES: Final = "type_lanes"
 RATES: Final = "rates"
 CREDITS: Final = "credits"
 KEPT: Final = (RATES, CREDITS, flow_times.KEY, dispatch_lock.RATES_LOST)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import delays, dispatcher, lane_marks, rests, short_way, worker_registry
+from django_jobs.engine.dispatch import delays, dispatcher, kept_state, lane_marks, rests, short_way, worker_registry
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark, Walk
 from django_jobs.engine.store.postgresql import lanes as postgresql
@@ -54,7 +54,7 @@ def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> WallClock:
 
 def saved() -> Any:
     """What the row of the lock has of the lanes."""
-    return EngineLease.objects.get(pk="dispatcher").state.get("lanes")
+    return EngineLease.objects.get(pk="dispatcher").state.get(kept_state.LANES)
 
 
 def dispatched(broker: MemoryBroker) -> list[int]:

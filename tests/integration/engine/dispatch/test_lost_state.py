@@ -26,11 +26,11 @@ NO_STATES: list[Any] = [
     {"rates": {"at": 5, "types": {"RATED": {"seconds": 60, "total": [1, 2, None, 0, 3, [], []], "keys": {}}}}},
     {"credits": 5},
     {"next_at": "soon"},
-    {"lanes": 5},
-    {"lanes": {"marks": 5, "rests_until": 1, "saved_at": 2}},
-    {"lanes": {"marks": [MARK], "rests_until": "soon", "saved_at": 2}},
-    {"lanes": {"marks": [MARK[:4]], "rests_until": 1, "saved_at": 2}},
-    {"lanes": {"marks": [[*MARK[:4], "soon", 1, 1]], "rests_until": 1, "saved_at": 2}},
+    {"type_lanes": 5},
+    {"type_lanes": {"marks": 5, "rests_until": 1, "saved_at": 2}},
+    {"type_lanes": {"marks": [MARK], "rests_until": "soon", "saved_at": 2}},
+    {"type_lanes": {"marks": [MARK[:4]], "rests_until": 1, "saved_at": 2}},
+    {"type_lanes": {"marks": [[*MARK[:4], "soon", 1, 1]], "rests_until": 1, "saved_at": 2}},
     *({str(priority): cursor} for priority in (1, 2, 3) for cursor in ("nobody", {"a": 1})),
 ]
 
