@@ -93,7 +93,9 @@ class Refiller:
                 self._look_again(priority)
 
     def _dispatch(self, priority: int) -> None:
-        has_ended, self._has_ended = self._has_ended, False
+        has_ended = self._has_ended
+        if has_ended:  # another thread may set it at any moment
+            self._has_ended = False
         started = time.monotonic()
         if has_ended:
             self._flows_until = started + FLOW_SECONDS
@@ -101,6 +103,7 @@ class Refiller:
             if dispatcher.refill(priority, self._in_pools):
                 self._note_seconds(time.monotonic() - started)
         elif freed_places.dispatch(has_ended=has_ended):
+            self._flows_until = time.monotonic() + FLOW_SECONDS
             self._asked.set()
 
     def _look_again(self, priority: int) -> None:

@@ -47,7 +47,7 @@ def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[P
 
     ``wanted`` is how many jobs are to be found.
 
-    Lanes that are full are left out, and those of organizations that are passed. Of an organization with many others it
+    Lanes that are full are left out, and those of organizations that are passed. Of an organization with many lanes it
     yields some.
     """
     marks = marks or LaneMarks()
@@ -56,6 +56,8 @@ def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[P
         walk = walk._replace(job_types=tuple(random.sample(kinds, TYPES_AT_ONCE)))
     most = max(LANES_OF_TYPE, LANES_AT_ONCE // len(walk.job_types))
     count = min(max(LANES_OF_TYPE, wanted), MOST_LANES_OF_TYPE, most)
+    # Of an organization that has as many lanes of a type as a page, some are drawn by lot.
+    walk = walk._replace(bound=walk.bound._replace(most=min(walk.bound.most, count)))
     steps, following = _next_lanes(marks, walk, count)
     if following is None or walk.after is None:
         # In the order of the turns: behind the organization that was served last, and from the start.

@@ -90,7 +90,10 @@ class Limits:
             self._rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
 
     def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
-        """Take back what was picked and did not move, whose row was in use; note what goes to try for a breaker."""
+        """Take back the starts of what was picked and did not move, whose row was in use; note what goes to try.
+
+        What else was counted of it ends with the pass.
+        """
         tries: Counter[str] = Counter()
         for item in picked:
             lane = item.lane

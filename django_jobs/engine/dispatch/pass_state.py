@@ -97,6 +97,8 @@ class PassState:
     in_flight: InFlight
     marks: LaneMarks = field(default_factory=LaneMarks)
     has_lock: bool = True
+    #: Whether types with rates are left out, so that what is known of those stays as it is.
+    leaves_rates: bool = False
     #: The jobs that were picked, by priority and lane: until they are moved, the lanes still begin with them.
     picked: dict[tuple[int, Lane], set[int]] = field(default_factory=lambda: defaultdict(set))
     _credits: dict[str, Credits] = field(default_factory=dict)
@@ -147,7 +149,7 @@ class PassState:
     def to_write(self) -> dict[str, Any] | None:
         """Return the new state of the dispatcher's row; None if it may stay as it is. Note when more may go."""
         kept = {name: self.marks.written.get(name) for name in kept_state.KEPT}
-        if "limits" in self.__dict__:
+        if "limits" in self.__dict__ and not self.leaves_rates:
             kept[dispatch_lock.RATES_LOST] = None
             kept[kept_state.RATES] = self.limits.rates_to_keep()
             kept[flow_times.KEY] = moment = self.limits.next_at()

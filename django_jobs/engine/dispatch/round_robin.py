@@ -3,7 +3,7 @@
 This module decides which jobs go next, for the dispatcher, which works alone under its lock. New jobs that may go
 without it, since they take nobody's turn, are for :mod:`.new_jobs` to tell.
 
-Another rule of fairness is another version of these two.
+Another rule of fairness is another version of this module and of that one.
 """
 
 from __future__ import annotations
@@ -117,15 +117,16 @@ def _take(queue: Queue, known: Known, room: int, picked: list[Candidate], state:
 
     Of each organization the job goes first that has been ready the longest.
     """
-    if not known.lanes or len(picked) >= room:
+    in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
+    shares = {pk: share for pk, share in known.shares.items() if in_flight[pk] < share.limit - unseen}
+    lanes = [lane for lane in known.lanes if lane.organization_pk in shares]
+    if not lanes or len(picked) >= room:
         return None
-    lanes, shares = list(known.lanes), known.shares
     weights = {pk: share.weight for pk, share in shares.items()}
     most = _most_of_organization(room - len(picked), list(weights.values()), is_page=is_page)
     queues = _queues(queue.priority, lanes, most, state)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     going = turns(order, weights, state.credits(cursor_key(queue)), is_page=is_page)
-    in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
     for pk in going:
         has_room = in_flight[pk] < shares[pk].limit - unseen
         found = _next(queues[pk], state) if has_room else None

@@ -47,6 +47,7 @@ def take_share(
     """
 
     def work(state: PassState) -> tuple[T, list[Moved]]:
+        state.leaves_rates = True
         size, queued, cursors = window.read_window(), Counter(state.in_flight.queued), dict(state.marks.cursors)
         # No more than the dispatcher queues in a pass: new jobs keep that distance from their organization's limit.
         picked = _pick_share(queues, min(count, size.most_at_once), state)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, worker_registry
+from django_jobs import pools
+from django_jobs.engine import access
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, tenant_shares, turns, worker_registry
+from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease, Job, Organization
-from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, returned, running_job
+from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
+
+
+class AtMostTwo(access.AccessPolicy):
+    """Lets two jobs of an organization be in flight, unless the test says another number."""
+
+    limits: ClassVar[dict[Any, int]] = {}
+
+    def in_flight_limit(self, organization: Any) -> int:
+        return self.limits.get(organization.pk, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +119,56 @@ def test_full_lanes_do_not_hold_up_what_lies_behind_them(
     Job.objects.filter(status="Queued").update(status="Running")
     waiting(broker, *lanes, count=1)
     assert queued() == {(organization.pk, key): 1 for key in range(101, 121)}
+
+
+def test_no_key_waits_for_ever_behind_others_of_its_organization(
+    broker: MemoryBroker, organization: Organization
+) -> None:
+    worker_registry.withdraw("a-worker")
+    worker_registry.announce("a-worker", ALL_QUEUES, slots=4, window=4)
+    kind = make_job_type(concurrency_key="account")
+    keys = [number * 2**58 - 2**62 for number in range(1, 25)]  # hashes lie all over the numbers that there are
+    waiting(broker, *((kind, organization, key) for key in keys), count=30)
+    served: set[int] = set()
+    for _ in range(60):
+        dispatcher.dispatch()
+        gone = Job.objects.filter(pk__in=[ticket.pk for ticket in broker.take_all()])
+        served |= set(gone.values_list("lane_key", flat=True))
+        gone.update(status="Completed")
+    assert served == set(keys)
+
+
+def test_organizations_at_the_policys_limit_leave_no_room_unused(broker: MemoryBroker, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.AtMostTwo"}
+    tenant_shares.forget()
+    kind, organizations = make_job_type(), [make_organization() for _ in range(10)]
+    for organization in organizations[:9]:
+        for _ in range(2):
+            start(pending_job(kind, organization))
+    waiting(broker, *((kind, organization, 0) for organization in organizations), count=2)
+    AtMostTwo.limits = {organizations[9].pk: 90}
+    tenant_shares.forget()
+    waiting(broker, (kind, organizations[9], 0), count=70)
+    dispatcher.dispatch()
+    assert Counter(Job.objects.filter(status="Queued").values_list("organization_id", flat=True)) == {
+        organizations[9].pk: 72
+    }
+
+
+def test_a_share_leaves_what_is_known_of_rates_as_it_is(broker: MemoryBroker, organization: Organization) -> None:
+    rated, plain = make_job_type(max_starts=1, max_starts_window=3600), make_job_type()
+    waiting(broker, (rated, organization, 0), (plain, organization, 0))
+    dispatcher.dispatch()
+    before = EngineLease.objects.get(pk=dispatch_lock.LEASE).state
+    assert before["rates"]
+    assert before["next_at"]
+    waiting(broker, (plain, organization, 0))
+    queues = frozenset(pools.all_queues())
+    share = database.in_transaction(lambda: turns.take_share(queues, 10, lambda picked: (len(picked), ())))
+    assert share is not None
+    assert share[0] > 0
+    after = EngineLease.objects.get(pk=dispatch_lock.LEASE).state
+    assert (after["rates"], after["next_at"]) == (before["rates"], before["next_at"])
 
 
 def test_a_raised_limit_lets_more_go_and_a_lowered_one_takes_none_back(
