@@ -124,6 +124,6 @@ def test_thousands_of_waiting_jobs_of_it_delay_nobody(
     Job.objects.bulk_create(copies)
     suspend(organization)
     other = pending_job(kind)
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(35):  # where each hop from lane to lane is a statement
         dispatcher.dispatch()
     assert broker.pks() == [other.pk]
