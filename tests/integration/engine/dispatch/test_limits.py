@@ -17,6 +17,15 @@ from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, re
 from tests.support.factories import make_job_type, make_organization
 
 
+class Double(access.AccessPolicy):
+    """Gives one organization twice as much as the others."""
+
+    pk: ClassVar[Any] = None
+
+    def weight(self, organization: Any) -> float:
+        return 2.0 if organization.pk == self.pk else 1.0
+
+
 class AtMostTwo(access.AccessPolicy):
     """Lets two jobs of an organization be in flight, unless the test says another number."""
 
@@ -127,10 +136,10 @@ def test_no_key_waits_for_ever_behind_others_of_its_organization(
     worker_registry.withdraw("a-worker")
     worker_registry.announce("a-worker", ALL_QUEUES, slots=4, window=4)
     kind = make_job_type(concurrency_key="account")
-    keys = [number * 2**58 - 2**62 for number in range(1, 25)]  # hashes lie all over the numbers that there are
+    keys = [number * (2**64 // 25) - 2**63 for number in range(1, 25)]  # hashes lie all over the numbers that there are
     waiting(broker, *((kind, organization, key) for key in keys), count=30)
     served: set[int] = set()
-    for _ in range(60):
+    for _ in range(120):
         dispatcher.dispatch()
         gone = Job.objects.filter(pk__in=[ticket.pk for ticket in broker.take_all()])
         served |= set(gone.values_list("lane_key", flat=True))
@@ -153,6 +162,23 @@ def test_organizations_at_the_policys_limit_leave_no_room_unused(broker: MemoryB
     assert Counter(Job.objects.filter(status="Queued").values_list("organization_id", flat=True)) == {
         organizations[9].pk: 72
     }
+
+
+def test_organizations_get_jobs_by_their_weights(broker: MemoryBroker, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Double"}
+    kind, organizations = make_job_type(), [make_organization() for _ in range(3)]
+    Double.pk = organizations[1].pk
+    tenant_shares.forget()
+    waiting(broker, *((kind, organization, 0) for organization in organizations), count=20)
+    worker_registry.withdraw("a-worker")
+    worker_registry.announce("a-worker", ALL_QUEUES, slots=4, window=4)
+    served: Counter[Any] = Counter()
+    for _ in range(6):
+        dispatcher.dispatch()
+        gone = Job.objects.filter(pk__in=[ticket.pk for ticket in broker.take_all()])
+        served.update(gone.values_list("organization_id", flat=True))
+        gone.update(status="Completed")
+    assert [served[organization.pk] for organization in organizations] == [6, 12, 6]
 
 
 def test_a_share_leaves_what_is_known_of_rates_as_it_is(broker: MemoryBroker, organization: Organization) -> None:

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
 from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.waiting import Wait
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobFailed, JobNotFound
@@ -20,7 +21,7 @@ from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.templatetags.job_words import HELD, status_in_words
 from django_jobs.values import JobStatus
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
-from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -226,6 +227,26 @@ def committed(job: Job) -> Job:
     """A job that this connection takes for committed, though a test's transaction is around it."""
     database.connection().__dict__.pop("django_jobs_uncommitted", None)
     return job
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_running": 1},
+        {"max_running_per_organization": 1},
+        {"concurrency_key": "account"},
+        {"max_starts": 1, "max_starts_window": 3600},
+        {"concurrency_key": "account", "max_running_per_key": 9, "max_starts_per_key": 1, "max_starts_window": 3600},
+    ],
+    ids=["type", "organization", "key", "starts", "starts of a key"],
+)
+def test_a_job_that_a_limit_of_its_type_holds_waits_for_concurrency(
+    organization: Organization, limits: dict[str, Any]
+) -> None:
+    kind = make_job_type(**limits)
+    first, second = (pending_job(kind, organization, parameters={"account": 7}) for _ in range(2))
+    dispatcher.dispatch()
+    assert [get_job_status(job).waiting_for for job in (first, second)] == ["broker", "concurrency"]
 
 
 def test_waiting_for_a_completed_job_returns_its_status() -> None:

@@ -1,0 +1,55 @@
+"""What a worker's refiller asks for when jobs ended that were counted by limits."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from django_jobs.engine.dispatch import dispatcher, freed_places
+from django_jobs.worker import refiller as module
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.refiller import Refiller
+from tests.support.brokers import returned, running_job
+from tests.support.factories import make_job_type
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is asked of the dispatcher, in place of asking it."""
+    found: list[Any] = []
+
+    def dispatch(*, has_ended: bool) -> bool:
+        found.append(("ended", has_ended))
+        return False
+
+    monkeypatch.setattr(freed_places, "dispatch", dispatch)
+    monkeypatch.setattr(dispatcher, "refill", lambda *_: found.append("refill"))
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: found.append("look"))
+    monkeypatch.setattr(module, "SECOND_LOOK_SECONDS", 0.0)
+    return found
+
+
+def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any]) -> None:
+    refiller = Refiller()
+    refiller._refill()
+    refiller.ask_in_place_of_ended()
+    refiller._refill()
+    refiller._refill()
+    refiller._flows_until = time.monotonic()
+    refiller._refill()
+    looks = [("ended", False)]
+    assert asked == ["refill", "look", ("ended", True), *looks, *looks, *looks, "refill", "look"]
+
+
+@pytest.mark.parametrize(("limits", "is_told"), [({}, False), ({"max_running": 1}, True)], ids=["none", "a limit"])
+def test_the_stored_end_of_a_job_whose_type_has_limits_is_told(
+    state: ChildState, limits: dict[str, Any], is_told: bool
+) -> None:
+    told: list[bool] = []
+    state.room_was_made = lambda: told.append(True)
+    _, claimed = running_job(state.name, job_type=make_job_type(**limits))
+    state.batch.add_ended(returned(claimed))
+    state.settle()
+    assert bool(told) is is_told
