@@ -16,7 +16,7 @@ from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.ports import Consumer, get_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
-from django_jobs.models import BatchChange, DependencyTask, EngineLease, FileDeletion, Job, Replay
+from django_jobs.models import BatchChange, Breaker, DependencyTask, EngineLease, FileDeletion, Job, Replay
 from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import forget_everything
@@ -87,6 +87,7 @@ def _let_time_pass() -> None:
     Job.objects.filter(ready_at__gt=now).update(ready_at=now)
     Job.objects.filter(status__in=AWAITING_RETRY, next_retry_at__gt=now).update(next_retry_at=now)
     EngineLease.objects.filter(expires_at__gt=past).update(expires_at=past)
+    Breaker.objects.filter(next_try_at__gt=past).update(next_try_at=past)
 
 
 @functools.cache

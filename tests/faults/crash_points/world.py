@@ -22,6 +22,7 @@ from django_jobs.engine.ports import Queue, Ticket, broker_in_place, get_broker
 from django_jobs.models import (
     Batch,
     BatchChange,
+    Breaker,
     DependencyTask,
     DuplicateKey,
     EngineLease,
@@ -51,6 +52,8 @@ from tests.support.factories import make_job_type, make_organization, make_syste
 #: Types by their handlers; ``once`` refuses equal work.
 PLAIN, ONCE, SAVING, NESTING, PAUSED, MISSING = "plain", "once", "saving", "nesting", "paused", "missing"
 IN_STEPS: Final = "in_steps"
+#: Types with limits and a rate, and with a breaker.
+LIMITED, GUARDED = "limited", "guarded"
 ORGANIZATIONS: Final = ("ORG-A", "ORG-B")
 #: The worker that dies.
 VICTIM: Final = "the-victim"
@@ -58,6 +61,7 @@ VICTIM: Final = "the-victim"
 FIRST_KEY: Final = 10**9
 #: What a case leaves behind.
 EMPTIED: Final = (
+    Breaker,
     BatchChange,
     Batch,
     ExecutionLog,
@@ -95,10 +99,13 @@ def make_world() -> None:
     for name in ORGANIZATIONS:
         make_organization(name=name)
     handlers = {PLAIN: "work", ONCE: "work", SAVING: "save", NESTING: "submit_another", PAUSED: "work"}
-    handlers[IN_STEPS] = "in_steps"
+    handlers |= {IN_STEPS: "in_steps", LIMITED: "work", GUARDED: "work"}
     for name, handler in handlers.items():
         make_job_type(type_name=name, handler_method=f"tests.faults.handlers.{handler}", max_retries=2, retry_delay=1)
     JobType.objects.filter(pk=ONCE).update(deduplication_window=300)
+    limits = {"max_running": 1, "max_running_per_organization": 1, "max_starts": 1000, "max_starts_window": 1}
+    JobType.objects.filter(pk=LIMITED).update(**limits)
+    JobType.objects.filter(pk=GUARDED).update(breaker_failures=1, breaker_pause=1)
     make_job_type(type_name=MISSING, handler_method="tests.faults.handlers.work")
     JobType.objects.filter(pk=MISSING).update(handler_method="tests.faults.handlers.of_a_newer_release")
     make_system_admin("admin")

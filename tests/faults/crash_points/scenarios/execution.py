@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.dispatch import freed_places, worker_registry
 from django_jobs.engine.execution import leases, outcomes, shares
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.leases import Loss
@@ -24,7 +24,9 @@ from tests.faults.crash_points.processes import Ending
 from tests.faults.crash_points.scenario import Scenario
 from tests.faults.crash_points.worker import work
 from tests.faults.crash_points.world import (
+    GUARDED,
     IN_STEPS,
+    LIMITED,
     MISSING,
     NESTING,
     ORGANIZATIONS,
@@ -199,6 +201,30 @@ def of_nobody() -> Given:
     return [job.pk]
 
 
+def limited() -> Given:
+    """A job that has the only place of its type, and two that wait for it."""
+    pks = [submitted(LIMITED, organization=name).pk for name in (*ORGANIZATIONS, ORGANIZATIONS[0])]
+    freed_places.dispatch(has_ended=True)
+    return pks
+
+
+def fill_a_freed_place(given: Given) -> None:
+    """The job ends, and its worker lets the next one go; then the next but one."""
+    for _ in given:
+        settle_all([ran(item) for item in claimed_of(_queued(given))], VICTIM)
+        freed_places.dispatch(has_ended=True)
+
+
+def _queued(given: Given) -> Given:
+    return list(Job.objects.filter(pk__in=given, status=Status.QUEUED).values_list("pk", flat=True))
+
+
+def guarded() -> Given:
+    """A job of a type with a breaker that fails once, and one that waits."""
+    first = queued(GUARDED, parameters={"ends": ["fail", "return"]}).pk
+    return [first, submitted(GUARDED, organization=ORGANIZATIONS[1]).pk]
+
+
 def come_and_go(given: Given) -> None:
     """A worker appears at Redis, says what it runs, and leaves."""
     consumer = get_broker().consumer(VICTIM)
@@ -214,6 +240,8 @@ SCENARIOS: Final = (
     Scenario(name="work off a backlog", prepare=backlog, act=work_off_a_backlog, check=completed),
     Scenario(name="submit from a handler", prepare=one(NESTING), act=act_as_worker, check=completed),
     Scenario(name="work in steps", prepare=one(IN_STEPS), act=act_as_worker, check=in_steps_once),
+    Scenario(name="fill a freed place", prepare=limited, act=fill_a_freed_place, check=completed),
+    Scenario(name="open a breaker", prepare=guarded, act=settle_as(raised), check=completed),
     Scenario(name="complete", prepare=two_of_two, act=settle_as(ran), check=completed),
     Scenario(name="fail with no retry left", prepare=one(max_retries=0), act=settle_as(raised), check=ended),
     Scenario(name="run out of time", prepare=one(), act=settle_as(timed_out), check=completed),
