@@ -20,7 +20,7 @@ from django_jobs.statuses import Priority
 def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
     """Warn of a queue in another Redis database than the Normal one, whose connection is used for all of them."""
     configured = getattr(settings, "RQ_QUEUES", {})
-    normal = jobs_settings.QUEUES.get(Priority.NORMAL.label)
+    normal = jobs_settings.QUEUES.get(Priority.NORMAL.word)
     if normal not in configured:
         return []
     place = _place(configured[normal])

@@ -17,7 +17,7 @@ from django_jobs.broker import connection, foreign_entries, plain_workers, ticke
 from django_jobs.broker.rq_consumer import RQConsumer
 from django_jobs.broker.rq_worker import CANCEL_COMMAND
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.ports import Broker, Look, Queue, SetAside, Ticket
+from django_jobs.engine.ports import NO_WEIGHTS, Broker, Look, Queue, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 
 T = TypeVar("T")
@@ -31,7 +31,9 @@ class RQBroker(Broker):
     def __init__(self) -> None:
         self._broken_until = 0.0
 
-    def push(self, items: Sequence[Ticket], *, front: bool = False) -> None:
+    def push(
+        self, items: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
+    ) -> None:
         known = pools.names()
         by_queue: dict[Queue, list[str]] = defaultdict(list)
         for ticket in items:
@@ -40,7 +42,7 @@ class RQBroker(Broker):
 
         def push_all(client: Redis) -> None:
             for queue, ids in by_queue.items():
-                tickets.push(client, queue.name, ids, front=front)
+                tickets.push(client, queue.name, ids, front=front, first_weight=first_weights.get(queue))
 
         self._call(push_all)
 
@@ -51,8 +53,9 @@ class RQBroker(Broker):
         known = pools.named()
 
         def read(client: Redis) -> Look:
-            rings, *counts = tickets.look(client, list(known.values()))
-            return Look(dict(zip(known, counts, strict=True)), rings)
+            rings, counts, weights = tickets.look(client, list(known.values()))
+            least = {queue: weight for queue, weight in zip(known, weights, strict=True) if weight is not None}
+            return Look(dict(zip(known, counts, strict=True)), rings, least)
 
         return self._call(read)
 

@@ -18,6 +18,8 @@ from rq.queue import Queue as RQQueue
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import utcformat
 
+from django_jobs.engine.ports import FIRST_SECONDS
+
 ENTRY: Final = "django_jobs.broker.entry.run_ticket"
 #: The data of an RQ job: its function, instance, arguments and keyword arguments.
 DATA: Final = json.dumps([ENTRY, None, [], {}]).encode()
@@ -38,14 +40,16 @@ local function write_hash(id)
 end
 """
 
-# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list.
+# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list. Notes a
+# weight beside them, if it is given.
 _PUSH: Final = f"""{_HASH}
 local ids = {{}}
-for i = 6, #ARGV do
+for i = 8, #ARGV do
   write_hash(ARGV[i])
   ids[#ids + 1] = ARGV[i]
 end
 redis.call('SADD', KEYS[2], KEYS[1])
+if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[7]) end
 if ARGV[1] == '1' then
   for i = #ids, 1, -1 do redis.call('LPUSH', KEYS[1], ids[i]) end
 else
@@ -81,11 +85,20 @@ end
 return {0, taken}
 """
 
-# Returns the bell's count and the queues' lengths. A bell that somebody overwrote may be no number; it counts as 0.
+# Returns the bell's count, the queues' lengths and the weights noted for them, empty where there is none. A bell that
+# somebody overwrote may be no number; it counts as 0. A weight that lasts for longer than ARGV[1] milliseconds is none
+# that a pass noted.
 _LOOK: Final = """
-local found = {tonumber(redis.pcall('GET', KEYS[1])) or 0}
-for i = 2, #KEYS do found[i] = redis.call('LLEN', KEYS[i]) end
-return found
+local counts, weights = {}, {}
+local half = (#KEYS - 1) / 2
+for i = 1, half do
+  counts[i] = redis.call('LLEN', KEYS[1 + i])
+  local key = KEYS[1 + half + i]
+  local weight, left = redis.pcall('GET', key), redis.call('PTTL', key)
+  local is_noted = type(weight) == 'string' and #weight < 32 and left >= 0 and left <= tonumber(ARGV[1])
+  weights[i] = is_noted and weight or ''
+end
+return {tonumber(redis.pcall('GET', KEYS[1])) or 0, counts, weights}
 """
 
 # Counts the bell up. One that is no number is replaced by the time, a number that nobody has read there yet.
@@ -96,11 +109,21 @@ end
 """
 
 
-def look(connection: Redis, names: Sequence[str]) -> list[int]:
-    """Return the bell's count, then how many entries wait in each queue."""
-    keys = [BELL, *map(queue_key, names)]
-    found: Any = connection.eval(_LOOK, len(keys), *keys)
-    return list(found)
+def look(connection: Redis, names: Sequence[str]) -> tuple[int, list[int], list[float | None]]:
+    """Return the bell's count, how many entries wait in each queue, and the weight that was noted for each, if any."""
+    keys = [BELL, *map(queue_key, names), *map(weight_key, names)]
+    found: Any = connection.eval(_LOOK, len(keys), *keys, round(FIRST_SECONDS * 1000))
+    rings, counts, weights = found
+    return rings, counts, [*map(_weight, weights)]
+
+
+def _weight(raw: bytes) -> float | None:
+    """Return a weight; None where none is noted, or somebody else wrote something."""
+    try:
+        weight = float(raw)
+    except ValueError:
+        return None
+    return weight if weight > 0 else None
 
 
 def ring(connection: Redis) -> None:
@@ -160,10 +183,17 @@ def queue_key(name: str) -> str:
     return f"{RQQueue.redis_queue_namespace_prefix}{name}"
 
 
-def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> None:
-    """Add tickets at the back of a queue, or in their order at its front."""
-    keys = [queue_key(name), RQQueue.redis_queues_keys]
-    connection.eval(_PUSH, len(keys), *keys, *_hash_values(name, front=front), *ids)
+def weight_key(name: str) -> str:
+    """Return the key of the least weight with which an organization goes first in a queue."""
+    return f"{RQ_KEY_PREFIX}:django_jobs:first_weight:{name}"
+
+
+def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool, first_weight: float | None = None) -> None:
+    """Add tickets at the back of a queue, or in their order at its front, and note a weight for FIRST_SECONDS."""
+    keys = [queue_key(name), RQQueue.redis_queues_keys, weight_key(name)]
+    weight = "" if first_weight is None else repr(first_weight)
+    values = [*_hash_values(name, front=front), weight, round(FIRST_SECONDS * 1000)]
+    connection.eval(_PUSH, len(keys), *keys, *values, *ids)
 
 
 def complete(connection: Redis, name: str, ticket_id: str) -> None:

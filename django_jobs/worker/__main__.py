@@ -18,12 +18,8 @@ def main(name: str, options: str, shared_slots: str, stacks: str, supervisor: st
     django.setup()  # before the engine's modules, which need the models
 
     from django_jobs.worker import child_entry
-    from django_jobs.worker.options import WorkerOptions
-    from django_jobs.worker.shared_slots import SharedSlots
 
-    given = WorkerOptions.from_json(options)
-    slots = SharedSlots(int(shared_slots), given.slots)
-    child_entry.exit_after(lambda: child_entry.run(name, given, slots, int(supervisor)), name)
+    child_entry.start(name, options, int(supervisor), int(shared_slots))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class Batch:
         self._has_room = threading.Condition(self._lock)
         self._busy_since: float | None = None
         self._most_waiting = 0
+        #: How many jobs had been finished when others were last given up, which had waited for too long.
+        self._held_up_at: int | None = None
         #: Called when a coroutine may start; must return at once.
         self.wake_loop: Callable[[], object] = lambda: None
         #: Whether no more jobs come.
@@ -150,6 +152,18 @@ class Batch:
             self._waiting.clear()
             self._coroutines.clear()
             return waiting
+
+    def give_up_waiting(self) -> list[Claimed]:
+        """Take out all jobs that have not started, because they have waited for too long."""
+        with self._lock:
+            waiting = self.take_waiting()
+            if waiting:
+                self._held_up_at = self.finished
+            return waiting
+
+    def is_held_up(self) -> bool:
+        """Return whether no job was finished since others were given up, so that the next ones would wait as long."""
+        return self._held_up_at == self.finished
 
     def waiting(self) -> list[Claimed]:
         """Return all jobs that have not started."""

@@ -24,6 +24,7 @@ from django_jobs.worker.claims import Claims
 from django_jobs.worker.exit_codes import FailureTracker, WorkerFailed, code_of
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.refiller import Refiller
+from django_jobs.worker.shared_slots import Caution
 from django_jobs.worker.slots import make_slots
 from django_jobs.worker.stop_relay import StopRelay
 
@@ -32,6 +33,8 @@ logger = logging.getLogger("django_jobs")
 #: How long a burst waits for tickets that may be under way, and how often it looks.
 LAST_LOOK_SECONDS: Final = 1.0
 LOOK_AGAIN_SECONDS: Final = 0.01
+#: How often a quiet worker looks whether it is to take jobs again.
+QUIET_SECONDS: Final = 0.2
 
 
 class Child:
@@ -65,7 +68,11 @@ class Child:
         self.refiller.start()
         try:
             while not self.state.stopping.is_set() and not self._is_to_be_recycled():
-                if not self._round() and self.state.options.burst and self.state.batch.is_empty():
+                if self.state.is_quiet and self.state.options.burst:
+                    self.state.stop()  # what is to take no more jobs, and waits for none, is over
+                elif self.state.is_quiet:
+                    self._rest()
+                elif not self._round() and self.state.options.burst and self.state.batch.is_empty():
                     break
             self.slots.wait()
             self.slots.store()
@@ -80,6 +87,12 @@ class Child:
             self.housekeeper.stop()
             self.state.consumer.leave(self.claims.done)
             logger.info("event=worker_left worker=%s jobs=%s", self.state.name, self.state.jobs_run)
+
+    def _rest(self) -> None:
+        """Take nothing for a moment, since this worker is to be quiet. What runs in threads goes on."""
+        with self.state.step(LoopStep.SETTLING):
+            self.slots.store()
+        self.state.stopping.wait(QUIET_SECONDS)
 
     def _announce(self) -> None:
         while not self.state.stopping.is_set():
@@ -173,7 +186,7 @@ class Child:
         self._check_broker()
         self.claims.resolve_doubts()
         taken = self._take(size)
-        if self.state.stopping.is_set():
+        if self.state.stopping.is_set() or self.state.is_quiet:
             self.state.consumer.put_back(taken)
             return 0
         database.mend_connections()
@@ -193,11 +206,9 @@ class Child:
         return len(taken)
 
     def _set_size(self) -> int:
-        """Return how many tickets to take. After a death that no handler explains: one, while nothing runs or is to be
-        stored.
-        """
+        """Return how many tickets to take. Who is to be careful takes one, while nothing runs or is to be stored."""
         size = self.slots.room()
-        if not self.state.shared_slots.is_cautious():
+        if not (self.state.shared_slots.is_cautious(Caution.WITH_ALL) or self.claims.is_next_alone()):
             return size
         if self.state.batch.busy():
             return 0

@@ -15,7 +15,7 @@ from typing import Final
 
 #: The most tickets that are claimed at once.
 MAX_SET: Final = 300
-_LOOP, _PULSE, _SET, _COUNT, _REVOKED, _WORDS = range(6)
+_LOOP, _PULSE, _SET, _COUNT, _REVOKED, _QUIET, _WORDS = range(7)
 _STEPS: Final = 8
 SIZE: Final = 8 * (_WORDS + 2 * MAX_SET)
 
@@ -75,7 +75,16 @@ class ChildBoard:
         """
         return 0 < number <= self._words[_REVOKED]
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the child is to take no new jobs, until further notice."""
+        return bool(self._words[_QUIET])
+
     # The supervisor's side.
+
+    def note_quiet(self, *, is_quiet: bool) -> None:
+        """Let the child take no new jobs, or take jobs again."""
+        self._words[_QUIET] = int(is_quiet)
 
     @property
     def loop(self) -> int:

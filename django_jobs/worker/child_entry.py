@@ -5,17 +5,40 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable
-from typing import NoReturn
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from django_jobs.engine import logs, ports
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.store import line_watch, worker_lines
+from django_jobs.worker import process_start
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.exit_codes import RECYCLED, WorkerFailed
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
+from django_jobs.worker.stacks import leave_stacks_in
+
+
+def start_forked(arguments: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
+    """Run a child in this process, which was forked for it: :func:`start` with these arguments and descriptors."""
+    (name, options, supervisor), (shared_slots, stacks) = arguments, descriptors
+    leave_stacks_in(stacks)
+    os.environ.update(process_start.environment())  # for what handlers start, as in a fresh process
+    if "numpy" in sys.modules:  # else all children draw the same numbers; Python's own are seeded anew
+        sys.modules["numpy"].random.seed()
+    start(name, options, supervisor, shared_slots)
+
+
+def start(name: str, options: str, supervisor: int, shared_slots: int) -> NoReturn:
+    """Run the child ``name`` in this process, and end it with the exit code.
+
+    ``options`` are JSON, ``supervisor`` is a process id, ``shared_slots`` a descriptor that this process has got.
+    """
+    given = WorkerOptions.from_json(options)
+    slots = SharedSlots(shared_slots, given.slots)
+    exit_after(lambda: run(name, given, slots, supervisor), name)
 
 
 def run(name: str, options: WorkerOptions, slots: SharedSlots, supervisor: int) -> int:

@@ -50,6 +50,11 @@ class ChildState:
         self.room_was_made: Callable[[], object] = lambda: None
         self._counting = threading.Lock()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether to take no new jobs until further notice."""
+        return self.shared_slots.board.is_quiet
+
     def stop(self) -> None:
         """Take no more jobs; those that run get the grace."""
         self.stopping.set()

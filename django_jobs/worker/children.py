@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
 import uuid
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from django.core.cache import caches
 from django.db import connections
@@ -18,22 +20,53 @@ from django_jobs.engine.execution.leases import Loss
 from django_jobs.worker import child_entry, process_start, stacks
 from django_jobs.worker.child_watch import ChildWatch
 from django_jobs.worker.exit_codes import REASONS, RECYCLED
+from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.process_start import ForkedProcess, Process
-from django_jobs.worker.shared_slots import OccupiedSlot, SharedSlots, StopRequest
-from django_jobs.worker.stacks import StackFile, leave_stacks_in
+from django_jobs.worker.process_start import Process
+from django_jobs.worker.shared_slots import Caution, OccupiedSlot, SharedSlots, StopRequest
+from django_jobs.worker.stacks import StackFile
+
+logger = logging.getLogger("django_jobs")
+
+NO_CAUTION: Final[Mapping[Caution, float]] = MappingProxyType({})
+
+
+def start_fork_server() -> ForkServer | None:
+    """Have a server fork the children of this supervisor, which has no thread yet; None where that cannot be."""
+    if not process_start.may_fork():
+        return None
+    # What the host has opened since, such as a log handler that writes to a table, must not be used by two.
+    logs.flush()
+    connections.close_all()
+    caches.close_all()
+    try:
+        return ForkServer(child_entry.start_forked)
+    except OSError as error:
+        logger.warning("event=fork_server_not_started error=%r", error)
+        return None
 
 
 class ChildProcess:
     """One child, from its start to its end."""
 
-    def __init__(self, host: str, options: WorkerOptions, siblings: Sequence[ChildProcess] = ()) -> None:
-        """Start it. ``siblings`` are the children that its supervisor has so far."""
+    def __init__(
+        self,
+        host: str,
+        options: WorkerOptions,
+        fork_server: ForkServer | None = None,
+        cautions: Mapping[Caution, float] = NO_CAUTION,
+    ) -> None:
+        """Have the server fork it, or else start a fresh interpreter. Raises OSError where neither is possible.
+
+        It begins with these ``cautions``, each until a moment.
+        """
         # A new name at every start, because RQ refuses the name of a killed worker for minutes.
         place = host if options.pool == DEFAULT_POOL else f"{options.pool}@{host}"
         self.name = f"{place}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.slots = SharedSlots.create(options.slots)
+        for caution, until in cautions.items():
+            self.slots.note_caution(caution, until)
         self.watch = ChildWatch(self.slots)
         self.stacks = StackFile()
         self.started = time.monotonic()
@@ -41,27 +74,17 @@ class ChildProcess:
         self.killed: tuple[str, str, tuple[int, int] | None] | None = None
         #: When it was told to take no more jobs, because it will be killed for one of them.
         self.condemned_at: float | None = None
-        self.process = self._forked(options, siblings) if process_start.may_fork() else self._fresh(options)
+        self.process = self._started(options, fork_server)
 
-    def _forked(self, options: WorkerOptions, siblings: Sequence[ChildProcess]) -> Process:
-        supervisor = os.getpid()
-        # What the host has opened since, such as a log handler that writes to a table, must not be used by two.
-        logs.flush()
-        connections.close_all()
-        caches.close_all()
-
-        def work() -> NoReturn:
-            for sibling in siblings:
-                sibling.close()
-            leave_stacks_in(self.stacks.descriptor)
-            os.environ.update(process_start.environment())  # for what handlers start, as in a fresh process
-            child_entry.exit_after(lambda: child_entry.run(self.name, options, self.slots, supervisor), self.name)
-
-        return ForkedProcess(work)
-
-    def _fresh(self, options: WorkerOptions) -> Process:
-        descriptors = [self.slots.descriptor, self.stacks.descriptor]
-        return process_start.start_fresh("django_jobs.worker", [self.name, options.to_json()], descriptors)
+    def _started(self, options: WorkerOptions, fork_server: ForkServer | None) -> Process:
+        arguments, descriptors = [self.name, options.to_json()], [self.slots.descriptor, self.stacks.descriptor]
+        try:
+            if fork_server is None or fork_server.is_lost:
+                return process_start.start_fresh("django_jobs.worker", arguments, descriptors)
+            return fork_server.fork([*arguments, os.getpid()], descriptors)
+        except OSError:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:

@@ -14,6 +14,7 @@ from django_jobs.statuses import Priority
 from django_jobs.worker import refiller
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.shared_slots import Caution
 
 
 class Claims:
@@ -35,13 +36,23 @@ class Claims:
         #: Tickets that were claimed, and of which the broker need keep nothing once their jobs have ended.
         self.done: list[Ticket] = []
         self.expects_backlog = False
+        self._is_next_alone = False
+
+    def is_next_alone(self) -> bool:
+        """Return whether one ticket is to be claimed next, while nothing runs: its handler may have to be loaded."""
+        return self._is_next_alone and self._is_careful()
+
+    def _is_careful(self) -> bool:
+        return self._state.shared_slots.is_cautious(Caution.WITH_UNLOADED)
 
     def by_tickets(self, tickets: Sequence[Ticket]) -> list[str]:
         """Claim the jobs of these tickets; return the types of those that it got."""
         self._state.doubts.add(tickets)
         hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
         with self._state.step(LoopStep.CLAIMING), hands:
-            claimed = claim(tickets, self._state.name, self._fits)
+            may_load = not self._is_careful() or (self._is_next_alone and len(tickets) == 1)
+            claimed = claim(tickets, self._state.name, self._fits, may_load=may_load)
+            self._is_next_alone = not (may_load or claimed)
             self._state.put(self._state.doubts.answered(tickets, claimed))
         self.done += [item.ticket for item in claimed]  # the others may wait at the broker again
         if not self.expects_backlog:

@@ -6,6 +6,7 @@ makes a child whose supervisor is gone finish and leave.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import math
 import os
@@ -19,9 +20,11 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import ports, uptime
 from django_jobs.engine.batches import counting
 from django_jobs.engine.dispatch import in_flight, worker_registry
+from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.engine.execution import leases
 from django_jobs.engine.store import database, line_watch
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
+from django_jobs.worker import memory
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.published_tickets import SHOWN_AFTER_SECONDS
 
@@ -51,6 +54,7 @@ class Housekeeper:
         self._handed_back: list[tuple[int, int]] = []
         self._due: dict[str, float] = {}
         self._window = 0
+        self._quiet_since: dt.datetime | None = None
         self._unknown: set[tuple[int, int]] = set()
 
     def start(self) -> None:
@@ -63,9 +67,19 @@ class Housekeeper:
         By that row others see that it is gone, and end at once what it held.
         """
         state, self._window = self._state, self._wanted_window()
-        slots = state.options.threads
-        queues, supervisor = state.consumer.queues, self._supervisor
-        worker_registry.announce(state.name, queues, slots=slots, window=self._window, supervisor=supervisor)
+        if not state.is_quiet:
+            self._quiet_since = None
+        elif self._quiet_since is None:
+            self._quiet_since = database.now()
+        worker_registry.announce(
+            state.name,
+            state.consumer.queues,
+            slots=state.options.threads,
+            window=self._window,
+            supervision=Supervision(pid=self._supervisor, name=state.options.supervisor),
+            memory=round(memory.megabytes()),
+            quiet_since=self._quiet_since,
+        )
 
     def stop(self) -> None:
         """End the thread, store what is left, and take the worker off the list."""
@@ -85,7 +99,7 @@ class Housekeeper:
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
             self._guarded("batches", self._count_batches)
-            if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed():
+            if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
                 self._guarded("heartbeat", self._beat)
             elif self._state.shown.has_ended() or self._is_any_unseen():
                 self._guarded("show", self._show)
@@ -119,10 +133,12 @@ class Housekeeper:
         is_overdue = batch.is_overdue(
             HAND_BACK_SECONDS, WAITED_SECONDS if self._state.options.threads > 1 else math.inf
         )
-        if is_overdue:
-            self._handed_back += [(item.pk, item.attempt) for item in batch.take_waiting()]
+        if is_overdue or self._state.is_quiet:
+            waiting = batch.give_up_waiting() if is_overdue else batch.take_waiting()
+            self._handed_back += [(item.pk, item.attempt) for item in waiting]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
-            text = "Handed back: it waited behind a slower job"
+            quiet = "its worker was told to be quiet" if self._state.is_quiet else ""
+            text = f"Handed back: {quiet or 'it waited behind a slower job'}"
             self._handed_back = leases.hand_back(self._handed_back, text, self._state.name)
         if is_overdue:
             self._state.settle()
@@ -158,6 +174,11 @@ class Housekeeper:
         """
         is_near = self._window / 2 <= self._wanted_window() <= self._window * 2
         return not is_near and self._is_due("window", WINDOW_SECONDS)
+
+    def _quiet_changed(self) -> bool:
+        """Return whether this worker became quiet, or took up work again, and has not told so yet."""
+        is_told = (self._quiet_since is not None) == self._state.is_quiet
+        return not is_told and self._is_due("quiet", WINDOW_SECONDS)
 
     def _beat(self) -> None:
         self.announce()

@@ -5,6 +5,7 @@ It is a thread of its own, so that the supervisor can kill a child without waiti
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,11 +17,13 @@ from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import uptime
-from django_jobs.engine.dispatch import in_flight, worker_registry
+from django_jobs.engine.dispatch import freed_places, in_flight, reconciliation, worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.store import database, line_watch
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
+from django_jobs.worker.orders import OrderReader
 from django_jobs.worker.shared_slots import OccupiedSlot
 
 logger = logging.getLogger("django_jobs")
@@ -50,8 +53,10 @@ class Renewal:
 class LeaseRenewer:
     """Renews the leases of living children every sixth of LEASE_SECONDS, and ends what dead ones leave behind."""
 
-    def __init__(self, living: Callable[[], Collection[str]]) -> None:
+    def __init__(self, living: Callable[[], Collection[str]], orders: OrderReader | None = None) -> None:
+        """Make one for the ``living`` children, which also looks for ``orders``."""
         self._living = living
+        self._orders = orders or OrderReader("")
         #: The handlers that run, each with its child's name.
         self.running: Sequence[tuple[str, OccupiedSlot]] = ()
         #: The (job, attempt) of the handlers that have run for a moment, and those of which that is noted.
@@ -105,6 +110,7 @@ class LeaseRenewer:
             except Exception:  # all running jobs depend on this thread, so that no mistake may end it
                 logger.exception("event=keeper_failed")
                 self._stop.wait(1.0)
+        self._guarded("orders", self._orders.leave)
         connections.close_all()
 
     def _round(self) -> None:
@@ -123,6 +129,7 @@ class LeaseRenewer:
             self._hand_back(*self._to_hand_back.popleft())
         self._guarded("note", self._note_begun)
         self._guarded("neighbors", self._neighbors.end_what_is_gone)
+        self._guarded("orders", self._orders.look)
 
     def _hand_back(self, worker_name: str, attempts: list[tuple[int, int]]) -> None:
         """Hand attempts back; those whose rows are in use later, as all of them where the database is away."""
@@ -152,6 +159,9 @@ class LeaseRenewer:
         self._losses.popleft()
         if not is_done:
             self._losses.append(loss)
+        elif loss.started | loss.in_hand:
+            # In a thread of its own: to dispatch may take a second, and asks the host's policy.
+            threading.Thread(target=_fill_places, name="places", daemon=True).start()
 
     def _note_begun(self) -> None:
         """Note which handlers have begun, for whoever finds their jobs when this machine is gone."""
@@ -188,3 +198,17 @@ class LeaseRenewer:
         }
         # Where a row was in use, its lease is renewed soon.
         return pause if all(item.is_renewed for item in held) else min(pause, AGAIN_SECONDS)
+
+
+def _fill_places() -> None:
+    """Dispatch in place of what a dead child ran; where this fails, the scheduler does so."""
+    try:
+        with line_watch.waiting(), contextlib.suppress(BrokerUnavailable, ForeignBroker):
+            reconciliation.check_broker()
+            freed_places.dispatch(has_ended=True)
+    except Error as error:
+        logger.debug("event=keeper_dispatch_failed error=%r", error)
+    except Exception:  # the host's policy
+        logger.exception("event=keeper_dispatch_failed")
+    finally:
+        connections.close_all()

@@ -11,8 +11,11 @@ from typing import Final
 
 from django_jobs.worker.child_board import MAX_SET
 
-#: A child claims only what it expects to start within so many seconds.
-AHEAD_SECONDS: Final = 0.05
+#: A child claims only what it expects to start within so many seconds: for so long others wait behind that.
+AHEAD_SECONDS: Final = 0.03
+#: It claims for this long where it starts so many meanwhile: then claims cost more than waits.
+LARGE_AHEAD_SECONDS: Final = 0.05
+LARGE_SET: Final = 100
 #: The broker should hold what a slot finishes in so many seconds, and while a refill takes longer: in that time.
 WINDOW_SECONDS: Final = 0.02
 MAX_WINDOW_SECONDS: Final = 0.25
@@ -42,26 +45,34 @@ class PrefetchEstimator:
         self._refill = _mean(self._refill, seconds)
 
     def fits(self, job_types: Sequence[str], free: int = 1, slots: int = 1) -> int:
-        """Return how many of these jobs, the first ones first, should start within AHEAD_SECONDS.
+        """Return how many of these jobs, the first ones first, should start soon.
 
         They run in so many ``slots``, of which some are ``free`` now.
         """
-        total = 0.0
+        total, most = 0.0, self._ahead_seconds(slots) * slots
         for count, job_type in enumerate(job_types):
-            if count >= free and total > AHEAD_SECONDS * slots:
+            if count >= free and total > most:
                 return count
             total += self._types.get(job_type, math.inf)
         return len(job_types)
 
     def set_size(self) -> int:
         """Return how many tickets to take at once."""
-        return self._within(AHEAD_SECONDS)
+        return self._within(self._ahead_seconds(1))
 
     def ahead(self, slots: int) -> int:
-        """Return how many jobs so many busy slots should start within AHEAD_SECONDS."""
+        """Return how many jobs so many busy slots should start soon."""
         if self._any is None:
             return 0
-        return slots * int(AHEAD_SECONDS / (self._any + JOB_OVERHEAD_SECONDS))
+        return int(self._rate(slots) * self._ahead_seconds(slots))
+
+    def _ahead_seconds(self, slots: int) -> float:
+        """Return within how many seconds so many busy slots should start what is claimed."""
+        return LARGE_AHEAD_SECONDS if self._rate(slots) * LARGE_AHEAD_SECONDS >= LARGE_SET else AHEAD_SECONDS
+
+    def _rate(self, slots: int) -> float:
+        """Return how many jobs so many busy slots run in a second."""
+        return 0.0 if self._any is None else slots / (self._any + JOB_OVERHEAD_SECONDS)
 
     def window(self, slots: int) -> int:
         """Return how many tickets the broker should hold for this process."""

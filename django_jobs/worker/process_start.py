@@ -1,7 +1,8 @@
-"""How a supervisor starts a child process: it forks it, or starts a fresh interpreter.
+"""How a supervisor starts a process: it forks it, or starts a fresh interpreter.
 
-A forked child shares the memory in which the host's code was loaded, and need not load it again. That is safe only
-while the supervisor has neither threads nor connections; so those that it starts later, in place of others, are fresh.
+A forked process shares the memory in which the host's code was loaded, and need not load it again. That is safe only
+while nothing but one thread runs, without connections: so the supervisor forks a server at its start, which forks the
+children (:mod:`.fork_server`). Where it cannot, each child is a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -60,28 +61,13 @@ def prepare(broadcaster: Broadcaster | None = None) -> None:
         gc.freeze()
 
 
-class ForkedProcess:
-    """A copy of this process that goes on in a function, and ends in it."""
+class AdoptedProcess:
+    """A child of this process, whoever forked it."""
 
-    def __init__(self, work: Callable[[], NoReturn]) -> None:
-        """Fork. Raises OSError where the system has no process or memory left."""
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
         self.returncode: int | None = None
         self._looking = threading.Lock()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            self.pid = os.fork()
-            if self.pid == 0:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if self.pid == 0:
-            try:
-                work()
-            finally:
-                os._exit(1)  # whatever happened: the copy must not go on as a supervisor
 
     def poll(self) -> int | None:
         """Return how the process ended; None while it lives. To be called from any thread."""
@@ -99,6 +85,29 @@ class ForkedProcess:
         """Send it a signal; nothing where it is known to have ended."""
         if self.poll() is None:
             os.kill(self.pid, sig)
+
+
+class ForkedProcess(AdoptedProcess):
+    """A copy of this process that goes on in a function, and ends in it."""
+
+    def __init__(self, work: Callable[[], NoReturn]) -> None:
+        """Fork. Raises OSError where the system has no process or memory left."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(1)  # whatever happened: the copy must not go on as a supervisor
+        super().__init__(pid)
 
 
 def environment() -> dict[str, str]:

@@ -84,12 +84,26 @@ def _size(slots: int) -> int:
 
 def _board_at(slots: int) -> int:
     """Return where the board starts, at a multiple of eight."""
-    return -(-(_renewed_at(slots) + 2 * _MOMENT.size + _COUNT.size + _ENDED.size * MAX_SET) // 8) * 8
+    return -(-(_hands_at(slots) + _COUNT.size + _ENDED.size * MAX_SET) // 8) * 8
 
 
 def _renewed_at(slots: int) -> int:
     """Return where the moment of the last renewal stands."""
     return _SLOT.size * slots + _ENDED.size * (REMEMBERED + slots)
+
+
+def _hands_at(slots: int) -> int:
+    """Return where that stands which is about to be claimed, behind all moments."""
+    return _renewed_at(slots) + (1 + len(Caution)) * _MOMENT.size
+
+
+class Caution(enum.IntEnum):
+    """How careful a child is to be, so that a job that kills its process stands alone."""
+
+    #: Jobs whose handlers it has not loaded yet are claimed one by one, while nothing else runs: an import may kill.
+    WITH_UNLOADED = 1
+    #: All jobs are.
+    WITH_ALL = 2
 
 
 class SharedSlots:
@@ -153,13 +167,13 @@ class SharedSlots:
         """Return the moment that was noted last; 0 where none was."""
         return self._moment(0)
 
-    def note_caution(self, until: float) -> None:
-        """Ask the child to claim jobs one by one until this moment, so that one that kills it stands alone."""
-        self._write_moment(1, until)
+    def note_caution(self, caution: Caution, until: float) -> None:
+        """Ask the child for this caution until a moment."""
+        self._write_moment(caution, until)
 
-    def is_cautious(self) -> bool:
-        """Return whether the child is to claim jobs one by one."""
-        return uptime.seconds() < self._moment(1)
+    def is_cautious(self, caution: Caution) -> bool:
+        """Return whether the child is to be as careful as this."""
+        return uptime.seconds() < self._moment(caution)
 
     def _write_moment(self, place: int, moment: float) -> None:
         _MOMENT.pack_into(self._memory, _renewed_at(self.count) + _MOMENT.size * place, moment)
@@ -175,7 +189,7 @@ class SharedSlots:
     def in_hands(self, attempts: Sequence[tuple[int, int]]) -> Iterator[None]:
         """Let the supervisor know which attempts the block is about to claim, for when the child dies in it."""
         held = attempts[:MAX_SET]
-        offset = _renewed_at(self.count) + 2 * _MOMENT.size
+        offset = _hands_at(self.count)
         numbers = [number for pair in held for number in pair]
         struct.pack_into("=" + "qi" * len(held), self._memory, offset + _COUNT.size, *numbers)
         _COUNT.pack_into(self._memory, offset, len(held))  # last, so that nobody reads half of them
@@ -186,7 +200,7 @@ class SharedSlots:
 
     def in_hand(self) -> frozenset[tuple[int, int]]:
         """Return (job, attempt) of what the child was about to claim; only right of a child that is gone."""
-        offset = _renewed_at(self.count) + 2 * _MOMENT.size
+        offset = _hands_at(self.count)
         (count,) = _COUNT.unpack_from(self._memory, offset)
         start = offset + _COUNT.size
         return frozenset(_ENDED.iter_unpack(self._memory[start : start + _ENDED.size * count]))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import signal
 import socket
 import threading
 import time
+import uuid
 from types import FrameType
 
 from django.db import Error, connections
@@ -21,12 +23,14 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import process_start
-from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.children import ChildProcess, start_fork_server
 from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
+from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.lease_renewer import LeaseRenewer
 from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.orders import OrderReader
 from django_jobs.worker.reloading import ReloadWatch
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from django_jobs.worker.shared_slots import Caution, OccupiedSlot, StopRequest
 
 logger = logging.getLogger("django_jobs")
 
@@ -39,7 +43,7 @@ MAX_BURST_ROUNDS = 10
 STALL_SECONDS = 300.0
 #: A child that dies sooner than this is not replaced at once.
 HEALTHY_SECONDS = 2.0
-#: After a death that no handler explains the children claim one by one for so long: who kills them then stands alone.
+#: After a death that no handler explains the children are careful for so long: who kills them then stands alone.
 CAUTION_SECONDS = 30.0
 
 
@@ -47,14 +51,19 @@ class Supervisor:
     """Runs until it is told to stop, or in a burst until its children are done."""
 
     def __init__(self, options: WorkerOptions) -> None:
-        self.options = options
+        #: By this name it is given orders. A supervisor that is started again has another one.
+        self.name = uuid.uuid4().hex
+        self.options = dataclasses.replace(options, supervisor=self.name)
+        self.orders = OrderReader(self.name)
         self.host = socket.gethostname()[:40]
         self.children: list[ChildProcess] = []
-        self.leases = LeaseRenewer(self._living)
+        self.leases = LeaseRenewer(self._living, self.orders)
         self._stop_since: float | None = None
         self._stop_scheduler = threading.Event()
-        self._not_before = self._cautious_until = 0.0
+        self._not_before = 0.0
+        self._cautious_until = dict.fromkeys(Caution, 0.0)
         self._burst_rounds = 0
+        self._fork_server: ForkServer | None = None
         self._last_death = ""
         self._stop_signals = 0
         self._reload = ReloadWatch() if options.reload else None
@@ -72,7 +81,8 @@ class Supervisor:
         if self._reload is not None:
             self._reload.look_first()
         process_start.prepare(ports.get_broadcaster())
-        self._fill()  # before there is any thread, so that the children can be forked
+        self._fork_server = start_fork_server()  # before there is any thread
+        self._fill()
         signal_delivery.work_in_background()
         line_watch.start()
         threads = self._start_threads()
@@ -83,6 +93,8 @@ class Supervisor:
         for thread in threads:
             thread.join(timeout=5)
         signal_delivery.stop()
+        if self._fork_server is not None:
+            self._fork_server.close()
         logger.info("event=supervisor_left")
         if self._reload is not None and self._reload.changed and not self.failure:
             self._reload.start_anew()
@@ -103,6 +115,8 @@ class Supervisor:
             return True
         if not self.options.burst:
             return False
+        if self.orders.is_quiet:
+            return True
         if time.monotonic() < self._not_before:
             return False
         # Tickets may have come after the last child looked for some. So there is another round, but not for ever.
@@ -152,11 +166,12 @@ class Supervisor:
             return  # a process that starts now would fail at what is in the files
         while len(self.children) < self.options.processes:
             try:
-                child = ChildProcess(self.host, self.options, self.children)
+                child = ChildProcess(self.host, self.options, self._fork_server, self._cautious_until)
             except OSError as error:  # for the moment there is no memory, process or descriptor left
                 logger.error("event=child_not_started error=%r", error)  # noqa: TRY400
                 self._not_before = time.monotonic() + 1.0
                 return
+            child.slots.board.note_quiet(is_quiet=self.orders.is_quiet)  # before it can take its first job
             self.children.append(child)
             logger.info("event=child_started worker=%s pid=%s", child.name, child.pid)
 
@@ -164,7 +179,7 @@ class Supervisor:
         if self._reload is not None and self._reload.changed and self._stop_since is None:
             logger.info("event=reloading file=%s", self._reload.changed)
             self._begin_stop()
-        if self._stop_signals and self._stop_since is None:
+        if (self._stop_signals or self.orders.is_stop) and self._stop_since is None:
             self._begin_stop()
         self._reap()
         running = [(child, item) for child in self.children for item in child.running()]
@@ -174,7 +189,9 @@ class Supervisor:
             self._watch(child, item)
         for child in self.children:
             child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
-            child.slots.note_caution(self._cautious_until)
+            for caution, until in self._cautious_until.items():
+                child.slots.note_caution(caution, until)
+            child.slots.board.note_quiet(is_quiet=self.orders.is_quiet)
             self._watch_board(child)
             child.go_on_killing()
         self._finish_stop()
@@ -222,7 +239,10 @@ class Supervisor:
         self._last_death = loss.reason
         is_explained = loss.gave_up or (loss.started and not loss.in_hand)
         if loss.how == "lost" and not is_explained:
-            self._cautious_until = uptime.seconds() + CAUTION_SECONDS
+            now = uptime.seconds()
+            # Mostly it is an import that kills during a claim; not where several were claimed in spite of caution.
+            is_import = loss.in_hand and (len(loss.in_hand) == 1 or now >= self._cautious_until[Caution.WITH_UNLOADED])
+            self._cautious_until[Caution.WITH_UNLOADED if is_import else Caution.WITH_ALL] = now + CAUTION_SECONDS
         if code in REASONS and not loss.started and not self.failure:
             self.failure = REASONS[code]
             if self._stop_since is None:

@@ -50,12 +50,13 @@ class ThreadSlots:
     def room(self) -> int:
         """Return how many tickets to take: for the free slots, and for what should start soon after.
 
-        Of the latter a new set is taken when half of it is used up, so that claims are few and no slot is idle.
+        Of the latter a new set is taken when half of it is used up, so that claims are few and no slot is idle. While
+        long jobs hold all slots there is none: it would be claimed and handed back, again and again.
         """
         batch, self._finished = self._state.batch, self._state.batch.finished
         if self._pause():
             return 0
-        ahead = min(MAX_SET, self._state.prefetch.ahead(self._limit))
+        ahead = 0 if batch.is_held_up() else min(MAX_SET, self._state.prefetch.ahead(self._limit))
         self._enough = ahead // 2
         if batch.surplus() > self._enough:
             return 0

@@ -49,7 +49,8 @@ def state_of(row: Breaker, now: dt.datetime) -> BreakerState:
 
 def close(row: Breaker) -> None:
     """Close the breaker. What it counted stays, since attempts in a row may go on to fail."""
-    row.state, row.opened_at, row.next_try_at, row.recovering_since = BreakerState.CLOSED, None, None, None
+    row.state = BreakerState.CLOSED
+    row.opened_at = row.next_try_at = row.tries_since = row.recovering_since = None
 
 
 def reset(row: Breaker) -> None:
@@ -73,7 +74,7 @@ def count_failure(row: Breaker, failure: Failure, limits: Limits, now: dt.dateti
     row.fingerprint, row.error_message = failure.fingerprint, failure.text
     most = min(limits.failures, RELAPSE_FAILURES) if state == BreakerState.RECOVERING else limits.failures
     if state != BreakerState.OPEN and row.failures >= most:
-        row.state, row.opened_at, row.recovering_since = BreakerState.OPEN, now, None
+        row.state, row.opened_at, row.tries_since, row.recovering_since = BreakerState.OPEN, now, None, None
         row.next_try_at = now + dt.timedelta(seconds=limits.pause)
     return state == BreakerState.CLOSED or (state == BreakerState.RECOVERING and not is_same)
 
@@ -84,10 +85,21 @@ def count_completion(row: Breaker, began: dt.datetime | None, now: dt.datetime) 
     if state == BreakerState.OPEN:
         if _began_by(began, row.opened_at):
             return
-        row.state, row.recovering_since, row.next_try_at = BreakerState.RECOVERING, now, None
+        row.state, row.recovering_since, row.next_try_at, row.tries_since = BreakerState.RECOVERING, now, None, None
     elif state == BreakerState.CLOSED:
         close(row)
     row.failures = 0
+
+
+def tries_from(tries_since: dt.datetime | None, opened_at: dt.datetime | None, pause: int) -> dt.datetime | None:
+    """Return from when on what is queued of a type is a try, while its breaker is open.
+
+    That is when the first one was let go. A dispatcher of the release before does not write that down; but it lets none
+    go before the first pause is over, and passes that had begun earlier are over then.
+    """
+    if tries_since is not None or opened_at is None:
+        return tries_since
+    return opened_at + dt.timedelta(seconds=pause)
 
 
 def is_time_to_try(row: Breaker, limits: Limits, now: dt.datetime) -> bool:

@@ -9,7 +9,8 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 
 from django_jobs.engine.dispatch import breaker_rules
 from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS, Limits
@@ -61,7 +62,9 @@ class Held:
             row = self.rows[pk]
             if row.state == BreakerState.OPEN and self.now is not None:
                 row.next_try_at = self.now + dt.timedelta(seconds=row.job_type.breaker_pause)
-                Breaker.primary.filter(pk=pk, state=BreakerState.OPEN).update(next_try_at=row.next_try_at)
+                since = row.tries_since = row.tries_since or self.now
+                open_rows = Breaker.primary.filter(pk=pk, state=BreakerState.OPEN, opened_at=row.opened_at)
+                open_rows.update(next_try_at=row.next_try_at, tries_since=Coalesce("tries_since", Value(since)))
 
 
 def read_held(*, closes: bool = True) -> Held:
@@ -96,7 +99,7 @@ def _close(pks: set[str], now: dt.datetime) -> None:
         Q(recovering_since__lte=since) | Q(recovering_since__gt=now + SET_BACK)
     )
     is_over = has_recovered | Q(job_type__in=JobType.primary.filter(breaker_failures=0))
-    values = {"opened_at": None, "next_try_at": None, "recovering_since": None}
+    values = {"opened_at": None, "next_try_at": None, "tries_since": None, "recovering_since": None}
     Breaker.primary.filter(is_over, pk__in=pks).update(state=BreakerState.CLOSED, failures=0, **values)
 
 
@@ -105,5 +108,7 @@ def _is_open_to_jobs(kind: JobType) -> bool:
 
 
 def _is_try_queued(row: Breaker) -> bool:
-    rows = Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gt=row.opened_at)
-    return rows.exists()
+    since = breaker_rules.tries_from(row.tries_since, row.opened_at, row.job_type.breaker_pause)
+    if since is None:
+        return False
+    return Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gte=since).exists()

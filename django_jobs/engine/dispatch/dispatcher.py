@@ -22,6 +22,7 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import (
     delays,
     dispatch_lock,
+    first_turns,
     lane_marks,
     new_jobs,
     pools,
@@ -31,10 +32,12 @@ from django_jobs.engine.dispatch import (
     window,
 )
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
+from django_jobs.engine.dispatch.ticketing import Queued
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.transition_values import Condition
 from django_jobs.engine.transitions import Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
@@ -84,16 +87,22 @@ def _dispatch_new(job: Job) -> int | None:
     if budget.is_spent():
         return 0
     size = window.read_window()
-    if size.room(queue, seen.depths) <= 0:
+    has_room, may_go_first = size.room(queue, seen.depths) > 0, first_turns.may_go_first(job, queue, seen, size)
+    if not (has_room or may_go_first):
         window.note_full(broker, queue)
         return 0
-    # Beside a snapshot its conditions visit ever more dead entries; the dispatcher has marks.
-    moved = [] if short_way.REST.lasts() else short_way.REST.after(lambda: _queue_without_turn(job, size.most_at_once))
-    lane_marks.note_taken(moved)
-    if not moved:
-        return _dispatch(seen.rings, budget, lambda: _may_go(job, budget))
-    ticketing.push(moved)
-    return len(moved)
+    most = size.most_at_once
+    if may_go_first:
+        if moved := _queue_without_turn(job, new_jobs.goes_first(job, most)):
+            ticketing.push(moved, front=True)
+            return len(moved)
+        first_turns.note_turn(job)
+    if not has_room:
+        return 0
+    if moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most)):
+        ticketing.push(moved)
+        return len(moved)
+    return _dispatch(seen.rings, budget, lambda: _may_go(job, budget))
 
 
 def _queue_of(job: Job) -> Queue:
@@ -107,14 +116,18 @@ def _may_go(job: Job, budget: TimeBudget) -> bool:
     return waits and window.read_window().room(_queue_of(job), budget.spend(get_broker().look).depths) > 0
 
 
-def _queue_without_turn(job: Job, most_at_once: int) -> list[Moved]:
+def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:
     """Queue a new job if the rule of fairness lets it go without a turn. Its type was just read."""
-    condition = new_jobs.takes_no_turn(job, most_at_once)
-    if condition is None:
+    # Beside a snapshot its conditions visit ever more dead entries; the dispatcher has marks.
+    if condition is None or short_way.REST.lasts():
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED)]
     # A row that somebody holds is left to the dispatcher: the condition would be out of date after the wait.
-    return move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
+    moved = short_way.REST.after(
+        lambda: move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
+    )
+    lane_marks.note_taken(moved)
+    return moved
 
 
 def refill(priority: int, in_pools: Collection[str] = ()) -> int:
@@ -197,7 +210,7 @@ def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> 
     """
     total, moved = None, _pass(budget, is_needed)
     while moved is not None:
-        total = (total or 0) + len(moved)
+        total = (total or 0) + len(moved.moved)
         if budget.is_limited:
             return total
         seen = budget.spend(get_broker().look)
@@ -217,7 +230,7 @@ def _anything_may_go(seen: Look) -> bool:
     return bool(priorities) and lane_marks.anything_may_wait(priorities)
 
 
-def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | None:
+def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
     """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
 
     One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
@@ -235,16 +248,16 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> list[Moved] | No
         moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
-    if moved:
-        budget.spend(functools.partial(ticketing.push, moved))
+    if moved is not None:
+        budget.spend(functools.partial(ticketing.push_queued, moved))
     return moved
 
 
-def _pass_at_once(budget: TimeBudget) -> list[Moved] | None:
+def _pass_at_once(budget: TimeBudget) -> Queued | None:
     """Make one pass and push its tickets; return None if another process has the lock."""
     moved = database.in_transaction(turns.fill_window)
-    if moved:
-        budget.spend(functools.partial(ticketing.push, moved))
+    if moved is not None:
+        budget.spend(functools.partial(ticketing.push_queued, moved))
     return moved
 
 

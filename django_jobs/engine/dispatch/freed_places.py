@@ -50,7 +50,7 @@ def dispatch(*, has_ended: bool) -> bool:
                     time.sleep(AGAIN_SECONDS)
                     return True
                 rings = seen.rings
-                ticketing.push(moved)
+                ticketing.push_queued(moved)
                 time.sleep(PAUSE_SECONDS)
                 broker.lead(_name(), LEAD_SECONDS, rings=False)
         finally:

@@ -53,7 +53,8 @@ def _is_sound(name: str, value: Any) -> bool:
             get_organization_model()._meta.pk.to_python(value)
             return isinstance(value, str)
         marks_of(value)
-        return math.isfinite(value["rests_until"] + value["saved_at"])
+        moments = value["rests_until"] + value["saved_at"] + value.get("useless_until", 0.0) + value.get("whole", 0.0)
+        return math.isfinite(moments)
     except (KeyError, OverflowError, TypeError, ValidationError, ValueError):
         return False
 

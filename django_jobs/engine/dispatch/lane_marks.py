@@ -9,7 +9,8 @@ A mark is a hint. Behind it lay no job when the lane was last looked at; but one
 was open for longer than the store's margin, or the database's clock went back. So a whole walk, which looks at marked
 lanes from their beginnings, is made as often as it takes a twentieth of the time: a walk of 100 ms every two seconds.
 Until then such a job waits. Lanes without a mark, new ones above all, are found by every walk. Where whole walks are
-fast again, the marks are forgotten.
+fast again, the marks are forgotten. So they are for a while where walks from them are no faster than whole ones: these
+may have been slow since the machine was busy, or the database may know too little of its tables to plan by marks.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ SLOW_SECONDS: Final = 0.003
 LANE_SECONDS: Final = 0.0002
 #: So many of them in a row: any statement is slow now and then on a busy machine.
 SLOW_WALKS: Final = 3
+#: Walks from marks are no faster where they take more than this part of a whole one.
+USELESS_PART: Final = 0.5
 #: How many times as long as a whole walk took the next one has to wait.
 REST_FACTOR: Final = 20
 #: For how long that is at most, as long as a twentieth of the time becomes no tenth by it; and in any case.
@@ -57,6 +60,8 @@ _taken: Counter[LaneKey] = Counter()
 _forgets_at: float = 0.0
 #: How many whole walks of this process in a row were slow, while there were no marks.
 _slow_walks: int = 0
+#: How many walks of this process from marks in a row were no faster than whole ones.
+_useless_walks: int = 0
 #: Asking whether anything waits.
 _asking: Final = Rest(SLOW_SECONDS)
 #: Whether this process' next pass should walk from the beginnings, though that may not be due.
@@ -74,8 +79,8 @@ def anything_may_wait(priorities: Sequence[int]) -> bool:
 
 def forget() -> None:
     """Forget what this process noted, as one that has just started."""
-    global _cursors, _seen, _slow_walks, _wants_whole
-    _cursors, _seen, _slow_walks, _wants_whole = (0.0, {}), (0.0, 0.0), 0, False
+    global _cursors, _seen, _slow_walks, _useless_walks, _wants_whole
+    _cursors, _seen, _slow_walks, _useless_walks, _wants_whole = (0.0, {}), (0.0, 0.0), 0, 0, False
     _taken.clear()
     _asking.end()
 
@@ -103,10 +108,10 @@ def read(state: Any) -> LaneMarks:
     kept = state.get(kept_state.LANES)
     if kept:
         found.rests_until, found.saved_at = kept["rests_until"], kept["saved_at"]
+        found.whole, found.useless_until = kept.get("whole", 0.0), kept.get("useless_until", 0.0)
         for key, mark, weight in kept_state.marks_of(kept):
             found.marks[key], found.weights[key] = mark, weight
-        # A moment that is too far away was written by a machine whose clock differs.
-        found.is_whole = wants_whole or not 0 < found.rests_until - time.time() < MAX_REST_SECONDS
+        found.is_whole = wants_whole or not (found.marks and _is_near(found.rests_until))
         if _seen[0] != found.saved_at:
             _seen = found.saved_at, time.monotonic()
         if _cursors[0] == found.saved_at:
@@ -119,7 +124,9 @@ class LaneMarks:
     """What one pass of the dispatcher knows of the lanes; without marks it walks as if there were no such thing.
 
     ``cursors`` are the organizations that were served last. ``weights`` are how much was taken from the marked lanes.
-    ``rests_until``, when a whole walk is due, and ``saved_at``, when this was written, are seconds since the epoch.
+    ``rests_until``, when a whole walk is due, ``saved_at``, when this was written, and ``useless_until``, for how long
+    no marks are set, are seconds since the epoch. ``whole`` is how long a statement of the last whole walk took; 0 is
+    unknown.
     """
 
     cursors: dict[str, Any] = field(default_factory=dict)
@@ -128,6 +135,8 @@ class LaneMarks:
     weights: Counter[LaneKey] = field(default_factory=Counter)
     rests_until: float = 0.0
     saved_at: float = 0.0
+    useless_until: float = 0.0
+    whole: float = 0.0
     #: Whether this pass looks at every lane from its beginning; how long it walked, in how many statements
     #: and over how many lanes, and which types; what it saw.
     is_whole: bool = True
@@ -186,11 +195,16 @@ class LaneMarks:
         global _cursors, _seen  # noqa: PLW0603  (process-wide notes)
         state = {**self.cursors, **{name: value for name, value in kept.items() if value}}
         now = time.time()
-        was_fast = not store().marks_lanes or self._was_fast()
+        was_fast = not store().marks_lanes or _is_near(self.useless_until) or self._was_fast()
+        if not self.is_whole and self._is_useless():
+            self.useless_until = now + MAX_REST_SECONDS / 2
+            return {**state, kept_state.LANES: self._none()}
         if self.is_whole and was_fast and self.walked >= self._marked_types():
             _forget_taken()
+            state |= {kept_state.LANES: self._none()} if _is_near(self.useless_until) else {}
             return state if state != self.written else None
         if self.is_whole and not was_fast:
+            self.whole = self.seconds / self.asked
             bounded = max(BOUND_SECONDS, REST_FACTOR / 2 * self.seconds)
             self.rests_until = now + min(REST_FACTOR * self.seconds, bounded, MAX_REST_SECONDS)
         # By this process' own clock: by that of another machine, each pass might be due.
@@ -217,6 +231,18 @@ class LaneMarks:
         _slow_walks = 0 if is_fast else _slow_walks + 1
         return _slow_walks < SLOW_WALKS
 
+    def _is_useless(self) -> bool:
+        """Return whether walks from marks are no faster than whole ones; only after some in a row."""
+        global _useless_walks  # noqa: PLW0603  (a process-wide note)
+        if self.asked:
+            is_faster = not self.whole or self.seconds / self.asked <= USELESS_PART * self.whole
+            _useless_walks = 0 if is_faster else _useless_walks + 1
+        return _useless_walks >= SLOW_WALKS
+
+    def _none(self) -> dict[str, Any]:
+        """Return what the row has in place of marks while they are useless."""
+        return {"marks": [], "rests_until": 0.0, "saved_at": self.saved_at, "useless_until": self.useless_until}
+
     def _lanes(self) -> dict[str, Any]:
         """Return the marks of the lanes from which most was taken, as the row has them."""
         self.weights.update(dict(_taken))  # a copy, since another thread may add to it
@@ -227,7 +253,7 @@ class LaneMarks:
             priority, lane = key
             mark = self.seen.get(key) or self.marks.get(key) or LANE_BEGIN
             marks.append([priority, str(lane.organization_pk), lane.job_type, lane.key, *mark, weight])
-        return {"marks": marks, "rests_until": self.rests_until, "saved_at": self.saved_at}
+        return {"marks": marks, "rests_until": self.rests_until, "saved_at": self.saved_at, "whole": self.whole}
 
     def _marked_types(self) -> set[tuple[int, str]]:
         return {(priority, lane.job_type) for priority, lane in self.marks}
@@ -238,6 +264,11 @@ class LaneMarks:
         self.seconds += time.monotonic() - began
         self.asked += 1
         return found
+
+
+def _is_near(moment: float) -> bool:
+    """Return whether a moment is still to come, and was not written by a machine whose clock differs much."""
+    return 0 < moment - time.time() < MAX_REST_SECONDS
 
 
 def _forget_taken() -> None:

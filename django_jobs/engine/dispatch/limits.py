@@ -53,7 +53,19 @@ class Limits:
         kind = self._kinds.get(job_type)
         if kind is None:
             return True
-        return kind.is_open and self._left_of_type(kind) > 0 and self._rates.left_of_type(job_type) > 0
+        return kind.is_open and self.left_of_type(job_type) > 0
+
+    def left_of_type(self, job_type: str) -> int:
+        """Return how many more jobs of a type may be queued, whoever's they are."""
+        kind = self._kinds.get(job_type)
+        return MANY if kind is None else min(self._left_of_type(kind), self._rates.left_of_type(job_type))
+
+    def left_of_organization(self, job_type: str, organization_pk: Any) -> int:
+        """Return how many more jobs of a type an organization may have queued, by the limit of each organization."""
+        kind = self._kinds.get(job_type)
+        if kind is None or kind.max_running_per_organization is None:
+            return MANY
+        return max(0, kind.max_running_per_organization - self._of_organization[organization_pk, job_type])
 
     def is_at_ease(self, job_type: str) -> bool:
         """Return whether a type has neither a rate of starts nor a breaker that is not closed."""

@@ -101,6 +101,9 @@ class PassState:
     leaves_rates: bool = False
     #: The jobs that were picked, by priority and lane: until they are moved, the lanes still begin with them.
     picked: dict[tuple[int, Lane], set[int]] = field(default_factory=lambda: defaultdict(set))
+    #: Which of them go before what the broker holds, and by queue the least weight with which a new job does.
+    first: set[int] = field(default_factory=set)
+    first_weights: dict[Queue, float] = field(default_factory=dict)
     _credits: dict[str, Credits] = field(default_factory=dict)
 
     @functools.cached_property
@@ -134,6 +137,10 @@ class PassState:
             kept = self.marks.written.get(kept_state.CREDITS) or {}
             self._credits[name] = Credits.from_json(kept.get(name))
         return self._credits[name]
+
+    def kept_credits(self) -> list[str]:
+        """Return the names under which earlier passes left something to shares."""
+        return list(self.marks.written.get(kept_state.CREDITS) or {})
 
     def take(self, queue: Queue, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""

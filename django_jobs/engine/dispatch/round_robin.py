@@ -15,26 +15,34 @@ from typing import Any, NamedTuple
 
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.access import may_start
-from django_jobs.engine.dispatch import backlog, tenant_shares
+from django_jobs.engine.dispatch import backlog, first_turns, tenant_shares
 from django_jobs.engine.dispatch.backlog import Page
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
 from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.dispatch.tenant_shares import Share
+from django_jobs.engine.dispatch.type_turns import TypeTurns
 from django_jobs.engine.dispatch.weighted_turns import turns
+from django_jobs.engine.dispatch.window import Window
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, Walk
 from django_jobs.models import get_organization_model
 
 
-def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> list[Candidate]:
+def pick(
+    queue: Queue, job_types: Collection[str], room: int, state: PassState, size: Window | None = None
+) -> list[Candidate]:
     """Return up to ``room`` jobs of these types that may go now to a queue.
 
     One of each organization in turn, by their weights, from behind the one served last. What is picked is counted in
     ``state``, whose cursors get the organization that was served last. Where more organizations wait than a page holds,
     each page gets one round: else those of the next one would wait for many rounds of this one. What room is left when
     all have been seen goes to all of them.
+
+    With the ``size`` of the window, ``state`` gets which of these jobs go first.
     """
+    if len(job_types) > backlog.TYPES_AT_ONCE:  # then not all organizations are seen
+        size = None
     picked: list[Candidate] = []
     seen: set[Any] = set()
     known = Known({}, {})
@@ -44,12 +52,12 @@ def pick(queue: Queue, job_types: Collection[str], room: int, state: PassState) 
         is_all = page.is_all
         own = _open_lanes(page.lanes)
         known = Known(known.lanes | own.lanes, known.shares | own.shares)
-        cursor = _take(queue, own, room, picked, state, is_page=not is_all) or cursor
+        cursor = _take(queue, own, room, picked, state, size, is_page=not is_all) or cursor
         if len(picked) >= room:
             break
     else:
         if not is_all:
-            cursor = _take(queue, known, room, picked, state, is_page=False) or cursor
+            cursor = _take(queue, known, room, picked, state, size, is_page=False) or cursor
     if cursor is not None and (len(seen) > 1 or not is_all):  # alone, one needs no turn, and the cursor no statement
         state.marks.cursors[cursor_key(queue)] = str(cursor)
     return picked
@@ -112,7 +120,16 @@ def _open_lanes(lanes: list[Lane]) -> Known:
     return Known({lane: None for lane in lanes if lane.organization_pk in shares}, shares)
 
 
-def _take(queue: Queue, known: Known, room: int, picked: list[Candidate], state: PassState, *, is_page: bool) -> Any:
+def _take(
+    queue: Queue,
+    known: Known,
+    room: int,
+    picked: list[Candidate],
+    state: PassState,
+    size: Window | None,
+    *,
+    is_page: bool,
+) -> Any:
     """Add jobs to those ``picked``, in turns; return the organization behind which the next turns begin, if any.
 
     Of each organization the job goes first that has been ready the longest.
@@ -126,19 +143,41 @@ def _take(queue: Queue, known: Known, room: int, picked: list[Candidate], state:
     most = _most_of_organization(room - len(picked), list(weights.values()), is_page=is_page)
     queues = _queues(queue.priority, lanes, most, state)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
+    rooms = {pk: share.limit - unseen - in_flight[pk] for pk, share in shares.items()}
+    places = TypeTurns({} if is_page else queues, weights, rooms, state, cursor_key(queue))
+    first = _first(queue, known.shares, state, None if is_page else size)
+    last = served = None
     going = turns(order, weights, state.credits(cursor_key(queue)), is_page=is_page)
-    for pk in going:
-        has_room = in_flight[pk] < shares[pk].limit - unseen
-        found = _next(queues[pk], state) if has_room else None
+    for last in going:
+        has_room = in_flight[last] < shares[last].limit - unseen
+        found = _next(queues[last], state, places) if has_room else None
         if found is None:
-            going.drop(pk, is_empty=has_room)
+            going.drop(last, is_empty=has_room)
             continue
+        served = last
         picked.append(found)
+        if last in first:
+            first.remove(last)
+            state.first.add(found.pk)
         state.take(queue, found)
+        places.take(found)
         if len(picked) >= room:
             break
     going.end()
-    return going.cursor
+    places.end()
+    # Who came last on a page and got nothing, since those before took the last places, is first on the next one.
+    return served if is_page and served is not None and last != served else going.cursor
+
+
+def _first(queue: Queue, shares: Mapping[Any, Share], state: PassState, size: Window | None) -> set[Any]:
+    """Return the organizations of which the next job goes first, and keep which weight a new one needs for that."""
+    slots = 0 if size is None else size.slots[queue]
+    around = {queue.pool} if size is None else {rival.pool for rival in size.rivals[queue]}
+    in_flight = set().union(*(state.in_flight.organizations.get(pool, ()) for pool in around))
+    contest = first_turns.contest(slots, in_flight, shares)
+    state.first_weights[queue] = contest.least_weight
+    counts = state.in_flight.by_organization
+    return {pk for pk, share in shares.items() if not counts[pk] and contest.lets_first(share)}
 
 
 def _most_of_organization(room: int, weights: list[float], *, is_page: bool) -> int:
@@ -152,13 +191,18 @@ def _most_of_organization(room: int, weights: list[float], *, is_page: bool) -> 
     return min(room, math.ceil(2 * share * heaviest))
 
 
-def _next(queue: list[Candidate], state: PassState) -> Candidate | None:
-    """Take out the next job of a queue that no limit holds; None where there is none."""
-    while queue:
-        found = queue.pop()
-        if state.limits.left(found.lane) > 0:
-            return found
-    return None
+def _next(queue: list[Candidate], state: PassState, places: TypeTurns) -> Candidate | None:
+    """Take out the next job of a queue that no limit holds and whose turn it is; None where there is none."""
+    refused, found = [], None
+    while queue and found is None:
+        item = queue.pop()
+        if state.limits.left(item.lane) > 0:
+            if places.allows(item):
+                found = item
+            else:
+                refused.append(item)
+    queue.extend(reversed(refused))
+    return found
 
 
 def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:

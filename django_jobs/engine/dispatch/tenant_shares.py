@@ -2,7 +2,7 @@
 
 The dispatcher asks under its lock and a host's policy may be slow, so answers are remembered for some seconds. An
 answer that is none holds up no job: a default takes its place, the log says so once a minute, and ``jobs_check`` asks
-the policy itself.
+the policy itself. A statement of the policy's that fails is no answer either, and the dispatcher's transaction goes on.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ def limit_for(job: Job) -> int:
     return share_of(job.organization).limit if are_limits_asked() else default_limit()
 
 
+def weight_for(job: Job) -> float:
+    """Return what a new job's organization weighs."""
+    return share_of(job.organization).weight if WEIGHT in _overridden(_policy()) else DEFAULT_WEIGHT
+
+
 def are_limits_asked() -> bool:
     """Return whether the policy is asked how much may be in flight."""
     return LIMIT in _overridden(_policy())
@@ -164,11 +169,11 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
     """Return what counts, and the policy's answer if that is something else."""
     least, most = BOUNDS[question]
     try:
-        with fresh_reads():
+        with fresh_reads(), database.savepoint():
             answer = getattr(policy, question)(organization)
-    except Error:
-        raise
-    except Exception as failure:  # noqa: BLE001  (the host's code)
+    except Exception as failure:
+        if isinstance(failure, Error) and not database.goes_on_after(failure):
+            raise  # the database is away, which is no fault of the policy's
         value, cause = DEFAULT_WEIGHT if question == WEIGHT else default_limit(), access.cause_of(failure)
         problem = str(cause) if isinstance(cause, TypeError | ValueError) else f"it raised {cause!r}"
         return value, BadAnswer(question, id_of(organization), problem, value, cause)

@@ -63,6 +63,11 @@ class Credits:
         counted = self.cycle, self.first, self.count, round(self.total, 6), self.is_crowded
         return {"waits": waits, "round": [self.round_length, *counted]}
 
+    def clear(self) -> None:
+        """Keep nothing."""
+        self.waits, self.first, self.count, self.total, self.is_crowded = {}, "", 0, 0.0, False
+        self.round_length = 1.0
+
     def set_wait(self, key: str, wait: float) -> None:
         """Note how far away a key's next turn is; it is the newest then."""
         self.waits.pop(key, None)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import dispatch_lock, lane_marks, new_jobs, round_robin, window
+from django_jobs.engine.dispatch import dispatch_lock, lane_marks, new_jobs, round_robin, ticketing, window
 from django_jobs.engine.dispatch.in_flight import count_in_flight
+from django_jobs.engine.dispatch.limits import MANY
 from django_jobs.engine.dispatch.pass_state import PassState
+from django_jobs.engine.dispatch.ticketing import Queued
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, Move, Moved, move
@@ -25,15 +27,22 @@ T = TypeVar("T")
 
 #: What a job gets that is queued, beside its status.
 QUEUED: Final[dict[str, Any]] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
+#: Why a job that was queued waits again.
+OTHER_KEY: Final = "Its concurrency key changed while it was being queued"
 BY_URGENCY: Final = tuple(sorted(map(int, Priority), reverse=True))
 
 
-def fill_window(seconds: float = 0.0) -> list[Moved] | None:
+def fill_window(seconds: float = 0.0) -> Queued | None:
     """Queue as many jobs as the broker has room for. In a transaction.
 
     Return None if other processes have the lock for so many seconds.
     """
-    return _under_lock(lambda state: _queue(_pick_for_window(state), state), seconds)
+
+    def work(state: PassState) -> Queued:
+        moved = _queue(_pick_for_window(state), state)
+        return Queued(moved, state.first, state.first_weights)
+
+    return _under_lock(work, seconds)
 
 
 def take_share(
@@ -78,8 +87,10 @@ def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict
     picked: dict[Queue, list[Candidate]] = {}
     wanted = [item for item in BY_URGENCY if item in priorities and item >= least]
     for queue, job_types in state.waiting_types(wanted).items():
-        # What has a rate or goes to try takes the usual way, where each is counted.
-        kinds = [name for name in job_types if state.limits.is_at_ease(name)]
+        # What has a rate or goes to try takes the usual way, where each is counted. So does what has so many places:
+        # turns for them would be counted though the worker leaves some.
+        limits = state.limits
+        kinds = [name for name in job_types if limits.is_at_ease(name) and limits.left_of_type(name) >= MANY]
         if count > 0 and queue in queues:
             picked[queue] = round_robin.pick(queue, kinds, count, state)
             count -= len(picked[queue])
@@ -92,10 +103,23 @@ def _queue(picked: Sequence[Candidate], state: PassState) -> list[Moved]:
     moves = [Move(pk=item.pk, to_status=Status.QUEUED, values=QUEUED) for item in picked]
     # Due still: what was picked may have been given a later moment since.
     moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
+    moved = _without_other_lanes(moved, {item.pk: item.lane.key for item in picked})
     moved.sort(key=lambda item: order[item.pk])
     lane_marks.note_taken(moved)
     state.settle(picked, order.keys() & {item.pk for item in moved})
     return moved
+
+
+def _without_other_lanes(moved: Sequence[Moved], keys: Mapping[int, int]) -> list[Moved]:
+    """Put jobs back to Pending that came into another lane after they were picked, and return the others.
+
+    A later submission may have given a job another value of the concurrency key since. The pass counted the job for the
+    key of before, and the other key may be full. Nobody sees it Queued, since this is the transaction that queued it.
+    """
+    strays = {item.pk for item in moved if item.lane_key != keys[item.pk]}
+    if strays:
+        ticketing.withdraw(strays, OTHER_KEY)
+    return [item for item in moved if item.pk not in strays]
 
 
 def _pick_for_window(state: PassState) -> list[Candidate]:
@@ -104,7 +128,7 @@ def _pick_for_window(state: PassState) -> list[Candidate]:
     for queue, job_types in state.waiting_types(BY_URGENCY).items():
         room = size.room(queue, state.in_flight.queued) if queue in size.sizes else 0
         if room > 0:
-            picked += round_robin.pick(queue, job_types, room, state)
+            picked += round_robin.pick(queue, job_types, room, state, size)
     return picked
 
 

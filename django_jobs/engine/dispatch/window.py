@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,11 +29,13 @@ class Window:
     ``sizes`` are what the known workers of a queue want within reach together. They are no larger, since a
     ticket at the broker keeps its place: more urgent jobs, and other tenants', would wait behind it. Where no such
     worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that these workers serve as well, of
-    whichever pool; where no worker is known at all, the other queues of its pool.
+    whichever pool; where no worker is known at all, the other queues of its pool. ``slots`` is how many jobs of a
+    queue these workers run at once.
     """
 
     sizes: Mapping[Queue, int]
     rivals: Mapping[Queue, frozenset[Queue]]
+    slots: Mapping[Queue, int]
 
     @property
     def most_at_once(self) -> int:
@@ -105,14 +107,20 @@ def live_workers() -> list[Worker]:
     return list(Worker.primary.filter(last_seen__range=(now - fresh, now + fresh)).order_by("name"))
 
 
+def working(workers: Iterable[Worker]) -> list[Worker]:
+    """Return those of the workers that take new jobs: the quiet ones take none."""
+    return [worker for worker in workers if worker.quiet_since is None]
+
+
 def _read() -> Window:
     known = pools.named()
-    workers = [(pools.served_by(worker.queues.split(","), known), worker.window) for worker in live_workers()]
-    sizes, rivals = {}, {}
+    workers = [(pools.served_by(worker.queues.split(","), known), worker) for worker in working(live_workers())]
+    sizes, rivals, slots = {}, {}, {}
     for queue in known:
-        mine = [(served, window) for served, window in workers if queue in served]
-        sizes[queue] = max(1, sum(window for _, window in mine)) if mine else MIN_WINDOW
+        mine = [(served, worker) for served, worker in workers if queue in served]
+        sizes[queue] = max(1, sum(worker.window for _, worker in mine)) if mine else MIN_WINDOW
         # Where no worker is known, the next one may serve all queues of the pool.
         around = (served for served, _ in mine) if workers else [pools.of_pool(known, queue.pool)]
         rivals[queue] = frozenset({queue}).union(*around)
-    return Window(sizes, rivals)
+        slots[queue] = sum(worker.slots for _, worker in mine)
+    return Window(sizes, rivals, slots)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
 
 from django_jobs.engine import processes
 from django_jobs.engine.dispatch.window import forget
@@ -12,21 +16,58 @@ from django_jobs.engine.store import database
 from django_jobs.models import Worker
 
 
-def announce(name: str, queues: Sequence[str], *, slots: int, window: int, supervisor: int | None = None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """Whom a worker process obeys: the process that looks after it, and the name by which that is given orders."""
+
+    pid: int
+    name: str = ""
+
+
+def announce(
+    name: str,
+    queues: Sequence[str],
+    *,
+    slots: int,
+    window: int,
+    supervision: Supervision | None = None,
+    memory: int | None = None,
+    quiet_since: dt.datetime | None = None,
+) -> None:
     """Say that this process works on ``queues`` with so many slots, and wants so many tickets within reach.
 
-    What this process dispatches counts with it at once; others hear of it within a moment. ``supervisor`` is the id
-    of the process that looks after it.
+    What this process dispatches counts with it at once; others hear of it within a moment. ``memory`` is what it holds
+    in megabytes; since ``quiet_since`` it takes no new jobs.
     """
     now = database.now()
     rows = Worker.primary.all()
-    if not rows.filter(pk=name).update(last_seen=now, window=window, slots=slots):
-        values = {"queues": ",".join(queues)[:500], "slots": slots, "window": window}
-        pids = [os.getpid()] if supervisor is None else [os.getpid(), supervisor]
-        values |= {"place": processes.place(), "processes": processes.describe(*pids)}
-        new = Worker(name=name, hostname=socket.gethostname(), pid=os.getpid(), started_at=now, last_seen=now, **values)
+    told = {"last_seen": now, "window": window, "slots": slots, "memory": memory, "quiet_since": quiet_since}
+    if not rows.filter(pk=name).update(**told):
+        pids = [os.getpid()] if supervision is None else [os.getpid(), supervision.pid]
+        new = Worker(
+            name=name,
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            queues=",".join(queues)[:500],
+            place=processes.place(),
+            processes=processes.describe(*pids),
+            supervisor=supervision.name if supervision else "",
+            supervisor_pid=supervision.pid if supervision else None,
+            release=_release(),
+            started_at=now,
+            **told,
+        )
         rows.bulk_create([new], ignore_conflicts=True)
     forget()
+
+
+@functools.cache
+def _release() -> str:
+    """Return this package's release; empty where it is not installed as one."""
+    try:
+        return metadata.version("django-durable-jobs")[:40]
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def withdraw(name: str) -> None:

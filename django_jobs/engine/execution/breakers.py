@@ -22,6 +22,7 @@ from django_jobs.engine.execution import outcomes, retry_policy, spared_attempts
 from django_jobs.engine.store import database
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.transitions import After, Move, Moved
+from django_jobs.engine.transitions.error_fingerprints import kind_of
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, BreakerState, Status
 
@@ -37,23 +38,31 @@ WRITTEN: Final = (
     "error_message",
     "opened_at",
     "next_try_at",
+    "tries_since",
     "recovering_since",
 )
 #: By database and type: when this process last learned that a breaker is open, on the clock of ``engine.uptime``.
 _learned: dict[tuple[str, str], float] = {}
+#: By database and type: how many attempts had failed in a row when this process last stored how some ended.
+_counted: dict[tuple[str, str], int] = {}
 
 
 def not_startable(jobs: Sequence[Row]) -> set[int]:
-    """Return the keys of those of these queued jobs that were queued before the breakers of their types opened.
+    """Return the keys of those of these jobs that must not start, since the breakers of their types are open.
 
-    What was queued after that is a try, since the dispatcher lets nothing else go.
+    What the dispatcher queued since it let the first one go is a try, and may. What waits for it still may not.
     """
     types = {job.job_type_id for job in jobs if job.breaker_failures}
     if not types:
         return set()
-    rows = Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN).values_list("pk", "opened_at")
-    opened = {pk: moment for pk, moment in rows if moment is not None}
-    return {job.pk for job in jobs if job.job_type_id in opened and job.queued_at <= opened[job.job_type_id]}
+    rows = Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN)
+    moments = rows.values_list("pk", "tries_since", "opened_at", "job_type__breaker_pause")
+    tries = {pk: breaker_rules.tries_from(since, opened_at, pause) for pk, since, opened_at, pause in moments}
+    return {job.pk for job in jobs if job.job_type_id in tries and not _is_since(job.queued_at, tries[job.job_type_id])}
+
+
+def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
+    return moment is not None and since is not None and moment >= since
 
 
 def count_completions(items: Iterable[outcomes.Returned], moved: Iterable[Moved]) -> None:
@@ -63,6 +72,8 @@ def count_completions(items: Iterable[outcomes.Returned], moved: Iterable[Moved]
         item for item in items if item.claimed.breaker_failures and (item.claimed.pk, item.claimed.attempt) in stored
     ]
     types = {item.claimed.job_type for item in own}
+    for pk in types:
+        _counted.pop((database.alias(), pk), None)
     rows = Breaker.primary.filter(Q(failures__gt=0) | Q(state=BreakerState.OPEN), pk__in=types)
     concerned = set(rows.values_list("pk", flat=True)) if types else set()
     if not concerned:
@@ -96,7 +107,8 @@ def count_ends(
     limits = _limits((counts | asks) & set(types))
     if not limits:
         return list(moves)
-    ends = _Ends(limits, _locked(limits.keys(), to_make=counts & limits.keys()))
+    _make_missing(counts & limits.keys())
+    ends = _Ends(limits, _locked(limits.keys()))
     made = [
         ends.counted(job, item) if item.to_status in failing else item for job, item in zip(jobs, moves, strict=True)
     ]
@@ -118,9 +130,12 @@ class _Ends:
         if row is None:
             return item
         limits, was_open = self._limits[row.pk], row.state == BreakerState.OPEN
-        is_try = was_open and not self._began_before_opening(job, row)
+        is_try = was_open and _is_since(job.started_at, self._tries_from(row))
         failure = Failure(
-            fingerprint=item.values["error_fingerprint"], text=item.values["error_message"], began=job.started_at
+            # A provider that is down fails in each function that calls it.
+            fingerprint=kind_of(item.values["error_fingerprint"]),
+            text=item.values["error_message"],
+            began=job.started_at,
         )
         is_charged = breaker_rules.count_failure(row, failure, limits, self._now)
         self._changed.add(row.pk)
@@ -133,7 +148,7 @@ class _Ends:
         row = self._rows.get(job.job_type_id)
         if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
             return item
-        if not self._began_before_opening(job, row):
+        if _is_since(job.started_at, self._tries_from(row)):
             return item
         values: dict[str, Any] = {**item.values, "queued_at": None, "ready_at": After(0.0)}
         return Move(
@@ -145,15 +160,16 @@ class _Ends:
             values=values,
         )
 
+    def _tries_from(self, row: Breaker) -> dt.datetime | None:
+        return breaker_rules.tries_from(row.tries_since, row.opened_at, self._limits[row.pk].pause)
+
     def write(self) -> None:
-        """Write what changed, and note in this process which breakers are open."""
+        """Write what changed, and note in this process which breakers are open, and what was counted."""
         Breaker.primary.bulk_update([self._rows[pk] for pk in sorted(self._changed)], WRITTEN)
         for row in self._rows.values():
+            _counted[database.alias(), row.pk] = row.failures if row.state == BreakerState.CLOSED else 0
             if row.state == BreakerState.OPEN:
                 _learned[database.alias(), row.pk] = uptime.seconds()
-
-    def _began_before_opening(self, job: Job, row: Breaker) -> bool:
-        return job.started_at is None or row.opened_at is None or job.started_at <= row.opened_at
 
 
 def _limits(types: Collection[str]) -> dict[str, Limits]:
@@ -165,14 +181,18 @@ def _limits(types: Collection[str]) -> dict[str, Limits]:
     return {pk: Limits(failures=failures, pause=pause) for pk, failures, pause in found}
 
 
-def _locked(pks: Collection[str], to_make: Collection[str] = ()) -> dict[str, Breaker]:
-    """Lock and return the breakers of these types; of those ``to_make``, rows that are missing are made first."""
-    rows = Breaker.primary.filter(pk__in=pks)
-    found = {row.pk: row for row in database.locked(rows)}
-    if missing := sorted(set(to_make) - found.keys()):
-        Breaker.primary.bulk_create([Breaker(job_type_id=pk) for pk in missing], ignore_conflicts=True)
-        found = {row.pk: row for row in database.locked(rows.all())}
-    return found
+def _make_missing(types: Collection[str]) -> None:
+    """Make the breakers that these types lack. Before any is locked: one that is made later would be locked too late.
+
+    To make a row that another transaction makes, too, is to wait for that transaction.
+    """
+    missing = JobType.primary.filter(pk__in=types, breaker=None).order_by("pk").values_list("pk", flat=True)
+    made = [Breaker(job_type_id=pk) for pk in missing] if types else []
+    Breaker.primary.bulk_create(made, ignore_conflicts=True)
+
+
+def _locked(pks: Collection[str]) -> dict[str, Breaker]:
+    return {row.pk: row for row in database.locked(Breaker.primary.filter(pk__in=pks))}
 
 
 def _tell_opening(row: Breaker, limits: Limits) -> None:
@@ -193,8 +213,8 @@ def is_known_open(claimed: Claimed) -> bool:
 
 
 def have_failed_too_often(ended: Sequence[outcomes.Outcome], claimed: Claimed) -> bool:
-    """Return whether the last attempts of a job's type among these, not stored yet, are as many failures as open it."""
-    failures = 0
+    """Return whether the breaker of a job's type opens when these ends are stored, as far as this process knows."""
+    failures = _counted.get((database.alias(), claimed.job_type), 0)
     for item in reversed(ended):
         if item.claimed.job_type != claimed.job_type:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -25,19 +26,28 @@ from django_jobs.statuses import Status
 ALL_IN_USE_SECONDS: Final = 0.02
 
 
-def claim(tickets: Sequence[Ticket], worker_name: str, fits: Callable[[Sequence[str]], int] = len) -> list[Claimed]:
+def claim(
+    tickets: Sequence[Ticket],
+    worker_name: str,
+    fits: Callable[[Sequence[str]], int] = len,
+    *,
+    may_load: bool = True,
+) -> list[Claimed]:
     """Start the jobs of these tickets for this worker, and return those that run, in the tickets' order.
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
     void, and so is one that lay in another pool's queue than that of the job's type. One whose row another transaction
     holds goes to the back of its queue, so that nobody waits behind it; a claim that meets only such rows takes
-    :data:`ALL_IN_USE_SECONDS` longer.
+    :data:`ALL_IN_USE_SECONDS` longer. Without ``may_load`` the tickets from the first one on go back whose handler this
+    process has not loaded yet, since its import may be what ends processes.
     """
     if len(tickets) == 1 and (claimed := _claim_known(tickets[0], worker_name)) is not None:
         return [claimed]
     queued, wanted = _read_queued(tickets)
     count = max(1, fits([ahead_name(job) for job in queued]))
+    if not may_load:
+        count = min(count, sum(1 for _ in itertools.takewhile(claim_verdicts.is_loaded, queued)))
     accepted, refused = _judge(queued[:count], wanted, worker_name)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)

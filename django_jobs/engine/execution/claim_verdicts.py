@@ -76,10 +76,11 @@ def known() -> list[Row]:
 
     They have no parameters and no metadata.
     """
-    return [job for job in policy_memory.allowed(MAX_KNOWN) if _is_loaded(job)]
+    return [job for job in policy_memory.allowed(MAX_KNOWN) if is_loaded(job)]
 
 
-def _is_loaded(job: Row) -> bool:
+def is_loaded(job: Row) -> bool:
+    """Return whether this process has loaded the handler of a job."""
     return job.handler_method is not None and handlers.loaded(job.handler_method) is not None
 
 

@@ -6,20 +6,23 @@ import time
 from collections.abc import Sequence
 
 from django_jobs.engine.actors import WORKER
-from django_jobs.engine.execution import breakers, outcomes
+from django_jobs.engine.execution import breakers, handler_logs, outcomes
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import After, Move, Moved, move
 from django_jobs.statuses import Status
 
 
 def complete(items: Sequence[outcomes.Returned], worker_name: str) -> list[Moved]:
-    """Move the jobs of these attempts to Completed, and count that for the breakers of their types."""
-    if not any(item.claimed.breaker_failures for item in items):
+    """Move the jobs of these attempts to Completed, count that for the breakers of their types and store their logs."""
+    if not any(item.claimed.breaker_failures or item.log for item in items):
         return _move(items, worker_name)
 
     def store() -> list[Moved]:
         moved = _move(items, worker_name)
-        breakers.count_completions(items, moved)
+        if any(item.claimed.breaker_failures for item in items):
+            breakers.count_completions(items, moved)
+        stored = {(found.pk, found.attempt) for found in moved}
+        handler_logs.save_with_ends(item for item in items if (item.claimed.pk, item.claimed.attempt) in stored)
         return moved
 
     return database.in_transaction(store)

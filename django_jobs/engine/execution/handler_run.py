@@ -15,8 +15,9 @@ from django.db import connections
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import coroutines, outcomes, outputs, retry_policy, work_notes
+from django_jobs.engine.execution import coroutines, handler_logs, outcomes, outputs, retry_policy, work_notes
 from django_jobs.engine.execution.context import JobContext
+from django_jobs.engine.execution.error_places import place_of
 from django_jobs.engine.execution.runner import Runner
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
@@ -51,6 +52,7 @@ def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     started = time.monotonic()
     if (expired := _expired(claimed, started)) is not None:
         return expired
+    handler_logs.begin(claimed)
     token = current_job.set(claimed)
     try:
         with context.interruptible():
@@ -86,6 +88,7 @@ async def attempt_beside_others(
             if neighborhood.leaves_nothing():
                 place.end()
 
+    handler_logs.begin(claimed)
     current_job.set(claimed)
     try:
         with context.interruptible():
@@ -106,6 +109,7 @@ def _expired(claimed: Claimed, now: float) -> outcomes.NotBegun | None:
 def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) -> outcomes.Outcome:
     object.__setattr__(ended, "seconds", time.monotonic() - started)
     object.__setattr__(ended, "started", started)
+    object.__setattr__(ended, "log", handler_logs.end(ended.claimed))
     object.__setattr__(ended, "saved_nothing", not context.has_saved)
     if isinstance(ended, outcomes.Interrupted | outcomes.Postponed):
         object.__setattr__(ended, "checkpoint", context.unsaved_checkpoint())
@@ -207,6 +211,7 @@ def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
         text=verdict.text,
         traceback=_traceback(),
         retry_after=verdict.retry_after,
+        place="" if retry_policy.is_expected(error) else place_of(error),
         error=error,
     )
 

@@ -33,10 +33,11 @@ def move_for(job: Job, item: outcomes.Outcome) -> Move:
             values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
             return _to(job, Status.PENDING, values, item.text)
         case outcomes.Raised(kind=retry_policy.PERMANENT):
-            values = {**_ENDED, **_error(retry_policy.PERMANENT, item.text, item.traceback), "completed_at": NOW}
+            error = _error(retry_policy.PERMANENT, item.text, item.traceback, item.place)
+            values = {**_ENDED, **error, "completed_at": NOW}
             return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
         case outcomes.Raised():
-            return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after)
+            return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after, item.place)
         case outcomes.TimedOut():
             return timed_out(job, item.traceback)
         case _:
@@ -68,8 +69,8 @@ def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: 
     return Move(pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values)
 
 
-def _error(kind: str, text: str, traceback: str = "") -> dict[str, Any]:
-    return {"error_type": kind, "error_message": text, "error_fingerprint": fingerprint(text, traceback)}
+def _error(kind: str, text: str, traceback: str = "", place: str = "") -> dict[str, Any]:
+    return {"error_type": kind, "error_message": text, "error_fingerprint": fingerprint(text, traceback, place)}
 
 
 def canceled(job: Job, traceback: str = "") -> Move:
@@ -110,10 +111,10 @@ def killed_at_timeout(job: Job, traceback: str) -> Move:
     return replace(item, message=text, values={**item.values, "error_message": text})
 
 
-def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None) -> Move:
+def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None, place: str = "") -> Move:
     """Return the move to Failed or Timed Out, with the moment of the next try while retries remain."""
     # The line at which a timeout came says nothing of its kind.
-    error = _error(retry_policy.TRANSIENT, text, traceback if status == Status.FAILED else "")
+    error = _error(retry_policy.TRANSIENT, text, traceback if status == Status.FAILED else "", place)
     values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
     if job.retry_count < job.max_retries:
         delay = retry_after

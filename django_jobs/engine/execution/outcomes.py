@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.log_lines import KeptLines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,9 @@ class Outcome:
     checkpoint: str | None = None
     #: The exception that ended it, kept until the end is stored; None where there was none.
     error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    #: What the handler wrote to the log; None where that is not kept, or nothing.
+    log: KeptLines | None = field(default=None, compare=False, repr=False)
 
     @property
     def fileless_attempts(self) -> int:
@@ -53,6 +57,8 @@ class Raised(Outcome):
     text: str
     traceback: str = ""
     retry_after: float | None = None
+    #: Of an unexpected error: where in the host's code it was raised (``error_places``).
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

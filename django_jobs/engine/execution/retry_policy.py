@@ -74,9 +74,14 @@ def _readable(error: BaseException) -> str:
         return clean_text(f"{error.refused_call} was refused: {error}", 4000)
     if isinstance(error, ValidationError):
         return clean_text("; ".join(error.messages), 4000)
-    if isinstance(error, JobsError) or jobs_settings.SHOW_ERROR_TEXT or _is_rest_framework_validation(error):
+    if is_expected(error) or jobs_settings.SHOW_ERROR_TEXT:
         return clean_text(str(error) or name, 4000)
     return name
+
+
+def is_expected(error: BaseException) -> bool:
+    """Return whether the error was made for those who read it: its text tells what is wrong, wherever it came from."""
+    return isinstance(error, JobsError | ValidationError) or _is_rest_framework_validation(error)
 
 
 def _is_rest_framework_client_error(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from django_jobs.engine.execution import (
     breakers,
     checkpoint,
     completions,
+    handler_logs,
     outcome_transitions,
     outcomes,
     rated_returns,
@@ -101,7 +102,9 @@ def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
     """Return the outcome of an attempt whose own outcome the database refuses."""
     text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
     trace = retry_policy.readable(error)
-    return outcomes.Raised(claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error)
+    return outcomes.Raised(
+        claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error, log=item.log
+    )
 
 
 def is_large(item: outcomes.Outcome) -> bool:
@@ -118,6 +121,7 @@ def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
         ]
         types = {item.claimed.job_type for item in items if item.claimed.breaker_failures}
         checkpoint.save_with_ends([by_pk[job.pk] for job in jobs])
+        handler_logs.save_with_ends([by_pk[job.pk] for job in jobs])
         moves = rated_returns.by_dispatch(jobs, breakers.count_ends(jobs, moves, types))
         errors = {pk: item.error for pk, item in by_pk.items()}
         moved = move(

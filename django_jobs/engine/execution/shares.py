@@ -18,7 +18,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import lane_marks, ticketing, turns
-from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
+from django_jobs.engine.execution import breakers, claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import database
@@ -69,10 +69,17 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
 
 
 def _start(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str]) -> tuple[list[Claimed], set[int]]:
-    """Move what may start now to Running; return what runs, and the keys of the rest."""
+    """Move what may start now to Running; return what runs, and the keys of the rest.
+
+    Rows are locked before they are read, since a later submission may replace a waiting job's values. What came into
+    another lane since it was picked is in neither: it was counted for the concurrency key of before, and waits for its
+    turn there.
+    """
     if not picked:
         return [], set()
-    accepted = _accepted(picked, taker, in_pools)
+    rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
+    picked = [item for item in picked if item.pk not in rows or rows[item.pk].lane_key == item.lane.key]
+    accepted = _accepted([rows[item.pk] for item in picked if item.pk in rows], taker, in_pools)
     taker.about_to_start([item.ticket for item in accepted])
     attempts = [(item.pk, item.attempt) for item in accepted]
     moved = unbegun.start(attempts, taker.worker_name, sources=DISPATCHABLE, via=Waypoint(Status.QUEUED, SYSTEM))
@@ -82,14 +89,13 @@ def _start(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str])
     return [item for item in accepted if item.pk in started], left
 
 
-def _accepted(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str]) -> list[Claimed]:
+def _accepted(found: Sequence[Row], taker: Taker, in_pools: Collection[str]) -> list[Claimed]:
     """Return the first of these jobs that the worker starts soon, as far as they are known to be allowed to.
 
     None goes before a more urgent one that is not known to be.
-    Rows are locked before they are read, since a later submission may replace a waiting job's values.
     """
-    rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
-    waiting = [rows[item.pk] for item in picked if item.pk in rows]
+    held = breakers.not_startable(found)  # one may have opened since this pass began
+    waiting = [row for row in found if row.pk not in held]
     count = max(0, taker.fits([ahead_name(row) for row in waiting]))
     accepted: list[Claimed] = []
     handlers: dict[tuple[Any, ...], Handler | None] = {}

@@ -11,9 +11,10 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from django_jobs.engine import uptime
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import dispatcher, freed_places, reconciliation, worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Held, Loss
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
 from django_jobs.worker.refiller import Refiller
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
@@ -31,7 +32,7 @@ class Answers:
         self._answers = list(answers)
         self.calls: list[tuple[Any, ...]] = []
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **_: Any) -> Any:
         self.calls.append(arguments)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
@@ -44,6 +45,7 @@ def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseRen
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
     monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.withdraw", lambda _: None)
     monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.gone_from_here", list)
+    monkeypatch.setattr(reconciliation, "check_broker", Answers(BrokerUnavailable("away")))
     renewer = LeaseRenewer(lambda: ["child"])
     yield renewer
     renewer.stop()
@@ -112,6 +114,32 @@ def test_a_loss_is_seen_to_once_the_database_is_back(renewer: LeaseRenewer, monk
     renewer.stop()
 
     assert release.calls == [(LOSS,)] * 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "check", "expected"),
+    [
+        ({"started": frozenset({(7, 1)})}, Answers(None), 1),
+        ({"started": frozenset(), "in_hand": frozenset({(7, 1)})}, Answers(None), 1),
+        ({"started": frozenset()}, Answers(None), 0),
+        ({"started": frozenset({(7, 1)})}, Answers(ForeignBroker("another's")), 0),
+        ({"started": frozenset({(7, 1)})}, Answers(BrokerUnavailable("away")), 0),
+    ],
+)
+def test_others_start_at_once_in_place_of_what_a_dead_child_ran(
+    monkeypatch: pytest.MonkeyPatch, fields: Any, check: Answers, expected: int
+) -> None:
+    renewer, dispatch = LeaseRenewer(list), Answers(False)
+    monkeypatch.setattr(worker_registry, "withdraw", lambda _: None)
+    monkeypatch.setattr(leases, "release_worker", Answers(True))
+    monkeypatch.setattr(reconciliation, "check_broker", check)
+    monkeypatch.setattr(freed_places, "dispatch", dispatch)
+    renewer.report(Loss(worker_name="child", reason="it died", **fields))
+    renewer._deal_with(renewer._losses[0])
+    for thread in threading.enumerate():
+        if thread.name == "places":
+            thread.join()
+    assert len(dispatch.calls) == expected
 
 
 def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from django_jobs.worker import process_start
+from tests.support.interpreters import printed_by
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
@@ -29,11 +29,8 @@ def ended(process):
 
 
 def told_by(code: str) -> str:
-    """What a fresh interpreter prints that runs this code."""
-    command = [sys.executable, "-c", PROLOGUE + code]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    """What a fresh interpreter prints that runs this code behind the prologue."""
+    return printed_by(PROLOGUE + code)
 
 
 def test_a_process_with_one_thread_may_be_forked_and_one_with_more_not() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs.engine import uptime
 from django_jobs.worker.child_board import MAX_SET
-from django_jobs.worker.shared_slots import REMEMBERED, SharedSlots, StopRequest
+from django_jobs.worker.shared_slots import REMEMBERED, Caution, SharedSlots, StopRequest
 
 
 @pytest.fixture
@@ -106,12 +106,16 @@ def test_what_is_about_to_be_claimed_is_seen_until_it_is(slots: SharedSlots) -> 
     assert slots.in_hand() == frozenset()
 
 
-def test_caution_is_asked_for_until_a_moment(slots: SharedSlots) -> None:
-    assert not slots.is_cautious()
-    slots.note_caution(uptime.seconds() + 60)
-    assert (slots.is_cautious(), slots.renewed()) == (True, 0)
-    slots.note_caution(uptime.seconds() - 1)
-    assert not slots.is_cautious()
+@pytest.mark.parametrize("caution", Caution)
+def test_caution_is_asked_for_until_a_moment(slots: SharedSlots, caution: Caution) -> None:
+    def asked() -> list[Caution]:
+        return [item for item in Caution if slots.is_cautious(item)]
+
+    assert asked() == []
+    slots.note_caution(caution, uptime.seconds() + 60)
+    assert (asked(), slots.renewed(), slots.in_hand()) == ([caution], 0, frozenset())
+    slots.note_caution(caution, uptime.seconds() - 1)
+    assert asked() == []
 
 
 def test_the_thread_of_a_handler_is_seen(slots: SharedSlots) -> None:

@@ -142,6 +142,14 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkey
     assert len(boss.children) == 1
 
 
+def test_a_burst_that_is_to_be_quiet_leaves_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    boss = Supervisor(options(burst=True))
+    monkeypatch.setattr(dispatcher, "anything_queued", lambda _: True)
+    boss.orders = SimpleNamespace(is_quiet=True)  # type: ignore[assignment]
+    assert boss._is_over()
+    assert (boss.children, boss.failure) == ([], "")
+
+
 def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(_: object) -> bool:
         raise OperationalError("server closed the connection")
@@ -254,3 +262,16 @@ def test_what_is_revoked_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(boss.leases, "hand_back", lambda *arguments: handed_back.append(arguments))
     boss._tick()
     assert handed_back == [("child", [(7, 2)])]
+
+
+@pytest.mark.parametrize(("is_quiet", "is_stop", "signals"), [(True, False, []), (True, True, [signal.SIGTERM])])
+def test_what_was_ordered_is_passed_on_to_the_children(
+    monkeypatch: pytest.MonkeyPatch, is_quiet: bool, is_stop: bool, signals: list[int]
+) -> None:
+    supervisor = Supervisor(options())
+    child = FakeChild()
+    supervisor.children = [child]
+    monkeypatch.setattr(supervisor, "_fill", lambda: None)
+    supervisor.orders = SimpleNamespace(is_quiet=is_quiet, is_stop=is_stop)  # type: ignore[assignment]
+    supervisor._tick()
+    assert (child.is_quiet, child.signals) == (is_quiet, signals)

@@ -11,6 +11,7 @@ from django_jobs.engine import uptime
 from django_jobs.worker import children, shared_slots
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, RECYCLED
+from django_jobs.worker.shared_slots import Caution
 from django_jobs.worker.supervisor import Supervisor
 from tests.support.fake_children import STUCK, FakeChild, options
 
@@ -34,26 +35,38 @@ def test_a_child_can_see_when_its_leases_were_renewed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "in_hand", "running", "is_asked_for"),
+    ("code", "in_hand", "running", "asked_for"),
     [
-        (-9, [], [], True),
-        (3, [(8, 1)], [], True),
-        (0, [(8, 1)], [], True),  # the import of a handler that ends the process in order
-        (0, [], [], False),
-        (FOREIGN_BROKER, [], [], False),
-        (-9, [], [STUCK], False),  # the handler explains it
-        (-9, [(8, 1)], [STUCK], True),  # in another thread, while the main thread was claiming
+        (-9, [], [], [Caution.WITH_ALL]),  # it may have died of storing how a job ended
+        (3, [(8, 1)], [], [Caution.WITH_UNLOADED]),
+        (0, [(8, 1)], [], [Caution.WITH_UNLOADED]),  # the import of a handler that ends the process in order
+        (0, [], [], []),
+        (FOREIGN_BROKER, [], [], []),
+        (-9, [], [STUCK], []),  # the handler explains it
+        (-9, [(8, 1)], [STUCK], [Caution.WITH_UNLOADED]),  # in another thread, while the main thread was claiming
     ],
 )
 def test_caution_is_asked_for_after_a_death_that_no_handler_explains(
-    clock: SimpleNamespace, code: int, in_hand: list[Any], running: list[Any], is_asked_for: bool
+    clock: SimpleNamespace, code: int, in_hand: list[Any], running: list[Any], asked_for: list[Caution]
 ) -> None:
     boss, dead, other = Supervisor(options()), FakeChild(*running, returncode=code), FakeChild()
     dead.in_hand, dead.started = frozenset(in_hand), 0.0
     boss.children = [dead, other]
     boss._stop_since = clock.now
     boss._tick()
-    assert (other.cautions[-1] > uptime.seconds()) == is_asked_for
+    assert [caution for caution, until in other.cautions.items() if until > uptime.seconds()] == asked_for
+
+
+def test_where_several_are_claimed_in_spite_of_caution_it_is_no_import_that_kills(clock: SimpleNamespace) -> None:
+    boss, other = Supervisor(options()), FakeChild()
+    boss._stop_since, asked = clock.now, []
+    for _ in range(2):
+        dead = FakeChild(returncode=-9)
+        dead.in_hand, dead.started = frozenset({(8, 1), (9, 1)}), 0.0
+        boss.children = [dead, other]
+        boss._tick()
+        asked.append([caution for caution, until in other.cautions.items() if until > uptime.seconds()])
+    assert asked == [[Caution.WITH_UNLOADED], [Caution.WITH_UNLOADED, Caution.WITH_ALL]]
 
 
 def test_no_caution_is_asked_for_after_a_child_that_the_supervisor_killed_itself(clock: SimpleNamespace) -> None:
@@ -62,7 +75,7 @@ def test_no_caution_is_asked_for_after_a_child_that_the_supervisor_killed_itself
     boss.children = [dead, other]
     boss._stop_since = clock.now
     boss._tick()
-    assert other.cautions == [0.0]
+    assert set(other.cautions.values()) == {0.0}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Whether the children of a supervisor are forked, and what they must not share with it."""
+
+from __future__ import annotations
+
+import logging
+from logging.handlers import MemoryHandler
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.db import connections
+
+from django_jobs.worker import children, fork_server, process_start
+
+
+def test_there_is_none_where_the_system_adopts_no_orphans(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(38, "This system has no prctl")
+
+    monkeypatch.setattr(process_start, "may_fork", lambda: True)
+    monkeypatch.setattr(fork_server, "_prctl", fail)
+    for every in (connections, caches):
+        monkeypatch.setattr(every, "close_all", lambda: None)
+    assert children.start_fork_server() is None
+    assert "event=fork_server_not_started" in caplog.text
+
+
+def test_there_is_none_for_a_process_with_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_start, "may_fork", lambda: False)
+    assert children.start_fork_server() is None
+
+
+def test_nothing_that_was_opened_is_shared_by_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host's log handler may write to a table, and keep lines in memory."""
+    seen: list[Any] = []
+    kept = MemoryHandler(1000, target=logging.NullHandler())
+    monkeypatch.setattr(process_start, "may_fork", lambda: True)
+    monkeypatch.setattr(connections, "close_all", lambda: seen.append("lines"))
+    monkeypatch.setattr(caches, "close_all", lambda: seen.append("caches"))
+    monkeypatch.setattr(children, "ForkServer", lambda _: seen.append(len(kept.buffer)))
+    logger = logging.getLogger("django_jobs")
+    logger.addHandler(kept)
+    try:
+        logger.warning("event=before")
+        children.start_fork_server()
+    finally:
+        logger.removeHandler(kept)
+    assert seen == ["lines", "caches", 0]
