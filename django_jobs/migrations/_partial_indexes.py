@@ -34,11 +34,19 @@ class AddIndexConcurrently(migrations.AddIndex):
 
 
 class RemovePartialIndex(migrations.RemoveIndex):
-    """RemoveIndex of a partial index, which does nothing on databases that have none."""
+    """RemoveIndex of a partial index, which does nothing on databases that have none.
+
+    In a migration that is not atomic, PostgreSQL lets everybody go on meanwhile.
+    """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        if schema_editor.connection.features.supports_partial_indexes:
+        connection = schema_editor.connection
+        if not connection.features.supports_partial_indexes:
+            return
+        if connection.vendor != "postgresql" or connection.in_atomic_block:
             super().database_forwards(app_label, schema_editor, from_state, to_state)
+        elif self.allow_migrate_model(connection.alias, to_state.apps.get_model(app_label, self.model_name)):
+            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema_editor.quote_name(self.name)}")
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         if schema_editor.connection.features.supports_partial_indexes:

@@ -78,6 +78,10 @@ MARIADB_LANES_UNDONE: Final = (
 MARIADB_BATCH: Final = ("CREATE INDEX djobs_batch ON django_jobs_job (batch_id, id)",)
 MARIADB_BATCH_UNDONE: Final = ("DROP INDEX djobs_batch ON django_jobs_job",)
 
+# Likewise.
+MARIADB_OPERATION: Final = ("CREATE INDEX IF NOT EXISTS djobs_operation ON django_jobs_job (operation_id, id)",)
+MARIADB_OPERATION_UNDONE: Final = ("DROP INDEX djobs_operation ON django_jobs_job",)
+
 # What waits lies type by type, since a type that may not start is passed by as a whole.
 MARIADB_TYPE_LANES: Final = (
     (
@@ -101,6 +105,10 @@ MARIADB_OLD_LANES_UNDONE: Final = (
     "CREATE INDEX djobs_lanes ON django_jobs_job (due_priority, organization_id, job_type_id, ready_at, id)",
     "CREATE INDEX djobs_ready_lanes ON django_jobs_job (ready_priority, organization_id, job_type_id, ready_at, id)",
 )
+
+# The index of dead letters is a full one there, and so holds all that failed.
+MARIADB_FAILURES: Final = ("ALTER TABLE django_jobs_job RENAME INDEX djobs_dead_letters TO djobs_failures",)
+MARIADB_FAILURES_UNDONE: Final = ("ALTER TABLE django_jobs_job RENAME INDEX djobs_failures TO djobs_dead_letters",)
 
 POSTGRESQL_STORAGE: Final = (
     # Room on each page for a row's next versions, and vacuum by churn instead of by share of a long history.

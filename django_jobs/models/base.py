@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.db import models
 
@@ -28,6 +29,23 @@ class StoredModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+def in_words(name: Any, names: Any, /, **fields: Any) -> Callable[[_Model], _Model]:
+    """Make a decorator that gives a model, and fields of it, the words by which people know them.
+
+    Migrations know nothing of these: ``Meta`` and the arguments of fields would be a change of the schema to them.
+    """
+
+    def give(model: _Model) -> _Model:
+        options = model._meta
+        options.verbose_name = name
+        options.verbose_name_plural = names
+        for field_name, words in fields.items():
+            options.get_field(field_name).verbose_name = words  # type: ignore[union-attr]
+        return model
+
+    return give
 
 
 def with_database_defaults(model: _Model) -> _Model:

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
 from django_jobs.models import hooks
-from django_jobs.models.base import PrimaryManager, with_database_defaults
+from django_jobs.models.base import PrimaryManager, in_words, with_database_defaults
 from django_jobs.statuses import BatchState, Status
 
 _BATCH_ID = re.compile(r"BATCH-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
@@ -68,6 +69,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.filter(chosen[BatchState(state)])
 
 
+@in_words(_("batch"), _("batches"), name=_("name"))
 @with_database_defaults
 class Batch(models.Model):
     """Jobs of an organization that are followed together. ``name`` is a title; the id is ``batch_id``.

@@ -27,6 +27,9 @@ class Breaker(StoredModel):
     opened_at = models.DateTimeField(null=True, blank=True)
     #: While it is open: when the next job may try.
     next_try_at = models.DateTimeField(null=True, blank=True)
+    #: While it is open: when the first job was let go to try. Before, nothing is a try: a pass of the dispatcher that
+    #: began earlier may queue many others yet.
+    tries_since = models.DateTimeField(null=True, blank=True)
     #: While it recovers: since when.
     recovering_since = models.DateTimeField(null=True, blank=True)
 

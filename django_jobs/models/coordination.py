@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
-from django_jobs.models.base import StoredModel, with_database_defaults
+from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 
 
 @with_database_defaults
@@ -37,6 +38,7 @@ class Installation(StoredModel):
         return str(self.installation_id)
 
 
+@in_words(_("worker"), _("workers"))
 @with_database_defaults
 class Worker(StoredModel):
     """A living worker, and how many tickets it wants to have waiting for it."""
@@ -52,6 +54,42 @@ class Worker(StoredModel):
     processes = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     started_at = models.DateTimeField()
     last_seen = models.DateTimeField()
+    #: Of which supervisor it is, by a name that no other one ever has; empty of a release before there were any.
+    supervisor = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
+    supervisor_pid = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    release = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
+    #: Megabytes that it held at its last sign; None where the system does not tell.
+    memory = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    #: Since when it takes no new jobs, because somebody ordered that.
+    quiet_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return self.name
+
+
+@with_database_defaults
+class WorkerOrder(StoredModel):
+    """What somebody ordered a supervisor to do last, and whether it did. A new supervisor has a new name, and none."""
+
+    class Order(models.TextChoices):
+        """What can be ordered."""
+
+        QUIET = "quiet", _("Quiet")  # take no new jobs; what runs goes on
+        RESUME = "resume", _("Resume")  # take jobs again
+        STOP = "stop", _("Stop")  # as after SIGTERM: quiet, grace, hand back, leave
+
+    supervisor = models.CharField(primary_key=True, max_length=40)
+    hostname = models.CharField(max_length=255)
+    supervisor_pid = models.PositiveIntegerField(null=True)
+    order = models.CharField(max_length=10, choices=Order.choices)
+    ordered_at = models.DateTimeField()
+    ordered_by = models.CharField(max_length=150, blank=True)
+    #: When the supervisor read it, and when it left because of it.
+    obeyed_at = models.DateTimeField(null=True, blank=True)
+    left_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("worker")
+
+    def __str__(self) -> str:
+        return f"{self.hostname}, process {self.supervisor_pid}"

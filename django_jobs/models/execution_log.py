@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models.base import StoredModel, with_database_defaults
+from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 from django_jobs.models.job import Job
 from django_jobs.statuses import ActorKind, Status
 
 
+@in_words(_("execution log"), _("execution logs"), attempt=_("attempt"), worker_name=_("worker name"))
 @with_database_defaults
 class ExecutionLog(StoredModel):
     """One change of a job's status. ``actor`` is text, so that it outlives the user."""
@@ -51,4 +54,5 @@ class ExecutionLog(StoredModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.from_status or 'new'} → {self.to_status}"
+        before = self.get_from_status_display() or pgettext("job", "new")
+        return f"{before} → {self.get_to_status_display()}"

@@ -18,20 +18,20 @@ else:  # generic for the type checker only
 
 
 class PriorityField(_SmallIntegerField):
-    """A :class:`Priority`, stored as a small integer. It takes the label and the number everywhere."""
+    """A :class:`Priority`, stored as a small integer. It takes the word and the number everywhere."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("choices", Priority.choices)
         super().__init__(*args, **kwargs)
 
     def to_python(self, value: Any) -> Any:
-        """Return the Priority that a label or a number names; ValidationError for anything else."""
+        """Return the Priority that a word or a number names; ValidationError for anything else."""
         if value is None or value == "":
             return None
         try:
             return Priority.parse(value)
         except ValueError as error:
-            accepted = ", ".join(Priority.labels)
+            accepted = ", ".join(Priority.words())
             raise ValidationError(f"{value!r} is not a priority; use one of {accepted}.") from error
 
     def get_prep_value(self, value: Any) -> Any:

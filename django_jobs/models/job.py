@@ -12,13 +12,14 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
 from django_jobs.models import hooks
-from django_jobs.models.base import PrimaryManager, with_database_defaults
+from django_jobs.models.base import PrimaryManager, in_words, with_database_defaults
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, RARE, WAITING, Priority, RunAfter, Status
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, RARE, WAITING, WITH_ERRORS, Priority, RunAfter, Status
 
 #: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
 _JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
@@ -76,6 +77,15 @@ def _is_left_to_the_database(field: Any, jobs: Iterable[Job]) -> bool:
     return values.count(field.get_default()) == len(values)
 
 
+@in_words(
+    _("job"),
+    _("jobs"),
+    job_type=_("job type"),
+    organization=_("organization"),
+    owner=_("owner"),
+    status=_("status"),
+    priority=_("priority"),
+)
 @with_database_defaults
 class Job(models.Model):
     """One unit of work. The row is the truth; ``engine.transitions`` alone writes its status."""
@@ -164,6 +174,8 @@ class Job(models.Model):
         db_index=False,
         db_constraint=False,
     )
+    #: The operation that acted on it last, which may be deleted by now; null once somebody retried it by hand.
+    operation_id = models.BigIntegerField(null=True, blank=True, editable=False)
     #: Whether another job waits, or waited, for this one: then its end is followed up.
     has_children = models.BooleanField(default=False, editable=False)
     #: Whether it is a Dead Letter only because a parent ended without completing.
@@ -243,11 +255,11 @@ class Job(models.Model):
                 condition=~Q(owner_name=""),
                 name="djobs_owner_newest",
             ),
-            # Dead letters of one type in groups of like errors.
+            # What failed, of one type in groups of like errors.
             models.Index(
-                fields=["job_type", "error_fingerprint", "-id"],
-                condition=Q(status=Status.DEAD_LETTER),
-                name="djobs_dead_letters",
+                fields=["job_type", "error_fingerprint", "-id", "status", "organization"],
+                condition=Q(status__in=sorted(WITH_ERRORS)),
+                name="djobs_failures",
             ),
             # What an earlier attempt of the same job submitted; what a job submitted.
             models.Index(
@@ -257,6 +269,12 @@ class Job(models.Model):
             ),
             # A batch's jobs, and which of them have ended or failed.
             models.Index(fields=["batch", "id", "status"], condition=Q(batch__isnull=False), name="djobs_batch"),
+            # What an operation acted on, and what became of it.
+            models.Index(
+                fields=["operation_id", "id", "status"],
+                condition=Q(operation_id__isnull=False),
+                name="djobs_operation",
+            ),
             # What waits and must start by a certain time, the earliest first.
             models.Index(
                 fields=["expires_at"],

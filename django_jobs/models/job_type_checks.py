@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobs import pools
 from django_jobs.models import hooks
+from django_jobs.texts import say
 
-NEEDS_KEY: Final = "It needs a concurrency key: each of whose values would it count for?"
+NEEDS_KEY: Final = say(_("It needs a concurrency key: each of whose values would it count for?"))
 
 
 class _Check(NamedTuple):
@@ -32,15 +35,20 @@ def problems(kind: Any) -> dict[str, str]:
 def pool_problem(pool: str) -> str | None:
     """Return that there is no such pool, and which there are; None where there is."""
     names = pools.names()
-    return None if pool in names else f"{pools.not_configured(pool)} There are: {', '.join(names)}."
+    if pool in names:
+        return None
+    text = _("The pool %(pool)s is not in DJANGO_JOBS['POOLS']. There are: %(pools)s.")
+    return say(text, pool=repr(pool), pools=", ".join(names))
 
 
 def key_problem(key: str, names: frozenset[str] | None) -> str | None:
     """Return that no parameter has the name of a concurrency key; ``names`` are those of all, None for any."""
     if not key or names is None or key in names:
         return None
-    there_are = f"there are {', '.join(sorted(names))}" if names else "there are none"
-    return f"The parameters of this type have no {key!r}; {there_are}."
+    if not names:
+        return say(_("The parameters of this type have no %(key)s; there are none."), key=repr(key))
+    text = _("The parameters of this type have no %(key)s; there are %(names)s.")
+    return say(text, key=repr(key), names=", ".join(sorted(names)))
 
 
 def _is_stored(kind: Any, fields: tuple[str, ...]) -> bool:

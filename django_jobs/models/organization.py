@@ -9,9 +9,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, ORGANIZATION_SETTING, organization_model_name
-from django_jobs.models.base import StoredModel, with_database_defaults
+from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 
 # Django reads a swappable model's setting by name while it makes migrations, so it must exist.
 if not hasattr(settings, ORGANIZATION_SETTING):
@@ -33,9 +34,9 @@ def get_organization_model() -> type[models.Model]:
 class AbstractOrganization(models.Model):
     """The fields of the built-in organization. A host may build its own model on it."""
 
-    name = models.CharField(max_length=140, unique=True, blank=True, help_text="Blank: ORG-<year>-<number>.")
+    name = models.CharField(max_length=140, unique=True, blank=True, help_text=_("Blank: ORG-<year>-<number>."))
     title = models.CharField(max_length=200, blank=True)
-    is_active = models.BooleanField(default=True, help_text="Inactive: none of its jobs starts.")
+    is_active = models.BooleanField(default=True, help_text=_("Inactive: none of its jobs starts."))
 
     class Meta:
         abstract = True
@@ -56,6 +57,7 @@ class AbstractOrganization(models.Model):
             super().save(update_fields=["name"], using=kwargs.get("using"))
 
 
+@in_words(_("organization"), _("organizations"), name=_("name"), title=_("title"), is_active=_("is active"))
 class Organization(AbstractOrganization):
     """The built-in tenant."""
 
@@ -63,6 +65,7 @@ class Organization(AbstractOrganization):
         swappable = ORGANIZATION_SETTING
 
 
+@in_words(_("membership"), _("memberships"), user=_("user"), organization=_("organization"), role=_("role"))
 @with_database_defaults
 class Membership(StoredModel):
     """A user's place in an organization; read by the built-in access policy."""
@@ -70,8 +73,8 @@ class Membership(StoredModel):
     class Role(models.TextChoices):
         """What a member may do, in the built-in access policy."""
 
-        MEMBER = "member", "Member"
-        ADMIN = "admin", "Admin"
+        MEMBER = "member", _("Member")
+        ADMIN = "admin", _("Admin")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="job_memberships")
     # A name that a host's own tenant model does not have already.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_lazy as _
+
+from django_jobs.models.base import in_words
 from django_jobs.models.job import Job
 
 
+@in_words(_("monitor"), _("monitor"))
 class Monitor(Job):
     """The page that shows how the system is doing."""
 
@@ -15,10 +19,12 @@ class Monitor(Job):
         verbose_name_plural = "monitor"
 
 
-class DeadLetter(Job):
-    """The page of jobs that will not run again by themselves, in groups of like errors."""
+@in_words(_("failure"), _("failures"))
+class Failure(Job):
+    """The page of jobs whose last attempt failed, in groups of like errors."""
 
     class Meta:
         proxy = True
         default_permissions = ()
-        verbose_name = "dead letter"
+        verbose_name = "failure"
+        verbose_name_plural = "failures"

@@ -7,9 +7,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models.base import StoredModel, with_database_defaults
+from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 from django_jobs.models.fields import PriorityField
 from django_jobs.models.job_type import JobType
 
@@ -22,16 +23,16 @@ MAX_JITTER = 24 * 3600
 class CatchUp(models.TextChoices):
     """What happens to firings that nobody was there for."""
 
-    SKIP = "skip", "Skip them"
-    ONCE = "once", "Fire once for all of them"
-    ALL = "all", "Fire for each of them, up to 100"
+    SKIP = "skip", _("Skip them")
+    ONCE = "once", _("Fire once for all of them")
+    ALL = "all", _("Fire for each of them, up to 100")
 
 
 class Overlap(models.TextChoices):
     """What a firing does while the job of the one before it is unfinished."""
 
-    ALLOW = "allow", "Submit another one"
-    SKIP = "skip", "Skip the firing"
+    ALLOW = "allow", _("Submit another one")
+    SKIP = "skip", _("Skip the firing")
 
 
 def default_timezone() -> str:
@@ -39,6 +40,24 @@ def default_timezone() -> str:
     return str(settings.TIME_ZONE)
 
 
+@in_words(
+    _("schedule"),
+    _("schedules"),
+    name=_("name"),
+    job_type=_("job type"),
+    organization=_("organization"),
+    parameters=_("parameters"),
+    priority=_("priority"),
+    cron=_("cron"),
+    every=_("every"),
+    timezone=_("timezone"),
+    starts_at=_("starts at"),
+    ends_at=_("ends at"),
+    jitter=_("jitter"),
+    catch_up=_("catch up"),
+    overlap=_("overlap"),
+    is_enabled=_("is enabled"),
+)
 @with_database_defaults
 class Schedule(StoredModel):
     """A rule that submits jobs at times: for one organization, or for each active one. ``name`` is its id."""
@@ -56,7 +75,7 @@ class Schedule(StoredModel):
         related_name="+",
         db_index=False,
         db_constraint=False,
-        help_text="Blank: one job for each active organization.",
+        help_text=_("Blank: one job for each active organization."),
     )
     #: In whose name the jobs are submitted; nobody's where server code made the schedule.
     owner = models.ForeignKey(
@@ -70,41 +89,41 @@ class Schedule(StoredModel):
     )
     owner_name = models.CharField(max_length=150, blank=True, editable=False)
     parameters = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
-    priority = PriorityField(null=True, blank=True, help_text="Blank: the type's.")  # type: ignore[misc]  # the stubs know of no null here
+    priority = PriorityField(null=True, blank=True, help_text=_("Blank: the type's."))  # type: ignore[misc]  # the stubs know of no null here
     cron = models.CharField(
-        max_length=200, blank=True, help_text="Five fields: minute, hour, day of the month, month, day of the week."
+        max_length=200, blank=True, help_text=_("Five fields: minute, hour, day of the month, month, day of the week.")
     )
     every = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_EVERY)],
-        help_text="Seconds between two firings, in the place of cron.",
+        help_text=_("Seconds between two firings, in the place of cron."),
     )
     timezone = models.CharField(
-        max_length=64, default=default_timezone, db_default="UTC", help_text="In which cron is meant."
+        max_length=64, default=default_timezone, db_default="UTC", help_text=_("In which cron is meant.")
     )
-    starts_at = models.DateTimeField(null=True, blank=True, help_text="No firing comes before it.")
-    ends_at = models.DateTimeField(null=True, blank=True, help_text="No firing comes after it.")
+    starts_at = models.DateTimeField(null=True, blank=True, help_text=_("No firing comes before it."))
+    ends_at = models.DateTimeField(null=True, blank=True, help_text=_("No firing comes after it."))
     jitter = models.PositiveIntegerField(
         default=0,
         validators=[MaxValueValidator(MAX_JITTER)],
-        help_text="Seconds over which one firing's jobs are spread; a tenant's place stays the same.",
+        help_text=_("Seconds over which one firing's jobs are spread; a tenant's place stays the same."),
     )
     catch_up = models.CharField(
         max_length=4,
         choices=CatchUp.choices,
         default=CatchUp.ONCE,
         db_default=CatchUp.ONCE,
-        help_text="What happens to firings that nobody was there for.",
+        help_text=_("What happens to firings that nobody was there for."),
     )
     overlap = models.CharField(
         max_length=5,
         choices=Overlap.choices,
         default=Overlap.SKIP,
         db_default=Overlap.SKIP,
-        help_text="What a firing does while the last job is unfinished.",
+        help_text=_("What a firing does while the last job is unfinished."),
     )
-    is_enabled = models.BooleanField(default=True, help_text="Off: it does not fire.")
+    is_enabled = models.BooleanField(default=True, help_text=_("Off: it does not fire."))
     #: From when intervals are counted, where ``starts_at`` does not say so.
     created_at = models.DateTimeField(editable=False)
     #: The moment of the last firing, as the rule has it; nothing before it fires again.
@@ -142,17 +161,17 @@ class ScheduleFiring(StoredModel):
     class Outcome(models.TextChoices):
         """What came of it."""
 
-        SUBMITTED = "submitted", "Submitted"
-        SKIPPED = "skipped", "Skipped"  # the last job is unfinished, or there was nobody to have one
-        FAILED = "failed", "Failed"  # the submission was refused
+        SUBMITTED = "submitted", _("Submitted")
+        SKIPPED = "skipped", _("Skipped")  # the last job is unfinished, or there was nobody to have one
+        FAILED = "failed", _("Failed")  # the submission was refused
 
     schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="firings", db_index=False)
     #: The moment for which it fired, and the one at which it did.
     due_at = models.DateTimeField()
     fired_at = models.DateTimeField()
     outcome = models.CharField(max_length=9, choices=Outcome.choices)
-    submitted = models.PositiveIntegerField(default=0, help_text="Jobs.")
-    skipped = models.PositiveIntegerField(default=0, help_text="Organizations that got none.")
+    submitted = models.PositiveIntegerField(default=0, help_text=_("Jobs."))
+    skipped = models.PositiveIntegerField(default=0, help_text=_("Organizations that got none."))
     #: The job, or the first of several; it may be deleted by now.
     job_id = models.BigIntegerField(null=True, blank=True)
     #: Why it skipped or failed, in words.
