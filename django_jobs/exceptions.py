@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError
+
+from django_jobs.texts import marked as _
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.models import Job
@@ -59,8 +62,11 @@ class DuplicateJob(JobsError):
     """
 
     def __init__(self, existing: Job, index: int = 0, *, is_visible: bool = True) -> None:
-        told = f"as {existing.name} ({existing.status})" if is_visible else "moments ago"
-        super().__init__(f"The same work was submitted {told}.")
+        text = say(_("The same work was submitted moments ago."))
+        if is_visible:
+            named = {"job": existing.name, "status": existing.status}
+            text = say(_("The same work was submitted as %(job)s (%(status)s)."), **named)
+        super().__init__(text)
         self.existing = existing
         self.index = index
         self.is_visible = is_visible
@@ -86,11 +92,19 @@ class RateLimited(RetryableRefusal):
     """The organization submitted as many jobs of this type as it may for now."""
 
 
+CANNOT: Final = {
+    "cancel": _("Cannot cancel %(job)s: %(reason)s."),
+    "close": _("Cannot close %(job)s: %(reason)s."),
+    "retry": _("Cannot retry %(job)s: %(reason)s."),
+}
+
+
 class InvalidTransition(JobsError):
     """The job is in a status that does not allow this."""
 
     def __init__(self, job_id: str, status: str, verb: str, reason: str = "") -> None:
-        super().__init__(f"Cannot {verb} {job_id}: {reason or f'it is {status}'}.")
+        pattern = CANNOT.get(verb, f"Cannot {verb} %(job)s: %(reason)s.")
+        super().__init__(say(pattern, job=job_id, reason=reason or say(_("it is %(status)s"), status=say(status))))
         self.job_id = job_id
         self.status = status
         self.verb = verb
@@ -118,6 +132,18 @@ class ScheduleNotFound(JobsError, ObjectDoesNotExist):
 
 class InvalidSchedule(InvalidSubmission):
     """The schedule was refused; ``errors`` maps each field to its messages."""
+
+
+class InvalidOperation(JobsError):
+    """The operation on many jobs was refused; ``errors`` maps each field to its messages."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
+        self.errors = errors
+
+
+class InvalidFilter(InvalidOperation):
+    """The filter of jobs was refused; ``errors`` maps each of its names to messages."""
 
 
 class PermissionDenied(JobsError, DjangoPermissionDenied):

@@ -27,7 +27,7 @@ class Queue(NamedTuple):
     @property
     def name(self) -> str:
         """Return the name that the broker has for it. Raises KeyError for a pool that is not configured."""
-        return queues_of(self.pool)[Priority(self.priority).label]
+        return queues_of(self.pool)[Priority(self.priority).word]
 
 
 def names() -> tuple[str, ...]:
@@ -50,13 +50,13 @@ def is_name(name: object) -> bool:
 
 
 def queues_of(pool: str) -> dict[str, str]:
-    """Return the queue of each priority, by its label, the most urgent first. Raises KeyError for an unknown pool."""
+    """Return the queue of each priority, by its word, the most urgent first. Raises KeyError for an unknown pool."""
     if pool == DEFAULT_POOL:
         named, default = jobs_settings.QUEUES, None
     else:
         named, default = named_queues(configured()[pool]), f"jobs-{pool}-"
     return {
-        item.label: str(named[item.label] if default is None else named.get(item.label, default + item.label.lower()))
+        item.word: str(named[item.word] if default is None else named.get(item.word, default + item.word.lower()))
         for item in _BY_URGENCY
     }
 
@@ -75,7 +75,7 @@ def named_queues(value: object) -> Mapping[str, Any]:
 def named() -> dict[Queue, str]:
     """Return the name of each queue, those of the default pool first, of each pool the most urgent first."""
     return {
-        Queue(pool, int(Priority[label.upper()])): name for pool in names() for label, name in queues_of(pool).items()
+        Queue(pool, int(Priority[word.upper()])): name for pool in names() for word, name in queues_of(pool).items()
     }
 
 
@@ -144,7 +144,7 @@ class RQQueues:
     @staticmethod
     def _wanted(queues: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
         others = configured()
-        connection = queues.get(str(jobs_settings.QUEUES[Priority.NORMAL.label])) if others else None
+        connection = queues.get(str(jobs_settings.QUEUES[Priority.NORMAL.word])) if others else None
         if not isinstance(connection, Mapping):
             return [], {}
         return [name for pool in others for name in queue_names(pool) if name not in queues], connection

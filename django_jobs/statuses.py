@@ -2,6 +2,8 @@
 
 (new) → Pending → Queued → Running → Completed, with Failed and Timed Out waiting for a retry, Canceled and
 Dead Letter as the other ends. :data:`TRANSITIONS` holds every arrow; nothing else decides what may follow what.
+
+Values are the same in every language: they are stored, sent and logged. A label is what people read in theirs.
 """
 
 from __future__ import annotations
@@ -9,77 +11,89 @@ from __future__ import annotations
 from typing import Final
 
 from django.db.models import IntegerChoices, TextChoices
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Status(TextChoices):
-    """What a job is doing. The values are stored, shown and sent as they stand."""
+    """What a job is doing. The values are stored and sent as they stand."""
 
-    PENDING = "Pending", "Pending"  # submitted; waits in the database
-    QUEUED = "Queued", "Queued"  # has a ticket at the broker
-    RUNNING = "Running", "Running"  # a worker holds its lease
-    COMPLETED = "Completed", "Completed"  # the handler returned
-    FAILED = "Failed", "Failed"  # transient error; waits for its retry
-    TIMED_OUT = "Timed Out", "Timed Out"  # ran too long; waits for its retry
-    CANCELED = "Canceled", "Canceled"
-    DEAD_LETTER = "Dead Letter", "Dead Letter"  # will not run again by itself
+    PENDING = "Pending", _("Pending")  # submitted; waits in the database
+    QUEUED = "Queued", _("Queued")  # has a ticket at the broker
+    RUNNING = "Running", _("Running")  # a worker holds its lease
+    COMPLETED = "Completed", _("Completed")  # the handler returned
+    FAILED = "Failed", _("Failed")  # transient error; waits for its retry
+    TIMED_OUT = "Timed Out", _("Timed Out")  # ran too long; waits for its retry
+    CANCELED = "Canceled", _("Canceled")
+    DEAD_LETTER = "Dead Letter", _("Dead Letter")  # will not run again by itself
 
 
 class ActorKind(TextChoices):
     """What kind of actor changed a job's status; tells a user called "scheduler" from the scheduler."""
 
-    USER = "user", "User"
-    SYSTEM = "system", "System"  # server code without a user, and the engine itself
-    WORKER = "worker", "Worker"
-    SCHEDULER = "scheduler", "Scheduler"
+    USER = "user", _("User")
+    SYSTEM = "system", _("System")  # server code without a user, and the engine itself
+    WORKER = "worker", _("Worker")
+    SCHEDULER = "scheduler", _("Scheduler")
 
 
 class BatchState(TextChoices):
     """What a batch does."""
 
-    OPEN = "Open", "Open"  # takes jobs; they run meanwhile
-    RUNNING = "Running", "Running"  # closed; some of its jobs have not ended
-    COMPLETED = "Completed", "Completed"  # all its jobs completed
-    FAILED = "Failed", "Failed"  # all its jobs ended, and not all completed; or nobody closed it
-    CANCELED = "Canceled", "Canceled"  # canceled as a whole, and all its jobs ended
+    OPEN = "Open", pgettext_lazy("batch", "Open")  # takes jobs; they run meanwhile
+    RUNNING = "Running", _("Running")  # closed; some of its jobs have not ended
+    COMPLETED = "Completed", _("Completed")  # all its jobs completed
+    FAILED = "Failed", _("Failed")  # all its jobs ended, and not all completed; or nobody closed it
+    CANCELED = "Canceled", _("Canceled")  # canceled as a whole, and all its jobs ended
 
 
 class BreakerState(TextChoices):
     """What the breaker of a job type does."""
 
-    CLOSED = "Closed", "Closed"  # its jobs start
-    OPEN = "Open", "Open"  # its jobs are held, and one at a time tries
-    RECOVERING = "Recovering", "Recovering"  # one completed; the others start at a growing rate
+    CLOSED = "Closed", pgettext_lazy("breaker", "Closed")  # its jobs start
+    OPEN = "Open", pgettext_lazy("breaker", "Open")  # its jobs are held, and one at a time tries
+    RECOVERING = "Recovering", _("Recovering")  # one completed; the others start at a growing rate
 
 
 class RunAfter(TextChoices):
     """When a job that depends on others may run."""
 
-    COMPLETED = "completed", "Completed"  # all its parents completed
-    ENDED = "ended", "Ended"  # all its parents ended, however they did
+    COMPLETED = "completed", _("Completed")  # all its parents completed
+    ENDED = "ended", _("Ended")  # all its parents ended, however they did
 
 
 class SubmitBy(TextChoices):
     """Who may submit a job type."""
 
-    MEMBERS = "members", "Members"  # whoever belongs to the organization
-    ADMINS = "admins", "Admins"  # the organization's admins and system admins
-    CODE = "code", "Code"  # only server code without a user
+    MEMBERS = "members", _("Members")  # whoever belongs to the organization
+    ADMINS = "admins", _("Admins")  # the organization's admins and system admins
+    CODE = "code", _("Code")  # only server code without a user
 
 
 class Priority(IntegerChoices):
     """Which jobs go first; stored as integers that sort."""
 
-    LOW = 0, "Low"
-    NORMAL = 1, "Normal"
-    HIGH = 2, "High"
-    CRITICAL = 3, "Critical"
+    LOW = 0, pgettext_lazy("priority", "Low")
+    NORMAL = 1, pgettext_lazy("priority", "Normal")
+    HIGH = 2, pgettext_lazy("priority", "High")
+    CRITICAL = 3, pgettext_lazy("priority", "Critical")
+
+    @property
+    def word(self) -> str:
+        """The English word by which the API, the settings, commands and logs call it, whatever language is active."""
+        return self.name.capitalize()
+
+    @classmethod
+    def words(cls) -> list[str]:
+        """Return the English words of all priorities, the least urgent first."""
+        return [priority.word for priority in cls]
 
     @classmethod
     def parse(cls, value: object) -> Priority:
-        """The priority that a label ("High") or a number (2, "2") names; ValueError otherwise."""
+        """The priority that a word ("High") or a number (2, "2") names; ValueError otherwise."""
         if isinstance(value, str):
             for member in cls:
-                if value.strip().lower() == member.label.lower():
+                if value.strip().lower() == member.word.lower():
                     return member
             if value.strip().isdecimal():
                 value = int(value)
@@ -116,6 +130,8 @@ RETRYABLE_BY_HAND: Final = WITH_ERRORS
 RARE: Final = frozenset(Status) - IN_FLIGHT - {Status.COMPLETED}
 #: The batch goes on.
 UNFINISHED_STATES: Final = frozenset({BatchState.OPEN, BatchState.RUNNING})
+#: The arrow of an attempt that costs no retry, and whose job waits for dispatch again.
+POSTPONED: Final = (Status.RUNNING, Status.PENDING)
 #: From and to: the way of a job whose attempt failed and is not tried again.
 FAILED_FOR_GOOD: Final = (Status.RUNNING, Status.DEAD_LETTER)
 

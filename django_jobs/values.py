@@ -42,7 +42,7 @@ class JobStatus:
     organization: str
     owner: str = field(metadata={"help_text": "A user name; empty for server code."})
     status: str = field(metadata={"words": Status.values})
-    priority: str = field(metadata={"words": Priority.labels})
+    priority: str = field(metadata={"words": Priority.words()})
     progress: int = field(metadata={"min_value": 0, "max_value": 100})
     progress_message: str
     created_at: dt.datetime
@@ -93,6 +93,42 @@ class BatchStatus:
     then_job: str | None
     on_failure_job: str | None
     fault: str = field(metadata={"help_text": "Why what follows it could not be submitted; empty where all is well."})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict, in their order; times stay datetimes."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OperationStatus:
+    """What an operation does, and what became of its jobs, at the moment when it was read. Times are aware, in UTC.
+
+    ``reason`` says why the engine paused or stopped it; it is empty where a person did. ``refused`` has the number of
+    jobs that were left as they are, by reason. ``outcome`` has what became of the changed jobs, by status, as it was
+    counted within the last seconds; it misses those that a person or a later operation took up since.
+    """
+
+    id: int
+    action: str
+    value: str | None = field(metadata={"help_text": "The new priority."})
+    filters: Any = field(metadata={"help_text": "The parameters of the list of jobs."})
+    state: str = field(metadata={"help_text": "running, paused, stopped or done."})
+    reason: str
+    note: str
+    user: str
+    rate: int | None = field(metadata={"help_text": "Jobs a minute; null: as fast as it goes."})
+    stop_above: float | None
+    try_first: bool
+    count: int = field(metadata={"help_text": "The jobs that it is about."})
+    count_capped: bool = field(metadata={"help_text": "Whether there are more, which are not counted yet."})
+    changed: int
+    asked_to_stop: int = field(metadata={"help_text": "Of the changed ones: those that run and were asked to stop."})
+    refused: dict[str, int]
+    outcome: dict[str, int]
+    outcome_is_exact: bool
+    eta_seconds: float | None = field(metadata={"help_text": "How long it will take, about."})
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a dict, in their order; times stay datetimes."""

@@ -5,8 +5,10 @@ Importing the package registers them. The broker's package has its own, ``broker
 
 from __future__ import annotations
 
+from django_jobs.checks.alerts import check_alerts
 from django_jobs.checks.database import check_database, check_time_zones
 from django_jobs.checks.endpoints import check_throttle_rates, check_websocket_origins
+from django_jobs.checks.handler_logs import check_handler_logs
 from django_jobs.checks.handlers import (
     check_declarations,
     check_declared_pools,
@@ -31,11 +33,13 @@ from django_jobs.checks.storage import check_output_storage
 
 __all__ = [
     "check_access_policy",
+    "check_alerts",
     "check_database",
     "check_declarations",
     "check_declared_pools",
     "check_declared_twice",
     "check_foreign_rq_jobs",
+    "check_handler_logs",
     "check_handler_modules",
     "check_numbers",
     "check_organization_id_field",

@@ -44,14 +44,14 @@ def _problems(name: object, value: object) -> Iterator[str]:
         return
     if queues and name == DEFAULT_POOL:
         yield "whose queues are those of DJANGO_JOBS['QUEUES']"
-    if unknown := sorted(map(str, queues.keys() - set(Priority.labels))):
-        yield f"whose QUEUES have unknown priorities: {', '.join(unknown)}. There are {', '.join(Priority.labels)}"
+    if unknown := sorted(map(str, queues.keys() - set(Priority.words()))):
+        yield f"whose QUEUES have unknown priorities: {', '.join(unknown)}. There are {', '.join(Priority.words())}"
     if bad := [queue for queue in queues.values() if not isinstance(queue, str) or not queue or set(queue) & set(" ,")]:
         yield f"whose QUEUES have {bad[0]!r}, which is no name of a queue"
 
 
 def _shared_queues() -> list[CheckMessage]:
-    if any(label not in jobs_settings.QUEUES for label in Priority.labels):
+    if any(label not in jobs_settings.QUEUES for label in Priority.words()):
         return []  # as another check says
     sharing: dict[str, set[str]] = defaultdict(set)
     for queue, name in pools.named().items():

@@ -30,7 +30,7 @@ def check_setting_names(**kwargs: Any) -> list[CheckMessage]:
 def check_queues(**kwargs: Any) -> list[CheckMessage]:
     """Require a queue for each priority, and a connection in RQ_QUEUES for each queue."""
     queues = jobs_settings.QUEUES
-    missing = [label for label in Priority.labels if label not in queues]
+    missing = [word for word in Priority.words() if word not in queues]
     if missing:
         return [
             Error(

@@ -129,6 +129,13 @@ class AccessPolicy:
     def can_read_output(self, user: Any, job: Job) -> bool:
         return self.can_view(user, job)
 
+    def can_read_logs(self, user: Any, job: Job) -> bool:
+        """Return whether the user may read what the job's handler wrote to the log: system admins may.
+
+        It is asked for jobs that the user may see, where the setting ``HANDLER_LOGS`` has lines kept.
+        """
+        return self._is_live(user) and self.is_system_admin(user)
+
     def _manages(self, user: Any, job: Job) -> bool:
         """Return whether the user is a system admin, or an admin of the job's organization."""
         if not self._is_live(user) or self.is_system_admin(user):

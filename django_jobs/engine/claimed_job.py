@@ -10,11 +10,14 @@ import contextvars
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django_jobs.engine import uptime
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
+
+if TYPE_CHECKING:
+    from django_jobs.engine.log_lines import LineBuffer
 
 Handler = Callable[[Any], Any]
 
@@ -75,6 +78,8 @@ class Claimed:
     set_number: int = 0
     #: Whether somebody canceled it while it waited for a slot, so that it must not begin.
     is_canceled: bool = False
+    #: What its handler writes to the log; None where that is not kept.
+    log_lines: LineBuffer | None = None
 
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)

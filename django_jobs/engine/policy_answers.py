@@ -94,6 +94,7 @@ KINDS: Final[dict[str, Callable[[str, Any], Any]]] = {
             "can_retry",
             "can_delete",
             "can_read_output",
+            "can_read_logs",
         ),
         _yes_or_no,
     ),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
 from django_jobs import pools
@@ -100,21 +101,32 @@ class SetAside:
         return f"{self.count:,}{'+' if self.is_capped else ''}"
 
 
+#: Where no organization goes first.
+NO_WEIGHTS: Final[Mapping[Queue, float]] = MappingProxyType({})
+#: For so long a broker tells with which weights organizations go first.
+FIRST_SECONDS: Final = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a dispatcher reads of the broker: how many entries wait, by queue, and how often its bell was rung."""
 
     depths: dict[Queue, int]
     rings: int
+    #: By queue, the least weight with which an organization goes first; :mod:`.dispatch.first_turns` says what that is.
+    first_weights: Mapping[Queue, float] = field(default_factory=dict)
 
 
 class Broker(Protocol):
     """A place where tickets wait. Every method raises BrokerUnavailable when the broker does not answer in time."""
 
-    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
+    def push(
+        self, tickets: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
+    ) -> None:
         """Add tickets at the back of their queues, or in their order at the front.
 
-        Those of a pool that is not configured are left out: it has no queues.
+        Those of a pool that is not configured are left out: it has no queues. For FIRST_SECONDS :meth:`look` tells
+        the ``first_weights`` of queues that got some.
         """
 
     def failed_just_now(self) -> bool:

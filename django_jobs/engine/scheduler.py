@@ -16,11 +16,15 @@ from django.db import Error
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import leadership
-from django_jobs.engine.control import batch_duties, lane_keys, replays, tenants
+from django_jobs.engine.alerts.evaluation import Evaluator
+from django_jobs.engine.control import batch_duties, lane_keys, operation_work, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.control.lost_logs import LostLogs
 from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, flow_clock, reconciliation
+from django_jobs.engine.duty_rests import rest_seconds
+from django_jobs.engine.duty_threads import DutyThread
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight import rollups
@@ -34,11 +38,11 @@ FORGET_PAUSE = 60.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
 #: Duties that call the host's policy, which may be slow or hang. After a turn of LONG_SECONDS they rest.
-SLOWED = frozenset({"replay", "count_batches"})
+SLOWED = frozenset({"count_batches", "watch"})
 LONG_SECONDS = 4.0
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
 FREQUENT = frozenset(
-    {"dispatch", "count_batches", "replay", "roll_up", "forget_sockets", clockwork.DUTY, flow_clock.DUTY}
+    {"dispatch", "count_batches", "roll_up", "forget_sockets", clockwork.DUTY, flow_clock.DUTY, operation_work.DUTY}
 )
 
 
@@ -55,13 +59,16 @@ class Scheduler:
         self._rests_until: dict[str, float] = {}
         self._sweeps = Sweeps()
         self._clockwork = clockwork.Clockwork()
+        self._operations = operation_work.OperationWork()
         #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
-        self._threads: tuple[SweepThreads, clockwork.ClockworkThread, flow_clock.FlowThread] | None = None
+        self._threads: tuple[SweepThreads | DutyThread, ...] | None = None
         self._leads, self._next_rolling_up = False, 0.0
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
         self._neighbors = Neighbors()
+        self._lost_logs = LostLogs()
+        self._alarms = Evaluator()
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -70,6 +77,7 @@ class Scheduler:
             SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest),
             clockwork.ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
             flow_clock.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
+            operation_work.OperationThread(self._operations, lambda: self._leads, self._attempt),
         )
         for threads in self._threads:
             threads.start()
@@ -166,15 +174,21 @@ class Scheduler:
             "count_batches": batch_duties.in_tick,
             "bury_orphans": self._orphans.bury,
             "rekey": self._lane_keys.rewrite,
-            "replay": replays.work_off,
             "roll_up": self._roll_up,
+            "watch": self._alarms.in_tick,
             "expire_batches": lambda: self._forget(batch_duties.expire),
             "forget_batches": lambda: self._forget(batch_duties.forget_old),
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
+            "forget_logs": lambda: self._forget(self._lost_logs.forget),
             "forget_sockets": lambda: self._forget(forget_sockets),
-            **({} if self._threads else {clockwork.DUTY: self._clockwork.fire, **self._sweeps.steps()}),
+            **({} if self._threads else self._threaded_duties()),
         }
+
+    def _threaded_duties(self) -> dict[str, Callable[[], int]]:
+        """Return what has threads of its own while this runs in a loop."""
+        fire, operate = self._clockwork.fire, self._operations.work_off
+        return {clockwork.DUTY: fire, operation_work.DUTY: operate, **self._sweeps.steps()}
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
@@ -243,7 +257,7 @@ class Scheduler:
         """Let a duty that took long rest for so long that the scheduler becomes steady, and rescues, in between."""
         now = time.monotonic()
         if name in SLOWED and now - started > LONG_SECONDS:
-            self._rests_until[name] = now + max(FORGET_PAUSE, 2 * float(jobs_settings.LEASE_SECONDS))
+            self._rests_until[name] = now + rest_seconds()
 
     def _complain(self, name: str, error: Exception) -> None:
         """Log once when a duty starts to fail, not at every tick."""

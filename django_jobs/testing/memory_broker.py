@@ -10,7 +10,19 @@ from typing import Final, TypeAlias
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.ports import Broker, Consumer, ForeignEntry, Look, Queue, RunningTicket, SetAside, Taken, Ticket
+from django_jobs.engine.ports import (
+    FIRST_SECONDS,
+    NO_WEIGHTS,
+    Broker,
+    Consumer,
+    ForeignEntry,
+    Look,
+    Queue,
+    RunningTicket,
+    SetAside,
+    Taken,
+    Ticket,
+)
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 
 Entry: TypeAlias = Ticket | ForeignEntry
@@ -34,6 +46,8 @@ class MemoryBroker(Broker):
         self.is_suspended = False
         self.rings = 0
         self.leader: tuple[str, float] | None = None
+        #: By queue, the least weight with which an organization goes first, and until when this is told.
+        self.noted: dict[Queue, tuple[float, float]] = {}
         #: What each worker in the list runs, by its name, and what listening ones do at a hint.
         self.workers: dict[str, list[RunningTicket]] = {}
         self.listeners: dict[str, Callable[[list[str]], None]] = {}
@@ -42,16 +56,25 @@ class MemoryBroker(Broker):
         self.done: list[Ticket] = []
         self.changed = threading.Condition(threading.RLock())
 
-    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
+    def push(
+        self, tickets: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
+    ) -> None:
         self.reach()
         known = pools.names()
-        self.add([(ticket.queue, ticket) for ticket in tickets if ticket.pool in known], front=front)
+        added = [(ticket.queue, ticket) for ticket in tickets if ticket.pool in known]
+        self.add(added, front=front)
+        until = time.monotonic() + FIRST_SECONDS
+        with self.changed:
+            self.noted |= {queue: (first_weights[queue], until) for queue, _ in added if queue in first_weights}
 
     def failed_just_now(self) -> bool:
         return self.is_down
 
     def look(self) -> Look:
-        return Look(self.depths(), self.rings)
+        now = time.monotonic()
+        with self.changed:
+            weights = {queue: weight for queue, (weight, until) in self.noted.items() if now < until}
+        return Look(self.depths(), self.rings, weights)
 
     def ring(self) -> None:
         self.reach()
@@ -173,6 +196,7 @@ class MemoryBroker(Broker):
         """Lose all data, as Redis does at FLUSHALL."""
         self.lose_tickets()
         self.marker = None
+        self.noted = {}
 
 
 class MemoryConsumer(Consumer):

@@ -1,3 +1,3 @@
-"""What is done to jobs that exist: cancel, retry, delete, replay; and what follows when tenants go or time passes."""
+"""What is done to jobs that exist: cancel, retry, delete, operations; what follows when tenants go or time passes."""
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.utils import translation
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import actor_for
@@ -42,7 +43,7 @@ def record(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
     text = _store(user, objects, act, message) if apps.is_installed("django.contrib.admin") else str(message)
     # A change of a job's status has a log line of its own.
     if act == Act.DELETED or not isinstance(objects[0], Job):
-        noun, names = str(objects[0]._meta.verbose_name), [_name(item) for item in objects]
+        noun, names = objects[0]._meta.verbose_name_raw, [_name(item) for item in objects]
         database.on_commit(lambda: log(noun, names, act, actor_for(user).name, text))
 
 
@@ -68,9 +69,9 @@ def _store(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
 
     if isinstance(user, get_user_model()) and user.pk is not None:
         LogEntry.objects.log_actions(user.pk, objects, int(act), message)
-    return LogEntry(
-        action_flag=int(act), change_message=json.dumps(message) if isinstance(message, list) else message
-    ).get_change_message()
+    entry = LogEntry(action_flag=int(act), change_message=json.dumps(message) if isinstance(message, list) else message)
+    with translation.override(None):  # the text is for the log
+        return entry.get_change_message()
 
 
 def _name(item: Any) -> str:

@@ -84,7 +84,7 @@ def _cancel_page(batch: Batch) -> int | None:
     page = list(jobs.filter(pk__gt=batch.cancel_position).order_by("pk").values_list("pk", flat=True)[:PAGE])
     if page:
         _store(batch, cancel_position=page[-1])
-        return cancel_many(page, _actor(batch.canceled_by))
+        return sum(cancel_many(page, _actor(batch.canceled_by)))
     # Somebody held some of them when their page was turned.
     left = jobs.order_by().exists()
     _store(batch, cancel_position=0 if left else None)

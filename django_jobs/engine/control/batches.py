@@ -19,6 +19,8 @@ from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Batch, Job
+from django_jobs.texts import marked as _
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
@@ -56,7 +58,7 @@ def close(batch: Batch) -> None:
 
     def run(row: Batch, now: dt.datetime) -> None:
         if row.closed_at is not None:
-            raise InvalidTransition(row.batch_id, row.state, "close", "it is closed already")
+            raise InvalidTransition(row.batch_id, row.state, "close", say(_("it is closed already")))
         row.closed_at = now
 
     change(batch, run, "closed_at")
@@ -69,7 +71,7 @@ def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """
     batch = find_batch(batch_id, user)
     if user is not None and not may_cancel(user, batch):
-        raise PermissionDenied(f"You may not close {batch.batch_id}.")
+        raise PermissionDenied(say(_("You may not close %(batch)s."), batch=batch.batch_id))
     close(batch)
     return find_batch(batch)
 
@@ -94,7 +96,7 @@ def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """
     batch = find_batch(batch_id, user)
     if user is not None and not may_cancel(user, batch):
-        raise PermissionDenied(f"You may not cancel {batch.batch_id}.")
+        raise PermissionDenied(say(_("You may not cancel %(batch)s."), batch=batch.batch_id))
     _cancel(batch, actor_for(user))
     return find_batch(batch)
 
@@ -140,7 +142,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 
     def run(row: Batch, _now: dt.datetime) -> None:
         if row.canceled_at is not None:
-            raise InvalidTransition(row.batch_id, row.state, "retry", "it was canceled")
+            raise InvalidTransition(row.batch_id, row.state, "retry", say(_("it was canceled")))
         row.retried_by, row.expired_at = actor.name, None
         if batch_duties.failed_jobs(row).exists():  # else only what follows it is tried again, at once
             row.retry_position = 0
@@ -154,12 +156,13 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 def _refuse_retry(batch: Batch, user: Any) -> None:
     failed = batch_duties.failed_jobs(batch)
     if not failed.exists() and not batch.fault:
-        raise InvalidTransition(batch.batch_id, batch.state, "retry", "none of its jobs failed")
+        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(_("none of its jobs failed")))
     if user is None:
         return
     if not may_manage(user, batch):
-        raise PermissionDenied(f"You may not retry {batch.batch_id}.")
+        raise PermissionDenied(say(_("You may not retry %(batch)s."), batch=batch.batch_id))
     for name in failed.order_by("job_type_id").values_list("job_type_id", flat=True).distinct():
         job = failed.filter(job_type_id=name).first()
         if job is not None and not get_policy().can_retry(user, job):
-            raise PermissionDenied(f"You may not retry {name} jobs, of which {batch.batch_id} has some.")
+            text = _("You may not retry %(type)s jobs, of which %(batch)s has some.")
+            raise PermissionDenied(say(text, type=name, batch=batch.batch_id))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import Actor, actor_for
@@ -16,6 +17,9 @@ from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.exceptions import BrokerUnavailable, InvalidTransition, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.statuses import WAITING, Status
+
+MESSAGE: Final = "Canceled before it ran"
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
@@ -51,7 +55,16 @@ def _cancel(job_id: str, actor: Actor) -> str:
     return ""
 
 
-def cancel_many(pks: Sequence[int], actor: Actor) -> int:
+class Canceled(NamedTuple):
+    """How many jobs were canceled, and how many run and were asked to stop."""
+
+    canceled: int
+    asked: int
+
+
+def cancel_many(
+    pks: Sequence[int], actor: Actor, *, message: str = MESSAGE, operation_id: int | None = None
+) -> Canceled:
     """Cancel those of these jobs that wait, and ask those that run to stop, in the transaction that is open.
 
     Jobs that have ended are left out, and so are those whose rows somebody holds. Return how many were canceled or
@@ -59,21 +72,22 @@ def cancel_many(pks: Sequence[int], actor: Actor) -> int:
     """
     rows = Job.primary.filter(pk__in=pks).only("pk", "status", "created_at", "worker_name", "cancel_requested_at")
     jobs = list(database.locked(rows, skip=True))
-    waiting = [_canceled(job.pk, actor) for job in jobs if job.status in WAITING]
+    mark: dict[str, Any] = {} if operation_id is None else {"operation_id": operation_id}
+    waiting = [_canceled(job.pk, actor, message, mark) for job in jobs if job.status in WAITING]
     running = [job for job in jobs if job.status == Status.RUNNING and job.cancel_requested_at is None]
     asked = Job.primary.filter(pk__in=[job.pk for job in running])
-    asked.update(cancel_requested_at=database.now(), canceled_by=actor.name)
+    asked.update(cancel_requested_at=database.now(), canceled_by=actor.name, **mark)
     told: dict[str, list[str]] = defaultdict(list)
     for job in running:
         told[job.worker_name].append(job.name)
     for name, job_ids in told.items():
         database.on_commit(functools.partial(_tell_worker, name, job_ids))
-    return len(move(waiting, sources=WAITING, actor=actor)) + len(running)
+    return Canceled(len(move(waiting, sources=WAITING, actor=actor)), len(running))
 
 
-def _canceled(pk: int, actor: Actor) -> Move:
-    values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None}
-    return Move(pk=pk, to_status=Status.CANCELED, message="Canceled before it ran", values=values)
+def _canceled(pk: int, actor: Actor, message: str = MESSAGE, more: Mapping[str, Any] = NOTHING) -> Move:
+    values = {"canceled_at": NOW, "canceled_by": actor.name, "ready_at": None, "next_retry_at": None, **more}
+    return Move(pk=pk, to_status=Status.CANCELED, message=message, values=values)
 
 
 def _tell_worker(worker_name: str, job_ids: list[str]) -> None:

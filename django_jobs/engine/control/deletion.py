@@ -25,7 +25,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.transitions import relatives
-from django_jobs.models import ExecutionLog, Job, JobCheckpoint, JobStep
+from django_jobs.models import AttemptLog, ExecutionLog, Job, JobCheckpoint, JobStep
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
 logger = logging.getLogger("django_jobs")
@@ -178,7 +178,7 @@ def _delete(jobs: list[Job], followed_up: set[int]) -> None:
     duplicates.release(jobs)
     alias = database.alias()
     ExecutionLog.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
-    for model in (JobStep, JobCheckpoint):
+    for model in (JobStep, JobCheckpoint, AttemptLog):
         model.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
     parted = [pk for pk in ids if pk not in followed_up]
     children.part(children.links().filter(Q(parent_id__in=parted) | Q(child_id__in=ids)))

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.alerts import records as alert_records
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.job_types.retention_days import own_retention_days
@@ -189,6 +190,7 @@ class Pruner:
         self._refused.end_pass()
         if self._cutoff(database.now()) is None:
             rollups.forget_organization(self.organization_pk)
+            alert_records.forget_organization(self.organization_pk)
 
     def _cutoff(self, now: dt.datetime) -> dt.datetime | None:
         """Return the moment before which a job must have ended to be deleted; None: every job that ended is."""

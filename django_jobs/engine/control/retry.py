@@ -46,9 +46,9 @@ def _retry(job: Job, actor: Actor) -> None:
         relatives.remind([job.pk])
 
 
-def _reset(pk: int, message: str, *, has_parents: bool) -> Move:
+def _reset(pk: int, message: str, *, has_parents: bool, operation_id: int | None = None) -> Move:
     """Return the move of a job that starts over. One with parents is ready only when they have been looked at."""
-    values = {**RESET_FIELDS, "ready_at": None if has_parents else NOW}
+    values = {**RESET_FIELDS, "ready_at": None if has_parents else NOW, "operation_id": operation_id}
     return Move(pk=pk, to_status=Status.PENDING, message=message, values=values)
 
 
@@ -60,9 +60,17 @@ class Retried(NamedTuple):
 
 
 def retry_many(
-    pks: Sequence[int], *, message: str, actor: Actor, sources: Collection[str] = (Status.DEAD_LETTER,)
+    pks: Sequence[int],
+    *,
+    message: str,
+    actor: Actor,
+    sources: Collection[str] = (Status.DEAD_LETTER,),
+    operation_id: int | None = None,
 ) -> Retried:
-    """Start these jobs over, in the transaction that is open; those that are in none of ``sources`` are left out."""
+    """Start these jobs over, in the transaction that is open; those that are in none of ``sources`` are left out.
+
+    ``operation_id`` is the operation that does it, by whose outcome they count from now on.
+    """
     links = JobDependency.primary.filter(child_id__in=pks)
     with_parents = set(links.values_list("child_id", flat=True))
     held = follow_up.without_hope(pks)
@@ -71,7 +79,7 @@ def retry_many(
     # Those with parents and those without write other values, and so are two statements.
     for has_parents in (False, True):
         chosen = [pk for pk in free if (pk in with_parents) == has_parents]
-        moves = [_reset(pk, message, has_parents=has_parents) for pk in chosen]
+        moves = [_reset(pk, message, has_parents=has_parents, operation_id=operation_id) for pk in chosen]
         moved += move(moves, sources=sources, actor=actor)
     relatives.remind(item.pk for item in moved if item.has_children or item.pk in with_parents)
     if moved:

@@ -35,6 +35,8 @@ from django_jobs.engine.store import database
 from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
+from django_jobs.texts import marked as _
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
@@ -58,8 +60,9 @@ def hindrance(job: Job) -> str | None:
     if parent is None:
         return None
     name = format_job_id(parent[0], parent[1].year)
-    what = "was canceled" if parent[2] == Status.CANCELED else "must be retried first"
-    return f"it waits for {name}, which {what}"
+    if parent[2] == Status.CANCELED:
+        return say(_("it waits for %(job)s, which was canceled"), job=name)
+    return say(_("it waits for %(job)s, which must be retried first"), job=name)
 
 
 def without_hope(pks: Iterable[int]) -> set[int]:

@@ -42,6 +42,12 @@ def activities(organizations: Collection[Any] | None, span: Span, since: dt.date
     return rows.filter(span=int(span), starts_at__gte=since)
 
 
+def types_started_since(since: dt.datetime, job_types: Collection[str]) -> set[str]:
+    """Return those of these types of which an attempt has begun since, as far as that is counted."""
+    rows = activities(None, Span.MINUTE, since).filter(job_type__in=job_types, started__gt=0)
+    return set(rows.order_by().values_list("job_type", flat=True)) if job_types else set()
+
+
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), CHUNK):
         yield items[start : start + CHUNK]

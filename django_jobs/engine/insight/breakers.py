@@ -50,7 +50,9 @@ def open_breakers(
     left out.
     """
     found = [_describe(row, now) for now, row in _holding(types)[:most]]
-    return [dataclasses.replace(item, waiting=_count(item.job_type)) for item in found] if counts_waiting else found
+    return (
+        [dataclasses.replace(item, waiting=count_waiting(item.job_type)) for item in found] if counts_waiting else found
+    )
 
 
 def held_types(types: Collection[str] | None = None) -> set[str]:
@@ -97,5 +99,6 @@ def _describe(row: Breaker, now: dt.datetime) -> OpenBreaker:
     )
 
 
-def _count(job_type: str) -> int:
+def count_waiting(job_type: str) -> int:
+    """Return how many jobs of a type wait, counted up to MAX_WAITING and one more."""
     return waiting().filter(job_type_id=job_type)[: MAX_WAITING + 1].count()

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.db.models import Count
 
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy
 from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.dispatch.tenant_shares import shares_of
-from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.batch_diagnostics import examine_batches
-from django_jobs.engine.insight.breakers import examine_breakers, held_types
+from django_jobs.engine.insight.breakers import examine_breakers
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import Leader, jobs, leader, waiting
-from django_jobs.engine.insight.pool_diagnostics import examine_pools
+from django_jobs.engine.insight.pool_diagnostics import RESUME, examine_pools
 from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
 from django_jobs.engine.insight.share_diagnostics import examine_shares
 from django_jobs.engine.insight.tenant_tables import swapped_from
 from django_jobs.engine.insight.type_diagnostics import examine_types
+from django_jobs.engine.insight.waiting_diagnostics import examine_waiting
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import JobType, Worker, get_organization_model
-from django_jobs.statuses import IN_FLIGHT, Status
-
-#: Seconds. If a due job waits longer while workers are free, something is wrong.
-STUCK_SECONDS: Final = 60
-MAX_LANES: Final = 500
+from django_jobs.models import Worker
+from django_jobs.statuses import Status
 
 
 def examine() -> Iterator[Finding]:
@@ -62,7 +54,7 @@ def examine() -> Iterator[Finding]:
     yield from _examine_queues(workers)
     yield from examine_pools(workers)
     yield _examine_scheduler(leader(now))
-    yield _examine_waiting(now, workers)
+    yield examine_waiting(workers)
     yield examine_batches(now)
     yield from examine_types()
     yield from examine_breakers()
@@ -136,8 +128,13 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
     plain = _plain_workers(list(names))
     for name, option in names.items():
         subject = f"queue {name}"
-        if count := sum(name in worker.queues.split(",") for worker in workers):
-            yield Finding(level=OK, subject=subject, text=f"worker processes: {count}.")
+        mine = [worker for worker in workers if name in worker.queues.split(",")]
+        if count := len(working(mine)):
+            quiet = f", and {len(mine) - count} that are quiet" if len(mine) > count else ""
+            yield Finding(level=OK, subject=subject, text=f"worker processes: {count}{quiet}.")
+        elif mine:
+            text = f"worker processes: {len(mine)}, all of them quiet: they take no new jobs. {RESUME}"
+            yield Finding(level=PROBLEM if _do_any_wait(name) else WARNING, subject=subject, text=text)
         elif plain.get(name):
             text = f"served by plain rqworkers: {plain[name]} in RQ's list. They are for a trial; run `jobs_worker`."
             yield Finding(level=WARNING, subject=subject, text=text)
@@ -146,6 +143,13 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
                 f"no live worker takes its jobs. Start `manage.py jobs_worker{option}`, or one with `--queues {name}`."
             )
             yield Finding(level=PROBLEM, subject=subject, text=text)
+
+
+def _do_any_wait(name: str) -> bool:
+    """Return whether a job of this queue's priority waits, of whichever pool."""
+    priority = pools.by_queue_name()[name].priority
+    queued = jobs().filter(status=Status.QUEUED, priority=priority)
+    return waiting().filter(priority=priority).exists() or queued.exists()
 
 
 def _queues_to_examine(workers: list[Worker]) -> dict[str, str]:
@@ -175,33 +179,3 @@ def _examine_scheduler(found: Leader) -> Finding:
     last = "never ticked" if since is None else f"last ticked {since:.0f} s ago"
     text = f"{last}: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`."
     return Finding(level=PROBLEM, subject="scheduler", text=text)
-
-
-def _examine_waiting(now: dt.datetime, workers: list[Worker]) -> Finding:
-    """Report jobs that wait too long, unless all slots are busy or something holds the jobs back on purpose."""
-    subject, slots = "waiting jobs", sum(worker.slots for worker in workers)
-    running = jobs().filter(status=Status.RUNNING).count()
-    if slots and running >= slots:
-        return Finding(level=OK, subject=subject, text=f"all {slots} slots are busy.")
-    since = now - dt.timedelta(seconds=STUCK_SECONDS)
-    stuck = jobs().filter(status=Status.QUEUED, queued_at__lt=since).count() + _neglected(since)
-    if not stuck:
-        return Finding(level=OK, subject=subject, text="none that a free worker should have taken.")
-    text = f"{stuck} were due more than {STUCK_SECONDS} s ago, and slots are free: {slots - running} of {slots}. "
-    advice = "Look at the workers' logs, and whether RQ is suspended (`rq resume`)." if slots else "Start workers."
-    return Finding(level=PROBLEM, subject=subject, text=text + advice)
-
-
-def _neglected(since: dt.datetime) -> int:
-    """Return due jobs that neither their type, paused, disabled or held, nor their organization holds back."""
-    rows = waiting().filter(ready_at__lt=since).values_list("organization_id", "job_type_id")
-    lanes = list(rows.annotate(total=Count("pk")).order_by("-total")[:MAX_LANES])
-    open_types = JobType.primary.filter(is_enabled=True, is_paused=False)
-    types = set(open_types.filter(pool__in=pools.names()).values_list("pk", flat=True)) - held_types()
-    policy = get_policy()
-    tenants = list(database.rows(get_organization_model()).filter(pk__in={lane[0] for lane in lanes}))
-    shares = shares_of(tenants)
-    full = jobs().filter(status__in=sorted(IN_FLIGHT)).values_list("organization_id").annotate(total=Count("pk"))
-    at_limit = {pk for pk, total in full if pk in shares and total >= shares[pk].limit}
-    served = {tenant.pk for tenant in tenants if policy.is_active(tenant)} - at_limit
-    return sum(total for pk, kind, total in lanes if kind in types and pk in served)

@@ -138,6 +138,11 @@ def waiting() -> QuerySet[Job]:
     return store().waiting_jobs()
 
 
+def blocked() -> QuerySet[Job]:
+    """Return the jobs that wait for other jobs, in the order in which they cost the least."""
+    return store().blocked_jobs()
+
+
 def _waiting_rows(now: dt.datetime) -> Iterator[tuple[Any, ...]]:
     due = Count("pk", filter=Q(ready_at__lte=now))
     names = ("status", "priority", "job_type_id")

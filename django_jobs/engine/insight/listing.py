@@ -7,8 +7,9 @@ from typing import Any, Final, TypeVar
 
 from django.db.models import QuerySet
 
+from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.status import describe_all
-from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.lookup import find_organization_pk
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
 from django_jobs.values import JobStatus
@@ -50,15 +51,12 @@ def list_jobs(
     _check_range("limit", limit, 1, MAX_RESULTS if results else MAX_LIMIT)
     _check_range("offset", offset, 0, MAX_OFFSET)
     statuses = None if status is None else _statuses(status)
-    rows = Job.primary.all()
-    organizations = visible_organizations(organization, user)
-    if organizations is not None:
-        rows = rows.filter(organization_id__in=organizations)
-    if statuses is not None:
-        rows = rows.filter(status__in=statuses)
-    if job_type is not None:
-        rows = rows.filter(job_type__in=_type_names(job_type))
-    page = for_list(rows, results=results).order_by("-pk")[offset : offset + limit]
+    filters = JobFilter(
+        organizations=None if organization is None else (find_organization_pk(organization, user),),
+        statuses=statuses,
+        job_types=None if job_type is None else _type_names(job_type),
+    )
+    page = for_list(filters.rows(user), results=results).order_by("-pk")[offset : offset + limit]
     return describe_all(list(page), user=user, listed=True)
 
 
@@ -67,14 +65,14 @@ def _check_range(name: str, value: object, least: int, most: int) -> None:
         raise ValueError(f"{name} must be a number from {least} to {most}, not {value!r}.")
 
 
-def _statuses(wanted: str | Iterable[str]) -> list[str]:
+def _statuses(wanted: str | Iterable[str]) -> tuple[str, ...]:
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:
         if name not in Status.values:
             raise ValueError(f"{name!r} is not a status; use {', '.join(Status.values)}.")
-    return [str(Status(name)) for name in names]
+    return tuple(str(Status(name)) for name in names)
 
 
-def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> list[str]:
+def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> tuple[str, ...]:
     items = [wanted] if isinstance(wanted, str | JobType) else wanted
-    return [item.pk if isinstance(item, JobType) else item for item in items]
+    return tuple(item.pk if isinstance(item, JobType) else item for item in items)

@@ -166,7 +166,7 @@ def _depths(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting]) -> dict[
     for item in [*backlog, *in_flight]:
         if item.status != Status.RUNNING:
             depths[item.priority] += item.jobs
-    return {priority.label: depths[priority] for priority in sorted(Priority, reverse=True)}
+    return {priority.word: depths[priority] for priority in sorted(Priority, reverse=True)}
 
 
 def _oldest(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], now: dt.datetime) -> float | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.dispatch.window import working
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
-from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.insight.inspection import jobs
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import JobType, Worker
 from django_jobs.statuses import Status
+from django_jobs.texts import marked as _
+from django_jobs.texts import say
 
 #: How many types are named; the others are counted.
 MAX_NAMED: Final = 5
+#: What to do about quiet workers.
+RESUME: Final = _("Resume them on the admin's page of workers, or start another one.")
 
 
 def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = None) -> Iterator[Finding]:
@@ -28,36 +34,55 @@ def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = Non
     by_pool: dict[str, list[str]] = defaultdict(list)
     for name, pool in rows.order_by("pk").values_list("pk", "pool"):
         by_pool[pool].append(name)
-    served = {queue for worker in workers for queue in worker.queues.split(",")}
+    served, quiet = queues_of(working(workers)), queues_of(workers)
     for pool in pools.names() if pools.configured() else ():
-        yield _examine(pool, by_pool.pop(pool, []), served)
+        yield _examine(pool, by_pool.pop(pool, []), served, quiet)
     yield from (_tell_unknown(pool, names) for pool, names in by_pool.items())
 
 
-def _examine(pool: str, types: Sequence[str], served: set[str]) -> Finding:
+def queues_of(workers: Iterable[Worker]) -> set[str]:
+    """Return the queues that any of these workers serves."""
+    return {queue for worker in workers for queue in worker.queues.split(",")}
+
+
+def _examine(pool: str, types: Sequence[str], served: set[str], quiet: set[str]) -> Finding:
+    """``served`` are the queues of workers that take jobs, ``quiet`` those of the others too."""
     subject = f"pool {pool}"
     if not served.isdisjoint(pools.queue_names(pool)):
         return Finding(level=OK, subject=subject, text=f"has workers; job types: {len(types)}.")
+    if not quiet.isdisjoint(pools.queue_names(pool)):
+        if _do_any_wait(types):
+            text = _(
+                "all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s"
+            )
+            return Finding(level=PROBLEM, subject=subject, text=say(text, advice=say(RESUME)))
+        text = "all its workers are quiet: they were ordered to take no new jobs; no job of it waits."
+        return Finding(level=WARNING, subject=subject, text=f"{text} {RESUME}")
     option = "" if pool == DEFAULT_POOL else f" --pool {pool}"
-    advice = f"Start `manage.py jobs_worker{option}`."
+    command = f"manage.py jobs_worker{option}"
     if _do_any_wait(types):
-        return Finding(level=PROBLEM, subject=subject, text=f"no live worker, and jobs of it wait. {advice}")
-    return Finding(level=WARNING, subject=subject, text=f"no live worker; no job of it waits. {advice}")
+        text = say(_("no live worker, and jobs of it wait. Start `%(command)s`."), command=command)
+        return Finding(level=PROBLEM, subject=subject, text=text)
+    return Finding(level=WARNING, subject=subject, text=f"no live worker; no job of it waits. Start `{command}`.")
 
 
 def _do_any_wait(types: Sequence[str]) -> bool:
-    if not types:
-        return False
-    return waiting().filter(job_type_id__in=types).exists() or (
-        jobs().filter(status=Status.QUEUED, job_type_id__in=types).exists()
+    return (
+        any(any(store().count_waiting([types], 1, delayed=delayed)) for delayed in (False, True))
+        or jobs().filter(status=Status.QUEUED, job_type_id__in=types).exists()
     )
 
 
 def _tell_unknown(pool: str, types: Sequence[str]) -> Finding:
     rest = len(types) - MAX_NAMED
-    named = ", ".join(types[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-    text = (
-        f"is not in DJANGO_JOBS['POOLS'], but is that of the job types {named}: their jobs wait. Add it there and "
-        f"start `manage.py jobs_worker --pool {pool}`, or give these types another pool."
+    text = _(
+        "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s: their jobs wait. Add it there and "
+        "start `%(command)s`, or give these types another pool."
     )
-    return Finding(level=PROBLEM, subject=f"pool {pool}", text=text)
+    if rest > 0:
+        text = _(
+            "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s and %(rest)s more: their jobs "
+            "wait. Add it there and start `%(command)s`, or give these types another pool."
+        )
+    values = {"types": ", ".join(types[:MAX_NAMED]), "rest": rest, "command": f"manage.py jobs_worker --pool {pool}"}
+    return Finding(level=PROBLEM, subject=f"pool {pool}", text=say(text, **values))

@@ -57,9 +57,15 @@ def roll_up() -> int:
 
 
 def behind() -> int:
-    """Return how many ids of the log are still to be read."""
+    """Return how many ids of the log are still to be read, from the first that is there: ids may begin anywhere."""
     lease = EngineLease.primary.filter(pk=LEASE).first()
-    return max(0, _newest_id() - (0 if lease is None else _Progress(**lease.state).done))
+    first = _first_after(0 if lease is None else _Progress(**lease.state).done)
+    return 0 if first is None else max(0, _newest_id() - first + 1)
+
+
+def _first_after(done: int) -> int | None:
+    """Return the first id after that one which is there."""
+    return ExecutionLog.primary.filter(pk__gt=done).order_by("pk").values_list("pk", flat=True).first()
 
 
 def _newest_id() -> int:
@@ -107,8 +113,7 @@ def _one_batch(newest: int, horizon: Horizon) -> int:
 
 def _end_of_batch(progress: _Progress) -> int:
     """The last id to be read now; the batch begins with the first that is there."""
-    rows = ExecutionLog.primary.filter(pk__gt=progress.done, pk__lte=progress.settled)
-    first = rows.order_by("pk").values_list("pk", flat=True).first()
+    first = _first_after(progress.done)
     return progress.settled if first is None else min(progress.settled, first + BATCH - 1)
 
 

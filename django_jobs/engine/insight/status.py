@@ -81,7 +81,7 @@ def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus
         organization=around.organization(job),
         owner=job.owner_name,
         status=str(job.status),
-        priority=str(Priority(job.priority).label),
+        priority=Priority(job.priority).word,
         progress=job.progress,
         progress_message=job.progress_message,
         created_at=job.created_at,

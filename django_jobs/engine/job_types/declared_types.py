@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.apps import apps as current_apps
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router
+from django.utils import translation
 
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.job_types.declarations import Declaration
@@ -75,7 +76,8 @@ def _serializer_problem(serializer: Any) -> str | None:
 def _stored(name: str, value: Any) -> Any:
     """Return a field's value as JSON keeps it. Raise ValidationError for a wrong one."""
     field: Any = JobType._meta.get_field(name)
-    return field.get_prep_value(field.clean(value, None))
+    with translation.override(None):  # a lazy text is stored as the code has it, whoever brings it into the database
+        return field.get_prep_value(field.clean(value, None))
 
 
 def _wanted(declaration: Declaration) -> dict[str, Any]:

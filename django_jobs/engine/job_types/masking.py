@@ -7,7 +7,7 @@ themselves. Every endpoint that answers a person asks :func:`hidden_from` and sh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -62,13 +62,24 @@ def without_secrets(text: str, value: Any) -> str:
 
     Everybody who sees a job may read the text of its error. Values of fewer than SHORTEST characters stay.
     """
+    return mask_of(value)(text) if text else text
+
+
+def mask_of(value: Any) -> Callable[[str], str]:
+    """Return what masks the sensitive values of a JSON value in texts, as :func:`without_secrets` does in one.
+
+    It masks those that the value has now, whatever becomes of it.
+    """
     names = sensitive_names()
-    if not names or not text:
+    found = {spelling for secret in _secrets(value, names) for spelling in _spellings(secret)} if names else ()
+    secrets = sorted(found, key=len, reverse=True)
+
+    def mask(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, MASK)
         return text
-    secrets = {spelling for secret in _secrets(value, names) for spelling in _spellings(secret)}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
+
+    return mask
 
 
 def _secrets(value: Any, names: Names) -> Iterator[str]:

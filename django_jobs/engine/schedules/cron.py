@@ -19,14 +19,25 @@ import re
 import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 from cron_descriptor import CasingTypeEnum, Options, get_description  # type: ignore[import-untyped]
 from cronsim import CronSim, CronSimError
+from django.utils.translation import gettext_noop as _
 
 from django_jobs.exceptions import InvalidSchedule
+from django_jobs.texts import say
 
 FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
+#: What is said of a field that cannot be read.
+WRONG: Final = (
+    _("%(field)s is no minute. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no hour. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no day of the month. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no month. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no day of the week. Cron has the fields minute, hour, day of the month, month, day of the week."),
+)
 #: What takes the place of each field while another one is judged.
 _ANY: Final = ("0", "0", "*", "*", "*")
 MAX_LENGTH: Final = 200
@@ -46,7 +57,7 @@ def normalized(cron: str) -> str:
 
 def problem_of(cron: object) -> str | None:
     """Return what is wrong with an expression, in a sentence; None if nothing is."""
-    return _problem(cron) if isinstance(cron, str) else "Give the expression as text."
+    return _problem(cron) if isinstance(cron, str) else say(_("Give the expression as text."))
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -54,22 +65,34 @@ def _problem(cron: str) -> str | None:
     fields = cron.split()
     if not fields or len(cron) > MAX_LENGTH or len(fields) != len(FIELDS):
         return _wrong_shape(cron, fields)
-    for number, name in enumerate(FIELDS):
+    for number, wrong in enumerate(WRONG):
         alone = [*_ANY[:number], fields[number], *_ANY[number + 1 :]]
         if not _is_readable(" ".join(alone)):
-            return f"{fields[number]!r} is no {name}. Cron has the fields {', '.join(FIELDS)}."
+            return say(wrong, field=repr(fields[number]))
     if not _is_readable(cron) or next(_walls(cron, _START), None) is None:
-        return f"{cron!r} never fires: no year has such a day."
+        return say(_("%(cron)s never fires: no year has such a day."), cron=repr(cron))
     return None
 
 
 def _wrong_shape(cron: str, fields: list[str]) -> str:
     if len(cron) > MAX_LENGTH:
-        return f"Give at most {MAX_LENGTH} characters."
+        return say(_("Give at most %(count)d characters."), count=MAX_LENGTH)
     if fields and fields[0].startswith("@"):
-        return f"Give five fields ({', '.join(FIELDS)}) in place of {fields[0]}: macros are not read."
-    hint = " Seconds and years are not taken; use an interval for seconds." if len(fields) > len(FIELDS) else ""
-    return f"Give five fields ({', '.join(FIELDS)}), such as '0 2 * * *'; these are {len(fields)}.{hint}"
+        text = _(
+            "Give five fields (minute, hour, day of the month, month, day of the week) in place of %(macro)s: "
+            "macros are not read."
+        )
+        return say(text, macro=fields[0])
+    text = _(
+        "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
+        "these are %(count)d."
+    )
+    if len(fields) > len(FIELDS):
+        text = _(
+            "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
+            "these are %(count)d. Seconds and years are not taken; use an interval for seconds."
+        )
+    return say(text, count=len(fields))
 
 
 def _is_readable(cron: str) -> bool:
@@ -85,7 +108,9 @@ def _read(cron: str, start: dt.datetime, *, reverse: bool = False) -> CronSim:
     try:
         return CronSim(cron, start, reverse=reverse)
     except CronSimError as error:
-        raise InvalidSchedule({"cron": [f"{cron!r} cannot be read: {error}."]}) from None
+        raise InvalidSchedule(
+            {"cron": [say(_("%(cron)s cannot be read: %(error)s."), cron=repr(cron), error=error)]}
+        ) from None
 
 
 def zone_of(name: object) -> zoneinfo.ZoneInfo:
@@ -95,17 +120,33 @@ def zone_of(name: object) -> zoneinfo.ZoneInfo:
             raise ValueError(name)
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        text = f"There is no time zone {str(name)[:80]!r}; give a name such as 'Europe/Berlin' or 'UTC'."
-        raise InvalidSchedule({"timezone": [text]}) from None
+        text = _("There is no time zone %(zone)s; give a name such as 'Europe/Berlin' or 'UTC'.")
+        raise InvalidSchedule({"timezone": [say(text, zone=repr(str(name)[:80]))]}) from None
 
 
-def words(cron: str) -> str:
-    """Return an expression in words, such as "At 02:00, Monday to Friday"; itself where there are none for it."""
-    options = Options(CasingTypeEnum.Sentence, use_24hour_time_format=True, locale_code="en_US")
+def words(cron: str, language: str = "en") -> str:
+    """Return an expression in words, such as "At 02:00, Monday to Friday"; itself where there are none for it.
+
+    ``language`` is a code such as "en" or "pt-br".
+    """
+    locale = _locale(language.lower())
+    if locale is None:
+        return cron
+    options = Options(CasingTypeEnum.Sentence, use_24hour_time_format=True, locale_code=locale)
     try:
         return str(get_description(cron, options)).replace(" through ", " to ")
     except Exception:  # noqa: BLE001  (it reads fewer expressions than CronSim)
         return cron
+
+
+@functools.cache
+def _locale(language: str) -> str | None:
+    """Return the library's name for a language, or for the nearest that it speaks; None where it speaks none."""
+    spoken = sorted(item.name.removesuffix(".mo") for item in (files("cron_descriptor") / "locale").iterdir())
+    kind = language.partition("-")[0]
+    wanted = "en_US" if kind == "en" else language.replace("-", "_")
+    exact = [name for name in spoken if name.lower() == wanted.lower()]
+    return next(iter(exact or [name for name in spoken if name.partition("_")[0] == kind]), None)
 
 
 def _walls(cron: str, start: dt.datetime, *, reverse: bool = False) -> Iterator[dt.datetime]:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 from django.utils import timezone as clock
+from django.utils.translation import gettext_noop as _
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.job_types import parameters
@@ -24,11 +25,14 @@ from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import InvalidSchedule, PermissionDenied
 from django_jobs.models import JobType, Schedule, get_organization_model
 from django_jobs.models.schedule import MAX_JITTER, CatchUp, Overlap
+from django_jobs.texts import say
 
 MAX_NAME: Final = 200
-HIDDEN: Final = (
-    "Some of them are hidden from you, so they go only to the type and organization that the schedule has. Give other "
-    "parameters, or make another schedule."
+HIDDEN: Final = say(
+    _(
+        "Some of them are hidden from you, so they go only to the type and organization that the schedule has. Give "
+        "other parameters, or make another schedule."
+    )
 )
 #: In which years a schedule may begin and end.
 YEARS: Final = (1970, 9_000)
@@ -87,7 +91,8 @@ def _check_name(name: object, errors: Errors) -> str:
     is_text = isinstance(name, str) and name == name.strip() and is_storable_text(name)
     if is_text and 0 < len(str(name)) <= MAX_NAME and str(name).isprintable():
         return str(name)
-    errors["name"] = [f"Give a text of 1 to {MAX_NAME} characters on one line, without spaces around it."]
+    text = _("Give a text of 1 to %(count)d characters on one line, without spaces around it.")
+    errors["name"] = [say(text, count=MAX_NAME)]
     return ""
 
 
@@ -112,7 +117,7 @@ def _check_rule(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
         errors.update(error.errors)
     starts_at, ends_at = values["starts_at"], values["ends_at"]
     if starts_at is not None and ends_at is not None and ends_at < starts_at:
-        errors["ends_at"] = ["Give a moment after starts_at."]
+        errors["ends_at"] = [say(_("Give a moment after starts_at."))]
     return values
 
 
@@ -120,8 +125,8 @@ def _check_times(values: dict[str, Any], errors: Errors) -> None:
     """Require cron or an interval, and a good one."""
     expression, seconds = values["cron"], values["every"]
     if bool(expression) == (seconds is not None):
-        both = "Give cron or every, not both." if expression else "Give cron (five fields) or every (seconds)."
-        errors["cron"] = [both]
+        neither = say(_("Give cron (five fields) or every (seconds)."))
+        errors["cron"] = [say(_("Give cron or every, not both.")) if expression else neither]
         return
     if seconds is not None:
         problem, field = intervals.problem_of(seconds), "every"
@@ -137,10 +142,10 @@ def _check_moment(field: str, given: Mapping[str, Any], errors: Errors) -> dt.da
     if value is None:
         return None
     if not isinstance(value, dt.datetime) or clock.is_naive(value):
-        errors[field] = ["Give a datetime with a time zone."]
+        errors[field] = [say(_("Give a datetime with a time zone."))]
         return None
     if not YEARS[0] <= value.year <= YEARS[1]:  # beyond, no other time zone and not every database has it
-        errors[field] = [f"Give a moment in the years {YEARS[0]} to {YEARS[1]}."]
+        errors[field] = [say(_("Give a moment in the years %(first)d to %(last)d."), first=YEARS[0], last=YEARS[1])]
         return None
     return value.astimezone(dt.UTC)
 
@@ -149,7 +154,7 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     jitter = given.get("jitter", 0)
     jitter = int(jitter.total_seconds()) if isinstance(jitter, dt.timedelta) else jitter
     if isinstance(jitter, bool) or not isinstance(jitter, int) or not 0 <= jitter <= MAX_JITTER:
-        errors["jitter"] = [f"Give whole seconds from 0 to {MAX_JITTER}."]
+        errors["jitter"] = [say(_("Give whole seconds from 0 to %(most)d."), most=MAX_JITTER)]
     values = {"jitter": jitter, "is_enabled": given.get("is_enabled", True)}
     if not isinstance(values["is_enabled"], bool):
         errors["is_enabled"] = ["Give True or False."]
@@ -187,7 +192,8 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
     organization, authorizer = given.get("organization"), Authorizer(user)
     if organization is None or organization == "":
         if user is not None and not get_policy().is_system_admin(user):
-            errors["organization"] = ["Name an organization: only system admins make schedules for all of them."]
+            text = _("Name an organization: only system admins make schedules for all of them.")
+            errors["organization"] = [say(text)]
             return None, None
         return targets.read_kind(given.get("job_type"), errors, authorizer), None
     [found] = targets.read_all([(given.get("job_type"), organization)], authorizer)
@@ -195,7 +201,7 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
         errors.add(found)
         return None, None
     if not manages(user, found.organization):
-        raise PermissionDenied("You may not manage the schedules of this organization.")
+        raise PermissionDenied(say(_("You may not manage the schedules of this organization.")))
     return found.kind, found.organization
 
 

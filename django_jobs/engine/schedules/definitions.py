@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_noop
 
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.audit import Act
+from django_jobs.engine.english import in_english
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules.definition_checks import (
     COLUMNS,
@@ -28,9 +30,10 @@ from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Schedule
+from django_jobs.texts import say
 
 MAX_TRIES: Final = 5
-TAKEN: Final = "There is a schedule of this name already."
+TAKEN: Final = say(gettext_noop("There is a schedule of this name already."))
 #: A mark that lies further ahead was made by a clock that was wrong.
 MOST_AHEAD: Final = dt.timedelta(days=1)
 
@@ -88,7 +91,7 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
         found = database.in_transaction(lambda: _update(name, values, user) or _create(values, user))
         if found is not None:
             return found
-    raise InvalidSchedule({"name": ["Others change this schedule at this moment; try again."]})
+    raise InvalidSchedule({"name": [say(gettext_noop("Others change this schedule at this moment; try again."))]})
 
 
 def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
@@ -228,7 +231,7 @@ def _titles(columns: list[str]) -> list[str]:
     names = {column: field for field, column in COLUMNS.items()} | {"owner_id": "owner"}
     shown = [names.get(column, column) for column in columns if column not in {"owner_name", "next_run_at"}]
     titles: list[Any] = [Schedule._meta.get_field(name) for name in shown]
-    return [str(field.verbose_name).capitalize() for field in titles]
+    return [in_english(field.verbose_name).capitalize() for field in titles]
 
 
 def next_run(schedule: Any, now: dt.datetime) -> dt.datetime | None:

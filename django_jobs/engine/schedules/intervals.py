@@ -6,7 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobs.exceptions import InvalidSchedule
+from django_jobs.texts import say
 
 #: Seconds: 366 days.
 LONGEST: Final = 366 * 24 * 3600
@@ -51,12 +54,14 @@ def seconds_of(value: Any) -> Any:
 def problem_of(seconds: object) -> str | None:
     """Return what is wrong with these seconds; None if nothing is."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return "Give the seconds as a whole number, or a timedelta, or every(…)."
+        return say(_("Give the seconds as a whole number, or a timedelta, or every(…)."))
     if seconds != seconds or seconds < 1:  # noqa: PLR0124  (NaN alone differs from itself)
-        return "A schedule fires at most once a second: give 1 second or more."
+        return say(_("A schedule fires at most once a second: give 1 second or more."))
     if not isinstance(seconds, int):
-        return "Give whole seconds."
-    return f"Give at most {LONGEST} seconds (366 days)." if seconds > LONGEST else None
+        return say(_("Give whole seconds."))
+    if seconds <= LONGEST:
+        return None
+    return say(_("Give at most %(count)d seconds (366 days)."), count=LONGEST)
 
 
 def words(seconds: int) -> str:

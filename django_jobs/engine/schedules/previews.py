@@ -15,8 +15,9 @@ from django_jobs.models import Schedule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A rule in words, its time zone, and its next firings there."""
+    """A rule, what it says in English, its time zone, and its next firings there."""
 
+    rule: Rule
     words: str
     timezone: str
     next_runs: list[dt.datetime]
@@ -34,4 +35,4 @@ def preview(given: Mapping[str, Any], count: int = 5, *, schedule: Schedule | No
         raise refusal(errors)
     now = database.now()
     rule = Rule(**values, anchor=now.replace(microsecond=0) if schedule is None else schedule.created_at)
-    return Preview(words=rule.words(), timezone=rule.timezone, next_runs=rule.upcoming(now, count))
+    return Preview(rule=rule, words=rule.words(), timezone=rule.timezone, next_runs=rule.upcoming(now, count))

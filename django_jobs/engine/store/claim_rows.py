@@ -19,6 +19,7 @@ class Row(NamedTuple):
     created_at: dt.datetime
     job_type_id: str
     organization_id: Any
+    lane_key: int
     organization_name: str
     owner_id: Any
     owner_name: str
@@ -27,7 +28,7 @@ class Row(NamedTuple):
     timeout_seconds: int
     fileless_attempts: int
     submitted_by_id: int | None
-    queued_at: dt.datetime
+    queued_at: dt.datetime | None
     handler_method: str | None
     is_enabled: bool | None
     is_paused: bool | None

@@ -97,6 +97,32 @@ def heard(items: Iterable[T]) -> Iterator[T]:
             last = time.monotonic()
 
 
+@contextlib.contextmanager
+def savepoint() -> Iterator[None]:
+    """Let statements of the host's that fail in the block undo no more than the block, where a transaction is open.
+
+    Its own statements let the server hear of the transaction, as :func:`heard` does.
+    """
+    if not connection().in_atomic_block:
+        yield
+        return
+    with transaction.atomic(using=alias()):
+        yield
+
+
+def goes_on_after(error: BaseException) -> bool:
+    """Return whether all may go on as before after an error that left a :func:`savepoint`.
+
+    Not where the connection broke, or the transaction did, or where that has to be tried again for a lost race.
+    """
+    item = connection()
+    try:
+        item.ensure_connection()
+    except Error:
+        return False
+    return not is_lost_race(error) and not item.needs_rollback and bool(item.is_usable())
+
+
 def on_commit(function: Callable[[], object]) -> None:
     """Call ``function`` once what was written is committed; never if it is not."""
     transaction.on_commit(function, using=alias(), robust=True)

@@ -77,6 +77,10 @@ class MariaDBStore(Store):
         # By the index on the status: the one of the lanes is led by a column that models do not know.
         return super().waiting_jobs().filter(status__in=sorted(DISPATCHABLE))
 
+    def blocked_jobs(self) -> QuerySet[Job]:
+        # By the index on the status, which has another order.
+        return super().blocked_jobs().order_by()
+
     def after_migrate(self) -> None:
         """Make the rows by which equal work locks itself; also when somebody emptied their table."""
         gates = [DuplicateGate(pk=number) for number in range(GATES)]

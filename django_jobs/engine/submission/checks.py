@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.submission.building import Request
@@ -13,6 +15,7 @@ from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import UNSUCCESSFUL, RunAfter
+from django_jobs.texts import say
 
 #: Jobs to wait for that are read in one statement: so many values every database takes.
 READ_AT_ONCE: Final = 2_000
@@ -43,9 +46,10 @@ def check(request: Request, known: Known, errors: Errors, *, is_active: bool) ->
     """Judge one request; ``known`` is what exists of what it names."""
     kind, fields = request.targets.kind, request.fields
     if not kind.is_enabled:
-        errors.note("job_type", f"The job type {kind.type_name!r} is disabled.", JobTypeDisabled)
+        text = say(_("The job type %(type)s is disabled."), type=repr(kind.type_name))
+        errors.note("job_type", text, JobTypeDisabled)
     if not is_active:
-        errors.note("organization", "This organization is not active.", OrganizationInactive)
+        errors.note("organization", say(_("This organization is not active.")), OrganizationInactive)
     if fields.unique_key is not None and not request.window:  # nothing is unique in no time at all
         errors["unique_key"] = ["It needs a deduplication_window of more than 0 seconds to be unique in."]
     check_named(request, known, errors)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, encoded
 from django_jobs.engine.submission.errors import Errors
@@ -18,6 +20,7 @@ from django_jobs.engine.submission.options import BatchName, check_moment, check
 from django_jobs.models import Batch, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import Priority, RunAfter
+from django_jobs.texts import say
 
 MAX_METADATA_BYTES: Final = 4096
 MAX_PARENTS: Final = 10_000
@@ -127,7 +130,7 @@ def _check_priority(priority: object, errors: Errors) -> int | None:
     try:
         return int(Priority.parse(priority))
     except ValueError:
-        errors["priority"] = [f"Use one of {', '.join(Priority.labels)}."]
+        errors["priority"] = [say(_("Use one of %(choices)s."), choices=", ".join(Priority.words()))]
         return None
 
 

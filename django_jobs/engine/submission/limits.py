@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
@@ -20,9 +21,11 @@ from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import QueueFull, RateLimited
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority, Status
+from django_jobs.texts import say
 
 #: Seconds after which whoever met a full backlog may try again.
 FULL_RETRY_SECONDS: Final = 10.0
+RATE: Final = _("This organization may submit %(limit)d %(type)s in %(window)d seconds; try again in %(delay)d s.")
 #: Organizations counted in one statement.
 AT_ONCE: Final = 2_000
 
@@ -46,7 +49,7 @@ def _check_rates(targets: list[Targets]) -> None:
             index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
             limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
             raise RateLimited(
-                f"This organization may submit {limit} {kind_pk} in {window} seconds; try again in {delay:.0f} s.",
+                say(RATE, limit=limit, type=kind_pk, window=window, delay=round(delay)),
                 delay,
                 index,
             )
@@ -79,7 +82,9 @@ def _check_backlogs(targets: list[Targets]) -> None:
         if waiting(organization_pk, int(limit)) + count > int(limit):
             index = next(i for i, item in enumerate(targets) if item.organization.pk == organization_pk)
             raise QueueFull(
-                f"This organization has {limit} jobs waiting, as many as it may; try again later.",
+                say(
+                    _("This organization has %(limit)d jobs waiting, as many as it may; try again later."), limit=limit
+                ),
                 FULL_RETRY_SECONDS,
                 index,
             )

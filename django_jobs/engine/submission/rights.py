@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django_jobs.engine.access import AccessPolicy, get_policy, holds, organizations_seen_by
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.statuses import SubmitBy
+from django_jobs.texts import marked as _
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.models import JobType
@@ -61,7 +63,7 @@ class Authorizer:
         if self._answers[key]:
             return kind
         if organization is not None and not belongs(self._user, organization):
-            raise PermissionDenied(f"You may not submit {named} for this organization.")
+            raise PermissionDenied(say(_("You may not submit %(job_type)s for this organization."), job_type=named))
         return None
 
     def may_know_the_code(self) -> bool:

@@ -1,6 +1,7 @@
 """Groups like errors: a fingerprint is a hash of the message without numbers, ids and quoted texts.
 
-It is a hash, because the message may hold what only readers of the traceback may see.
+It is a hash, because the message may hold what only readers of the traceback may see. Of an unexpected exception a
+second hash follows, of the place that it came from: a ``KeyError`` in one function is another fault than in another.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import hashlib
 import re
 from typing import Final
 
+#: Hexadecimal digits of a fingerprint that stand for the text of the error, and for its place.
+KIND_DIGITS: Final = 32
+PLACE_DIGITS: Final = 16
 #: Characters of the message that count.
 MAX_MESSAGE: Final = 2_000
 #: In this order: quoted texts go first, otherwise their content would be replaced piece by piece.
@@ -30,10 +34,22 @@ _FOLDED: Final = (
 _FRAME: Final = '  File "'
 
 
-def fingerprint(message: str, traceback: str = "") -> str:
-    """Return a hash that is equal for like errors: of the traceback's exception, or of the message if there is none."""
+def fingerprint(message: str, traceback: str = "", place: str = "") -> str:
+    """Return a hash that is equal for like errors: of the traceback's exception, or of the message if there is none.
+
+    With a ``place`` it is equal for like errors of that place alone, and begins as it does without.
+    """
     text = fold(exception_in(traceback) or message)
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return _hash(text, KIND_DIGITS) + (_hash(place, PLACE_DIGITS) if place else "")
+
+
+def kind_of(error_fingerprint: str) -> str:
+    """Return the part of a fingerprint that is equal for like errors wherever they came from."""
+    return error_fingerprint[:KIND_DIGITS]
+
+
+def _hash(text: str, digits: int) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=digits // 2).hexdigest()
 
 
 def fold(message: str) -> str:

@@ -16,6 +16,7 @@ from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Batche
 from django_jobs.engine.insight.schedule_diagnostics import MAX_REASON, SchedulesSeen
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
+from django_jobs.management.alarms import alarm_lines
 from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.management.hindrances import hindrances
 from django_jobs.statuses import TERMINAL
@@ -34,7 +35,9 @@ class Command(JobsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with told_plainly():
-                self._watch() if options["watch"] else self._show("\n".join(describe(snapshot(), hindrances())))
+                self._watch() if options["watch"] else self._show(
+                    "\n".join(describe(snapshot(), [*alarm_lines(), *hindrances()]))
+                )
         except BrokenPipeError:  # as when `head` has seen enough
             # The interpreter flushes the stream when it exits, and that would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
@@ -56,13 +59,17 @@ def look() -> str:
     """Return the state as text. If the database is away, return that; the next call asks it again."""
     database.mend_connections()
     try:
-        return "\n".join(describe(snapshot(), hindrances()))
+        return _state()
     except Error as error:
         return f"The database cannot be read ({type(error).__name__})."
 
 
+def _state() -> str:
+    return "\n".join(describe(snapshot(), [*alarm_lines(), *hindrances()]))
+
+
 def describe(seen: Snapshot, hindered: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the lines to show; ``hindered`` are those of breakers and limits."""
+    """Yield the lines to show; ``hindered`` are those of alarms, breakers and limits."""
     yield f"{seen.moment:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
     yield "Unfinished   " + counts(seen.unfinished)
@@ -81,9 +88,11 @@ def describe(seen: Snapshot, hindered: Iterable[str] = ()) -> Iterator[str]:
     tick = seconds(seen.leader.seconds_since_tick, "never", " ago")
     yield f"Scheduler    {seen.leader.holder or 'none'} {state}, last tick {tick}"
     yield from schedule_lines(seen.schedules, seen.moment)
-    yield f"Workers      {len(seen.workers)}"
+    quiet = sum(worker.quiet_since is not None for worker in seen.workers)
+    yield f"Workers      {len(seen.workers)}" + (f", {quiet} of them quiet: they take no new jobs" if quiet else "")
     for worker in seen.workers:
-        yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}"
+        since = f" QUIET since {worker.quiet_since:%Y-%m-%d %H:%M} UTC" if worker.quiet_since else ""
+        yield f"  {worker.name:<40} pid {worker.pid:<8} slots {worker.slots:<3} {worker.queues}{since}"
 
 
 def describe_depths(seen: Snapshot) -> Iterator[str]:
@@ -96,7 +105,7 @@ def describe_depths(seen: Snapshot) -> Iterator[str]:
             queue = Queue(pool, int(depth.priority))
             tickets = "?" if seen.tickets is None else seen.tickets.get(queue, 0)
             numbers = (depth.due, depth.later, depth.queued, depth.running, tickets)
-            yield f"{depth.priority.label:<12} " + " ".join(f"{number:>9}" for number in numbers)
+            yield f"{depth.priority.word:<12} " + " ".join(f"{number:>9}" for number in numbers)
 
 
 def describe_batches(batches: Batches) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_jobs.engine.store.base.backlog_counts import BacklogCounts
 from django_jobs.engine.store.base.batches import Batches
 from django_jobs.engine.store.base.claims import Claims
 from django_jobs.engine.store.base.conditions import Conditions
@@ -11,6 +12,7 @@ from django_jobs.engine.store.base.insertion import Insertion
 from django_jobs.engine.store.base.lines import Lines
 from django_jobs.engine.store.base.log_order import LogOrder
 from django_jobs.engine.store.base.moves import Moves
+from django_jobs.engine.store.base.offsets import Offsets
 from django_jobs.engine.store.base.sockets import Sockets
 from django_jobs.engine.store.base.steps import Steps
 from django_jobs.engine.store.base.tally import Tallies
@@ -20,6 +22,7 @@ __all__ = ["Store"]
 
 
 class Store(
+    BacklogCounts,
     Batches,
     Claims,
     Conditions,
@@ -29,6 +32,7 @@ class Store(
     Lines,
     LogOrder,
     Moves,
+    Offsets,
     Sockets,
     Steps,
     Tallies,

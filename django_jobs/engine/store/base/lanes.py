@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
 from django_jobs.engine.store.lane_values import Candidate, Lane, LaneMark, LaneStep, Walk
 from django_jobs.models import Job, JobType
+from django_jobs.statuses import Status
 
 #: The order of the index; with all of it the planner is left one way.
 LANE_ORDER: Final = "ORDER BY job_type_id, organization_id, lane_key, ready_at, id"
@@ -52,6 +53,14 @@ class Lanes(Transactions):
         The condition on every value of a column lets the database use the index of lanes, which that column leads.
         """
         return Job.primary.order_by().filter(ready_at__isnull=False, is_delayed__in=[False, True])
+
+    def blocked_jobs(self) -> QuerySet[Job]:
+        """Return the jobs that wait for other jobs, in the order of their index.
+
+        Without an order, PostgreSQL takes the two conditions for independent, expects many rows, and reads the table
+        from its beginning until it has found some; where none is blocked, to its end.
+        """
+        return Job.primary.filter(status=Status.PENDING, ready_at__isnull=True).order_by("organization_id", "-id")
 
     def newest_of_type(self, job_type: str, organization_pk: Any) -> QuerySet[Job]:
         """Return an organization's jobs of one type, the newest first."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from django.db.models import Max, Q
+from django.db.models import F, Max, Q
 
 from django_jobs.engine.store.aggregates import COUNTED_AS, Place, Tally, start_of
 from django_jobs.engine.store.base.transactions import Transactions
@@ -16,7 +16,8 @@ from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
 CHUNK: Final = 2_000
-_COUNTED: Final = Q(from_status="") | Q(to_status__in=sorted(COUNTED_AS))
+#: A row of the same status twice tells that something else was changed.
+_COUNTED: Final = Q(from_status="") | (Q(to_status__in=sorted(COUNTED_AS)) & ~Q(from_status=F("to_status")))
 _READ_OF_EVENTS: Final = ("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
 _READ_OF_JOBS: Final = ("job_type_id", "organization_name", "created_at", "run_at", "started_at", "completed_at")
 

@@ -10,6 +10,7 @@ from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base.transactions import M, Params
+from django_jobs.engine.store.postgresql.backlog_counts import BacklogCounts
 from django_jobs.engine.store.postgresql.batches import Batches
 from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
 from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
@@ -17,6 +18,7 @@ from django_jobs.engine.store.postgresql.known_claims import KnownClaims
 from django_jobs.engine.store.postgresql.lanes import LaneWalks
 from django_jobs.engine.store.postgresql.lines import Lines
 from django_jobs.engine.store.postgresql.log_order import LogOrder
+from django_jobs.engine.store.postgresql.offsets import Offsets
 from django_jobs.engine.store.postgresql.rows import array
 from django_jobs.engine.store.postgresql.statements import fetch, keys
 from django_jobs.engine.store.postgresql.steps import Steps
@@ -32,7 +34,19 @@ _FRESH: Final = frozenset({"read committed", "read uncommitted"})
 
 
 class PostgreSQLStore(
-    Batches, BulkInsertion, InFlightCounts, KnownClaims, Lines, LogOrder, LaneWalks, Steps, Tallies, Targets, TypeWalks
+    BacklogCounts,
+    Batches,
+    BulkInsertion,
+    InFlightCounts,
+    KnownClaims,
+    Lines,
+    LogOrder,
+    LaneWalks,
+    Offsets,
+    Steps,
+    Tallies,
+    Targets,
+    TypeWalks,
 ):
     """PostgreSQL 14 or later."""
 

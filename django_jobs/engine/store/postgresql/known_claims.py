@@ -79,7 +79,10 @@ def _guard(alias: str, tenant: TenantColumn) -> str:
                     t.breaker_failures = 0 OR NOT EXISTS (
                         SELECT 1 FROM "{Breaker._meta.db_table}" b
                         WHERE b.job_type_id = t.type_name AND b.state = '{BreakerState.OPEN}'
-                            AND b.opened_at >= {jobs}.queued_at
+                            AND (
+                                coalesce(b.tries_since, b.opened_at + t.breaker_pause * interval '1 second')
+                                <= {jobs}.queued_at
+                            ) IS NOT TRUE
                     )
                 ) AND {jobs}.job_type_id = k.job_type
                     AND {jobs}.organization_id = k.organization AND {jobs}.owner_id IS NOT DISTINCT FROM k.owner

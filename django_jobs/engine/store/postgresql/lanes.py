@@ -127,17 +127,19 @@ class LaneWalks(LaneStatements):
             "i": [begin.pk for begin in begins],
             "m": [limit for _, limit in taken],
         }
-        rows = self.fetch(_heads_sql(self.jobs_table, columns_of(Job, self.alias)["organization_id"].kind), params)
+        key, most = columns_of(Job, self.alias)["organization_id"].kind, max(limit for _, limit in taken)
+        rows = self.fetch(_heads_sql(self.jobs_table, key, 1 << (most - 1).bit_length()), params)
         return [Candidate(taken[number - 1][0], since, pk, attempt) for number, since, pk, attempt in rows]
 
-    def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
+    def nothing_waits_of(self, organization_key: Any, priority: int, besides: Any = 0) -> Condition:
         first = (
-            f"SELECT priority, job_type_id, organization_id FROM {self.jobs_table} WHERE ready_at IS NOT NULL "
-            f"AND ({', '.join(INDEX[:4])}) >= (false, %s, kinds.type_name, %s) ORDER BY {', '.join(INDEX)} LIMIT 1"
+            f"SELECT priority, job_type_id, organization_id FROM {self.jobs_table} WHERE ready_at IS NOT NULL AND "
+            f"({', '.join(INDEX[:4])}) >= (false, %s, kinds.type_name, %s) AND id <> %s "
+            f"ORDER BY {', '.join(INDEX)} LIMIT 1"
         )
         own = "priority = %s AND job_type_id = kinds.type_name AND organization_id = %s"
         sql = f"NOT EXISTS (SELECT 1 FROM {self.types_table} kinds, LATERAL ({first}) AS first WHERE {own})"
-        return Condition(sql, (priority, organization_key) * 2)
+        return Condition(sql, (priority, organization_key, besides, priority, organization_key))
 
     def _columns(self, marks: Mapping[Lane, LaneMark]) -> dict[str, list[Any]]:
         return {
@@ -162,9 +164,11 @@ class LaneWalks(LaneStatements):
 
 
 @functools.cache
-def _heads_sql(jobs: str, key: str) -> str:
-    """Return SQL for the first jobs of lanes.
+def _heads_sql(jobs: str, key: str, bound: int) -> str:
+    """Return SQL for the first jobs of lanes, of none more than the ``bound``.
 
+    That is a number in the statement for the planner's sake: behind a limit that it does not know it expects a tenth of
+    the table, and the server would compile such a plan at each execution, which takes longer than all else.
     Where a lane ends is no condition of the scan: one on a row of columns would not end it, and one on the type would
     make an index of all jobs of a type look as good. So what lies behind the lane is read, up to the limit, and left.
     """
@@ -172,13 +176,13 @@ def _heads_sql(jobs: str, key: str) -> str:
         f"SELECT is_delayed AS d, priority AS p, job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, "
         f"id AS i, attempt AS a FROM {jobs} WHERE ready_at IS NOT NULL AND ({', '.join(INDEX)}) >= "
         "(%(delayed)s::boolean, %(priority)s::smallint, l.t, l.o, l.k, l.r, l.i) "
-        f"ORDER BY {', '.join(INDEX)} LIMIT l.m"
+        f"ORDER BY {', '.join(INDEX)} LIMIT {bound}"
     )
     kinds = {"t": "text", "o": key, "k": "bigint", "r": "timestamptz", "i": "bigint", "m": "bigint"}
     arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in kinds.items())
     lanes = f"unnest({arrays}) WITH ORDINALITY AS l(t, o, k, r, i, m, n)"
     own = "d = %(delayed)s::boolean AND p = %(priority)s::smallint AND f.t = l.t AND f.o = l.o AND f.k = l.k"
     return (
-        f"SELECT l.n, extract(epoch FROM f.r)::double precision, f.i, f.a FROM {lanes}, LATERAL ({first}) AS f "
-        f"WHERE {own} AND (d OR f.r <= statement_timestamp())"
+        f"SELECT l.n, extract(epoch FROM f.r)::double precision, f.i, f.a FROM {lanes}, "
+        f"LATERAL (SELECT * FROM ({first}) AS b LIMIT l.m) AS f WHERE {own} AND (d OR f.r <= statement_timestamp())"
     )

@@ -69,7 +69,8 @@ def _sql() -> str:
     return f"""
         WITH events AS MATERIALIZED (
             SELECT job_id, from_status, to_status, "timestamp", attempt, organization_id FROM "{log}"
-            WHERE id > %(after)s AND id <= %(last)s AND (from_status = '' OR to_status IN ({counted}))
+            WHERE id > %(after)s AND id <= %(last)s
+                AND (from_status = '' OR (to_status IN ({counted}) AND from_status <> to_status))
         ), jobs AS MATERIALIZED (
             SELECT id, job_type_id, organization_name, created_at, run_at, started_at, completed_at FROM "{job}"
             WHERE id = ANY (ARRAY(SELECT DISTINCT job_id FROM events))

@@ -1,0 +1,8 @@
+"""Alarms: what is wrong with the system, found by rules, stored, and told in sentences.
+
+``rules`` has one module for each rule; ``registry`` names them. ``evaluation`` is the scheduler's duty, ``records``
+writes the rows, ``announcements`` is where every alarm passes that was raised or cleared, ``reading`` says what a user
+may know, and ``sentences`` puts it into words.
+"""
+
+from __future__ import annotations

@@ -1,0 +1,230 @@
+"""What a user may know of the alarms: those that are open, and those that were over within the last day.
+
+System admins see all of them. Others see those that concern an organization whose jobs they see, without what is told
+of others: the numbers are those of their own organizations, and the error is told only where it is of a job of theirs
+and no other organization is concerned.
+That no scheduler is alive is no row: whoever reads finds it, since nobody evaluates the rules then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import F, IntegerField, JSONField, QuerySet, Value
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.alerts import thresholds
+from django_jobs.engine.alerts.findings import since_of
+from django_jobs.engine.alerts.records import KEPT
+from django_jobs.engine.insight.inspection import Leader
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.models import Alert, EngineLease, get_organization_model
+
+#: Seconds for which what was read may be shown again where :func:`read_lately` is asked.
+MAX_AGE: Final = 10.0
+MAX_REMEMBERED: Final = 1_000
+#: So many alarms that are over are read, the newest.
+MAX_OVER: Final = 500
+#: The facts that everybody may know who sees the alarm.
+_FOR_ALL: Final = ("since", "next_try_at", "state", "seconds", "job_type", "schedule")
+#: Those besides that are told where only organizations of theirs are concerned: ``error_of`` says whose error it is.
+_FOR_SOLE: Final = ("error",)
+_LEASE: Final = "scheduler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSeen:
+    """An alarm as a user may know it.
+
+    With ``is_partial``, its facts are about the user's own organizations. ``pk`` is None where it is no row.
+    """
+
+    pk: int | None = None
+    rule: str
+    subject: str = ""
+    raised_at: dt.datetime
+    seen_at: dt.datetime
+    cleared_at: dt.datetime | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    is_partial: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it is still wrong."""
+        return self.cleared_at is None
+
+    @property
+    def since(self) -> dt.datetime:
+        """Return since when it is wrong, which may be earlier than when that was found."""
+        return since_of(self.facts) or self.raised_at
+
+    @property
+    def key(self) -> str:
+        """Return what tells it from the other open ones."""
+        return f"{self.rule}:{self.subject}"
+
+    @property
+    def organizations(self) -> dict[str, int]:
+        """Return the concerned organizations' keys as texts, each with a number of jobs."""
+        found = self.facts.get("organizations")
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsSeen:
+    """The alarms at one moment: the open ones, the most urgent first, and those that are over, the last one first.
+
+    ``leader`` says whether the rules are evaluated at all.
+    """
+
+    moment: dt.datetime
+    leader: Leader
+    open: list[AlertSeen]
+    over: list[AlertSeen] = field(default_factory=list)
+
+
+def read_alerts(user: Any, *, has_over: bool = False) -> AlertsSeen:
+    """Return what the user may know, read now: in one statement for the alarms, and one for the user's organizations.
+
+    With ``has_over``, those that are over are read as well, in one statement more.
+    """
+    found = read_all_alerts(has_over=has_over)
+    organizations = organizations_seen_by(user)
+    return found if organizations is None else _seen_by(found, _keys_of(organizations))
+
+
+_lately: dict[str, tuple[float, AlertsSeen]] = {}
+_organizations: dict[tuple[str, Any], tuple[float, frozenset[str] | None]] = {}
+
+
+def read_all_alerts(*, has_over: bool = False) -> AlertsSeen:
+    """Return all alarms, read now. :func:`read_lately` goes by them afterwards."""
+    found = _read(has_over=has_over)
+    _lately[database.alias()] = time.monotonic() + MAX_AGE, dataclasses.replace(found, over=[])
+    return found
+
+
+def read_lately(user: Any) -> AlertsSeen:
+    """Return the open alarms that the user may know, as they were within MAX_AGE. Each process remembers its own."""
+    alias, now = database.alias(), time.monotonic()
+    expires, found = _lately.get(alias, (0.0, None))
+    if found is None or expires <= now:
+        found = read_all_alerts()
+    if not found.open:
+        return found
+    key = alias, user.pk
+    until, keys = _organizations.get(key, (0.0, None))
+    if until <= now:
+        organizations = organizations_seen_by(user)
+        keys = None if organizations is None else _keys_of(organizations)
+        if len(_organizations) >= MAX_REMEMBERED:
+            _organizations.clear()
+        _organizations[key] = now + MAX_AGE, keys
+    return found if keys is None else _seen_by(found, keys)
+
+
+def names_of_concerned(alerts: Iterable[AlertSeen], most: int | None = None) -> dict[str, str]:
+    """Return the ids that concerned organizations have now, by the texts of their keys, in one statement.
+
+    Of each alarm those of the first ``most`` are looked up, or all. Deleted organizations are missing.
+    """
+    to_python = get_organization_model()._meta.pk.to_python
+    keys = {to_python(key) for alert in alerts for key in list(alert.organizations)[:most]}
+    return {str(pk): name for pk, name in current_ids(keys).items()}
+
+
+def forget() -> None:
+    """Forget what :func:`read_lately` remembers."""
+    _lately.clear()
+    _organizations.clear()
+
+
+def _keys_of(organizations: QuerySet[Any]) -> frozenset[str]:
+    return frozenset(map(str, organizations.values_list("pk", flat=True)))
+
+
+def _read(*, has_over: bool) -> AlertsSeen:
+    rows = list(_open_rows())
+    now, leader = _leader_of([row for row in rows if row[0] is None])
+    opened = [
+        AlertSeen(pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts)
+        for pk, rule, subject, raised, seen, facts in rows
+        if pk is not None and rule in thresholds.RULES
+    ]
+    if not leader.is_alive and thresholds.is_on(thresholds.NO_SCHEDULER):
+        opened.append(_no_scheduler(now, leader))
+    over = list(_over(now)) if has_over else []
+    return AlertsSeen(moment=now, leader=leader, open=sorted(_once(opened), key=_urgency), over=over)
+
+
+def _urgency(alert: AlertSeen) -> tuple[int, float]:
+    return thresholds.BY_URGENCY.index(alert.rule), -alert.since.timestamp()
+
+
+def _open_rows() -> Iterator[tuple[Any, ...]]:
+    """Yield the open alarms and, without a key, the scheduler's row with the database's time, in one statement."""
+    names = ("pk", "rule", "subject", "raised_at", "seen_at", "facts")
+    alerts = Alert.primary.filter(open_key__isnull=False).order_by().values_list(*names)
+    lease = EngineLease.primary.filter(pk=_LEASE).order_by()
+    scheduler = lease.annotate(
+        none=Value(None, output_field=IntegerField()), now=Now(), nothing=Value({}, output_field=JSONField())
+    ).values_list("none", "name", "holder", "now", F("ticked_at"), "nothing")
+    yield from alerts.union(scheduler, all=True)
+
+
+def _leader_of(rows: list[tuple[Any, ...]]) -> tuple[dt.datetime, Leader]:
+    """Return the database's time and who leads, by the scheduler's row; without one, this machine's time and nobody."""
+    if not rows:
+        return timezone.now(), Leader(holder="", seconds_since_tick=None)
+    _, _, holder, now, ticked_at, _ = rows[0]
+    silent = None if ticked_at is None else max(0.0, (now - ticked_at).total_seconds())
+    return now, Leader(holder=holder, seconds_since_tick=silent)
+
+
+def _no_scheduler(now: dt.datetime, leader: Leader) -> AlertSeen:
+    silent = leader.seconds_since_tick
+    since = now if silent is None else now - dt.timedelta(seconds=silent)
+    facts = {"since": since.isoformat(), "has_run": silent is not None}
+    return AlertSeen(rule=thresholds.NO_SCHEDULER, raised_at=since, seen_at=now, facts=facts)
+
+
+def _over(now: dt.datetime) -> Iterator[AlertSeen]:
+    names = ("pk", "rule", "subject", "raised_at", "seen_at", "cleared_at", "facts")
+    rows = Alert.primary.filter(cleared_at__gte=now - KEPT).order_by("-cleared_at", "-pk")
+    for row in rows.values_list(*names)[:MAX_OVER]:
+        alert = AlertSeen(**dict(zip(names, row, strict=True)))
+        if alert.rule in thresholds.RULES:
+            yield alert
+
+
+def _once(alerts: list[AlertSeen]) -> list[AlertSeen]:
+    """Leave out that a type fails where its breaker tells the same."""
+    held = {alert.subject for alert in alerts if alert.rule == thresholds.BREAKER_OPEN}
+    return [alert for alert in alerts if alert.rule != thresholds.TYPE_FAILING or alert.subject not in held]
+
+
+def _seen_by(found: AlertsSeen, keys: Collection[str]) -> AlertsSeen:
+    opened = [seen for alert in found.open if (seen := _reduced(alert, keys)) is not None]
+    over = [seen for alert in found.over if (seen := _reduced(alert, keys)) is not None]
+    return dataclasses.replace(found, open=opened, over=over)
+
+
+def _reduced(alert: AlertSeen, keys: Collection[str]) -> AlertSeen | None:
+    """Return what somebody may know who sees these organizations; None where none of them is concerned."""
+    if alert.rule == thresholds.NO_SCHEDULER:
+        return dataclasses.replace(alert, is_partial=True)
+    own = {key: count for key, count in alert.organizations.items() if key in keys}
+    if not own:
+        return None
+    is_sole = len(own) == len(alert.organizations) and not alert.facts.get("has_more")
+    names = (*_FOR_ALL, *_FOR_SOLE) if is_sole and alert.facts.get("error_of") in own else _FOR_ALL
+    facts = {name: alert.facts[name] for name in names if name in alert.facts}
+    return dataclasses.replace(alert, facts={**facts, "organizations": own}, is_partial=True)

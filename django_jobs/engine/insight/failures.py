@@ -1,0 +1,188 @@
+"""Groups the jobs that failed by type and like errors, so that a thousand of them read as the few faults behind them.
+
+They are Failed and Timed Out, which wait for their next try, and Dead Letter. The newest are read, in a few statements
+that indexes serve, and grouped here: one pass gives each group's statuses, organizations and hours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.db.models.functions import Left
+
+from django_jobs.engine.insight.inspection import jobs
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.models import Job
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS
+
+#: How many of the newest failed jobs are read.
+BOUND: Final = 10_000
+#: The hours of a group's chart.
+HOURS: Final = 24
+_COLUMNS: Final = (
+    "pk",
+    "job_type_id",
+    "error_fingerprint",
+    "status",
+    "organization_id",
+    "completed_at",
+    "started_at",
+    "next_retry_at",
+)
+#: A job by these columns, and a group by its job type and fingerprint.
+Row = tuple[Any, ...]
+Key = tuple[str, str]
+_SHOWN: Final = (
+    "created_at",
+    "job_type_id",
+    "organization_id",
+    "organization_name",
+    "owner_id",
+    "is_orphaned",
+    "status",
+)
+#: Characters of an error's text that are read of each of many jobs.
+TEXT: Final = 2_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """Failed jobs of one type with like errors, of those that were read.
+
+    ``first`` and ``last`` are when the attempts failed; of jobs that wait for their next try, when the failed attempt
+    began. ``hours`` counts the failures of each of the last HOURS hours, the latest last. ``next_retry_at`` is when the
+    first of them is tried again by itself.
+    """
+
+    job_type: str
+    error_fingerprint: str
+    newest_pk: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    organizations: Counter[Any] = field(default_factory=Counter)
+    hours: list[int] = field(default_factory=lambda: [0] * HOURS)
+    first: dt.datetime | None = None
+    last: dt.datetime | None = None
+    next_retry_at: dt.datetime | None = None
+
+    @property
+    def count(self) -> int:
+        """Return how many jobs it has."""
+        return self.statuses.total()
+
+    @property
+    def waiting(self) -> int:
+        """Return how many of its jobs wait for their next try."""
+        return sum(self.statuses[status] for status in AWAITING_RETRY)
+
+    def add(self, row: Row, now: dt.datetime) -> None:
+        """Count a job, given by its columns."""
+        pk, _, _, status, organization_pk, completed_at, started_at, next_retry_at = row
+        self.newest_pk = max(self.newest_pk, pk)
+        self.statuses[status] += 1
+        self.organizations[organization_pk] += 1
+        if next_retry_at is not None and status in AWAITING_RETRY:
+            self.next_retry_at = min(next_retry_at, self.next_retry_at or next_retry_at)
+        at = completed_at or started_at
+        if at is None:
+            return
+        self.first = min(at, self.first or at)
+        self.last = max(at, self.last or at)
+        hours_ago = int((now - at).total_seconds() // 3600)
+        if hours_ago < HOURS:
+            self.hours[HOURS - 1 - max(0, hours_ago)] += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """The newest failed jobs. ``is_cut`` says that there are more, ``keys`` names their groups, the largest first."""
+
+    rows: list[Row]
+    is_cut: bool
+    now: dt.datetime
+    keys: list[Key]
+
+    @property
+    def count(self) -> int:
+        """Return how many jobs were read."""
+        return len(self.rows)
+
+    def groups(self, keys: Iterable[Key] | None = None) -> list[Group]:
+        """Return these groups, by default all. Of many groups a page makes the few that it shows."""
+        made = {key: Group(job_type=key[0], error_fingerprint=key[1]) for key in (self.keys if keys is None else keys)}
+        for row in self.rows:
+            group = made.get(_key(row))
+            if group is not None:
+                group.add(row, self.now)
+        return list(made.values())
+
+
+def read_failures(
+    user: Any,
+    now: dt.datetime,
+    *,
+    job_type: str = "",
+    error_fingerprint: str | None = None,
+    organization_pk: Any = None,
+    statuses: Collection[str] = WITH_ERRORS,
+) -> Failures:
+    """Return the groups of the failed jobs that this user may see, by at most one statement for each status.
+
+    The other arguments narrow them down to one type, one group, one organization, or some statuses.
+    """
+    rows = _jobs(user, job_type, error_fingerprint, organization_pk)
+    found, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(statuses)))
+    return Failures(rows=found, is_cut=is_cut, now=now, keys=_keys(found))
+
+
+def failed_jobs(
+    user: Any, job_type: str = "", error_fingerprint: str | None = None, organization_pk: Any = None
+) -> QuerySet[Job]:
+    """Return the failed jobs that this user may see, in no order, of one type, group and organization if given."""
+    return _jobs(user, job_type, error_fingerprint, organization_pk).filter(status__in=sorted(WITH_ERRORS))
+
+
+def _jobs(user: Any, job_type: str, error_fingerprint: str | None, organization_pk: Any) -> QuerySet[Job]:
+    rows = jobs()
+    seen = visible_organizations(None, user)
+    if seen is not None:
+        rows = rows.filter(organization_id__in=seen)
+    if organization_pk is not None:
+        rows = rows.filter(organization_id=organization_pk)
+    if job_type:
+        rows = rows.filter(job_type_id=job_type)
+    return rows if error_fingerprint is None else rows.filter(error_fingerprint=error_fingerprint)
+
+
+def _newest(rows: QuerySet[Job], statuses: Iterable[str]) -> tuple[list[Row], bool]:
+    """Return the columns of the newest jobs of all these statuses, and whether there are more.
+
+    Each status has an index in the order of ids, all of them together have none.
+    """
+    found: list[Row] = []
+    for status in statuses:
+        newest = rows.filter(status=status).order_by("-pk").values_list(*_COLUMNS)
+        if len(found) > BOUND:
+            newest = newest.filter(pk__gt=found[BOUND][0])
+        found = sorted([*found, *newest[: BOUND + 1]], reverse=True)[: BOUND + 1]
+    return found[:BOUND], len(found) > BOUND
+
+
+def _key(row: Row) -> Key:
+    return row[1], row[2]
+
+
+def _keys(rows: Iterable[Row]) -> list[Key]:
+    """Return the keys of the groups of rows, of which the newest come first; of equal groups the newest first too."""
+    counts = Counter(map(_key, rows))
+    return sorted(counts, key=lambda key: -counts[key])
+
+
+def newest_jobs(groups: Iterable[Group]) -> dict[int, Job]:
+    """Return the newest job of each group, by primary key, with the start of its error's text as ``error_start``."""
+    shown: QuerySet[Any] = jobs().only(*_SHOWN).annotate(error_start=Left("error_message", TEXT))
+    return shown.in_bulk([group.newest_pk for group in groups])

@@ -1,0 +1,41 @@
+"""Texts that are English wherever they are stored, sent or logged, and that a page can show in another language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext
+
+
+def marked(pattern: str) -> str:
+    """Return a pattern as it is, marked for translation by its call as ``_``. Unlike Django's, it needs no settings."""
+    return pattern
+
+
+class Text(str):
+    """A text in English that knows of which pattern and values it was made."""
+
+    __slots__ = ("pattern", "values")
+
+    pattern: str
+    values: dict[str, Any]
+
+
+def say(pattern: str, **values: Any) -> Text:
+    """Return the text of a pattern, which is marked for translation, with its values."""
+    text = Text(pattern % values if values else pattern)
+    text.pattern, text.values = pattern, values
+    return text
+
+
+def told(error: Exception) -> str:
+    """Return what an exception says, in the active language if its text knows how."""
+    return translated(error.args[0]) if error.args else str(error)
+
+
+def translated(text: Any) -> str:
+    """Return a text in the active language; a plain one as it is."""
+    if not isinstance(text, Text):
+        return str(text)
+    values = {name: translated(value) if isinstance(value, Text) else value for name, value in text.values.items()}
+    return gettext(text.pattern) % values if values else gettext(text.pattern)
