@@ -16,8 +16,11 @@ from django_jobs.api.renderers import JobsBrowsableAPIRenderer
 from django_jobs.api.throttles import JobsThrottle
 
 
-def _non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark ``dispatch`` as non-atomic on every database; the view that is made of the class copies the mark."""
+def non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark ``dispatch`` as non-atomic on every database; the view that is made of the class copies the mark.
+
+    A class that has a ``dispatch`` of its own marks it, too.
+    """
     for alias in connections:
         dispatch = transaction.non_atomic_requests(using=alias)(dispatch)
     return dispatch
@@ -33,7 +36,7 @@ class JobsView(APIView):
     permission_classes = [IsAuthenticated]
     parser_classes = PARSERS
 
-    @_non_atomic
+    @non_atomic
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return super().dispatch(request, *args, **kwargs)
 

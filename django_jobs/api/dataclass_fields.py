@@ -16,6 +16,7 @@ _FIELDS: Final[dict[Any, Callable[..., Any]]] = {
     str: serializers.CharField,
     int: serializers.IntegerField,
     bool: serializers.BooleanField,
+    float: serializers.FloatField,
     dt.datetime: serializers.DateTimeField,
     list[str]: lambda **more: serializers.ListField(child=serializers.CharField(), **more),
     dict[str, int]: lambda **more: serializers.DictField(child=serializers.IntegerField(), **more),

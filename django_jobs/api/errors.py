@@ -25,6 +25,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import (
     BatchNotFound,
     DuplicateJob,
+    InvalidOperation,
     InvalidSubmission,
     InvalidTransition,
     JobNotFound,
@@ -64,6 +65,14 @@ class JobTypeInUse(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "This job type has jobs, so it cannot be deleted. Disable it instead."
     default_code = "job_type_in_use"
+
+
+class OperationOver(exceptions.APIException):
+    """An operation that has come to its end can be neither paused nor resumed nor stopped."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "The operation is over."
+    default_code = "invalid_transition"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +197,7 @@ _CODES: Final = {"parse_error": "invalid", "authentication_failed": "not_authent
 #: The first that fits an exception describes it.
 _KNOWN: Final[tuple[tuple[Any, Callable[[Any], Problem]], ...]] = (
     (PolicyFailed, _policy_failed),
-    (InvalidSubmission, _invalid),
+    ((InvalidSubmission, InvalidOperation), _invalid),
     (DuplicateJob, _duplicate),
     (InvalidTransition, _transition),
     (RetryableRefusal, _refusal),

@@ -24,9 +24,9 @@ class Option(NamedTuple):
 
 
 class PriorityField(serializers.Field[Any, Any, Any, Any]):
-    """Accept a priority's label or number; show the label."""
+    """Accept a priority's word or number; show the word."""
 
-    default_error_messages = {"invalid": f"Use one of {', '.join(Priority.labels)}."}
+    default_error_messages = {"invalid": f"Use one of {', '.join(Priority.words())}."}
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("style", {"base_template": "select.html"})
@@ -39,7 +39,7 @@ class PriorityField(serializers.Field[Any, Any, Any, Any]):
 
     def iter_options(self) -> Iterator[Option]:
         """Yield what the select of a form offers, the most urgent first."""
-        yield from (Option(label, label) for label in reversed(Priority.labels))
+        yield from (Option(word, word) for word in reversed(Priority.words()))
 
     def to_internal_value(self, data: Any) -> int:
         try:
@@ -48,7 +48,7 @@ class PriorityField(serializers.Field[Any, Any, Any, Any]):
             self.fail("invalid")
 
     def to_representation(self, value: Any) -> str:
-        return str(Priority(value).label)
+        return Priority(value).word
 
 
 class JobIdsField(serializers.Field[Any, Any, Any, Any]):

@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.filter_fields import SeveralFilter
-from django_jobs.api.scope import organizations_named, unknown_organization
+from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.engine.store.submission_times import created_between
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
 
@@ -75,11 +76,14 @@ def _row(view: Any, job: dict[str, Any]) -> dict[str, Any]:
 def _links(view: Any, job: dict[str, Any]) -> list[dict[str, Any]]:
     """What a job's page leads to, in groups."""
     job_id = job["job_id"]
-    own = [("Status", "detail"), ("History", "history")]
+    own = [(_("Status"), "detail"), (_("History"), "history")]
     if job.get("output_reference"):
-        own.append(("Output", "output"))
-    groups = [("This job", [(label, _url(view, name, job_id)) for label, name in own])]
-    for title, ids in (("Waits for", job.get("depends_on", [])[:MAX_RELATIVES]), ("Waited for by", _children(job_id))):
+        own.append((_("Output"), "output"))
+    groups = [(_("This job"), [(label, _url(view, name, job_id)) for label, name in own])]
+    for title, ids in (
+        (_("Waits for"), job.get("depends_on", [])[:MAX_RELATIVES]),
+        (_("Waited for by"), _children(job_id)),
+    ):
         groups.append((title, [(other, _url(view, "detail", other)) for other in ids]))
     return [{"title": title, "links": links} for title, links in groups if links]
 
@@ -95,7 +99,7 @@ def _buttons(view: Any, job: dict[str, Any]) -> list[dict[str, str]]:
     status = job.get("status")
     buttons = []
     if status is not None and status not in TERMINAL:
-        buttons.append({"label": "Cancel", "url": _url(view, "cancel", job["job_id"])})
+        buttons.append({"label": _("Cancel"), "url": _url(view, "cancel", job["job_id"])})
     if status in RETRYABLE_BY_HAND:
-        buttons.append({"label": "Retry", "url": _url(view, "retry", job["job_id"])})
+        buttons.append({"label": _("Retry"), "url": _url(view, "retry", job["job_id"])})
     return buttons

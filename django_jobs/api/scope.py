@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from django.core.exceptions import ValidationError
-
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import ASKED, submittable
 from django_jobs.models import Batch, Job, JobType, get_organization_model
@@ -38,37 +35,6 @@ def _seen_by(user: Any, rows: Rows) -> Rows:
     if len(pks) > FEW:
         return rows.filter(organization_id__in=organizations.values("pk"))
     return rows.filter(organization_id__in=pks)
-
-
-def organizations_named(names: set[str], user: Any) -> dict[str, Any]:
-    """Return the primary keys of those of these organizations that the user may know of, by the id as it was given."""
-    seen = organizations_seen_by(user)
-    rows = database.rows(get_organization_model()) if seen is None else seen
-    field = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    keys = {name: key for name in names if (key := _key(field, name)) is not None}
-    if not keys:
-        return {}
-    found = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
-    return {name: found[key] for name, key in keys.items() if key in found}
-
-
-def _key(field: str, text: str) -> Any:
-    """The value of the id field that a text stands for; None when the field cannot have it."""
-    if not text or not is_storable_text(text):
-        return None
-    meta = get_organization_model()._meta
-    column: Any = meta.pk if field == "pk" else meta.get_field(field)
-    try:
-        value = column.to_python(text)
-        column.run_validators(value)
-    except (ValidationError, ValueError, TypeError, OverflowError):
-        return None
-    return value
-
-
-def unknown_organization(name: Any) -> str:
-    """Return the one error for an organization that does not exist and for one that the user may not know of."""
-    return f"There is no organization {clean_text(name, 140)!r}."
 
 
 def organization_ids(user: Any) -> list[str]:

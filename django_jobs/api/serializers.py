@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils import translation
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from django_jobs.api.dataclass_fields import fields_of
 from django_jobs.api.fields import (
@@ -21,7 +23,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.breakers import open_breakers
 from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.submission.rights import ASKED
-from django_jobs.exceptions import InvalidSubmission
+from django_jobs.exceptions import InvalidOperation, InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.statuses import BreakerState
@@ -54,7 +56,7 @@ class RefusableSerializer(StrictSerializer):
         field.errors = [*(field.errors or []), *lines]
         return field
 
-    def refusal(self, error: InvalidSubmission) -> serializers.ValidationError:
+    def refusal(self, error: InvalidSubmission | InvalidOperation) -> serializers.ValidationError:
         """Return the engine's errors as errors of this serializer, so that a form shows them beside its fields."""
         self._errors = {name: list(texts) for name, texts in error.errors.items()}
         return serializers.ValidationError(self.errors)
@@ -173,6 +175,10 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
         """Return the JSON Schema of the type's parameters; None where any object is accepted."""
         return parameters_schema(kind.pk)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        with translation.override(None):  # the model's own messages are translated, and the API's are not
+            return super().run_validation(data)
 
     def validate_type_name(self, name: str) -> str:
         """Return the name; ValidationError when it is not the one that an existing type has."""

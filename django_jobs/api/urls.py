@@ -7,9 +7,11 @@ from importlib import import_module
 
 from rest_framework.routers import SimpleRouter
 
+from django_jobs.api.alerts import AlertViewSet
 from django_jobs.api.batches.viewset import BatchViewSet
 from django_jobs.api.job_types import JobTypeViewSet
 from django_jobs.api.jobs.viewset import JobViewSet
+from django_jobs.api.operations.viewset import OperationViewSet
 from django_jobs.api.schedules.viewset import ScheduleViewSet
 
 # This describes the views to drf-spectacular, where that is installed.
@@ -19,9 +21,12 @@ with contextlib.suppress(ModuleNotFoundError):
 app_name = "django_jobs"
 
 router = SimpleRouter()
+# Before the jobs, or "operations" would be taken for the id of one.
+router.register("jobs/operations", OperationViewSet, basename="operation")
 router.register("jobs", JobViewSet, basename="job")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("job-types", JobTypeViewSet, basename="jobtype")
+router.register("alerts", AlertViewSet, basename="alert")
 
 
 class ActionsFirstRouter(SimpleRouter):

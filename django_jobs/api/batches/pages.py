@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, BatchState
 
@@ -26,10 +28,10 @@ def links_of(view: Any, batch: dict[str, Any]) -> list[dict[str, Any]]:
     followers = [batch[name] for name in ("then_job", "on_failure_job") if batch.get(name)]
     groups = [
         (
-            "This batch",
-            [("Status", _url(view, "detail", batch["batch_id"])), ("Jobs", f"{jobs}?batch={batch['batch_id']}")],
+            _("This batch"),
+            [(_("Status"), _url(view, "detail", batch["batch_id"])), (_("Jobs"), f"{jobs}?batch={batch['batch_id']}")],
         ),
-        ("Followed by", [(job_id, view.address_of("job-detail", job_id=job_id)) for job_id in followers]),
+        (_("Followed by"), [(job_id, view.address_of("job-detail", job_id=job_id)) for job_id in followers]),
     ]
     return [{"title": title, "links": links} for title, links in groups if links]
 
@@ -38,13 +40,13 @@ def buttons_of(view: Any, batch: dict[str, Any]) -> list[dict[str, str]]:
     """Return what may be done to a batch in its state, as buttons."""
     state, counts = batch.get("state"), batch.get("by_status", {})
     offered = [
-        ("Close", state == BatchState.OPEN),
-        ("Cancel", state in _UNFINISHED),
-        ("Retry", state != BatchState.CANCELED and any(counts.get(status) for status in RETRYABLE_BY_HAND)),
+        ("close", _("Close"), state == BatchState.OPEN),
+        ("cancel", _("Cancel"), state in _UNFINISHED),
+        ("retry", _("Retry"), state != BatchState.CANCELED and any(counts.get(status) for status in RETRYABLE_BY_HAND)),
     ]
     return [
-        {"label": label, "url": _url(view, label.lower(), batch["batch_id"])}
-        for label, is_offered in offered
+        {"label": label, "url": _url(view, verb, batch["batch_id"])}
+        for verb, label, is_offered in offered
         if is_offered
     ]
 

@@ -13,12 +13,12 @@ from django_jobs.api.batches.serializers import BatchSerializer, NewBatchSeriali
 from django_jobs.api.list_filters import ListFilterBackend
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
-from django_jobs.api.scope import batches_seen_by, organizations_named, unknown_organization
+from django_jobs.api.scope import batches_seen_by
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.engine.batches.creation import create_batch
 from django_jobs.engine.batches.status import describe_all, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
-from django_jobs.engine.lookup import find_batch
+from django_jobs.engine.lookup import find_batch, organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from rest_framework.exceptions import ValidationError
 
-from django_jobs.api.scope import organizations_named, unknown_organization
 from django_jobs.api.serializers import SubmissionSerializer
+from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.engine.submission.bulk import submit_jobs
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import InvalidSubmission

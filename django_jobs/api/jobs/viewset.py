@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django_jobs.api.jobs.control_views import ControlMixin
-from django_jobs.api.jobs.filters import JobFilter, JobFilterBackend
+from django_jobs.api.jobs.filters import JobFilterBackend, JobListFilter
 from django_jobs.api.jobs.overview_views import OverviewMixin
 from django_jobs.api.jobs.read_views import ReadMixin
 from django_jobs.api.jobs.submit_views import SubmitMixin
@@ -17,7 +17,7 @@ class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
     """Background jobs: submit them, follow them, cancel and retry them."""
 
     filter_backends = [JobFilterBackend]
-    filterset_class = JobFilter
+    filterset_class = JobListFilter
     pagination_class = JobListPagination
 
     _SCOPES: Final = {

@@ -26,7 +26,7 @@ def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[str]
             "job_type": row.job_type_id,
             "organization": _tenant(row.organization_id, ids),
             "parameters": masked(row.parameters, names),
-            "priority": _label(row.priority),
+            "priority": _word(row.priority),
             "cron": row.cron or None,
             "every": row.every,
             "timezone": row.timezone,
@@ -54,8 +54,8 @@ def _tenant(pk: Any, ids: dict[Any, str]) -> str | None:
     return None if pk is None else ids.get(pk, "")
 
 
-def _label(priority: int | None) -> str | None:
-    return None if priority is None else str(Priority(priority).label)
+def _word(priority: int | None) -> str | None:
+    return None if priority is None else Priority(priority).word
 
 
 def firings_of(firings: Sequence[ScheduleFiring], user: Any) -> list[dict[str, Any]]:

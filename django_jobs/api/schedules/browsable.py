@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import status
 
 from django_jobs.api.schedules.addresses import name_in, part_of
@@ -23,10 +24,10 @@ def _of_one(view: Any, name: str, data: Any) -> dict[str, Any]:
     def address(route: str) -> str:
         return str(view.reverse_action(route, kwargs={"name": part_of(name)}))
 
-    links = [("Schedule", address("detail")), ("Firings", address("firings"))]
-    buttons = [{"label": "Fire now", "url": address("fire")}]
+    links = [(_("Schedule"), address("detail")), (_("Firings"), address("firings"))]
+    buttons = [{"label": _("Fire now"), "url": address("fire")}]
     is_enabled = data.get("is_enabled") if isinstance(data, dict) else None
     if is_enabled is not None:
-        verb = "pause" if is_enabled else "resume"
-        buttons.append({"label": verb.capitalize(), "url": address(verb)})
-    return {"job_links": [{"title": f"Schedule {name}", "links": links}], "job_buttons": buttons}
+        verb, label = ("pause", _("Pause")) if is_enabled else ("resume", _("Resume"))
+        buttons.append({"label": label, "url": address(verb)})
+    return {"job_links": [{"title": _("Schedule {name}").format(name=name), "links": links}], "job_buttons": buttons}

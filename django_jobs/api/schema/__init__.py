@@ -6,6 +6,6 @@ Nothing here reads the database. Parameters are any object here; what a job type
 
 from __future__ import annotations
 
-from django_jobs.api.schema import batches, fields, job_types, jobs, methods, schedules
+from django_jobs.api.schema import alerts, batches, fields, job_types, jobs, methods, operations, schedules
 
-__all__ = ["batches", "fields", "job_types", "jobs", "methods", "schedules"]
+__all__ = ["alerts", "batches", "fields", "job_types", "jobs", "methods", "operations", "schedules"]

@@ -17,15 +17,15 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class DescribePriority(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """A label in answers; a label or a number in submissions."""
+    """A word in answers; a word or a number in submissions."""
 
     target_class = "django_jobs.api.fields.PriorityField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        labels = {"type": "string", "enum": list(Priority.labels)}
+        words = {"type": "string", "enum": Priority.words()}
         if direction == "response":
-            return _inline(labels)
-        return {"oneOf": [labels, {"type": "integer", "enum": list(map(int, Priority))}]}
+            return _inline(words)
+        return {"oneOf": [words, {"type": "integer", "enum": list(map(int, Priority))}]}
 
 
 class DescribeWord(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

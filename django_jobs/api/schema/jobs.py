@@ -55,7 +55,7 @@ FILTERS = [
     ORGANIZATION,
     several("status", {"type": "string", "enum": list(Status.values)}, "May be repeated."),
     several("job_type", {"type": "string"}, "The name of a job type; may be repeated."),
-    OpenApiParameter("priority", str, description="The label or the number.", enum=list(Priority.labels)),
+    OpenApiParameter("priority", str, description="The word or the number.", enum=Priority.words()),
     OpenApiParameter("owner", str, description="A user name."),
     several("job_id", {"type": "string"}, "E.g. JOB-2026-00001; may be repeated."),
     OpenApiParameter("batch", str, description="The id of a batch, e.g. BATCH-2026-00001: the jobs that count for it."),

@@ -1,0 +1,141 @@
+"""The routes of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.http import Http404
+from django.utils import translation
+from django.utils.translation import gettext as _
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from django_jobs.api.base import non_atomic
+from django_jobs.api.errors import OperationOver
+from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.operations.serializers import EstimateSerializer, NewOperationSerializer, OperationSerializer
+from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.rows import RowsView
+from django_jobs.api.serializers import NothingSerializer
+from django_jobs.engine.control import operations
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.operation_status import describe_operations
+from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
+from django_jobs.models import Operation
+
+
+class OperationViewSet(RowsView[Operation]):
+    """Operations, each an action on all jobs that a filter names, worked off in the background.
+
+    System admins see all of them, others those that they started.
+    """
+
+    lookup_field = "id"
+    lookup_value_regex = "[0-9]{1,18}"
+    filter_backends = []
+    pagination_class = JobsPagination
+
+    _SCOPES: Final = {"list": "list", "create": "cancel", "pause": "cancel", "resume": "cancel", "stop": "cancel"}
+
+    @non_atomic
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with translation.override(None):  # the engine tells people what is wrong in their language, and clients never
+            return super().dispatch(request, *args, **kwargs)
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return self._SCOPES.get(self.action or "", "status")
+
+    def get_serializer_class(self) -> Any:
+        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
+        starts_one = self.action in {"list", "create", "metadata"} and not self.detail
+        return NewOperationSerializer if starts_one else NothingSerializer
+
+    def get_queryset(self) -> QuerySet[Operation]:
+        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
+            return Operation.objects.none()
+        return operations.operations_seen_by(self.request.user)
+
+    def get_object(self) -> Operation:
+        found = self.get_queryset().filter(pk=int(self.kwargs["id"])).first()
+        if found is None:
+            raise Http404
+        return found
+
+    def list(self, request: Any, **kwargs: Any) -> Response:
+        """The operations that you may see, newest first."""
+        refuse_unknown(request.query_params, ["limit", "offset", "format"])
+        page: Any = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response(_bodies(page))
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Act on all jobs that match, or with ``dry_run`` only count them."""
+        serializer = NewOperationSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        try:
+            if serializer.validated_data["dry_run"]:
+                found = operations.estimate(_asked(serializer, request.user), user=request.user)
+                return Response(EstimateSerializer(found).data)
+            operation = operations.start_operation(_asked(serializer, request.user), user=request.user)
+        except InvalidOperation as error:
+            raise serializer.refusal(error) from error
+        location = self.reverse_action("detail", kwargs={"id": operation.pk})
+        return self._answer(operation, status.HTTP_202_ACCEPTED, headers={"Location": location})
+
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
+        """How far an operation has come, and what became of its jobs."""
+        return self._answer(self.get_object())
+
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Any, **kwargs: Any) -> Response:
+        """Pause an operation that runs. What is paused already stays so."""
+        return self._switch(request, operations.pause, Operation.State.PAUSED)
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Any, **kwargs: Any) -> Response:
+        """Let a paused operation go on. What runs already stays so."""
+        return self._switch(request, operations.resume, Operation.State.RUNNING)
+
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Any, **kwargs: Any) -> Response:
+        """End an operation; what was done stays done. What is stopped already stays so."""
+        return self._switch(request, operations.stop, Operation.State.STOPPED)
+
+    def _switch(self, request: Any, act: Callable[..., bool], wanted: str) -> Response:
+        self.refuse_fields(request)
+        operation = self.get_object()
+        if not act(operation, user=request.user) and operation.state != wanted:
+            raise OperationOver(_("The operation is over: it is “%(state)s”.") % {"state": operation.state})
+        return self._answer(operation)
+
+    def _answer(self, operation: Operation, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:
+        return Response(_bodies([operation])[0], status=status_code, **more)
+
+    def page_context(self, data: Any) -> dict[str, Any]:
+        """Return the links and buttons that the browsable API shows beside an answer."""
+        if "id" not in self.kwargs or not isinstance(data, dict) or "state" not in data:
+            return {}
+        names = {"running": ["pause", "stop"], "paused": ["resume", "stop"]}.get(data["state"], [])
+        address = {name: self.reverse_action(name, kwargs={"id": data["id"]}) for name in ("detail", *names)}
+        links = [("Operation", address["detail"]), ("All operations", self.reverse_action("list"))]
+        buttons = [{"label": name.capitalize(), "url": address[name]} for name in names]
+        return {"job_links": [{"title": f"Operation {data['id']}", "links": links}], "job_buttons": buttons}
+
+
+def _bodies(found: list[Operation]) -> list[dict[str, Any]]:
+    return [dict(OperationSerializer(item).data) for item in describe_operations(found)]
+
+
+def _asked(serializer: NewOperationSerializer, user: Any) -> operations.Request:
+    """Return the request that a valid serializer describes. ValidationError names what is wrong with the filters."""
+    given = serializer.validated_data
+    try:
+        filters = JobFilter.read(given["filters"], user)
+    except InvalidFilter as error:
+        raise InvalidOperation({f"filters.{name}": texts for name, texts in error.errors.items()}) from error
+    if not operations.may_operate(user, filters):
+        raise PermissionDenied(_("Operations are for the admins of an organization and for system admins."))
+    names = ("action", "value", "rate", "stop_above", "try_first")
+    return operations.Request(filters=filters, **{name: given.get(name) for name in names})
