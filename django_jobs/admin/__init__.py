@@ -6,25 +6,34 @@ a job's page; ``job_type_form`` the form of a job type. No form decides what hap
 
 from __future__ import annotations
 
+from django.contrib import admin
+
+from django_jobs.admin.alert import AlertAdmin
 from django_jobs.admin.batch import BatchAdmin
-from django_jobs.admin.dead_letters import DeadLetterAdmin
 from django_jobs.admin.execution_log import ExecutionLogAdmin
+from django_jobs.admin.failures import FailureAdmin
 from django_jobs.admin.job import JobAdmin
 from django_jobs.admin.job_type import JobTypeAdmin
 from django_jobs.admin.monitor import MonitorAdmin
+from django_jobs.admin.operation import OperationAdmin
 from django_jobs.admin.organization import MembershipAdmin, OrganizationAdmin
-from django_jobs.admin.replay import ReplayAdmin
 from django_jobs.admin.schedule import ScheduleAdmin
+from django_jobs.admin.worker import WorkerAdmin
 
 __all__ = [
+    "AlertAdmin",
     "BatchAdmin",
-    "DeadLetterAdmin",
     "ExecutionLogAdmin",
+    "FailureAdmin",
     "JobAdmin",
     "JobTypeAdmin",
     "MembershipAdmin",
     "MonitorAdmin",
+    "OperationAdmin",
     "OrganizationAdmin",
-    "ReplayAdmin",
     "ScheduleAdmin",
+    "WorkerAdmin",
 ]
+
+if admin.site.index_template is None:  # else the host has one, which may use the tag ``alarm_panel``
+    admin.site.index_template = "admin/django_jobs/index.html"

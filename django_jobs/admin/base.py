@@ -17,6 +17,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredLookups
@@ -40,6 +42,18 @@ MAX_DIGITS: Final = 18
 def is_system_admin(request: HttpRequest) -> bool:
     """Return whether the access policy lets this user manage every organization's jobs."""
     return get_policy().is_system_admin(request.user)
+
+
+def sees_jobs(user: Any) -> bool:
+    """Return whether this user sees pages about jobs: system admins do, and staff with that permission."""
+    return get_policy().is_system_admin(user) or bool(user.is_active and user.has_perm("django_jobs.view_job"))
+
+
+def address_to_go_back_to(request: HttpRequest) -> str:
+    """Return the field ``next`` of a form if it is an address of this site, else an empty text."""
+    address = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure())
+    return address if is_ours else ""
 
 
 def keys_of(texts: Iterable[str]) -> list[int]:
@@ -67,7 +81,8 @@ class CappedPaginator(BasePaginator):
     @cached_property
     def _counted(self) -> tuple[int, bool]:
         rows: Any = self.object_list
-        return capped_count(rows)
+        # Without the values that only a page's rows need.
+        return capped_count(rows.values("pk"))
 
 
 class SystemAdminWrites(DeclaredLookups):
@@ -159,6 +174,10 @@ class OwnPages(BaseAdmin):
         """Return a redirect to an object's own page, which shows the messages."""
         return HttpResponseRedirect(self.url_of("change", pk))
 
+    def go_back(self, request: HttpRequest, pk: Any) -> HttpResponseRedirect:
+        """Return a redirect to where a form of another page wants to go back to, else to an object's own page."""
+        return HttpResponseRedirect(address_to_go_back_to(request) or self.url_of("change", pk))
+
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """Return the object if it is there and this user may see it, else None."""
         return self.get_object(request, unquote(object_id))
@@ -166,7 +185,8 @@ class OwnPages(BaseAdmin):
     def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return a redirect to the list, with the message that the object is not there any more."""
         name = unquote(object_id)
-        self.message_user(request, f"{self.opts.verbose_name} {name} is not there any more.", messages.WARNING)
+        text = _("%(kind)s %(name)s is not there any more.") % {"kind": self.opts.verbose_name, "name": name}
+        self.message_user(request, text, messages.WARNING)
         return HttpResponseRedirect(self.url_of("changelist"))
 
     def page(self, request: HttpRequest, template: str, title: str, place: str, **context: Any) -> TemplateResponse:

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from django_jobs.admin.base import View
 from django_jobs.admin.batch_actions import BatchActions, count_in
@@ -20,6 +21,7 @@ from django_jobs.admin.formatting import badge, line, state_badge
 from django_jobs.admin.graph_drawing import draw_graph
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.numbers import format_number
 from django_jobs.engine.access import may_view
 from django_jobs.engine.batches.status import up_to_date
 from django_jobs.models import Batch
@@ -82,7 +84,7 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
             "is_over": batch.told.state not in UNFINISHED_STATES,
             "jobs_url": links.jobs_of_batch(batch.batch_id),
             "counts": [
-                (links.jobs_of_batch(batch.batch_id, status), f"{count:,}", badge(status))
+                (links.jobs_of_batch(batch.batch_id, status), format_number(count), badge(status))
                 for status, count in batch.told.by_status.items()
                 if count
             ],
@@ -119,7 +121,7 @@ def _failure_row(request: HttpRequest, links: Links, batch: Any, group: Failure)
     job = group.first
     # A host's policy may hide single jobs from people who see the organization.
     is_hidden = not may_view(request.user, job)
-    error = "(its error is not shown to you)" if is_hidden else job.error_message or "(without a text)"
+    error = _("(its error is not shown to you)") if is_hidden else job.error_message or _("(without a text)")
     return {
         "kind": line(job.job_type_id, 60),
         "count": group.count,

@@ -10,23 +10,32 @@ from typing import Any, Final
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.formatting import badge, state_badge
+from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control import batches
+from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.batch_diagnostics import reason_of
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
+from django_jobs.texts import told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchAction:
-    """A button. ``fits`` says of a batch with its status whether the action can succeed."""
+    """A button. ``fits`` says of a batch with its status whether the action can succeed.
 
-    words: str
-    past: str
-    consequence: str
+    ``words`` stand on it, and ``yes`` on the button of the page that asks.
+    """
+
+    words: Any
+    yes: Any
+    past: Any
+    consequence: Any
     perform: Callable[..., Batch]
     fits: Callable[[Any], bool]
     #: Whether this user may, as far as that is known beforehand. A retry also asks for each type of the failed jobs.
@@ -37,20 +46,26 @@ class BatchAction:
 
 ACTIONS: Final = {
     "retry": BatchAction(
-        words="Retry failed",
-        past="Retried: its failed jobs start over, with all their retries.",
-        consequence="Each of its failed jobs starts over with all its retries; error, result and times are cleared. "
-        "What has completed is not run again. Once all have completed, what follows the batch is submitted.",
+        words=gettext_lazy("Retry failed"),
+        yes=gettext_lazy("Yes, retry failed"),
+        past=gettext_lazy("Retried: its failed jobs start over, with all their retries."),
+        consequence=gettext_lazy(
+            "Each of its failed jobs starts over with all its retries; error, result and times are cleared. "
+            "What has completed is not run again. Once all have completed, what follows the batch is submitted."
+        ),
         perform=batches.retry_batch,
         may=batches.may_manage,
         fits=lambda batch: batch.canceled_at is None and count_in(batch, RETRYABLE_BY_HAND) > 0,
         concerns=RETRYABLE_BY_HAND,
     ),
     "follow-up": BatchAction(
-        words="Submit what follows",
-        past="Submitted: what follows this batch.",
-        consequence="What should have followed this batch, and could not be submitted when it ended, is submitted now. "
-        "Mend the cause first: it is told again if it is still there.",
+        words=gettext_lazy("Submit what follows"),
+        yes=gettext_lazy("Yes, submit what follows"),
+        past=gettext_lazy("Submitted: what follows this batch."),
+        consequence=gettext_lazy(
+            "What should have followed this batch, and could not be submitted when it ended, is submitted now. "
+            "Mend the cause first: it is told again if it is still there."
+        ),
         perform=batches.retry_batch,
         may=batches.may_manage,
         fits=lambda batch: (
@@ -61,19 +76,25 @@ ACTIONS: Final = {
         ),
     ),
     "close": BatchAction(
-        words="Close",
-        past="Closed: it ends with the last of its jobs.",
-        consequence="It takes no more jobs, but for those that its own jobs add. When the last of them has ended, what "
-        "follows the batch is submitted. It cannot be opened again.",
+        words=pgettext_lazy("to end a batch", "Close"),
+        yes=gettext_lazy("Yes, close"),
+        past=gettext_lazy("Closed: it ends with the last of its jobs."),
+        consequence=gettext_lazy(
+            "It takes no more jobs, but for those that its own jobs add. When the last of them has ended, what "
+            "follows the batch is submitted. It cannot be opened again."
+        ),
         perform=batches.close_batch,
         may=batches.may_cancel,
         fits=lambda batch: batch.closed_at is None,
     ),
     "cancel": BatchAction(
-        words="Cancel",
-        past="Canceled: what waits of it ends, and what runs is asked to stop.",
-        consequence="Its waiting jobs end at once. Running ones are asked to stop and end within moments. It takes no "
-        "more jobs, and cannot be retried as a whole afterwards.",
+        words=gettext_lazy("Cancel"),
+        yes=gettext_lazy("Yes, cancel"),
+        past=gettext_lazy("Canceled: what waits of it ends, and what runs is asked to stop."),
+        consequence=gettext_lazy(
+            "Its waiting jobs end at once. Running ones are asked to stop and end within moments. It takes no "
+            "more jobs, and cannot be retried as a whole afterwards."
+        ),
         perform=batches.cancel_batch,
         may=batches.may_cancel,
         fits=lambda batch: batch.completed_at is None and batch.canceled_at is None,
@@ -117,7 +138,7 @@ class BatchActions(OwnPages):
 
     def _confirm(self, request: HttpRequest, batch: Any, act: BatchAction) -> HttpResponse:
         """Return the page that says what would happen."""
-        title = f"{act.words}: {batch}"
+        title = _("%(action)s: %(batch)s") % {"action": act.words, "batch": batch}
         return self.page(
             request,
             "batch/confirm.html",
@@ -127,7 +148,7 @@ class BatchActions(OwnPages):
             fits=act.fits(batch),
             state=state_badge(batch.told.state),
             counts=[
-                (count, badge(status))
+                (format_number(count), badge(status))
                 for status, count in batch.told.by_status.items()
                 if count and status in act.concerns
             ],
@@ -138,10 +159,11 @@ class BatchActions(OwnPages):
         try:
             changed = act.perform(batch, user=request.user)
         except JobsError as refusal:
-            self.message_user(request, str(refusal), messages.WARNING)
+            self.message_user(request, told(refusal), messages.WARNING)
             return
-        self.remember(request, [changed], act.past)
+        self.remember(request, [changed], in_english(act.past))
         if changed.fault and changed.completed_at is not None:
-            self.message_user(request, f"Not submitted yet: {reason_of(changed.fault)}", messages.WARNING)
+            text = _("Not submitted yet: %(reason)s") % {"reason": reason_of(changed.fault)}
+            self.message_user(request, text, messages.WARNING)
         else:
             self.message_user(request, act.past)

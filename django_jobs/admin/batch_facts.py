@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.facts import fact, field, says_nothing, without
@@ -23,20 +24,20 @@ class BatchFacts(BaseAdmin):
 
     fieldsets = (
         (None, {"fields": (("of_organization", "owned_by"),)}),
-        ("What follows", {"fields": ("if_completed", "if_failed")}),
-        ("Times", {"fields": (("created", "started", "closed", "expired", "ended_at"),)}),
-        ("Changes", {"fields": (("canceled", "canceler"), "retrier")}),
+        (gettext_lazy("What follows"), {"fields": ("if_completed", "if_failed")}),
+        (gettext_lazy("Times"), {"fields": (("created", "started", "closed", "expired", "ended_at"),)}),
+        (gettext_lazy("Changes"), {"fields": (("canceled", "canceler"), "retrier")}),
     )
 
-    owned_by = field("owner", "owner_name", line)
-    created = field("created", "created_at", moment)
-    started = field("started", "started_at", moment)
-    closed = field("closed", "closed_at", moment)
-    expired = field("expired", "expired_at", moment)
-    ended_at = field("ended", "completed_at", moment)
-    canceled = field("canceled", "canceled_at", moment)
-    canceler = field("by", "canceled_by", line)
-    retrier = field("last retried by", "retried_by", line)
+    owned_by = field(gettext_lazy("owner"), "owner_name", line)
+    created = field(gettext_lazy("created"), "created_at", moment)
+    started = field(gettext_lazy("started"), "started_at", moment)
+    closed = field(gettext_lazy("closed"), "closed_at", moment)
+    expired = field(gettext_lazy("expired"), "expired_at", moment)
+    ended_at = field(gettext_lazy("ended"), "completed_at", moment)
+    canceled = field(gettext_lazy("canceled"), "canceled_at", moment)
+    canceler = field(gettext_lazy("by"), "canceled_by", line)
+    retrier = field(gettext_lazy("last retried by"), "retried_by", line)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out the lines that are empty for this batch."""
@@ -51,17 +52,17 @@ class BatchFacts(BaseAdmin):
             if (shown := without(options["fields"], hidden))
         ]
 
-    @fact("organization", "organization", always=True)
+    @fact(gettext_lazy("organization"), "organization", always=True)
     def of_organization(self, batch: Any) -> SafeString | str:
         """Return the id of the batch's organization."""
         return tenant(batch)
 
-    @fact("if all complete", "then")
+    @fact(gettext_lazy("if all complete"), "then")
     def if_completed(self, batch: Any) -> SafeString:
         """Return what is submitted once all its jobs completed."""
         return self._follow_up(batch, batch.then, batch.then_job_id)
 
-    @fact("if not", "on_failure")
+    @fact(gettext_lazy("if not"), "on_failure")
     def if_failed(self, batch: Any) -> SafeString:
         """Return what is submitted once all its jobs ended and not all completed."""
         return self._follow_up(batch, batch.on_failure, batch.on_failure_job_id)
@@ -72,13 +73,15 @@ class BatchFacts(BaseAdmin):
             return self._submitted(given, pk)
         values = {name: value for name, value in given.items() if name != "job_type"}
         shown = as_json(values, batch.hidden_names) if values else ""
-        return format_html("{}, not submitted yet {}", line(str(given["job_type"]), 60), shown)
+        # Translators: the name of a job type, and what is submitted of it.
+        text = gettext("{type}, not submitted yet {parameters}")
+        return format_html(text, type=line(str(given["job_type"]), 60), parameters=shown)
 
     def _submitted(self, given: dict[str, Any], pk: int) -> SafeString:
         found = Job.primary.filter(pk=pk).values_list("created_at", flat=True).first()
         kind = line(str(given["job_type"]), 60)
         if found is None:
-            return format_html("{}: submitted, and deleted since", kind)
+            return format_html(gettext("{type}: submitted, and deleted since"), type=kind)
         address = Links(self.admin_site.name).page("django_jobs_job_change", pk)
         return format_html('{}: <a href="{}">{}</a>', kind, address, format_job_id(pk, found.year))
 

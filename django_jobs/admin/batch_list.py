@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages
 from django_jobs.admin.formatting import NOTHING, ago, badge, line, state_badge
@@ -17,6 +19,7 @@ from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.job_filters import BoundedFilter, CreatedFilter, OrganizationFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.numbers import format_number
 from django_jobs.engine.batches.status import describe_all, up_to_date
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import Batch
@@ -30,7 +33,7 @@ RECENT: Final = 100_000
 class StateFilter(BoundedFilter):
     """Narrows the list to one state."""
 
-    title = "state"
+    title = gettext_lazy("state")
     parameter_name = "state"
 
     def needs_bound(self) -> bool:
@@ -115,30 +118,30 @@ class BatchColumns(OwnPages):
     list_filter = (StateFilter, OrganizationFilter, BatchCreatedFilter)
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
-    search_help_text = "A batch id, or words of a name."
+    search_help_text = gettext_lazy("A batch id, or words of a name.")
 
-    @admin.display(description="batch")
+    @admin.display(description=gettext_lazy("batch"))
     def batch(self, batch: Batch) -> SafeString:
         """Return the batch's id and, below it, its name."""
         return format_html("{}<br><small>{}</small>", batch.batch_id, line(batch.name, 60) if batch.name else "")
 
-    @admin.display(description="state")
+    @admin.display(description=gettext_lazy("state"))
     def state(self, batch: Any) -> SafeString:
         """Return the state, and whether something is wrong that the state alone does not tell."""
         return format_html("{}<br><small>{}</small>", state_badge(batch.told.state), note(batch))
 
-    @admin.display(description="organization")
+    @admin.display(description=gettext_lazy("organization"))
     def tenant_and_owner(self, batch: Any) -> SafeString:
         """Return the batch's organization and, below it, its owner."""
         owner = format_html("<br><small>{}</small>", line(batch.owner_name, 40)) if batch.owner_name else ""
         return format_html("{}{}", tenant(batch), owner)
 
-    @admin.display(description="ended jobs")
+    @admin.display(description=gettext_lazy("ended jobs"))
     def progress(self, batch: Any) -> SafeString:
         """Return how many of its jobs have ended."""
         return progress_of(batch)
 
-    @admin.display(description="failed")
+    @admin.display(description=gettext_lazy("failed"))
     def failed_jobs(self, batch: Any) -> SafeString | str:
         """Return how many of its jobs failed, by status, each as a link to these jobs."""
         links = Links(self.admin_site.name)
@@ -148,7 +151,7 @@ class BatchColumns(OwnPages):
                 mark_safe("<br>"),
                 '<a href="{}">{} {}</a>',
                 (
-                    (links.jobs_of_batch(batch.batch_id, status), f"{count:,}", badge(status))
+                    (links.jobs_of_batch(batch.batch_id, status), format_number(count), badge(status))
                     for status, count in counts
                     if count
                 ),
@@ -156,30 +159,34 @@ class BatchColumns(OwnPages):
             or NOTHING
         )
 
-    @admin.display(description="created")
+    @admin.display(description=gettext_lazy("created"))
     def age(self, batch: Batch) -> SafeString:
         """Return how long ago the batch was made and, below it, how long ago it ended."""
-        ended = format_html("<br><small>ended {}</small>", ago(batch.completed_at)) if batch.completed_at else ""
-        return format_html("{}{}", ago(batch.created_at), ended)
+        if batch.completed_at is None:
+            return ago(batch.created_at)
+        # Translators: how long ago a batch ended: "ended 3 h ago".
+        ended = format_html(_("ended {ago}"), ago=ago(batch.completed_at))
+        return format_html("{}<br><small>{}</small>", ago(batch.created_at), ended)
 
 
 def note(batch: Batch) -> str:
     """Return what the state alone does not tell."""
     if batch.completed_at is None:
         if batch.canceled_at is not None:
-            return "stopping"
-        return "being retried" if batch.retry_position is not None else ""
+            return _("stopping")
+        return _("being retried") if batch.retry_position is not None else ""
     if batch.fault:
-        return "what follows is missing"
-    return "nobody closed it" if batch.expired_at else ""
+        return _("what follows is missing")
+    return _("nobody closed it") if batch.expired_at else ""
 
 
 def progress_of(batch: Any) -> SafeString:
     """Return a bar and how many of a batch's jobs have ended, of how many."""
+    count = _("%(count)s of %(most)s") % {"count": format_number(batch.ended), "most": format_number(batch.total)}
     return format_html(
-        '<progress max="{}" value="{}" aria-label="ended jobs"></progress> <small>{} of {}</small>',
+        '<progress max="{}" value="{}" aria-label="{}"></progress> <small>{}</small>',
         max(1, batch.total),
         batch.ended if batch.total else int(batch.completed_at is not None),
-        f"{batch.ended:,}",
-        f"{batch.total:,}",
+        _("ended jobs"),
+        count,
     )

@@ -6,10 +6,14 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from django_jobs.admin.batch_actions import ACTIONS, count_in
-from django_jobs.admin.monitor_health import Notice
 from django_jobs.admin.monitor_links import Links
-from django_jobs.engine.insight.batch_diagnostics import is_tried_again, reason_of, trouble, troubled_batches
+from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.numbers import format_number
+from django_jobs.engine.insight.batch_diagnostics import is_tried_again, reason_of, troubled_batches
 from django_jobs.statuses import RETRYABLE_BY_HAND, BatchState, Status
 
 
@@ -24,29 +28,21 @@ def _missing(batch: Any) -> list[Notice]:
     reason = reason_of(batch.fault)
     can_submit = ACTIONS["follow-up"].fits(batch)
     if is_tried_again(batch.fault):
-        text = f"What should follow this batch waits, and is tried again every few seconds. {reason}"
-        return [
-            Notice(
-                level="warning",
-                text=text,
-                advice=f"Mend the cause{'; “Submit what follows” tries it at once' if can_submit else ''}.",
-            )
-        ]
-    text = f"What should follow this batch was not submitted. {reason}"
-    return [
-        Notice(
-            level="error",
-            text=text,
-            advice=f"Mend the cause{', then press “Submit what follows”' if can_submit else ''}.",
-        )
-    ]
+        text = _("What should follow this batch waits, and is tried again every few seconds. %(reason)s")
+        advice = _("Mend the cause; “Submit what follows” tries it at once.") if can_submit else _("Mend the cause.")
+        return [Notice(level="warning", text=text % {"reason": reason}, advice=advice)]
+    text = _("What should follow this batch was not submitted. %(reason)s")
+    advice = _("Mend the cause, then press “Submit what follows”.") if can_submit else _("Mend the cause.")
+    return [Notice(level="error", text=text % {"reason": reason}, advice=advice)]
 
 
 def _expired(batch: Any) -> list[Notice]:
     if batch.expired_at is None:
         return []
-    text = "Nobody closed this batch in time, so it was closed, and it counts as failed."
-    advice = "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
+    text = _("Nobody closed this batch in time, so it was closed, and it counts as failed.")
+    advice = _(
+        "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
+    )
     return [Notice(level="warning", text=text, advice=advice)]
 
 
@@ -56,13 +52,17 @@ def _failed(batch: Any) -> list[Notice]:
     failed, canceled = count_in(batch, RETRYABLE_BY_HAND), batch.told.by_status[Status.CANCELED]
     notices = []
     if failed:
-        text = f"{_jobs(failed)} did not complete."
-        advice = "Mend the cause, which is told below, then press “Retry failed”: only these run again."
+        text = ngettext("%(count)s job did not complete.", "%(count)s jobs did not complete.", failed) % _count(failed)
+        advice = _("Mend the cause, which is told below, then press “Retry failed”: only these run again.")
         notices.append(Notice(level="error", text=text, advice=advice))
     if canceled:
-        text = f"{_jobs(canceled)} {'was' if canceled == 1 else 'were'} canceled, and so the batch stays failed."
-        advice = "A canceled job is not retried; “Run again” on its page submits a new one, outside this batch."
-        notices.append(Notice(level="warning", text=text, advice=advice))
+        text = ngettext(
+            "%(count)s job was canceled, and so the batch stays failed.",
+            "%(count)s jobs were canceled, and so the batch stays failed.",
+            canceled,
+        )
+        advice = _("A canceled job is not retried; “Run again” on its page submits a new one, outside this batch.")
+        notices.append(Notice(level="warning", text=text % _count(canceled), advice=advice))
     return notices
 
 
@@ -70,24 +70,32 @@ def _open(batch: Any) -> list[Notice]:
     if batch.told.state != BatchState.OPEN:
         return []
     if batch.total and batch.ended >= batch.total:
-        text = "All its jobs have ended, but the batch is still open: it ends once it is closed."
-        return [Notice(level="warning", text=text, advice="Press “Close” if no more jobs are to come.")]
-    return [Notice(level="info", text="The batch is open: more jobs may be added until it is closed.")]
+        text = _("All its jobs have ended, but the batch is still open: it ends once it is closed.")
+        return [Notice(level="warning", text=text, advice=_("Press “Close” if no more jobs are to come."))]
+    return [Notice(level="info", text=_("The batch is open: more jobs may be added until it is closed."))]
 
 
-def _jobs(count: int) -> str:
-    return f"{count:,} job{'' if count == 1 else 's'}"
+def _count(count: int) -> dict[str, str]:
+    return {"count": format_number(count)}
 
 
 def monitor_notices(moment: dt.datetime, organizations: Collection[Any] | None, links: Links) -> list[Notice]:
     """Return a notice for each batch of these tenants that expired or lacks its follow-up since a day ago."""
     found, has_more = troubled_batches(moment, organizations)
-    notices = [
-        Notice(level="warning", text=f"{batch}: {trouble(batch)}.", links=_link(links, batch.pk)) for batch in found
-    ]
-    return [*notices, Notice(level="warning", text="There are more such batches.")] if has_more else notices
+    notices = [Notice(level="warning", text=_trouble(batch), links=_link(links, batch.pk)) for batch in found]
+    return [*notices, Notice(level="warning", text=_("There are more such batches."))] if has_more else notices
+
+
+def _trouble(batch: Any) -> str:
+    if not batch.fault:
+        text = _("%(batch)s: nobody closed it in time, and so it counts as failed.")
+    elif is_tried_again(batch.fault):
+        text = _("%(batch)s: what should follow it waits (%(reason)s).")
+    else:
+        text = _("%(batch)s: what should follow it was not submitted (%(reason)s).")
+    return text % {"batch": batch, "reason": reason_of(batch.fault).rstrip(".")}
 
 
 def _link(links: Links, pk: int) -> tuple[tuple[str, str], ...]:
     address = links.batch(pk)
-    return (("See what to do", address),) if address else ()
+    return ((_("See what to do"), address),) if address else ()

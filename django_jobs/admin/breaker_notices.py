@@ -7,15 +7,21 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Final
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.monitor_health import Notice
 from django_jobs.admin.monitor_links import Links
-from django_jobs.engine.insight.breakers import MAX_ERROR, OpenBreaker, open_breakers, waiting_in_words
+from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.numbers import format_number
+from django_jobs.engine.alerts.thresholds import BREAKER_OPEN
+from django_jobs.engine.insight.breakers import MAX_ERROR, MAX_WAITING, OpenBreaker, open_breakers
 from django_jobs.statuses import BreakerState
 
 #: Breakers that the monitor tells one by one.
 SHOWN: Final = 5
-CLOSE: Final = "Close now"
+CLOSE: Final = gettext_lazy("Close now")
 
 
 def monitor_notices(moment: dt.datetime, types: Collection[str] | None, links: Links) -> list[Notice]:
@@ -27,8 +33,10 @@ def monitor_notices(moment: dt.datetime, types: Collection[str] | None, links: L
     found = open_breakers(types, most=SHOWN + 1, counts_waiting=types is None)
     shown = found[:SHOWN]
     notices = [_plain(item) if types is not None else _with_pages(item, moment, links) for item in shown]
-    more = Notice(level="error", text="There are more types that are held; “manage.py jobs_check” names them all.")
-    return [*notices, more] if len(found) > SHOWN else notices
+    if len(found) <= SHOWN:
+        return notices
+    more = _("There are more types that are held; “manage.py jobs_check” names them all.")
+    return [*notices, Notice(level="warning", text=more)]
 
 
 def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
@@ -39,26 +47,45 @@ def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
 
 def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
     """Return what system admins should know of a breaker, with a button for the page that closes it."""
-    buttons = ((CLOSE, close_url),) if close_url else ()
-    since = brief_duration((moment - item.since).total_seconds())
-    count = "1 job waits" if item.waiting == 1 else f"{waiting_in_words(item)} jobs wait"
+    buttons = ((str(CLOSE), close_url),) if close_url else ()
     if item.state == BreakerState.RECOVERING:
-        text = f"Recovering: {item.job_type}. A job got through, so that more and more of its jobs start. {count}."
-        return Notice(level="info", text=text, buttons=buttons)
-    failed = f"The last {item.failures:,} attempts" if item.failures > 1 else "The last attempt"
-    text = (
-        f"Held by its breaker: {item.job_type}, since {since}. {failed} failed with: {cut(item.error_message)} "
-        f"{count}; {next_try(item, moment)}."
+        begin = _("Recovering: %(type)s. A job got through, so that more and more of its jobs start.")
+        text = f"{begin % {'type': item.job_type}} {_jobs_wait(item)}"
+        return Notice(level="info", alarm=_alarm(item), text=text, buttons=buttons)
+    since = brief_duration((moment - item.since).total_seconds())
+    begin = _("Held by its breaker: %(type)s, since %(duration)s.") % {"type": item.job_type, "duration": since}
+    text = f"{begin} {_failed(item)} {_jobs_wait(item)} {next_try(item, moment)}"
+    advice = _("Mend what they call: the breaker closes by itself then.")
+    return Notice(level="warning", alarm=_alarm(item), text=text, advice=advice, buttons=buttons)
+
+
+def _alarm(item: OpenBreaker) -> str:
+    return f"{BREAKER_OPEN}:{item.job_type}"
+
+
+def _failed(item: OpenBreaker) -> str:
+    text = ngettext(
+        "The last attempt failed with: %(error)s", "The last %(count)s attempts failed with: %(error)s", item.failures
     )
-    return Notice(
-        level="error", text=text, advice="Mend what they call: the breaker closes by itself then.", buttons=buttons
-    )
+    return text % {"count": format_number(item.failures), "error": cut(item.error_message)}
+
+
+def _jobs_wait(item: OpenBreaker) -> str:
+    text = ngettext("%(count)s job waits.", "%(count)s jobs wait.", item.waiting or 0)
+    return text % {"count": waiting_count(item)}
+
+
+def waiting_count(item: OpenBreaker) -> str:
+    """Return how many jobs wait, with a plus sign where that is the least."""
+    return str(CappedCount(count=min(item.waiting or 0, MAX_WAITING), is_cut=(item.waiting or 0) > MAX_WAITING))
 
 
 def next_try(item: OpenBreaker, moment: dt.datetime) -> str:
-    """Return when the next job tries, in words."""
+    """Return when the next job tries, as a sentence."""
     left = (item.next_try_at - moment).total_seconds() if item.next_try_at else 0.0
-    return f"the next try is in {brief_duration(left)}" if left > 0 else "the next try is due now"
+    if left <= 0:
+        return _("The next try is due now.")
+    return _("The next try is in %(duration)s.") % {"duration": brief_duration(left)}
 
 
 def cut(error: str) -> str:
@@ -69,6 +96,7 @@ def cut(error: str) -> str:
 
 def _plain(item: OpenBreaker) -> Notice:
     if item.state == BreakerState.RECOVERING:
-        return Notice(level="info", text=f"Recovering: {item.job_type}. More and more of its jobs start.")
-    text = f"On hold: {item.job_type}. Its last attempts failed with one error; its jobs wait until one gets through."
-    return Notice(level="warning", text=text)
+        text = _("Recovering: %(type)s. More and more of its jobs start.")
+        return Notice(level="info", alarm=_alarm(item), text=text % {"type": item.job_type})
+    text = _("On hold: %(type)s. Its last attempts failed with one error; its jobs wait until one gets through.")
+    return Notice(level="warning", alarm=_alarm(item), text=text % {"type": item.job_type})

@@ -8,18 +8,28 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.contrib import messages
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from django_jobs.admin.bulk_words import asked_words, done_words, missing_words, refused_words
+from django_jobs.admin.formatting import status_word
+from django_jobs.admin.operation_words import CONSEQUENCES
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.actors import actor_for
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.control.operation_actions import Action, Order, members
+from django_jobs.engine.control.operation_actions import perform as perform_order
+from django_jobs.engine.control.operation_rights import Rights
 from django_jobs.engine.control.retry import retry_job
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition, JobNotFound, JobsError, PermissionDenied
 from django_jobs.models import Job
-from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, UNFINISHED, Status
+from django_jobs.statuses import DISPATCHABLE, RETRYABLE_BY_HAND, TERMINAL, UNFINISHED, WAITING, Status
+from django_jobs.texts import told, translated
 
 #: Jobs that one request changes: each is a transaction of its own.
 MAX_AT_ONCE: Final = 500
-MAX_NAMED: Final = 5
 
 
 @dataclass(slots=True)
@@ -37,13 +47,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkAction:
-    """An action that people can take on many jobs. ``fits`` are the statuses in which it can succeed."""
+    """An action that people can take on many jobs. ``fits`` are the statuses in which it can succeed.
+
+    ``label`` stands on the button of the page that asks, and ``done`` in the history, in English.
+    """
 
     verb: str
-    past: str
+    label: Any
+    done: str
     fits: frozenset[Status]
-    consequence: str
     perform: Callable[[Sequence[Job], Any], Report]
+
+    @property
+    def consequence(self) -> Any:
+        """Return what happens to the jobs, which is told before it does."""
+        return CONSEQUENCES[self.verb]
 
 
 def _one_by_one(change: Callable[..., Job]) -> Callable[[Sequence[Job], Any], Report]:
@@ -65,13 +83,12 @@ def _one_by_one(change: Callable[..., Job]) -> Callable[[Sequence[Job], Any], Re
 def _reason(error: JobsError) -> str:
     """Return the reason of a refusal without the job's id, so that equal reasons are told together."""
     if isinstance(error, PermissionDenied):
-        return "you may not"
+        return _("you may not")
     if isinstance(error, JobNotFound):
-        return "deleted meanwhile"
+        return _("deleted meanwhile")
     if isinstance(error, InvalidTransition):
-        text = str(error).partition(": ")[2].rstrip(".")
-        return text or f"it is {error.status}"
-    return str(error)
+        return translated(error.args[0].values["reason"]).rstrip(".")
+    return told(error)
 
 
 def _delete(jobs: Sequence[Job], user: Any) -> Report:
@@ -80,65 +97,102 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
     wanted = []
     for job in jobs:
         if not policy.can_delete(user, job):
-            report.refuse(job, "you may not")
+            report.refuse(job, _("you may not"))
         elif job.status not in TERMINAL:
-            report.refuse(job, f"it is {job.status}, and only ended jobs can be deleted")
+            text = _("it is %(status)s, and only ended jobs can be deleted")
+            report.refuse(job, text % {"status": status_word(job.status)})
         else:
             wanted.append(job)
     delete_jobs([job.pk for job in wanted], release_children=True)
     left = set(Job.primary.filter(pk__in=[job.pk for job in wanted]).values_list("pk", flat=True))
     for job in wanted:
         if job.pk in left:
-            report.refuse(job, "other data need it, or a job that waited for it is just ending; try again")
+            report.refuse(job, _("other data need it, or a job that waited for it is just ending; try again"))
         else:
             report.done.append(job)
     return report
 
 
 CANCEL: Final = BulkAction(
-    verb="cancel",
-    past="canceled",
+    verb=Action.CANCEL.value,
+    label=gettext_lazy("Yes, cancel"),
+    done="Canceled.",
     fits=UNFINISHED,
-    consequence="Waiting jobs end at once. Running ones are asked to stop and end within moments. "
-    "Jobs that wait for them to complete are canceled with them.",
     perform=_one_by_one(cancel_job),
 )
 RETRY: Final = BulkAction(
-    verb="retry",
-    past="retried",
+    verb=Action.RETRY.value,
+    label=gettext_lazy("Yes, retry"),
+    done="Retried.",
     fits=RETRYABLE_BY_HAND,
-    consequence="Each starts over with all its retries; its error, result and times are cleared. Jobs that died "
-    "because of it come to life again.",
     perform=_one_by_one(retry_job),
 )
 DELETE: Final = BulkAction(
-    verb="delete",
-    past="deleted",
+    verb=Action.DELETE.value,
+    label=gettext_lazy("Yes, delete"),
+    done="Deleted.",
     fits=TERMINAL,
-    consequence="Each goes with its Execution Log and the files that it saved. Jobs that depend on it wait for it no "
-    "longer, and cannot read its result. This cannot be undone.",
     perform=_delete,
 )
+
+
+def _together(action: str, value: int | None = None) -> Callable[[Sequence[Job], Any], Report]:
+    """Return what does an action of operations to jobs at once, in one transaction."""
+
+    def perform(jobs: Sequence[Job], user: Any) -> Report:
+        report = Report()
+        rights = Rights(action, user)
+        wanted = [job for job in jobs if rights.may(job)]
+        for job in jobs:
+            if job not in wanted:
+                report.refuse(job, _("you may not"))
+        order = Order(action, actor_for(user), value)
+        done = database.in_transaction(lambda: _do(order, [job.pk for job in wanted]))
+        for job in wanted:
+            report.done.append(job) if job.pk in done else report.refuse(job, _("it is not waiting for that"))
+        return report
+
+    return perform
+
+
+def _do(order: Order, pks: list[int]) -> set[int]:
+    """Do it to those of these jobs that it fits, and return their keys."""
+    rows = Job.primary.filter(pk__in=pks)
+    mine = list(database.locked(rows).values_list("pk", flat=True))
+    found = sorted(members(rows.filter(pk__in=mine), order.action, order.value).values_list("pk", flat=True))
+    perform_order(order, found)
+    return set(found)
+
+
+def set_priority_to(priority: int) -> BulkAction:
+    """Return the action that gives waiting jobs this priority."""
+    return BulkAction(
+        verb=Action.SET_PRIORITY.value,
+        label=gettext_lazy("Change priority"),
+        done="Changed.",
+        fits=WAITING,
+        perform=_together(Action.SET_PRIORITY, priority),
+    )
+
+
+RUN_NOW: Final = BulkAction(
+    verb=Action.RUN_NOW.value,
+    label=gettext_lazy("Run now"),
+    done="Made due.",
+    fits=DISPATCHABLE,
+    perform=_together(Action.RUN_NOW),
+)
+
 BULK_ACTIONS: Final = {act.verb: act for act in (CANCEL, RETRY, DELETE)}
 
 
 def tell(act: BulkAction, report: Report, missing: int = 0) -> Iterable[tuple[int, str]]:
     """Yield the report in sentences, each with its message level. ``missing`` is how many chosen jobs are gone."""
     if report.done:
-        yield messages.SUCCESS, f"{_count(len(report.done))} {act.past}{_names(report.done)}."
+        yield messages.SUCCESS, done_words(act.verb, report.done)
     if report.asked:
-        verb = "is" if len(report.asked) == 1 else "are"
-        yield messages.SUCCESS, f"{_count(len(report.asked))}{_names(report.asked)} {verb} asked to stop."
+        yield messages.SUCCESS, asked_words(report.asked)
     for reason, names in report.refused.items():
-        shown = ", ".join(names[:MAX_NAMED]) + (" …" if len(names) > MAX_NAMED else "")
-        yield messages.WARNING, f"{_count(len(names))} not {act.past} ({shown}): {reason}."
+        yield messages.WARNING, refused_words(act.verb, names, reason)
     if missing:
-        yield messages.WARNING, f"{_count(missing)} not {act.past}: deleted meanwhile."
-
-
-def _count(number: int) -> str:
-    return f"{number:,} job{'' if number == 1 else 's'}"
-
-
-def _names(jobs: Sequence[Job]) -> str:
-    return f" ({', '.join(job.name for job in jobs)})" if len(jobs) <= MAX_NAMED else ""
+        yield messages.WARNING, missing_words(act.verb, missing)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from django.utils.translation import gettext_lazy as _
+
+from django_jobs.admin.numbers import format_number
+
 #: Nothing was found before the bound, and what lies behind it is not known.
-NOT_COUNTED: Final = "not counted"
+NOT_COUNTED: Final = _("not counted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,5 +22,5 @@ class CappedCount:
 
     def __str__(self) -> str:
         if self.is_cut and not self.count:
-            return NOT_COUNTED
-        return f"{self.count:,}{'+' if self.is_cut else ''}"
+            return str(NOT_COUNTED)
+        return f"{format_number(self.count)}{'+' if self.is_cut else ''}"

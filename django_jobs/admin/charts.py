@@ -11,29 +11,46 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
+
+from django_jobs.admin.numbers import format_number
 
 WIDTH, HEIGHT = 720, 200
-LEFT, RIGHT, TOP, BOTTOM = 60, 8, 10, 24
-PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+RIGHT, TOP, BOTTOM = 8, 14, 26
+PLOT_HEIGHT = HEIGHT - TOP - BOTTOM
+#: The least room for the labels of the values, what is left free beside them, and how wide a character may be: a phone
+#: draws them larger, so that they can be read.
+MIN_LEFT, BESIDE, CHARACTER = 60, 12, 10
 GRID_LINES: Final = 4
+#: So many labels of the time axis at most, and so many characters of all of them together.
 TICKS: Final = 6
+TICK_CHARACTERS: Final = 43
 GAP: Final = 0.2
+EMPTY: Final = gettext_lazy("Nothing in this time.")
+#: A point that has no neighbors is a dot of this radius.
+DOT: Final = 3
 
 
 def whole(value: float) -> str:
     """Return a count as people write it, such as ``12,345``."""
-    return f"{round(value):,}"
+    return format_number(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One row of numbers, with None where there is no number. ``color`` is the end of the name of its CSS class."""
+    """One row of numbers, with None where there is no number. ``color`` is the end of the name of its CSS class.
+
+    A line that ``is_dashed`` is told from another one without its color.
+    """
 
     name: str
     color: str
     values: Sequence[float | None]
+    is_dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +62,8 @@ class Chart:
     labels: Sequence[str]
     columns: Sequence[Series] = ()
     lines: Sequence[Series] = ()
+    #: What is said in its place where there is nothing to draw.
+    empty: str | Promise = EMPTY
     #: Writes a value for people.
     write: Callable[[float], str] = field(default=whole)
 
@@ -68,13 +87,17 @@ class Chart:
     def describe(self) -> str:
         """Return the ranges of the values in words, for people who do not see the chart."""
         if self.is_empty:
-            return "Nothing in this time."
+            return str(self.empty)
         parts = []
         for item in self.series:
             known = [value for value in item.values if value is not None]
             if known:
-                parts.append(f"{item.name}: {self.write(min(known))} to {self.write(max(known))}")
-        return f"{'; '.join(parts)}. From {self.labels[0]} to {self.labels[-1]}."
+                values = {"name": item.name, "least": self.write(min(known)), "most": self.write(max(known))}
+                # Translators: a row of numbers, its lowest and its highest value.
+                parts.append(_("%(name)s: %(least)s to %(most)s") % values)
+        values = {"rows": "; ".join(parts), "first": self.labels[0], "last": self.labels[-1]}
+        # Translators: rows of numbers, and the first and the last moment for which there are any.
+        return _("%(rows)s. From %(first)s to %(last)s.") % values
 
 
 def _filled(series: Series) -> list[float]:
@@ -89,9 +112,36 @@ def nice_ceiling(value: float) -> float:
     return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value * (1 - 1e-9))
 
 
+@dataclass(frozen=True, slots=True)
+class _Plot:
+    """Where things stand: the plot begins at ``left``, and ``ceiling`` is the value at its top."""
+
+    ceiling: float
+    left: int
+    count: int
+
+    @property
+    def width(self) -> int:
+        return WIDTH - self.left - RIGHT
+
+    def x(self, index: float) -> float:
+        """Return where a step begins; halves are its middle."""
+        return round(self.left + self.width * index / max(self.count, 1), 1)
+
+    def y(self, value: float) -> float:
+        """Return how far from the top a value stands."""
+        return round(TOP + PLOT_HEIGHT * (1 - value / self.ceiling), 1)
+
+
+def _plot_of(chart: Chart) -> _Plot:
+    ceiling = nice_ceiling(chart.most)
+    longest = max(len(chart.write(value)) for value in _rows(chart, ceiling))
+    return _Plot(ceiling, max(MIN_LEFT, BESIDE + CHARACTER * longest), len(chart.labels))
+
+
 def draw(chart: Chart) -> SafeString:
     """Return the chart as one ``<svg>``."""
-    ceiling = nice_ceiling(chart.most)
+    plot = _plot_of(chart)
     return format_html(
         '<svg class="djobs-chart" viewBox="0 0 {width} {height}" role="img" tabindex="0" '
         'aria-labelledby="{key}-title {key}-desc" data-djobs-chart="{key}">'
@@ -101,40 +151,37 @@ def draw(chart: Chart) -> SafeString:
         key=chart.key,
         title=chart.title,
         desc=chart.describe(),
-        grid=_grid(chart, ceiling),
-        buckets=_buckets(chart, ceiling),
-        lines=format_html_join("", "{}", ((_line(item, ceiling),) for item in chart.lines)),
-        axis=_axis(chart.labels),
+        grid=_grid(chart, plot),
+        buckets=_buckets(chart, plot),
+        lines=format_html_join("", "{}", ((_line(item, plot),) for item in chart.lines)),
+        axis=_axis(chart.labels, plot),
     )
 
 
-def _y(value: float, ceiling: float) -> float:
-    return round(TOP + PLOT_HEIGHT * (1 - value / ceiling), 1)
-
-
-def _x(index: float, count: int) -> float:
-    return round(LEFT + PLOT_WIDTH * index / max(count, 1), 1)
-
-
-def _grid(chart: Chart, ceiling: float) -> SafeString:
+def _rows(chart: Chart, ceiling: float) -> list[float]:
+    """Return the values at which there are lines across the chart."""
     rows = [(ceiling * step / GRID_LINES) for step in range(GRID_LINES + 1)]
     # A small count has no quarters: "0.5 jobs" would mean nothing.
-    if chart.write is whole:
-        rows = [value for value in rows if value == round(value)]
+    return [value for value in rows if value == round(value)] if chart.write is whole else rows
+
+
+def _grid(chart: Chart, plot: _Plot) -> SafeString:
     return format_html_join(
         "",
         '<line class="djobs-grid" x1="{}" x2="{}" y1="{}" y2="{}"></line>'
         '<text class="djobs-axis djobs-axis-y" x="{}" y="{}">{}</text>',
         (
-            (LEFT, WIDTH - RIGHT, _y(value, ceiling), _y(value, ceiling), LEFT - 6, _y(value, ceiling) + 4, label)
-            for value in rows
+            (plot.left, WIDTH - RIGHT, plot.y(value), plot.y(value), plot.left - 6, plot.y(value) + 4, label)
+            for value in _rows(chart, plot.ceiling)
             for label in [chart.write(value)]
         ),
     )
 
 
-def _axis(labels: Sequence[str]) -> SafeString:
-    step = max(1, math.ceil(len(labels) / TICKS))
+def _axis(labels: Sequence[str], plot: _Plot) -> SafeString:
+    longest = max((len(label) for label in labels), default=1)
+    ticks = max(2, min(TICKS, TICK_CHARACTERS // longest))
+    step = max(1, math.ceil(len(labels) / ticks))
     last = len(labels) - 1
     return format_html_join(
         "",
@@ -142,7 +189,7 @@ def _axis(labels: Sequence[str]) -> SafeString:
         (
             (
                 "djobs-axis-last" if place == last else "djobs-axis-x",
-                _x(place + (1 if place == last else 0.5), len(labels)),
+                plot.x(place + (1 if place == last else 0.5)),
                 HEIGHT - 6,
                 labels[place],
             )
@@ -151,14 +198,13 @@ def _axis(labels: Sequence[str]) -> SafeString:
     )
 
 
-def _buckets(chart: Chart, ceiling: float) -> SafeString:
-    return format_html_join("", "{}", ((_bucket(chart, place, ceiling),) for place in range(len(chart.labels))))
+def _buckets(chart: Chart, plot: _Plot) -> SafeString:
+    return format_html_join("", "{}", ((_bucket(chart, place, plot),) for place in range(len(chart.labels))))
 
 
-def _bucket(chart: Chart, place: int, ceiling: float) -> SafeString:
+def _bucket(chart: Chart, place: int, plot: _Plot) -> SafeString:
     """Return a column inside a field of the chart's full height, so that the pointer finds low columns too."""
-    count = len(chart.labels)
-    left, width = _x(place, count), PLOT_WIDTH / max(count, 1)
+    left, width = plot.x(place), plot.width / max(plot.count, 1)
     return format_html(
         '<g class="djobs-bucket"><title>{}</title><rect class="djobs-field" x="{}" y="{}" width="{}" height="{}">'
         "</rect>{}</g>",
@@ -167,22 +213,22 @@ def _bucket(chart: Chart, place: int, ceiling: float) -> SafeString:
         TOP,
         round(width, 1),
         PLOT_HEIGHT,
-        _column(chart, place, ceiling, left + width * GAP / 2, width * (1 - GAP)),
+        _column(chart, place, plot, left + width * GAP / 2, width * (1 - GAP)),
     )
 
 
 def told(chart: Chart, place: int) -> str:
     """Return the values at one place, in words."""
     values = [f"{item.name} {chart.write(value)}" for item in chart.series if (value := item.values[place]) is not None]
-    return f"{chart.labels[place]}: {', '.join(values) or 'nothing'}"
+    return f"{chart.labels[place]}: {', '.join(values) or _('nothing')}"
 
 
-def _column(chart: Chart, place: int, ceiling: float, left: float, width: float) -> SafeString:
+def _column(chart: Chart, place: int, plot: _Plot, left: float, width: float) -> SafeString:
     parts, height = [], 0.0
     for item in chart.columns:
         value = item.values[place] or 0.0
         if value:
-            top, bottom = _y(height + value, ceiling), _y(height, ceiling)
+            top, bottom = plot.y(height + value), plot.y(height)
             # A small value is still drawn one pixel high.
             parts.append(
                 (item.color, round(left, 1), min(top, bottom - 1), round(width, 1), round(max(1.0, bottom - top), 1))
@@ -191,17 +237,32 @@ def _column(chart: Chart, place: int, ceiling: float, left: float, width: float)
     return format_html_join("", '<rect class="djobs-fill-{}" x="{}" y="{}" width="{}" height="{}"></rect>', parts)
 
 
-def _line(series: Series, ceiling: float) -> SafeString:
+def _line(series: Series, plot: _Plot) -> SafeString:
     """Return the line in pieces where it has gaps. A value with a gap on both sides is a dot."""
-    count, pieces, piece = len(series.values), [], []
+    pieces: list[SafeString] = []
+    piece: list[tuple[float, float]] = []
     for place, value in enumerate([*series.values, None]):
         if value is not None:
-            piece.append(f"{_x(place + 0.5, count)},{_y(value, ceiling)}")
+            piece.append((plot.x(place + 0.5), plot.y(value)))
         elif piece:
-            # The round ends of a line of no length make a dot.
-            pieces.append((series.color, " ".join(piece if len(piece) > 1 else piece * 2)))
+            pieces.append(_dot(series, *piece[0]) if len(piece) == 1 else _stroke(series, piece))
             piece = []
-    return format_html_join("", '<polyline class="djobs-line djobs-stroke-{}" points="{}"></polyline>', pieces)
+    return format_html_join("", "{}", ((item,) for item in pieces))
+
+
+def _dot(series: Series, x: float, y: float) -> SafeString:
+    return format_html(
+        '<circle class="djobs-dot djobs-fill-{}" cx="{}" cy="{}" r="{}"></circle>', series.color, x, y, DOT
+    )
+
+
+def _stroke(series: Series, points: Sequence[tuple[float, float]]) -> SafeString:
+    return format_html(
+        '<polyline class="djobs-line djobs-stroke-{}{}" points="{}"></polyline>',
+        series.color,
+        " djobs-dashed" if series.is_dashed else "",
+        " ".join(f"{x},{y}" for x, y in points),
+    )
 
 
 def as_table(chart: Chart) -> SafeString:
@@ -213,9 +274,10 @@ def as_table(chart: Chart) -> SafeString:
         ((label, _cells(chart, place)) for place, label in enumerate(chart.labels)),
     )
     return format_html(
-        '<table class="djobs-table djobs-numbers"><caption>{}</caption><thead><tr><th scope="col">From</th>{}</tr>'
+        '<table class="djobs-table djobs-numbers"><caption>{}</caption><thead><tr><th scope="col">{}</th>{}</tr>'
         "</thead><tbody>{}</tbody></table>",
         chart.title,
+        pgettext("the moment at which a step of a chart begins", "From"),
         head,
         rows,
     )

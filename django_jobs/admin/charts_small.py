@@ -49,14 +49,21 @@ def draw_spark(values: Sequence[float | None], least_scale: float = 0.2) -> Safe
     most = max([least_scale, *(value or 0.0 for value in values)])
     count = max(1, len(values) - 1)
     points = [
-        f"{round(width * place / count, 1)},{round((height - 3) * (1 - value / most) + 1.5, 1)}"
+        (round((width - 6) * place / count + 3, 1), round((height - 6) * (1 - value / most) + 3, 1))
         for place, value in enumerate(values)
         if value is not None
     ]
+    drawn = (
+        format_html('<circle class="djobs-dot djobs-fill-warn" cx="{}" cy="{}" r="2.5"></circle>', *points[0])
+        if len(points) == 1
+        else format_html(
+            '<polyline class="djobs-line djobs-stroke-warn" points="{}"></polyline>',
+            " ".join(f"{x},{y}" for x, y in points),
+        )
+    )
     return format_html(
-        '<svg class="djobs-spark" viewBox="0 0 {} {}" aria-hidden="true" focusable="false">'
-        '<polyline class="djobs-line djobs-stroke-bad" points="{}"></polyline></svg>',
+        '<svg class="djobs-spark" viewBox="0 0 {} {}" aria-hidden="true" focusable="false">{}</svg>',
         width,
         height,
-        " ".join(points if len(points) != 1 else points * 2),
+        drawn,
     )

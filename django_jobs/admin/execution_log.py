@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
-from django_jobs.admin.formatting import ALL, actor, badge, block, line, moment
+from django_jobs.admin.formatting import ALL, ARROW, actor, badge, block, line, moment
 from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
@@ -65,11 +66,11 @@ class LogList(DeclaredList):
 class ExecutionLogAdmin(OwnPages, NobodyWrites):
     """The list of the log, and the page of one row."""
 
-    list_display = ("id", "job_id", "change", "when", "who", "what", "attempt", "worker_name")
-    list_display_links = ("id", "job_id")
+    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt", "worker_name")
+    list_display_links = ("id", "of_job")
     list_filter = LOG_FILTERS
     search_fields = ("job",)
-    search_help_text = "A job id, such as JOB-2026-00001."
+    search_help_text = gettext_lazy("A job id, such as JOB-2026-00001.")
     fields = ("job_link", "change", "when", "who", "full_message", "attempt", "worker_name")
     change_list_template = "admin/django_jobs/executionlog/change_list.html"
 
@@ -103,44 +104,44 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         """Return the fields. A traceback may quote secrets, so only system admins get it."""
         return (*self.fields, "full_traceback") if is_system_admin(request) else self.fields
 
-    @admin.display(description="job")
-    def job_id(self, log: ExecutionLog) -> str:
+    @admin.display(description=gettext_lazy("job"))
+    def of_job(self, log: ExecutionLog) -> str:
         """Return the id of the row's job."""
         return log.job.name
 
-    @admin.display(description="job")
+    @admin.display(description=gettext_lazy("job"))
     def job_link(self, log: ExecutionLog) -> SafeString:
         """Return the id of the row's job as a link to its page."""
         address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(log.job_id,))
         return format_html('<a href="{}">{}</a>', address, log.job.name)
 
-    @admin.display(description="timestamp")
+    @admin.display(description=gettext_lazy("timestamp"))
     def when(self, log: ExecutionLog) -> SafeString | str:
         """Return the moment of the change."""
         return moment(log.timestamp)
 
-    @admin.display(description="actor")
+    @admin.display(description=gettext_lazy("actor"))
     def who(self, log: ExecutionLog) -> SafeString:
         """Return who changed the status."""
         return actor(log)
 
-    @admin.display(description="change")
+    @admin.display(description=gettext_lazy("change"))
     def change(self, log: ExecutionLog) -> SafeString:
         """Return the status before the change and the one after it."""
-        before = badge(log.from_status) if log.from_status else "new"
-        return format_html("{} → {}", before, badge(log.to_status))
+        before = badge(log.from_status) if log.from_status else pgettext("job", "new")
+        return format_html("{} {} {}", before, ARROW, badge(log.to_status))
 
-    @admin.display(description="message")
+    @admin.display(description=gettext_lazy("message"))
     def what(self, log: ExecutionLog) -> SafeString | str:
         """Return the message in one line."""
         return line(log.message)
 
-    @admin.display(description="message")
+    @admin.display(description=gettext_lazy("message"))
     def full_message(self, log: ExecutionLog) -> SafeString | str:
         """Return the whole message."""
         return block(log.message, whole=getattr(log, "shows_all", False))
 
-    @admin.display(description="traceback")
+    @admin.display(description=gettext_lazy("traceback"))
     def full_traceback(self, log: ExecutionLog) -> SafeString | str:
         """Return the whole traceback."""
         return block(log.traceback, whole=getattr(log, "shows_all", False))

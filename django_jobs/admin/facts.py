@@ -16,7 +16,7 @@ Line = TypeVar("Line", bound=Callable[..., Any])
 EMPTY: Final[tuple[Any, ...]] = (None, "", 0, {})
 
 
-def fact(label: str, *tells: str, always: bool = False) -> Callable[[Line], Line]:
+def fact(label: Any, *tells: str, always: bool = False) -> Callable[[Line], Line]:
     """Make a method of an admin a line that ``tells`` these fields.
 
     It is left out where the first of them is empty, unless it is ``always`` there.
@@ -29,7 +29,7 @@ def fact(label: str, *tells: str, always: bool = False) -> Callable[[Line], Line
     return mark
 
 
-def field(label: str, name: str, show: Callable[[Any], SafeString | str]) -> Callable[[Any, Any], SafeString | str]:
+def field(label: Any, name: str, show: Callable[[Any], SafeString | str]) -> Callable[[Any, Any], SafeString | str]:
     """Make a line that tells one field of the row as ``show`` writes it."""
 
     def shown(_: Any, row: Any) -> SafeString | str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_jobs.admin.batch_graph import Box, Graph
-from django_jobs.admin.formatting import slug
+from django_jobs.admin.formatting import slug, status_word
 from django_jobs.admin.graph_layout import Place
+from django_jobs.admin.numbers import format_number
 
 #: Pixels.
 WIDTH: Final = 212
@@ -27,8 +29,11 @@ THIN, THICK = 1.2, 3.0
 AddressOf = Callable[[Box], str]
 
 
-def draw_graph(graph: Graph, address_of: AddressOf) -> SafeString:
-    """Return the drawing. ``address_of`` says where a box leads. Nothing is drawn of a graph that is too large."""
+def draw_graph(graph: Graph, address_of: AddressOf, here: int | None = None) -> SafeString:
+    """Return the drawing. ``address_of`` says where a box leads; ``here`` is the job whose page it stands on.
+
+    Nothing is drawn of a graph that is too large.
+    """
     layout = graph.layout
     if layout is None:
         return SafeString("")
@@ -36,14 +41,14 @@ def draw_graph(graph: Graph, address_of: AddressOf) -> SafeString:
     height = round(layout.height * ROW - (ROW - HEIGHT) + 2 * MARGIN)
     lines = format_html_join("", '<path d="{}" stroke-width="{}"></path>', _lines(graph))
     boxes = format_html_join(
-        "", "{}", ((_box(box, layout.places[pk], address_of(box)),) for pk, box in _in_reading_order(graph))
+        "", "{}", ((_box(box, layout.places[pk], address_of(box), pk == here),) for pk, box in _in_reading_order(graph))
     )
     return format_html(
         '<svg class="djobs-dag" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="group" aria-label="{2}">'
         '<g class="djobs-links" aria-hidden="true">{3}</g>{4}</svg>',
         width,
         height,
-        "Jobs from left to right: each waits for those that lead to it",
+        _("Jobs from left to right: each waits for those that lead to it"),
         lines,
         boxes,
     )
@@ -82,18 +87,20 @@ def _corner(place: Place) -> tuple[float, float]:
     return MARGIN + layer * COLUMN, MARGIN + row * ROW
 
 
-def _box(box: Box, place: Place, address: str) -> SafeString:
+def _box(box: Box, place: Place, address: str, is_here: bool) -> SafeString:
     x, y = _corner(place)
     name = box.node.job_type
     shown = name if len(name) <= TYPE_LENGTH else f"{name[: TYPE_LENGTH - 1]}…"
+    state = f"{_what(box)} · {status_word(box.node.status)}"
     return format_html(
-        '<a class="djobs-node {slug}" href="{address}" aria-label="{words}"><title>{words}</title>'
+        '<a class="djobs-node {slug}" href="{address}"{current} aria-label="{label}"><title>{words}</title>'
         '<rect class="djobs-box" x="{x}" y="{y}" width="{width}" height="{height}" rx="5"></rect>'
         '<rect class="djobs-edge" x="{x}" y="{y}" width="5" height="{height}" rx="2"></rect>'
-        '<text x="{left}" y="{first}">{shown}</text>'
+        '<text x="{left}" y="{first}">{shown}</text> '
         '<text class="djobs-node-state" x="{left}" y="{second}">{state}</text></a>',
         slug=slug(box.node.status),
         address=address,
+        current=mark_safe(' aria-current="page"') if is_here else "",
         words=_words(box),
         x=f"{x:.0f}",
         y=f"{y:.1f}",
@@ -103,18 +110,34 @@ def _box(box: Box, place: Place, address: str) -> SafeString:
         first=f"{y + 18:.1f}",
         second=f"{y + 35:.1f}",
         shown=shown,
-        state=f"{box.node.name} · {box.node.status}"
-        if box.count == 1
-        else f"{localize(box.count)} jobs · {box.node.status}",
+        state=state,
+        # It begins with what is seen: who speaks to the browser says that.
+        label="; ".join([f"{shown} {state}", *_links(box)]),
     )
 
 
 def _words(box: Box) -> str:
     """Return what a box says, for those who point at it or have it read out."""
-    what = box.node.name if box.count == 1 else f"{localize(box.count)} jobs"
-    links = []
+    # Translators: a job's id, or how many jobs; their type; their status.
+    words = _("%(jobs)s of %(type)s: %(status)s")
+    named = {"jobs": _what(box), "type": box.node.job_type, "status": status_word(box.node.status)}
+    return "; ".join([words % named, *_links(box)])
+
+
+def _what(box: Box) -> str:
+    if box.count == 1:
+        return box.node.name
+    return ngettext("%(count)s job", "%(count)s jobs", box.count) % {"count": format_number(box.count)}
+
+
+def _links(box: Box) -> Iterator[str]:
     if box.before:
-        links.append(f"waits for {localize(box.before)}" if box.count == 1 else f"{localize(box.before)} waits")
+        text = ngettext("waits for %(count)s", "waits for %(count)s", box.before)
+        if box.count > 1:
+            text = ngettext("%(count)s waits", "%(count)s waits", box.before)
+        yield text % {"count": format_number(box.before)}
     if box.after:
-        links.append(f"{localize(box.after)} wait for {'it' if box.count == 1 else 'them'}")
-    return f"{what} of {box.node.job_type}: {box.node.status}{'; ' if links else ''}{', '.join(links)}"
+        text = ngettext("%(count)s waits for it", "%(count)s wait for it", box.after)
+        if box.count > 1:
+            text = ngettext("%(count)s waits for them", "%(count)s wait for them", box.after)
+        yield text % {"count": format_number(box.after)}

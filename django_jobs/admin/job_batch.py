@@ -1,4 +1,4 @@
-"""What the list and the page of jobs tell of the batch that a job belongs to, or that submitted it."""
+"""What the list and the page of jobs tell of the batch that a job belongs to, and of what submitted it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_filters import BoundedFilter
@@ -21,7 +23,7 @@ class BatchFilter(BoundedFilter):
     here, and the search finds the jobs of any batch by its id.
     """
 
-    title = "batch"
+    title = gettext_lazy("batch")
     parameter_name = "batch"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -31,7 +33,7 @@ class BatchFilter(BoundedFilter):
         self._found = Batch.primary.visible_to(request.user).filter(pk=(parse_batch_id(asked) or (0, 0))[0]).first()
         if self._found is not None and self._found.batch_id != asked:
             self._found = None
-        return [(asked, str(self._found) if self._found else "There is no such batch.")]
+        return [(asked, str(self._found) if self._found else _("There is no such batch."))]
 
     def needs_bound(self) -> bool:
         """Return False: an index serves each batch."""
@@ -50,13 +52,15 @@ class BatchFilter(BoundedFilter):
 def batch_line(site: str, job: Job) -> SafeString | str:
     """Return the batch that a job counts for, with a link."""
     found = Batch.primary.filter(pk=job.batch_id or 0).only("name", "created_at").first()
-    return "a batch that is deleted" if found is None else _named(site, found)
+    return _("a batch that is deleted") if found is None else _named(site, found)
 
 
 def followed_line(site: str, job: Any) -> SafeString:
     """Return the batch that submitted a job when it ended, with a link and the reason."""
-    why = "all its jobs completed" if job.follows.then_job_id == job.pk else "not all of its jobs completed"
-    return format_html("{}, when it had ended and {}", _named(site, job.follows), why)
+    text = _("{batch}, when it had ended and not all of its jobs completed")
+    if job.follows.then_job_id == job.pk:
+        text = _("{batch}, when it had ended and all its jobs completed")
+    return format_html(text, batch=_named(site, job.follows))
 
 
 def followed_batch(job: Job) -> Batch | None:
@@ -65,6 +69,18 @@ def followed_batch(job: Job) -> Batch | None:
         return None
     rows = Batch.primary.filter(Q(then_job_id=job.pk) | Q(on_failure_job_id=job.pk))
     return rows.only("name", "created_at", "then_job_id").first()
+
+
+def submitter_line(site: str, job: Job) -> SafeString | str:
+    """Return the job whose handler submitted a job, with a link, and in which attempt."""
+    found = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at").first()
+    if found is None:
+        name: SafeString | str = _("a job that is deleted")
+    else:
+        name = format_html('<a href="{}">{}</a>', Links(site).page("django_jobs_job_change", found.pk), found.name)
+    if not job.submitted_by_attempt:
+        return name
+    return format_html(_("{job}, attempt {number}"), job=name, number=job.submitted_by_attempt)
 
 
 def _named(site: str, batch: Batch) -> SafeString | str:

@@ -13,21 +13,33 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, ago, badge, line, slug
+from django_jobs.admin.formatting import NOTHING, ago, badge, line, slug, status_word
+from django_jobs.admin.job_cells import (
+    batch_cell,
+    cut,
+    error_cell,
+    error_link,
+    error_text,
+    narrowing,
+    owner_cell,
+    type_cell,
+)
 from django_jobs.engine.store.organization_ids import is_gone, shown_id
-from django_jobs.models import Job
+from django_jobs.models import Job, JobType
 from django_jobs.statuses import AWAITING_TURN, TERMINAL, Priority, Status
 
 
 class LiveText:
     """A column of plain text that an open page keeps up to date: ``admin.js`` puts the new text in its place."""
 
-    def __init__(self, title: str, text_of: Callable[[Job, dt.datetime], str]) -> None:
+    def __init__(self, title: Any, text_of: Callable[[Job, dt.datetime], str]) -> None:
         self.short_description = title
         self.text_of = text_of
 
@@ -41,30 +53,40 @@ class LiveText:
 class JobColumns(BaseAdmin):
     """The columns of the jobs list."""
 
-    list_display = ("job_id", "state", "kind", "tenant_and_owner", "waited", "ran", "age")
+    list_display = ("job_id", "state", "kind", "failed_with", "tenant_and_owner", "times")
 
-    waited = LiveText("waited", lambda job, now: as_text(wait_seconds(job, now)))
-    ran = LiveText("ran", lambda job, now: as_text(run_seconds(job, now)))
+    waited = LiveText(_("waited"), lambda job, now: as_text(wait_seconds(job, now)))
+    ran = LiveText(_("ran"), lambda job, now: as_text(run_seconds(job, now)))
 
-    @admin.display(description="job")
+    @admin.display(description=_("job"))
     def job_id(self, job: Job) -> str:
         """Return the job's id."""
         return job.name
 
-    @admin.display(description="type")
-    def kind(self, job: Job) -> SafeString | str:
-        """Return the job's type, and its priority where that is not the usual one."""
-        if job.priority == Priority.NORMAL:
-            return line(job.job_type_id, 40)
-        return format_html("{} <small>{}</small>", line(job.job_type_id, 40), Priority(job.priority).label)
+    @admin.display(description=_("type"))
+    def kind(self, job: Job) -> SafeString:
+        """Return the job's type, its priority where that is not the usual one, and its batch."""
+        cell, batch = type_cell(job), batch_cell(job)
+        if job.priority != Priority.NORMAL:
+            cell = format_html("{} <small>{}</small>", cell, Priority(job.priority).label)
+        return format_html("{}<br><small>{}</small>", cell, batch) if batch else cell
 
-    @admin.display(description="organization")
+    @admin.display(description=_("error"))
+    def failed_with(self, job: Job) -> SafeString:
+        """Return the first words of the error, where the last attempt failed."""
+        return error_cell(self.admin_site.name, job)
+
+    @admin.display(description=_("organization"))
     def tenant_and_owner(self, job: Job) -> SafeString:
         """Return the job's organization and, below it, its owner."""
-        owner = format_html("<br><small>{}</small>", line(job.owner_name, 40)) if job.owner_name else ""
-        return format_html("{}{}", tenant(job), owner)
+        name: SafeString | str = tenant(job)
+        if not is_gone(job):
+            name = narrowing(job, name, gettext("Jobs of this organization"), organization=job.organization_id)
+        return (
+            format_html("{}<br><small>{}</small>", name, owner_cell(job)) if job.owner_name else format_html("{}", name)
+        )
 
-    @admin.display(description="status")
+    @admin.display(description=_("status"))
     def state(self, job: Job) -> SafeString:
         """Return the status with a note and, until the job ends, its progress; an open page keeps them up to date."""
         is_ended = job.status in TERMINAL
@@ -78,10 +100,11 @@ class JobColumns(BaseAdmin):
             "" if is_ended else progress_bar(job),
         )
 
-    @admin.display(description="created")
-    def age(self, job: Job) -> SafeString:
-        """Return how long ago the job was submitted."""
-        return ago(job.created_at)
+    @admin.display(description=_("times"))
+    def times(self, job: Job) -> SafeString:
+        """Return how long ago the job was submitted, how long it waited and how long it ran."""
+        lines = ((gettext("waited"), JobColumns.waited(job)), (gettext("ran"), JobColumns.ran(job)))
+        return format_html("{}{}", ago(job.created_at), format_html_join("", "<br><small>{} {}</small>", lines))
 
 
 #: The columns of the export, by title. ``job_export`` adds the parameters, masked for who may not read all of them.
@@ -91,7 +114,7 @@ EXPORTED: Final[dict[str, Callable[[Job], Any]]] = {
     "organization": shown_id,
     "owner": attrgetter("owner_name"),
     "status": attrgetter("status"),
-    "priority": lambda job: Priority(job.priority).label,
+    "priority": lambda job: Priority(job.priority).word,
     "progress": attrgetter("progress"),
     "attempt": attrgetter("attempt"),
     "retry_count": attrgetter("retry_count"),
@@ -113,7 +136,16 @@ def tenant(job: Job) -> SafeString | str:
     Another organization may have that id by now.
     """
     name = line(shown_id(job), 40)
-    return format_html("{} <small>deleted</small>", name) if is_gone(job) else name
+    return format_html("{} <small>{}</small>", name, gettext("deleted")) if is_gone(job) else name
+
+
+def type_of(job: Job) -> JobType | None:
+    """Return the job's type, read once for a row of it; None where it is gone."""
+    known = job._state.fields_cache
+    if "job_type" not in known:
+        known["job_type"] = JobType.primary.filter(pk=job.job_type_id).first()
+    kind: JobType | None = known["job_type"]
+    return kind
 
 
 def progress_bar(job: Job) -> SafeString:
@@ -121,11 +153,12 @@ def progress_bar(job: Job) -> SafeString:
     is_shown = job.progress or job.status == Status.RUNNING
     return format_html(
         '<span data-djobs-progress="{0}" title="{2}"{3}>'
-        '<progress max="100" value="{1}" aria-label="progress"></progress> <small>{1} %</small></span>',
+        '<progress max="100" value="{1}" aria-label="{4}"></progress> <small>{1} %</small></span>',
         job.pk,
         job.progress,
         job.progress_message,
         "" if is_shown else mark_safe(" hidden"),
+        gettext("progress"),
     )
 
 
@@ -137,8 +170,8 @@ def is_stopping(job: Job) -> bool:
 def note(job: Job) -> str:
     """Return what the status alone does not tell: that the job is stopping, or which attempt this is."""
     if is_stopping(job):
-        return "stopping"
-    return f"attempt {job.attempt}" if job.attempt > 1 else ""
+        return gettext("stopping")
+    return gettext("attempt %(number)s") % {"number": job.attempt} if job.attempt > 1 else ""
 
 
 def wait_seconds(job: Job, now: dt.datetime) -> float | None:
@@ -164,27 +197,20 @@ def as_text(seconds: float | None) -> str:
     return NOTHING if seconds is None else brief_duration(seconds)
 
 
-def page_state(job: Job, work: str = "") -> str:
-    """Return what the rest of a job's page depends on: its buttons, result, error and attempts.
+def live_facts(site: str, job: Job, now: dt.datetime) -> dict[str, Any]:
+    """Return what changes of a job while a page of this admin site is open, in plain values.
 
-    ``work`` tells what its handler has stored until now. The script reads the page again once this differs from what
-    the page was made of.
+    ``texts`` are those of each LiveText, ``links`` the addresses that belong to them.
     """
-    moments = (job.cancel_requested_at, job.run_at, job.next_retry_at)
-    told = ("-" if at is None else at.isoformat() for at in moments)
-    return " ".join([str(job.status), str(job.attempt), *told, work])
-
-
-def live_facts(job: Job, now: dt.datetime, work: str = "") -> dict[str, Any]:
-    """Return what changes of a job while its page is open, in plain values; ``texts`` are those of each LiveText."""
     columns = [column for column in vars(JobColumns).values() if isinstance(column, LiveText)]
     return {
         "status": str(job.status),
+        "word": status_word(job.status),
         "slug": slug(job.status),
         "note": note(job),
         "final": job.status in TERMINAL,
-        "state": page_state(job, work),
+        "links": {"error": error_link(site, job)},
         "progress": job.progress,
         "message": job.progress_message,
-        "texts": {column.name: column.text_of(job, now) for column in columns},
+        "texts": {"error": cut(error_text(job)), **{column.name: column.text_of(job, now) for column in columns}},
     }

@@ -11,36 +11,38 @@ from typing import Any, Final
 
 from django.contrib.admin.utils import flatten_fieldsets
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.facts import fact, field, other, says_nothing, without
-from django_jobs.admin.formatting import NOTHING, as_json, block, line, moment
-from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line
+from django_jobs.admin.formatting import as_json, line, linked, moment
+from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line, submitter_line
 from django_jobs.admin.job_columns import progress_bar, tenant
 from django_jobs.admin.job_output import may_read_results
 from django_jobs.admin.job_schedule import schedule_line, schedule_of
 from django_jobs.admin.job_waits import waits_in_words
+from django_jobs.admin.monitor_links import Links
 from django_jobs.engine.execution import outputs
-from django_jobs.engine.execution.retry_policy import PERMANENT
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, sensitive_names
+from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.models import Job
 from django_jobs.statuses import Priority, RunAfter, Status
 from django_jobs.values import JobStatus
 
-#: Fields of JobStatus that the page tells in its title, beside it, and in the lists below the facts.
-ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on"})
+#: Fields of JobStatus that the page tells in its title, beside it, above the facts and in the lists below them.
+ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on", "error_message", "error_type"})
 
 
 class JobFacts(BaseAdmin):
     """The fields of a job's page.
 
-    The page notes on the job what it was asked to show, as ``shows_all``, and what its reader may not see, as
-    ``hidden_names``.
+    The page notes on the job what it was asked to show, as ``shows_all``, what its reader may not see, as
+    ``hidden_names``, and whether the reader may change its type, as ``may_change_type``.
     """
 
     fieldsets = (
@@ -56,14 +58,14 @@ class JobFacts(BaseAdmin):
                     "submitter",
                     "followed_batch",
                     "scheduled_by",
+                    "acted_on_by",
                     "progress_now",
                 )
             },
         ),
-        ("Error", {"fields": ("error", "error_kind")}),
-        ("Work", {"fields": ("parameters", "outcome", "output", "correlation")}),
+        (gettext_lazy("Work"), {"fields": ("parameters", "outcome", "output", "correlation")}),
         (
-            "Times",
+            gettext_lazy("Times"),
             {
                 "fields": (
                     ("created", "due", "expires", "queued", "started", "ended_at"),
@@ -71,23 +73,22 @@ class JobFacts(BaseAdmin):
                 )
             },
         ),
-        ("Cancellation", {"fields": (("cancel_requested", "canceled", "canceler"),)}),
-        ("Worker", {"fields": (("latest_attempt", "worker", "lease"),), "classes": ("collapse",)}),
+        (gettext_lazy("Cancellation"), {"fields": (("cancel_requested", "canceled", "canceler"),)}),
+        (gettext_lazy("Worker"), {"fields": (("latest_attempt", "worker", "lease"),), "classes": ("collapse",)}),
     )
 
-    created = field("created", "created_at", moment)
-    due = field("due at", "run_at", moment)
-    expires = field("expires at", "expires_at", moment)
-    queued = field("queued", "queued_at", moment)
-    started = field("started", "started_at", moment)
-    ended_at = field("ended", "completed_at", moment)
-    next_retry = field("next retry", "next_retry_at", moment)
-    time_limit = field("time limit", "timeout_seconds", format_duration)
-    canceled = field("canceled", "canceled_at", moment)
-    canceler = field("by", "canceled_by", line)
-    latest_attempt = field("attempt", "attempt", str)
-    worker = field("worker", "worker_name", line)
-    lease = field("lease until", "lease_expires_at", moment)
+    created = field(gettext_lazy("created"), "created_at", moment)
+    due = field(gettext_lazy("due at"), "run_at", moment)
+    expires = field(gettext_lazy("expires at"), "expires_at", moment)
+    queued = field(gettext_lazy("queued"), "queued_at", moment)
+    started = field(gettext_lazy("started"), "started_at", moment)
+    ended_at = field(gettext_lazy("ended"), "completed_at", moment)
+    next_retry = field(gettext_lazy("next retry"), "next_retry_at", moment)
+    time_limit = field(gettext_lazy("time limit"), "timeout_seconds", format_duration)
+    canceled = field(gettext_lazy("canceled"), "canceled_at", moment)
+    canceler = field(gettext_lazy("by"), "canceled_by", line)
+    latest_attempt = field(gettext_lazy("attempt"), "attempt", str)
+    lease = field(gettext_lazy("lease until"), "lease_expires_at", moment)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out the lines that are empty for this job, and the results of a suspended organization's jobs."""
@@ -109,107 +110,114 @@ class JobFacts(BaseAdmin):
             if (shown := without(options["fields"], hidden))
         ]
 
-    @fact("type", "job_type", always=True)
-    def type_name(self, job: Job) -> str:
-        """Return the job's type."""
-        return job.job_type_id
+    @fact(gettext_lazy("type"), "job_type", always=True)
+    def type_name(self, job: Job) -> SafeString | str:
+        """Return the job's type, with a link to its page for a reader who may change it, else to its jobs."""
+        links = self._links
+        address = links.job_type(job.job_type_id) if _is_for_admins(job) else ""
+        return linked(address or links.jobs_of_type(job.job_type_id), line(job.job_type_id, 60))
 
-    @fact("organization", "organization", always=True)
+    @fact(gettext_lazy("organization"), "organization", always=True)
     def tenant(self, job: Job) -> SafeString | str:
-        """Return the id of the job's organization."""
-        return tenant(job)
+        """Return the id of the job's organization, with a link to its page or to its jobs."""
+        links = self._links
+        address = links.organization(job.organization_id) if _is_for_admins(job) and not is_gone(job) else ""
+        return linked(address or links.jobs_of_organization(job.organization_id), tenant(job))
 
-    @fact("owner", "owner", always=True)
+    @fact(gettext_lazy("owner"), "owner", always=True)
     def owned_by(self, job: Job) -> SafeString | str:
         """Return the name of the job's owner."""
         return line(job.owner_name, 40)
 
-    @fact("priority", "priority", always=True)
+    @fact(gettext_lazy("priority"), "priority", always=True)
     def urgency(self, job: Job) -> str:
         """Return the label of the job's priority."""
         return str(Priority(job.priority).label)
 
-    @fact("retries", "retry_count", "max_retries", always=True)
+    @fact(gettext_lazy("retries"), "retry_count", "max_retries", always=True)
     def attempts_left(self, job: Job) -> str:
         """Return how many of its retries the job has used."""
-        return f"{job.retry_count} of {job.max_retries} used"
+        return _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
 
-    @fact("why it waits", "waiting_for")
+    @fact(gettext_lazy("why it waits"), "waiting_for")
     def waits_because(self, job: Job) -> SafeString | str:
         """Return why the job does not run yet."""
         reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
-        return waits_in_words(job, reason, _hidden_names(job))
+        type_url = self._links.job_type(job.job_type_id) if _is_for_admins(job) else ""
+        return waits_in_words(job, reason, _hidden_names(job), type_url)
 
-    @fact("starts after", always=True)
+    @fact(gettext_lazy("starts after"), always=True)
     def starts_after(self, job: Job) -> str:
         """Return that the job does not need its parents to complete. The line is there for such jobs only."""
-        return "The jobs that it waits for have ended, whatever became of them."
+        return _("The jobs that it waits for have ended, whatever became of them.")
 
-    @fact("batch", "batch_id")
+    @fact(gettext_lazy("batch"), "batch_id")
     def of_batch(self, job: Job) -> SafeString | str:
         """Return the batch that the job counts for; it may be deleted by now."""
         return batch_line(self.admin_site.name, job)
 
-    @fact("submitted by", always=True)
+    @fact(gettext_lazy("submitted by"), always=True)
     def followed_batch(self, job: Job) -> SafeString | str:
         """Return the batch that submitted the job when it ended. The line is there for such jobs only."""
         return followed_line(self.admin_site.name, job)
 
-    @fact("submitted by", "submitted_by_id")
+    @fact(gettext_lazy("submitted by"), "submitted_by_id")
     def submitter(self, job: Job) -> SafeString | str:
         """Return the job whose handler submitted this one; it may be deleted by now."""
-        attempt = f", attempt {job.submitted_by_attempt}" if job.submitted_by_attempt else ""
-        found = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at").first()
-        if found is None:
-            return f"a job that is deleted{attempt}"
-        address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(found.pk,))
-        return format_html('<a href="{}">{}</a>{}', address, found.name, attempt)
+        return submitter_line(self.admin_site.name, job)
 
-    @fact("submitted by", always=True)
+    @fact(gettext_lazy("submitted by"), always=True)
     def scheduled_by(self, job: Job) -> SafeString:
         """Return the schedule that submitted the job. The line is there for such jobs only."""
         return schedule_line(self.admin_site.name, job)
 
-    @fact("progress", "progress", "progress_message", always=True)
+    @fact(gettext_lazy("progress"), "progress", "progress_message", always=True)
     def progress_now(self, job: Job) -> SafeString:
         """Return the progress bar and the handler's latest message, which an open page keeps up to date."""
         message = format_html(' <bdi data-djobs-message="{}">{}</bdi>', job.pk, job.progress_message)
         return format_html("{}{}", progress_bar(job), message)
 
-    @fact("error", "error_message")
-    def error(self, job: Job) -> SafeString | str:
-        """Return the latest error."""
-        return block(job.error_message, whole=_shows_all(job))
-
-    @fact("kind", "error_type")
-    def error_kind(self, job: Job) -> str:
-        """Return whether the latest error is retried by itself."""
-        return "Permanent: it is not retried by itself" if job.error_type == PERMANENT else job.error_type or NOTHING
-
-    @fact("input parameters", "input_parameters", always=True)
+    @fact(gettext_lazy("input parameters"), "input_parameters", always=True)
     def parameters(self, job: Job) -> SafeString | str:
         """Return the input parameters with sensitive values masked."""
         return as_json(job.input_parameters, _hidden_names(job), whole=_shows_all(job))
 
-    @fact("result", "result")
+    @fact(gettext_lazy("result"), "result")
     def outcome(self, job: Job) -> SafeString | str:
         """Return what the handler returned, with sensitive values masked."""
         return as_json(job.result, _hidden_names(job), whole=_shows_all(job))
 
-    @fact("output", "output_reference")
+    @fact(gettext_lazy("output"), "output_reference")
     def output(self, job: Job) -> SafeString | str:
         """Return a link to the file that the handler saved, or the reference if it is not the name of one."""
         reference = job.output_reference
         if not reference or not outputs.belongs_to(reference, job.organization_id, job.name):
             return line(reference)
-        return format_html('<a href="../output/">Download <bdi>{}</bdi></a>', PurePosixPath(reference).name)
+        name = format_html("<bdi>{}</bdi>", PurePosixPath(reference).name)
+        return format_html('<a href="../output/">{}</a>', format_html(_("Download {name}"), name=name))
 
-    @fact("metadata", "metadata")
+    @fact(gettext_lazy("metadata"), "metadata")
     def correlation(self, job: Job) -> SafeString | str:
         """Return the metadata with sensitive values masked."""
         return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
 
-    @fact("cancel requested", "cancel_requested")
+    @fact(gettext_lazy("changed by"), "operation_id")
+    def acted_on_by(self, job: Job) -> SafeString | str:
+        """Return the operation that acted on the job last, with a link; it may be deleted by now."""
+        address = self._links.operation(job.operation_id or 0) if _is_for_admins(job) else ""
+        return linked(address, _("operation %(number)s") % {"number": job.operation_id})
+
+    @fact(gettext_lazy("worker"), "worker_name")
+    def worker(self, job: Job) -> SafeString | str:
+        """Return the worker of the latest attempt, with a link to the workers if the site has such a page."""
+        address = self._links.workers() if _is_for_admins(job) else ""
+        return linked(address, line(job.worker_name))
+
+    @property
+    def _links(self) -> Links:
+        return Links(self.admin_site.name)
+
+    @fact(gettext_lazy("cancel requested"), "cancel_requested")
     def cancel_requested(self, job: Job) -> SafeString | str:
         """Return when somebody asked the job to stop."""
         return moment(job.cancel_requested_at)
@@ -223,7 +231,12 @@ def _others(request: HttpRequest, job: Job) -> list[tuple[str, dict[str, Any]]]:
         return []
     status = describe(job, user=request.user)
     values = {name: getattr(status, name) for name in names}
-    return [("Others", {"fields": tuple(other(name, value) for name, value in values.items() if value)})]
+    return [(_("Others"), {"fields": tuple(other(name, value) for name, value in values.items() if value)})]
+
+
+def _is_for_admins(job: Job) -> bool:
+    """Return whether the reader manages all jobs, and so sees the pages of types, organizations and workers."""
+    return bool(getattr(job, "may_change_type", False))
 
 
 def _shows_all(job: Job) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_lazy
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
@@ -27,6 +30,11 @@ MAX_TYPES: Final = 200
 class BoundedFilter(admin.SimpleListFilter):
     """A filter that takes only what it offers. Where no index serves it, the list looks at the newest jobs alone."""
 
+    #: Whether a blank value in the address asks for something.
+    takes_blank = False
+    #: How many of the newest jobs ``queryset`` looked at; None if it left out no older ones.
+    looks_back: int | None = None
+
     def chosen(self) -> str | None:
         """Return the choice that the address asks for, or None if it asks for none that is offered."""
         offered = {str(value) for value, _ in self.lookup_choices}
@@ -42,19 +50,35 @@ class BoundedFilter(admin.SimpleListFilter):
         return False
 
 
+class CountedFilter(BoundedFilter):
+    """A filter that has beside each choice how many jobs it leaves, where the list has counted them."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield Django's choices, with the list's ``counts`` (by parameter and choice) and ``amount``, for people."""
+        counts: Mapping[str, str] = getattr(changelist, "counts", {}).get(self.parameter_name, {})
+        values = [None, *(str(value) for value, _ in self.lookup_choices)]
+        for value, choice in zip(values, super().choices(changelist), strict=True):
+            if value is not None and value in counts:
+                # What is chosen is what the list shows, and that was counted anyhow.
+                count = changelist.amount if choice["selected"] else counts[value]
+                shown = format_html('{} <span class="djobs-count">{}</span>', choice["display"], count)
+                choice |= {"display": shown}
+            yield choice
+
+
 #: A choice beside the single statuses: jobs that failed and will be retried by themselves.
 RETRYING: Final = "retrying"
 
 
-class StatusFilter(BoundedFilter):
+class StatusFilter(CountedFilter):
     """Narrows the list to one status, or to the jobs that failed and will be retried by themselves."""
 
-    title = "status"
+    title: Any = gettext_lazy("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         single = [(status.value, str(status.label)) for status in Status]
-        return [*single, (RETRYING, "Failed or Timed Out, to be retried")]
+        return [*single, (RETRYING, gettext("Failed or Timed Out, to be retried"))]
 
     def needs_bound(self) -> bool:
         """Return False: an index serves each status."""
@@ -86,31 +110,34 @@ def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.filter(status__in=statuses, pk__lte=max(found)) if found else rows.none()
 
 
-def _types_known_to(user: Any) -> QuerySet[JobType]:
+def types_known_to(user: Any) -> QuerySet[JobType]:
     """Return the types of the jobs that the user sees and the types that the user may submit; all for system admins."""
     rows = JobType.primary.all()
     seen = organizations_seen_by(user)
     if seen is None:
         return rows
-    own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=seen.values("pk"))
+    # A scalar, which PostgreSQL asks for each type by an index. Of EXISTS it makes a hash of all their jobs.
+    own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=list(seen.values_list("pk", flat=True)))
     names = [kind.pk for kind in submittable(user, rows.filter(is_enabled=True))]
-    return rows.filter(Q(pk__in=names) | Exists(own_jobs))
+    return rows.alias(own_job=Subquery(own_jobs.order_by().values("pk")[:1])).filter(
+        Q(pk__in=names) | Q(own_job__isnull=False)
+    )
 
 
-class TypeFilter(BoundedFilter):
+class TypeFilter(CountedFilter):
     """Narrows the list to one job type."""
 
-    title = "type"
+    title: Any = gettext_lazy("type")
     parameter_name = "type"
 
     #: The look-up that leads from a row of the list to the name of its type.
     path = "job_type_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = _types_known_to(request.user).order_by("pk").values_list("pk", flat=True)
+        rows = types_known_to(request.user).order_by("pk").values_list("pk", flat=True)
         names = list(rows[: MAX_TYPES + 1])
         if len(names) > MAX_TYPES:
-            self.title = f"type (the first {MAX_TYPES})"
+            self.title = gettext("type (the first %(count)s)") % {"count": MAX_TYPES}
         names = names[:MAX_TYPES]
         if (asked := self.value()) not in {None, *names}:
             names += rows.filter(pk=asked)[:1]
@@ -124,7 +151,7 @@ class TypeFilter(BoundedFilter):
 class OrganizationFilter(BoundedFilter):
     """Narrows the list to one organization."""
 
-    title = "organization"
+    title: Any = gettext_lazy("organization")
     parameter_name = "organization"
 
     def needs_bound(self) -> bool:
@@ -142,7 +169,7 @@ class OrganizationFilter(BoundedFilter):
         names = rows.order_by(field).values_list("pk", field)
         found = list(names[: MAX_LISTED + 1])
         if len(found) > MAX_LISTED:
-            self.title = f"organization (the first {MAX_LISTED}; search finds any)"
+            self.title = gettext("organization (the first %(count)s; search finds any)") % {"count": MAX_LISTED}
         found = found[:MAX_LISTED]
         if self.value() not in {None, *(str(pk) for pk, _ in found)}:
             found += self._one(names)
@@ -163,7 +190,7 @@ class OrganizationFilter(BoundedFilter):
 class PriorityFilter(BoundedFilter):
     """Narrows the list to one priority."""
 
-    title = "priority"
+    title: Any = gettext_lazy("priority")
     parameter_name = "priority"
 
     def needs_bound(self) -> bool:
@@ -181,7 +208,7 @@ class PriorityFilter(BoundedFilter):
 class CreatedFilter(BoundedFilter):
     """Narrows the list to the jobs that were submitted lately."""
 
-    title = "created"
+    title: Any = gettext_lazy("created")
     parameter_name = "created"
 
     def needs_bound(self) -> bool:
@@ -192,10 +219,10 @@ class CreatedFilter(BoundedFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            ("1h", "In the last hour"),
-            ("24h", "In the last 24 hours"),
-            ("7d", "In the last 7 days"),
-            ("30d", "In the last 30 days"),
+            ("1h", gettext("In the last hour")),
+            ("24h", gettext("In the last 24 hours")),
+            ("7d", gettext("In the last 7 days")),
+            ("30d", gettext("In the last 30 days")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -208,11 +235,11 @@ class CreatedFilter(BoundedFilter):
 class ErrorFilter(BoundedFilter):
     """Narrows the list to the jobs that have an error, or have none."""
 
-    title = "has error"
+    title: Any = gettext_lazy("has error")
     parameter_name = "error"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Yes"), ("no", "No")]
+        return [("yes", gettext("Yes")), ("no", gettext("No"))]
 
     def needs_bound(self) -> bool:
         """Return whether jobs with an error are asked for: they may be rare, and no index finds them."""

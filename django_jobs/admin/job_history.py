@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_jobs.admin.attempt_drawing import draw_strip, tick_labels
+from django_jobs.admin.attempt_spans import MAX_ATTEMPTS, AttemptSpans, Kind, Waterfall, lay_out
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import actor, badge, block, line, moment
+from django_jobs.admin.formatting import NOTHING, actor, badge, block, line, linked, moment
+from django_jobs.admin.monitor_links import Links
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TERMINAL, Status
 
-ROWS: Final = 50
+#: Changes of status that the timeline shows, and that are read for the newest attempts.
+ROWS: Final = 30
+READ: Final = 120
 MESSAGE: Final = 200
 ALL_ROWS: Final = 2_000
 
@@ -31,39 +36,64 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One run by one worker. ``error`` and ``traceback`` are empty if it did not fail."""
+    """One run by one worker, or the wait for it, with its bars.
+
+    ``error`` and ``traceback`` are empty if it did not fail. ``number`` is 0 for one that has not started.
+    """
 
     number: int
-    worker: str
+    worker: Any
     started: Any
+    waited: str
     ran: str
+    backed_off: str
+    strip: Any
     badge: Any
     error: Any
     traceback: Any
+    log: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The newest changes of a job in their order, and the attempts among them. ``is_cut`` if there were more."""
+    """The newest changes of a job in their order, and its newest attempts, the newest first.
+
+    ``is_cut`` if there were more changes; ``hidden`` is how many earlier attempts are not here. ``ticks`` stand below
+    the bars. ``traceback`` is that of the newest error, if the reader may see it.
+    """
 
     steps: list[Step]
     attempts: list[Attempt]
     is_cut: bool
+    hidden: int
+    ticks: list[str]
+    traceback: str
 
 
-def read_history(job: Job, now: dt.datetime, *, whole: bool, tracebacks: bool) -> History:
+def read_history(
+    job: Job, now: dt.datetime, links: Links, *, whole: bool, is_for_admins: bool, logs: Mapping[int, Any]
+) -> History:
     """Return the job's history, read in one statement.
 
-    A traceback may quote secrets: without ``tracebacks`` none is read. With ``whole``, long texts are not cut.
+    A traceback may quote secrets: unless it ``is_for_admins`` none is read. With ``whole``, long texts are not cut.
+    ``logs`` is what is shown of the handlers' own log lines, by attempt.
     """
-    limit = ALL_ROWS if whole else ROWS
+    shown = ALL_ROWS if whole else ROWS
     rows = ExecutionLog.primary.filter(job_id=job.pk).order_by("-pk")
-    found = list((rows if tracebacks else rows.defer("traceback"))[: limit + 1])
-    logs = list(reversed(found[:limit]))
+    found = list((rows if is_for_admins else rows.defer("traceback"))[: max(shown + 1, READ)])
+    changes = list(reversed(found))
+    waterfall = lay_out(changes, now, job.attempt, ALL_ROWS if whole else MAX_ATTEMPTS)
+    latest = changes[-shown:]
     return History(
-        steps=[_step(log, end, whole) for log, end in zip(logs, _ends(logs, now), strict=True)],
-        attempts=_attempts(logs, now, whole=whole, tracebacks=tracebacks),
-        is_cut=len(found) > limit,
+        steps=[_step(log, end, whole) for log, end in zip(latest, _ends(latest, now), strict=True)],
+        attempts=[
+            _attempt(item, waterfall, links, whole, is_for_admins, logs.get(item.number or 0, ""))
+            for item in reversed(waterfall.attempts)
+        ],
+        is_cut=len(found) > shown,
+        hidden=waterfall.hidden,
+        ticks=tick_labels(waterfall),
+        traceback=next((log.traceback for log in found if log.traceback), "") if is_for_admins else "",
     )
 
 
@@ -90,31 +120,29 @@ def _message(log: ExecutionLog, whole: bool) -> Any:
     return line(log.message, MESSAGE) if is_told or len(log.message) <= MESSAGE else block(log.message, whole=whole)
 
 
-def _attempts(logs: Sequence[ExecutionLog], now: dt.datetime, *, whole: bool, tracebacks: bool) -> list[Attempt]:
-    """Return the attempts, the newest first."""
-    found = []
-    started: ExecutionLog | None = None
-    for log in logs:
-        if log.to_status == Status.RUNNING:
-            started = log
-        elif log.from_status == Status.RUNNING:
-            found.append(_attempt(started, log, log.timestamp, whole, tracebacks))
-            started = None
-    if started is not None:
-        found.append(_attempt(started, started, now, whole, tracebacks))
-    return found[::-1]
-
-
 def _attempt(
-    started: ExecutionLog | None, ended: ExecutionLog, until: dt.datetime, whole: bool, tracebacks: bool
+    item: AttemptSpans, waterfall: Waterfall, links: Links, whole: bool, is_for_admins: bool, log: Any
 ) -> Attempt:
-    is_good = ended is started or ended.to_status == Status.COMPLETED
+    started: Any = item.started
+    ended: Any = item.ended
+    is_bad = ended is not None and ended.to_status != Status.COMPLETED
+    latest = ended or started
+    worker = latest.worker_name or started.worker_name if started else ""
     return Attempt(
-        number=ended.attempt,
-        worker=ended.worker_name or (started.worker_name if started else ""),
+        number=item.number or 0,
+        worker=linked(links.workers() if is_for_admins else "", line(worker, 40)) if worker else "",
         started=moment(started.timestamp) if started else "",
-        ran=brief_duration((until - started.timestamp).total_seconds()) if started else "",
-        badge=badge(ended.to_status),
-        error="" if is_good else block(ended.message, whole=whole),
-        traceback=block(ended.traceback, whole=whole) if tracebacks and ended.traceback else "",
+        waited=_lasted(item, Kind.WAITED),
+        ran=_lasted(item, Kind.RAN),
+        backed_off=_lasted(item, Kind.BACKED_OFF),
+        strip=draw_strip(item, waterfall),
+        badge=badge(latest.to_status) if latest else "",
+        error=block(ended.message, whole=whole) if is_bad else "",
+        traceback=block(ended.traceback, whole=whole) if is_bad and is_for_admins and ended.traceback else "",
+        log=log,
     )
+
+
+def _lasted(item: AttemptSpans, kind: Kind) -> str:
+    seconds = item.seconds(kind)
+    return NOTHING if seconds is None else brief_duration(seconds)

@@ -2,76 +2,199 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
-from django.db import DataError
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
+from django.db.models.functions import Left
 from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
-from django_jobs.admin.job_filters import BoundedFilter
-from django_jobs.admin.lookups import DeclaredList, clean_term
-from django_jobs.conf import jobs_settings
+from django_jobs.admin import filter_counts
+from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.filter_counts import Counts
+from django_jobs.admin.job_filters import BoundedFilter, OrganizationFilter, TypeFilter
+from django_jobs.admin.job_search import Understood, understand, understood
+from django_jobs.admin.lookups import DeclaredList
+from django_jobs.admin.numbers import format_number
+from django_jobs.admin.saved_filters import offered_to
+from django_jobs.admin.seen_organizations import organizations_of
 from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store import database, organization_ids
-from django_jobs.models import get_organization_model
-from django_jobs.models.batch import parse_batch_id
-from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import WITH_ERRORS
+from django_jobs.engine.store import organization_ids
+from django_jobs.models import Batch, SavedFilter
+from django_jobs.models.saved_filter import MAX_NAME
 
 #: The list needs none of these columns, and reading them for a page of jobs would be slow.
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
+#: Characters of an error that the list reads.
+ERROR: Final = 120
 
 
 class JobList(DeclaredList):
     """A page of the jobs that a user may see. ``looks_back`` is how many of the newest were looked at; None for all."""
 
     looks_back: int | None = None
+    understood: Understood
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        self.understood = understood(request, self.query)
+        # The search comes after the filters, because these say of which jobs the newest are searched.
+        typed, self.query = self.query, ""
         rows = super().get_queryset(request, exclude_parameters)
-        if self._needs_bound():
-            rows, is_bounded = among_newest(rows, visible_organizations(None, request.user), RECENT)
-            self.looks_back = RECENT if is_bounded else None
-        return rows.defer(*LARGE)
+        self.query = typed
+        self.request = request
+        rows, looked_at = self._searched(rows)
+        bounds = [looked_at, *(item.looks_back for item in self.filter_specs if isinstance(item, BoundedFilter))]
+        if self._needs_bound(self.filter_specs):
+            rows, is_bounded = among_newest(rows, self._scope(), RECENT)
+            bounds.append(RECENT if is_bounded else None)
+        self.looks_back = min((most for most in bounds if most is not None), default=None)
+        return light(rows)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
         organization_ids.mark(self.result_list)
+        mark_batches(self.result_list)
+        for job in self.result_list:
+            job.narrowed = self.narrowed
 
-    def _needs_bound(self) -> bool:
-        filters = [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
-        if any(item.is_selective() for item in filters):
-            return False
-        return any(item.needs_bound() for item in filters)
+    def narrowed(self, **query: Any) -> str:
+        """Return the address of this list narrowed by one filter more, or searched for something else (``q``)."""
+        return self.get_query_string({SEARCH_VAR if name == "q" else name: value for name, value in query.items()})
+
+    @cached_property
+    def saved(self) -> list[SavedFilter]:
+        """Return the saved filters that the user is offered."""
+        types = (
+            value for item in self.filter_specs if isinstance(item, TypeFilter) for value, _ in item.lookup_choices
+        )
+        return offered_to(self.request, set(types))
+
+    @cached_property
+    def saveable(self) -> str:
+        """Return what narrows the list now, as it would be saved; empty if nothing does."""
+        admin: Any = self.model_admin
+        return str(admin.cleaned_query(self.request, self.request.GET.urlencode()))
+
+    most_name = MAX_NAME
+
+    @property
+    def may_share(self) -> bool:
+        """Return whether the user may save filters for others."""
+        return is_system_admin(self.request)
+
+    @property
+    def looks_back_text(self) -> str:
+        """Return how many of the newest jobs were looked at, for people."""
+        return format_number(self.looks_back) if self.looks_back else ""
+
+    @property
+    def counts_note(self) -> str:
+        """Return what the numbers beside the filters mean, where they are of the newest jobs alone."""
+        counts = self.counts
+        if not (counts and self.counts_are_cut):
+            return ""
+        told = _(
+            "Numbers beside the filters are counted among the newest %(count)s jobs; a plus means at least so many."
+        )
+        return told % {"count": format_number(filter_counts.NEWEST)}
+
+    @property
+    def other_meanings(self) -> list[tuple[str, str]]:
+        """Return what else the typed text could mean: sentence and address of each."""
+        return [(other.sentence, self.narrowed(q=other.text)) for other in self.understood.others]
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, str]]:
+        """Return how many jobs the choices of filters leave, by the filter's parameter and the choice."""
+        found: dict[str, Counts] = {}
+        chosen = {_name_of(item) for item in self.filter_specs if self._is_chosen(item)}
+        if not chosen and not self.query and organizations_of(self.request) is None:
+            found["status"] = filter_counts.of_all_statuses()
+        left = [name for name in filter_counts.COLUMNS if name not in found]
+        # Filters that are not in use see the same jobs.
+        for names in ([name for name in left if name not in chosen], *([name] for name in left if name in chosen)):
+            found |= self._counted(names) if names else {}
+        self.counts_are_cut = any(counts.is_cut for counts in found.values())
+        return {name: counts.for_people() for name, counts in found.items()}
+
+    counts_are_cut = False
+
+    @property
+    def amount(self) -> str:
+        """Return how many jobs the list has, for people; a plus means at least so many."""
+        is_cut = self.paginator.is_cut or self.looks_back is not None
+        return format_number(self.result_count) + ("+" if is_cut else "")
+
+    def _counted(self, names: Collection[str]) -> dict[str, Counts]:
+        others = [item for item in self.filter_specs if _name_of(item) not in names]
+        rows = self.root_queryset
+        for item in others:
+            narrowed = item.queryset(self.request, rows)
+            rows = rows if narrowed is None else narrowed
+        (rows, _looked_at), is_selective = self._searched(rows), self._is_selective(others)
+        return filter_counts.of_newest(rows, names, self._scope(), is_selective=is_selective)
+
+    @staticmethod
+    def _is_chosen(item: Any) -> bool:
+        return isinstance(item, BoundedFilter) and item.chosen() is not None
+
+    def _searched(self, rows: QuerySet[Any]) -> tuple[QuerySet[Any], int | None]:
+        """Return those of the jobs that the search finds, and how many of the newest it looked at; None for all."""
+        meaning = self.understood.meaning
+        if meaning is None:
+            return rows.none() if self.understood.problem else rows, None
+        if meaning.search.looks_back is None:
+            return meaning.search.narrow(rows), None  # bounded afterwards, unless a filter makes that needless
+        rows, is_bounded = meaning.search.among_newest(rows, self._scope())
+        return rows, meaning.search.looks_back if is_bounded else None
+
+    def _scope(self) -> Collection[Any] | None:
+        """Return the organizations of whose newest jobs is told: the chosen one, or all that the user may see."""
+        for item in self.filter_specs:
+            if isinstance(item, OrganizationFilter) and item.chosen() is not None:
+                return [item.chosen()]
+        return organizations_of(self.request)
+
+    def _is_selective(self, filters: Collection[Any]) -> bool:
+        """Return whether an index finds the newest jobs that the search and these filters leave."""
+        meaning = self.understood.meaning
+        return any(item.is_selective() for item in filters if isinstance(item, BoundedFilter)) or bool(
+            meaning and meaning.search.is_selective
+        )
+
+    def _needs_bound(self, filters: Collection[Any]) -> bool:
+        meaning = self.understood.meaning
+        asked = any(item.needs_bound() for item in filters if isinstance(item, BoundedFilter))
+        return (asked or bool(meaning and meaning.search.needs_bound)) and not self._is_selective(filters)
+
+
+def _name_of(item: Any) -> str:
+    """Return the parameter of a filter of ours; empty for a host's that has several."""
+    return getattr(item, "parameter_name", None) or ""
+
+
+def light(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the same jobs with what a list shows of them, and nothing that may be large."""
+    found: QuerySet[Any] = rows.defer(*LARGE).annotate(error_start=Left("error_message", ERROR + 1))
+    return found
+
+
+def mark_batches(jobs: Collection[Any]) -> None:
+    """Note on each of these jobs the batch that it counts for, by one statement; None where it has none."""
+    pks = {job.batch_id for job in jobs if job.batch_id is not None}
+    found = Batch.primary.only("created_at").in_bulk(pks) if pks else {}
+    for job in jobs:
+        job.batch_of_list = found.get(job.batch_id)
 
 
 def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
-    """Return the jobs with this job id, batch id, organization id or owner name; else those with these words in their
-    error.
-    """
-    term = clean_term(text.strip())
-    if not term:
-        return rows.none() if text.strip() else rows
-    parsed = parse_job_id(term)
-    if parsed is not None:
-        return rows.filter(pk=parsed[0], created_at__year=parsed[1])
-    of_batch = parse_batch_id(term)
-    if of_batch is not None:
-        return rows.filter(batch_id=of_batch[0], batch__created_at__year=of_batch[1])
-    for lookup in ({"organization_id__in": organization_pks_of(term)}, {"owner_name": term}):
-        if all(lookup.values()) and (found := rows.filter(**lookup)).exists():
-            return found
-    found = rows.filter(status__in=sorted(WITH_ERRORS), error_message__icontains=term)
-    return among_newest(found, visible_organizations(None, user), RECENT).rows
-
-
-def organization_pks_of(text: str) -> list[Any]:
-    """Return the primary key of the organization with this id, in a list; an empty list if there is none."""
-    found = database.rows(get_organization_model()).filter(**{jobs_settings.ORGANIZATION_ID_FIELD: text})
-    try:
-        return list(found.values_list("pk", flat=True))
-    except (TypeError, ValueError, ValidationError, DataError):  # ids that are no text
-        return []
+    """Return those of the jobs that a typed text means; all for none, and none for a text that means nothing."""
+    found = understand(text, user)
+    if found.meaning is None:
+        return rows.none() if found.problem else rows
+    return found.meaning.search.among_newest(rows, visible_organizations(None, user))[0]

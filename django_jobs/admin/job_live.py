@@ -1,4 +1,4 @@
-"""What an open page asks for while its jobs run: how they stand now."""
+"""What an open list asks for while its jobs run: how they stand now."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from django_jobs.admin.base import OwnPages, View, keys_of
 from django_jobs.admin.job_columns import live_facts
-from django_jobs.admin.job_list import LARGE
-from django_jobs.admin.job_work import work_state
+from django_jobs.admin.job_list import light
 from django_jobs.engine.store import database
 
 #: Keys of jobs that one request may ask for; the others are not looked at.
@@ -29,9 +28,6 @@ class JobLive(OwnPages):
         if not self.has_view_permission(request):
             raise PermissionDenied
         pks = keys_of(request.GET.get("ids", "").split(","))[:MAX_ASKED]
-        now = database.now()
-        jobs = self.get_queryset(request).filter(pk__in=pks).defer(*LARGE) if pks else []
-        # A job's own page asks for one, and only that page tells of steps.
-        return JsonResponse(
-            {"jobs": {str(job.pk): live_facts(job, now, work_state(job) if len(pks) == 1 else "") for job in jobs}}
-        )
+        site, now = self.admin_site.name, database.now()
+        jobs = light(self.get_queryset(request).filter(pk__in=pks)) if pks else []
+        return JsonResponse({"jobs": {str(job.pk): live_facts(site, job, now) for job in jobs}})

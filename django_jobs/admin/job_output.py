@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from django_jobs.admin.base import OwnPages, View, is_system_admin
 from django_jobs.conf import output_storage
@@ -45,7 +46,8 @@ class JobOutput(OwnPages):
             raise PermissionDenied
         file = _open(job)
         if file is None:
-            self.message_user(request, f"{job.name} has no file, or it is not there any more.", messages.WARNING)
+            text = _("%(job)s has no file, or it is not there any more.") % {"job": job.name}
+            self.message_user(request, text, messages.WARNING)
             return self.go_to(job.pk)
         name = PurePosixPath(job.output_reference).name
         kind, encoding = mimetypes.guess_type(name)

@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
-from django_jobs.admin.formatting import moment
+from django_jobs.admin.formatting import linked, moment
 from django_jobs.engine.schedules.schedule_rights import get_schedule
 from django_jobs.exceptions import ScheduleNotFound
 from django_jobs.models import Job
@@ -46,8 +47,9 @@ def schedule_of(user: Any, job: Job) -> Origin | None:
 def schedule_line(site: str, job: Any) -> SafeString:
     """Return the schedule that submitted a job, with a link, and for which moment."""
     address = reverse(f"{site}:django_jobs_schedule_change", args=(job.schedule.pk,))
-    due = moment(job.schedule.due)
-    return format_html('the schedule <a href="{}"><bdi>{}</bdi></a> for {}', address, job.schedule.name, due)
+    schedule = linked(address, format_html("<bdi>{}</bdi>", job.schedule.name))
+    # Translators: what submitted a job, and for which moment.
+    return format_html(_("the schedule {schedule} for {moment}"), schedule=schedule, moment=moment(job.schedule.due))
 
 
 def _moment(value: object) -> dt.datetime | None:

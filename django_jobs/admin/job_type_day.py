@@ -11,6 +11,7 @@ from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import NOTHING, badge
+from django_jobs.admin.numbers import format_percent
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
@@ -62,7 +63,7 @@ def read_day(kind: JobType) -> Day:
 
 def _rate(counts: dict[str, int]) -> str:
     died, done = counts.get(Status.DEAD_LETTER, 0), counts.get(Status.COMPLETED, 0)
-    return f"{100 * died / (died + done):.1f} %" if died + done else NOTHING
+    return format_percent(died / (died + done)) if died + done else NOTHING
 
 
 def _average(found: dict[str, tuple[int, Any]]) -> str:

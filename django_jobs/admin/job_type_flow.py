@@ -10,16 +10,19 @@ from typing import Any, Final
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_jobs.admin.base import OwnPages, is_system_admin
-from django_jobs.admin.breaker_notices import cut, notice_of
+from django_jobs.admin.breaker_notices import cut, notice_of, waiting_count
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_waits import key_words
-from django_jobs.admin.monitor_health import Notice
+from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control.breakers import close_breaker
 from django_jobs.engine.dispatch.pass_state import limits_of
-from django_jobs.engine.insight.breakers import open_breakers, waiting_in_words
+from django_jobs.engine.insight.breakers import open_breakers
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.insight.limits_in_use import LimitsInUse, read_in_use
 from django_jobs.engine.job_types.lane_keys import is_rekeyed
@@ -65,17 +68,19 @@ class BreakerPage(OwnPages):
             return self.gone(request, object_id)
         if request.method == "POST":
             if close_breaker(kind.pk, user=request.user):
-                self.message_user(request, f"The breaker of {kind.pk} is closed: what waited may start.")
+                text = _("The breaker of %(type)s is closed: what waited may start.") % {"type": kind.pk}
+                self.message_user(request, text)
             else:
-                self.message_user(request, f"The breaker of {kind.pk} was closed already.", messages.WARNING)
-            return self.go_to(kind.pk)
-        title = f"Close the breaker of {kind.pk}?"
+                text = _("The breaker of %(type)s was closed already.") % {"type": kind.pk}
+                self.message_user(request, text, messages.WARNING)
+            return self.go_back(request, kind.pk)
+        title = _("Close the breaker of %(type)s?") % {"type": kind.pk}
         found = open_breakers([kind.pk])
         context: dict[str, Any] = {"kind": kind, "back_url": self.url_of("change", kind.pk)}
         if found:
             context |= {
                 "breaker": found[0],
-                "waiting": waiting_in_words(found[0]),
+                "waiting": waiting_count(found[0]),
                 "error": cut(found[0].error_message),
             }
         return self.page(request, "jobtype/close_breaker.html", title, title, **context)
@@ -84,16 +89,23 @@ class BreakerPage(OwnPages):
 def read_flow(kind: JobType, user: Any) -> Flow:
     """Return what a type's page tells of its limits, read in a constant number of statements."""
     in_use = read_in_use(kind)
-    most = "" if kind.max_running is None else f" of {kind.max_running:,}"
-    in_flight = f"{in_use.total:,}{most}"
+    in_flight = _of(in_use.total, kind.max_running)
     return Flow(in_flight=in_flight, rows=_rows(kind), full=_full(kind, in_use, user), is_rekeyed=is_rekeyed(kind))
+
+
+def _of(count: int, most: int | None) -> str:
+    if most is None:
+        return format_number(count)
+    # Translators: how many jobs there are, and how many there may be: "3 of 10".
+    return _("%(count)s of %(most)s") % {"count": format_number(count), "most": format_number(most)}
 
 
 def _rows(kind: JobType) -> list[tuple[str, str]]:
     count = None if kind.max_starts is None else limits_of([kind]).starts(kind.pk)
     if count is None:
         return []
-    return [(f"Starts in {format_duration(kind.max_starts_window)}", f"{count:,} of {kind.max_starts:,}")]
+    name = _("Starts in %(duration)s") % {"duration": format_duration(kind.max_starts_window)}
+    return [(name, _of(count, kind.max_starts))]
 
 
 def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[tuple[str, list[tuple[Any, int]], int]]:
@@ -101,15 +113,21 @@ def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[tuple[str, list
     if kind.max_running_per_organization is not None:
         full = in_use.full_organizations()
         names = current_ids(_first(full))
-        shown = [(line(names.get(pk, f"{pk}, which is gone"), 40), full[pk]) for pk in _first(full)]
-        groups.append(
-            (f"Organizations at their limit of {kind.max_running_per_organization:,}", shown, len(full) - len(shown))
-        )
+        shown = [(line(names.get(pk) or _gone(pk), 40), full[pk]) for pk in _first(full)]
+        most = kind.max_running_per_organization
+        title = ngettext("Organizations at their limit of %(most)s", "Organizations at their limit of %(most)s", most)
+        groups.append((title % {"most": format_number(most)}, shown, len(full) - len(shown)))
     if kind.concurrency_key and is_rekeyed(kind):
         lanes = in_use.full_keys()
         shown = [(_lane_words(kind, lane, user), lanes[lane]) for lane in _first(lanes)]
-        groups.append((f"Keys at their limit of {kind.max_running_per_key:,}", shown, len(lanes) - len(shown)))
+        most = kind.max_running_per_key
+        title = ngettext("Keys at their limit of %(most)s", "Keys at their limit of %(most)s", most)
+        groups.append((title % {"most": format_number(most)}, shown, len(lanes) - len(shown)))
     return groups
+
+
+def _gone(pk: Any) -> str:
+    return _("%(organization)s, which is gone") % {"organization": pk}
 
 
 def _first(found: Mapping[Any, int]) -> list[Any]:
@@ -120,4 +138,4 @@ def _lane_words(kind: JobType, lane: Lane, user: Any) -> Any:
     """Return the value of the key that a lane has, which a job in flight knows."""
     own = {"job_type": kind, "organization_id": lane.organization_pk, "lane_key": lane.key}
     job = jobs().filter(status__in=sorted(IN_FLIGHT), **own).only("input_parameters").first()
-    return key_words(kind, job.input_parameters, hidden_from(user)) if job else "a key"
+    return key_words(kind, job.input_parameters, hidden_from(user)) if job else _("a key")

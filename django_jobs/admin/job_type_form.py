@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.core.validators import MaxValueValidator
 from django.db.models import Field
 from django.http import HttpRequest
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
 from django_jobs.admin.base import BaseAdmin
@@ -17,72 +20,105 @@ from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_SECONDS
+from django_jobs.texts import Text, translated
+
+if TYPE_CHECKING:
+    BaseForm = forms.ModelForm[JobType]
+else:
+    BaseForm = forms.ModelForm
 
 SWITCHES: Final = ("is_enabled", "is_paused")
 MAX_DELAYS: Final = 12
+#: What is said of a field whose seconds people see and type as a duration.
+DURATION_HELPS: Final = {
+    "default_timeout": gettext_lazy("The time that one attempt may take."),
+    "retry_delay": gettext_lazy("The time before the first retry; doubled for each further one."),
+    "deduplication_window": gettext_lazy("The time in which the same work is refused; 0 switches it off."),
+    "max_starts_window": gettext_lazy("The time of the window."),
+    "breaker_pause": gettext_lazy("The time between two tries while they are held."),
+}
 #: What keeps jobs from being submitted, from starting and from being kept: titles, what that means, and the fields.
-LIMITS: Final[tuple[tuple[str, Any], ...]] = (
+LIMITS: Final[tuple[tuple[Any, Any], ...]] = (
     (
-        "Limits of submissions",
+        gettext_lazy("Limits of submissions"),
         {
-            "description": "A submission beyond these is refused.",
+            "description": gettext_lazy("A submission beyond these is refused."),
             "fields": ("deduplication_window", ("rate_limit", "rate_limit_window")),
         },
     ),
     (
-        "Limits of what runs",
+        gettext_lazy("Limits of what runs"),
         {
-            "description": "Jobs beyond these are accepted, and wait until others have ended. They hold up no other "
-            "type. The narrowest limit decides. To stop a type altogether, pause it.",
+            "description": gettext_lazy(
+                "Jobs beyond these are accepted, and wait until others have ended. They hold up no other "
+                "type. The narrowest limit decides. To stop a type altogether, pause it."
+            ),
             "fields": ("max_running", "max_running_per_organization", ("concurrency_key", "max_running_per_key")),
         },
     ),
     (
-        "Rate of starts",
+        gettext_lazy("Rate of starts"),
         {
-            "description": "Jobs beyond these wait, too: for a service that takes so many calls a minute.",
+            "description": gettext_lazy(
+                "Jobs beyond these wait, too: for a service that takes so many calls a minute."
+            ),
             "fields": (("max_starts", "max_starts_window"), "max_starts_per_key"),
         },
     ),
     (
-        "Breaker",
+        gettext_lazy("Breaker"),
         {
-            "description": "For a service that may fail as a whole: its jobs wait until one of them gets through, "
-            "instead of spending their retries.",
+            "description": gettext_lazy(
+                "For a service that may fail as a whole: its jobs wait until one of them gets through, "
+                "instead of spending their retries."
+            ),
             "fields": (("breaker_failures", "breaker_pause"),),
         },
     ),
     (
-        "Pool",
+        gettext_lazy("Pool"),
         {
-            "description": "Workers serve the pool that they were started for, by jobs_worker --pool. "
-            "What waits moves along when another pool is chosen.",
+            "description": gettext_lazy(
+                "Workers serve the pool that they were started for, by jobs_worker --pool. "
+                "What waits moves along when another pool is chosen."
+            ),
             "fields": ("pool",),
         },
     ),
     (
-        "Retention",
+        gettext_lazy("Retention"),
         {
-            "description": "Deleted jobs take their history and the files that they saved with them.",
+            "description": gettext_lazy("Deleted jobs take their history and the files that they saved with them."),
             "fields": ("retention_days",),
         },
     ),
 )
 
 
+class TypeForm(BaseForm):
+    """Tells what is wrong with a type in the language of who reads it."""
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        for item in [item for items in getattr(error, "error_dict", {}).values() for item in items]:
+            item.message = translated(item.message) if isinstance(item.message, Text) else item.message
+        super().add_error(field, error)
+
+
 class JobTypeForm(BaseAdmin):
     """Chooses the form field of each field of a job type."""
+
+    form = TypeForm
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         if _is_duration(db_field):
             field = db_field.formfield(form_class=DurationField, **kwargs)
-            help_text = str(db_field.help_text)
-            field.help_text = f"{help_text.replace('Seconds', 'The time')} {HELP}".strip()  # type: ignore[union-attr]
+            own = DURATION_HELPS.get(db_field.name, db_field.help_text)
+            field.help_text = format_lazy("{} {}", own, HELP)  # type: ignore[union-attr]
             return field
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "handler_method" and field is not None:
             field.widget = DatalistInput(registered_handlers, attrs={"class": "vTextField", "maxlength": "255"})
-            field.help_text = f"{db_field.help_text} The declared ones are offered."
+            field.help_text = _("%(help)s The declared ones are offered.") % {"help": db_field.help_text}
         if db_field.name in SWITCHES and field is not None:
             # The form then knows what the page showed, and a page that is old does not undo somebody else's click.
             field.show_hidden_initial = True
@@ -93,7 +129,9 @@ class JobTypeForm(BaseAdmin):
         form = super().get_form(request, obj, change, **kwargs)
         if "pool" in form.base_fields:
             own = form.base_fields["pool"]
-            form.base_fields["pool"] = forms.ChoiceField(choices=pool_choices(obj), help_text=own.help_text)
+            form.base_fields["pool"] = forms.ChoiceField(
+                label=own.label, choices=pool_choices(obj), help_text=own.help_text
+            )
         return form
 
 
@@ -101,7 +139,7 @@ def pool_choices(kind: JobType | None) -> list[tuple[str, str]]:
     """Return the pools to choose from, with labels; that of the type is among them, whatever the settings say."""
     choices = [(name, name) for name in pools.names()]
     if kind is not None and kind.pool not in pools.names():
-        choices.append((kind.pool, f"{kind.pool} (not in the settings)"))
+        choices.append((kind.pool, _("%(pool)s (not in the settings)") % {"pool": kind.pool}))
     return choices
 
 

@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import OuterRef, Subquery
-
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import as_json, line, moment
 from django_jobs.engine.job_types.masking import Names, masked
@@ -48,14 +46,13 @@ class SavedCheckpoint:
 class Work:
     """The latest steps, the last one first, and the checkpoint.
 
-    ``count`` is how many steps there are, ``is_counted_out`` if it is a bound. ``state`` differs once there is more.
+    ``count`` is how many steps there are, ``is_counted_out`` if it is a bound.
     """
 
     steps: list[Step]
     count: int
     is_counted_out: bool
     checkpoint: SavedCheckpoint | None
-    state: str
 
     @property
     def is_short(self) -> bool:
@@ -83,20 +80,7 @@ def read_work(job: Job, names: Names, *, whole: bool, results: bool) -> Work:
         count=count,
         is_counted_out=is_counted_out,
         checkpoint=_checkpoint(saved, names, whole) if saved is not None and results else None,
-        state=_state(found[0].position if found else None, saved.saved_at if saved is not None else None),
     )
-
-
-def work_state(job: Job) -> str:
-    """Return :attr:`Work.state` as it is now, in one statement."""
-    last = JobStep.primary.filter(job_id=OuterRef("pk")).order_by("-position").values("position")[:1]
-    saved = JobCheckpoint.primary.filter(pk=OuterRef("pk")).values("saved_at")[:1]
-    rows = Job.primary.filter(pk=job.pk).order_by().values_list(Subquery(last), Subquery(saved))
-    return _state(*(rows.first() or (None, None)))
-
-
-def _state(position: int | None, saved_at: Any) -> str:
-    return f"{position or '-'} {'-' if saved_at is None else saved_at.isoformat()}"
 
 
 def _step(row: JobStep, names: Names, results: bool) -> Step:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.job_filters import BoundedFilter, TypeFilter
 from django_jobs.admin.monitor_range import RANGES
@@ -19,11 +21,11 @@ FAILURES: Final = "failures"
 class BecameFilter(BoundedFilter):
     """Narrows the log to the changes to one status, or to the failed attempts."""
 
-    title = "what it became"
+    title = gettext_lazy("what it became")
     parameter_name = "became"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(FAILURES, "A failed attempt"), *((status.value, str(status.label)) for status in Status)]
+        return [(FAILURES, _("A failed attempt")), *((status.value, str(status.label)) for status in Status)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.chosen()
@@ -43,11 +45,11 @@ class LogTypeFilter(TypeFilter):
 class SinceFilter(BoundedFilter):
     """Narrows the log to one of the monitor's time ranges."""
 
-    title = "when"
+    title = gettext_lazy("when")
     parameter_name = "since"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(item.key, item.label) for item in RANGES.values()]
+        return [(item.key, str(item.label)) for item in RANGES.values()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.chosen()

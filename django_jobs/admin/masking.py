@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, Final
 
+from django.utils.translation import gettext
+
 from django_jobs.engine.job_types.masking import Names, masked
 
 #: Unicode's characters that change the direction of text: marks, embeddings, overrides and isolates.
@@ -20,5 +22,5 @@ def json_of(value: Any, names: Names) -> str:
     try:
         text = json.dumps(masked(value, names), indent=2, ensure_ascii=False)
     except RecursionError:
-        return "(nested too deeply to be shown)"
+        return gettext("(nested too deeply to be shown)")
     return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

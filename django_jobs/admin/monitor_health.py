@@ -1,47 +1,32 @@
-"""Whether scheduler, workers and broker are alive, and what to do if one is not."""
+"""Whether scheduler, workers and broker are alive, and what the workers run."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
+from django_jobs.admin import monitor_notices as notices
 from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.monitor_notices import Notice
 from django_jobs.engine.dispatch.window import FRESH_SECONDS
-from django_jobs.engine.insight.findings import PROBLEM
-from django_jobs.engine.insight.inspection import Leader, jobs, leader
-from django_jobs.engine.insight.pool_diagnostics import examine_pools
-from django_jobs.engine.insight.rollups import LEASE, behind
+from django_jobs.engine.insight.inspection import Leader, jobs
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import EngineLease, Job, JobType, Worker
+from django_jobs.models import Job, Worker
 from django_jobs.statuses import Status
 
-#: How many worker processes are counted, and how many of them are shown.
+#: How many worker processes are counted, and how many of them the monitor shows.
 MAX_WORKERS: Final = 1_000
-WORKERS_SHOWN: Final = 100
+WORKERS_SHOWN: Final = 20
+#: So many running jobs are read for those that the monitor shows, and for all processes. The others are counted.
 MAX_RUNNING: Final = 300
+MAX_RUNNING_OF_ALL: Final = 3_000
 RUNNING_SHOWN: Final = 5
-#: The charts are called late if more events than this are still to be counted.
-LATE_EVENTS: Final = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """Something that is wrong.
-
-    ``level`` is one of Django's message tags; ``advice`` is for those who run the system. ``links`` are words and
-    addresses of pages that tell more, ``buttons`` those of pages that ask before they act.
-    """
-
-    level: str
-    text: str
-    advice: str = ""
-    links: tuple[tuple[str, str], ...] = ()
-    buttons: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,47 +70,63 @@ class Health:
 
 
 def read_health(
-    moment: dt.datetime, *, is_empty: bool, waiting: int, running_by: Mapping[str, int], types: Collection[str] | None
+    moment: dt.datetime,
+    found: Leader,
+    *,
+    is_empty: bool,
+    waiting: int,
+    running_by: Mapping[str, int],
+    types: Collection[str] | None,
 ) -> Health:
-    """Return the health, read in a constant number of statements and two calls of the broker.
+    """Return the health, read in a constant number of statements and two calls of the broker. ``found`` leads.
 
     With ``types``, notices are about these job types only, and nothing is told that belongs to no tenant.
     """
-    workers, has_more = _read_workers(moment, running_by)
-    found = leader(moment)
+    workers, has_more = read_workers(moment, running_by)
+    alive = [item.worker for item in workers if item.is_alive]
     tickets = _read_tickets()
-    notices = [
-        *_about_broker(tickets),
-        *_about_scheduler(found),
-        *_about_workers([item for item in workers if item.is_alive], waiting),
-        *_about_pools([item.worker for item in workers if item.is_alive], types),
-        *(_about_set_aside() if types is None and tickets is not None else []),
-        *_about_charts(is_empty=is_empty),
-        *_about_types(types),
+    told = [
+        *notices.about_broker(tickets),
+        *notices.about_scheduler(found),
+        *notices.about_workers(alive, waiting),
+        *notices.about_pools(alive, types),
+        *(notices.about_set_aside() if types is None and tickets is not None else []),
+        *notices.about_charts(is_empty=is_empty),
+        *notices.about_types(types),
     ]
-    return Health(workers=workers, has_more_workers=has_more, leader=found, tickets=tickets, notices=notices)
+    return Health(workers=workers, has_more_workers=has_more, leader=found, tickets=tickets, notices=told)
 
 
-def _read_workers(now: dt.datetime, running_by: Mapping[str, int]) -> tuple[list[WorkerLoad], bool]:
+def read_workers(
+    now: dt.datetime, running_by: Mapping[str, int], jobs_shown: int | None = None
+) -> tuple[list[WorkerLoad], bool]:
+    """Return the first workers by name, each with the newest jobs that it runs, and whether there are more workers.
+
+    ``running_by`` counts what runs by worker. With ``jobs_shown`` all workers tell so many jobs each; without it the
+    first WORKERS_SHOWN tell RUNNING_SHOWN each, and the others none.
+    """
     workers = list(Worker.primary.order_by("name")[: MAX_WORKERS + 1])
     running: dict[str, list[Job]] = defaultdict(list)
-    shown_names = [worker.name for worker in workers[:WORKERS_SHOWN]]
+    telling, most, bound = MAX_WORKERS, jobs_shown, MAX_RUNNING_OF_ALL
+    if most is None:
+        telling, most, bound = WORKERS_SHOWN, RUNNING_SHOWN, MAX_RUNNING
+    shown_names = [worker.name for worker in workers[:telling]]
     rows = jobs().filter(status=Status.RUNNING, worker_name__in=shown_names)
     shown = ("created_at", "started_at", "job_type_id", "worker_name", "organization_name")
-    for job in rows.order_by("-pk").only(*shown)[:MAX_RUNNING]:
+    for job in rows.order_by("-pk").only(*shown)[:bound]:
         running[job.worker_name].append(job)
-    loads = [_load(item, running[item.name], running_by.get(item.name, 0), now) for item in workers[:MAX_WORKERS]]
+    loads = [_load(item, running[item.name], running_by.get(item.name, 0), now, most) for item in workers[:MAX_WORKERS]]
     return loads, len(workers) > MAX_WORKERS
 
 
-def _load(worker: Worker, running: list[Job], count: int, now: dt.datetime) -> WorkerLoad:
+def _load(worker: Worker, running: list[Job], count: int, now: dt.datetime, most: int) -> WorkerLoad:
     seconds = max(0.0, (now - worker.last_seen).total_seconds())
     return WorkerLoad(
         worker=worker,
         is_alive=seconds <= FRESH_SECONDS,
         seconds_since_beat=seconds,
-        jobs=running[:RUNNING_SHOWN],
-        more=max(0, max(count, len(running)) - min(len(running), RUNNING_SHOWN)),
+        jobs=running[:most],
+        more=max(0, max(count, len(running)) - min(len(running), most)),
     )
 
 
@@ -137,88 +138,8 @@ def _read_tickets() -> int | None:
         return None
 
 
-def _about_broker(tickets: int | None) -> list[Notice]:
-    if tickets is not None:
-        return []
-    text = "Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back."
-    return [Notice(level="error", text=text, advice="Start Redis, or correct the URL in RQ_QUEUES.")]
-
-
-def _about_set_aside() -> list[Notice]:
-    try:
-        aside = get_broker().set_aside()
-    except BrokerUnavailable:
-        return []
-    if not aside.count:
-        return []
-    text = f"Set aside from our queues, and not run: {aside} entries that are no tickets."
-    advice = (
-        "Give RQ jobs of yours queues of their own, and see who may write to Redis. “manage.py jobs_check” names the "
-        "newest; “Entries that are not ours” in docs/operations.md says how to look at them and forget them."
-    )
-    return [Notice(level="warning", text=text, advice=advice)]
-
-
-def _about_scheduler(found: Leader) -> list[Notice]:
-    if found.is_alive:
-        return []
-    since = found.seconds_since_tick
-    text = "The scheduler has never run" if since is None else f"The scheduler is silent for {brief_duration(since)}"
-    return [
-        Notice(
-            level="error",
-            text=f"{text}. Retries, delayed jobs, the rescue of lost ones, replays and these charts stand still.",
-            advice="Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.",
-        )
-    ]
-
-
-def _about_workers(alive: list[WorkerLoad], waiting: int) -> list[Notice]:
-    if alive:
-        return []
-    text = "No worker is alive: what is submitted waits."
-    if waiting:
-        text = "No worker is alive: nothing runs, and jobs wait."
-    return [Notice(level="error", text=text, advice="Start “manage.py jobs_worker”, and look at its log if it ends.")]
-
-
-def _about_pools(alive: list[Worker], types: Collection[str] | None) -> list[Notice]:
-    """Return a notice for each pool whose jobs wait in vain, as `jobs_check` finds them."""
-    found = [item for item in examine_pools(alive, types) if item.level == PROBLEM]
-    texts = [f"{item.subject.capitalize()}: {item.text}" for item in found]
-    return [Notice(level="error", text=re.sub("`([^`]*)`", r"“\1”", text)) for text in texts]
-
-
-def _about_charts(*, is_empty: bool) -> list[Notice]:
-    """Return a notice if the charts cannot be trusted, since counting follows the history by more than some seconds."""
-    count = behind()
-    lease = EngineLease.primary.filter(pk=LEASE).first()
-    if is_empty:
-        return []
-    if lease is None or not lease.state.get("done"):
-        text = (
-            "Nothing is counted yet: the charts and the table of job types stay empty until the scheduler has done it."
-        )
-        return [Notice(level="warning", text=text, advice="That takes some seconds once a scheduler runs.")]
-    if count > LATE_EVENTS:
-        text = f"The charts are late: {count:,} events are still to be counted. What waits and runs is up to date."
-        advice = "The scheduler catches up by itself; a transaction that stays open for long can hold it up."
-        return [Notice(level="warning", text=text, advice=advice)]
-    return []
-
-
-def _about_types(types: Collection[str] | None) -> list[Notice]:
-    rows = JobType.primary.filter(is_enabled=True, is_paused=True).order_by("pk")
-    if types is not None:
-        rows = rows.filter(pk__in=list(types))
-    names = list(rows.values_list("pk", flat=True)[:6])
-    if not names:
-        return []
-    shown = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")  # noqa: PLR2004  (one more was read)
-    return [Notice(level="warning", text=f"Paused on purpose: {shown}. Their jobs wait until the type is resumed.")]
-
-
 def scheduler_words(found: Leader) -> tuple[str, Any]:
     """Return who leads and how long ago it ticked, in words."""
     since = found.seconds_since_tick
-    return found.holder or "nobody", "never" if since is None else f"{brief_duration(since)} ago"
+    ago = _("never") if since is None else _("%(duration)s ago") % {"duration": brief_duration(since)}
+    return found.holder or _("nobody"), ago

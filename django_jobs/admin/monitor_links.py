@@ -12,6 +12,7 @@ from django.utils.http import urlencode
 from django_jobs.admin.job_filters import RETRYING
 from django_jobs.admin.log_filters import FAILURES
 from django_jobs.admin.monitor_range import Range
+from django_jobs.models import get_organization_model
 from django_jobs.statuses import Status
 
 
@@ -37,9 +38,17 @@ class Links:
         """Return the address of the list of this type's jobs."""
         return self._list("job", {"type": job_type})
 
+    def jobs_like(self, job_type: str, error_fingerprint: str) -> str:
+        """Return the address of the list of this type's jobs with such an error."""
+        return self._list("job", {"type": job_type, "fingerprint": error_fingerprint})
+
     def jobs_of_organization(self, pk: Any) -> str:
         """Return the address of the list of this organization's jobs."""
         return self._list("job", {"organization": pk})
+
+    def jobs_of_operation(self, pk: int) -> str:
+        """Return the address of the list of the jobs that an operation acted on last."""
+        return self._list("job", {"operation": str(pk)})
 
     def job_type(self, name: str) -> str:
         """Return the address of a job type's page; empty where this site has none."""
@@ -60,25 +69,70 @@ class Links:
 
     def faulty_schedules(self) -> str:
         """Return the address of the list of schedules that cannot fire; empty where this site has none."""
-        try:
-            return self._list("schedule", {"state": "faulty"})
-        except NoReverseMatch:
-            return ""
+        return self._list_if_any("schedule", {"state": "faulty"})
+
+    def types_of_pool(self, pool: str) -> str:
+        """Return the address of the list of this pool's job types; empty where this site has none."""
+        return self._list_if_any("jobtype", {"pool": pool})
+
+    def alerts(self) -> str:
+        """Return the address of the alarms; empty where this site has none."""
+        return self._list_if_any("alert", {})
+
+    def schedule(self, pk: int | None) -> str:
+        """Return the address of a schedule's page; empty where this site has none."""
+        return "" if pk is None else self._page_if_any("django_jobs_schedule_change", pk)
+
+    def workers(self) -> str:
+        """Return the address of the workers; empty where this site has none."""
+        return self._list_if_any("worker", {})
+
+    def failure_act(self) -> str:
+        """Return the address that failures are acted on by; empty where this site has none."""
+        return self._page_if_any("django_jobs_failure_act")
+
+    def failures(self, job_type: str = "", **query: Any) -> str:
+        """Return the address of the groups of failures, of this type if given; empty where this site has none.
+
+        ``query`` are further filters.
+        """
+        return self._list_if_any("failure", ({"job_type": job_type} if job_type else {}) | query)
 
     def dead_letters(self) -> str:
         """Return the address of the groups of dead letters."""
-        return self._list("deadletter", {})
+        return self.failures(status=str(Status.DEAD_LETTER))
 
-    def failures(self, chosen: Range, job_type: str = "") -> str:
-        """Return the address of the log rows that the monitor counts as failures of this time and, if given, of this
-        type.
+    def failed_attempts(self, chosen: Range, job_type: str = "") -> str:
+        """Return the address of the log rows that the monitor counts as failures of this time, of this type if given;
+        empty where this site has none.
         """
         query = {"became": FAILURES, "since": chosen.key}
-        return self._list("executionlog", query | ({"type": job_type} if job_type else {}))
+        return self._list_if_any("executionlog", query | ({"type": job_type} if job_type else {}))
+
+    def failure_group(self, job_type: str, error_fingerprint: str) -> str:
+        """Return the address of the page of one group of failures; empty where this site has none."""
+        address = self._page_if_any("django_jobs_failure_group")
+        query = urlencode({"job_type": job_type, "fingerprint": error_fingerprint})
+        return f"{address}?{query}" if address else ""
+
+    def operation(self, pk: int) -> str:
+        """Return the address of an operation's page; empty where this site has none."""
+        return self._page_if_any("django_jobs_operation_change", pk)
+
+    def organization(self, pk: Any) -> str:
+        """Return the address of an organization's page; empty where this site has none."""
+        options = get_organization_model()._meta
+        return self._page_if_any(f"{options.app_label}_{options.model_name}_change", pk)
 
     def _page_if_any(self, name: str, *args: Any) -> str:
         try:
             return self.page(name, *args)
+        except NoReverseMatch:
+            return ""
+
+    def _list_if_any(self, model: str, query: dict[str, Any]) -> str:
+        try:
+            return self._list(model, query)
         except NoReverseMatch:
             return ""
 

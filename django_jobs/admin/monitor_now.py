@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Count, Min, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.access import may_start
-from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.insight.inspection import blocked, jobs, waiting
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
@@ -39,7 +40,8 @@ class Now:
     """The counts of this moment.
 
     ``blocked`` jobs wait for other jobs and are in no queue. ``depths`` are by priority, the most urgent first.
-    ``running_by`` counts what runs by worker. If ``waiting`` was cut, ``oldest_seconds`` is a lower bound.
+    ``running_by`` counts what runs by worker, and ``in_flight`` what is queued or runs by job type and status. If
+    ``waiting`` was cut, ``oldest_seconds`` is a lower bound.
     """
 
     moment: dt.datetime
@@ -48,6 +50,7 @@ class Now:
     blocked: CappedCount
     running: int
     running_by: Counter[str]
+    in_flight: Counter[tuple[str, str]]
     dead: CappedCount
     oldest_seconds: float | None
     depths: list[tuple[Priority, CappedCount]]
@@ -67,21 +70,22 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
     since = [first for _, first in backlog.values()] + flight.queued_since
     oldest = min((item for item in since if item is not None), default=None)
     retrying = _bounded(scope.filter(status__in=sorted(AWAITING_RETRY)))
-    blocked = _bounded(scope.filter(status=Status.PENDING, ready_at__isnull=True))
+    held = _bounded(blocked() & scope)
     dead = _bounded(scope.filter(status=Status.DEAD_LETTER))
     waiting_count = sum(amount.count for _, amount in depths)
     return Now(
         moment=moment,
         waiting=CappedCount(count=waiting_count, is_cut=any(amount.is_cut for _, amount in depths)),
         retrying=retrying,
-        blocked=blocked,
+        blocked=held,
         running=flight.running.total(),
         running_by=flight.running_by,
+        in_flight=flight.by_type,
         dead=dead,
         oldest_seconds=None if oldest is None else max(0.0, (moment - oldest).total_seconds()),
         depths=depths,
         tenants=_read_tenants(scope, flight),
-        is_empty=not (waiting_count or flight.running or blocked.count or dead.count or scope.exists()),
+        is_empty=not (waiting_count or flight.running or held.count or dead.count or scope.exists()),
     )
 
 
@@ -102,7 +106,9 @@ class _Flight:
         self.queued_since: list[dt.datetime | None] = []
         self.running: Counter[Any] = Counter()
         self.running_by: Counter[str] = Counter()
-        for status, priority, organization, worker, count, since in rows:
+        self.by_type: Counter[tuple[str, str]] = Counter()
+        for status, priority, organization, worker, job_type, count, since in rows:
+            self.by_type[job_type, status] += count
             if status == Status.QUEUED:
                 self.queued_by_priority[priority] += count
                 self.queued[organization] += count
@@ -113,7 +119,7 @@ class _Flight:
 
 
 def _read_in_flight(scope: QuerySet[Job]) -> Iterable[tuple[Any, ...]]:
-    names = ("status", "priority", "organization_id", "worker_name")
+    names = ("status", "priority", "organization_id", "worker_name", "job_type_id")
     rows = scope.filter(status__in=sorted(IN_FLIGHT)).values(*names)
     yield from rows.annotate(count=Count("pk"), since=Min("queued_at")).values_list(*names, "count", "since")
 
@@ -137,7 +143,7 @@ def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
 def _tenant(pk: Any, row: Any, waiting_count: int, running: Counter[Any], *, is_cut: bool) -> Tenant:
     return Tenant(
         organization=row,
-        name=str(row) if row is not None else f"{pk}, which is gone",
+        name=str(row) if row is not None else _("%(organization)s, which is gone") % {"organization": pk},
         is_active=row is not None and may_start(row),
         waiting=CappedCount(count=waiting_count, is_cut=is_cut),
         running=running[pk],

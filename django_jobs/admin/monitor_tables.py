@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
 
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.charts_small import draw_spark
@@ -18,8 +20,9 @@ from django_jobs.admin.formatting import NOTHING, ago, line
 from django_jobs.admin.monitor_health import WorkerLoad
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Tenant
-from django_jobs.admin.monitor_range import Range
+from django_jobs.admin.monitor_pools import served_in_words
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
+from django_jobs.admin.numbers import format_number, format_percent
 from django_jobs.models import JobType, get_organization_model
 
 #: Shares that differ by less than this are told as equal.
@@ -36,6 +39,8 @@ class TypeRow:
     failures_url: str
     ended: str
     failures: str
+    #: The failures in words, such as ``863 of 863 failed``.
+    told: str
     rate: str
     trend: Any
     spark: Any
@@ -62,12 +67,11 @@ class WorkerRow:
     """One worker process' line."""
 
     name: Any
-    host: Any
-    pid: int
     slots: int
-    started: Any
+    serves: Any
     beat: str
     is_alive: bool
+    is_quiet: bool
     jobs: list[tuple[str, str, Any, Any]]
     more: int
 
@@ -79,12 +83,15 @@ def duration(seconds: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """Return a share as a percentage; a dash for None."""
-    return NOTHING if share is None else f"{100 * share:.1f} %"
+    return NOTHING if share is None else format_percent(share)
 
 
 def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
     """Return the lines of waiting and running: average, median and 95th percentile."""
-    named: list[tuple[str, Times]] = [("Wait", traffic.wait), ("Run", traffic.run)]
+    named: list[tuple[str, Times]] = [
+        (pgettext("how long jobs waited", "Wait"), traffic.wait),
+        (pgettext("how long jobs ran", "Run"), traffic.run),
+    ]
     return [
         (name, duration(times.average), duration(times.percentile(0.5)), duration(times.percentile(0.95)))
         for name, times in named
@@ -96,22 +103,23 @@ def type_rows(request: HttpRequest, links: Links, traffic: Traffic) -> list[Type
     names = [item.name for item in traffic.types]
     kinds = JobType.primary.in_bulk(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
-    return [_type_row(links, item, kinds.get(item.name), traffic.range, may_open=may_open) for item in traffic.types]
+    return [_type_row(links, item, kinds.get(item.name), may_open=may_open) for item in traffic.types]
 
 
-def _type_row(links: Links, item: TypeTraffic, kind: JobType | None, chosen: Range, *, may_open: bool) -> TypeRow:
+def _type_row(links: Links, item: TypeTraffic, kind: JobType | None, *, may_open: bool) -> TypeRow:
     return TypeRow(
         name=line(item.name, 60),
         url=links.page("django_jobs_jobtype_change", item.name) if kind is not None and may_open else "",
         jobs_url=links.jobs_of_type(item.name),
-        failures_url=links.failures(chosen, item.name) if item.failures and kind is not None else "",
-        ended=f"{item.ended:,}",
-        failures=f"{item.failures:,}",
+        failures_url=links.failures(item.name) if item.failures and kind is not None else "",
+        ended=format_number(item.ended),
+        failures=format_number(item.failures),
+        told=_failures_in_words(item),
         rate=percent(item.failure_rate),
         trend=trend(item.failure_rate, item.earlier_rate),
         spark=draw_spark(item.rates) if item.failures else "",
         p95=duration(item.run.percentile(0.95)),
-        state=_state(kind),
+        state=_state(kind, all_failed=item.failures > 0 and item.failures == item.ended),
     )
 
 
@@ -120,21 +128,30 @@ def trend(now: float | None, earlier: float | None) -> SafeString | str:
     if now is None or earlier is None:
         return ""
     if abs(now - earlier) < SAME:
-        return "as before"
+        return _("as before")
     name, arrow = ("worse", "▲") if now > earlier else ("better", "▼")
-    return format_html(
-        '<span class="djobs-{}"><span aria-hidden="true">{}</span> from {}</span>', name, arrow, percent(earlier)
-    )
+    # Translators: a rate became better or worse; this is what it was before.
+    text = _("from %(rate)s") % {"rate": percent(earlier)}
+    return format_html('<span class="djobs-{}"><span aria-hidden="true">{}</span> {}</span>', name, arrow, text)
 
 
-def _state(kind: JobType | None) -> SafeString:
-    words, name = ("active", "completed")
+def _failures_in_words(item: TypeTraffic) -> str:
+    """Return how many attempts failed, of how many; 0 if none did."""
+    if not item.failures:
+        return format_number(0)
+    text = ngettext("%(failed)s of %(ended)s failed", "%(failed)s of %(ended)s failed", item.failures)
+    return text % {"failed": format_number(item.failures), "ended": format_number(item.ended)}
+
+
+def _state(kind: JobType | None, *, all_failed: bool) -> SafeString:
+    """Return what may start of the type. One whose attempts all failed is not called active in green."""
+    words, name = (_("all fail"), "failed") if all_failed else (_("active"), "completed")
     if kind is None:
-        words, name = ("deleted", "canceled")
+        words, name = (_("deleted"), "canceled")
     elif not kind.is_enabled:
-        words, name = ("disabled", "canceled")
+        words, name = (_("disabled"), "canceled")
     elif kind.is_paused:
-        words, name = ("paused", "timed-out")
+        words, name = (_("paused"), "timed-out")
     return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
 
 
@@ -153,7 +170,7 @@ def _tenant_row(links: Links, item: Tenant, *, may_open: bool) -> TenantRow:
         jobs_url=links.jobs_of_organization(item.organization.pk) if is_there else "",
         is_active=item.is_active or not is_there,
         waiting=item.waiting,
-        running=f"{item.running:,}",
+        running=format_number(item.running),
         share=item.share,
         percent=percent(item.share),
     )
@@ -173,12 +190,11 @@ def worker_rows(links: Links, workers: Collection[WorkerLoad]) -> list[WorkerRow
     return [
         WorkerRow(
             name=line(item.worker.name, 60),
-            host=line(item.worker.hostname, 60),
-            pid=item.worker.pid,
             slots=item.worker.slots,
-            started=ago(item.worker.started_at),
+            serves=served_in_words(item.worker.queues),
             beat=brief_duration(item.seconds_since_beat),
             is_alive=item.is_alive,
+            is_quiet=item.worker.quiet_since is not None,
             jobs=[
                 (
                     job.name,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.monitor_health import Health
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import Now
 from django_jobs.admin.monitor_tables import duration, percent
 from django_jobs.admin.monitor_traffic import Traffic
+from django_jobs.admin.numbers import format_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,20 +32,26 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
     minutes = traffic.range.length.total_seconds() / 60
     completed = traffic.totals["completed"]
     workers = CappedCount(count=len(health.alive), is_cut=health.has_more_workers)
+    rate = _("%(count)s a minute") % {"count": format_number(completed / minutes, 1)}
     return [
-        Tile(name="Running", value=f"{now.running:,}", note=running_note(now, health), url=links.running()),
-        Tile(name="Waiting", value=now.waiting, note=_waiting_note(now)),
-        Tile(name="Retrying", value=now.retrying, note="after a failure", url=links.retrying()),
-        Tile(name="Blocked", value=now.blocked, note="by other jobs"),
-        Tile(name="Dead letters", value=now.dead, note="grouped by error", url=links.dead_letters()),
-        Tile(name="Completed", value=f"{completed:,}", note=f"{completed / minutes:.1f} a minute"),
         Tile(
-            name="Failure rate",
-            value=percent(traffic.failure_rate),
-            note=f"of attempts, {traffic.range.label.lower()}",
-            url=links.failures(traffic.range) if traffic.failures else "",
+            name=pgettext("jobs", "Running"),
+            value=format_number(now.running),
+            note=running_note(now, health),
+            url=links.running(),
         ),
-        Tile(name="Workers", value=workers, note="alive"),
+        Tile(name=pgettext("jobs", "Waiting"), value=now.waiting, note=_waiting_note(now)),
+        Tile(name=pgettext("jobs", "Retrying"), value=now.retrying, note=_("after a failure"), url=links.retrying()),
+        Tile(name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
+        Tile(name=_("Dead letters"), value=now.dead, note=_("grouped by error"), url=links.dead_letters()),
+        Tile(name=pgettext("jobs", "Completed"), value=format_number(completed), note=rate),
+        Tile(
+            name=_("Failure rate"),
+            value=percent(traffic.failure_rate),
+            note=_("of attempts: %(range)s") % {"range": traffic.range.label},
+            url=links.failures() if traffic.failures else "",
+        ),
+        Tile(name=_("Workers"), value=workers, note=pgettext("workers", "alive")),
     ]
 
 
@@ -50,18 +60,28 @@ def running_note(now: Now, health: Health) -> str:
 
     Workers take some short jobs ahead, and the jobs of a dead worker are Running until their leases end.
     """
-    slots = f"{health.slots:,} worker slot{'' if health.slots == 1 else 's'}"
     elsewhere = health.running_elsewhere(now.running_by)
     if elsewhere:
-        return f"{elsewhere:,} of them with workers that are silent or unknown"
+        text = ngettext(
+            "%(count)s of them with workers that are silent or unknown",
+            "%(count)s of them with workers that are silent or unknown",
+            elsewhere,
+        )
+        return text % {"count": format_number(elsewhere)}
+    text = ngettext("of %(count)s worker slot", "of %(count)s worker slots", health.slots)
     if now.running > health.slots:
-        return f"with {slots}: some are next in line"
-    return f"of {slots}"
+        text = ngettext(
+            "with %(count)s worker slot: some are next in line",
+            "with %(count)s worker slots: some are next in line",
+            health.slots,
+        )
+    return text % {"count": format_number(health.slots)}
 
 
 def _waiting_note(now: Now) -> str:
     if not now.waiting.count:
-        return "none"
+        return pgettext("no jobs", "none")
     if now.oldest_seconds is None:
-        return "none of them due yet"
-    return f"the oldest for {duration(now.oldest_seconds)}{' or more' if now.waiting.is_cut else ''}"
+        return _("none of them due yet")
+    text = _("the oldest for %(duration)s or more") if now.waiting.is_cut else _("the oldest for %(duration)s")
+    return text % {"duration": duration(now.oldest_seconds)}

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db.models import F, Q, Sum
+from django.utils.functional import Promise
+from django.utils.translation import ngettext
 
 from django_jobs.admin.charts import Chart
-from django_jobs.admin.monitor_charts import chart_of_ends, chart_of_times
+from django_jobs.admin.monitor_charts import Steps, chart_of_times, charts_of_counts
 from django_jobs.admin.monitor_range import Range
 from django_jobs.engine.insight.activity import activities
+from django_jobs.engine.insight.last_minutes import read_last_minutes
 from django_jobs.engine.store import histograms
 
 #: Histograms are read of so many rows, the newest first.
@@ -92,20 +95,19 @@ def rate_of(completed: int, failures: int) -> float | None:
 
 
 def read_traffic(organizations: Collection[Any] | None, chosen: Range, now: dt.datetime) -> Traffic:
-    """Return the numbers of a range, read in three statements."""
+    """Return the numbers of a range, read in three statements, or in five where it has fine steps."""
     since = chosen.begins(now)
-    steps = _read_steps(organizations, chosen, since)
-    samples = _read_samples(organizations, chosen, since)
+    slow = chosen.slow or chosen
+    samples = _read_samples(organizations, slow, slow.begins(now))
     by_type, has_more = _read_types(organizations, chosen, since)
-    moments = chosen.moments(now)
-    totals = {name: sum(step[name] for step in steps.values()) for name in (*ENDS, "submitted")}
-    times = _Times(samples)
+    counts = _read_counts(organizations, chosen, now)
+    times, moments = _Times(samples), slow.moments(now)
     return Traffic(
         range=chosen,
-        totals=totals,
+        totals={name: sum(step.get(name, 0) for step in counts.steps.values()) for name in (*ENDS, "submitted")},
         charts=[
-            chart_of_ends(chosen, moments, steps),
-            chart_of_times(chosen, moments, _slow(times.wait_by_step, moments), _slow(times.run_by_step, moments)),
+            *charts_of_counts(counts.labels, counts.moments, counts.steps, counts.by),
+            chart_of_times(slow, moments, _slow(times.wait_by_step, moments), _slow(times.run_by_step, moments)),
         ],
         run=times.run,
         wait=times.wait,
@@ -113,6 +115,29 @@ def read_traffic(organizations: Collection[Any] | None, chosen: Range, now: dt.d
         has_more_types=has_more,
         is_sampled=len(samples) > MAX_SAMPLES,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What came and ended, by the beginning of each step; ``by`` says how long a step is."""
+
+    labels: Sequence[str]
+    moments: Sequence[dt.datetime]
+    steps: Steps
+    by: str | Promise
+
+
+def _read_counts(organizations: Collection[Any] | None, chosen: Range, now: dt.datetime) -> _Counts:
+    """Return the counts by fine steps where the range has any and they can be read, and else by its own."""
+    since, seconds = chosen.begins(now), chosen.fine_seconds
+    fine = read_last_minutes(organizations, since, seconds) if seconds else None
+    if fine is not None:
+        by = ngettext("by the second", "by %(count)d seconds", seconds) % {"count": seconds}
+        moments = chosen.fine_moments(now)
+        return _Counts([chosen.fine_label_of(moment) for moment in moments], moments, fine, by)
+    moments = chosen.moments(now)
+    labels = [chosen.label_of(moment) for moment in moments]
+    return _Counts(labels, moments, _read_steps(organizations, chosen, since), chosen.steps)
 
 
 def _read_steps(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
@@ -14,6 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin
 from django_jobs.admin.formatting import line
@@ -22,6 +24,21 @@ from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.store import database
 from django_jobs.models import Membership, Organization
+
+#: By button: what stands on it, and the title of the page that asks.
+SWITCH: Final = {
+    "suspend": (gettext_lazy("Suspend"), gettext_lazy("Suspend %(organization)s?")),
+    "reactivate": (gettext_lazy("Reactivate"), gettext_lazy("Reactivate %(organization)s?")),
+}
+#: By whether it is active: what is said of an organization that was so already, and of one that has become so.
+ALREADY: Final = {
+    True: gettext_lazy("%(organization)s is active already."),
+    False: gettext_lazy("%(organization)s is suspended already."),
+}
+BECAME: Final = {
+    True: gettext_lazy("%(organization)s is active again: its jobs go on."),
+    False: gettext_lazy("%(organization)s is suspended: nothing of it starts."),
+}
 
 
 class OrganizationAdmin(OwnPages, SystemAdminWrites):
@@ -39,9 +56,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
 
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the views that suspend and reactivate, by name."""
-        return {
-            verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in ("suspend", "reactivate")
-        }
+        return {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         seen = organizations_seen_by(request.user)
@@ -61,23 +76,23 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             field.help_text = escape(field.help_text)
         return field
 
-    @admin.display(description="title", ordering="title")
+    @admin.display(description=gettext_lazy("title"), ordering="title")
     def shown_title(self, organization: Organization) -> SafeString | str:
         """Return the title in one line."""
         return line(organization.title, 60)
 
-    @admin.display(description="state", ordering="is_active")
+    @admin.display(description=gettext_lazy("state"), ordering="is_active")
     def state(self, organization: Organization) -> SafeString:
         """Return whether the organization is active or suspended."""
-        words, name = ("active", "completed") if organization.is_active else ("suspended", "timed-out")
+        words, name = (_("active"), "completed") if organization.is_active else (_("suspended"), "timed-out")
         return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
 
-    @admin.display(description="backlog")
+    @admin.display(description=gettext_lazy("backlog"))
     def backlog(self, organization: Any) -> str:
         """Return how many of its jobs wait."""
         return str(organization.shown_backlog)
 
-    @admin.display(description="queued or running")
+    @admin.display(description=gettext_lazy("queued or running"))
     def in_flight(self, organization: Any) -> str:
         """Return how many of its jobs are queued or running."""
         return str(organization.shown_in_flight)
@@ -90,7 +105,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             context["jobs_url"] = f"{jobs}?organization={organization.pk}"
             verb = "suspend" if organization.is_active else "reactivate"
             if is_system_admin(request):
-                context["switches"] = [(verb.capitalize(), self.url_of(verb, organization.pk))]
+                context["switches"] = [(SWITCH[verb][0], self.url_of(verb, organization.pk))]
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
@@ -102,7 +117,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
         if request.method == "POST":
             self._set_active(request, organization, verb)
             return self.go_to(organization.pk)
-        title = f"{verb.capitalize()} {organization.name}?"
+        title = SWITCH[verb][1] % {"organization": organization.name}
         back = self.url_of("change", organization.pk)
         load = read_load(organization.pk)
         is_so = organization.is_active == (verb == "reactivate")
@@ -111,19 +126,17 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
         )
 
     def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
-        value = verb == "reactivate"
+        value, named = verb == "reactivate", {"organization": organization.name}
         with transaction.atomic(using=database.alias()):
             row = database.locked(database.rows(Organization).filter(pk=organization.pk)).first()
             if row is None or row.is_active == value:
-                state = "active" if value else "suspended"
-                self.message_user(request, f"{organization.name} is {state} already.", messages.WARNING)
+                self.message_user(request, ALREADY[value] % named, messages.WARNING)
                 return
             row.is_active = value
             # save() sends the signal that lets waiting jobs go on; update() would not.
             row.save(update_fields=["is_active"])
         self.remember(request, [row], "Reactivated." if value else "Suspended.")
-        words = "is active again: its jobs go on" if value else "is suspended: nothing of it starts"
-        self.message_user(request, f"{organization.name} {words}.")
+        self.message_user(request, BECAME[value] % named)
 
 
 class MembershipAdmin(SystemAdminWrites):

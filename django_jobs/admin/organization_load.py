@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredList
+from django_jobs.admin.numbers import format_number
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
@@ -65,4 +66,4 @@ class OrganizationList(DeclaredList):
             count = backlogs[organization.pk]
             # If the bound was reached, each organization may have more than were counted.
             organization.shown_backlog = CappedCount(count=count, is_cut=is_cut)
-            organization.shown_in_flight = f"{in_flight.get(organization.pk, 0):,}"
+            organization.shown_in_flight = format_number(in_flight.get(organization.pk, 0))

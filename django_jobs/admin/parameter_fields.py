@@ -11,6 +11,7 @@ from typing import Any, Final
 from django import forms
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextareaWidget, AdminTextInputWidget
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.translation import gettext as _
 from rest_framework import fields, relations, serializers
 
 from django_jobs.engine.job_types.masking import sensitive_names
@@ -32,7 +33,7 @@ class JSONValueField(forms.CharField):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"This is no JSON: {error}.") from error
+            raise forms.ValidationError(_("This is no JSON: %(error)s."), params={"error": error}) from error
 
     def prepare_value(self, value: Any) -> Any:
         return value if value is None or isinstance(value, str) else _json(value)
@@ -167,8 +168,9 @@ def _primary_key(field: Any, options: dict[str, Any]) -> forms.Field:
 
 
 def _json_field(field: Any, options: dict[str, Any]) -> forms.Field:
-    shape = "A list" if isinstance(field, fields.ListField | serializers.ListSerializer) else "A value"
-    options["help_text"] = f"{options['help_text']} {shape} in JSON.".strip()
+    is_list = isinstance(field, fields.ListField | serializers.ListSerializer)
+    shape = _("A list in JSON.") if is_list else _("A value in JSON.")
+    options["help_text"] = f"{options['help_text']} {shape}".strip()
     return JSONValueField(**options)
 
 

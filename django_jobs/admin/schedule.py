@@ -11,9 +11,11 @@ from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import CappedPaginator, SystemAdminWrites, View, keys_of
-from django_jobs.admin.formatting import ALL, moment
+from django_jobs.admin.formatting import ALL, moment, type_title
 from django_jobs.admin.lookups import clean_term
 from django_jobs.admin.schedule_actions import ScheduleActions
 from django_jobs.admin.schedule_columns import ScheduleColumns, ScheduleList, note_tenants, state_badge
@@ -21,6 +23,7 @@ from django_jobs.admin.schedule_faults import notes_on, remedies_of
 from django_jobs.admin.schedule_filters import FILTERS
 from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
 from django_jobs.admin.schedule_page import NEXT, facts_of, next_of, read_declared, read_history, shown_runs
+from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.schedules.previews import preview
 from django_jobs.engine.schedules.schedule_rights import having, visible_schedules
@@ -28,10 +31,13 @@ from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule, ScheduleFiring
+from django_jobs.texts import translated
 
 TEMPLATE: Final = "schedule/change_form.html"
 #: The heading under which the rule is typed and previewed.
-WHEN: Final = "When"
+WHEN: Final = gettext_lazy("When")
+#: What stands on the buttons that pause a schedule and let it go on.
+SWITCH_LABELS: Final = {"pause": gettext_lazy("Pause"), "resume": gettext_lazy("Resume")}
 
 
 @admin.register(Schedule)
@@ -44,7 +50,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
 
     list_filter = FILTERS
     search_fields = ("name",)
-    search_help_text = "A part of the name or of the job type's name."
+    search_help_text = gettext_lazy("A part of the name or of the job type's name.")
     ordering = ("name",)
     sortable_by = ("name_shown", "what", "fires")
     paginator = CappedPaginator
@@ -95,14 +101,15 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         kinds = submittable(request.user, JobType.primary.order_by("pk"))
         kind = next((item for item in kinds if item.pk == request.GET.get("job_type")), None)
         if kind is None:
-            return self.page(request, "schedule/choose_type.html", "Add a schedule", "Add a schedule", kinds=kinds)
+            title, named = _("Add a schedule"), [(item, type_title(item)) for item in kinds]
+            return self.page(request, "schedule/choose_type.html", title, title, kinds=named)
         form = ScheduleForm(request, kind, None, request.POST if request.method == "POST" else None)
         made = form.save() if form.is_valid() else None
         if made is not None:
-            self.message_user(request, f"{made.name} was made.")
+            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made.name})
             return self.go_to(made.pk)
-        title = f"Add a schedule: {kind.pk}"
-        facts = [("Type", str(kind))]
+        title = _("Add a schedule: %(type)s") % {"type": kind.pk}
+        facts = [(_("Type"), type_title(kind))]
         return self._form_page(request, form, title, title, facts=facts, change=False, add=True)
 
     def _change(self, request: HttpRequest, schedule: Any) -> HttpResponse:
@@ -111,7 +118,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, schedule, request.POST if request.method == "POST" else None)
         saved = form.save() if form.is_valid() else None
         if saved is not None:
-            self.message_user(request, f"{saved.name} was saved.")
+            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved.name})
             is_done = "_continue" not in request.POST
             return HttpResponseRedirect(self.url_of("changelist")) if is_done else self.go_to(saved.pk)
         return self._form_page(request, form, schedule.name, schedule, **self._page_of(request, schedule))
@@ -136,7 +143,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
             "history": read_history(self, schedule, whole=whole),
             "shows_all": whole,
             "fire_url": self.url_of("fire", schedule.pk),
-            "switch": (verb.capitalize(), self.url_of(verb, schedule.pk)),
+            "switch": (SWITCH_LABELS[verb], self.url_of(verb, schedule.pk)),
             "history_url": self.url_of("history", schedule.pk),
             "delete_url": self.url_of("delete", schedule.pk),
         }
@@ -148,8 +155,8 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         fieldsets: Any = [
             (None, {"fields": first}),
             (WHEN, {"fields": RULE}),
-            ("Parameters of its jobs", {"fields": form.parameter_names}),
-            ("How", {"fields": OPTIONS}),
+            (_("Parameters of its jobs"), {"fields": form.parameter_names}),
+            (_("How"), {"fields": OPTIONS}),
         ]
         context |= {
             "form": form,
@@ -169,6 +176,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         try:
             found = preview(rule, NEXT, schedule=self.find(request, key) if keys_of([key]) else None)
         except InvalidSchedule as refusal:
-            return JsonResponse({"errors": {**refusal.errors, **errors}})
-        shown = {"words": found.words, "runs": shown_runs(found.next_runs)}
+            refused = {name: list(map(translated, texts)) for name, texts in refusal.errors.items()}
+            return JsonResponse({"errors": {**refused, **errors}})
+        shown = {"words": rule_words(found.rule), "runs": shown_runs(found.next_runs)}
         return JsonResponse({"errors": errors} if errors else shown)

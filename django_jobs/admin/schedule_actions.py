@@ -12,23 +12,33 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.base import OwnPages, View, keys_of
+from django_jobs.admin.numbers import format_number
 from django_jobs.admin.schedule_columns import job_link, job_names, state_badge
 from django_jobs.admin.schedule_faults import TAKE_OVER
 from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule, take_over, unschedule
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Schedule, ScheduleFiring
+from django_jobs.texts import told
 
 #: Schedules that one request changes.
 MAX_AT_ONCE: Final = 100
 CONFIRMED: Final = "confirmed"
 #: By button: what it does, and what is said of the schedule afterwards.
-SWITCH: Final[dict[str, tuple[Callable[..., Schedule], str]]] = {
-    "pause": (pause_schedule, "is paused: it fires only by hand."),
-    "resume": (resume_schedule, "goes on: what was due meanwhile is not caught up."),
-    TAKE_OVER: (take_over, "is yours: it submits in your name from now on. Fire it now to see whether all is well."),
+SWITCH: Final[dict[str, tuple[Callable[..., Schedule], Any]]] = {
+    "pause": (pause_schedule, gettext_lazy("%(schedule)s is paused: it fires only by hand.")),
+    "resume": (resume_schedule, gettext_lazy("%(schedule)s goes on: what was due meanwhile is not caught up.")),
+    TAKE_OVER: (
+        take_over,
+        gettext_lazy(
+            "%(schedule)s is yours: it submits in your name from now on. Fire it now to see whether all is well."
+        ),
+    ),
 }
 Outcome = ScheduleFiring.Outcome
 
@@ -38,17 +48,17 @@ class ScheduleActions(OwnPages):
 
     actions = ("pause_schedules", "resume_schedules", "fire_schedules")
 
-    @admin.action(description="Pause selected schedules", permissions=["view"])
+    @admin.action(description=gettext_lazy("Pause selected schedules"), permissions=["view"])
     def pause_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Pause what was chosen."""
         self._switch_all(request, queryset, "pause")
 
-    @admin.action(description="Resume selected schedules", permissions=["view"])
+    @admin.action(description=gettext_lazy("Resume selected schedules"), permissions=["view"])
     def resume_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Let what was chosen go on."""
         self._switch_all(request, queryset, "resume")
 
-    @admin.action(description="Fire selected schedules now", permissions=["view"])
+    @admin.action(description=gettext_lazy("Fire selected schedules now"), permissions=["view"])
     def fire_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Return the page that asks before it fires, or fire what was confirmed."""
         if not request.POST.get(CONFIRMED):
@@ -76,24 +86,29 @@ class ScheduleActions(OwnPages):
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell what is deleted. Django's own collector would load the whole history to find out."""
-        names = [f"{schedule.name}, with the history of its firings. Its jobs stay." for schedule in objs]
+        text = _("%(schedule)s, with the history of its firings. Its jobs stay.")
+        names = [text % {"schedule": schedule.name} for schedule in objs]
         return names, {Schedule._meta.verbose_name_plural: len(names)}, set(), []
 
     def _switch_all(self, request: HttpRequest, queryset: QuerySet[Any], verb: str) -> None:
         for schedule in queryset[:MAX_AT_ONCE]:
             self._perform(request, schedule, verb)
         if queryset[MAX_AT_ONCE:].exists():
-            text = f"At most {MAX_AT_ONCE} schedules are changed at once. Do it again for the others."
-            self.message_user(request, text, messages.WARNING)
+            text = ngettext(
+                "At most %(count)d schedule is changed at once. Do it again for the others.",
+                "At most %(count)d schedules are changed at once. Do it again for the others.",
+                MAX_AT_ONCE,
+            )
+            self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING)
 
     def _perform(self, request: HttpRequest, schedule: Schedule, verb: str) -> None:
         act, words = SWITCH[verb]
         try:
             act(schedule, user=request.user)
         except JobsError as error:
-            self.message_user(request, f"{schedule.name}: {error}", messages.ERROR)
+            self.message_user(request, f"{schedule.name}: {told(error)}", messages.ERROR)
         else:
-            self.message_user(request, f"{schedule.name} {words}")
+            self.message_user(request, words % {"schedule": schedule.name})
 
     def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
         schedule = self._found(request, object_id)
@@ -119,8 +134,7 @@ class ScheduleActions(OwnPages):
         return self.find(request, object_id)
 
     def _confirm(self, request: HttpRequest, schedules: list[Any], **context: Any) -> HttpResponse:
-        what = schedules[0].name if len(schedules) == 1 else f"{len(schedules)} schedules"
-        title = f"Fire {what} now?"
+        title = _title(schedules)
         rows = [(item.pk, item.name, self.url_of("change", item.pk), state_badge(item), item) for item in schedules]
         context |= {"schedules": rows, "checkbox": ACTION_CHECKBOX_NAME, "confirmed": CONFIRMED}
         return self.page(request, "schedule/confirm.html", title, title, **context)
@@ -130,14 +144,27 @@ class ScheduleActions(OwnPages):
         try:
             firing = fire_now(schedule, user=request.user)
         except JobsError as error:
-            self.message_user(request, f"{schedule.name}: {error}", messages.ERROR)
+            self.message_user(request, f"{schedule.name}: {told(error)}", messages.ERROR)
             return
         if firing.outcome == Outcome.SUBMITTED:
-            jobs = "a job" if firing.submitted == 1 else f"{firing.submitted:,} jobs"
-            link = job_link(self, firing, job_names([firing]).get(firing.job_id))
-            text = format_html("{} submitted {}: {}. {}", schedule.name, jobs, link, firing.note)
-            self.message_user(request, text, messages.SUCCESS)
+            self.message_user(request, self._submitted(schedule, firing), messages.SUCCESS)
             return
-        words = "was skipped" if firing.outcome == Outcome.SKIPPED else "failed"
-        level = messages.WARNING if firing.outcome == Outcome.SKIPPED else messages.ERROR
-        self.message_user(request, f"{schedule.name}: the firing {words}. {firing.note}", level)
+        text, level = _("%(schedule)s: the firing failed. %(note)s"), messages.ERROR
+        if firing.outcome == Outcome.SKIPPED:
+            text, level = _("%(schedule)s: the firing was skipped. %(note)s"), messages.WARNING
+        self.message_user(request, text % {"schedule": schedule.name, "note": firing.note}, level)
+
+    def _submitted(self, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
+        link = job_link(self, firing, job_names([firing]).get(firing.job_id))
+        text = ngettext(
+            "{schedule} submitted {count} job: {link}.", "{schedule} submitted {count} jobs: {link}.", firing.submitted
+        )
+        count = format_number(firing.submitted)
+        return format_html("{} {}", format_html(text, schedule=schedule.name, count=count, link=link), firing.note)
+
+
+def _title(schedules: list[Any]) -> str:
+    if len(schedules) == 1:
+        return _("Fire %(schedule)s now?") % {"schedule": schedules[0].name}
+    text = ngettext("Fire %(count)d schedule now?", "Fire %(count)d schedules now?", len(schedules))
+    return text % {"count": len(schedules)}

@@ -12,18 +12,27 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import NOTHING, ago, line
 from django_jobs.admin.lookups import DeclaredList
+from django_jobs.admin.numbers import format_number
+from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.models import Job, Schedule, ScheduleFiring
 
 Outcome = ScheduleFiring.Outcome
-EACH: Final = "each active organization"
-#: By outcome, the class of its color.
+EACH: Final = gettext_lazy("each active organization")
+#: By outcome, its word and the class of its color.
+WORDS: Final = {
+    Outcome.SUBMITTED: pgettext_lazy("firing", "submitted"),
+    Outcome.SKIPPED: pgettext_lazy("firing", "skipped"),
+    Outcome.FAILED: pgettext_lazy("firing", "failed"),
+}
 COLORS: Final = {Outcome.SUBMITTED: "completed", Outcome.SKIPPED: "canceled", Outcome.FAILED: "dead-letter"}
 
 
@@ -46,8 +55,8 @@ def note_tenants(schedules: list[Any]) -> None:
     """Note on each schedule the id of its organization, or words for it."""
     ids: dict[Any, str] = current_ids({row.organization_id for row in schedules} - {None})
     for row in schedules:
-        gone = f"(deleted: key {row.organization_id})"
-        row.shown_tenant = EACH if row.organization_id is None else ids.get(row.organization_id, gone)
+        gone = _("(deleted: key %(key)s)") % {"key": row.organization_id}
+        row.shown_tenant = str(EACH) if row.organization_id is None else ids.get(row.organization_id, gone)
 
 
 def job_names(firings: list[ScheduleFiring]) -> dict[Any, str]:
@@ -62,28 +71,31 @@ class ScheduleColumns(BaseAdmin):
 
     list_display = ("name_shown", "state", "fires", "last_firing", "what")
 
-    @admin.display(description="name", ordering="name")
+    @admin.display(description=gettext_lazy("name"), ordering="name")
     def name_shown(self, schedule: Schedule) -> SafeString | str:
         """Return the name."""
         return line(schedule.name, 60)
 
-    @admin.display(description="submits", ordering="job_type_id")
+    @admin.display(description=gettext_lazy("submits"), ordering="job_type_id")
     def what(self, schedule: Any) -> SafeString:
         """Return the name of the job type and, below it, for which organization."""
         kind, tenant = line(schedule.job_type_id, 40), line(schedule.shown_tenant, 60)
         return format_html("{}<br><small>{}</small>", kind, tenant)
 
-    @admin.display(description="fires", ordering="next_run_at")
+    @admin.display(description=gettext_lazy("fires"), ordering="next_run_at")
     def fires(self, schedule: Schedule) -> SafeString | str:
         """Return the rule in words, with its time zone where that is another one, and below it when it fires next."""
         is_own = schedule.cron and schedule.timezone != timezone.get_current_timezone_name()
-        words = format_html("{}{}", rule_of(schedule).words(), f" ({schedule.timezone})" if is_own else "")
+        words = format_html(
+            "<bdi>{}</bdi>{}", rule_words(rule_of(schedule)), f" ({schedule.timezone})" if is_own else ""
+        )
         if schedule.next_run_at is None:
             return words
-        following = f"{until(schedule.next_run_at)}, "
-        return format_html("{}<br><small>{}{}</small>", words, following, _brief(schedule.next_run_at))
+        return format_html(
+            "{}<br><small>{}, {}</small>", words, until(schedule.next_run_at), _brief(schedule.next_run_at)
+        )
 
-    @admin.display(description="last firing")
+    @admin.display(description=gettext_lazy("last firing"))
     def last_firing(self, schedule: Any) -> SafeString | str:
         """Return what came of the last firing, and how long ago it was."""
         firing = schedule.shown_firing
@@ -93,7 +105,7 @@ class ScheduleColumns(BaseAdmin):
         link = job_link(self, firing, schedule.shown_job)
         return format_html("{}<br><small>{}</small>", text, link) if link else text
 
-    @admin.display(description="state")
+    @admin.display(description=gettext_lazy("state"))
     def state(self, schedule: Schedule) -> SafeString:
         """Return whether it is on, and why it cannot fire."""
         fault = format_html("<br><small>{}</small>", line(schedule.fault, 80)) if schedule.fault else ""
@@ -103,10 +115,12 @@ class ScheduleColumns(BaseAdmin):
 def state_of(schedule: Schedule) -> tuple[str, str]:
     """Return the state of a schedule as (word, class of its color)."""
     if not schedule.is_enabled:
-        return "paused", "timed-out"
+        return pgettext("schedule", "paused"), "timed-out"
     if schedule.fault:
-        return "cannot fire", "dead-letter"
-    return ("on", "completed") if schedule.next_run_at is not None else ("over", "canceled")
+        return _("cannot fire"), "dead-letter"
+    if schedule.next_run_at is None:
+        return pgettext("schedule", "over"), "canceled"
+    return pgettext("schedule", "on"), "completed"
 
 
 def state_badge(schedule: Schedule) -> SafeString:
@@ -118,7 +132,7 @@ def state_badge(schedule: Schedule) -> SafeString:
 def outcome_badge(firing: ScheduleFiring) -> SafeString:
     """Return the outcome of a firing as a colored word."""
     outcome = Outcome(firing.outcome)
-    return format_html('<span class="djobs-badge djobs-{}">{}</span>', COLORS[outcome], outcome.label.lower())
+    return format_html('<span class="djobs-badge djobs-{}">{}</span>', COLORS[outcome], WORDS[outcome])
 
 
 def job_link(model_admin: BaseAdmin, firing: ScheduleFiring, name: str | None) -> SafeString:
@@ -126,18 +140,26 @@ def job_link(model_admin: BaseAdmin, firing: ScheduleFiring, name: str | None) -
     if name is None or firing.job_id is None:
         return SafeString("")
     address = reverse(f"{model_admin.admin_site.name}:django_jobs_job_change", args=(firing.job_id,))
-    more = f" and {firing.submitted - 1:,} more" if firing.submitted > 1 else ""
-    return format_html('<a href="{}">{}</a>{}', address, name, more)
+    link = format_html('<a href="{}">{}</a>', address, name)
+    others = firing.submitted - 1
+    if others < 1:
+        return link
+    # Translators: the first of several jobs, as a link, and how many more there are.
+    return format_html(
+        ngettext("{job} and {count} more", "{job} and {count} more", others), job=link, count=format_number(others)
+    )
 
 
 def _brief(value: dt.datetime) -> SafeString:
     """Return a moment to the minute. A tooltip and the ``datetime`` attribute have the exact one."""
     local = timezone.localtime(value)
-    text = f"{local:%a} {date_format(local, 'M j, H:i')} {local:%Z}"
+    # Translators: a date format, as Django's template filter "date" takes it: "Mon Nov 28, 12:03".
+    text = f"{date_format(local, _('D M j, H:i'))} {local:%Z}"
     return format_html('<time datetime="{0}" title="{0}">{1}</time>', local.isoformat(), text)
 
 
 def until(value: dt.datetime) -> str:
     """Return in how long a moment comes."""
     seconds = (value - timezone.now()).total_seconds()
-    return f"in {brief_duration(seconds)}" if seconds > 0 else "now"
+    # Translators: in how long something comes: "in 3 min 20 s".
+    return _("in %(duration)s") % {"duration": brief_duration(seconds)} if seconds > 0 else _("now")

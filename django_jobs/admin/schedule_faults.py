@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.inspection import leader
@@ -39,7 +40,7 @@ def remedies_of(schedule: Schedule, site: str) -> list[Remedy]:
     if kind is not None:
         found += _of_parameters(schedule)
     if not found and schedule.fault:
-        text = "The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell."
+        text = _("The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell.")
         found.append(Remedy(text=text))
     return found
 
@@ -47,26 +48,27 @@ def remedies_of(schedule: Schedule, site: str) -> list[Remedy]:
 def notes_on(schedule: Schedule, site: str) -> Iterator[Remedy]:
     """Yield why nothing comes of a schedule that is on, although it has no fault."""
     if not schedule.is_enabled:
-        yield Remedy(text="It is paused: it fires only by hand, until it is resumed.")
+        yield Remedy(text=_("It is paused: it fires only by hand, until it is resumed."))
         return
     if not leader(database.now()).is_alive:
-        text = "The scheduler is silent: nothing fires by itself until a worker or a scheduler runs."
-        yield Remedy(text=text, words="Monitor", url=reverse(f"{site}:django_jobs_monitor"))
+        text = _("The scheduler is silent: nothing fires by itself until a worker or a scheduler runs.")
+        yield Remedy(text=text, words=_("Monitor"), url=reverse(f"{site}:django_jobs_monitor"))
     kind = JobType.primary.filter(pk=schedule.job_type_id).only("is_paused").first()
     if kind is not None and kind.is_paused:
-        text = f"The type {kind.pk} is paused: what is submitted waits."
-        yield Remedy(text=text, words="Resume the type", url=_type_url(kind.pk, site))
+        text = _("The type %(type)s is paused: what is submitted waits.") % {"type": kind.pk}
+        yield Remedy(text=text, words=_("Resume the type"), url=_type_url(kind.pk, site))
 
 
 def _of_type(schedule: Schedule, kind: JobType | None, site: str) -> Iterator[Remedy]:
     if kind is None:
-        yield Remedy(
-            text=f"There is no job type {schedule.job_type_id} any more. Bring it back (declare it and run migrate or "
-            "jobs_sync), or delete the schedule."
+        text = _(
+            "There is no job type %(type)s any more. Bring it back (declare it and run migrate or jobs_sync), or "
+            "delete the schedule."
         )
+        yield Remedy(text=text % {"type": schedule.job_type_id})
     elif not kind.is_enabled:
-        text = f"The type {kind.pk} is disabled: submissions are refused."
-        yield Remedy(text=text, words="Enable the type", url=_type_url(kind.pk, site))
+        text = _("The type %(type)s is disabled: submissions are refused.") % {"type": kind.pk}
+        yield Remedy(text=text, words=_("Enable the type"), url=_type_url(kind.pk, site))
 
 
 def _type_url(name: str, site: str) -> str:
@@ -77,9 +79,9 @@ def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
     if schedule.organization_id is None:
         return
     if tenant is None:
-        yield Remedy(text="Its organization was deleted. Choose another one below, or delete the schedule.")
+        yield Remedy(text=_("Its organization was deleted. Choose another one below, or delete the schedule."))
     elif not get_policy().is_active(tenant):
-        yield Remedy(text="Its organization is not active. Reactivate it, or pause the schedule meanwhile.")
+        yield Remedy(text=_("Its organization is not active. Reactivate it, or pause the schedule meanwhile."))
 
 
 def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any) -> Iterator[Remedy]:
@@ -87,12 +89,13 @@ def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any) -> Iterator
     if not name:
         return
     if owner is None or not owner.is_active:
-        state = "no longer exists" if owner is None else "is deactivated"
-        text = f"{name} {state}: take it over, so that it submits in your name."
-        yield Remedy(text=text, words="Take over", verb=TAKE_OVER)
+        text = _("%(user)s is deactivated: take it over, so that it submits in your name.")
+        if owner is None:
+            text = _("%(user)s no longer exists: take it over, so that it submits in your name.")
+        yield Remedy(text=text % {"user": name}, words=_("Take over"), verb=TAKE_OVER)
     elif kind is not None and not _may_submit(owner, tenant, kind, schedule):
-        text = f"{name}, in whose name it submits, may not submit {kind.pk} there: give the right, or take it over."
-        yield Remedy(text=text, words="Take over", verb=TAKE_OVER)
+        text = _("%(user)s, in whose name it submits, may not submit %(type)s there: give the right, or take it over.")
+        yield Remedy(text=text % {"user": name, "type": kind.pk}, words=_("Take over"), verb=TAKE_OVER)
 
 
 def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> bool:
@@ -105,4 +108,5 @@ def _of_parameters(schedule: Schedule) -> Iterator[Remedy]:
     errors = parameters.validate(schedule.job_type_id, schedule.parameters)
     if errors:
         texts = [f"{key}: {' '.join(messages)}" for key, messages in list(errors.items())[:MAX_ERRORS]]
-        yield Remedy(text=f"The type refuses the parameters: {'; '.join(texts)} Correct them below.")
+        text = _("The type refuses the parameters: %(errors)s Correct them below.")
+        yield Remedy(text=text % {"errors": "; ".join(texts)})

@@ -7,15 +7,17 @@ from typing import Any, Final
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from django_jobs.admin.job_filters import MAX_TYPES, OrganizationFilter
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 
 STATES: Final = {
-    "on": ("On", Q(is_enabled=True, fault="", next_run_at__isnull=False)),
-    "paused": ("Paused", Q(is_enabled=False)),
-    "faulty": ("Cannot fire", Q(is_enabled=True) & ~Q(fault="")),
-    "over": ("Over: it fires no more", Q(is_enabled=True, fault="", next_run_at__isnull=True)),
+    "on": (pgettext_lazy("schedule", "On"), Q(is_enabled=True, fault="", next_run_at__isnull=False)),
+    "paused": (pgettext_lazy("schedule", "Paused"), Q(is_enabled=False)),
+    "faulty": (gettext_lazy("Cannot fire"), Q(is_enabled=True) & ~Q(fault="")),
+    "over": (gettext_lazy("Over: it fires no more"), Q(is_enabled=True, fault="", next_run_at__isnull=True)),
 }
 EACH: Final = "each"
 
@@ -23,11 +25,11 @@ EACH: Final = "each"
 class StateFilter(admin.SimpleListFilter):
     """Narrows the list to the schedules that are on, paused, over, or cannot fire."""
 
-    title = "state"
+    title = gettext_lazy("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(key, label) for key, (label, _) in STATES.items()]
+        return [(key, str(item[0])) for key, item in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = STATES.get(self.value() or "")
@@ -37,7 +39,7 @@ class StateFilter(admin.SimpleListFilter):
 class ScheduledTypeFilter(admin.SimpleListFilter):
     """Narrows the list to one of the job types that the schedules submit."""
 
-    title = "type"
+    title = gettext_lazy("type")
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -45,7 +47,7 @@ class ScheduledTypeFilter(admin.SimpleListFilter):
         return [(name, name) for name in names.distinct()[:MAX_TYPES]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        offered = {value for value, _ in self.lookup_choices}
+        offered = {item[0] for item in self.lookup_choices}
         return queryset.filter(job_type_id=self.value()) if self.value() in offered else queryset
 
 
@@ -53,7 +55,7 @@ class TenantFilter(OrganizationFilter):
     """Narrows the list to one organization, or to what is for each active one."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(EACH, "Each active one"), *super().lookups(request, model_admin)]
+        return [(EACH, _("Each active one")), *super().lookups(request, model_admin)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == EACH:

@@ -12,6 +12,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone as clock
 from django.utils.dateparse import parse_datetime
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.durations import HELP, DurationField
@@ -22,6 +25,7 @@ from django_jobs.admin.submission_form import (
     organization_ids,
     parameter_fields,
     serializer_fields_of,
+    type_default,
     typed_parameters,
 )
 from django_jobs.admin.widgets import DatalistInput
@@ -35,47 +39,72 @@ from django_jobs.exceptions import InvalidSchedule, JobNotFound, JobsError
 from django_jobs.models import JobType, Schedule, get_organization_model
 from django_jobs.models.schedule import CatchUp, Overlap
 from django_jobs.statuses import Priority
+from django_jobs.texts import told
 
 RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
 OPTIONS: Final = ("priority", "jitter", "catch_up", "overlap")
-HIDDEN: Final = (
-    f"{MASK} stands for a value that you may not read. It stays only if you change none of the parameters; once you "
+HIDDEN: Final = gettext_lazy(
+    "%(mask)s stands for a value that you may not read. It stays only if you change none of the parameters; once you "
     "change one, type the hidden ones anew."
 )
 
 
-def moment_field(help_text: str) -> forms.DateTimeField:
+def moment_field(label: Any, help_text: Any) -> forms.DateTimeField:
     """Return a field for a moment in the site's time zone."""
     widget = forms.DateTimeInput(format="%Y-%m-%dT%H:%M:%S", attrs={"type": "datetime-local", "step": "1"})
-    return forms.DateTimeField(required=False, widget=widget, help_text=help_text)
+    return forms.DateTimeField(label=label, required=False, widget=widget, help_text=help_text)
 
 
 class ScheduleForm(forms.Form):
     """A schedule of one job type: a new one, or the one that is given."""
 
-    name = forms.CharField(max_length=200, strip=False, widget=forms.TextInput(attrs={"class": "vTextField"}))
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=200,
+        strip=False,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+    )
     organization = forms.CharField(
-        max_length=140, required=False, help_text="Its id. Left empty: one job for each active organization."
+        label=gettext_lazy("Organization"),
+        max_length=140,
+        required=False,
+        help_text=gettext_lazy("Its id. Left empty: one job for each active organization."),
     )
     cron = forms.CharField(
+        label=gettext_lazy("Cron"),
         required=False,
         strip=False,
         widget=forms.TextInput(attrs={"class": "vTextField djobs-cron", "spellcheck": "false", "autocomplete": "off"}),
-        help_text="Minute, hour, day of the month, month, day of the week, such as 0 2 * * MON-FRI.",
+        help_text=gettext_lazy("Minute, hour, day of the month, month, day of the week, such as 0 2 * * MON-FRI."),
     )
-    every = DurationField(required=False, help_text=f"The interval, in the place of cron. {HELP}")
-    timezone = forms.CharField(label="Time zone", required=False, help_text="The clock that cron goes by.")
-    starts_at = moment_field("No firing before it.")
-    ends_at = moment_field("No firing after it.")
-    priority = forms.ChoiceField(required=False)
+    every = DurationField(
+        label=gettext_lazy("Every"),
+        required=False,
+        help_text=format_lazy("{} {}", gettext_lazy("The interval, in the place of cron."), HELP),
+    )
+    timezone = forms.CharField(
+        label=gettext_lazy("Time zone"), required=False, help_text=gettext_lazy("The clock that cron goes by.")
+    )
+    starts_at = moment_field(gettext_lazy("Starts at"), gettext_lazy("No firing before it."))
+    ends_at = moment_field(gettext_lazy("Ends at"), gettext_lazy("No firing after it."))
+    priority = forms.ChoiceField(label=gettext_lazy("Priority"), required=False)
     jitter = DurationField(
-        required=False, help_text=f"The time over which the jobs of one firing are spread. {HELP}", initial=0
+        label=gettext_lazy("Jitter"),
+        required=False,
+        help_text=format_lazy("{} {}", gettext_lazy("The time over which the jobs of one firing are spread."), HELP),
+        initial=0,
     )
     catch_up = forms.ChoiceField(
-        choices=CatchUp.choices, initial=CatchUp.ONCE, help_text="What happens to firings that nobody was there for."
+        label=gettext_lazy("Catch up"),
+        choices=CatchUp.choices,
+        initial=CatchUp.ONCE,
+        help_text=gettext_lazy("What happens to firings that nobody was there for."),
     )
     overlap = forms.ChoiceField(
-        choices=Overlap.choices, initial=Overlap.SKIP, help_text="What a firing does while the last job is unfinished."
+        label=gettext_lazy("Overlap"),
+        choices=Overlap.choices,
+        initial=Overlap.SKIP,
+        help_text=gettext_lazy("What a firing does while the last job is unfinished."),
     )
 
     def __init__(self, request: HttpRequest, kind: JobType, schedule: Schedule | None = None, data: Any = None) -> None:
@@ -89,9 +118,9 @@ class ScheduleForm(forms.Form):
         self.fields["timezone"].widget = DatalistInput(zones, attrs={"class": "vTextField"})
         zone = clock.get_current_timezone_name()
         for name in ("starts_at", "ends_at"):
-            self.fields[name].help_text = f"{self.fields[name].help_text} In {zone}."
-        default = f"{Priority(kind.default_priority).label} (the type's)"
-        self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
+            within = _("In %(zone)s.") % {"zone": zone}
+            self.fields[name].help_text = f"{self.fields[name].help_text} {within}"
+        self.fields["priority"].choices = [("", type_default(kind)), *Priority.choices]  # type: ignore[attr-defined]
         self._add_parameters()
         if schedule is not None:
             # The form then knows what the page showed, and a page that is old does not undo what others have changed.
@@ -102,7 +131,7 @@ class ScheduleForm(forms.Form):
         offered, field = organization_ids(self.request), self.fields["organization"]
         field.widget = DatalistInput(offered, attrs={"class": "vTextField"})
         if not is_system_admin(self.request):
-            field.required, field.help_text = True, "Its id."
+            field.required, field.help_text = True, _("Its id.")
             if len(offered) == 1 and self.schedule is None:
                 field.initial = offered[0]
 
@@ -118,7 +147,7 @@ class ScheduleForm(forms.Form):
             if self.serializer_fields is None:
                 fields["parameters"].initial = json_of(stored, self.hidden)
         if has_secrets and self.hidden:
-            fields["parameters"].help_text = HIDDEN
+            fields["parameters"].help_text = HIDDEN % {"mask": MASK}
         self.parameter_names = tuple(fields)
         self.fields.update(fields)
 
@@ -129,7 +158,7 @@ class ScheduleForm(forms.Form):
         try:
             pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
         except JobNotFound as error:
-            raise forms.ValidationError("There is no such organization.") from error
+            raise forms.ValidationError(_("There is no such organization.")) from error
         return database.rows(get_organization_model()).get(pk=pk)
 
     def clean(self) -> dict[str, Any]:
@@ -153,10 +182,12 @@ class ScheduleForm(forms.Form):
         except InvalidSchedule as refusal:
             add_errors(self, refusal.errors)
         except MasksLeft as refusal:
-            text = "Type this value: what the schedule has there is hidden from you, and stays only if nothing changes."
+            text = _(
+                "Type this value: what the schedule has there is hidden from you, and stays only if nothing changes."
+            )
             add_errors(self, {place: [text] for place in refusal.places})
         except JobsError as refusal:
-            self.add_error(None, str(refusal))
+            self.add_error(None, told(refusal))
         return None
 
     def _given(self) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from django_jobs.admin.monitor_health import Notice
+from django.utils.translation import gettext as _
+
 from django_jobs.admin.monitor_links import Links
-from django_jobs.engine.insight.schedule_diagnostics import first_faulty, named
+from django_jobs.admin.monitor_notices import Notice
+from django_jobs.engine.alerts.thresholds import SCHEDULE_CANNOT_FIRE
+from django_jobs.engine.insight.schedule_diagnostics import MAX_NAMED, first_faulty, named
 
 
 def monitor_notices(links: Links) -> list[Notice]:
@@ -13,5 +16,9 @@ def monitor_notices(links: Links) -> list[Notice]:
     if not found:
         return []
     address = links.faulty_schedules()
-    text = f"Schedules that cannot fire: {named(found)}."
-    return [Notice(level="error", text=text, links=(("See what to do", address),) if address else ())]
+    text = _("Schedules that cannot fire: %(schedules)s.")
+    if len(found) > MAX_NAMED:
+        text = _("Schedules that cannot fire: %(schedules)s; and more.")
+    told = text % {"schedules": named(found[:MAX_NAMED])}
+    links_to = ((_("See what to do"), address),) if address else ()
+    return [Notice(level="warning", alarm=SCHEDULE_CANNOT_FIRE, text=told, links=links_to)]

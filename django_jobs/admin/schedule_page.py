@@ -6,12 +6,16 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language_bidi
+from django.utils.translation import gettext as _
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.formatting import ago, as_json, line, moment
 from django_jobs.admin.schedule_columns import job_link, job_names, outcome_badge, until
+from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.schedules.declared_schedules import changed_by_hand, is_declared
 from django_jobs.engine.schedules.timetable import rule_of
@@ -60,7 +64,7 @@ def read_history(model_admin: BaseAdmin, schedule: Schedule, *, whole: bool) -> 
             submitted=row.submitted,
             skipped=row.skipped,
             note=line(row.note, 300) if row.note else "",
-            actor=line(row.actor, 60) if row.actor else "the scheduler",
+            actor=line(row.actor, 60) if row.actor else _("the scheduler"),
         )
         for row in rows[:limit]
     ]
@@ -77,26 +81,33 @@ def next_of(schedule: Schedule, now: dt.datetime) -> dict[str, Any]:
         runs = shown_runs(rule.upcoming(now, NEXT))
     except InvalidSchedule:
         runs = []
-    return {"words": rule.words(), "runs": runs}
+    return {"words": rule_words(rule), "runs": runs}
 
 
 def shown_runs(runs: list[dt.datetime]) -> list[dict[str, str]]:
     """Return firings for people: the local time with its zone, and in how long it comes."""
-    return [{"moment": f"{run:%a %Y-%m-%d %H:%M:%S} {run:%Z}", "until": until(run)} for run in runs]
+    return [{"moment": _local(run), "until": until(run)} for run in runs]
+
+
+def _local(run: dt.datetime) -> str:
+    """Return a firing in its own time zone. Where people read from right to left, its numbers keep their order."""
+    numbers = f"{run:%Y-%m-%d %H:%M:%S}"
+    kept = f"\u2066{numbers}\u2069" if get_language_bidi() else numbers
+    return f"{date_format(run, 'D')} {kept} {run:%Z}"
 
 
 def facts_of(model_admin: BaseAdmin, schedule: Any) -> list[tuple[str, Any]]:
     """Return the facts that no form changes."""
-    owner = line(schedule.owner_name, 60) if schedule.owner_name else "server code"
-    facts: list[tuple[str, Any]] = [("Type", schedule.job_type_id), ("Submits in the name of", owner)]
+    owner = line(schedule.owner_name, 60) if schedule.owner_name else _("server code")
+    facts: list[tuple[str, Any]] = [(_("Type"), schedule.job_type_id), (_("Submits in the name of"), owner)]
     if schedule.next_run_at is not None:
         shown = format_html("{}, {}", until(schedule.next_run_at), moment(schedule.next_run_at))
-        facts.append(("Next firing", shown))
+        facts.append((_("Next firing"), shown))
     firing = ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk").first()
     if firing is None:
-        return [*facts, ("Last firing", "It has not fired yet.")]
+        return [*facts, (_("Last firing"), _("It has not fired yet."))]
     link = job_link(model_admin, firing, job_names([firing]).get(firing.job_id))
-    return [*facts, ("Last firing", format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link))]
+    return [*facts, (_("Last firing"), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,4 +142,4 @@ def _shown(name: str, value: Any, names: Names) -> SafeString | str:
         return as_json(masked(value, names), names)
     if isinstance(value, dt.datetime):
         return moment(value)
-    return "none" if value in (None, "") else line(str(value), 100)
+    return _("none") if value in (None, "") else line(str(value), 100)

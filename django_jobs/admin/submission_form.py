@@ -10,8 +10,11 @@ from django import forms
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.formatting import status_word
 from django_jobs.admin.widgets import DatalistInput
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
@@ -22,13 +25,14 @@ from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
+from django_jobs.texts import told, translated
 
 logger = logging.getLogger("django_jobs")
 
 PREFIX: Final = "p-"
 MAX_OFFERED: Final = 200
-SAME_WORK: Final = (
-    "The same work was submitted as {} ({}). "
+SAME_WORK: Final = gettext_lazy(
+    "The same work was submitted as {job} ({status}). "
     "Change the parameters, or wait until the deduplication window of the type is over."
 )
 
@@ -36,8 +40,8 @@ SAME_WORK: Final = (
 class SubmissionForm(forms.Form):
     """A submission of one job type: one form field for each of its serializer's, or one for the whole JSON object."""
 
-    organization = forms.CharField(max_length=140)
-    priority = forms.ChoiceField(required=False)
+    organization = forms.CharField(max_length=140, label=gettext_lazy("Organization"))
+    priority = forms.ChoiceField(required=False, label=gettext_lazy("Priority"))
 
     def __init__(self, request: HttpRequest, kind: JobType, data: Any = None) -> None:
         super().__init__(data)
@@ -47,7 +51,7 @@ class SubmissionForm(forms.Form):
         self.fields["organization"].widget = DatalistInput(offered, attrs={"class": "vTextField"})
         if len(offered) == 1:
             self.fields["organization"].initial = offered[0]
-        default = f"{Priority(kind.default_priority).label} (the type's)"
+        default = type_default(kind)
         self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
         self.serializer_fields = serializer_fields_of(kind)
         self.fields.update(parameter_fields(self.serializer_fields))
@@ -57,7 +61,7 @@ class SubmissionForm(forms.Form):
         try:
             pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
         except JobNotFound as error:
-            raise forms.ValidationError("There is no such organization.") from error
+            raise forms.ValidationError(_("There is no such organization.")) from error
         return database.rows(get_organization_model()).get(pk=pk)
 
     def parameters(self) -> dict[str, Any]:
@@ -69,6 +73,11 @@ class SubmissionForm(forms.Form):
         values = self.cleaned_data
         priority = int(values["priority"]) if values["priority"] else None
         return submit(self, self.kind.pk, values["organization"], self.parameters(), priority, self.request)
+
+
+def type_default(kind: JobType) -> str:
+    """Return the choice of a form that leaves the priority to the type."""
+    return _("%(priority)s (the type's)") % {"priority": Priority(kind.default_priority).label}
 
 
 def organization_ids(request: HttpRequest) -> list[str]:
@@ -94,11 +103,17 @@ def serializer_fields_of(kind: JobType) -> dict[str, Any] | None:
 
 
 def parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, forms.Field]:
-    from django_jobs.admin.parameter_fields import JSONValueField, form_field
+    from django_jobs.admin.parameter_fields import form_field
 
     if serializer_fields is None:
-        return {"parameters": JSONValueField(required=False, initial="{}", help_text="An object in JSON.")}
+        return {"parameters": _whole_object()}
     return {PREFIX + name: form_field(name, field) for name, field in serializer_fields.items()}
+
+
+def _whole_object() -> forms.Field:
+    from django_jobs.admin.parameter_fields import JSONValueField
+
+    return JSONValueField(required=False, initial="{}", label=_("Parameters"), help_text=_("An object in JSON."))
 
 
 def typed_parameters(form: forms.Form, serializer_fields: dict[str, Any] | None) -> dict[str, Any]:
@@ -124,7 +139,7 @@ def add_errors(form: forms.Form, errors: Mapping[str, Iterable[str]]) -> None:
     """Put the engine's errors beside the fields of a form that they are about."""
     for key, texts in errors.items():
         name, rest = place(form, key.split("."))
-        for text in texts:
+        for text in map(translated, texts):
             form.add_error(name, f"{rest}: {text}" if rest else text)
 
 
@@ -141,14 +156,14 @@ def submit(
         add_errors(form, refusal.errors)
     except DuplicateJob as refusal:
         if not refusal.is_visible:
-            form.add_error(None, str(refusal))
+            form.add_error(None, told(refusal))
             return None
         site = request.resolver_match.namespace if request.resolver_match else "admin"
         address = reverse(f"{site}:django_jobs_job_change", args=(refusal.existing.pk,))
         link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
-        form.add_error(None, format_html(SAME_WORK, link, refusal.existing.status))
+        form.add_error(None, format_html(str(SAME_WORK), job=link, status=status_word(refusal.existing.status)))
     except JobsError as refusal:
-        form.add_error(None, str(refusal))
+        form.add_error(None, told(refusal))
     return None
 
 

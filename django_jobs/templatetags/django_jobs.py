@@ -25,8 +25,8 @@ from django_jobs.engine.insight.status import describe, get_job_status
 from django_jobs.engine.lookup import find_batch, find_job
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import FINAL, TERMINAL, BatchState, Status
-from django_jobs.templatetags import batch_words
-from django_jobs.templatetags.job_words import message_in_words, status_in_words
+from django_jobs.templatetags import batch_words, job_words
+from django_jobs.templatetags.job_words import message_in_words, percent_in_words, status_in_words
 from django_jobs.values import BatchStatus, JobStatus
 
 register = template.Library()
@@ -54,13 +54,20 @@ MAX_ERROR: Final = 2_000
 
 @register.inclusion_tag("django_jobs/job_progress.html", takes_context=True)
 def job_progress(
-    context: template.Context, job: Job | JobStatus | str, *, room: str = "", label: str = "", ws_url: str = ""
+    context: template.Context,
+    job: Job | JobStatus | str,
+    *,
+    room: str = "",
+    label: str = "",
+    ws_url: str = "",
+    waits_for: str = "",
 ) -> dict[str, Any]:
     """Render a ``<job-progress>`` element that shows a job and follows it. ``job`` is a Job, a JobStatus or a job id.
 
     ``room`` is where the element listens, by default the job's own room; many jobs of one organization share a
     subscription with ``org:<organization>``. ``label`` is what a screen reader says before the job's state, by default
-    its id. ``ws_url`` is needed where the host mounts the websocket elsewhere.
+    its id. ``ws_url`` is needed where the host mounts the websocket elsewhere. ``waits_for`` names the jobs that it
+    depends on, in words for people; without it the element says that it waits for other jobs.
 
     An id that the request's user may not know of raises JobNotFound. A Job or JobStatus that is handed in is shown.
     """
@@ -70,15 +77,22 @@ def job_progress(
     api_url = _address("job-list")
     now = timezone.now()
     rights = _rights(job, status, user) if api_url and user is not None else {}
+    file = _file(status) if api_url else ""
+    words = status_in_words(status, now, waits_for=waits_for, is_ready=bool(file))
+    percent = percent_in_words(status.progress)
     return {
         "job": status,
         "label": label or status.job_id,
         "room": room,
+        "waits_for": waits_for,
         "state": json.dumps(_state(status, now), cls=DjangoJSONEncoder),
-        "status": status_in_words(status, now),
+        "status": words,
+        "percent": percent,
+        "spoken": job_words.WORDS["spoken"].format(status=words, percent=percent),
         "message": message_in_words(status),
         "time": _time(status, now),
-        "file": _file(status),
+        "file": file,
+        "output": job_words.WORDS["output"].format(file=file),
         "api_url": api_url,
         "ws_url": ws_url or _ws_url(request),
         "csrf_token": get_token(request) if request is not None else "",
@@ -102,14 +116,14 @@ def batch_progress(
     user = getattr(request, "user", None)
     status = _batch_status(batch, user)
     api_url = _address("batch-list")
-    words, counts = batch_words.state_in_words(status), batch_words.counts_in_words(status)
     return {
         "batch": status,
         "label": label or status.name or status.batch_id,
         "state": json.dumps(status.as_dict(), cls=DjangoJSONEncoder),
-        "status": words,
-        "message": counts,
-        "spoken": ", ".join(part for part in (words, f"{status.progress} %", counts) if part),
+        "status": batch_words.state_in_words(status),
+        "percent": percent_in_words(status.progress),
+        "message": batch_words.counts_in_words(status),
+        "spoken": batch_words.spoken(status),
         "is_amiss": batch_words.failed_of(status) > 0,
         "api_url": api_url,
         "ws_url": ws_url or _ws_url(request),
@@ -120,8 +134,16 @@ def batch_progress(
 
 @register.inclusion_tag("django_jobs/job_progress_script.html")
 def job_progress_script() -> Mapping[str, Any]:
-    """Render the style sheet and the script of both elements. A page needs them once."""
-    return {}
+    """Render the style sheet and the script of both elements, and their words in the page's language.
+
+    A page needs them once.
+    """
+    return {
+        "words": {
+            "job": job_words.words_for_script(job_words.WORDS, job_words.PLURALS),
+            "batch": job_words.words_for_script(batch_words.WORDS, batch_words.PLURALS),
+        }
+    }
 
 
 def _status(job: Job | JobStatus | str, user: Any) -> JobStatus:

@@ -1,56 +1,128 @@
-"""The state of a job in words for the people who wait for it. ``job_facts.js`` has the same words."""
+"""The state of a job in words for the people who wait for it, in the language of the page.
+
+``job_facts.js`` has the same words in English, and takes those of the page from what ``job_progress_script`` renders.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, time_format
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from django_jobs.engine.dispatch.expirations import EXPIRED as DID_NOT_START
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.values import JobStatus
 
-WORDS: Final[dict[str, str]] = {
-    Status.PENDING: "Waiting for its turn",
-    Status.QUEUED: "Waiting for its turn",
-    Status.TIMED_OUT: "Took too long",
-    Status.DEAD_LETTER: "Did not complete",
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+Words = Mapping[str, "_StrPromise"]
+Plurals = Mapping[str, Callable[[int], str]]
+
+#: Said while no job of its type or of its organization runs, by the reason of ``JobStatus.waiting_for``.
+HELD: Final[Words] = {
+    "organization_inactive": _("On hold: the organization is suspended"),
+    "type_disabled": _("On hold: jobs of this kind are switched off"),
+    "type_paused": _("On hold: jobs of this kind are paused"),
+    "handler": _("On hold: waiting for a worker that can run it"),
+    "breaker": _("On hold: jobs of this kind fail at present"),
 }
-STOPPING: Final = "Being canceled"
-EXPIRED: Final = "Canceled: it expired"
 #: Said of a job that is not held, and waits for others.
-AFTER_OTHERS: Final = {
-    "dependency": "Waiting for other jobs",
-    "concurrency": "Waiting for others of its kind",
+AFTER_OTHERS: Final[Words] = {
+    "dependency": _("Waiting for other jobs"),
+    "concurrency": _("Waiting for others of its kind"),
+    "limit": _("Waiting for other jobs of your organization"),
 }
-#: Said while no job of its type or of its organization runs.
-HELD: Final = {
-    "organization_inactive": "On hold: the organization is suspended",
-    "type_disabled": "On hold: jobs of this kind are switched off",
-    "type_paused": "On hold: jobs of this kind are paused",
-    "handler": "On hold: waiting for a worker that can run it",
-    "breaker": "On hold: jobs of this kind fail at present",
+WORDS: Final[Words] = {
+    Status.PENDING.value: _("Waiting for its turn"),
+    Status.QUEUED.value: _("Waiting for its turn"),
+    Status.RUNNING.value: _("Running"),
+    Status.COMPLETED.value: _("Completed"),
+    Status.FAILED.value: _("Trying again soon"),
+    Status.TIMED_OUT.value: _("Trying again soon"),
+    Status.CANCELED.value: _("Canceled"),
+    Status.DEAD_LETTER.value: _("Did not complete"),
+    "ready": _("Ready to download"),
+    "gone": _("Not available"),
+    "stopping": _("Being canceled"),
+    "expired": _("Canceled: it did not start in time"),
+    **HELD,
+    **AFTER_OTHERS,
+    "waits_for": _("Waiting for: {names}"),
+    "run_at": _("Waiting until {time}"),
+    "again_at": _("Trying again at {time}"),
+    "again_on": _("Trying again on {time}"),
+    # Facts beside the state. The times are clocks, such as 1:05.
+    "percent": _("{number} %"),
+    "left": _("{time}, about {left} left"),
+    "spoken": _("{status}, {percent}"),
+    "news": _("{label}: {status}"),
+    "news_why": _("{label}: {status}. {reason}"),
+    # Buttons and links. A screen reader says the action and what it is about.
+    "cancel": _("Cancel"),
+    "canceling": _("Canceling"),
+    "retry": _("Try again"),
+    "retrying": _("Starting again"),
+    "button": _("{action}: {label}"),
+    "output": _("Download {file}"),
+    # What may go wrong. The reasons are those sentences that end with a full stop.
+    "offline": _("No connection: this may have changed since."),
+    "signed_out": _("You are logged out: log in to see how it goes on."),
+    "no_cancel": _("It could not be canceled: {reason}"),
+    "no_retry": _("It could not be started again: {reason}"),
+    "unreachable": _("there is no connection, try again."),
+    "forbidden": _("you may not do that, or you are logged out."),
+    "busy": _("too many requests, try again in a minute."),
+    "broken": _("the server has a problem, try again later."),
 }
-AGAIN: Final = "{}, will be tried again"
+#: By number, since languages have up to six forms.
+PLURALS: Final[Plurals] = {
+    "again_seconds": lambda count: ngettext("Trying again in {count} second", "Trying again in {count} seconds", count),
+    "again_minutes": lambda count: ngettext("Trying again in {count} minute", "Trying again in {count} minutes", count),
+}
+#: Each plural form of any language gets at least one of these numbers. The script looks for the one like its own.
+SAMPLES: Final = (0, 1, 2, 3, 5, 11, 20, 100, 1_000_000)
+MINUTE: Final = dt.timedelta(minutes=1)
+#: A retry that is further away is told by its time.
+SOON: Final = dt.timedelta(hours=1)
 #: Characters of an error or a message.
 LONGEST: Final = 300
 
 
-def status_in_words(status: JobStatus, now: dt.datetime) -> str:
-    """Return what the job does, such as ``Failed, will be tried again at 14:05 UTC``."""
-    plain = WORDS.get(status.status, status.status)
+def words_for_script(words: Words, plurals: Plurals) -> dict[str, object]:
+    """Return the words in the active language as the script takes them: a plural by sample numbers."""
+    forms = {key: {str(number): choose(number) for number in SAMPLES} for key, choose in plurals.items()}
+    return {**{key: str(text) for key, text in words.items()}, **forms}
+
+
+def status_in_words(status: JobStatus, now: dt.datetime, *, waits_for: str = "", is_ready: bool = False) -> str:
+    """Return what the job does, such as ``Trying again in 2 minutes``.
+
+    ``waits_for`` names the work before it, and ``is_ready`` says that there is a file to download.
+    """
     reason = status.waiting_for or ""
-    if status.status == Status.RUNNING:
-        return STOPPING if status.cancel_requested else plain
-    if status.status == Status.CANCELED and status.error_message == DID_NOT_START:
-        return EXPIRED
     if status.status in AWAITING_RETRY:
-        return f"{plain}. {HELD[reason]}" if reason in HELD else _again(plain, status.next_retry_at, now)
+        return str(HELD[reason]) if reason in HELD else _again(status, now)
     if reason == "run_at" and status.run_at is not None:
-        return f"Runs {_when(status.run_at, now)}"
-    return HELD.get(reason) or AFTER_OTHERS.get(reason, plain)
+        return WORDS["run_at"].format(time=moment_in_words(status.run_at, now))
+    if reason == "dependency" and waits_for:
+        return WORDS["waits_for"].format(names=waits_for)
+    if reason in HELD or reason in AFTER_OTHERS:
+        return str(WORDS[reason])
+    return str(WORDS[_word_of(status, is_ready)])
+
+
+def _word_of(status: JobStatus, is_ready: bool) -> str:
+    if status.status == Status.RUNNING and status.cancel_requested:
+        return "stopping"
+    if status.status == Status.CANCELED and status.error_message == DID_NOT_START:
+        return "expired"
+    return "ready" if status.status == Status.COMPLETED and is_ready else status.status
 
 
 def message_in_words(status: JobStatus) -> str:
@@ -59,16 +131,34 @@ def message_in_words(status: JobStatus) -> str:
     return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
 
 
-def _again(plain: str, due: dt.datetime | None, now: dt.datetime) -> str:
-    again = AGAIN.format(plain)
-    return f"{again} {_when(due, now)}" if due is not None and due > now else again
+def percent_in_words(progress: int) -> str:
+    """Return the progress as it is written in this language, such as ``42 %``."""
+    return WORDS["percent"].format(number=progress)
 
 
-def _when(moment: dt.datetime, now: dt.datetime) -> str:
-    """The moment in the active time zone, with the zone's name. The script shows the reader's own zone instead."""
-    local = timezone.localtime(moment)
-    clock = f"{local:%H:%M} {local.tzname()}"
-    today = timezone.localtime(now)
+def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return the moment in the active time zone with the zone's name, without the date if it is today.
+
+    The script shows the reader's own zone instead.
+    """
+    local, today = timezone.localtime(moment), timezone.localtime(now)
+    clock = f"{time_format(local.time(), 'TIME_FORMAT')} {local.tzname()}"
     if local.date() == today.date():
-        return f"at {clock}"
-    return f"on {date_format(local, 'j M' if local.year == today.year else 'j M Y')}, {clock}"
+        return clock
+    day = date_format(local, "MONTH_DAY_FORMAT" if local.year == today.year else "DATE_FORMAT")
+    return _("{date}, {time}").format(date=day, time=clock)
+
+
+def _again(status: JobStatus, now: dt.datetime) -> str:
+    due = status.next_retry_at
+    if due is None or due <= now:
+        return str(WORDS[status.status])
+    wait = due - now
+    if wait < MINUTE:
+        seconds = max(int(wait.total_seconds()), 1)
+        return PLURALS["again_seconds"](seconds).format(count=seconds)
+    if wait < SOON:
+        minutes = wait // MINUTE
+        return PLURALS["again_minutes"](minutes).format(count=minutes)
+    is_today = timezone.localtime(due).date() == timezone.localtime(now).date()
+    return WORDS["again_at" if is_today else "again_on"].format(time=moment_in_words(due, now))

@@ -1,5 +1,5 @@
 /*
- * Asks the server every few seconds how the unfinished jobs of an open admin page stand, and shows the answers.
+ * Asks the server every few seconds how the unfinished jobs of an open list stand, and shows the answers.
  * A server's text is only ever set as text, never as HTML. A page that hears of changes sooner dispatches the event
  * `django-jobs:changed` on the document; the script then asks at once.
  */
@@ -27,11 +27,9 @@
         for (const holder of all("job", pk)) {
             const badge = holder.querySelector(".djobs-badge");
             badge.className = `djobs-badge ${facts.slug}`;
-            setText([badge], facts.status);
+            setText([badge], facts.word);
             setText(holder.querySelectorAll("small"), facts.note);
-            if (!holder.dataset.djobsPage) {
-                holder.dataset.djobsFinal = facts.final ? "yes" : "no";
-            }
+            holder.dataset.djobsFinal = facts.final ? "yes" : "no";
         }
         for (const holder of all("progress", pk)) {
             holder.hidden = !facts.progress && facts.status !== "Running";
@@ -43,64 +41,22 @@
         for (const [name, text] of Object.entries(facts.texts)) {
             setText(all(name, pk), text);
         }
+        for (const [name, address] of Object.entries(facts.links)) {
+            for (const link of all(name, pk)) {
+                if (address) {
+                    link.setAttribute("href", address);
+                } else {
+                    link.removeAttribute("href");
+                }
+            }
+        }
     }
 
     function showGone(pk, text) {
         for (const holder of all("job", pk)) {
             holder.dataset.djobsFinal = "yes";
-            if (holder.dataset.djobsPage) {
-                const note = document.createElement("p");
-                note.className = "errornote djobs-gone";
-                note.setAttribute("role", "alert");
-                note.textContent = text;
-                holder.after(note);
-            } else {
-                setText(holder.querySelectorAll("small"), text);
-            }
+            setText(holder.querySelectorAll("small"), text);
         }
-    }
-
-    const nameOf = (element) => element.getAttribute("href") || element.id || element.textContent;
-    const focusable = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
-
-    const foldOf = (element) => element.dataset.djobsFold || element.querySelector("summary").textContent.trim();
-
-    // Details that were opened or closed stay so, and the element that has the focus keeps it.
-    function exchange(old, next) {
-        const open = new Map([...old.querySelectorAll("details")].map((element) => [foldOf(element), element.open]));
-        const focused = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
-        old.replaceWith(document.adoptNode(next));
-        for (const element of next.querySelectorAll("details")) {
-            element.open = open.get(foldOf(element)) ?? element.open;
-        }
-        if (focused !== null) {
-            focusable(next).find((element) => nameOf(element) === focused)?.focus({preventScroll: true});
-        }
-    }
-
-    // A job's own page also has buttons, result, error and attempts, so the whole page is read again.
-    async function readPageAgain(holder) {
-        const response = await fetch(window.location.href, {credentials: "same-origin", cache: "no-store"});
-        if (response.redirected || response.status === 403) {
-            return false; // logged out, no longer permitted, or the job is gone
-        }
-        if (!response.ok) {
-            throw new Error(`status ${response.status}`);
-        }
-        const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-        const freshHolder = fresh.querySelector("[data-djobs-page]");
-        // Some releases of Django put the buttons into the content, and others beside it.
-        for (const part of ["#content-main", ".object-tools"]) {
-            const old = document.querySelector(part);
-            const next = fresh.querySelector(part);
-            if (old && next) {
-                exchange(old, next);
-            }
-        }
-        if (freshHolder && holder.isConnected) {
-            holder.replaceWith(document.adoptNode(freshHolder));
-        }
-        return true;
     }
 
     async function ask() {
@@ -121,18 +77,14 @@
             throw new Error(`status ${response.status}`);
         }
         const {jobs} = await response.json();
-        let goesOn = true;
         for (const key of keys) {
-            const page = document.querySelector(`[data-djobs-page][data-djobs-job="${key}"]`);
-            if (!jobs[key]) {
-                showGone(key, source.dataset.djobsGone);
-            } else if (page && page.dataset.djobsState !== jobs[key].state) {
-                goesOn = await readPageAgain(page);
-            } else {
+            if (jobs[key]) {
                 show(key, jobs[key]);
+            } else {
+                showGone(key, source.dataset.djobsGone);
             }
         }
-        return goesOn;
+        return true;
     }
 
     // Dead letters change only by hand, so a page that shows nothing else asks less often.
@@ -165,8 +117,7 @@
         document.addEventListener("django-jobs:changed", round);
         // The page comes back from the browser's memory, where no timer ran.
         window.addEventListener("pageshow", (event) => { if (event.persisted) { round(); } });
-        // A job's page asks at once: the job may have changed while the page was made and sent.
-        timer = window.setTimeout(round, document.querySelector("[data-djobs-page]") ? 0 : PAUSE);
+        timer = window.setTimeout(round, PAUSE);
     }
 
     if (document.readyState === "loading") {

@@ -1,6 +1,9 @@
 // The element <batch-progress>: how far a batch has come. jobs.js defines it and lends it the socket of the page.
 
-// A page that imports these words may translate them.
+import { words } from "./job_facts.js";
+import { countIn, fill, numberIn, takeWords } from "./page_language.js";
+
+// As `words` of job_facts.js are.
 export const batchWords = {
 	Open: "Open",
 	Running: "Running",
@@ -10,22 +13,26 @@ export const batchWords = {
 	gone: "Not available",
 	canceling: "Being canceled",
 	retrying: "Starting again",
-	done: "{done} of {total} done",
-	failed: "{} failed",
-	canceled: "{} canceled",
+	done: { 1: "{done} of {count} done" },
+	failed: { 1: "{count} failed" },
+	canceled: { 1: "{count} canceled" },
 	empty: "No jobs yet",
+	list: "{list}, {item}",
+	news: "{label}: {status}",
+	news_why: "{label}: {status}, {counts}",
 	cancel: "Cancel",
 	retry: "Try again",
 	offline: "No connection: this may have changed since.",
 	signed_out: "You are logged out: log in to see how it goes on.",
 };
+takeWords("batch", batchWords);
 
 const ENDED = /Completed|Failed|Canceled|gone/;
 const FINAL = /Completed|Canceled|gone/;
 const SILENT = 30_000; // how long a live room may be silent
 const PARTS = `<span part=status tabindex=-1></span><span part=percent></span>
 <progress part=bar max=100 role=progressbar aria-valuemin=0 aria-valuemax=100></progress>
-<span part=message></span>
+<span part=message dir=auto></span>
 <button part=retry type=button hidden></button><button part=cancel type=button hidden></button>
 <span part=news role=status></span>`;
 
@@ -34,16 +41,18 @@ const live = new Set(); // rooms
 let page; // what jobs.js lends: the socket, the headers for REST, and what REST says of a refusal
 let heard; // the socket that these elements listen to
 
+const listed = (parts) => parts.reduce((list, item) => fill(batchWords.list, { list, item }));
+
 // Returns the batch in words: its state, its percentage, its counts.
 export function toldOfBatch({ state, total = 0, by_status: counts = {}, progress = 0, wish }) {
 	const failed = (counts["Dead Letter"] ?? 0) + (counts.Failed ?? 0) + (counts["Timed Out"] ?? 0);
-	const parts = [batchWords.done.replace("{done}", counts.Completed ?? 0).replace("{total}", total)];
-	if (failed) parts.push(batchWords.failed.replace("{}", failed));
-	if (counts.Canceled) parts.push(batchWords.canceled.replace("{}", counts.Canceled));
+	const parts = [countIn(batchWords.done, total, { done: numberIn(counts.Completed ?? 0) })];
+	if (failed) parts.push(countIn(batchWords.failed, failed));
+	if (counts.Canceled) parts.push(countIn(batchWords.canceled, counts.Canceled));
 	return {
 		status: (!ENDED.test(state) && batchWords[wish]) || (batchWords[state] ?? ""),
-		percent: `${progress} %`,
-		message: total ? parts.join(", ") : state === "Open" ? batchWords.empty : "",
+		percent: fill(words.percent, { number: numberIn(progress) }),
+		message: total ? listed(parts) : state === "Open" ? batchWords.empty : "",
 		isAmiss: failed > 0,
 	};
 }
@@ -104,8 +113,8 @@ export class BatchProgress extends (globalThis.HTMLElement ?? Object) {
 		// A wish holds until the server has done it.
 		this.batch = { ...data, wish: state === data.state ? wish : "" };
 		if (state && state !== data.state && ENDED.test(data.state)) {
-			const { status, message } = toldOfBatch(data);
-			this.news = `${this.label}: ${status}, ${message}`;
+			const { status, message: counts } = toldOfBatch(data);
+			this.news = fill(counts ? batchWords.news_why : batchWords.news, { label: this.label, status, counts });
 		}
 		this.drawSoon();
 	}
@@ -178,13 +187,13 @@ export class BatchProgress extends (globalThis.HTMLElement ?? Object) {
 		for (const [part, textContent] of Object.entries({ status, percent, message: notice || message, news: this.news }))
 			put(part, { textContent });
 		const value = batch.progress ?? 0;
-		const ariaValueText = [status, percent, message].filter(Boolean).join(", ");
+		const ariaValueText = listed([status, percent, message].filter(Boolean));
 		put("bar", { value, ariaLabel: label, ariaValueNow: `${value}`, ariaValueText });
 		const button = (verb, isOffered) =>
 			put(verb, {
 				hidden: !isOffered || !this.api || !this.hasAttribute(`can-${verb}`),
 				textContent: batchWords[verb],
-				ariaLabel: `${batchWords[verb]} ${label}`,
+				ariaLabel: fill(words.button, { action: batchWords[verb], label }),
 				ariaDisabled: `${!!batch.wish}`,
 			});
 		button("cancel", !isEnded);

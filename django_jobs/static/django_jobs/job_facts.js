@@ -1,47 +1,60 @@
 // What a browser knows of a job, and the words for it. Nothing here needs a page or a socket.
 
-// A page that imports these words may translate them.
+import { countIn, fill, momentIn, numberIn, takeWords } from "./page_language.js";
+
+// In English; a plural by sample numbers. The page's own take their place, and a page that imports these may change them.
 export const words = {
 	// The statuses, for people who wait for their work.
 	Pending: "Waiting for its turn",
 	Queued: "Waiting for its turn",
 	Running: "Running",
 	Completed: "Completed",
-	Failed: "Failed",
-	"Timed Out": "Took too long",
+	Failed: "Trying again soon",
+	"Timed Out": "Trying again soon",
 	Canceled: "Canceled",
 	"Dead Letter": "Did not complete",
+	ready: "Ready to download",
 	gone: "Not available",
 	stopping: "Being canceled",
-	expired: "Canceled: it expired",
+	expired: "Canceled: it did not start in time",
 	// REST's reasons why a job waits. For any other reason the job waits for its turn.
-	run_at: "Runs {}",
-	dependency: "Waiting for other jobs",
-	concurrency: "Waiting for others of its kind",
 	organization_inactive: "On hold: the organization is suspended",
 	type_disabled: "On hold: jobs of this kind are switched off",
 	type_paused: "On hold: jobs of this kind are paused",
 	handler: "On hold: waiting for a worker that can run it",
 	breaker: "On hold: jobs of this kind fail at present",
-	again: "{}, will be tried again",
-	at: "at {}",
-	on: "on {}",
-	left: "about {} left",
+	dependency: "Waiting for other jobs",
+	concurrency: "Waiting for others of its kind",
+	limit: "Waiting for other jobs of your organization",
+	waits_for: "Waiting for: {names}",
+	run_at: "Waiting until {time}",
+	again_at: "Trying again at {time}",
+	again_on: "Trying again on {time}",
+	again_seconds: { 1: "Trying again in {count} second", 2: "Trying again in {count} seconds" },
+	again_minutes: { 1: "Trying again in {count} minute", 2: "Trying again in {count} minutes" },
+	// Facts beside the state.
+	percent: "{number} %",
+	left: "{time}, about {left} left",
+	spoken: "{status}, {percent}",
+	news: "{label}: {status}",
+	news_why: "{label}: {status}. {reason}",
 	// The words of buttons and of failures.
 	cancel: "Cancel",
 	canceling: "Canceling",
 	retry: "Try again",
 	retrying: "Starting again",
-	output: "Download",
+	button: "{action}: {label}",
+	output: "Download {file}",
 	offline: "No connection: this may have changed since.",
 	signed_out: "You are logged out: log in to see how it goes on.",
-	no_cancel: "It could not be canceled: {}",
-	no_retry: "It could not be started again: {}",
-	unreachable: "no connection.",
+	no_cancel: "It could not be canceled: {reason}",
+	no_retry: "It could not be started again: {reason}",
+	unreachable: "there is no connection, try again.",
 	forbidden: "you may not do that, or you are logged out.",
 	busy: "too many requests, try again in a minute.",
 	broken: "the server has a problem, try again later.",
 };
+takeWords("job", words);
 
 export const FINAL = /Completed|Canceled|gone/;
 export const ENDED = /Completed|Canceled|gone|Dead Letter/;
@@ -49,9 +62,8 @@ export const AMISS = /Failed|Timed Out|Dead Letter/;
 const HELD = /organization_inactive|type_|handler|breaker/;
 const EXPIRED = "Expired"; // the error text of a job that did not start in time
 const LONGEST = 300;
-const DAY = { day: "numeric", month: "short" };
-const YEAR = { year: "numeric" };
-const CLOCK = { hour: "2-digit", minute: "2-digit" };
+const AFTER_OTHERS = /^(dependency|concurrency|limit)$/;
+const HOUR = 3600;
 
 // Returns the job after a message of the server. A message that is older than what is known changes nothing.
 export function after(job, message) {
@@ -99,44 +111,46 @@ export function told(job, now = Date.now(), isOld = false) {
 	const file = reference?.match(`^django_jobs/[^/]+/${job.job_id}/[^/]+/([^/]+)$`)?.[1] ?? "";
 	const text = (AMISS.test(job.status) && job.error_message) || job.progress_message || "";
 	return {
-		status: statusOf(job, now),
+		status: statusOf(job, now, file),
 		progress,
-		percent: `${progress} %`,
+		percent: fill(words.percent, { number: numberIn(progress) }),
 		message: text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text,
 		time: times(job, now, isOld),
 		file,
-		output: `${words.output} ${file}`,
+		output: fill(words.output, { file }),
 		cancel: job.cancel_requested ? words.canceling : words.cancel,
 		retry: job.retry_requested ? words.retrying : words.retry,
 	};
 }
 
-const fill = (text, value) => text.replace("{}", () => value);
-
-function statusOf({ status = "", waiting_for, cancel_requested, run_at, next_retry_at, error_message }, now) {
-	const plain = words[status] ?? status;
-	if (status === "Canceled" && error_message === EXPIRED) return words.expired;
-	if (status === "Running") return cancel_requested ? words.stopping : plain;
-	const held = HELD.test(waiting_for) && words[waiting_for];
-	if (/Failed|Timed Out/.test(status)) {
-		if (held) return `${plain}. ${held}`;
-		const again = fill(words.again, plain);
-		return Date.parse(next_retry_at) > now ? `${again} ${when(next_retry_at, now)}` : again;
-	}
-	if (!/Pending|Queued/.test(status)) return plain;
-	if (waiting_for === "run_at") return run_at ? fill(words.run_at, when(run_at, now)) : plain;
-	return held || (/^(dependency|concurrency)$/.test(waiting_for) ? words[waiting_for] : plain);
+// Returns what is read out when a job has ended or failed: what job, how it stands, and why.
+export function newsOf(job, label, now) {
+	const { status, message } = told(job, now);
+	const reason = AMISS.test(job.status) ? message : "";
+	return fill(reason ? words.news_why : words.news, { label, status, reason });
 }
 
-// Returns "at 14:05", for another day "on 27 Nov, 14:05", for another year with the year; in the reader's zone and language.
-function when(moment, now) {
-	const date = new Date(moment);
-	const language = globalThis.document?.documentElement?.lang || undefined;
-	const today = new Date(now);
-	const isToday = date.toDateString() === today.toDateString();
-	const day = date.getFullYear() === today.getFullYear() ? DAY : { ...DAY, ...YEAR };
-	const text = date.toLocaleString(language, isToday ? CLOCK : { ...day, ...CLOCK });
-	return fill(isToday ? words.at : words.on, text);
+function statusOf({ status = "", waiting_for, waits_for, cancel_requested, run_at, next_retry_at, error_message }, now, file) {
+	const plain = words[status] ?? status;
+	if (status === "Canceled" && error_message === EXPIRED) return words.expired;
+	if (status === "Completed" && file) return words.ready;
+	if (status === "Running") return cancel_requested ? words.stopping : plain;
+	const held = HELD.test(waiting_for) && words[waiting_for];
+	if (/Failed|Timed Out/.test(status)) return held || again(plain, Date.parse(next_retry_at), now);
+	if (!/Pending|Queued/.test(status)) return plain;
+	if (waiting_for === "run_at") return run_at ? fill(words.run_at, { time: momentIn(run_at, now).text }) : plain;
+	if (waiting_for === "dependency" && waits_for) return fill(words.waits_for, { names: waits_for });
+	return held || (AFTER_OTHERS.test(waiting_for) ? words[waiting_for] : plain);
+}
+
+// Returns when a job is tried again: "in 2 minutes", and where that is far away, at which time.
+function again(plain, due, now) {
+	const seconds = Math.floor((due - now) / 1000);
+	if (!(due > now)) return plain;
+	if (seconds < 60) return countIn(words.again_seconds, Math.max(seconds, 1));
+	if (seconds < HOUR) return countIn(words.again_minutes, Math.floor(seconds / 60));
+	const { text: time, isToday } = momentIn(due, now);
+	return fill(isToday ? words.again_at : words.again_on, { time });
 }
 
 // Returns how long the job took, or has run and may still run: "1:05, about 0:40 left".
@@ -146,5 +160,5 @@ function times({ status, progress, started_at, completed_at, canceled_at }, now,
 	const spent = (end - Date.parse(started_at)) / 1000;
 	if (!(spent >= 0)) return "";
 	if (end !== now || spent < 3 || progress < 3 || isOld) return clock(spent);
-	return `${clock(spent)}, ${fill(words.left, clock(spent * (100 / progress - 1)))}`;
+	return fill(words.left, { time: clock(spent), left: clock(spent * (100 / progress - 1)) });
 }

@@ -1,8 +1,9 @@
 // The elements <job-progress> and <batch-progress>, and what a page may import with it; see docs/realtime.md.
 
 import { BatchProgress, batchWords, defineBatchProgress } from "./batch_progress.js";
-import { AMISS, after, ENDED, FINAL, isVague, told, words } from "./job_facts.js";
+import { AMISS, after, ENDED, FINAL, isVague, newsOf, told, words } from "./job_facts.js";
 import { JobsSocket } from "./jobs_socket.js";
+import { fill } from "./page_language.js";
 
 export { BatchProgress, batchWords, JobsSocket, words };
 
@@ -103,7 +104,7 @@ async function refusalOf(request) {
 
 const PARTS = `<span part=status tabindex=-1></span><span part=percent></span>
 <progress part=bar max=100></progress>
-<span part=message></span><span part=time></span>
+<span part=message dir=auto></span><span part=time></span>
 <a part=output hidden></a><button part=retry type=button hidden></button><button part=cancel type=button hidden></button>
 <span part=news role=status></span>`;
 
@@ -117,7 +118,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		this.label = this.getAttribute("label") ?? this.jobId;
 		this.api = this.getAttribute("api-url");
 		this.room = this.getAttribute("room") ?? `job:${this.jobId}`;
-		this.job ??= JSON.parse(this.getAttribute("job")) ?? {};
+		this.job ??= { ...JSON.parse(this.getAttribute("job")), waits_for: this.getAttribute("waits-for") };
 		this.heard ??= this.job.status ? Date.now() : 0;
 		if (this.job.rendered_at) compareClocks(this.job.rendered_at);
 		if (!this.children.length) this.innerHTML = PARTS;
@@ -141,7 +142,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		const options = { method: "POST", headers, signal: AbortSignal.timeout(20_000) };
 		const reason = await refusalOf(fetch(`${this.api}${this.jobId}/${verb}/`, options));
 		if (reason || verb === "retry") this.show({ ...this.job, [wish]: false });
-		this.say(reason && words[`no_${verb}`].replace("{}", () => reason));
+		this.say(reason && fill(words[`no_${verb}`], { reason }));
 		this.heard = 0;
 	}
 
@@ -164,7 +165,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 
 	show(job) {
 		const isNews = job.status !== this.job.status && (ENDED.test(job.status) || AMISS.test(job.status));
-		if (isNews && this.job.status) this.news = `${this.label}: ${told(job, serverTime()).status}`;
+		if (isNews && this.job.status) this.news = newsOf(this.withFile(job), this.label, serverTime());
 		this.job = job;
 		this.version++;
 		this.drawSoon();
@@ -174,9 +175,15 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		this.frame ??= requestAnimationFrame(() => this.draw());
 	}
 
+	// Without REST there is no file to be had.
+	withFile(job) {
+		return this.api ? job : { ...job, output_reference: null };
+	}
+
 	draw() {
 		this.frame = null;
-		const { job, label, jobId } = this;
+		const { label, jobId } = this;
+		const job = this.withFile(this.job);
 		const isEnded = ENDED.test(job.status);
 		const isCut = isOffline() || (!this.api && closedAt && Date.now() - closedAt > 3000);
 		const warning = isEnded ? "" : isCut ? "offline" : trouble;
@@ -193,12 +200,12 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		Object.assign(this.dataset, { status: job.status ?? "", notice: notice ? "yes" : "" });
 		for (const part in texts) put(part, { textContent: texts[part] });
 		put("message", { title });
-		put("bar", { value: progress, ariaLabel: label, ariaValueNow: `${progress}`, ariaValueText: `${texts.status}, ${texts.percent}` });
+		put("bar", { value: progress, ariaLabel: label, ariaValueNow: `${progress}`, ariaValueText: fill(words.spoken, texts) });
 		put("output", { hidden: !file, href: `${this.api}${jobId}/output/` });
 		const button = (part, isOffered) =>
 			put(part, {
 				hidden: !isOffered || !this.api || !this.hasAttribute(`can-${part}`),
-				ariaLabel: `${texts[part]} ${label}`,
+				ariaLabel: fill(words.button, { action: texts[part], label }),
 				ariaDisabled: `${!!job[`${part}_requested`]}`,
 			});
 		button("cancel", !isEnded);
@@ -217,7 +224,7 @@ function comeBack() {
 if (globalThis.customElements && !customElements.get("job-progress")) {
 	customElements.define("job-progress", JobProgress);
 	setInterval(tick, 1000);
-	const refused = (verb, reason) => words[`no_${verb}`].replace("{}", () => reason);
+	const refused = (verb, reason) => fill(words[`no_${verb}`], { reason });
 	defineBatchProgress({ socket: sharedSocket, headers: () => JobProgress.headers, refusalOf, refused });
 	globalThis.addEventListener?.("offline", () => settle(trouble));
 	globalThis.addEventListener?.("online", comeBack);

@@ -4,6 +4,8 @@
  * at the pointer, or at the place that the arrow keys choose.
  */
 
+import {exchange} from "./page_parts.js";
+
 const PAUSE = 5000;
 // With a socket, asking by the clock is needed only for what changes by itself, such as ages.
 const CALM_PAUSE = 15000;
@@ -15,7 +17,6 @@ const FILLED_IN = "form :is(input, select, textarea, button):focus";
 
 const page = document.querySelector("[data-djobs-refresh]");
 const state = document.querySelector("[data-djobs-state]");
-const shown = new WeakMap();
 // A page of few things may ask more often.
 const ownPause = Number(page?.dataset.djobsPause) || PAUSE;
 let pause = ownPause;
@@ -31,33 +32,23 @@ function tell(text) {
     }
 }
 
-// Tables that were opened stay open, and the element that has the focus keeps it.
-function exchange(old, next) {
-    const html = next.innerHTML;
-    if (shown.get(old) === html || old.contains(document.querySelector(FILLED_IN))) {
+// What the pointer or the arrow keys chose in a chart stays chosen.
+function refresh(old, next) {
+    if (old.querySelector(FILLED_IN)) {
         return;
     }
-    const open = [...old.querySelectorAll("details[open]")].map((element) => element.id);
-    const focused = old.contains(document.activeElement) ? place(old, document.activeElement) : -1;
     const here = [...old.querySelectorAll(".djobs-bucket")].findIndex((element) => element.matches(".djobs-here"));
-    const readout = old.querySelector("[data-djobs-readout]")?.textContent;
-    const scrolled = [...old.querySelectorAll(".djobs-scroll")].map((element) => [element.scrollLeft, element.scrollTop]);
-    old.replaceChildren(...document.adoptNode(next).childNodes);
-    shown.set(old, html);
-    old.querySelectorAll("details").forEach((element) => { element.open = open.includes(element.id); });
-    old.querySelectorAll(".djobs-scroll").forEach((element, index) => { element.scrollTo(...(scrolled[index] ?? [0, 0])); });
+    const said = old.querySelector("[data-djobs-readout]")?.textContent;
+    if (!exchange(old, next)) {
+        return;
+    }
+    const readout = old.querySelector("[data-djobs-readout]");
     if (here >= 0 && old.querySelectorAll(".djobs-bucket").length > here) {
         point(old.querySelector(".djobs-chart"), here);
-    } else if (readout && old.querySelector("[data-djobs-readout]")) {
-        old.querySelector("[data-djobs-readout]").textContent = readout;
-    }
-    if (focused >= 0) {
-        steps(old)[focused]?.focus({preventScroll: true});
+    } else if (said && readout) {
+        readout.textContent = said;
     }
 }
-
-const steps = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
-const place = (part, element) => steps(part).indexOf(element);
 
 async function ask() {
     const response = await fetch(page.dataset.djobsRefresh, {credentials: "same-origin", cache: "no-store"});
@@ -74,7 +65,7 @@ async function ask() {
         // Some releases of Django put the buttons into the content, and others beside it.
         const old = document.querySelector(`[data-djobs-part="${next.dataset.djobsPart}"]`);
         if (old) {
-            exchange(old, next);
+            refresh(old, next);
         }
     }
     isOver = page.querySelector("[data-djobs-over]") !== null;

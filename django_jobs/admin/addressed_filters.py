@@ -1,0 +1,195 @@
+"""Filters that an address leads to, from a page or a cell. They are shown only then: each has too many values."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobs import pools
+from django_jobs.admin.base import keys_of
+from django_jobs.admin.job_filters import BoundedFilter
+from django_jobs.admin.numbers import format_number
+from django_jobs.admin.seen_organizations import organizations_of
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
+from django_jobs.engine.insight.newest_jobs import among_newest
+from django_jobs.engine.insight.parameter_values import holding
+from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.models import JobType, Schedule
+from django_jobs.models.job import parse_job_id
+from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
+
+MAX_SHOWN: Final = 100
+#: What an address means that names something that there is not.
+NOTHING: Final = JobFilter(job_ids=())
+
+
+class AddressedFilter(BoundedFilter):
+    """Narrows the list to the jobs that have the value in the address."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        asked = self.value()
+        if asked is None or not (asked or self.takes_blank):
+            return []
+        return [(asked, self.label_of(asked))]
+
+    def label_of(self, asked: str) -> str:
+        """Return the words for the asked value."""
+        return asked if len(asked) <= MAX_SHOWN else f"{asked[:MAX_SHOWN]}…"
+
+    def search(self, asked: str) -> JobSearch:
+        """Return the search that the filter stands for."""
+        raise NotImplementedError
+
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter that names the same jobs, however old."""
+        return self.search(asked).as_filter()
+
+    def needs_bound(self) -> bool:
+        """Return whether no index serves the search."""
+        asked = self.chosen()
+        return asked is not None and self.search(asked).needs_bound
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        asked = self.chosen()
+        return queryset if asked is None else self.job_filter(asked).narrow(queryset)
+
+
+class OwnerFilter(AddressedFilter):
+    """Narrows the list to the jobs of one user."""
+
+    title = gettext_lazy("user")
+    parameter_name = "owner"
+
+    def search(self, asked: str) -> JobSearch:
+        """Return the search for this value."""
+        return JobSearch(owner_name=asked)
+
+
+class FingerprintFilter(AddressedFilter):
+    """Narrows the list to the jobs that failed with like errors; blank, to those whose errors have no text."""
+
+    title = gettext_lazy("like errors")
+    parameter_name = "fingerprint"
+    takes_blank = True
+
+    def label_of(self, asked: str) -> str:
+        return super().label_of(asked) or _("an error without a text")
+
+    def needs_bound(self) -> bool:
+        """Return whether a fingerprint is named, be it the blank one."""
+        return self.chosen() is not None
+
+    def search(self, asked: str) -> JobSearch:
+        """Return the search for this value."""
+        return JobSearch(fingerprint=asked)
+
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter that names the same jobs. Every fingerprint begins with nothing, so blank means blank."""
+        if asked:
+            return super().job_filter(asked)
+        return JobFilter(statuses=tuple(sorted(WITH_ERRORS)), error_fingerprint="")
+
+
+class WorkerFilter(AddressedFilter):
+    """Narrows the list to the jobs of one worker: of those in flight all, else those among the newest."""
+
+    title = gettext_lazy("worker")
+    parameter_name = "worker"
+
+    def search(self, asked: str) -> JobSearch:
+        """Return the search for this value."""
+        return JobSearch(worker_name=asked)
+
+    def label_of(self, asked: str) -> str:
+        facts = {"worker": super().label_of(asked), "count": format_number(LOOKED_AT)}
+        return _("%(worker)s, among the newest %(count)s jobs") % facts
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        asked = self.chosen()
+        if asked is None:
+            return queryset
+        search = self.search(asked)
+        if request.GET.get("status") in IN_FLIGHT:
+            return search.narrow(queryset)
+        rows, is_bounded = search.among_newest(queryset, organizations_of(request))
+        self.looks_back = search.looks_back if is_bounded else None
+        return rows
+
+
+class SubmittedByFilter(AddressedFilter):
+    """Narrows the list to the jobs that one job submitted."""
+
+    title = gettext_lazy("submitted by")
+    parameter_name = "submitted_by"
+
+    def needs_bound(self) -> bool:
+        """Return False: an index serves each job."""
+        return False
+
+    def is_selective(self) -> bool:
+        """Return whether a job is named."""
+        return self.chosen() is not None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        asked = self.chosen()
+        if asked is None:
+            return queryset
+        parsed = parse_job_id(asked)
+        return queryset.none() if parsed is None else queryset.filter(submitted_by_id=parsed[0])
+
+
+class ScheduleFilter(AddressedFilter):
+    """Narrows the list to the jobs of one schedule, by its primary key, among the newest."""
+
+    title = gettext_lazy("schedule")
+    parameter_name = "schedule"
+    _found: Schedule | None = None
+
+    def label_of(self, asked: str) -> str:
+        self._found = visible_schedules(self.request.user).filter(pk__in=keys_of([asked])).first()
+        if self._found is None:
+            return _("There is no such schedule.")
+        facts = {"schedule": self._found.name, "count": format_number(LOOKED_AT)}
+        return _("%(schedule)s, among the newest %(count)s jobs") % facts
+
+    def needs_bound(self) -> bool:
+        """Return False: the filter looks at the newest alone."""
+        return False
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.chosen() is None:
+            return queryset
+        if self._found is None:
+            return queryset.none()
+        kind, tenant = self._found.job_type_id, self._found.organization_id
+        rows = queryset.filter(job_type_id=kind, **({} if tenant is None else {"organization_id": tenant}))
+        scope = organizations_of(request) if tenant is None else [tenant]
+        rows, is_bounded = among_newest(rows, scope, LOOKED_AT)
+        self.looks_back = LOOKED_AT if is_bounded else None
+        return holding(rows, "metadata", ("schedule",), [self._found.name])
+
+
+class PoolFilter(BoundedFilter):
+    """Narrows the list to the jobs of one pool's types. It is there where pools are configured."""
+
+    title = gettext_lazy("pool")
+    parameter_name = "pool"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = pools.names()
+        return [(name, name) for name in names] if len(names) > 1 else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        if chosen is None:
+            return queryset
+        kinds = list(JobType.primary.filter(pool=chosen).values_list("pk", flat=True))
+        return queryset.filter(job_type_id__in=kinds)
+
+
+FILTERS: Final = (PoolFilter, OwnerFilter, WorkerFilter, FingerprintFilter, ScheduleFilter, SubmittedByFilter)

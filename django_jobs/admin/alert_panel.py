@@ -1,0 +1,179 @@
+"""The panel of open alarms, which stands on the monitor, on the page of alarms, and on the admin's index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_jobs.admin.base import is_system_admin, sees_jobs
+from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.monitor_links import Links
+from django_jobs.engine.alerts import thresholds
+from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_lately
+from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
+
+#: So many alarms are told on the index; the page of alarms has them all.
+SHOWN_ON_INDEX: Final = 5
+#: Organizations that are named; the others are counted.
+MAX_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """Something that helps: a link, or with ``fields`` a form that is sent to the address."""
+
+    words: str
+    url: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An alarm as the panel shows it. ``spoken`` is what a screen reader says when it appears."""
+
+    key: str
+    words: Words
+    url: str
+    organizations: str
+    lasted: str
+    is_open: bool
+    buttons: list[Button]
+
+    @property
+    def spoken(self) -> str:
+        """Return label and reason in one text."""
+        told = (
+            f"{self.words.label}: {self.words.subject}" if self.words.subject else self.words.label,
+            self.words.text,
+        )
+        return ". ".join((told[0], f"{told[1]} {self.words.error}".strip()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """The open alarms. ``more`` is how many are not shown; without ``is_evaluated`` nobody looks for new ones."""
+
+    rows: list[Row]
+    more: int
+    url: str
+    is_evaluated: bool
+    is_system_admin: bool
+
+    @property
+    def count(self) -> int:
+        """Return how many alarms are open."""
+        return len(self.rows) + self.more
+
+
+def lately(request: HttpRequest, site: str, back: str = "") -> Panel | None:
+    """Return the panel as it was within ten seconds, for a page of the host; None for who sees no jobs.
+
+    At most two statements, and none where both were read lately. ``back`` is where buttons lead afterwards.
+    """
+    if not sees_jobs(request.user):
+        return None
+    return _panel(request, Links(site), read_lately(request.user), back, most=SHOWN_ON_INDEX, names={})
+
+
+def panel_of(request: HttpRequest, site: str, found: AlertsSeen, back: str) -> Panel:
+    """Return the panel of the open ones of these alarms, with the names of organizations.
+
+    ``back`` is where buttons lead afterwards.
+    """
+    return _panel(request, Links(site), found, back, most=None, names=names_of_concerned(found.open, MAX_NAMED))
+
+
+def rows_of_over(request: HttpRequest, site: str, found: AlertsSeen) -> list[Row]:
+    """Return the alarms that are over, without buttons."""
+    links, names = Links(site), names_of_concerned(found.over, MAX_NAMED)
+    return [_row(request, links, alert, found, "", names) for alert in found.over]
+
+
+def _panel(
+    request: HttpRequest, links: Links, found: AlertsSeen, back: str, *, most: int | None, names: Mapping[str, str]
+) -> Panel:
+    shown = found.open[:most]
+    return Panel(
+        rows=[_row(request, links, alert, found, back, names) for alert in shown],
+        more=len(found.open) - len(shown),
+        url=links.alerts(),
+        is_evaluated=found.leader.is_alive,
+        is_system_admin=is_system_admin(request),
+    )
+
+
+def _row(
+    request: HttpRequest, links: Links, alert: AlertSeen, found: AlertsSeen, back: str, names: Mapping[str, str]
+) -> Row:
+    may_act = is_system_admin(request)
+    end = alert.cleared_at or found.moment
+    return Row(
+        key=f"{alert.key}:{alert.pk or ''}",
+        words=words_of(alert, found.moment),
+        url=_subject_url(links, alert) if may_act else "",
+        organizations=_organizations(alert, names),
+        lasted=_lasted(alert, (end - alert.since).total_seconds(), found),
+        is_open=alert.is_open,
+        buttons=[item for item in _buttons(links, alert, back, may_act=may_act) if item.url] if alert.is_open else [],
+    )
+
+
+def _lasted(alert: AlertSeen, seconds: float, found: AlertsSeen) -> str:
+    values = {"duration": brief_duration(seconds)}
+    if alert.cleared_at is None:
+        return _("For %(duration)s now") % values
+    return _("Over at %(time)s, after %(duration)s") % {
+        **values,
+        "time": moment_in_words(alert.cleared_at, found.moment),
+    }
+
+
+def _organizations(alert: AlertSeen, names: Mapping[str, str]) -> str:
+    named = [names[key] for key in list(alert.organizations)[:MAX_NAMED] if key in names]
+    rest = len(alert.organizations) - len(named)
+    if not named or not rest:
+        return ", ".join(named)
+    text = ngettext("%(names)s and %(count)s more", "%(names)s and %(count)s more", rest)
+    return text % {"names": ", ".join(named), "count": rest}
+
+
+def _subject_url(links: Links, alert: AlertSeen) -> str:
+    if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
+        return links.job_type(alert.subject)
+    if alert.rule == thresholds.SCHEDULE_CANNOT_FIRE:
+        return links.schedule(alert.facts.get("schedule"))
+    if alert.rule in {thresholds.NO_WORKER, thresholds.QUEUE_WAITING}:
+        return links.types_of_pool(alert.facts.get("pool", alert.subject))
+    return ""
+
+
+def _buttons(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Iterator[Button]:
+    if alert.rule == thresholds.BREAKER_OPEN and may_act:
+        fields = {"next": back}
+        yield Button(words=_("Close now"), url=links.close_breaker(alert.subject), fields=fields)
+    if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
+        yield from _about_type(links, alert, back, may_act=may_act)
+    if alert.rule == thresholds.DEAD_LETTERS:
+        yield Button(words=_("See failures"), url=links.failures())
+    if alert.rule == thresholds.SCHEDULE_CANNOT_FIRE:
+        yield Button(words=_("See what to do"), url=links.schedule(alert.facts.get("schedule")))
+    if alert.rule in {thresholds.NO_WORKER, thresholds.QUEUE_WAITING, thresholds.NO_SCHEDULER} and may_act:
+        yield Button(words=_("Workers"), url=links.workers())
+
+
+def _about_type(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Iterator[Button]:
+    fields = {"job_type": alert.subject, "next": back}
+    if may_act and alert.facts.get("is_paused"):
+        yield Button(words=_("Resume type"), url=links.failure_act(), fields={**fields, "action": "resume_type"})
+    elif may_act:
+        yield Button(words=_("Pause type"), url=links.failure_act(), fields={**fields, "action": "pause_type"})
+    yield Button(words=_("See failures"), url=links.failures(alert.subject))
+    if may_act and alert.rule == thresholds.TYPE_FAILING:
+        fingerprint = str(alert.facts.get("fingerprint") or "")
+        own = {"action": "retry_one", **({"fingerprint": fingerprint} if fingerprint else {})}
+        yield Button(words=_("Retry one"), url=links.failure_act(), fields={**fields, **own})

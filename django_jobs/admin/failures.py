@@ -1,0 +1,165 @@
+"""What failed, in groups of like errors: the list of groups and the page of one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from django_jobs.admin import failure_operations
+from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.admin.failure_actions import FailureActions
+from django_jobs.admin.failure_filters import STATUSES, Chosen, chosen_by, words
+from django_jobs.admin.failure_rows import RowMaker, all_tenants
+from django_jobs.admin.formatting import ALL, badge, block, moment
+from django_jobs.admin.job_columns import tenant
+from django_jobs.admin.monitor_range import RANGES
+from django_jobs.admin.operation import state_badge
+from django_jobs.admin.operation_words import amount_words, outcome_words
+from django_jobs.engine.insight.failures import BOUND, Failures, Group, failed_jobs, read_failures
+from django_jobs.engine.insight.raised_errors import last_traceback
+from django_jobs.engine.store import database, organization_ids
+from django_jobs.models import Failure, Job, Operation
+
+PER_PAGE: Final = 25
+MAX_LISTED: Final = 20
+MAX_TENANTS: Final = 50
+
+
+@admin.register(Failure)
+class FailureAdmin(FailureActions):
+    """The list of groups, the page of one group with its newest error, and what their buttons do."""
+
+    def get_urls(self) -> list[URLPattern]:
+        views = [("", self.changelist_view, "changelist"), ("group/", self._group, "group"), ("act/", self._act, "act")]
+        return [
+            path(route, self.admin_site.admin_view(view), name=f"django_jobs_failure_{name}")
+            for route, view, name in views
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        chosen = chosen_by(request.user, request.GET.dict())
+        now = database.now()
+        found = _read(request, chosen, now)
+        page = Paginator(found.keys, PER_PAGE).get_page(request.GET.get("p"))
+        maker = RowMaker(request, self._links, chosen, found, found.groups(page.object_list))
+        return self.page(
+            request,
+            "failures/list.html",
+            _("Failures"),
+            _("Failures"),
+            rows=maker.rows(),
+            page=page,
+            page_query=urlencode(chosen.query()),
+            count=CappedCount(count=found.count, is_cut=found.is_cut),
+            is_cut=found.is_cut,
+            bound=BOUND,
+            chosen=chosen,
+            narrowed=words(chosen),
+            choices=self._choices(chosen),
+            log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type),
+            **self._shared(request, now),
+            operations=self._operations(failure_operations.under_way(request.user)),
+        )
+
+    def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:
+        """Return the choices of the status: label, address, whether it is chosen."""
+        return [
+            (str(label), f"?{urlencode(chosen.query(status=key))}", key == chosen.status)
+            for key, (label, _statuses) in STATUSES.items()
+        ]
+
+    def _shared(self, request: HttpRequest, now: Any) -> dict[str, Any]:
+        """Return what both pages say in the same way."""
+        return {
+            "as_of": moment(now),
+            "act_url": self.url_of("act"),
+            "here": request.get_full_path(),
+            "is_system_admin": is_system_admin(request),
+            "max_rate": failure_operations.MAX_RATE,
+        }
+
+    def _operations(self, found: Iterable[Operation]) -> list[tuple[str, str, str, Any, str]]:
+        """Return what the page says of operations: title, address, how far, state, by whom."""
+        return [
+            (
+                failure_operations.title_of(item),
+                self._links.operation(item.pk),
+                outcome_words(item) if item.ended_at else amount_words(item),
+                state_badge(item),
+                item.user_name,
+            )
+            for item in itertools.islice(found, MAX_LISTED)
+        ]
+
+    def _group(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        chosen = chosen_by(request.user, request.GET.dict())
+        now = database.now()
+        found = None
+        if chosen.job_type and chosen.fingerprint is not None and chosen.is_known:
+            found = _read(request, chosen, now)
+        if found is None or not found.keys:
+            text = _("This group is empty by now: its jobs were retried, canceled or deleted.")
+            self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(self.url_of("changelist"))
+        return self._show(request, chosen, found, found.groups()[0], now)
+
+    def _show(self, request: HttpRequest, chosen: Chosen, found: Failures, group: Group, now: Any) -> HttpResponse:
+        (row,) = RowMaker(request, self._links, chosen, found, [group]).rows()
+        whole, all_url = ALL in request.GET, f"?{urlencode(chosen.query() | {ALL: '1'})}"
+        # A traceback is not even read for people who may not see it.
+        traceback = last_traceback(row.newest) if is_system_admin(request) else ""
+        done = failure_operations.of_group(request.user, group.job_type, group.error_fingerprint)
+        return self.page(
+            request,
+            "failures/group.html",
+            _("Failures of %(type)s") % {"type": group.job_type},
+            group.job_type,
+            parent=_("Failures"),
+            row=row,
+            is_cut=found.is_cut,
+            error=block(row.newest.error_message, whole=whole, all_url=all_url),
+            traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",
+            tenants=all_tenants(group.organizations, MAX_TENANTS),
+            more_tenants=max(0, len(group.organizations) - MAX_TENANTS),
+            jobs=self._newest(request, chosen),
+            **self._shared(request, now),
+            operations=self._operations(done),
+        )
+
+    def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[str, str, Any, Any, Any]]:
+        rows = failed_jobs(request.user, chosen.job_type, chosen.fingerprint, chosen.organization_pk)
+        shown = ("created_at", "completed_at", "started_at", "status", "organization", "organization_name")
+        newest = list(rows.filter(status__in=sorted(chosen.statuses)).order_by("-pk").only(*shown)[:MAX_LISTED])
+        organization_ids.mark(newest)
+        return [self._named(job) for job in newest]
+
+    def _named(self, job: Job) -> tuple[str, str, Any, Any, Any]:
+        address = self._links.page("django_jobs_job_change", job.pk)
+        return job.name, address, badge(job.status), tenant(job), moment(job.completed_at or job.started_at)
+
+
+def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:
+    if not chosen.is_known:
+        return Failures(rows=[], is_cut=False, now=now, keys=[])
+    return read_failures(
+        request.user,
+        now,
+        job_type=chosen.job_type,
+        error_fingerprint=chosen.fingerprint,
+        organization_pk=chosen.organization_pk,
+        statuses=chosen.statuses,
+    )

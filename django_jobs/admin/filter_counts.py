@@ -1,0 +1,89 @@
+"""How many jobs each choice of a filter leaves, counted up to a bound.
+
+Without a filter the choices of the status are counted one by one, each by its index. Else the newest jobs that the
+other filters leave are read once and put into groups.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Count, QuerySet
+
+from django_jobs.admin.job_filters import RETRYING
+from django_jobs.admin.numbers import format_number
+from django_jobs.engine.insight.newest_jobs import among_newest
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.counting import capped_counts
+from django_jobs.models import Job
+from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Status
+
+#: Jobs of one status are counted up to so many.
+MOST: Final = 1_000
+#: So many of the newest jobs are put into groups.
+NEWEST: Final = 5_000
+#: The columns whose values are counted, by the parameter of the filter.
+COLUMNS: Final[Mapping[str, str]] = {"status": "status", "type": "job_type_id"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many jobs have each value of a column. With ``is_cut``, there may be more of each."""
+
+    totals: Mapping[str, int]
+    is_cut: bool
+
+    def for_people(self) -> dict[str, str]:
+        """Return the counts as texts; of what was not found before a bound nothing is said."""
+        return {
+            value: format_number(min(total, MOST)) + ("+" if self.is_cut or total > MOST else "")
+            for value, total in self.totals.items()
+            if total or not self.is_cut
+        }
+
+
+def of_all_statuses() -> Counts:
+    """Return the counts of each status among all jobs, by one statement."""
+    rows = Job.primary.all()
+    # An index of the few in flight is used for this wording alone.
+    each = [
+        rows.filter(status=status, **({"status__in": sorted(IN_FLIGHT)} if status in IN_FLIGHT else {}))
+        for status in Status
+    ]
+    return Counts(totals=_with_retrying(zip(map(str, Status), capped_counts(each, MOST), strict=True)), is_cut=False)
+
+
+def of_newest(
+    rows: QuerySet[Any], names: Collection[str], organizations: Collection[Any] | None, *, is_selective: bool
+) -> dict[str, Counts]:
+    """Return the counts for the filters of these names, among the newest of the rows.
+
+    ``is_selective`` says that an index finds the newest of the rows; else those among the newest jobs of the
+    organizations are counted.
+    """
+    if is_selective:
+        ends = store().read_behind(rows.order_by("-pk").values_list("pk")[NEWEST : NEWEST + 1], NEWEST)
+        rows, is_cut = (rows.filter(pk__gt=ends[0][0]) if ends else rows), bool(ends)
+    else:
+        rows, is_cut = among_newest(rows, organizations, NEWEST)
+    columns = [COLUMNS[name] for name in names]
+    totals: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for *values, count in rows.order_by().values_list(*columns).annotate(total=Count("pk")):
+        for name, value in zip(names, values, strict=True):
+            totals[name][value] += count
+    return {name: Counts(totals=_complete(name, found), is_cut=is_cut) for name, found in totals.items()}
+
+
+def _complete(name: str, found: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of each status, also of those without a job; of types as they are."""
+    if name != "status":
+        return dict(found)
+    return _with_retrying((str(status), found.get(status, 0)) for status in Status)
+
+
+def _with_retrying(totals: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found = dict(totals)
+    return found | {RETRYING: sum(found[status] for status in AWAITING_RETRY)}

@@ -1,0 +1,159 @@
+"""What the monitor says where scheduler, workers, broker or charts are not as they should be, and what to do then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.numbers import format_number
+from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, NO_WORKER
+from django_jobs.engine.insight.findings import PROBLEM
+from django_jobs.engine.insight.inspection import Leader
+from django_jobs.engine.insight.pool_diagnostics import examine_pools
+from django_jobs.engine.insight.rollups import LEASE, behind
+from django_jobs.engine.ports import get_broker
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import EngineLease, JobType, Worker
+from django_jobs.texts import translated
+
+#: How many paused job types are named.
+PAUSED_SHOWN: Final = 5
+#: The charts are called late if more events than this are still to be counted.
+LATE_EVENTS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that is wrong.
+
+    ``level`` is one of Django's message tags; ``advice`` is for those who run the system. ``links`` are words and
+    addresses of pages that tell more, ``buttons`` those of pages that ask before they act. ``alarm`` is the key of
+    the alarm that tells the same, or its rule where any of the rule does.
+    """
+
+    level: str
+    text: str
+    advice: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+    buttons: tuple[tuple[str, str], ...] = ()
+    alarm: str = ""
+
+    def is_told_by(self, keys: Iterable[str]) -> bool:
+        """Return whether one of the open alarms, given by their keys, tells the same."""
+        return bool(self.alarm) and any(f"{key}:".startswith(f"{self.alarm}:") for key in keys)
+
+
+def about_broker(tickets: int | None) -> list[Notice]:
+    """Return a notice if the broker did not tell how many ``tickets`` it holds."""
+    if tickets is not None:
+        return []
+    text = _("Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back.")
+    return [Notice(level="warning", text=text, advice=_("Start Redis, or correct the URL in RQ_QUEUES."))]
+
+
+def about_set_aside() -> list[Notice]:
+    """Return a notice if workers set foreign entries aside."""
+    try:
+        aside = get_broker().set_aside()
+    except BrokerUnavailable:
+        return []
+    if not aside.count:
+        return []
+    text = ngettext(
+        "Set aside from our queues, and not run: %(count)s entry that is no ticket.",
+        "Set aside from our queues, and not run: %(count)s entries that are no tickets.",
+        aside.count,
+    ) % {"count": CappedCount(count=aside.count, is_cut=aside.is_capped)}
+    advice = _(
+        "Give RQ jobs of yours queues of their own, and see who may write to Redis. “manage.py jobs_check” names the "
+        "newest; “Entries that are not ours” in docs/operations.md says how to look at them and forget them."
+    )
+    return [Notice(level="warning", text=text, advice=advice)]
+
+
+def about_scheduler(found: Leader) -> list[Notice]:
+    """Return a notice if no scheduler has ticked lately."""
+    if found.is_alive:
+        return []
+    since = found.seconds_since_tick
+    text = _(
+        "The scheduler has never run. Retries, delayed jobs, the rescue of lost ones, operations and these charts "
+        "stand still."
+    )
+    if since is not None:
+        text = _(
+            "The scheduler is silent for %(duration)s. Retries, delayed jobs, the rescue of lost ones, operations "
+            "and these charts stand still."
+        ) % {"duration": brief_duration(since)}
+    advice = _("Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.")
+    return [Notice(level="warning", alarm=NO_SCHEDULER, text=text, advice=advice)]
+
+
+def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
+    """Return a notice if no worker is alive; ``waiting`` is how many jobs wait."""
+    if alive:
+        return []
+    text = _("No worker is alive: what is submitted waits.")
+    if waiting:
+        text = _("No worker is alive: nothing runs, and jobs wait.")
+    advice = _("Start “manage.py jobs_worker”, and look at its log if it ends.")
+    return [Notice(level="warning", alarm=NO_WORKER, text=text, advice=advice)]
+
+
+def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[Notice]:
+    """Return a notice for each pool whose jobs wait in vain, as `jobs_check` finds them."""
+    found = [item for item in examine_pools(alive, types) if item.level == PROBLEM]
+    return [_about_pool(item.subject.removeprefix("pool "), translated(item.text)) for item in found]
+
+
+def _about_pool(pool: str, told: str) -> Notice:
+    # Translators: a pool, and what is wrong with it.
+    text = _("Pool %(pool)s: %(problem)s") % {"pool": pool, "problem": re.sub("`([^`]*)`", r"“\1”", told)}
+    return Notice(level="warning", alarm=f"{NO_WORKER}:{pool}", text=text)
+
+
+def about_charts(*, is_empty: bool) -> list[Notice]:
+    """Return a notice if the charts cannot be trusted, since counting follows the history by more than some seconds."""
+    count = behind()
+    lease = EngineLease.primary.filter(pk=LEASE).first()
+    if is_empty:
+        return []
+    if lease is None or not lease.state.get("done"):
+        text = _(
+            "Nothing is counted yet: the charts and the table of job types stay empty until the scheduler has done it."
+        )
+        return [Notice(level="warning", text=text, advice=_("That takes some seconds once a scheduler runs."))]
+    if count > LATE_EVENTS:
+        text = ngettext(
+            "The charts are late: %(count)s event is still to be counted. What waits and runs is up to date.",
+            "The charts are late: %(count)s events are still to be counted. What waits and runs is up to date.",
+            count,
+        ) % {"count": format_number(count)}
+        advice = _("The scheduler catches up by itself; a transaction that stays open for long can hold it up.")
+        return [Notice(level="warning", text=text, advice=advice)]
+    return []
+
+
+def about_types(types: Collection[str] | None) -> list[Notice]:
+    """Return a notice that names the paused job types, with ``types`` those among them."""
+    rows = JobType.primary.filter(is_enabled=True, is_paused=True).order_by("pk")
+    if types is not None:
+        rows = rows.filter(pk__in=list(types))
+    names = list(rows.values_list("pk", flat=True)[: PAUSED_SHOWN + 1])
+    if not names:
+        return []
+    text = ngettext(
+        "Paused on purpose: %(types)s. Their jobs wait until the type is resumed.",
+        "Paused on purpose: %(types)s. Their jobs wait until the type is resumed.",
+        len(names),
+    )
+    if len(names) > PAUSED_SHOWN:
+        text = _("Paused on purpose: %(types)s and others. Their jobs wait until the type is resumed.")
+    return [Notice(level="warning", text=text % {"types": ", ".join(names[:PAUSED_SHOWN])})]

@@ -1,0 +1,108 @@
+"""The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.alerts.reading import read_lately
+from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight.inspection import blocked, jobs, waiting
+from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.store.counting import MAX_COUNT
+from django_jobs.models import Batch, Job
+from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
+
+ALARMS: Final = "alarms"
+FAILURES: Final = "failures"
+JOBS: Final = "jobs"
+BATCHES: Final = "batches"
+WORKERS: Final = "workers"
+
+#: How old a number may be.
+SECONDS: Final = 5.0
+#: For so many people who each see other jobs, numbers are kept at a time.
+MOST_KEPT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until: float
+    counts: Mapping[str, CappedCount]
+
+
+_kept: dict[Any, _Kept] = {}
+
+
+def read_counts(user: Any, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
+    """Return the wanted numbers of the jobs that this user may see, by name, as they were some seconds ago at most."""
+    is_system_admin = get_policy().is_system_admin(user)
+    key = ("all" if is_system_admin else user.pk, wanted)
+    now = time.monotonic()
+    found = _kept.get(key)
+    if found is None or found.until <= now:
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        organizations = None if is_system_admin else visible_organizations(None, user)
+        counts = {name: _READERS[name](user, organizations) for name in sorted(wanted)}
+        found = _kept[key] = _Kept(now + SECONDS, counts)
+    return found.counts
+
+
+def forget() -> None:
+    """Forget the numbers, since what was done now should be seen at once."""
+    _kept.clear()
+
+
+def _in_scope(rows: QuerySet[Any], organizations: Collection[Any] | None) -> QuerySet[Any]:
+    return rows if organizations is None else rows.filter(organization_id__in=organizations)
+
+
+def _sum(*parts: QuerySet[Any]) -> CappedCount:
+    """Return how many rows there are in all, counted up to the bound."""
+    count = 0
+    for part in parts:
+        # In the order that the part has: it leads the database to an index.
+        count += part[: MAX_COUNT + 1 - count].count()
+        if count > MAX_COUNT:
+            return CappedCount(count=MAX_COUNT, is_cut=True)
+    return CappedCount(count=count)
+
+
+def _failures(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+    # Status by status: each has a part of the index of its own.
+    scope = _in_scope(jobs(), organizations)
+    return _sum(*(scope.filter(status=status) for status in sorted(WITH_ERRORS)))
+
+
+def _unended(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+    """Return how many jobs run, have a ticket, wait for their turn, or wait for other jobs."""
+    scope: QuerySet[Job] = _in_scope(jobs(), organizations)
+    return _sum(scope.filter(status__in=sorted(IN_FLIGHT)), waiting() & scope, blocked() & scope)
+
+
+def _batches(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+    return _sum(_in_scope(Batch.primary.filter(completed_at__isnull=True), organizations))
+
+
+def _workers(_user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+    return CappedCount(count=len(live_workers()))
+
+
+def _alarms(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+    return CappedCount(count=len(read_lately(user).open))
+
+
+_READERS: Final[Mapping[str, Callable[[Any, Collection[Any] | None], CappedCount]]] = {
+    ALARMS: _alarms,
+    FAILURES: _failures,
+    JOBS: _unended,
+    BATCHES: _batches,
+    WORKERS: _workers,
+}

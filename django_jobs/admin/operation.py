@@ -1,0 +1,217 @@
+"""Operations on many jobs: how far each has come, what became of its jobs, and its buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobs.admin.base import View
+from django_jobs.admin.formatting import line, moment
+from django_jobs.admin.monitor import SeesJobs
+from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.numbers import format_exact, format_number
+from django_jobs.admin.operation_words import (
+    amount_words,
+    outcome_words,
+    progress_of,
+    rate_words,
+    reason_words,
+    refusal_words,
+    title_of,
+)
+from django_jobs.engine.control import operations
+from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidFilter
+from django_jobs.models import Operation
+
+BREAK: Final = mark_safe("<br>")
+COLORS: Final = {"running": "running", "paused": "timed-out", "stopped": "canceled", "done": "completed"}
+
+
+class Switch:
+    """A button: what it does, its words, and what is said when it was done."""
+
+    def __init__(self, act: Callable[..., bool], label: Any, told: Any) -> None:
+        self.act, self.label, self.told = act, label, told
+
+
+SWITCHES: Final = {
+    "pause": Switch(operations.pause, gettext_lazy("Pause"), gettext_lazy("The operation is paused.")),
+    "resume": Switch(operations.resume, gettext_lazy("Resume"), gettext_lazy("The operation goes on.")),
+    "stop": Switch(operations.stop, gettext_lazy("Stop"), gettext_lazy("The operation is stopped.")),
+}
+
+
+class RateForm(forms.Form):
+    """How many jobs a minute; blank for as fast as it goes."""
+
+    rate = forms.IntegerField(
+        label=gettext_lazy("Jobs a minute"), required=False, min_value=1, max_value=operations.MAX_PER_MINUTE
+    )
+
+
+@admin.register(Operation)
+class OperationAdmin(SeesJobs):
+    """The list of operations, and the page of one."""
+
+    list_display = ("id", "what", "progress", "condition", "by", "begun")
+    list_filter = ("state", "action")
+    fields = ("what", "filter_words", "rate", "limits", "by", "begun", "ended")
+    change_form_template = "admin/django_jobs/operation/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return operations.operations_seen_by(request.user)
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons, by name."""
+        found: dict[str, tuple[str, View]] = {
+            verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCHES
+        }
+        return {**found, "rate": ("<path:object_id>/rate/", self._set_rate)}
+
+    @admin.display(description=gettext_lazy("operation"))
+    def what(self, operation: Operation) -> SafeString | str:
+        """Return what the operation does, and to which jobs, in one line."""
+        return line(title_of(operation), 120)
+
+    @admin.display(description=gettext_lazy("jobs"))
+    def filter_words(self, operation: Operation) -> SafeString | str:
+        """Return the filter in words, a line for each part of it."""
+        return words_of(operation)
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, operation: Operation) -> str:
+        """Return how many jobs were changed, of how many."""
+        return amount_words(operation)
+
+    @admin.display(description=gettext_lazy("state"))
+    def condition(self, operation: Operation) -> SafeString:
+        """Return the state as a colored word."""
+        return state_badge(operation)
+
+    @admin.display(description=gettext_lazy("started by"))
+    def by(self, operation: Operation) -> SafeString | str:
+        """Return who started the operation."""
+        return line(operation.user_name, 60)
+
+    @admin.display(description=gettext_lazy("rate"))
+    def rate(self, operation: Operation) -> str:
+        """Return how many jobs are changed in a minute."""
+        return rate_words(operation)
+
+    @admin.display(description=gettext_lazy("care"))
+    def limits(self, operation: Operation) -> str:
+        """Return whether one job is tried first, and above which share of failures it stops."""
+        parts = []
+        if operation.tries_one_first:
+            parts.append(_("One job is tried first."))
+        if operation.stop_above is not None:
+            share = format_exact(100 * operation.stop_above)
+            parts.append(_("It stops when more than %(share)s %% fail.") % {"share": share})
+        return " ".join(parts) or "-"
+
+    @admin.display(description=gettext_lazy("started"))
+    def begun(self, operation: Operation) -> SafeString | str:
+        """Return when the operation was started."""
+        return moment(operation.started_at)
+
+    @admin.display(description=gettext_lazy("ended"))
+    def ended(self, operation: Operation) -> SafeString | str:
+        """Return when the operation ended."""
+        return moment(operation.ended_at)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        operation = context["original"]
+        if operation is not None:
+            title = _("Operation %(number)s") % {"number": operation.pk}
+            context |= {"title": title, "subtitle": None, **describe(operation)}
+            context["switches"] = [(SWITCHES[name].label, self.url_of(name, operation.pk)) for name in _open(operation)]
+            context["jobs_url"] = Links(self.admin_site.name).jobs_of_operation(operation.pk)
+            context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
+            context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
+            context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _set_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let the operation go on at the rate of the form."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        operation = self.find(request, object_id)
+        if operation is None:
+            return self.gone(request, object_id)
+        form = RateForm(request.POST)
+        if not form.is_valid():
+            self.message_user(request, " ".join(map(str, form.errors["rate"])), messages.ERROR)
+        elif operations.set_rate(operation, form.cleaned_data["rate"], user=request.user):
+            self.message_user(request, _("The rate is changed."))
+        else:
+            self.message_user(request, _("Nothing was changed: the operation is over."), messages.WARNING)
+        return self.go_to(operation.pk)
+
+    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        operation = self.find(request, object_id)
+        if operation is None:
+            return self.gone(request, object_id)
+        switch = SWITCHES[verb]
+        if switch.act(operation, user=request.user):
+            self.message_user(request, str(switch.told))
+        else:
+            text = _("Nothing was changed: the operation is in the state “%(state)s” already.")
+            self.message_user(request, text % {"state": operation.get_state_display()}, messages.WARNING)
+        return self.go_to(operation.pk)
+
+
+def _open(operation: Operation) -> list[str]:
+    """Return the names of the buttons that do something now."""
+    if not operation.is_open:
+        return []
+    return ["pause" if operation.state == Operation.State.RUNNING else "resume", "stop"]
+
+
+def state_badge(operation: Operation) -> SafeString:
+    """Return an operation's state as a colored word."""
+    return format_html(
+        '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
+    )
+
+
+def words_of(operation: Operation) -> SafeString | str:
+    """Return the filter of an operation in words, a line for each part of it."""
+    try:
+        parts = JobFilter.from_json(operation.filters).words()
+    except InvalidFilter as error:
+        return str(error)
+    return format_html_join(BREAK, "{}: <bdi>{}</bdi>", parts)
+
+
+def describe(operation: Operation) -> dict[str, Any]:
+    """Return how far the operation has come, as values for the template."""
+    progress = progress_of(operation)
+    return {
+        "state_badge": state_badge(operation),
+        "reason": reason_words(operation),
+        "progress": progress,
+        "seen_text": format_number(progress.seen),
+        "total_text": format_number(progress.total),
+        "outcome": outcome_words(operation),
+        "refused": refusal_words(operation),
+    }

@@ -1,0 +1,168 @@
+"""What an operation does, how far it has come and what became of its jobs, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs.admin.durations import brief_duration
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.operation_status import seconds_left
+from django_jobs.exceptions import InvalidFilter
+from django_jobs.models import Operation
+from django_jobs.statuses import TERMINAL, Priority, Status
+
+Action: Final = Operation.Action
+
+TITLES: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy("Retry: %(jobs)s"),
+    Action.CANCEL: gettext_lazy("Cancel: %(jobs)s"),
+    Action.DELETE: gettext_lazy("Delete: %(jobs)s"),
+    Action.SET_PRIORITY: gettext_lazy("Change priority to %(value)s: %(jobs)s"),
+    Action.RUN_NOW: gettext_lazy("Run now: %(jobs)s"),
+}
+#: What was done to the jobs that changed.
+DONE: Final[dict[str, Callable[[int], str]]] = {
+    Action.RETRY: lambda count: ngettext("%(count)s job retried", "%(count)s jobs retried", count),
+    Action.CANCEL: lambda count: ngettext("%(count)s job canceled", "%(count)s jobs canceled", count),
+    Action.DELETE: lambda count: ngettext("%(count)s job deleted", "%(count)s jobs deleted", count),
+    Action.SET_PRIORITY: lambda count: ngettext(
+        "%(count)s job got another priority", "%(count)s jobs got another priority", count
+    ),
+    Action.RUN_NOW: lambda count: ngettext("%(count)s job made due", "%(count)s jobs made due", count),
+}
+#: What is asked before it starts.
+QUESTIONS: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy("Retry all jobs that match?"),
+    Action.CANCEL: gettext_lazy("Cancel all jobs that match?"),
+    Action.DELETE: gettext_lazy("Delete all jobs that match?"),
+    Action.SET_PRIORITY: gettext_lazy("Change the priority of all jobs that match?"),
+    Action.RUN_NOW: gettext_lazy("Run all jobs that match now?"),
+}
+CONSEQUENCES: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy(
+        "Each starts over with all its retries; its error, result and times are cleared. Jobs that died because of it "
+        "come to life again."
+    ),
+    Action.CANCEL: gettext_lazy(
+        "Waiting jobs end at once. Running ones are asked to stop and end within moments. Jobs that wait for them to "
+        "complete are canceled with them."
+    ),
+    Action.DELETE: gettext_lazy(
+        "Each goes with its Execution Log and the files that it saved. Jobs that depend on it wait for it no longer, "
+        "and cannot read its result. This cannot be undone."
+    ),
+    Action.SET_PRIORITY: gettext_lazy("Each waits again among the jobs of its new priority, as the last of them."),
+    Action.RUN_NOW: gettext_lazy(
+        "Jobs that wait for a moment, or for their next retry, wait for it no longer. Those that wait for other jobs "
+        "go on waiting for these."
+    ),
+}
+AMOUNTS: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy("%(changed)s of %(total)s retried"),
+    Action.CANCEL: gettext_lazy("%(changed)s of %(total)s canceled"),
+    Action.DELETE: gettext_lazy("%(changed)s of %(total)s deleted"),
+    Action.SET_PRIORITY: gettext_lazy("%(changed)s of %(total)s changed"),
+    Action.RUN_NOW: gettext_lazy("%(changed)s of %(total)s made due"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How many jobs were looked at, of how many, and for about how long it goes on; blank where nobody knows."""
+
+    seen: int
+    total: int
+    left: int
+    time_left: str
+
+
+def progress_of(operation: Operation) -> Progress:
+    """Return how far the operation has come."""
+    seen = operation.changed + operation.refusals
+    left = max(0, operation.total - seen)
+    seconds = seconds_left(operation)
+    return Progress(
+        seen=seen,
+        total=max(operation.total, seen),
+        left=left,
+        time_left=brief_duration(seconds) if seconds else "",
+    )
+
+
+def title_of(operation: Operation) -> str:
+    """Return what the operation does and to which jobs in one line."""
+    try:
+        parts = ", ".join(f"{name}: {value}" for name, value in JobFilter.from_json(operation.filters).words())
+    except InvalidFilter:
+        parts = "?"
+    value = "" if operation.value is None else Priority(operation.value).label
+    return str(TITLES[operation.action]) % {"jobs": parts, "value": value}
+
+
+def amount_words(operation: Operation) -> str:
+    """Return how many jobs were changed, of how many."""
+    total = number_format(operation.total, force_grouping=True)
+    if operation.has_more:
+        total = _("more than %(count)s") % {"count": total}
+    changed = number_format(operation.changed, force_grouping=True)
+    return str(AMOUNTS[operation.action]) % {"changed": changed, "total": total}
+
+
+def rate_words(operation: Operation) -> str:
+    """Return at which rate the operation goes."""
+    rate = operation.per_minute
+    if rate is None:
+        return _("as fast as it goes")
+    text = ngettext("%(count)s job a minute", "%(count)s jobs a minute", rate)
+    return text % {"count": number_format(rate, force_grouping=True)}
+
+
+def reason_words(operation: Operation) -> str:
+    """Return why the engine paused or stopped it; blank where a person did."""
+    known = dict(Operation.Reason.choices)
+    parts = [str(known.get(operation.reason, operation.reason)), operation.note]
+    return " ".join(part for part in parts if part)
+
+
+def refusal_words(operation: Operation) -> list[tuple[int, str]]:
+    """Return how many jobs were left as they are, and why, the most frequent reason first."""
+    known = dict(Operation.Refusal.choices)
+    return [
+        (count, str(known.get(reason, reason)))
+        for reason, count in sorted(operation.refused.items(), key=lambda item: -item[1])
+    ]
+
+
+def outcome_words(operation: Operation) -> str:
+    """Return what became of the jobs, such as "2,956 jobs retried: 2,801 completed, 155 died again"."""
+    changed = operation.changed
+    done = DONE[operation.action](changed) % {"count": number_format(changed, force_grouping=True)}
+    parts = _parts(operation)
+    if not parts:
+        return done
+    counted = sum(operation.outcome.values())
+    text = _("%(done)s: %(parts)s") if counted >= operation.changed else _("%(done)s: at least %(parts)s")
+    return text % {"done": done, "parts": ", ".join(parts)}
+
+
+def _parts(operation: Operation) -> list[str]:
+    if operation.action not in (Action.RETRY, Action.RUN_NOW) and not operation.asked:
+        return []
+    outcome = operation.outcome
+    open_count = sum(count for status, count in outcome.items() if status not in TERMINAL)
+    completed, died = outcome.get(Status.COMPLETED, 0), outcome.get(Status.DEAD_LETTER, 0)
+    canceled = outcome.get(Status.CANCELED, 0)
+    again = ngettext("%(count)s died again", "%(count)s died again", died)
+    found = [
+        (completed, ngettext("%(count)s completed", "%(count)s completed", completed)),
+        (died, again if operation.action == Action.RETRY else ngettext("%(count)s died", "%(count)s died", died)),
+        (canceled, ngettext("%(count)s canceled", "%(count)s canceled", canceled)),
+        (open_count, ngettext("%(count)s has not ended yet", "%(count)s have not ended yet", open_count)),
+    ]
+    return [text % {"count": number_format(count, force_grouping=True)} for count, text in found if count]

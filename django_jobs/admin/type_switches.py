@@ -1,0 +1,84 @@
+"""The switches of a job type that people set by one press: whether it is paused, and whether it is enabled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib import messages
+from django.utils.translation import gettext_lazy as _
+
+from django_jobs.engine.control import audit
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
+from django_jobs.models import JobType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A field and the value that it gets; what the button, the history and the message of it say.
+
+    ``told_meanwhile`` is for who saves a page that is older than somebody's press of the button.
+    """
+
+    field: str
+    value: bool
+    label: Any
+    done: str
+    told: Any
+    told_late: Any
+    told_meanwhile: Any
+
+
+SWITCHES: Final = {
+    "pause": Switch(
+        field="is_paused",
+        value=True,
+        label=_("Pause"),
+        done="Paused.",
+        told=_("%(type)s is paused: what is submitted waits, what runs goes on."),
+        told_late=_("Somebody else was first: %(type)s is paused: what is submitted waits, what runs goes on."),
+        told_meanwhile=_("%(type)s was paused meanwhile; that was left as it is."),
+    ),
+    "resume": Switch(
+        field="is_paused",
+        value=False,
+        label=_("Resume"),
+        done="Resumed.",
+        told=_("%(type)s goes on: what waited may start."),
+        told_late=_("Somebody else was first: %(type)s goes on: what waited may start."),
+        told_meanwhile=_("%(type)s was resumed meanwhile; that was left as it is."),
+    ),
+    "enable": Switch(
+        field="is_enabled",
+        value=True,
+        label=_("Enable"),
+        done="Enabled.",
+        told=_("%(type)s is enabled: it takes submissions."),
+        told_late=_("Somebody else was first: %(type)s is enabled: it takes submissions."),
+        told_meanwhile=_("%(type)s was enabled meanwhile; that was left as it is."),
+    ),
+    "disable": Switch(
+        field="is_enabled",
+        value=False,
+        label=_("Disable"),
+        done="Disabled.",
+        told=_("%(type)s is disabled: submissions are refused, and nothing starts."),
+        told_late=_("Somebody else was first: %(type)s is disabled: submissions are refused, and nothing starts."),
+        told_meanwhile=_("%(type)s was disabled meanwhile; that was left as it is."),
+    ),
+}
+
+
+def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
+    """Set the switch by one guarded statement. Return the level of the message about it, and its text.
+
+    Who presses second is told so.
+    """
+    switch = SWITCHES[verb]
+    rows = JobType.primary.filter(pk=kind.pk).exclude(**{switch.field: switch.value})
+    if not rows.update(**{switch.field: switch.value}):
+        return messages.WARNING, switch.told_late % {"type": kind.pk}
+    audit.record(user, [kind], audit.Act.CHANGED, switch.done)
+    database.once_on_commit(dispatcher.wake)
+    return messages.INFO, switch.told % {"type": kind.pk}

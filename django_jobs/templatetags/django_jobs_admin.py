@@ -1,0 +1,43 @@
+"""What pages of the admin load: the panel of open alarms, for the host's own pages too, and the bar of our pages.
+
+Django imports this library in projects that have no admin, too. So the tags import the admin when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.db import Error
+
+register = template.Library()
+
+
+@register.inclusion_tag("admin/django_jobs/alerts/panel.html", takes_context=True)
+def alarm_panel(context: template.Context) -> dict[str, Any]:
+    """Render the alarms that the request's user may know of, as they were within ten seconds; nothing without any.
+
+    It takes at most two statements. It needs ``request`` in the context, and the style sheets
+    ``django_jobs/admin.css`` and ``django_jobs/alarms.css`` on the page. A database that cannot be asked is no reason
+    to show no page: then there is no panel.
+    """
+    from django_jobs.admin.alert_panel import lately
+
+    request = context.get("request")
+    if request is None or not hasattr(request, "user"):
+        return {}
+    site = getattr(request, "current_app", None) or context.get("site_name") or "admin"
+    try:
+        alarms = lately(request, site, request.get_full_path())
+    except Error:
+        return {}
+    return {"alarms": alarms, "csrf_token": context.get("csrf_token")}
+
+
+@register.inclusion_tag("admin/django_jobs/navigation.html", takes_context=True)
+def djobs_navigation(context: template.Context) -> dict[str, Any]:
+    """Return what the bar shows to whoever asks for the page; nothing where that is not known."""
+    from django_jobs.admin import navigation
+
+    request = context.get("request")
+    return {} if request is None else navigation.context_of(request)
