@@ -9,6 +9,8 @@ from example_project.shop.security import strict
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("example_project.shop.urls")),
+    # The language switch of the pages.
+    path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("django-rq/", include("django_rq.urls")),
     path("api/", Entrance.as_view(), name="api"),

@@ -3,6 +3,8 @@ from __future__ import annotations
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobs import submit_job
 from django_jobs.exceptions import JobsError
@@ -46,7 +48,7 @@ class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("organization",)
     actions = ("import_customers",)
 
-    @admin.action(description="Import the customers in these files", permissions=["add"])
+    @admin.action(description=gettext_lazy("Import the customers in these files"), permissions=["add"])
     def import_customers(self, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
         for upload in queryset.select_related("organization"):
             try:
@@ -54,7 +56,8 @@ class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             except JobsError as refusal:
                 self.message_user(request, f"{upload}: {refusal}", messages.ERROR)
             else:
-                self.message_user(request, f"{upload}: submitted as {job.name}.")
+                words = _("%(upload)s: submitted as %(job)s.") % {"upload": upload, "job": job.name}
+                self.message_user(request, words)
 
 
 @admin.register(ReportRequest)

@@ -1,24 +1,26 @@
-"""The members' page: start a job, watch all jobs of the organization, cancel, download."""
+"""The members' page: start a job, watch the jobs of the organization, cancel, download."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_jobs import list_jobs
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.models import JobType, Organization
+from django_jobs.models import Job, Organization
+from django_jobs.statuses import Status
+from example_project.shop.cards import Group, count_by_status, describe_jobs, read_cards, read_display_names
 from example_project.shop.forms import FORMS, JobForm
+from example_project.shop.kinds import name_many
+from example_project.shop.runs import CARDS, between
 
-SHOWN: Final = 50
-#: They come by the hundred, from one job that is listed, and are shown when asked for.
-UNLISTED: Final = ("customer_statement",)
 login_first = login_required(login_url="shop:login")
 
 
@@ -27,6 +29,11 @@ def organizations_for(user: Any) -> QuerySet[Organization]:
     seen = organizations_seen_by(user)
     everything: QuerySet[Organization] = Organization.objects.order_by("name")
     return everything if seen is None else seen.order_by("name")
+
+
+def tenant_for(request: HttpRequest, organization: str) -> Organization:
+    """Return the organization; Http404 also where the user may not know of it."""
+    return get_object_or_404(organizations_for(request.user), name=organization)
 
 
 @login_first
@@ -41,33 +48,73 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_first
 @require_http_methods(["GET", "POST"])
 def jobs(request: HttpRequest, organization: str) -> HttpResponse:
-    tenant = get_object_or_404(organizations_for(request.user), name=organization)
+    tenant = tenant_for(request, organization)
     forms = [kind(organization=tenant) for kind in FORMS]
     if request.method == "POST":
         forms = [bound(form, request, tenant) for form in forms]
         for form in forms:
             job = form.submit(request.user) if form.is_bound else None
             if job is not None:
-                messages.success(request, f"{job.name} was started.")
+                messages.success(request, _("%(job)s was started.") % {"job": job.name})
                 return redirect("shop:jobs", tenant.name)
-    context = {
-        **rows(request, tenant),
-        "tenant": tenant,
-        "organizations": organizations_for(request.user),
-        "report_form": forms[0],
-        "import_form": forms[1],
-        "publish_form": forms[2],
-    }
     refused = any(form.is_bound and form.errors for form in forms)
+    context = {**page_of(request, tenant), **cards_of(request, tenant), "forms": forms}
     return render(request, "shop/jobs.html", context, status=422 if refused else 200)
 
 
 @login_first
 @require_GET
-def job_rows(request: HttpRequest, organization: str) -> HttpResponse:
-    """Show the newest jobs alone. The page looks here for those that it does not show yet."""
-    tenant = get_object_or_404(organizations_for(request.user), name=organization)
-    return render(request, "shop/job_rows.html", rows(request, tenant))
+def older(request: HttpRequest, organization: str, before: int) -> HttpResponse:
+    """Show the jobs before the one with this key."""
+    tenant = tenant_for(request, organization)
+    return render(request, "shop/jobs.html", {**page_of(request, tenant), **cards_of(request, tenant, before)})
+
+
+@login_first
+@require_GET
+def rows(request: HttpRequest, organization: str, before: int | None = None) -> HttpResponse:
+    """Show the cards of a page alone. The page looks here for those that it does not show yet."""
+    return render(request, "shop/cards.html", cards_of(request, tenant_for(request, organization), before))
+
+
+@login_first
+@require_GET
+def group(
+    request: HttpRequest, organization: str, kind: str, oldest: int, newest: int, *, alone: bool = False
+) -> HttpResponse:
+    """Show a group page by page, with ``failed`` in the query what failed of it; ``alone`` the cards without a page."""
+    tenant = tenant_for(request, organization)
+    owner = request.GET.get("owner", "")
+    members = between(Job.objects.filter(organization=tenant, job_type=kind), oldest, newest).filter(owner_name=owner)
+    by_status = count_by_status(members)
+    if not by_status:
+        raise Http404
+    display_names = read_display_names()
+    failed = members.filter(status=Status.DEAD_LETTER)
+    shown = (failed if "failed" in request.GET else members).order_by("-pk").values_list("pk", flat=True)
+    page = Paginator(shown, CARDS).get_page(request.GET.get("page"))
+    title = name_many(kind, by_status.total(), display_names)
+    context = {
+        "cards": describe_jobs(members.filter(pk__in=list(page.object_list)), request.user, display_names).values(),
+        "group": Group(title, kind, owner, newest, oldest, by_status),
+        "page": page,
+        "is_failed": "failed" in request.GET,
+        "room": room_of(tenant),
+    }
+    return render(request, "shop/cards.html" if alone else "shop/group.html", {**page_of(request, tenant), **context})
+
+
+@login_first
+@require_GET
+def job(request: HttpRequest, organization: str, job_id: str) -> HttpResponse:
+    tenant = tenant_for(request, organization)
+    try:
+        row = Job.objects.filter(organization=tenant).by_id(job_id)
+    except Job.DoesNotExist:
+        raise Http404 from None
+    cards = describe_jobs(Job.objects.filter(pk=row.pk), request.user, read_display_names())
+    context = {**page_of(request, tenant), "card": cards.get(row.pk), "room": room_of(tenant)}
+    return render(request, "shop/job.html", context)
 
 
 def bound(form: JobForm, request: HttpRequest, tenant: Organization) -> JobForm:
@@ -77,15 +124,16 @@ def bound(form: JobForm, request: HttpRequest, tenant: Organization) -> JobForm:
     return type(form)(request.POST, request.FILES, organization=tenant)
 
 
-def rows(request: HttpRequest, tenant: Organization) -> dict[str, Any]:
-    titles = dict(JobType.objects.values_list("type_name", "display_name"))
-    is_complete = "all" in request.GET
-    unlisted = () if is_complete else UNLISTED
-    wanted = [name for name in titles if name not in unlisted]
-    found = list_jobs(tenant, job_type=wanted, limit=SHOWN, user=request.user)
-    return {
-        "is_complete": is_complete,
-        "unlisted": unlisted,
-        "rows": [{"job": job, "title": titles.get(job.job_type) or job.job_type} for job in found],
-        "room": f"org:{tenant.name}",
-    }
+def page_of(request: HttpRequest, tenant: Organization) -> dict[str, Any]:
+    """Return what every page of an organization shows."""
+    return {"tenant": tenant, "organizations": organizations_for(request.user)}
+
+
+def cards_of(request: HttpRequest, tenant: Organization, before: int | None = None) -> dict[str, Any]:
+    cards, older_than = read_cards(tenant, request.user, before)
+    return {"tenant": tenant, "cards": cards, "before": before, "older": older_than, "room": room_of(tenant)}
+
+
+def room_of(tenant: Organization) -> str:
+    """Return the room of the websocket in which all jobs of the organization are told of."""
+    return f"org:{tenant.name}"
