@@ -51,6 +51,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
+@pytest.fixture
+def bracketed() -> Iterator[None]:
+    """Let the active language be one that puts all of its texts into brackets."""
+    from tests.support.bracketed_language import speak_in_brackets
+
+    with speak_in_brackets():
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
     from tests.support.databases import empty_by_deleting

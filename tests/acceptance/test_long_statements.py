@@ -54,7 +54,7 @@ def test_a_statement_ends_when_its_job_is_canceled(
 def test_a_statement_ends_soon_after_its_process_was_killed(processes: ProcessPool, stage: Stage) -> None:
     job = stage.submit(make_job_type("ask_for_long", max_retries=0), how="statement")
     worker = processes.worker()
-    wait_until(lambda: active(job), PATIENCE, "the statement")
+    wait_until(lambda: active(job) and worker.children(), PATIENCE, "the statement, and the process that asked it")
 
     worker.children()[0].kill()
     wait_until(lambda: not active(job), 10, "the statement's end")

@@ -43,5 +43,5 @@ def admin_pages() -> dict[str, Callable[[], Any]]:
         "admin jobs": page("django_jobs_job_changelist"),
         "admin jobs Dead Letter": page("django_jobs_job_changelist", status=Status.DEAD_LETTER),
         "admin job": page("django_jobs_job_change", middle.pk),
-        "admin dead letters": page("django_jobs_deadletter_changelist"),
+        "admin failures": page("django_jobs_failure_changelist"),
     }

@@ -26,6 +26,7 @@ from django_jobs.models import (
     Organization,
     Worker,
 )
+from tests.support.worker_children import children_of
 
 ORGANIZATIONS = 10
 
@@ -152,4 +153,4 @@ def workers(processes: int, threads: int = 1, *options: str) -> Iterator[psutil.
 
 def child_megabytes(supervisor: psutil.Process) -> list[float]:
     """Memory of each worker child; of what several processes share, each has its part (PSS)."""
-    return [child.memory_full_info().pss / 1e6 for child in supervisor.children()]
+    return [child.memory_full_info().pss / 1e6 for child in children_of(supervisor)]

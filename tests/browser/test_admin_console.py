@@ -8,13 +8,15 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from django_jobs import retry_job, submit_job
 from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.models import Job, JobType, Organization
+from django_jobs.models import Job, JobType, Organization, Worker
 from tests.browser.conftest import Visit
-from tests.support.admin import VIEWS
+from tests.support.admin import VIEWS, url
+from tests.support.alerts import make_alert
 from tests.support.attempts import FreeRunner
 from tests.support.breakers import make_fragile_type
 from tests.support.brokers import end, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.failures import die
 from tests.support.statements import elsewhere
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -34,28 +36,62 @@ def tile(page: Page, name: str) -> Locator:
     return page.locator(".djobs-tile", has=page.get_by_text(name, exact=True)).locator("dd").first
 
 
-def test_an_operator_finds_why_a_type_fails_replays_the_group_and_watches_it_drain(
-    organization: Organization, visit: Visit, processes: ProcessPool
-) -> None:
+def fail(count_of_jobs: int, organization: Organization, processes: ProcessPool) -> JobType:
+    """So many jobs that died since something is wrong, which is mended by now."""
     kind = make_job_type("fail_unexpectedly", type_name="crm_sync", max_retries=0)
-    for _ in range(5):
+    for _ in range(count_of_jobs):
         submit_job(kind, organization)
     processes.worker("--processes", "1")
-    wait_until(lambda: count("Dead Letter") == 5, 30, "five dead letters")
-    page = visit(operator(), "/admin/")
-    page.get_by_role("link", name="Monitor").first.click()
-    page.locator(".djobs-tiles").get_by_role("link", name="5").click()
-    page.get_by_role("link", name="ZeroDivisionError").click()
-    expect(page.get_by_text("ZeroDivisionError: secret text")).to_be_visible()
+    wait_until(lambda: count("Dead Letter") == count_of_jobs, 30, f"{count_of_jobs} dead letters")
+    JobType.objects.filter(pk=kind.pk).update(handler_method=f"{HANDLERS}.do_nothing")
+    return kind
 
-    JobType.objects.filter(pk=kind.pk).update(handler_method=f"{HANDLERS}.do_nothing")  # it is mended
-    page.get_by_label("Jobs a minute").fill("6000")
+
+def test_from_an_alarm_on_the_index_failing_jobs_are_found_and_retried_by_two_clicks(
+    organization: Organization, visit: Visit, processes: ProcessPool
+) -> None:
+    kind = fail(5, organization, processes)
+    make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5})
+    page = visit(operator(), "/admin/")
+    page.get_by_role("link", name="See failures").first.click()
+    expect(page.get_by_role("heading", name="ZeroDivisionError")).to_contain_text("secret text")
+    expect(page.locator(".djobs-failure-frame")).to_contain_text("in fail_unexpectedly")
     page.get_by_role("button", name="Retry all 5").click()
-    expect(page.get_by_text("5 of 5 looked at")).to_be_visible()
-    expect(page.locator(".djobs-badge", has_text="done")).to_be_visible()
+    expect(page.locator(".djobs-badge", has_text="Done")).to_be_visible()
     wait_until(lambda: count("Completed") == 5, 30, "five completed jobs")
-    page.goto("/admin/django_jobs/deadletter/")
-    expect(page.get_by_text("No dead letters")).to_be_visible()
+    page.goto("/admin/django_jobs/failure/")
+    expect(page.get_by_text("No job failed.")).to_be_visible()
+
+
+def test_one_is_retried_first_and_then_all_at_a_rate(
+    organization: Organization, visit: Visit, processes: ProcessPool
+) -> None:
+    fail(3, organization, processes)
+    page = visit(operator(), "/admin/django_jobs/failure/")
+    page.get_by_role("button", name="Retry one").click()
+    expect(page.locator(".djobs-heading .djobs-completed")).to_be_visible()
+    page.goto("/admin/django_jobs/failure/")
+    page.locator(".djobs-failure-more summary").click()
+    page.get_by_label("Jobs a minute").fill("6000")
+    page.get_by_role("button", name="Retry all at this rate").click()
+    wait_until(lambda: count("Completed") == 3, 30, "three completed jobs")
+
+
+def test_an_open_page_of_failures_tells_of_new_ones_and_keeps_open_what_was_opened(
+    organization: Organization, visit: Visit
+) -> None:
+    kind = make_job_type(type_name="mails")
+    die(kind, organization)
+    page = visit(operator(), "/admin/django_jobs/failure/")
+    page.clock.install()
+    page.reload()
+    page.locator(".djobs-failure-more summary").click()
+    rate = page.get_by_label("Jobs a minute")
+    expect(page.get_by_text("1 job", exact=True)).to_be_visible()
+    die(kind, organization)
+    page.clock.fast_forward(16_000)
+    expect(page.get_by_text("2 jobs", exact=True)).to_be_visible()
+    expect(rate).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -66,7 +102,7 @@ def test_what_killed_jobs_is_read_without_scrolling_sideways(
     text = "The printer at https://printers.example.com/" + "a-very-long-name-" * 9
     job, claimed = running_job(job_type=kind, organization=organization)
     end(raised(claimed, "Permanent", text=text))
-    page = visit(operator(), "/admin/django_jobs/deadletter/", viewport={"width": width, "height": 800})
+    page = visit(operator(), "/admin/django_jobs/failure/", viewport={"width": width, "height": 800})
     error = page.get_by_role("link", name="The printer at")
     assert_is_within(width, error)
     error.click()
@@ -74,7 +110,7 @@ def test_what_killed_jobs_is_read_without_scrolling_sideways(
         assert_is_within(width, cell)
     expect(page.locator(".djobs-table a").first).to_have_text(job.name)
     JobType.objects.filter(pk=kind.pk).update(handler_method=f"{HANDLERS}.whose_name_says_what_becomes_of_it")
-    page.goto(f"/admin/django_jobs/jobtype/{kind.pk}/change/")
+    page.goto(url("jobtype", "change", kind.pk))
     handler = page.get_by_label("Handler method")
     assert_is_within(width, handler)
     assert width < 1280 or handler.evaluate("field => field.scrollWidth <= field.clientWidth")
@@ -92,7 +128,7 @@ def test_an_operator_pauses_a_type_and_sees_it_hold(
 ) -> None:
     kind = make_job_type(type_name="mails")
     processes.worker("--processes", "1")
-    page = visit(operator(), f"/admin/django_jobs/jobtype/{kind.pk}/change/")
+    page = visit(operator(), url("jobtype", "change", kind.pk))
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("mails is paused")).to_be_visible()
     held = submit_job(kind, organization)
@@ -102,7 +138,7 @@ def test_an_operator_pauses_a_type_and_sees_it_hold(
     expect(page.get_by_text("Paused on purpose: mails.")).to_be_visible()
     expect(tile(page, "Waiting")).to_have_text("1")
 
-    page.goto(f"/admin/django_jobs/jobtype/{kind.pk}/change/")
+    page.goto(url("jobtype", "change", kind.pk))
     page.get_by_role("button", name="Resume").click()
     page.goto(f"/admin/django_jobs/job/{held.pk}/change/")
     expect(page.locator(".djobs-badge", has_text="Completed").first).to_be_visible()
@@ -165,7 +201,7 @@ def test_an_open_page_of_a_job_follows_its_attempts_buttons_and_second_life(
     expect(page.get_by_role("link", name="Cancel")).to_have_count(0)
     expect(page.get_by_text("no such printer").first).to_be_visible()
     expect(page.get_by_role("link", name="History")).to_be_focused()
-    page.locator("summary", has_text="Traceback").click()
+    page.locator("[data-djobs-fold='attempt 1'] summary").click()
 
     retry_job(reread(job))
     expect(page.get_by_role("link", name="Retry")).to_have_count(0)
@@ -216,7 +252,7 @@ def test_staff_of_one_organization_find_nothing_of_another_on_any_page(
     foreign = Job.objects.get(organization=elsewhere)
     page = visit(make_user("mia", is_staff=True, admin_of=[organization], permissions=VIEWS), "/admin/")
     own = [link.get_attribute("href") for link in page.locator("#content-main a[href*=django_jobs]").all()]
-    pages = [*own, "/admin/django_jobs/monitor/?range=month", "/admin/django_jobs/deadletter/?type=shared"]
+    pages = [*own, "/admin/django_jobs/monitor/?range=month", "/admin/django_jobs/failure/?job_type=shared"]
 
     for address in {address for address in pages if address}:
         page.goto(address)
@@ -245,3 +281,27 @@ def test_an_operator_types_a_rule_sees_when_it_fires_and_fires_it_now(organizati
     job = Job.objects.get()
     page.locator(".messagelist").get_by_role("link", name=job.name).click()
     expect(page.get_by_text("the schedule weekday letters for")).to_be_visible()
+
+
+def test_an_operator_makes_a_worker_quiet_resumes_it_and_stops_it(
+    organization: Organization, visit: Visit, processes: ProcessPool
+) -> None:
+    worker = processes.worker("--processes", "1")
+    wait_until(Worker.objects.exists, 30, "a worker")
+    page = visit(operator(), "/admin/django_jobs/worker/")
+    page.get_by_role("button", name="Quiet").click()
+    expect(page.get_by_text("was ordered to take no new jobs")).to_be_visible()
+    expect(page.get_by_text("it takes no new jobs; nothing runs.")).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".djobs-supervisor .djobs-badge", has_text="works")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Yes, stop it").click()
+    expect(page.get_by_text("as root ordered at")).to_be_visible()
+    assert worker.wait(30) == 0
+
+
+def test_the_numbers_of_the_bar_follow_what_happens(organization: Organization, visit: Visit) -> None:
+    page = visit(operator(), "/admin/django_jobs/organization/")
+    expect(page.locator("[data-djobs-entry=jobs]")).to_contain_text("Jobs 0")
+    submit_job(make_job_type(), organization)
+    expect(page.locator("[data-djobs-entry=jobs]")).to_contain_text("Jobs 1")

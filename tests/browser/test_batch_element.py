@@ -50,7 +50,7 @@ def test_it_is_canceled_by_a_click_and_the_focus_stays_with_it(
     organization: Organization, visit: Visit, steps: Steps, admin: User
 ) -> None:
     page = visit(admin, f"/batch/{reports(organization).batch_id}/")
-    button = page.get_by_role("button", name="Cancel Invoices")
+    button = page.get_by_role("button", name="Cancel: Invoices")
     button.focus()
     page.keyboard.press("Enter")
 
@@ -65,7 +65,7 @@ def test_what_failed_of_it_is_tried_again_by_a_click(organization: Organization,
     run_jobs()
     page = visit(admin, f"/batch/{batch.batch_id}/")
     expect(shown(page, "message")).to_have_text("1 of 2 done, 1 failed")
-    button = page.get_by_role("button", name="Try again Invoices")
+    button = page.get_by_role("button", name="Try again: Invoices")
     button.click()
 
     expect(shown(page, "status")).to_have_text("Running")

@@ -54,7 +54,7 @@ def test_a_page_that_comes_late_shows_the_end_its_text_and_its_count(
     # Without an address of REST: what the join tells must do.
     add_element(page, job, {"job_id": job.name, "status": "Queued", "attempt": 0, "progress": 0})
 
-    expect(page.locator("#mine [part=status]")).to_have_text("Completed")
+    expect(page.locator("#mine [part=status]")).to_have_text("Completed")  # without REST there is no file to be had
     expect(page.locator("#mine [part=percent]")).to_have_text("100 %")
     expect(page.locator("#mine [part=message]")).to_have_text("At step 100")
     expect(page.locator("#mine [part=time]")).to_contain_text(":")
@@ -74,10 +74,10 @@ def test_a_cancel_that_does_not_reach_the_server_is_said(organization: Organizat
     submit_job("pdf_generation", organization)
     page = visit(admin)
     page.route("**/cancel/", lambda route: route.abort())
-    button = page.get_by_role("button", name="Cancel Sales report as PDF")
+    button = page.get_by_role("button", name="Cancel: Sales report as PDF")
     button.click()
 
-    expect(page.locator("[part=message]")).to_have_text("It could not be canceled: no connection.")
+    expect(page.locator("[part=message]")).to_have_text("It could not be canceled: there is no connection, try again.")
     expect(button).to_have_attribute("aria-disabled", "false")
 
 
@@ -100,7 +100,7 @@ def test_a_job_that_did_not_complete_is_tried_again_by_a_click_and_the_focus_sta
     job = dead_job(organization)
     page = visit(admin)
     expect(page.locator("[part=status]")).to_have_text("Did not complete")
-    button = page.get_by_role("button", name=f"Try again Sales report as PDF, {job.name}")
+    button = page.get_by_role("button", name=f"Try again: Sales report as PDF, {job.name}")
     button.focus()
     page.keyboard.press("Enter")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,9 @@ class CrowdedBroker(MemoryBroker):
         self.pushed: list[str] = []
         self.is_full = False
 
-    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
+    def push(self, tickets: Sequence[Ticket], **options: Any) -> None:
         with self._lock:
-            super().push(tickets, front=front)
+            super().push(tickets, **options)
             self.pushed += [ticket.id for ticket in tickets]
 
     def failed_just_now(self) -> bool:

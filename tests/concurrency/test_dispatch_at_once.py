@@ -24,11 +24,11 @@ from django_jobs.engine.dispatch import (
     window,
     worker_registry,
 )
+from django_jobs.engine.dispatch.ticketing import Queued
 from django_jobs.engine.execution import shares
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import insertion
 from django_jobs.engine.store.transition_values import Condition, all_of
-from django_jobs.engine.transitions import Moved
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
@@ -145,7 +145,7 @@ def test_a_bell_is_heard_also_where_a_pass_has_filled_the_broker_for_less_urgent
     urgent: list[Job] = []
     fill_window = turns.fill_window
 
-    def fill_while_another_submits(seconds: float = 0.0) -> list[Moved] | None:
+    def fill_while_another_submits(seconds: float = 0.0) -> Queued | None:
         moved = fill_window(seconds)
         if not urgent:
             urgent.append(pool.submit(waiting_job, broker, kind, organization, "Critical").result(WAIT_SECONDS))

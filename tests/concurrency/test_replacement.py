@@ -12,11 +12,13 @@ from django.utils import timezone
 
 from django_jobs import submit_job
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import dispatcher, turns
 from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.transitions import move
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
+from tests.support.brokers import start
 from tests.support.factories import make_job_type, make_organization
 
 CROWD = 10
@@ -109,4 +111,34 @@ def test_a_job_that_was_put_off_does_not_run_early(debounce: Debounce) -> None:
     assert (job.status == "Running") == bool(debounce.started)
     if job.run_at is not None:
         assert job.status == "Pending"
+    assert_histories_are_chains()
+
+
+def test_a_replacement_that_commits_in_the_midst_of_a_pass_leaves_the_limit_of_its_key_exact(
+    broker: CrowdedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_small():
+        pytest.skip("SQLite has one writer at a time")
+    kind, organization = make_job_type(concurrency_key="account", deduplication_window=300), make_organization()
+    dispatcher.dispatch()  # for a new database's first one keeps others waiting until it commits
+    broker.is_full = True
+    start(submit_job(kind, organization, {"account": "full"}))
+    job = submit_job(kind, organization, {"account": "free"}, unique_key="k")
+    broker.is_full = False
+
+    def replace() -> None:
+        submit_job(kind, organization, {"account": "full"}, unique_key="k", on_duplicate="replace")
+
+    def move_after_the_replacement(*args: Any, **terms: Any) -> Any:
+        monkeypatch.setattr(turns, "move", move)
+        run_crowd([replace])
+        return move(*args, **terms)
+
+    monkeypatch.setattr(turns, "move", move_after_the_replacement)
+
+    assert dispatcher.dispatch() == 0
+
+    job.refresh_from_db()
+    assert (job.status, job.input_parameters) == ("Pending", {"account": "full"})
+    assert broker.pushed == []
     assert_histories_are_chains()

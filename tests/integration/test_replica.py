@@ -10,14 +10,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs.admin import bulk_actions
-from django_jobs.engine.control import replays
 from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.models import ExecutionLog, Job, Membership, Organization, Replay
+from django_jobs.models import ExecutionLog, Job, Membership, Operation, Organization
 from tests.support import admin, api
 from tests.support.admin import chosen, said, url
 from tests.support.brokers import job_in, reread
-from tests.support.dead_letters import order
 from tests.support.factories import make_job_type, make_user
+from tests.support.failures import order
+from tests.support.operations import work_off
 from tests.support.replicas import ReplicaReads, lagging_replica
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -76,9 +76,9 @@ def test_a_deletion_that_was_refused_is_told_as_refused(
 
 def pages(jobs: list[Job]) -> list[str]:
     """A list, a page and a form of each model."""
-    lists = ("job", "executionlog", "jobtype", "organization", "membership", "replay", "deadletter", "monitor")
+    lists = ("job", "executionlog", "jobtype", "organization", "membership", "operation", "failure", "monitor")
     rows: list[Any] = [*jobs, ExecutionLog.primary.latest("pk"), *(job.job_type for job in jobs[::2])]
-    rows += [*Organization._default_manager.all(), *Membership.primary.all(), *Replay.primary.all()]
+    rows += [*Organization._default_manager.all(), *Membership.primary.all(), *Operation.primary.all()]
     return [
         *(url(name, "changelist") for name in lists),
         *(url(str(row._meta.model_name), "change", row.pk) for row in rows),
@@ -109,20 +109,20 @@ def test_no_page_of_the_admin_reads_the_replica(root: Client, manager: User, job
             assert not replica.read, address
 
 
-def test_a_replay_that_is_paused_already_says_so(root: Client, jobs: list[Job]) -> None:
+def test_an_operation_that_is_paused_already_says_so(root: Client, jobs: list[Job]) -> None:
     order(root, jobs[1], per_minute=1)
-    replay = Replay.primary.get()
-    Replay.primary.update(state="paused")
+    operation = Operation.primary.get()
+    Operation.primary.update(state="paused")
     with lagging_replica():
-        assert said(root.post(url("replay", "pause", replay.pk), follow=True)) == [
-            "Nothing was changed: it is paused already."
+        assert said(root.post(url("operation", "pause", operation.pk), follow=True)) == [
+            "Nothing was changed: the operation is in the state “Paused” already."
         ]
 
 
-def test_a_replay_goes_on_for_somebody_whom_the_replica_does_not_know_yet(root: Client, jobs: list[Job]) -> None:
+def test_an_operation_goes_on_for_somebody_whom_the_replica_does_not_know_yet(root: Client, jobs: list[Job]) -> None:
     order(root, jobs[1], per_minute=1)
     with lagging_replica(of_all=True):
-        assert replays.work_off() == 1
+        assert work_off() == 1
     assert reread(jobs[1]).status == "Pending"
 
 

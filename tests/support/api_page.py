@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 _STEP = re.compile(
     r"<!-- (?P<note>[^>]*) -->|```http\n(?P<request>[A-Z]+ /.*?)```\s*```http\n(?P<answer>HTTP/1.1 .*?)```", re.DOTALL
 )
-_ID = re.compile(r"(?:JOB|BATCH)-\d{4}-\d{5,}")
+_ID = re.compile(r"(?:JOB|BATCH)-\d{4}-\d{5,}|operations/\d+")
 _VOLATILE = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"),
     re.compile(r"django_jobs/\d+/JOB-\d{4}-\d{5,}/[\w-]{22}/(?=[\w.-]+$)"),
@@ -70,6 +70,8 @@ class Replay:
     def differences(self, shown: Any, real: Any, where: str = "") -> list[str]:
         """Where the real answer is not what the page shows, apart from times, ids and numbers that vary."""
         if isinstance(shown, dict) and isinstance(real, dict):
+            if {"id", "action"} <= shown.keys() & real.keys():
+                self.ids[f"operations/{shown['id']}"] = f"operations/{real['id']}"
             alone = shown.keys() - real.keys() - {MORE} if MORE in shown else shown.keys() ^ real.keys()
             missing = [f"{where}.{name} is on one side only" for name in sorted(alone)]
             common = [name for name in shown if name in real]

@@ -24,7 +24,7 @@ from tests.support.factories import make_job_type
 
 FAILURES: Final = 3
 PAUSE: Final = 60
-MOMENTS: Final = ("opened_at", "next_try_at", "recovering_since")
+MOMENTS: Final = ("opened_at", "next_try_at", "tries_since", "recovering_since")
 
 
 def make_fragile_type(**fields: Any) -> JobType:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from django_jobs.admin import navigation_counts
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
+from django_jobs.engine.alerts import reading as alert_reading
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import flow_times, in_flight, lane_marks, pools, short_way, tenant_shares, window
+from django_jobs.engine.dispatch import (
+    first_turns,
+    flow_times,
+    in_flight,
+    lane_marks,
+    pools,
+    short_way,
+    tenant_shares,
+    window,
+)
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
@@ -43,7 +54,10 @@ def forget_everything() -> None:
     lane_marks.forget()
     flow_times.forget()
     tenant_shares.forget()
+    first_turns.forget()
     short_way.TRIES.forget()
+    navigation_counts.forget()
+    alert_reading.forget()
 
 
 def ticket_of(job: Job, pool: str = DEFAULT_POOL) -> Ticket:

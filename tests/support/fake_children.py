@@ -8,7 +8,7 @@ from typing import Any
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from django_jobs.worker.shared_slots import Caution, OccupiedSlot, StopRequest
 
 STUCK = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1)
 NEIGHBOUR = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE, started=0.0, timeout=100)
@@ -45,16 +45,20 @@ class FakeChild(ChildProcess):
         self.process = SimpleNamespace(pid=1234, returncode=returncode, poll=lambda: returncode)
         self.requests: list[tuple[tuple[int, int], StopRequest]] = []
         self.renewals: list[float] = []
-        self.cautions: list[float] = []
+        #: Until when it was to be careful, and how.
+        self.cautions: dict[Caution, float] = {}
         self.in_hand: frozenset[tuple[int, int]] = frozenset()
         self.slots = SimpleNamespace(  # type: ignore[assignment]
             ended=lambda: frozenset({(9, 1)}),
             in_hand=lambda: self.in_hand,
             request_stop=self._note,
             note_renewal=self.renewals.append,
-            note_caution=self.cautions.append,
+            note_caution=self.cautions.__setitem__,
+            board=SimpleNamespace(note_quiet=self._note_quiet),
             close=lambda: None,
         )
+        #: Whether it was told to take no new jobs.
+        self.is_quiet = False
         #: What its board says that its loop does for too long, and what of it is revoked.
         self.stalls_at: LoopStep | None = None
         self.revoked: list[tuple[int, int]] = []
@@ -64,6 +68,9 @@ class FakeChild(ChildProcess):
         self.stacks = FakeStacks()  # type: ignore[assignment]
         self.signals: list[int] = []
         self._running = list(running)
+
+    def _note_quiet(self, *, is_quiet: bool) -> None:
+        self.is_quiet = is_quiet
 
     def _note(self, item: OccupiedSlot, request: StopRequest) -> None:
         self.requests.append((item.key, request))

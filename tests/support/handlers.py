@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import threading
@@ -25,6 +26,8 @@ from django_jobs.models import Organization
 if TYPE_CHECKING:
     from django_jobs.engine.execution.context import JobContext
     from django_jobs.values import JobStatus
+
+logger = logging.getLogger(__name__)
 
 
 def do_nothing(context: JobContext) -> None:
@@ -45,6 +48,25 @@ def report_progress(context: JobContext) -> None:
     """Says 0, 50 and 100 per cent."""
     for percent in (0, 50, 100):
         context.update_progress(percent, f"at {percent}")
+
+
+def write_to_log(context: JobContext) -> None:
+    """Writes ``lines`` lines that name the job, and may then fail."""
+    for number in range(context.parameters["lines"]):
+        logger.warning("%s says %s", context.job_id, number)
+        time.sleep(0.002)  # neighbors write meanwhile
+    if context.parameters.get("fails"):
+        raise PermanentError("it failed")
+
+
+async def write_to_log_async(context: JobContext) -> None:
+    """The same from a coroutine, every other line from the thread of its synchronous calls."""
+    for number in range(context.parameters["lines"]):
+        if number % 2:
+            await sync_to_async(logger.warning)("%s says %s", context.job_id, number)
+        else:
+            logger.warning("%s says %s", context.job_id, number)
+        await asyncio.sleep(0.002)
 
 
 def fail_for_now(context: JobContext) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 PACKAGE: Final = "django_jobs"
 FACE: Final = "__init__"
 
-BASE: Final = frozenset({"exceptions", "statuses", "values", "conf", "pools"})
+BASE: Final = frozenset({"exceptions", "statuses", "values", "conf", "pools", "texts"})
 STORED: Final = BASE | {"models"}
 # The signals are declared at the bottom and sent by the engine.
 RULES_OF_WORK: Final = STORED | {"signals", "engine"}
@@ -32,7 +32,8 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "api": PAGES,
     "admin": PAGES,
     "management": RULES_OF_WORK | {"worker"},
-    "templatetags": RULES_OF_WORK,
+    # The admin's pages have a tag of their own.
+    "templatetags": RULES_OF_WORK | {"admin"},
     "checks": RULES_OF_WORK,
     "testing": RULES_OF_WORK,
     # The face and the app configuration put the parts together.
@@ -51,7 +52,7 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("json_storage", "actors", "ports", "processes", "tries", "uptime"),
+    ("english", "json_storage", "log_lines", "actors", "ports", "processes", "tries", "uptime", "duty_rests"),
     ("store",),
     ("claimed_job", "logs", "duty_threads"),
     ("sockets",),
@@ -64,6 +65,7 @@ ENGINE: Final = (
     ("batches",),
     ("execution",),
     ("insight",),
+    ("alerts",),
     ("control",),
     ("schedules",),
     ("leadership",),

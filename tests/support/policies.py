@@ -22,6 +22,13 @@ class OwnJobsOnly(AccessPolicy):
         return super().can_view(user, job) and job.owner_id == user.pk
 
 
+class LogsForAll(AccessPolicy):
+    """Who shows people what the handlers of their organization's jobs wrote to the log."""
+
+    def can_read_logs(self, user: Any, job: Any) -> bool:
+        return self.can_view(user, job)
+
+
 class Everything(AccessPolicy):
     """Who forgets to look at the organization."""
 

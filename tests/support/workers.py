@@ -18,6 +18,7 @@ from django.db import connection
 from tests.support.databases import database_url
 from tests.support.slots import worker_options
 from tests.support.waiting import wait_until
+from tests.support.worker_children import without_fork_servers
 
 MANAGE_PY: Final = Path(__file__).resolve().parent.parent.parent / "manage.py"
 #: Longer than SHUTDOWN_GRACE_SECONDS, after which a worker has no excuse.
@@ -66,13 +67,13 @@ class ManagedProcess:
         return self.popen.poll() is None
 
     def children(self) -> list[psutil.Process]:
-        """The living processes below this one, at any depth."""
+        """The living processes below this one, at any depth, without the server that forks them."""
         try:
             found = psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             found = []
         self._seen.update((child.pid, child) for child in found)
-        return found
+        return without_fork_servers(found)
 
     def wait_for_log(self, text: str, timeout: float = 15.0) -> None:
         """Until ``text`` appears in the log; a process that ends without it fails the test at once."""

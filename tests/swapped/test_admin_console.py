@@ -49,10 +49,10 @@ def test_staff_see_and_replay_the_jobs_of_their_tenant_alone(tenant: Any) -> Non
         job_in(Status.DEAD_LETTER, job_type=kind, organization=item) for item in (tenant, make_tenant("other"))
     )
     client = staff(tenant, is_manager=True)
-    context = client.get(reverse("admin:django_jobs_deadletter_changelist")).context
-    assert [str(row["count"]) for row in context["rows"]] == ["1"]
-    group = f"{reverse('admin:django_jobs_deadletter_group')}?type={kind.pk}&error={own.error_fingerprint}"
-    client.post(group, {"verb": "retry", "per_minute": 6000})
+    context = client.get(reverse("admin:django_jobs_failure_changelist")).context
+    assert [str(row.count) for row in context["rows"]] == ["1"]
+    fields = {"action": "retry_all", "job_type": kind.pk, "fingerprint": own.error_fingerprint}
+    client.post(reverse("admin:django_jobs_failure_act"), fields)
     Scheduler("one").tick()
     assert reread(own).status != Status.DEAD_LETTER
     assert reread(foreign).status == Status.DEAD_LETTER

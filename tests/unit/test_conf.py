@@ -16,6 +16,7 @@ CONTRACT = {
     "HANDLER_MODULES": (),
     "QUEUES": {"Critical": "jobs-critical", "High": "jobs-high", "Normal": "jobs-normal", "Low": "jobs-low"},
     "POOLS": {},
+    "ALERTS": {},
     "DEFAULT_TIMEOUT": 300,
     "MAX_RETRIES": 5,
     "RETRY_DELAY": 60,
@@ -36,6 +37,7 @@ CONTRACT = {
     "OUTPUT_STORAGE": "default",
     "SENSITIVE_PARAMETERS": (),
     "SHOW_ERROR_TEXT": False,
+    "HANDLER_LOGS": None,
     "WEBSOCKET_ORIGINS": (),
 }
 

@@ -14,7 +14,13 @@ import django_jobs
 PACKAGE: Final = Path(django_jobs.__file__).parent
 WRITERS: Final = {PACKAGE / "engine" / "transitions", PACKAGE / "engine" / "store"}
 #: ``Job(status=…)`` makes a row that does not exist yet, a filter only reads, and a response has a status of HTTP.
-READERS: Final = frozenset({"Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "Response"})
+READERS: Final = frozenset(
+    {
+        *("Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "Response"),
+        # What it is called, what is asked for, and what is said of it.
+        *("in_words", "Chosen", "query", "failures", "format", "format_html", "say"),
+    }
+)
 
 
 def status_writes(source: str) -> Iterator[int]:

@@ -58,7 +58,7 @@ WORDS = ["Pending", "Queued", "Running", "Completed", "Failed", "Timed Out", "Ca
 
 def test_the_statuses_are_the_words_of_the_contract() -> None:
     assert Status.values == WORDS
-    assert Status.labels == WORDS
+    assert list(map(str, Status.labels)) == WORDS
 
 
 def test_a_job_may_move_only_along_the_arrows_of_the_contract(subtests: pytest.Subtests) -> None:
@@ -118,4 +118,10 @@ def test_anything_else_is_no_priority(subtests: pytest.Subtests) -> None:
 
 
 def test_priorities_sort_by_urgency() -> None:
-    assert [priority.label for priority in sorted(Priority)] == ["Low", "Normal", "High", "Critical"]
+    assert [priority.word for priority in sorted(Priority)] == ["Low", "Normal", "High", "Critical"]
+
+
+def test_a_priority_has_one_word_in_every_language(bracketed: None) -> None:
+    assert Priority.words() == ["Low", "Normal", "High", "Critical"]
+    assert Priority.parse("critical") is Priority.CRITICAL
+    assert str(Priority.CRITICAL.label) == "[Critical]"

@@ -20,6 +20,8 @@ class Item(NamedTuple):
     seconds: float
     pool: str
     buckets: Buckets
+    #: Whose turn it takes, and of which line, where turns are fair.
+    turn: Hashable = None
 
 
 class Loss(NamedTuple):
@@ -39,17 +41,27 @@ def least(items: Iterable[Item], slots: Mapping[str, int]) -> float:
     return max(seconds.values())
 
 
-def makespan(items: Sequence[Item], processes: Mapping[str, int], threads: int, losses: Sequence[Loss] = ()) -> float:
+def makespan(
+    items: Sequence[Item],
+    processes: Mapping[str, int],
+    threads: int,
+    losses: Sequence[Loss] = (),
+    *,
+    is_fair: bool = False,
+) -> float:
     """Return when the last job ends, if always the one goes next whose limit has most work left for what it lets run.
 
-    What runs in a process that is lost begins anew, before others of its lane.
+    If it ``is_fair``, those go next that had the fewest turns, of one's jobs that which waits the longest. Here as
+    there no slot is idle while a job that may run waits. What runs in a process that is lost begins anew, before others
+    of its lane.
     """
-    return _Simulation(items, processes, threads).run(losses)
+    return _Simulation(items, processes, threads, is_fair=is_fair).run(losses)
 
 
 class _Simulation:
-    def __init__(self, items: Sequence[Item], processes: Mapping[str, int], threads: int) -> None:
-        self._items, self._threads = items, threads
+    def __init__(self, items: Sequence[Item], processes: Mapping[str, int], threads: int, *, is_fair: bool) -> None:
+        self._items, self._threads, self._is_fair = items, threads, is_fair
+        self._turns: Counter[Hashable] = Counter()
         self._lanes: dict[str, dict[Buckets, deque[int]]] = defaultdict(lambda: defaultdict(deque))
         #: Seconds that are left for each limit, if it is always reached.
         self._left: dict[Hashable, float] = defaultdict(float)
@@ -92,7 +104,7 @@ class _Simulation:
                 self._start(at, process, lane.popleft())
 
     def _next(self, pool: str) -> deque[int] | None:
-        """Return the lane that may start a job and has most to do; None if there is none."""
+        """Return the lane that may start a job and whose turn it is; None if there is none."""
         lanes = self._lanes[pool]
         ready = [
             buckets
@@ -101,11 +113,18 @@ class _Simulation:
         ]
         if not ready:
             return None
+        if self._is_fair:
+            return min((lanes[buckets] for buckets in ready), key=lambda lane: self._turn(lane[0]))
         return lanes[max(ready, key=lambda buckets: max((self._left[bucket] for bucket, _ in buckets), default=0.0))]
+
+    def _turn(self, number: int) -> tuple[int, int]:
+        item = self._items[number]
+        return self._turns[item.turn], number
 
     def _start(self, at: float, process: Process, number: int) -> None:
         item = self._items[number]
         self._weigh(item, -1)
+        self._turns[item.turn] += 1
         self._running.update(bucket for bucket, _ in item.buckets)
         self._free[process] -= 1
         self._at_work[process][number] = self._plan(

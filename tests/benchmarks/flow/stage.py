@@ -23,6 +23,7 @@ from tests.benchmarks import setting
 from tests.faults import record as records
 from tests.faults.overlaps import Run, runs_of
 from tests.support.waiting import RARE_SECONDS, wait_until
+from tests.support.worker_children import children_of
 
 #: Seconds after which workers have started, or a step hangs, however slow the machine.
 PATIENCE: Final = 120.0
@@ -112,13 +113,13 @@ class Workers:
 
     def _look(self) -> None:
         for pool, supervisor in self._supervisors.items():
-            self.pools.update(dict.fromkeys((child.pid for child in supervisor.children()), pool))
+            self.pools.update(dict.fromkeys((child.pid for child in children_of(supervisor)), pool))
 
     def kill_one(self) -> None:
         """Kill a child with SIGKILL. The moment is taken before: what it held ends no later than this tells."""
         self._look()
         pool, supervisor = random.choice(list(self._supervisors.items()))
-        if children := supervisor.children():
+        if children := children_of(supervisor):
             child = random.choice(children)
             self.kills.append(Kill(time.monotonic(), child.pid, pool))
             with contextlib.suppress(ProcessLookupError):

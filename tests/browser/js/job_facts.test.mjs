@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { after, isVague, told, words } from "../../../django_jobs/static/django_jobs/job_facts.js";
+import { after, isVague, newsOf, told, words } from "../../../django_jobs/static/django_jobs/job_facts.js";
 
 const START = "2026-01-01T00:00:00Z";
 const running = { job_id: "JOB-1", status: "Running", attempt: 1, progress: 10, started_at: START, event: 3 };
@@ -107,7 +107,7 @@ test("what a change does not say is asked of REST", () => {
 	assert.deepEqual(["Queued", "Running", "Completed"].map((status) => isVague({ status })), [false, false, false]);
 });
 
-const clock = (moment) => new Date(moment).toLocaleString(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = (moment) => new Date(moment).toLocaleString(undefined, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 const NOW = Date.parse("2026-01-01T12:00:00Z");
 const LATER = "2026-01-01T12:05:00Z";
 const said = (job) => told(job, NOW).status;
@@ -120,36 +120,67 @@ test("a job that waits says so in plain words", () => {
 	assert.equal(said({ status: "Pending", waiting_for: "concurrency" }), "Waiting for others of its kind");
 	assert.equal(said({ status: "Pending", waiting_for: "breaker" }), "On hold: jobs of this kind fail at present");
 	assert.equal(said({ status: "Pending", waiting_for: "type_paused" }), "On hold: jobs of this kind are paused");
-	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: LATER }), `Runs at ${clock(LATER)}`);
+	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: LATER }), `Waiting until ${clock(LATER)}`);
 });
 
 test("another day is named", () => {
 	const day = new Date("2026-01-05T12:00:00Z").toLocaleString(undefined, {
-		...{ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+		...{ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZoneName: "short" },
 	});
-	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2026-01-05T12:00:00Z" }), `Runs on ${day}`);
+	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2026-01-05T12:00:00Z" }), `Waiting until ${day}`);
 });
 
 test("another year is named", () => {
 	const day = new Date("2030-01-05T12:00:00Z").toLocaleString(undefined, {
-		...{ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
+		...{ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" },
 	});
 	assert.match(day, /2030/);
-	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2030-01-05T12:00:00Z" }), `Runs on ${day}`);
+	assert.equal(said({ status: "Pending", waiting_for: "run_at", run_at: "2030-01-05T12:00:00Z" }), `Waiting until ${day}`);
+});
+
+test("a job that waits names what it waits for where the page does", () => {
+	assert.equal(said({ status: "Pending", waiting_for: "dependency", waits_for: "Import customers" }), "Waiting for: Import customers");
+	assert.equal(said({ status: "Pending", waiting_for: "type_paused", waits_for: "Import customers" }), words.type_paused);
+});
+
+const failed = (seconds) => ({
+	status: "Failed",
+	waiting_for: "retry",
+	next_retry_at: new Date(NOW + 1000 * seconds).toISOString(),
 });
 
 test("a job that failed says when it is tried again", () => {
-	const job = { status: "Failed", waiting_for: "retry", next_retry_at: LATER };
-	assert.equal(said(job), `Failed, will be tried again at ${clock(LATER)}`);
-	assert.equal(said({ ...job, next_retry_at: "2026-01-01T11:59:00Z" }), "Failed, will be tried again");
-	assert.equal(said({ ...job, status: "Timed Out", next_retry_at: null }), "Took too long, will be tried again");
-	assert.equal(said({ ...job, waiting_for: "type_paused" }), "Failed. On hold: jobs of this kind are paused");
+	assert.equal(said(failed(0.5)), "Trying again in 1 second");
+	assert.equal(said(failed(59)), "Trying again in 59 seconds");
+	assert.equal(said(failed(60)), "Trying again in 1 minute");
+	assert.equal(said(failed(3599)), "Trying again in 59 minutes");
+	assert.equal(said(failed(3600)), `Trying again at ${clock("2026-01-01T13:00:00Z")}`);
+	assert.match(said(failed(48 * 3600)), /^Trying again on Jan 3, /);
+});
+
+test("a job that is due, or of which that is not known, is tried again soon", () => {
+	assert.equal(said(failed(-60)), "Trying again soon");
+	assert.equal(said({ status: "Timed Out", next_retry_at: null }), "Trying again soon");
+});
+
+test("a retry that people hold back is on hold", () => {
+	assert.equal(said({ ...failed(60), waiting_for: "type_paused" }), "On hold: jobs of this kind are paused");
+});
+
+test("a file is said to be ready", () => {
+	const job = { job_id: "JOB-1", status: "Completed", output_reference: "django_jobs/7/JOB-1/abc/sales.pdf" };
+	assert.deepEqual([said(job), told(job).output], ["Ready to download", "Download sales.pdf"]);
+});
+
+test("news say the job, how it stands and why", () => {
+	assert.equal(newsOf({ status: "Dead Letter", error_message: "Busy" }, "Fax", NOW), "Fax: Did not complete. Busy");
+	assert.equal(newsOf({ status: "Completed", progress_message: "3 of 3" }, "Fax", NOW), "Fax: Completed");
 });
 
 test("an end is said in plain words", () => {
 	assert.equal(said({ status: "Dead Letter" }), "Did not complete");
 	assert.equal(said({ status: "Running", cancel_requested: true }), "Being canceled");
-	assert.equal(said({ status: "Canceled", error_message: "Expired" }), "Canceled: it expired");
+	assert.equal(said({ status: "Canceled", error_message: "Expired" }), "Canceled: it did not start in time");
 	assert.equal(said({ status: "Canceled", error_message: "Busy" }), "Canceled");
 });
 

@@ -170,7 +170,7 @@ test("canceling asks REST with the token and shows it at once", async () => {
 	draw();
 	assert.deepEqual(
 		[element.parts.cancel.ariaDisabled, element.parts.cancel.textContent, element.parts.cancel.ariaLabel],
-		["true", "Canceling", "Canceling JOB-1"],
+		["true", "Canceling", "Canceling: JOB-1"],
 	);
 	assert.deepEqual(
 		[page.requests[0].url, page.requests[0].method, page.requests[0].headers["X-CSRFToken"]],
@@ -269,7 +269,7 @@ test("what went wrong is said in words", async () => {
 		"you may not do that, or you are logged out.",
 		"too many requests, try again in a minute.",
 		"the server has a problem, try again later.",
-		"no connection.",
+		"there is no connection, try again.",
 	]);
 });
 
@@ -299,7 +299,7 @@ test("whoever may try again is offered it once the job has failed", async () => 
 	await join("JOB-1");
 	says({ event: "job_status_changed", room: "job:JOB-1", id: 9, data: { job_id: "JOB-1", attempt: 1, to_status: "Dead Letter" } });
 	draw();
-	assert.deepEqual([element.parts.retry.hidden, element.parts.retry.ariaLabel], [false, "Try again JOB-1"]);
+	assert.deepEqual([element.parts.retry.hidden, element.parts.retry.ariaLabel], [false, "Try again: JOB-1"]);
 	post(element, "retry");
 	const { url, method, headers } = page.requests.at(-1);
 	assert.deepEqual([url, method, headers["X-CSRFToken"]], ["/api/jobs/JOB-1/retry/", "POST", "abc"]);

@@ -16,7 +16,7 @@ from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.ports import Consumer, get_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
-from django_jobs.models import BatchChange, Breaker, DependencyTask, EngineLease, FileDeletion, Job, Replay
+from django_jobs.models import BatchChange, Breaker, DependencyTask, EngineLease, FileDeletion, Job, Operation
 from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import forget_everything
@@ -37,7 +37,7 @@ NEEDED: Final = (
     "expire",
     "follow_up",
     "bury_orphans",
-    "replay",
+    "operate",
     "delete_files",
 )
 
@@ -108,7 +108,7 @@ def _is_quiet() -> bool:
         DependencyTask.objects.all(),
         FileDeletion.objects.all(),
         BatchChange.objects.all(),
-        Replay.objects.filter(state=Replay.State.RUNNING),
+        Operation.objects.filter(state=Operation.State.RUNNING),
     )
     return not any(rows.exists() for rows in left)
 

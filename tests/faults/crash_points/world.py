@@ -20,6 +20,7 @@ from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.outcomes import Returned
 from django_jobs.engine.ports import Queue, Ticket, broker_in_place, get_broker
 from django_jobs.models import (
+    AttemptLog,
     Batch,
     BatchChange,
     Breaker,
@@ -33,9 +34,9 @@ from django_jobs.models import (
     JobDependency,
     JobStep,
     JobType,
+    Operation,
     Organization,
     OrganizationActivity,
-    Replay,
     Schedule,
     ScheduledJob,
     ScheduleFiring,
@@ -67,11 +68,12 @@ EMPTIED: Final = (
     ExecutionLog,
     JobStep,
     JobCheckpoint,
+    AttemptLog,
     JobDependency,
     DependencyTask,
     DuplicateKey,
     FileDeletion,
-    Replay,
+    Operation,
     Worker,
     EngineLease,
     OrganizationActivity,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib.auth.models import User
-from django.db.models import F
 
-from django_jobs.engine.control import replays
-from django_jobs.models import Replay as ReplayRow
+from django_jobs.engine.control import operation_work, operations
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.models import Operation
 from django_jobs.statuses import UNSUCCESSFUL, RunAfter, Status
 from tests.faults.model.commands import Command, Seen
 from tests.faults.model.engine import KINDS, Engine
@@ -165,7 +164,7 @@ class Replay(Command):
 
     def engine(self, engine: Engine) -> None:
         user, _ = User.objects.get_or_create(username="root", is_superuser=True)
-        replays.start_replay(self.kind, self.fingerprint, user=user, per_minute=replays.MAX_PER_MINUTE)
-        ReplayRow.objects.update(released_until=F("released_until") - dt.timedelta(minutes=10))
-        replays.work_off()
-        assert not ReplayRow.objects.filter(state=ReplayRow.State.RUNNING).exists()
+        filters = JobFilter(statuses=("Dead Letter",), job_types=(self.kind,), error_fingerprint=self.fingerprint)
+        operations.start_operation(operations.Request(action="retry", filters=filters), user=user)
+        operation_work.work_off()
+        assert not Operation.objects.filter(state=Operation.State.RUNNING).exists()

@@ -45,8 +45,8 @@ def test_each_job_has_a_box_with_its_status_in_words_and_a_link(root: Client, mi
     jobs = list(Job.objects.filter(batch=batch).order_by("pk"))
     assert [address for _, address, _ in drawn] == [url("job", "change", job.pk) for job in jobs]
     assert {color for color, _, _ in drawn} == {"djobs-dead-letter"}
-    assert drawn[0][2] == f"{jobs[0].name} of printing: Dead Letter; 2 wait for it"
-    assert drawn[1][2] == f"{jobs[1].name} of printing: Dead Letter; waits for 1, 1 wait for it"
+    assert drawn[0][2] == f"printing {jobs[0].name} · Dead Letter; 2 wait for it"
+    assert drawn[1][2] == f"printing {jobs[1].name} · Dead Letter; waits for 1; 1 waits for it"
 
 
 def test_nothing_is_drawn_where_nothing_waits(root: Client, mine: Organization, kind: JobType) -> None:

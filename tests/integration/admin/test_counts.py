@@ -14,16 +14,16 @@ from django.utils import timezone
 
 from django_jobs.admin import execution_log, job_type_day, monitor_health, monitor_now, organization_load
 from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.insight import dead_letters, inspection, rollups
+from django_jobs.engine.insight import inspection, rollups
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.management.commands.jobs_status import look
 from django_jobs.models import Job, Organization, Worker
 from tests.support import admin
-from tests.support.admin import chosen, listed, text, url
+from tests.support.admin import listed, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
-from tests.support.dead_letters import die, group
 from tests.support.factories import make_job_type, make_organization
+from tests.support.failures import die, group
 from tests.support.monitor import monitor, page, tiles
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -69,14 +69,6 @@ def test_to_choose_all_is_offered_for_at_least_so_many(root: Client, monkeypatch
     assert "Select all 1+ jobs" in shown
     assert "All 1+ selected" in shown
     assert "All 1 selected" not in shown
-
-
-def test_a_confirmation_says_when_only_the_newest_are_meant(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.job_actions.MAX_AT_ONCE", 2)
-    kind = make_job_type()
-    jobs = [pending_job(kind) for _ in range(3)]
-    response = root.post(url("job", "changelist"), chosen("cancel", *jobs))
-    assert "Cancel the newest 2 of these jobs?" in response.content.decode()
 
 
 def test_what_is_retried_is_counted_whatever_else_waits(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,11 +117,11 @@ def test_a_day_that_was_not_counted_whole_says_at_least(root: Client, monkeypatc
 def test_a_group_that_was_not_counted_whole_says_at_least(
     root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letters, "BOUND", 2)
+    monkeypatch.setattr("django_jobs.engine.insight.failures.BOUND", 2)
     kind = make_job_type()
     job = [die(kind, mine) for _ in range(3)][-1]
-    assert "2+, of 1+ organization" in text(root, group(job))
-    assert "<td>2+</td><td>1+</td>" in text(root, url("deadletter", "changelist"))
+    for address in (group(job), url("failure", "changelist")):
+        assert "<strong>2+ jobs</strong>" in text(root, address)
 
 
 def test_jobs_status_counts_each_status_for_itself(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,12 +214,14 @@ def failures(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 @pytest.mark.usefixtures("failures")
 @pytest.mark.parametrize("key", ["hour", "day", "month"])
-def test_failed_attempts_lead_to_the_failures_that_were_counted(root: Client, key: str) -> None:
+def test_failed_attempts_lead_to_the_failures_and_from_there_to_what_was_counted(root: Client, key: str) -> None:
     rows = {row.failures: row for row in monitor(root, range=key)["types"]}
-    mails, other = rows["3"], rows["1"]
-    assert [shown_at(root, row.failures_url) for row in (mails, other)] == [3, 1]
-    assert tile(root, "Failure rate").url
-    assert shown_at(root, tile(root, "Failure rate").url) == 4
+    pages = [root.get(rows[count].failures_url).context for count in ("3", "1")]
+    assert [str(page["count"]) for page in pages] == ["2", "1"]
+    assert [shown_at(root, page["log_url"]) for page in pages] == [3, 1]
+    everything = root.get(tile(root, "Failure rate").url).context
+    assert str(everything["count"]) == "3"
+    assert shown_at(root, everything["log_url"]) == 4
 
 
 def test_the_last_attempt_of_a_dead_letter_is_one_failure(
@@ -240,14 +234,14 @@ def test_the_last_attempt_of_a_dead_letter_is_one_failure(
     rollups.catch_up()
     (row,) = monitor(root)["types"]
     assert (row.ended, row.failures, row.rate) == ("2", "1", "50.0 %")
-    assert shown_at(root, row.failures_url) == 1
+    assert shown_at(root, root.get(row.failures_url).context["log_url"]) == 1
 
 
 @pytest.mark.usefixtures("failures")
 def test_a_member_is_led_to_own_failures(mine: Organization) -> None:
     member = admin.staff_of(mine)
     (row,) = monitor(member)["types"]
-    assert shown_at(member, row.failures_url) == int(row.failures) == 3
+    assert shown_at(member, member.get(row.failures_url).context["log_url"]) == int(row.failures) == 3
 
 
 @pytest.mark.usefixtures("failures")
@@ -281,16 +275,16 @@ def test_strange_filters_of_the_log_do_no_harm(root: Client, query: dict[str, st
     assert root.get(url("executionlog", "changelist"), query, follow=True).status_code == 200
 
 
-def test_the_dead_letters_of_a_type_are_found_from_its_page(root: Client, mine: Organization) -> None:
+def test_the_failures_of_a_type_are_found_from_its_page(root: Client, mine: Organization) -> None:
     kind = make_job_type(type_name="mails")
     die(kind, mine)
     shown = text(root, url("jobtype", "change", kind.pk))
-    assert f'href="{url("deadletter", "changelist")}?type=mails"' in shown
+    assert f'href="{url("failure", "changelist")}?job_type=mails"' in shown
 
 
 PLACES: list[tuple[str, dict[str, str], list[str]]] = [
     ("django_jobs_monitor", {}, ["Home", "Background jobs", "Monitor"]),
-    ("django_jobs_deadletter_changelist", {}, ["Home", "Background jobs", "Dead letters"]),
+    ("django_jobs_failure_changelist", {}, ["Home", "Background jobs", "Failures"]),
 ]
 
 
@@ -316,9 +310,9 @@ def test_each_page_of_ours_tells_where_it_is(root: Client, mine: Organization) -
     pages = [url("job", name, job.pk) for name in ("change", "retry", "run_again", "history")]
     pages += [url("jobtype", name, "mails") for name in ("change", "submit", "history")]
     pages += [url("organization", name, mine.pk) for name in ("change", "suspend")]
-    for address in [*pages, group(job), url("executionlog", "changelist"), url("replay", "changelist")]:
+    for address in [*pages, group(job), url("executionlog", "changelist"), url("operation", "changelist")]:
         element, words = crumbs(text(root, address))
         assert (element, words[:2]) == (of_django, ["Home", "Background jobs"])
         assert len(words) >= 3
-    assert crumbs(text(root, group(job)))[1] == ["Home", "Background jobs", "Dead letters", "mails"]
+    assert crumbs(text(root, group(job)))[1] == ["Home", "Background jobs", "Failures", "mails"]
     assert not LogEntry.objects.exists()

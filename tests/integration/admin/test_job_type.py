@@ -137,7 +137,7 @@ def test_declared_handlers_are_offered(system_admin: Client) -> None:
 def test_the_retry_schedule_is_previewed(system_admin: Client) -> None:
     kind = make_job_type(max_retries=3, retry_delay=60)
     page = text(system_admin, url("change", kind.pk))
-    assert "<li>1 min</li><li>2 min</li><li>4 min</li>" in page
+    assert "<li><bdi>1 min</bdi></li><li><bdi>2 min</bdi></li><li><bdi>4 min</bdi></li>" in page
     assert "The last one is 7 min after the first failure" in page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,14 +10,11 @@ from pytest_django import Settings
 
 from django_jobs import RetryLater
 from django_jobs.admin import job_work
-from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.models import Job, Organization
 from tests.support import admin
-from tests.support.admin import page_of, text, url
-from tests.support.attempts import FreeRunner
-from tests.support.brokers import pending_job, start
+from tests.support.admin import page_of, url
+from tests.support.brokers import pending_job
 from tests.support.durable import DurableJob
-from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -84,31 +80,8 @@ def test_of_many_steps_the_latest_are_shown(root: Client, monkeypatch: pytest.Mo
     job = worked(first=1, second=2, third=3).job
     work = root.get(url("job", "change", job.pk)).context["work"]
     assert [step.position for step in work.steps] == [3, 2]
-    assert "The latest 2 steps." in page_of(root, job)
+    assert "The latest 2 steps are shown." in page_of(root, job)
     assert len(root.get(url("job", "change", job.pk), {"all": "1"}).context["work"].steps) == 3
-
-
-def state_of(client: Client, pk: int, *others: int) -> str:
-    """What the open page of a job compares."""
-    answer = json.loads(text(client, url("job", "live"), ids=",".join(map(str, (pk, *others)))))
-    return str(answer["jobs"][str(pk)]["state"])
-
-
-def test_an_open_page_is_read_again_after_each_step_and_each_checkpoint(root: Client) -> None:
-    claimed = start(pending_job())
-    context = context_for(claimed, FreeRunner())
-    states = []
-    for act in (dict, lambda: context.step("charge", dict), context.save_checkpoint):
-        act()
-        state = state_of(root, claimed.pk)
-        assert f'data-djobs-state="{state}"' in text(root, url("job", "change", claimed.pk))
-        states.append(state)
-    assert len(set(states)) == 3
-
-
-def test_a_list_of_jobs_does_not_ask_for_steps(root: Client) -> None:
-    first, second = worked(charge=1).job, pending_job(organization=make_organization())
-    assert state_of(root, first.pk, second.pk).endswith(" ")
 
 
 def test_run_again_starts_without_them(root: Client) -> None:

@@ -14,12 +14,12 @@ from django_jobs.models import Job, Membership, Organization
 from tests.support import admin
 from tests.support.admin import chosen, listed, url
 from tests.support.brokers import end, pending_job, raised, start
-from tests.support.dead_letters import order
 from tests.support.factories import make_job_type, make_user
+from tests.support.failures import order
 
 pytestmark = [pytest.mark.usefixtures("broker"), pytest.mark.filterwarnings("ignore:.*naive datetime")]
 
-LISTS = ("job", "executionlog", "jobtype", "organization", "membership", "replay", "schedule")
+LISTS = ("job", "executionlog", "jobtype", "organization", "membership", "operation", "schedule")
 UNDECLARED = [
     ("job", "input_parameters__api_key__regex", "^h"),
     ("job", "input_parameters__api_key__regex", "("),
@@ -53,9 +53,9 @@ UNDECLARED = [
     ("membership", "user__email__contains", "@"),
     ("membership", "role", "admin"),
     ("membership", "organization__id__exact", "1"),
-    ("replay", "error_message__regex", "("),
-    ("replay", "user__password__startswith", "p"),
-    ("replay", "user_name__startswith", "r"),
+    ("operation", "note__regex", "("),
+    ("operation", "user__password__startswith", "p"),
+    ("operation", "user_name__startswith", "r"),
     ("schedule", "parameters__api_key__startswith", "h"),
     ("schedule", "owner__password__startswith", "p"),
     ("schedule", "is_enabled", "1"),
@@ -94,7 +94,7 @@ DECLARED: list[tuple[str, dict[str, str], int]] = [
     ("jobtype", {"is_paused__isnull": "True"}, 0),
     ("organization", {"is_active__exact": "1"}, 1),
     ("membership", {"role__exact": "member"}, 1),
-    ("replay", {"state__exact": "running", "verb__exact": "retry"}, 1),
+    ("operation", {"state__exact": "running", "action__exact": "retry"}, 1),
 ]
 
 
@@ -121,7 +121,7 @@ FILTERS = [
     *[("jobtype", name) for name in ("is_enabled__exact", "is_enabled__isnull", "is_paused__exact")],
     *[("organization", name) for name in ("is_active__exact", "is_active__isnull")],
     *[("membership", name) for name in ("role__exact", "role__isnull")],
-    *[("replay", name) for name in ("state__exact", "verb__isnull")],
+    *[("operation", name) for name in ("state__exact", "action__isnull")],
     *[("schedule", name) for name in ("state", "type", "organization")],
     *[(model, name) for model in LISTS for name in ("q", "o", "p", "e", "all", "_facets")],
 ]
@@ -146,7 +146,7 @@ def test_no_list_refers_to_its_rows_by_another_field(subtests: pytest.Subtests, 
 
 def test_only_declared_columns_sort(root: Client, rows: Job) -> None:
     """Others have no index, and the log has millions of rows."""
-    for model in ("job", "executionlog", "replay"):
+    for model in ("job", "executionlog", "operation"):
         for column in range(9):
             changelist = root.get(url(model, "changelist"), {"o": f"-{column}"}).context["cl"]
             assert {str(order).lstrip("-") for order in changelist.queryset.query.order_by} <= {"id", "pk"}

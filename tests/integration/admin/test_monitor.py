@@ -33,7 +33,7 @@ def member(mine: Organization) -> Client:
 
 def test_the_admins_index_leads_to_it(root: Client) -> None:
     assert f'href="{reverse("admin:django_jobs_monitor")}"' in text(root, reverse("admin:index"))
-    assert f'href="{url("deadletter", "changelist")}"' in text(root, reverse("admin:index"))
+    assert f'href="{url("failure", "changelist")}"' in text(root, reverse("admin:index"))
 
 
 def test_staff_see_the_numbers_of_their_own_organizations_alone(

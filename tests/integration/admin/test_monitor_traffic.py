@@ -6,26 +6,62 @@ import pytest
 from django.test import Client
 
 from django_jobs.admin import monitor_traffic
+from django_jobs.engine.insight import last_minutes
 from django_jobs.models import Organization
+from tests.support.admin import staff_of
 from tests.support.factories import make_job_type
+from tests.support.failures import die
 from tests.support.monitor import count, monitor, notices, page
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-@pytest.mark.parametrize(("key", "places"), [("hour", 60), ("day", 24), ("month", 30)])
-def test_the_chart_shows_what_was_counted_step_by_step(key: str, places: int, root: Client, mine: Organization) -> None:
+@pytest.mark.parametrize(("key", "places"), [("hour", 60), ("day", 24), ("week", 168), ("month", 30)])
+def test_the_charts_show_what_was_counted_step_by_step(key: str, places: int, root: Client, mine: Organization) -> None:
     count(make_job_type(), mine, completed=7, failed=2, died=1, submitted=9)
-    chart = monitor(root, range=key)["traffic"].charts[0]
+    ends, failures, _ = monitor(root, range=key)["traffic"].charts
     # A minute may have begun since.
-    assert {item.name: sum(item.values[-2:]) for item in chart.series} == {
-        "completed": 7,
-        "failed attempts": 2,
-        "dead letters": 1,
-        "canceled": 0,
-        "submitted": 9,
-    }
-    assert len(chart.labels) == places
+    assert [{item.name: sum(item.values[-2:]) for item in chart.series} for chart in (ends, failures)] == [
+        {"completed": 7, "canceled": 0, "submitted": 9},
+        {"failed attempts": 2, "dead letters": 1},
+    ]
+    assert {len(ends.labels), len(failures.labels)} == {places}
+
+
+def test_the_last_five_minutes_are_told_by_ten_seconds(root: Client, mine: Organization) -> None:
+    die(make_job_type(), mine)
+    ends, failures, times = monitor(root, range="five")["traffic"].charts
+    assert sum(ends.series[-1].values) == 1
+    assert [sum(item.values) for item in failures.series] == [1, 1]
+    assert 24 <= len(ends.labels) <= 31
+    assert "by 10 seconds" in ends.title
+    assert len(times.labels) == 5
+
+
+def test_where_much_happened_the_last_five_minutes_are_told_by_the_minute(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_minutes, "NEWEST", 1)
+    kind = make_job_type()
+    die(kind, mine)
+    count(kind, mine, completed=7)
+    ends = monitor(root, range="five")["traffic"].charts[0]
+    assert (len(ends.labels), sum(ends.series[0].values)) == (5, 7)
+
+
+def test_the_last_five_minutes_are_those_of_ones_own_organizations(mine: Organization, theirs: Organization) -> None:
+    die(make_job_type(), theirs)
+    ends, failures, _ = monitor(staff_of(mine), range="five")["traffic"].charts
+    assert (ends.is_empty, failures.is_empty) == (True, True)
+
+
+def test_a_type_whose_attempts_all_failed_says_so(root: Client, mine: Organization) -> None:
+    kind = make_job_type()
+    count(kind, mine, failed=863)
+    (row,) = monitor(root)["types"]
+    assert row.told == "863 of 863 failed"
+    assert "all fail" in row.state
+    assert f"job_type={kind.pk}" in row.failures_url
 
 
 def test_an_unknown_range_is_the_last_hour(root: Client) -> None:

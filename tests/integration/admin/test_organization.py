@@ -63,7 +63,8 @@ def test_suspending_says_what_it_does_and_does_it(root: Client, mine: Organizati
     pending_job(organization=mine)
     running_job(organization=mine)
     page = text(root, url("organization", "suspend", mine.pk))
-    assert "Its 1 waiting and 0 queued jobs will not start" in page
+    assert "Its 1 waiting job will not start" in page
+    assert "Its 0 queued jobs will not start" in page
     assert "Its 1 running job will finish" in page
     assert Organization.objects.get(pk=mine.pk).is_active
     root.post(url("organization", "suspend", mine.pk))

@@ -15,18 +15,25 @@ from django_jobs import create_batch, schedule_job
 from django_jobs.broker.connection import queue_names
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.models import Job, Organization
+from django_jobs.models import Job, Operation, Organization
+from tests.support.admin import said
 from tests.support.brokers import WORKER, pending_job, start
-from tests.support.dead_letters import die
 from tests.support.factories import make_job_type, make_user
+from tests.support.failures import die
 
 own = admin.AdminSite(name="own")
 for model, registered in list(admin.site._registry.items()):
     own.register(model, type(registered))
 
+small = admin.AdminSite(name="small")
+for model, registered in own._registry.items():
+    if model is not Operation:
+        small.register(model, type(registered))
+
 urlpatterns = [
     path("admin/", admin.AdminSite(name="admin").urls),
     path("own/", own.urls),
+    path("small/", small.urls),
     path("api/", include("django_jobs.api.urls")),
 ]
 
@@ -37,7 +44,7 @@ PAGES: Final = (
     "",
     "monitor/",
     "monitor/live/",
-    "deadletter/",
+    "failure/",
     "job/",
     "job/{job}/change/",
     "job/{job}/retry/",
@@ -48,7 +55,7 @@ PAGES: Final = (
     "executionlog/",
     "organization/",
     "organization/{organization}/change/",
-    "replay/",
+    "operation/",
     "batch/",
     "batch/{batch}/change/",
     "batch/{batch}/cancel/",
@@ -91,13 +98,31 @@ def test_no_link_of_a_page_leaves_the_site(subtests: pytest.Subtests, root: Clie
             assert {link for link in found if link != "/" and not link.startswith(("/own/", "/static/"))} == set()
 
 
-def test_a_group_of_dead_letters_and_its_replay_stay_there(root: Client, job: Job) -> None:
-    found = links_of(root.get("/own/django_jobs/deadletter/"))
-    group = min(link.replace("&amp;", "&") for link in found if "/deadletter/group/" in link)
+def test_a_group_of_failures_and_its_operation_stay_there(root: Client, job: Job) -> None:
+    found = links_of(root.get("/own/django_jobs/failure/"))
+    group = min(link.replace("&amp;", "&") for link in found if "/failure/group/" in link)
     assert f"/own/django_jobs/job/{job.pk}/change/" in links_of(root.get(group))
-    answer = root.post(group, {"verb": "retry", "per_minute": "60"})
-    assert answer["Location"].startswith("/own/django_jobs/replay/")
-    assert any(link.startswith("/own/django_jobs/replay/") for link in links_of(root.get("/own/django_jobs/replay/")))
+    fields = {"action": "retry_all", "job_type": job.job_type_id, "fingerprint": job.error_fingerprint, "rate": "60"}
+    answer = root.post("/own/django_jobs/failure/act/", fields)
+    assert answer["Location"].startswith("/own/django_jobs/operation/")
+    links = links_of(root.get("/own/django_jobs/operation/"))
+    assert any(link.startswith("/own/django_jobs/operation/") for link in links)
+
+
+def test_a_site_without_operations_starts_them_all_the_same(root: Client, job: Job) -> None:
+    fields = {"action": "retry_all", "job_type": job.job_type_id, "rate": "1"}
+    answers = [root.post("/small/django_jobs/failure/act/", fields, follow=True) for _ in range(2)]
+    assert [said(answer)[0].split(":")[0] for answer in answers] == ["Started", "Nothing was started"]
+    group = f"/small/django_jobs/failure/group/?job_type={job.job_type_id}&fingerprint={job.error_fingerprint}"
+    assert not any("/operation/" in link for link in links_of(answers[0]) | links_of(root.get(group)))
+
+
+def test_the_list_of_a_site_without_operations_says_what_was_started(root: Client, job: Job) -> None:
+    page = f"/small/django_jobs/job/all/retry/?type={job.job_type_id}"
+    answer = root.post(page, {"rate": ""}, follow=True)
+    assert answer.redirect_chain[-1][0].startswith("/small/django_jobs/job/?")
+    assert said(answer)[0].startswith("Started: ")
+    assert Operation.objects.get().action == "retry"
 
 
 def test_the_same_work_is_linked_where_one_is(root: Client, job: Job) -> None:

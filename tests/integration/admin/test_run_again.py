@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from django_jobs.engine.job_types import declarations
 from django_jobs.engine.job_types.masking import MASK
-from django_jobs.models import ExecutionLog, Job, Organization
+from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import remembered, text, url
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
+from tests.support.handlers import echo
+from tests.support.serializers import Order
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -171,3 +175,110 @@ def test_a_member_without_the_types_permission_does_not(mine: Organization) -> N
     assert url("job", "run_again", job.pk) not in text(member, url("job", "change", job.pk))
     assert f"There is no job type &#x27;{job.job_type_id}&#x27;." in run_again(member, job, {"n": 1}).content.decode()
     assert newest() == job
+
+
+ORDER = {"day": "2026-12-24", "sizes": {"small": 2}, "note": "two\nlines"}
+
+
+@pytest.fixture
+def baking(monkeypatch: pytest.MonkeyPatch) -> JobType:
+    """A type that declares its parameters."""
+    kind = make_job_type("echo")
+    monkeypatch.setattr(declarations, "_declared", {})
+    declarations.job_handler(kind.pk, parameters=Order)(echo)
+    return kind
+
+
+def filled_in(client: Client, job: Job) -> dict[str, Any]:
+    """What the fields of the form begin with."""
+    form = client.get(url("job", "run_again", job.pk)).context["form"]
+    return {field.name: field.value() for field in form}
+
+
+def run_fields(client: Client, job: Job, **typed: str) -> Any:
+    values = {"p-day": "2026-12-24", "p-sizes": '{"small": 2}', "p-note": "two\r\nlines", "priority": "1"}
+    values |= {f"p-{name}": value for name, value in typed.items()}
+    return client.post(url("job", "run_again", job.pk), values, follow=True)
+
+
+def test_a_type_with_a_serializer_is_run_again_by_a_form_that_is_filled_in(root: Client, baking: JobType) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    assert filled_in(root, job) == {
+        "p-day": dt.date(2026, 12, 24),
+        "p-sizes": '{"small": 2}',
+        "p-note": "two\nlines",
+        "p-lines": None,
+        "priority": 1,
+    }
+    run_fields(root, job)
+    assert newest() != job
+    assert newest().input_parameters == ORDER
+    run_fields(root, job, day="2026-12-25", note="")
+    assert newest().input_parameters == {"day": "2026-12-25", "sizes": {"small": 2}}
+
+
+def test_what_the_serializer_refuses_is_said_beside_its_field(root: Client, baking: JobType) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    errors = run_fields(root, job, sizes='{"small": "many"}').context["form"].errors
+    assert list(errors) == ["p-sizes"]
+    assert newest() == job
+
+
+def test_parameters_that_the_form_would_not_show_are_edited_as_json(root: Client, baking: JobType) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    address = url("job", "run_again", job.pk)
+    assert "Edit the parameters as JSON" in text(root, address)
+    assert set(root.get(address, {"json": "1"}).context["form"].fields) == {"parameters", "priority"}
+    Job.objects.filter(pk=job.pk).update(input_parameters={**ORDER, "unknown": 1})
+    assert set(root.get(address).context["form"].fields) == {"parameters", "priority"}
+
+
+@pytest.fixture
+def secret_notes(settings: Settings) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("note", "small")}
+
+
+@pytest.mark.usefixtures("secret_notes")
+def test_hidden_values_go_along_with_a_form_of_which_nothing_is_changed(manager: Client, baking: JobType) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    page = text(manager, url("job", "run_again", job.pk))
+    assert "lines&quot;" not in page
+    assert "two" not in page
+    assert "You may not read what it was." in page
+    run_fields(manager, job, note="", sizes=json.dumps({"small": MASK}), priority="3")
+    assert newest() != job
+    assert newest().input_parameters == ORDER
+
+
+@pytest.mark.usefixtures("secret_notes")
+@pytest.mark.parametrize(
+    ("typed", "fields"),
+    [
+        ({"day": "2026-12-25", "note": "", "sizes": json.dumps({"small": MASK})}, {"p-note", "p-sizes"}),
+        ({"note": "mine", "sizes": json.dumps({"small": MASK})}, {"p-sizes"}),
+        ({"note": MASK, "sizes": "{}"}, {"p-note"}),
+        ({"note": "", "sizes": "{}"}, {"p-note"}),
+    ],
+)
+def test_a_hidden_value_goes_to_no_job_whose_form_was_changed(
+    manager: Client, baking: JobType, typed: dict[str, str], fields: set[str]
+) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    response = run_fields(manager, job, **typed)
+    assert set(response.context["form"].errors) == fields
+    assert "type this value" in response.content.decode()
+    assert newest() == job
+
+
+@pytest.mark.usefixtures("secret_notes")
+def test_whoever_types_the_hidden_values_anew_changes_the_rest(manager: Client, baking: JobType) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    run_fields(manager, job, day="2026-12-25", note="mine", sizes='{"small": 3}')
+    assert newest().input_parameters == {"day": "2026-12-25", "sizes": {"small": 3}, "note": "mine"}
+
+
+@pytest.mark.usefixtures("secret_notes")
+def test_whoever_may_read_sensitive_values_finds_them_in_the_form(root: Client, baking: JobType) -> None:
+    job = job_in("Completed", job_type=baking, parameters=ORDER)
+    assert filled_in(root, job)["p-note"] == "two\nlines"
+    assert "You may not read" not in text(root, url("job", "run_again", job.pk))

@@ -11,15 +11,32 @@ from rest_framework.test import APIClient
 
 from django_jobs.api import urls
 from django_jobs.api.methods.views import METHODS
+from django_jobs.models import Organization
 from django_jobs.testing import run_jobs
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
+from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.api import client_of
 from tests.support.api_page import Exchange, Replay, steps_of
 from tests.support.documents import DOCS
 from tests.support.factories import make_organization, make_system_admin, make_user
 
 PAGE: Final = DOCS / "api.md"
+
+
+def let_a_type_fail() -> None:
+    """As it was in the night of which the page tells."""
+    scheduler_ticks()
+    facts = {
+        "since": "2026-01-05T02:12:00+00:00",
+        "failed": 863,
+        "attempts": 863,
+        "fingerprint": "3f0c8a5e1f0b7d1c9a4e2b6d8c7f5a31",
+        "error": "InvalidMailer",
+        "exception": "InvalidMailer: connection refused",
+        "organizations": {str(Organization.objects.get(name="ORG-2025-00001").pk): 363},
+    }
+    make_alert("type_failing", "send_welcome_email", facts)
 
 
 class Reader:
@@ -58,6 +75,7 @@ class Reader:
 
     notes: Final[dict[str, Callable[[Reader], Any]]] = {
         "a worker runs the jobs": lambda _: run_jobs(),
+        "a type fails": lambda _: let_a_type_fail(),
         "as a system admin": lambda self: self.become("root"),
         "as alice": lambda self: self.become("alice"),
     }

@@ -9,7 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from django_jobs.api.jobs import filters
-from django_jobs.api.jobs.filters import JobFilter
+from django_jobs.api.jobs.filters import JobListFilter
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, start
@@ -96,7 +96,7 @@ def test_moments_at_the_ends_of_time_are_no_servers_error(
 
 
 def test_text_that_no_database_takes_is_refused_by_name(subtests: pytest.Subtests, client: APIClient) -> None:
-    names: list[str] = [*JobFilter.base_filters, "limit", "offset"]
+    names: list[str] = [*JobListFilter.base_filters, "limit", "offset"]
     for text in ("\ud800", "x\udfff", "\x00"):
         for name in names:
             with subtests.test(text=text, name=name):

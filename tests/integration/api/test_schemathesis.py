@@ -24,6 +24,7 @@ from tests.support.api import make_schema
 from tests.support.batches import make_batch
 from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.operations import begin
 
 KEY: Final = "0" * 40
 CHECKS: Final[Any] = [
@@ -61,11 +62,13 @@ def there(broker: MemoryBroker, settings: Any, kept_connection: None) -> dict[st
     admin = make_user("admin", member_of=[organization], is_superuser=True)
     Token.objects.create(user=admin, key=KEY)
     kind = make_job_type(type_name="echo", handler="echo")
-    job_in("Dead Letter", job_type=kind, organization=organization)
+    dead = job_in("Dead Letter", job_type=kind, organization=organization)
     job = pending_job(kind, organization, user=admin)
     schedule_job("nightly", kind, organization, every=3600, user=admin)
     batch_id = make_batch(organization, "Failed").batch_id
-    return {"job_id": job.name, "type_name": kind.pk, "batch_id": batch_id, "name": "nightly"}
+    operation = begin(dead, admin)
+    found = {"job_id": job.name, "type_name": kind.pk, "batch_id": batch_id, "name": "nightly"}
+    return {**found, "id": str(operation.pk)}
 
 
 def aimed(case: Any, there: dict[str, str]) -> Any:

@@ -160,6 +160,15 @@ def test_tickets_pushed_to_the_front_go_before_those_that_wait_and_keep_their_or
     assert taken(consumer) == [TWO, THREE, ONE]
 
 
+def test_a_look_tells_the_weights_that_came_with_tickets(broker: Broker) -> None:
+    assert broker.look().first_weights == {}
+    broker.push([ONE], first_weights={ONE.queue: 0.5, URGENT.queue: 2.0})
+    broker.push([LOW])
+    assert broker.look().first_weights == {ONE.queue: 0.5}  # of a queue that got none, nothing was told
+    broker.push([TWO], first_weights={TWO.queue: 3.0}, front=True)
+    assert broker.look().first_weights == {ONE.queue: 3.0}
+
+
 def test_what_is_most_urgent_is_taken_first(broker: Broker, consumer: Consumer) -> None:
     broker.push([LOW, ONE, URGENT])
     assert taken(consumer) == [URGENT, ONE, LOW]

@@ -60,15 +60,16 @@ def test_the_engines_errors_stand_by_their_field(member: Client, organization: O
     assert 'id="id_pdf_generation-last_day_error">2025-01-01 is after 2024-01-31.' in text
 
 
-def test_an_empty_field_is_named(member: Client, organization: Organization) -> None:
+def test_an_empty_field_is_named_with_what_to_do(member: Client, organization: Organization) -> None:
     text = refused(member.post(page_of(organization), {**JANUARY, "pdf_generation-first_day": ""}))
 
-    assert 'id="id_pdf_generation-first_day_error">This field is required.' in text
+    assert 'id="id_pdf_generation-first_day_error">Choose the first day.' in text
 
 
 def test_what_is_no_csv_file_is_refused_and_not_kept(member: Client, organization: Organization) -> None:
-    refused(member.post(page_of(organization), csv_file(name="new.exe")))
+    text = refused(member.post(page_of(organization), csv_file(name="new.exe")))
 
+    assert "Choose a file whose name ends in .csv." in text
     assert not Upload.objects.exists()
 
 
@@ -78,7 +79,7 @@ def test_a_duplicate_is_answered_with_the_earlier_job(member: Client, organizati
     response = member.post(page_of(organization), JANUARY)
 
     (job,) = Job.objects.all()
-    assert f'<a href="#{job.name}">See {job.name}</a>' in text_of(response)
+    assert f'<a href="{page_of(organization)}jobs/{job.name}/">See {job.name}</a>' in text_of(response)
 
 
 def test_a_limit_says_when_to_come_again(member: Client, organization: Organization) -> None:
@@ -87,7 +88,19 @@ def test_a_limit_says_when_to_come_again(member: Client, organization: Organizat
 
     response = member.post(page_of(organization), {**JANUARY, "pdf_generation-last_day": "2025-01-30"})
 
-    assert re.search(r"Try again in \d+ s\.", text_of(response))
+    assert re.search(r"Try again in \d+ seconds?\.", text_of(response))
+
+
+def test_too_many_waiting_jobs_say_when_to_come_again(
+    member: Client, organization: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 1}
+    member.post(page_of(organization), JANUARY)
+
+    text = text_of(member.post(page_of(organization), {**JANUARY, "pdf_generation-last_day": "2025-01-30"}))
+
+    assert "Too many jobs of your organization are waiting." in text
+    assert re.search(r"Try again in \d+ seconds?\.", text)
 
 
 def test_a_suspended_organization_starts_nothing(member: Client, organization: Organization) -> None:

@@ -9,6 +9,7 @@ import redis
 
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.reconciliation import check_broker
+from django_jobs.engine.insight import waiting_diagnostics
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
 from tests.support.commands import QUEUES
@@ -21,6 +22,12 @@ def redis_broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
     yield redis_client
     redis_client.config_set("maxmemory-policy", "noeviction")
     use_broker(None)
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look at what waits follows the first one at once."""
+    monkeypatch.setattr(waiting_diagnostics, "PAUSE_SECONDS", 0)
 
 
 @pytest.fixture

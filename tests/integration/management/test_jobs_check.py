@@ -24,7 +24,7 @@ from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support import handlers
-from tests.support.brokers import queue_up, ticket_of
+from tests.support.brokers import pending_job, queue_up, ticket_of
 from tests.support.commands import QUEUES, DeadBroker, run
 from tests.support.factories import make_job_type, make_organization
 
@@ -104,6 +104,26 @@ def test_each_queue_needs_a_live_worker(sound: None) -> None:
     assert found["queue jobs-low"] == "PROBLEM"
 
 
+def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) -> None:
+    worker_registry.announce("worker-1", QUEUES, slots=1, window=1, quiet_since=timezone.now())
+    found = {finding.subject: finding for finding in diagnostics.examine()}
+    assert found["queue jobs-normal"].level == "WARNING"
+    assert "all of them quiet: they take no new jobs. Resume them" in found["queue jobs-normal"].text
+
+    pending_job()
+    assert findings()["queue jobs-normal"] == "PROBLEM"
+    assert findings()["queue jobs-low"] == "WARNING"
+
+
+def test_a_worker_beside_a_quiet_one_is_enough(sound: None) -> None:
+    worker_registry.announce("worker-2", QUEUES, slots=1, window=1, quiet_since=timezone.now())
+    found = {finding.subject: finding for finding in diagnostics.examine()}
+    assert (found["queue jobs-low"].level, found["queue jobs-low"].text) == (
+        "OK",
+        "worker processes: 1, and 1 that are quiet.",
+    )
+
+
 def register(name: str, *queues: str) -> None:
     """A worker in RQ's own list, as ``rqworker`` puts itself there."""
     with connection.connect() as client:
@@ -146,7 +166,8 @@ def test_due_jobs_that_nobody_takes_are_a_problem(sound: None, organization: Org
 def test_jobs_may_wait_long_while_all_slots_are_busy(sound: None, organization: Organization) -> None:
     kind = make_job_type()
     overdue(submit_job(kind, organization))
-    Job.objects.filter(pk=submit_job(kind, organization).pk).update(status="Running", ready_at=None)
+    running = {"status": "Running", "ready_at": None, "worker_name": "worker-1"}
+    Job.objects.filter(pk=submit_job(kind, organization).pk).update(**running)
     assert findings()["waiting jobs"] == "OK"
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils.translation import gettext_lazy
 
 from django_jobs import job_handler
+from django_jobs.admin.formatting import type_title
 from django_jobs.engine.job_types import declarations, declared_types
 from django_jobs.models import JobType
 from tests.support import handlers
+from tests.support.bracketed_language import speak_in_brackets
 from tests.support.commands import run
 
 UP_TO_DATE = "The rows of all declared job types are up to date.\n"
@@ -41,6 +44,15 @@ def test_a_missing_row_is_made() -> None:
     assert run("jobs_sync") == "bake: created\n"
     assert JobType.objects.get(pk="bake").max_retries == 2
     assert run("jobs_sync") == UP_TO_DATE
+
+
+def test_a_lazy_text_is_stored_as_the_code_has_it_in_every_language() -> None:
+    declare(display_name=gettext_lazy("Bake bread"))
+    with speak_in_brackets():
+        run("jobs_sync")
+        assert JobType.objects.get(pk="bake").display_name == "Bake bread"
+        assert type_title(JobType.objects.get(pk="bake")) == "[Bake bread]"
+    assert run("jobs_sync", "--check") == UP_TO_DATE
 
 
 def test_a_check_names_what_is_missing_and_writes_nothing() -> None:

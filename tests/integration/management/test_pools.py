@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from django_jobs import submit_job
 from django_jobs.engine.dispatch import dispatcher, pools, worker_registry
@@ -63,6 +64,19 @@ def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
     level, text = findings()["pool gpu"]
     assert level == "PROBLEM"
     assert text == "no live worker, and jobs of it wait. Start `manage.py jobs_worker --pool gpu`."
+
+
+def test_a_pool_whose_workers_are_all_quiet_is_a_problem_once_its_jobs_wait(
+    gpu: JobType, organization: Organization
+) -> None:
+    worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
+    level, text = findings()["pool gpu"]
+    assert level == "WARNING"
+    assert text.startswith("all its workers are quiet: they were ordered to take no new jobs; no job of it waits.")
+    submit_job(gpu, organization)
+    level, text = findings()["pool gpu"]
+    assert level == "PROBLEM"
+    assert "and jobs of it wait. Resume them" in text
 
 
 def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organization) -> None:
@@ -147,8 +161,7 @@ def test_options_reach_a_child_with_their_pool() -> None:
 
 @pytest.mark.parametrize(("pool", "begin"), [("gpu", "gpu@web1-"), ("default", "web1-")])
 def test_the_names_of_a_pools_workers_begin_with_it(monkeypatch: pytest.MonkeyPatch, pool: str, begin: str) -> None:
-    monkeypatch.setattr(ChildProcess, "_forked", lambda *_: None)
-    monkeypatch.setattr(ChildProcess, "_fresh", lambda *_: None)
+    monkeypatch.setattr(ChildProcess, "_started", lambda *_: None)
     child = ChildProcess("web1", WorkerOptions(pool=pool))
     assert child.name.startswith(begin)
     child.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import html
 import json
@@ -13,12 +14,13 @@ from django.contrib.staticfiles import finders
 from django.template import Context, Template
 from django.test import RequestFactory
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
 from django_jobs import get_job_status, submit_job
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType, Organization
+from django_jobs.templatetags import batch_words, job_words
 from django_jobs.templatetags import django_jobs as tags
-from django_jobs.templatetags import job_words
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_user
 
@@ -56,7 +58,7 @@ def test_it_shows_the_state_without_any_script(job: Job) -> None:
     assert 'data-status="Pending"' in markup
     assert '<span part="status" tabindex="-1">Waiting for its turn</span>' in markup
     assert 'value="42"' in markup
-    assert '<span part="message">Page 3 of 7</span>' in markup
+    assert '<span part="message" dir="auto">Page 3 of 7</span>' in markup
 
 
 def test_the_bar_is_told_to_screen_readers(job: Job) -> None:
@@ -173,13 +175,13 @@ FAILED: dict[str, Any] = {"status": "Failed", "error_message": "The line is busy
 def test_an_error_takes_the_place_of_the_message(job: Job) -> None:
     markup = render(store(job, progress_message="Page 3", **FAILED))
 
-    assert '<span part="message">The line is busy.</span>' in markup
+    assert '<span part="message" dir="auto">The line is busy.</span>' in markup
 
 
 def test_a_long_error_does_not_fill_the_page(job: Job) -> None:
     markup = render(store(job, **{**FAILED, "error_message": "x" * 100_000}))
 
-    assert f'<span part="message">{"x" * 300}…</span>' in markup
+    assert f'<span part="message" dir="auto">{"x" * 300}…</span>' in markup
     assert len(markup) < 5_000
 
 
@@ -216,9 +218,9 @@ def at(hours: int) -> dt.datetime:
         ({"status": "Completed", "ready_at": None}, "Completed"),
         ({"status": "Dead Letter", "ready_at": None}, "Did not complete"),
         ({"status": "Canceled", "ready_at": None}, "Canceled"),
-        ({"status": "Canceled", "ready_at": None, "error_message": "Expired"}, "Canceled: it expired"),
-        ({"status": "Failed"}, "Failed, will be tried again"),
-        ({"status": "Timed Out"}, "Took too long, will be tried again"),
+        ({"status": "Canceled", "ready_at": None, "error_message": "Expired"}, "Canceled: it did not start in time"),
+        ({"status": "Failed"}, "Trying again soon"),
+        ({"status": "Timed Out"}, "Trying again soon"),
     ],
 )
 def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], words: str) -> None:
@@ -227,25 +229,56 @@ def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
 def test_a_time_is_told_with_its_zone(job: Job, zone: str) -> None:
-    due = timezone.now() + dt.timedelta(days=2)
+    now = timezone.now()
+    due = now + dt.timedelta(days=2)
     with timezone.override(zone):
-        local = timezone.localtime(due)
+        moment = job_words.moment_in_words(due, now)
         retried = status_in(render(store(job, status="Failed", next_retry_at=due, ready_at=due)))
         planned = status_in(render(store(job, status="Pending", next_retry_at=None, run_at=due, ready_at=due)))
 
-        year = "" if local.year == timezone.localtime().year else f" {local.year}"
-    moment = f"on {local.day} {local:%b}{year}, {local:%H:%M} {local.tzname()}"
-    assert (retried, planned) == (f"Failed, will be tried again {moment}", f"Runs {moment}")
+        assert moment.endswith(f" {timezone.localtime(due).tzname()}")
+    assert (retried, planned) == (f"Trying again on {moment}", f"Waiting until {moment}")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.5, "Trying again in 1 second"),
+        (59, "Trying again in 59 seconds"),
+        (60, "Trying again in 1 minute"),
+        (3_599, "Trying again in 59 minutes"),
+        (3_600, "Trying again at 1 p.m. UTC"),
+        (-1, "Trying again soon"),
+    ],
+)
+def test_a_retry_is_told_by_how_far_away_it_is(job: Job, seconds: float, words: str) -> None:
+    now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    due = now + dt.timedelta(seconds=seconds)
+    status = dataclasses.replace(get_job_status(job), status="Failed", waiting_for="retry", next_retry_at=due)
+    assert job_words.status_in_words(status, now) == words
 
 
 def test_a_time_of_today_needs_no_date() -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
-    assert job_words._when(now + dt.timedelta(minutes=5), now) == "at 12:05 UTC"
+    assert job_words.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 p.m. UTC"
 
 
 def test_a_time_of_another_year_has_that_year() -> None:
     now = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
-    assert job_words._when(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), now) == "on 1 Jan 2030, 00:00 UTC"
+    assert job_words.moment_in_words(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), now) == "Jan. 1, 2030, midnight UTC"
+
+
+def test_a_time_is_written_as_the_language_does() -> None:
+    now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    with override("de"):
+        assert job_words.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 UTC"
+
+
+def test_what_it_waits_for_may_be_named(job: Job) -> None:
+    markup = render(store(job, ready_at=None), options='waits_for="Import customers"')
+
+    assert status_in(markup) == "Waiting for: Import customers"
+    assert ' waits-for="Import customers"' in markup
 
 
 @pytest.mark.parametrize(
@@ -259,18 +292,57 @@ def test_what_holds_a_job_is_said(job: Job, change: dict[str, Any], words: str) 
     JobType.objects.filter(pk=job.job_type_id).update(**change)
 
     assert status_in(render(store(job))) == words
-    assert status_in(render(store(job, status="Failed"))) == f"Failed. {words}"
+    assert status_in(render(store(job, status="Failed"))) == words
 
 
-def test_the_script_says_the_same() -> None:
+def words_in_script(name: str, variable: str) -> dict[str, Any]:
+    """The English words of a script: its object is JSON but for names without quotes and commas at the end."""
+    path = finders.find(f"django_jobs/{name}")
+    assert isinstance(path, str)
+    found = re.search(rf"export const {variable} = (\{{.*?^\}});", Path(path).read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    text = re.sub(r"^\s*//.*\n", "", found[1], flags=re.MULTILINE)
+    text = re.sub(r"([{,]\s*)(\w+):", r'\1"\2":', text)
+    words: dict[str, Any] = json.loads(re.sub(r",(\s*\})", r"\1", text))
+    return words
+
+
+@pytest.mark.parametrize(
+    ("script", "variable", "module"),
+    [("job_facts.js", "words", job_words), ("batch_progress.js", "batchWords", batch_words)],
+)
+def test_the_script_has_the_same_words_in_english(script: str, variable: str, module: Any) -> None:
+    words = words_in_script(script, variable)
+    rendered = job_words.words_for_script(module.WORDS, module.PLURALS)
+
+    assert words.keys() == rendered.keys()
+    assert {key: rendered[key] for key in module.WORDS} == {key: words[key] for key in module.WORDS}
+    for key in module.PLURALS:
+        assert words[key].items() <= rendered[key].items()  # type: ignore[attr-defined]
+
+
+def test_an_error_is_cut_by_the_script_as_by_the_server() -> None:
     path = finders.find("django_jobs/job_facts.js")
     assert isinstance(path, str)
-    script = Path(path).read_text()
-    said = [*job_words.WORDS.values(), *job_words.HELD.values(), *job_words.AFTER_OTHERS.values()]
+    assert f"LONGEST = {job_words.LONGEST};" in Path(path).read_text()
 
-    for words in [*said, job_words.STOPPING, job_words.EXPIRED, job_words.AGAIN]:
-        assert f'"{words}"' in script
-    assert f"LONGEST = {job_words.LONGEST};" in script
+
+def words_of_page() -> dict[str, Any]:
+    markup = Template("{% load django_jobs %}{% job_progress_script %}").render(Context())
+    found = re.search(r'<script id="django-jobs-words" type="application/json">(.*?)</script>', markup)
+    assert found is not None
+    words: dict[str, Any] = json.loads(found[1])
+    return words
+
+
+def test_the_script_tag_brings_the_words_of_the_language(job: Job) -> None:
+    with override("de"):  # Django's own catalog has this one
+        assert words_of_page()["job"]["cancel"] == gettext("Cancel")
+
+
+def test_a_plural_has_a_form_for_each_category_of_a_language(job: Job) -> None:
+    assert words_of_page()["job"]["again_seconds"]["1"] == "Trying again in {count} second"
+    assert words_of_page()["job"]["again_seconds"]["1000000"] == "Trying again in {count} seconds"
 
 
 def test_the_script_tag_brings_style_and_module_and_nothing_inline() -> None:

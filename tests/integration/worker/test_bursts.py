@@ -26,8 +26,8 @@ class IdleChild(Child):
     """A child of a burst that finds no ticket."""
 
     def __init__(self, *queues: str) -> None:
-        board = SimpleNamespace(get_on=lambda: None, enter=lambda _: None)
-        shared: Any = SimpleNamespace(is_cautious=lambda: False, board=board)
+        board = SimpleNamespace(get_on=lambda: None, enter=lambda _: None, is_quiet=False)
+        shared: Any = SimpleNamespace(is_cautious=lambda _: False, board=board)
         options = WorkerOptions(burst=True, queues=queues)
         self.state = ChildState(WORKER, options, MemoryBroker().consumer(WORKER, queues), shared)
         self.state.stopping = SimpleNamespace(wait=lambda _: None, is_set=lambda: False)  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from django_jobs.engine import uptime
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim as claiming
 from django_jobs.engine.execution import settle
+from django_jobs.engine.job_types import handlers
 from django_jobs.engine.ports import ForeignEntry, Taken
 from django_jobs.models import JobType, Worker
 from django_jobs.worker import claims as claims_module
@@ -22,8 +23,19 @@ from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.exit_codes import DATABASE_AWAY, WorkerFailed
 from django_jobs.worker.interruption import Interrupter
-from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_for, reread, returned, running_job
-from tests.support.factories import make_organization
+from django_jobs.worker.shared_slots import Caution
+from tests.support.brokers import (
+    WORKER,
+    MemoryBroker,
+    pending_job,
+    queue_for,
+    queue_up,
+    reread,
+    returned,
+    running_job,
+    ticket_of,
+)
+from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,9 +94,9 @@ def test_a_child_is_known_by_its_process_before_it_claims_anything(
 ) -> None:
     known: list[int] = []
 
-    def claim(*args: Any) -> list[Any]:
+    def claim(*args: Any, **options: Any) -> list[Any]:
         known.extend(Worker.objects.filter(name=WORKER).values_list("pid", flat=True))
-        return real(*args)
+        return real(*args, **options)
 
     real = claiming.claim
     monkeypatch.setattr(claims_module, "claim", claim)
@@ -212,7 +224,7 @@ def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_besid
 ) -> None:
     monkeypatch.setattr(child.slots, "room", lambda: 100)
     sizes = [child._set_size()]
-    child.state.shared_slots.note_caution(uptime.seconds() + 60)
+    child.state.shared_slots.note_caution(Caution.WITH_ALL, uptime.seconds() + 60)
     sizes.append(child._set_size())
     child.state.batch.running = 1
     sizes.append(child._set_size())
@@ -222,8 +234,60 @@ def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_besid
 @pytest.mark.parametrize("child", [2], indirect=True, ids=["threads"])
 def test_a_cautious_child_stores_how_its_jobs_ended_before_it_takes_the_next(child: Child) -> None:
     """Else an import that ends the process would be taken for the storing of how they ended."""
-    child.state.shared_slots.note_caution(uptime.seconds() + 60)
+    child.state.shared_slots.note_caution(Caution.WITH_ALL, uptime.seconds() + 60)
     job, claimed = running_job()
     child.state.batch.add_ended(returned(claimed))
     assert child._set_size() == 1
     assert reread(job).status == "Completed"
+
+
+def test_a_child_that_is_careful_with_what_it_has_not_loaded_claims_the_rest_in_sets(
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has run a type before does not die of claiming a job of it."""
+    monkeypatch.setattr(child.slots, "room", lambda: 10)
+    monkeypatch.setattr(child.claims, "_fits", len)
+    new = make_job_type("new", handler_method="tests.support.handlers.echo")
+    jobs = [pending_job(item) for item in (kind, kind, new, new, kind)]
+    broker.push([ticket_of(queue_up(job)) for job in jobs])
+    monkeypatch.setattr(handlers, "_loaded", {})
+    handlers.resolve(kind.handler_method)
+    child.state.shared_slots.note_caution(Caution.WITH_UNLOADED, uptime.seconds() + 60)
+
+    def take() -> tuple[int, list[int]]:
+        size = child._set_size()
+        child._take_and_claim()
+        claimed = []
+        while (item := child.state.batch.next()) is not None:
+            claimed.append([job.pk for job in jobs].index(item.pk))
+            child.state.batch.finish()
+        return size, claimed
+
+    rounds = [take() for _ in range(4)]
+    #: The size of each set, and what was claimed of it.
+    assert rounds == [(10, [0, 1]), (10, []), (1, [2]), (10, [3, 4])]
+    assert broker.pks() == []
+
+
+def test_what_it_has_not_loaded_waits_until_nothing_runs_and_for_no_longer_than_the_caution_lasts(
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child.slots, "room", lambda: 10)
+    broker.push([ticket_of(queue_up(pending_job(kind)))])
+    monkeypatch.setattr(handlers, "_loaded", {})
+    slots = child.state.shared_slots
+    slots.note_caution(Caution.WITH_UNLOADED, uptime.seconds() + 60)
+    child._take_and_claim()
+    child.state.batch.running = 1
+    sizes = [child._set_size()]
+    slots.note_caution(Caution.WITH_UNLOADED, uptime.seconds() - 1)
+    sizes.append(child._set_size())
+    assert (sizes, len(broker.pks())) == ([0, 10], 1)
+
+
+def test_a_burst_that_is_to_be_quiet_is_over(child: Child, kind: JobType) -> None:
+    job = pending_job(kind)
+    dispatcher.dispatch()
+    child.state.shared_slots.board.note_quiet(is_quiet=True)
+    child.run()
+    assert reread(job).status == "Queued"

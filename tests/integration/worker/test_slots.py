@@ -396,7 +396,7 @@ def test_an_error_of_the_database_that_lasts_is_told_to_the_main_thread(
 
 
 def test_new_tickets_are_taken_once_half_of_what_was_claimed_ahead_has_begun(threaded: Child) -> None:
-    threaded.state.prefetch.ran("any", 0.0049)
+    threaded.state.prefetch.ran("any", 0.0029)
     assert threaded.slots.room() == 2 + 2 * 10
     threaded.state.batch.put([running_job()[1] for _ in range(13)])
     threaded.state.batch.next()
@@ -404,6 +404,19 @@ def test_new_tickets_are_taken_once_half_of_what_was_claimed_ahead_has_begun(thr
     threaded.state.batch.finish()
     assert threaded.slots.room() == 10
     threaded.state.batch.take_waiting()
+
+
+def test_while_long_jobs_hold_all_slots_nothing_is_claimed_that_was_handed_back(threaded: Child) -> None:
+    batch = threaded.state.batch
+    threaded.state.prefetch.ran("any", 0.0029)
+    batch.put([running_job()[1] for _ in range(3)])
+    batch.next()
+    batch.next()
+    assert threaded.slots.room() == 2 * 10 - 1
+    assert len(batch.give_up_waiting()) == 1
+    assert threaded.slots.room() == 0
+    batch.finish()
+    assert threaded.slots.room() == 1 + 2 * 10
 
 
 def test_of_jobs_of_unknown_length_one_a_thread_is_taken(threaded: Child) -> None:

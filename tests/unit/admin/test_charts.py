@@ -79,13 +79,27 @@ def test_nothing_is_drawn_of_nothing() -> None:
 
 
 def test_a_line_has_gaps_where_nothing_is_known() -> None:
-    assert len(elements(draw(chart(line=[1, 2, None, 3])), "polyline")) == 2
+    assert len(elements(draw(chart(line=[1, 2, None, 3, 4])), "polyline")) == 2
 
 
 def test_a_value_between_gaps_is_a_dot() -> None:
-    (dot,) = elements(draw(chart(line=[None, 2, None])), "polyline")
-    first, second = dot.attrib["points"].split()
-    assert first == second
+    svg = draw(chart(line=[None, 2, None]))
+    assert (len(elements(svg, "circle", "djobs-dot")), elements(svg, "polyline")) == (1, [])
+
+
+def test_a_spark_of_one_value_is_a_dot() -> None:
+    assert len(elements(draw_spark([None, 0.5, None]), "circle", "djobs-dot")) == 1
+
+
+def test_labels_of_large_numbers_have_room() -> None:
+    # A phone draws them larger than the least room is for.
+    small, large = (elements(draw(chart([value])), "text", "djobs-axis djobs-axis-y")[0] for value in (1, 5_000_000))
+    assert (float(small.attrib["x"]), float(large.attrib["x"])) == (54, 96)
+
+
+def test_long_labels_of_the_time_axis_are_fewer() -> None:
+    days = chart([1] * 168, labels=["Mon 12 Nov, 10:00"] * 168)
+    assert len(elements(draw(days), "text", "djobs-axis djobs-axis-x")) == 1
 
 
 def test_small_counts_have_whole_numbers_on_the_axis() -> None:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from django_jobs.admin.durations import brief_duration, format_duration, parse_duration
+from django_jobs.admin.durations import (
+    OWN_WORDS,
+    DurationField,
+    brief_duration,
+    format_duration,
+    parse_duration,
+    typed_duration,
+)
 
 
 def test_durations_are_read_as_people_write_them(subtests: pytest.Subtests) -> None:
@@ -50,3 +57,23 @@ def test_measured_times_are_told_briefly(subtests: pytest.Subtests) -> None:
     for seconds, text in cases:
         with subtests.test(seconds=seconds, text=text):
             assert brief_duration(seconds) == text
+
+
+def test_what_people_read_is_in_their_language_and_what_they_type_in_none(bracketed: None) -> None:
+    assert format_duration(5400) == "[1 h] [30 min]"
+    assert brief_duration(3.44) == "[3,4 s]"
+    assert typed_duration(5400) == DurationField().prepare_value(5400) == "1 h 30 min"
+
+
+def test_words_and_decimals_of_the_active_language_are_read(
+    bracketed: None, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    monkeypatch.setattr("django_jobs.admin.durations.OWN_WORDS", ((3600, "stunde stunden std"), *OWN_WORDS[3:]))
+    for text in ("1,5 h", "1.5 Stunden", "1,5 Std.", "1 Stunde 30 min"):
+        with subtests.test(text=text):
+            assert parse_duration(text) == 5400
+
+
+def test_a_comma_is_no_decimal_point_where_the_language_has_another() -> None:
+    with pytest.raises(ValueError, match="no"):
+        parse_duration("1,000 s")

@@ -14,6 +14,7 @@ from django_jobs.api.throttles import RATES
 from django_jobs.checks import (
     check_database,
     check_foreign_rq_jobs,
+    check_handler_logs,
     check_numbers,
     check_output_storage,
     check_queues,
@@ -249,3 +250,36 @@ def test_any_other_word_is_an_error(subtests: pytest.Subtests, settings: Any) ->
             settings.DJANGO_JOBS = {"FOREIGN_RQ_JOBS": value}
             (message,) = check_foreign_rq_jobs()
             assert message.id == "django_jobs.E018"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "is no dict"),
+        ({"lines": 3}, "unknown key 'lines'"),
+        ({"level": "LOUD"}, "no level 'LOUD'"),
+        ({"level": -1}, "no level -1"),
+        ({"max_lines": 1}, "at least 2"),
+        ({"max_bytes": "1 MB"}, "at least 2"),
+    ],
+)
+def test_wrong_handler_logs_are_reported(settings: Any, value: Any, words: str) -> None:
+    settings.DJANGO_JOBS = {"HANDLER_LOGS": value}
+    (message,) = check_handler_logs()
+    assert message.id == "django_jobs.E028"
+    assert words in message.msg
+
+
+@pytest.mark.parametrize("value", [None, {}, {"level": "ERROR", "max_lines": 10}, {"level": 40}])
+def test_right_handler_logs_are_fine(settings: Any, monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
+    monkeypatch.setattr("logging.root.level", 20)
+    settings.DJANGO_JOBS = {"HANDLER_LOGS": value}
+    assert check_handler_logs() == []
+
+
+def test_lines_that_the_hosts_logging_lets_not_through_are_warned_of(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logging.root.level", 30)
+    settings.DJANGO_JOBS = {"HANDLER_LOGS": {"level": "INFO"}}
+    assert ids(check_handler_logs()) == ["django_jobs.W029"]

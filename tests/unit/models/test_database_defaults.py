@@ -9,8 +9,10 @@ from django.apps import apps
 #: What every insert must say, since nothing could be true of all rows. It was there from the first release on: a column
 #: that comes later cannot be among these.
 ALWAYS_GIVEN: Final = {
+    "AttemptLog": {"id", "job", "attempt", "first_lines", "last_lines"},
     "Breaker": {"job_type"},
     "Batch": {"id", "organization", "organization_name", "created_at"},
+    "Alert": {"id", "rule", "raised_at", "seen_at"},
     "BatchChange": {"id", "batch_id", "changed_at"},
     "DependencyTask": {"id", "job_id"},
     "DuplicateGate": {"id"},
@@ -29,13 +31,15 @@ ALWAYS_GIVEN: Final = {
     # Its fields are those of hosts' models too, which have migrations of their own.
     "Organization": {"id", "name", "title", "is_active"},
     "OrganizationActivity": {"id", "span", "starts_at", "job_type", "organization", "organization_name"},
-    "Replay": {"id", "job_type", "user_name", "per_minute", "started_at", "released_until", "last_id"},
+    "Operation": {"id", "user_name", "started_at", "released_until", "last_id"},
+    "SavedFilter": {"id", "user", "name", "query"},
     "Schedule": {"id", "name", "job_type", "created_at"},
     "ScheduleFiring": {"id", "schedule", "due_at", "fired_at", "outcome"},
     "ScheduledJob": {"id", "schedule", "organization_key", "job_id"},
     "SocketTicket": {"digest", "user", "expires_at"},
     "TypeActivity": {"id", "span", "starts_at", "job_type"},
     "Worker": {"name", "hostname", "pid", "queues", "started_at", "last_seen"},
+    "WorkerOrder": {"supervisor", "hostname", "order", "ordered_at"},
 }
 
 

@@ -1,17 +1,18 @@
-"""What people do to jobs: cancel, retry, delete, replay; and what the end of a job means for its family."""
+"""What people do to jobs: cancel, retry, delete, operations; and what the end of a job means for its family."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from django_jobs.engine.control import deletion, replays
+from django_jobs.engine.control import deletion, operation_work, operations
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.outcomes import Outcome
-from django_jobs.models import ExecutionLog, Job, Replay
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.models import ExecutionLog, Job, Operation
 from django_jobs.statuses import TERMINAL, RunAfter, Status
 from tests.faults.crash_points.processes import Ending
 from tests.faults.crash_points.scenario import Scenario
@@ -120,28 +121,28 @@ def retried_if_told(given: Given, ending: Ending) -> Iterator[str]:
         yield f"The family that was retried is {found}."
 
 
-def replay(verb: str) -> Callable[[], Given]:
+def operation(action: str) -> Callable[[], Given]:
     def prepare() -> Given:
-        jobs = [dead(SAVING if verb == Replay.Verb.DELETE else PLAIN) for _ in range(3)]
+        jobs = [dead(SAVING if action == Operation.Action.DELETE else PLAIN) for _ in range(3)]
         last = jobs[-1]
-        replays.start_replay(last.job_type_id, last.error_fingerprint, user=admin(), verb=verb, per_minute=6_000)
-        Replay.objects.update(released_until="2026-01-01T00:00Z")
+        filters = JobFilter(job_types=(last.job_type_id,), error_fingerprint=last.error_fingerprint)
+        operations.start_operation(operations.Request(action=action, filters=filters), user=admin())
         return [job.pk for job in jobs]
 
     return prepare
 
 
 def work_off(given: Given) -> int:
-    return replays.work_off()
+    return operation_work.work_off()
 
 
-def replayed_once(given: Given, ending: Ending) -> Iterator[str]:
-    item = Replay.objects.get()
-    if (item.state, item.changed) != (Replay.State.DONE, len(given)):
-        yield f"The replay of {len(given)} jobs is {item.state} and has changed {item.changed}."
-    if item.verb == Replay.Verb.DELETE and Job.objects.filter(pk__in=given).exists():
+def acted_once(given: Given, ending: Ending) -> Iterator[str]:
+    item = Operation.objects.get()
+    if (item.state, item.changed) != (Operation.State.DONE, len(given)):
+        yield f"The operation on {len(given)} jobs is {item.state} and has changed {item.changed}."
+    if item.action == Operation.Action.DELETE and Job.objects.filter(pk__in=given).exists():
         yield "A job that was deleted is still there."
-    for pk in given if item.verb == Replay.Verb.RETRY else ():
+    for pk in given if item.action == Operation.Action.RETRY else ():
         times = ExecutionLog.objects.filter(job_id=pk, from_status=Status.DEAD_LETTER).count()
         if (times, status(pk)) != (1, Status.COMPLETED):
             yield f"Job {pk} was released {times} times and is {status(pk)}."
@@ -192,7 +193,7 @@ SCENARIOS: Final = (
     Scenario(name="fail a family", is_full=True, prepare=family(queued), act=end_first(buried), check=ended),
     Scenario(name="retry by hand", is_full=True, prepare=lambda: [dead().pk], act=retry, check=retried_if_told),
     Scenario(name="retry a family", is_full=True, prepare=dead_family, act=retry, check=retried_if_told),
-    Scenario(name="delete dead letters", prepare=replay("delete"), act=work_off, check=replayed_once),
+    Scenario(name="delete dead letters", prepare=operation("delete"), act=work_off, check=acted_once),
     Scenario(name="delete jobs", prepare=ended_with_files, act=delete, check=gone_if_told),
     Scenario(name="delete a parent", is_full=True, prepare=dead_with_child, act=release_children),
 )

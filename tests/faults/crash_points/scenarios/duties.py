@@ -18,6 +18,7 @@ from django_jobs.engine.schedules.clockwork import DUTY as FIRE_SCHEDULES
 from django_jobs.engine.sockets import tickets
 from django_jobs.engine.store import database
 from django_jobs.models import (
+    AttemptLog,
     DuplicateKey,
     Job,
     Organization,
@@ -30,7 +31,7 @@ from django_jobs.models import (
 from tests.faults.crash_points.processes import Ending
 from tests.faults.crash_points.recovery import PatientScheduler
 from tests.faults.crash_points.scenario import Scenario
-from tests.faults.crash_points.scenarios.control import ended_with_files, replay, replayed_once
+from tests.faults.crash_points.scenarios.control import acted_once, ended_with_files, operation
 from tests.faults.crash_points.world import ONCE, ORGANIZATIONS, PLAIN, VICTIM, admin, queued, running, submitted
 from tests.support.brokers import queue_up
 from tests.support.factories import make_organization
@@ -116,6 +117,12 @@ def old_sockets() -> None:
     SocketTicket.objects.update(expires_at=Now() - dt.timedelta(seconds=1))
 
 
+def lost_logs() -> None:
+    """Two logs of a job that is gone."""
+    gone = submitted().pk + 1
+    AttemptLog.objects.bulk_create(AttemptLog(job_id=gone, attempt=number) for number in (1, 2))
+
+
 def due_schedule() -> str:
     """A schedule that is due, for both tenants; the moment."""
     schedule_job("hourly", PLAIN, every=3600)
@@ -136,13 +143,14 @@ STATES: Final[dict[str, Callable[[], Any]]] = {
     "end_neighbors": dead_neighbor,
     "follow_up": unseen_family,
     "bury_orphans": tenant_gone,
-    "replay": replay("retry"),
+    "operate": operation("retry"),
     "roll_up": ended_with_files,
     "forget_activity": old_activity,
     "prune": old_jobs,
     "delete_files": deleted_with_files,
     "forget_duplicates": old_keys,
     "forget_workers": silent_workers,
+    "forget_logs": lost_logs,
     "forget_sockets": old_sockets,
     FIRE_SCHEDULES: due_schedule,
 }
@@ -196,7 +204,7 @@ def fired_once(given: str, ending: Ending) -> Iterator[str]:
 CHECKS: Final = {
     "roll_up": counted_once,
     "prune": pruned,
-    "replay": replayed_once,
+    "operate": acted_once,
     FIRE_SCHEDULES: fired_once,
 }
 
@@ -208,7 +216,7 @@ def _of(name: str) -> Scenario:
         act=functools.partial(do, name),
         check=CHECKS.get(name, nothing_more),
         duties=(name,),
-        is_full=name in {"end_neighbors", "follow_up", "replay"},
+        is_full=name in {"end_neighbors", "follow_up", "operate"},
     )
 
 

@@ -10,12 +10,13 @@ from django.core.management import call_command
 from django.test import Client
 
 from django_jobs.engine.control import audit
-from django_jobs.models import Job, JobType, Membership, Organization, Replay
+from django_jobs.models import Job, JobType, Membership, Operation, Organization
 from tests.support.admin import chosen, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.replays import begin, dead, finish
+from tests.support.failures import press
+from tests.support.operations import begin, dead, finish
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -141,20 +142,22 @@ def test_the_admin_tells_who_deletes_jobs_in_one_line(
     assert lines() == [f"event=jobs_deleted count=3 jobs={newest[0]},{newest[1]}… by=root Deleted."]
 
 
-def test_a_replay_that_deletes_tells_who_ordered_it(lines: Any) -> None:
+def test_an_operation_that_deletes_tells_who_ordered_it(lines: Any) -> None:
     jobs = dead(make_job_type(), 2)
-    replay = finish(begin(jobs[0], make_system_admin("ada"), verb="delete"))
+    operation = finish(begin(jobs[0], make_system_admin("ada"), action="delete"))
     assert not Job.objects.exists()
     names = ",".join(job.name for job in jobs)
-    assert lines() == [f"event=jobs_deleted count=2 jobs={names} by=ada Deleted in replay {replay.pk}."]
+    assert lines()[1:] == [f"event=jobs_deleted count=2 jobs={names} by=ada Deleted, in operation {operation.pk}."]
 
 
-def test_the_order_of_a_replay_is_a_row(root: Client) -> None:
+def test_the_order_of_an_operation_is_a_row(root: Client) -> None:
     (job,) = dead(make_job_type(), 1)
-    group = f"{url('deadletter', 'group')}?type={job.job_type_id}&error={job.error_fingerprint}"
-    root.post(group, {"verb": "delete", "per_minute": "60"})
-    replay = Replay.objects.get()
-    assert rows() == [("root", str(replay.pk), 1, "Started: Delete, 60 jobs a minute.")]
+    press(root, job, "delete_all", rate="60", confirmed="yes")
+    operation = Operation.objects.get()
+    ((user, pk, flag, told),) = rows()
+    assert (user, pk, flag) == ("root", str(operation.pk), 1)
+    assert told.startswith("delete: status Dead Letter")
+    assert told.endswith("; 60 a minute")
 
 
 def test_the_command_tells_what_it_deleted(lines: Any) -> None:

@@ -19,8 +19,8 @@ from django_jobs.models import FileDeletion, Job, Organization
 from tests.support.admin import chosen, superuser, url
 from tests.support.api import client_of, url_of
 from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.operations import begin, dead, finish
 from tests.support.outputs import finished_with_file
-from tests.support.replays import begin, dead, finish
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -85,10 +85,10 @@ def test_a_refused_deletion_removes_no_file(referred: Job, delete: Any) -> None:
     assert (is_there(referred), has_file(referred), FileDeletion.objects.exists()) == (True, True, False)
 
 
-def test_the_files_of_what_a_replay_deletes_go(tenant: Organization) -> None:
+def test_the_files_of_what_an_operation_deletes_go(tenant: Organization) -> None:
     jobs = dead(make_job_type(), 2)
     files = [outputs.save(job.organization_id, job.name, "a.txt", "a") for job in jobs]
-    finish(begin(jobs[0], make_system_admin("root"), verb="delete"))
+    finish(begin(jobs[0], make_system_admin("root"), action="delete"))
     Sweep().step()
     assert [output_storage().exists(name) for name in files] == [False, False]
 

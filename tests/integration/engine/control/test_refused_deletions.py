@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection
 
-from django_jobs.engine.control import deletion, replays, retention
+from django_jobs.engine.control import deletion, operation_actions, operation_turns, retention
+from django_jobs.engine.control.operation_actions import Order, Performed
 from django_jobs.engine.control.retention import Pruner
-from django_jobs.models import Job, Replay
+from django_jobs.models import Job
 from tests.support.brokers import MemoryBroker, job_in
 from tests.support.factories import make_job_type, make_system_admin
-from tests.support.replays import begin, dead, finish
+from tests.support.operations import begin, dead, finish, work_off
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -83,30 +84,30 @@ def test_deleting_it_by_hand_says_that_it_stays(refer: Refer) -> None:
     assert left() == [job.pk]
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="tells only at the commit: then the replay pauses")
-def test_a_replay_that_deletes_goes_on_with_the_others(refer: Refer) -> None:
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="tells only at the commit: then the operation pauses")
+def test_an_operation_that_deletes_goes_on_with_the_others(refer: Refer) -> None:
     jobs = dead(make_job_type(), 3)
     refer(jobs[0])
-    replay = finish(begin(jobs[0], make_system_admin("root"), verb="delete"))
-    assert (replay.state, replay.changed, replay.refused) == ("done", 2, {replays.KEPT: 1})
+    operation = finish(begin(jobs[0], make_system_admin("root"), action="delete"))
+    assert (operation.state, operation.changed, operation.refused) == ("done", 2, {"kept": 1})
     assert left() == [jobs[0].pk]
 
 
-def test_a_replay_whose_whole_transaction_is_refused_pauses_and_holds_up_no_other(
+def test_an_operation_whose_whole_transaction_is_refused_pauses_and_holds_up_no_other(
     broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_system_admin("root")
     first, second = begin(dead(make_job_type(), 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
-    store = replays._store
+    perform = operation_actions.perform
 
-    def refuse(replay: Replay, **values: Any) -> None:
-        if replay.pk == first.pk:
+    def refuse(order: Order, pks: Sequence[int]) -> Performed:
+        if order.operation_id == first.pk:
             raise IntegrityError("a constraint that is checked at the commit")
-        store(replay, **values)
+        return perform(order, pks)
 
-    monkeypatch.setattr(replays, "_store", refuse)
-    assert replays.work_off() == 1
+    monkeypatch.setattr(operation_turns, "perform", refuse)
+    assert work_off() == 1
     first.refresh_from_db()
     second.refresh_from_db()
-    assert (first.state, first.note, first.changed) == ("paused", "Paused by an error: IntegrityError.", 0)
+    assert (first.state, first.reason, first.note, first.changed) == ("paused", "error", "IntegrityError", 0)
     assert second.changed == 1

@@ -38,6 +38,7 @@ from tests.support.admin import chosen, superuser, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.failures import group
 from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -203,8 +204,7 @@ def test_every_door_tells_the_remembered_id_of_a_tenant_that_is_gone(door: str, 
 def test_the_admins_pages_tell_the_id_of_now(root: Client, tenant: Organization) -> None:
     job = job_in("Dead Letter", organization=tenant)
     rename(tenant)
-    group = f"{url('deadletter', 'group')}?type={job.job_type_id}&error={reread(job).error_fingerprint}"
-    for page in (url("job", "changelist"), url("job", "change", job.pk), group):
+    for page in (url("job", "changelist"), url("job", "change", job.pk), group(reread(job))):
         shown = root.get(page).content.decode()
         assert NEW in shown
 

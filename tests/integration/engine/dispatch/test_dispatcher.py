@@ -122,7 +122,9 @@ class PushFails(MemoryBroker):
 def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: MemoryBroker) -> None:
     job = pending_job()
     use_broker(PushFails())
-    ticketing.push(turns.fill_window() or [])
+    queued = turns.fill_window()
+    assert queued is not None
+    ticketing.push_queued(queued)
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is not None) == ("Pending", None, True)
     assert "read only" in get_job_history(job)[-1]["message"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from django_jobs.engine import transitions
 from django_jobs.engine.dispatch import delays, dispatcher, kept_state, lane_marks, rests, short_way, worker_registry
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark, Walk
@@ -182,6 +183,36 @@ def test_where_whole_walks_are_fast_again_marks_are_forgotten(
     assert saved() is None
 
 
+def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
+    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where walks are slow for another reason than dead entries."""
+    walk = store().lanes
+
+    def always_slow(plan: Walk, count: int, marks: dict[Lane, LaneMark]) -> Any:
+        began = clock.now
+        found = walk(plan, count, marks)
+        clock.now = began + 0.1
+        return found
+
+    def dispatch_one() -> None:
+        pending_job(kind)
+        dispatched(broker)
+
+    monkeypatch.setattr(store(), "lanes", always_slow)
+    monkeypatch.setattr(lane_marks, "SAVE_SECONDS", 0.0)
+    dispatch_one()
+    assert saved()["marks"]
+    dispatch_one()
+    assert saved()["marks"] == []
+    for _ in range(3):
+        dispatch_one()
+        assert saved()["marks"] == []
+    clock.now += lane_marks.MAX_REST_SECONDS
+    dispatch_one()
+    assert saved()["marks"]
+
+
 def test_one_slow_walk_among_fast_ones_sets_no_marks(
     broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,13 +244,13 @@ def test_what_is_slow_is_left_out_for_a_while(
 ) -> None:
     monkeypatch.setattr(rests, "time", clock)
     monkeypatch.setattr(short_way.REST, "slow_seconds", 0.5)
-    queue = dispatcher._queue_without_turn
+    move = transitions.move
 
-    def slowly(job: Job, most_at_once: int) -> Any:
+    def slowly(*args: Any, **options: Any) -> Any:
         clock.now += 1.0
-        return queue(job, most_at_once)
+        return move(*args, **options)
 
-    monkeypatch.setattr(dispatcher, "_queue_without_turn", slowly)
+    monkeypatch.setattr("django_jobs.engine.dispatch.dispatcher.move", slowly)
     before = clock.now
     for _ in range(3):
         assert dispatcher.dispatch_new(pending_job(kind)) == 1

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
-from django.db import OperationalError
 
 from django_jobs.engine import access
 from django_jobs.engine.dispatch import tenant_shares
@@ -222,12 +221,3 @@ def test_a_policy_that_cannot_be_made_gives_all_the_usual_share(
     follow(settings, Unmade)
     assert share_of(organization) == Share(1.0, 100)
     assert told(caplog)
-
-
-def test_a_database_that_is_away_is_no_fault_of_the_policys(
-    organization: Organization, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Weighing, "given_weight", OperationalError("away"))
-    follow(settings, Weighing)
-    with pytest.raises(OperationalError):
-        share_of(organization)

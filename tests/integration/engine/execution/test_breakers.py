@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs import get_job_history
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import breakers, outcomes, settle
+from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import BreakerState
@@ -26,10 +27,11 @@ from tests.support.breakers import (
     claim_moved,
     claim_try,
     let_go,
+    let_pass,
     make_fragile_type,
     open_by_failures,
 )
-from tests.support.brokers import WORKER, end, pending_job, raised, reread, returned, running_job
+from tests.support.brokers import WORKER, end, pending_job, queue_up, raised, reread, returned, running_job, ticket_of
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -48,6 +50,12 @@ def test_equal_failures_in_a_row_open_it(fragile: JobType) -> None:
     assert row.opened_at
     assert row.next_try_at == row.opened_at + dt.timedelta(seconds=PAUSE)
     assert [(job.status, job.retry_count) for job in rows] == [("Failed", 1)] * FAILURES
+
+
+def test_like_failures_of_several_functions_are_in_a_row(fragile: JobType) -> None:
+    for number, claimed in enumerate(attempts(fragile, FAILURES)):
+        end(raised(claimed, place=f"shop.mailing.call_{number}"))
+    assert breaker_of(fragile).state == BreakerState.OPEN
 
 
 def test_timeouts_open_it(fragile: JobType) -> None:
@@ -173,12 +181,44 @@ def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType) ->
     assert get_job_history(job)[-1]["message"] == "Handed back before it began. The breaker of the job type is open."
 
 
+def test_what_a_pass_queued_that_had_begun_before_it_opened_is_no_try(fragile: JobType) -> None:
+    """That pass may commit after the opening, and queue whatever the window takes."""
+    open_by_failures(fragile)
+    late = queue_up(pending_job(fragile))
+    assert claim([ticket_of(late)], WORKER) == []
+    assert reread(late).status == "Pending"
+    claimed, since = claim_try(fragile), breaker_of(fragile).tries_since
+    queued_at = Job.objects.get(pk=claimed.pk).queued_at
+    assert since is not None and queued_at is not None and since <= queued_at  # noqa: PT018
+
+
+def test_a_try_that_the_release_before_let_go_starts(fragile: JobType) -> None:
+    """Its dispatcher does not say since when there are tries."""
+    open_by_failures(fragile)
+    pending_job(fragile)
+    let_pass(fragile, PAUSE)
+    moved = let_go(fragile)
+    Breaker.primary.update(tries_since=None)
+    assert len(claim_moved(moved)) == 1
+
+
+def test_what_started_late_pays_nothing_and_waits_for_no_pause_but_is_no_try(fragile: JobType) -> None:
+    late = queue_up(pending_job(fragile))
+    open_by_failures(fragile)
+    Breaker.primary.update(state=BreakerState.CLOSED)  # as the claim saw it
+    (claimed,) = claim([ticket_of(late)], WORKER)
+    Breaker.primary.update(state=BreakerState.OPEN)
+    job = end(outcomes.Interrupted(claimed=claimed, text="The worker was shut down"))
+    assert (job.status, job.retry_count) == ("Pending", 0)
+
+
 def test_its_opening_is_one_line_of_the_log(
     fragile: JobType, caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Callable[..., Any]
 ) -> None:
     with caplog.at_level(logging.WARNING), django_capture_on_commit_callbacks(execute=True):
+        begun = attempts(fragile, 1)[0]
         open_by_failures(fragile)
-        end(raised(attempts(fragile, 1)[0]))
+        end(raised(begun))
     lines = [line for line in caplog.messages if line.startswith("event=breaker_opened")]
     assert len(lines) == 1
     assert f"job_type={fragile.pk} failures=3 pause=60" in lines[0]
@@ -220,6 +260,16 @@ def test_a_process_starts_no_more_of_a_set_whose_jobs_fail(fragile: JobType) -> 
     assert breakers.have_failed_too_often([*failing(claimed, FAILURES), raised(other)], claimed)
     assert not breakers.have_failed_too_often([*failing(claimed, FAILURES), returned(claimed)], claimed)
     assert not breakers.have_failed_too_often([raised(claimed, "Permanent")] * FAILURES, claimed)
+
+
+def test_a_process_adds_what_it_learned_when_it_last_stored_ends(fragile: JobType) -> None:
+    claimed = attempts(fragile, 4)
+    end(raised(claimed[0]))
+    assert not breakers.have_failed_too_often(failing(claimed[1], FAILURES - 2), claimed[1])
+    assert breakers.have_failed_too_often(failing(claimed[1], FAILURES - 1), claimed[1])
+    end(returned(claimed[1]))
+    assert not breakers.have_failed_too_often(failing(claimed[2], FAILURES - 1), claimed[2])
+    assert breakers.have_failed_too_often(failing(claimed[2], FAILURES), claimed[2])
 
 
 def test_a_process_knows_of_what_it_claimed_before_it_learned_that_it_is_open(fragile: JobType) -> None:

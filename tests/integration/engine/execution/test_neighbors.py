@@ -10,6 +10,7 @@ import pytest
 
 from django_jobs.engine import processes
 from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight.history import get_job_history
@@ -72,7 +73,7 @@ def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -
 
 
 def test_a_worker_announces_itself_and_its_supervisor() -> None:
-    worker_registry.announce(WORKER, ["jobs-normal"], slots=1, window=1, supervisor=os.getppid())
+    worker_registry.announce(WORKER, ["jobs-normal"], slots=1, window=1, supervision=Supervision(pid=os.getppid()))
     row = Worker.objects.get()
     assert (row.place, row.processes) == (processes.place(), processes.describe(os.getpid(), os.getppid()))
     assert len(row.processes.split()) == 2

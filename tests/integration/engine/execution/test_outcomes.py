@@ -47,6 +47,14 @@ def test_what_a_handler_raises_is_classified(subtests: pytest.Subtests) -> None:
             assert type(error).__name__ in outcome.traceback
 
 
+def test_an_unexpected_error_tells_its_place_and_one_made_for_readers_does_not() -> None:
+    unexpected, expected = (outcome_of(raising(error)) for error in (KeyError("tax"), PermanentError("never")))
+    assert isinstance(unexpected, outcomes.Raised)
+    assert isinstance(expected, outcomes.Raised)
+    assert unexpected.place == "tests.support.attempts.raising.<locals>.handler"
+    assert expected.place == ""
+
+
 class Booby(Exception):
     """Whoever looks at it is in for it."""
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError
 
 from django_jobs.engine import scheduler
-from django_jobs.engine.control import replays
+from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -164,6 +164,6 @@ def test_a_policy_that_hangs_at_every_turn_keeps_nobody_from_being_rescued(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
-    monkeypatch.setattr(replays, "work_off", lasting(clock, 20))
+    monkeypatch.setattr(batch_duties, "in_tick", lasting(clock, 20))
     tick_for(leader, clock, 60)
     assert reread(job).status in {"Failed", "Queued"}

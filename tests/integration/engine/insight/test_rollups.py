@@ -13,7 +13,7 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.log_values import Horizon
-from django_jobs.models import EngineLease, Job, OrganizationActivity, Span, TypeActivity
+from django_jobs.models import EngineLease, ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import job_in, pending_job, start
 from tests.support.factories import make_job_type, make_organization
@@ -72,6 +72,14 @@ def test_a_failure_counts_nothing_and_is_made_good(monkeypatch: pytest.MonkeyPat
     assert not TypeActivity.objects.exists()
     roll_up()
     assert of_type(job).completed == of_organization(job).completed == 1
+
+
+def test_a_log_whose_ids_begin_high_is_not_far_behind() -> None:
+    job = pending_job()
+    ExecutionLog.objects.update(id=3_000_000)
+    assert rollups.behind() == 1
+    roll_up()
+    assert (of_type(job).submitted, rollups.behind()) == (1, 0)
 
 
 def test_with_nothing_new_it_only_looks(django_assert_num_queries: Any) -> None:

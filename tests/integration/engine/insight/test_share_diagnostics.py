@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from django_jobs.engine import access
 from django_jobs.engine.insight import share_diagnostics
+from django_jobs.engine.insight.diagnostics import examine
 from django_jobs.engine.insight.share_diagnostics import examine_shares
 from django_jobs.models import Organization
 from tests.support.brokers import pending_job, queue_up
@@ -21,6 +23,15 @@ class Negative(access.AccessPolicy):
 
     def weight(self, organization: Any) -> float:
         return -3 if organization.name.startswith("ORG-BAD") else 2.0
+
+
+class Broken(access.AccessPolicy):
+    """Asks for what the database does not have."""
+
+    def in_flight_limit(self, organization: Any) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT a_limit FROM no_such_table")
+            return int(cursor.fetchone()[0])
 
 
 class Unmade(access.AccessPolicy):
@@ -64,6 +75,18 @@ def test_bad_answers_are_told_with_the_organization_and_what_to_do(
     assert "more" not in finding.text
     monkeypatch.setattr(share_diagnostics, "MAX_NAMED", 1)
     assert examine_shares().text.endswith("There are more.")
+
+
+def test_a_statement_of_the_policys_that_fails_is_told_and_the_examination_goes_on(
+    organization: Organization, settings: Any
+) -> None:
+    pending_job(organization=organization)
+    follow(settings, "Broken")
+    finding = examine_shares()
+    assert finding.level == "WARNING"
+    assert f"in_flight_limit of {organization.name}: it raised " in finding.text
+    assert "no_such_table" in finding.text
+    assert "shares" in {finding.subject for finding in examine()}
 
 
 def test_a_policy_that_cannot_be_made_is_a_problem(settings: Any) -> None:

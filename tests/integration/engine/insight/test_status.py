@@ -109,7 +109,7 @@ def test_what_people_hold_back_does_not_wait_for_its_moment(model: Any, fields: 
     assert [status.waiting_for for status in statuses] == [reason] * 3
     assert all(status.next_retry_at or status.run_at for status in statuses)
     words = [status_in_words(status, database.now()) for status in statuses]
-    assert words == [f"Failed. {HELD[reason]}", f"Took too long. {HELD[reason]}", HELD[reason]]
+    assert words == [str(HELD[reason])] * 3
 
 
 def test_a_job_waits_while_its_organization_has_enough_in_flight(settings: Any) -> None:

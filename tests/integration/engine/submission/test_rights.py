@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import AccessPolicy, cancel_job, retry_job, submit_job, submit_jobs
-from django_jobs.engine.control.replays import may
+from django_jobs.engine.control.operation_rights import Rights
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
@@ -274,7 +274,7 @@ def holder(organization: Organization) -> User:
 
 
 def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, without: User, holder: User) -> None:
-    assert not may("retry", without, dead)
+    assert not Rights("retry", without).may(dead)
     with pytest.raises(PermissionDenied, match=f"You may not retry {dead.name}"):
         retry_job(dead, user=without)
     assert client_of(without).post(f"/api/jobs/{dead.name}/retry/").status_code == 403
@@ -282,7 +282,7 @@ def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, 
         "/api/method/dartwing.dartwing_core.api.jobs.retry_job", {"job_id": dead.name}, format="json"
     )
     assert (method.status_code, reread(dead).status) == (403, "Dead Letter")
-    assert may("retry", holder, dead)
+    assert Rights("retry", holder).may(dead)
     assert retry_job(dead, user=holder).status == "Pending"
 
 

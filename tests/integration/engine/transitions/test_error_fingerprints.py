@@ -10,7 +10,7 @@ from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.control.tenants import OrphanWatch
 from django_jobs.engine.dependencies.follow_up import follow_up
 from django_jobs.engine.execution import outcomes, settle
-from django_jobs.engine.transitions.error_fingerprints import fingerprint
+from django_jobs.engine.transitions.error_fingerprints import fingerprint, kind_of
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import (
     WORKER,
@@ -47,6 +47,12 @@ def test_an_error_has_the_fingerprint_of_its_exception(kind: str) -> None:
 
 def test_without_a_traceback_it_has_that_of_its_message() -> None:
     assert failed(text="it failed").error_fingerprint == fingerprint("it failed")
+
+
+def test_like_exceptions_from_two_places_are_two_kinds() -> None:
+    prints = {failed(text="KeyError", place=f"shop.jobs.{name}").error_fingerprint for name in ("bill", "refund")}
+    assert {kind_of(item) for item in prints} == {fingerprint("KeyError")}
+    assert len(prints) == 2
 
 
 def test_timeouts_are_alike_wherever_they_struck() -> None:

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold
+from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold, kind_of
 
 
 def test_what_varies_is_folded(subtests: pytest.Subtests) -> None:
@@ -67,7 +67,14 @@ def test_the_traceback_tells_what_the_message_may_not() -> None:
     assert len(found) == 2
 
 
-def test_the_place_of_an_error_does_not_count() -> None:
+def test_like_errors_of_two_places_have_two_which_begin_alike() -> None:
+    here, there = (fingerprint("KeyError: 'tax'", place=f"shop.jobs.{name}") for name in ("bill", "refund"))
+    assert here != there
+    assert kind_of(here) == kind_of(there) == fingerprint("KeyError: 'tax'")
+    assert len(here) == 48
+
+
+def test_the_line_of_an_error_does_not_count() -> None:
     there = traceback_of(ValueError("no tax"))
     here = "".join(traceback.format_exception_only(ValueError("no tax")))
     assert fingerprint("", there) == fingerprint(here.strip())

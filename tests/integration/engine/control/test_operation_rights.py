@@ -1,4 +1,4 @@
-"""Who may replay a group of Dead Letters, and what becomes of a replay when its starter no longer may."""
+"""Who may act on a group of Dead Letters, and what becomes of an operation when its starter no longer may."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.engine.control import replays
+from django_jobs.engine.control import operation_rights
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.statuses import Status
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.replays import begin, dead, finish
+from tests.support.operations import begin, dead, finish, work_off
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -35,8 +35,8 @@ def root() -> User:
 
 def test_an_organization_admin_reaches_only_the_own_organization(kind: JobType, organization: Organization) -> None:
     (mine,), (theirs,) = dead(kind, 1, organization), dead(kind, 1)
-    replay = finish(begin(mine, make_user("boss", admin_of=[organization])))
-    assert (replay.total, replay.changed) == (1, 1)
+    operation = finish(begin(mine, make_user("boss", admin_of=[organization])))
+    assert (operation.total, operation.changed) == (1, 1)
     assert reread(theirs).status == Status.DEAD_LETTER
 
 
@@ -49,39 +49,51 @@ def test_members_may_not_start_one(kind: JobType, organization: Organization) ->
 def test_organization_admins_may_not_delete(kind: JobType, organization: Organization) -> None:
     (job,) = dead(kind, 1, organization)
     with pytest.raises(PermissionDenied):
-        begin(job, make_user(admin_of=[organization]), verb="delete")
+        begin(job, make_user(admin_of=[organization]), action="delete")
 
 
 def test_rights_are_asked_again_for_every_job(kind: JobType, organization: Organization) -> None:
     boss = make_user("boss", admin_of=[organization])
-    replay = begin(dead(kind, 2, organization)[0], boss)
+    operation = begin(dead(kind, 2, organization)[0], boss)
     Membership.objects.filter(user=boss).update(role="member")
-    assert finish(replay).refused == {replays.NOT_PERMITTED: 2}
+    assert finish(operation).refused == {"not_permitted": 2}
+
+
+def test_jobs_that_the_host_hides_from_the_user_are_left_alone(
+    kind: JobType, organization: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    boss = make_user("boss", admin_of=[organization])
+    jobs = dead(kind, 2, organization)
+    Job.objects.filter(pk=jobs[0].pk).update(owner=boss)
+    operation = finish(begin(jobs[0], boss))
+    assert (operation.changed, operation.refused) == (1, {"not_permitted": 1})
+    assert reread(jobs[1]).status == Status.DEAD_LETTER
 
 
 def test_it_stops_when_whoever_started_it_is_deactivated(kind: JobType, root: User) -> None:
-    replay = begin(dead(kind, 1)[0], root)
+    operation = begin(dead(kind, 1)[0], root)
     User.objects.filter(pk=root.pk).update(is_active=False)
-    row = finish(replay)
-    assert (row.state, row.note, row.changed) == ("stopped", replays.USER_GONE, 0)
+    row = finish(operation)
+    assert (row.state, row.reason, row.changed) == ("stopped", "user_gone", 0)
 
 
 def test_it_stops_when_whoever_started_it_is_deleted(kind: JobType, root: User) -> None:
-    replay = begin(dead(kind, 1)[0], root)
+    operation = begin(dead(kind, 1)[0], root)
     root.delete()
-    row = finish(replay)
+    row = finish(operation)
     assert (row.state, row.user_name) == ("stopped", "root")
 
 
 def test_a_policy_that_fails_pauses_it_and_holds_up_no_other(
     kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_for_mails(verb: str, user: Any, job: Job) -> bool:
+    def fail_for_mails(self: Any, job: Job) -> bool:
         return 1 // (job.job_type_id != kind.pk) > 0
 
     failing, fine = begin(dead(kind, 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
-    monkeypatch.setattr(replays, "may", fail_for_mails)
-    assert replays.work_off() == 1
+    monkeypatch.setattr(operation_rights.Rights, "may", fail_for_mails)
+    assert work_off() == 1
     failing.refresh_from_db()
-    assert (failing.state, failing.note) == ("paused", "Paused by an error: ZeroDivisionError.")
+    assert (failing.state, failing.reason, failing.note) == ("paused", "error", "ZeroDivisionError")
     assert finish(fine).changed == 1

@@ -1,0 +1,82 @@
+"""The list of jobs in Chromium: read on a phone, searched, narrowed by what stands in it, and kept up to date."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Locator, expect
+
+from django_jobs.models import Organization
+from tests.browser.conftest import Visit
+from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
+from tests.support.factories import make_job_type, make_user
+
+LIST = "/admin/django_jobs/job/"
+ERROR = "The printer at https://printers.example.com/" + "a-very-long-name-" * 9
+
+
+def operator() -> User:
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+def right_of(cell: Locator) -> float:
+    box = cell.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"]
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_a_row_is_read_without_scrolling_sideways(width: int, organization: Organization, visit: Visit) -> None:
+    kind = make_job_type(type_name="letter_of_customers_who_moved_to_another_town")
+    owner = make_user("a.very.long.user.name@customers.example.com", member_of=[organization])
+    job = pending_job(kind, organization, user=owner, priority="Critical")
+    end(raised(start(job), "Permanent", text=ERROR))
+    page = visit(operator(), LIST, viewport={"width": width, "height": 800})
+    results = page.locator(".results")
+    assert results.evaluate("part => part.scrollWidth <= part.clientWidth")
+    for name in ("job_id", "state", "kind", "failed_with", "tenant_and_owner", "times"):
+        assert right_of(page.locator(f"#result_list tbody .field-{name}").first) <= width
+
+
+def test_the_links_of_a_card_are_large_enough_for_a_thumb(organization: Organization, visit: Visit) -> None:
+    job_in("Dead Letter", organization=organization)
+    page = visit(operator(), LIST, viewport={"width": 390, "height": 800})
+    links = page.locator("#result_list tbody a:visible")
+    sizes = links.evaluate_all("links => links.map(link => link.getBoundingClientRect().height)")
+    assert len(sizes) == 4
+    assert min(sizes) >= 24
+
+
+def test_an_operator_finds_what_failed_by_a_type_and_its_error_and_keeps_the_filter(
+    organization: Organization, visit: Visit
+) -> None:
+    kind = make_job_type(type_name="letter_welcome")
+    failed = end(raised(start(pending_job(kind, organization)), "Permanent", text="No route to the printer"))
+    pending_job(make_job_type(type_name="report"), organization)
+    page = visit(operator(), LIST)
+    page.get_by_role("textbox", name="Search").fill("letter")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("status").first).to_contain_text("begins with “letter”: letter_welcome")
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Dead Letter 1").click()
+    page.get_by_text("Save this filter").click()
+    page.get_by_label("Name").fill("Letters that died")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("link", name="Jobs", exact=True).first.click()
+    page.get_by_role("link", name="Letters that died").click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="No route to the printer").click()
+    expect(page.get_by_text("No route to the printer").first).to_be_visible()
+    assert f"fingerprint={failed.error_fingerprint}" in page.url
+
+
+def test_the_error_of_a_job_that_fails_appears_in_the_open_list(organization: Organization, visit: Visit) -> None:
+    job, claimed = running_job(organization=organization)
+    page = visit(operator(), LIST)
+    error = page.locator(f'[data-djobs-error="{job.pk}"]')
+    expect(error).to_have_text("")
+    end(raised(claimed, "Permanent", text="No route to the printer"))
+    expect(error).to_have_text("No route to the printer")
+    error.click()
+    expect(page.get_by_text("No route to the printer").first).to_be_visible()
+    assert "/failure/group/" in page.url

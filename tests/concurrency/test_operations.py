@@ -1,0 +1,128 @@
+"""An operation acts on each job once and counts it once, however many schedulers work at it and whoever interferes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from unittest.mock import Mock
+
+import pytest
+from django.db import connection
+
+from django_jobs.engine.control import operation_turns, operation_work, operations
+from django_jobs.engine.control.retry import retry_job
+from django_jobs.exceptions import InvalidTransition
+from django_jobs.models import ExecutionLog, Job, Operation
+from django_jobs.statuses import Status
+from tests.concurrency.crowd import is_small, run_crowd
+from tests.concurrency.test_dependency_locks import held
+from tests.support.brokers import job_in
+from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.operations import group_of, start
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def dead_group(count: int) -> list[Job]:
+    kind, organization = make_job_type(), make_organization()
+    return [job_in(Status.DEAD_LETTER, job_type=kind, organization=organization) for _ in range(count)]
+
+
+def begin(job: Job) -> Operation:
+    return start(group_of(job), make_system_admin("root"))
+
+
+def is_over(pk: int) -> bool:
+    operation_work.OperationWork().do_round()
+    return Operation.objects.get(pk=pk).state == Operation.State.DONE
+
+
+def lives() -> list[int]:
+    """Which jobs came to life again, each as often as it did."""
+    rows = ExecutionLog.objects.filter(from_status=Status.DEAD_LETTER, to_status=Status.PENDING)
+    return sorted(rows.values_list("job_id", flat=True))
+
+
+def test_several_schedulers_retry_each_job_once() -> None:
+    jobs = dead_group(20 if is_small() else 120)
+    operation = begin(jobs[0])
+    run_crowd([lambda: wait_until(lambda: is_over(operation.pk), 60, "the end of the operation")] * 4)
+    operation.refresh_from_db()
+    assert lives() == [job.pk for job in jobs]
+    assert (operation.changed, operation.refused) == (len(jobs), {})
+
+
+def test_people_who_retry_the_same_jobs_are_counted_apart() -> None:
+    jobs = dead_group(10 if is_small() else 60)
+    operation = begin(jobs[0])
+    by_hand: list[int] = []
+
+    def interfere() -> None:
+        for job in reversed(jobs):
+            try:
+                retry_job(job)
+            except InvalidTransition:
+                return
+            by_hand.append(job.pk)
+
+    run_crowd([lambda: wait_until(lambda: is_over(operation.pk), 60, "the end of the operation"), interfere])
+    operation.refresh_from_db()
+    assert lives() == [job.pk for job in jobs]
+    assert operation.changed == len(jobs) - len(by_hand)
+    assert operation.refusals == len(by_hand)
+
+
+def test_two_operations_on_the_same_jobs_change_each_once() -> None:
+    jobs = dead_group(10 if is_small() else 60)
+    first, second = begin(jobs[0]), start(group_of(jobs[0]), None)
+    run_crowd([partial(wait_until, partial(is_over, pk), 60, "the end") for pk in (first.pk, second.pk)])
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert lives() == [job.pk for job in jobs]
+    assert first.changed + second.changed == len(jobs)
+    assert first.refusals + second.refusals == len(jobs)
+
+
+def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = dead_group(5)
+    operation = begin(jobs[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(operation_turns, "_released", Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            operation_work.OperationWork().do_round()
+    assert lives() == []
+    wait_until(lambda: is_over(operation.pk), 60, "the end")
+    operation.refresh_from_db()
+    assert (operation.changed, lives()) == (5, [job.pk for job in jobs])
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+def test_a_row_that_somebody_holds_is_taken_up_later() -> None:
+    jobs = dead_group(3)
+    operation = begin(jobs[0])
+    work = operation_work.OperationWork()
+    with held(jobs[1]):
+        work.do_round()
+        operation.refresh_from_db()
+        assert (operation.state, operation.changed) == ("running", 2)
+    work.do_round()
+    operation.refresh_from_db()
+    assert (operation.state, operation.changed, operation.refused) == ("done", 3, {})
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+def test_rows_that_somebody_holds_count_for_the_rate_and_outlast_a_pause() -> None:
+    jobs = dead_group(3)
+    operation = start(group_of(jobs[0]), make_system_admin("root"), rate=60)
+    work = operation_work.OperationWork()
+    with held(jobs[0]):
+        assert work.do_round() == 1
+        operations.pause(operation)
+        work.do_round()
+    operations.resume(operation)
+    Operation.objects.update(released_until=operation.started_at - dt.timedelta(seconds=1))
+    assert work.do_round() == 1
+    assert lives() == [jobs[0].pk]

@@ -1,0 +1,227 @@
+"""Alarms in the admin: the page, the panel on the monitor and on the index."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from django_jobs.engine.alerts.reading import forget
+from django_jobs.models import Alert, JobType, Organization
+from tests.support.admin import staff_of, text, url
+from tests.support.alerts import make_alert, scheduler_ticks
+from tests.support.factories import make_organization
+from tests.support.monitor import notices
+
+PAGE = "admin:django_jobs_alert_changelist"
+
+
+@pytest.fixture(autouse=True)
+def _a_scheduler_leads(without_redis: None) -> None:
+    scheduler_ticks()
+
+
+def page(client: Client) -> str:
+    return text(client, reverse(PAGE))
+
+
+def failing(kind: JobType, *organizations: Organization, **fields: Any) -> Alert:
+    """An alarm that a type fails, of so many jobs of each organization as its place in the row says."""
+    concerned = {str(item.pk): number for number, item in enumerate(organizations, start=1)}
+    facts = {
+        "failed": 863,
+        "attempts": 863,
+        "error": "InvalidMailer",
+        "exception": "InvalidMailer: no such host smtp.secret",
+        "organizations": concerned,
+    }
+    return make_alert("type_failing", kind.pk, facts, **fields)
+
+
+def test_where_nothing_is_wrong_the_page_says_so(root: Client) -> None:
+    assert "Nothing is wrong." in page(root)
+
+
+def test_an_alarm_is_told_with_numbers_error_and_organizations(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    failing(kind, mine, theirs)
+    shown = page(root)
+    assert "863 of 863 attempts failed since" in shown
+    assert "InvalidMailer: no such host smtp.secret" in shown
+    assert "2 organizations." in shown
+    assert "ORG-MINE" in shown
+
+
+def test_without_a_scheduler_the_page_says_that_nothing_is_evaluated(root: Client) -> None:
+    scheduler_ticks(seconds_ago=3_600)
+    shown = page(root)
+    assert "alarms are not being evaluated" in shown
+    assert "The scheduler is silent since" in shown
+
+
+def test_an_alarm_that_is_over_is_shown_for_a_day_with_its_duration(root: Client, kind: JobType) -> None:
+    failing(kind, ago=7_200, cleared_ago=3_600)
+    shown = page(root)
+    assert "Nothing is wrong." in shown
+    assert "Over within the last day" in shown
+    assert "after 1 h" in shown
+
+
+def test_other_staff_see_what_concerns_their_organization_with_their_own_numbers(
+    kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    failing(kind, theirs, mine)
+    shown = page(staff_of(mine))
+    assert "2 jobs of yours failed" in shown
+    for foreign in ("863", "InvalidMailer", "ORG-THEIRS", "organizations."):
+        assert foreign not in shown.replace("862", "")
+
+
+def test_other_staff_see_no_alarm_of_others(kind: JobType, mine: Organization, theirs: Organization) -> None:
+    failing(kind, theirs)
+    make_alert("no_worker", "default", {"waiting": 5})
+    assert "Nothing is wrong." in page(staff_of(mine))
+
+
+def test_who_sees_no_jobs_sees_no_alarms(mine: Organization) -> None:
+    client = staff_of(mine, permissions=[])
+    assert client.get(reverse(PAGE)).status_code == 403
+
+
+def test_the_index_shows_open_alarms(root: Client, kind: JobType) -> None:
+    failing(kind)
+    assert "863 of 863 attempts failed since" in text(root, reverse("admin:index"))
+
+
+def test_the_index_shows_no_panel_where_nothing_is_wrong(root: Client) -> None:
+    assert "djobs-alarm" not in text(root, reverse("admin:index")).replace("djobs-alarms.css", "")
+
+
+def test_the_index_shows_no_alarm_to_who_sees_no_jobs(kind: JobType, mine: Organization) -> None:
+    failing(kind, mine)
+    assert "attempts" not in text(staff_of(mine, permissions=["django_jobs.view_jobtype"]), reverse("admin:index"))
+
+
+@pytest.mark.parametrize("who", ["root", "staff"])
+def test_the_index_takes_at_most_two_statements_and_none_within_ten_seconds(
+    root: Client, kind: JobType, mine: Organization, who: str
+) -> None:
+    failing(kind, mine)
+    client = root if who == "root" else staff_of(mine)
+    client.get(reverse("admin:index"))
+    with CaptureQueriesContext(connection) as warm:
+        client.get(reverse("admin:index"))
+    forget()
+    with CaptureQueriesContext(connection) as cold:
+        client.get(reverse("admin:index"))
+    assert len(cold) - len(warm) <= 2
+    assert not [item for item in warm if "django_jobs_alert" in item["sql"]]
+
+
+def test_what_one_user_sees_on_the_index_is_not_shown_to_another(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    failing(kind, theirs)
+    assert "863 of 863" in text(root, reverse("admin:index"))
+    assert "863" not in text(staff_of(mine), reverse("admin:index"))
+
+
+def test_a_breaker_and_its_failing_type_are_told_once(root: Client, kind: JobType) -> None:
+    failing(kind)
+    make_alert("breaker_open", kind.pk, {"failed": 5, "waiting": 7, "exception": "Down"})
+    shown = page(root)
+    assert "Held by its breaker since" in shown
+    assert "863 of 863" not in shown
+
+
+def test_a_breaker_is_closed_by_a_form(root: Client, kind: JobType) -> None:
+    make_alert("breaker_open", kind.pk, {"failed": 5, "waiting": 7, "exception": "Down"})
+    shown = page(root)
+    assert "Close now" in shown
+    assert f'action="{url("jobtype", "close_breaker", kind.pk)}"' in shown
+    assert "csrfmiddlewaretoken" in shown
+
+
+def test_an_alarm_of_a_type_that_was_deleted_is_shown(root: Client, kind: JobType) -> None:
+    failing(kind)
+    kind.delete()
+    assert "863 of 863" in page(root)
+
+
+def test_texts_of_others_are_escaped(root: Client, kind: JobType) -> None:
+    make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5, "exception": "<script>alert(1)</script>"})
+    assert "<script>alert(1)" not in page(root)
+
+
+def test_the_live_part_is_read_again(root: Client, kind: JobType) -> None:
+    failing(kind)
+    assert "863 of 863" in text(root, reverse("admin:django_jobs_alert_live"))
+
+
+def test_the_monitor_shows_open_alarms_in_the_part_that_refreshes(root: Client, kind: JobType) -> None:
+    failing(kind)
+    assert "863 of 863" in text(root, reverse("admin:django_jobs_monitor_live"))
+
+
+def test_the_monitor_tells_nothing_twice(root: Client) -> None:
+    scheduler_ticks(seconds_ago=3_600)
+    assert "The scheduler is silent since" in text(root, reverse("admin:django_jobs_monitor"))
+    assert "scheduler" not in notices(root)
+
+
+def test_a_moment_of_another_day_has_its_day(root: Client, kind: JobType) -> None:
+    failing(kind, ago=dt.timedelta(days=2).total_seconds())
+    day = timezone.now() - dt.timedelta(days=2)
+    assert f"{day:%B} {day.day}" in page(root)
+
+
+def buttons(shown: str) -> list[str]:
+    return re.findall(r'class="button djobs-act"[^>]*>([^<]+)<', shown)
+
+
+def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -> None:
+    failing(kind)
+    assert buttons(page(root)) == ["Pause type", "See failures", "Retry one"]
+
+
+def test_a_type_that_is_paused_can_be_resumed(root: Client, kind: JobType) -> None:
+    make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5, "is_paused": True})
+    shown = page(root)
+    assert "The type is paused." in shown
+    assert buttons(shown)[0] == "Resume type"
+
+
+def test_other_staff_have_no_button_that_acts_for_all(kind: JobType, mine: Organization) -> None:
+    failing(kind, mine)
+    assert buttons(page(staff_of(mine))) == ["See failures"]
+
+
+def test_a_button_pauses_the_type_and_leads_back(root: Client, kind: JobType) -> None:
+    failing(kind)
+    back = reverse("admin:index")
+    form = {"action": "pause_type", "job_type": kind.pk, "next": back}
+    for _ in range(2):  # somebody else presses it too
+        assert root.post(reverse("admin:django_jobs_failure_act"), form).headers["Location"] == back
+    kind.refresh_from_db()
+    assert kind.is_paused
+
+
+@pytest.mark.parametrize(("back", "leads_to"), [("/admin/", "/admin/"), ("https://evil.example/", ""), ("", "")])
+def test_closing_a_breaker_leads_back_to_a_page_of_this_site_alone(
+    root: Client, kind: JobType, back: str, leads_to: str
+) -> None:
+    answer = root.post(url("jobtype", "close_breaker", kind.pk), {"next": back})
+    assert answer.headers["Location"] == (leads_to or url("jobtype", "change", kind.pk))
+
+
+def test_an_alarm_names_the_first_organizations_and_counts_the_others(root: Client, kind: JobType) -> None:
+    failing(kind, *(make_organization(name=f"ORG-{number}") for number in range(7)))
+    assert "ORG-0, ORG-1, ORG-2, ORG-3, ORG-4 and 2 more" in page(root)

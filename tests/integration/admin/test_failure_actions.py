@@ -1,0 +1,245 @@
+"""The buttons of failures: what each does, what it says, where it leads, and who may press it."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
+from django_jobs.statuses import Status
+from tests.support import admin
+from tests.support.admin import remembered, said, url
+from tests.support.brokers import end, job_in, pending_job, raised, reread, running_job
+from tests.support.factories import make_job_type
+from tests.support.failures import die, group, press
+from tests.support.operations import work_off
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+VIEW = ["django_jobs.view_job"]
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+@pytest.fixture
+def boss(mine: Organization) -> Client:
+    """Staff who manages one organization."""
+    return admin.staff_of(mine, role="admin", permissions=VIEW)
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine, permissions=VIEW)
+
+
+@pytest.mark.parametrize("status", ["Failed", "Timed Out", "Dead Letter"])
+def test_one_is_retried_and_its_page_follows(status: str, root: Client, kind: JobType, mine: Organization) -> None:
+    old, new = (job_in(status, job_type=kind, organization=mine) for _ in range(2))
+    response = press(root, new, "retry_one")
+    assert [reread(job).status for job in (old, new)] == [status, Status.PENDING]
+    assert response.redirect_chain[-1][0] == url("job", "change", new.pk)
+    assert ExecutionLog.objects.filter(job=new).latest("pk").actor == "root"
+
+
+def test_without_a_fingerprint_the_newest_of_the_type_is_retried(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    die(kind, mine, "old error")
+    new = die(kind, mine, "new error")
+    root.post(url("failure", "act"), {"action": "retry_one", "job_type": kind.pk})
+    assert reread(new).status == Status.PENDING
+
+
+def test_of_what_is_chosen_alone_one_is_retried(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    chosen, newer = die(kind, mine), die(kind, theirs)
+    press(root, chosen, "retry_one", organization=str(mine.pk))
+    assert [reread(job).status for job in (chosen, newer)] == [Status.PENDING, Status.DEAD_LETTER]
+
+
+def test_whoever_presses_second_is_told_that_none_is_left(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    press(root, job, "retry_one")
+    again = press(root, job, "retry_one")
+    assert said(again) == ["No such job is left: they were retried, canceled or deleted meanwhile."]
+
+
+def test_one_whose_parent_died_stays_and_it_is_said_why(root: Client, kind: JobType, mine: Organization) -> None:
+    parent, claimed = running_job(job_type=kind, organization=mine)
+    child = pending_job(kind, mine, depends_on=parent)
+    end(raised(claimed, "Permanent"))
+    follow_up()
+    (told,) = said(press(root, reread(child), "retry_one"))
+    assert told.startswith(f"Cannot retry {child.name}: ")
+
+
+def test_all_of_a_group_are_retried_whatever_their_status(root: Client, kind: JobType, mine: Organization) -> None:
+    jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
+    late = job_in("Timed Out", job_type=kind, organization=mine)
+    response = press(root, jobs[0], "retry_all")
+    assert response.redirect_chain[-1][0] == url("operation", "change", Operation.objects.get().pk)
+    work_off()
+    assert [reread(job).status for job in (*jobs, late)] == ["Pending", "Pending", "Timed Out"]
+
+
+def test_without_a_fingerprint_all_of_the_type_are_retried(root: Client, kind: JobType, mine: Organization) -> None:
+    jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Timed Out", "Dead Letter")]
+    root.post(url("failure", "act"), {"action": "retry_all", "job_type": kind.pk})
+    work_off()
+    assert {reread(job).status for job in jobs} == {"Pending"}
+
+
+def test_all_that_are_chosen_alone_are_acted_on(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    own, foreign = (job_in("Failed", job_type=kind, organization=tenant) for tenant in (mine, theirs))
+    dead = die(kind, mine)
+    press(root, own, "retry_all", organization=str(mine.pk), status="Failed")
+    work_off()
+    assert [reread(job).status for job in (own, foreign, dead)] == ["Pending", "Failed", "Dead Letter"]
+
+
+def test_a_rate_is_kept(root: Client, kind: JobType, mine: Organization) -> None:
+    press(root, die(kind, mine), "retry_all", rate="30")
+    assert Operation.objects.get().per_minute == 30
+
+
+def test_without_a_rate_it_goes_as_fast_as_it_can(root: Client, kind: JobType, mine: Organization) -> None:
+    press(root, die(kind, mine), "retry_all", rate="")
+    assert Operation.objects.get().per_minute is None
+
+
+def test_what_waits_for_its_retry_is_canceled_and_dead_letters_are_not(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
+    press(root, jobs[0], "cancel_all", confirmed="yes")
+    work_off()
+    assert [reread(job).status for job in jobs] == ["Canceled", "Dead Letter"]
+
+
+def test_of_dead_letters_alone_nothing_can_be_canceled(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert "cancel_all" not in root.get(group(job)).content.decode()
+    assert said(press(root, job, "cancel_all"))[0].startswith("No such job is left")
+    assert not Operation.objects.exists()
+
+
+def test_dead_letters_are_deleted_and_what_waits_for_its_retry_is_not(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
+    press(root, jobs[0], "delete_all", confirmed="yes")
+    work_off()
+    assert [job.pk for job in Job.objects.all()] == [jobs[0].pk]
+
+
+def test_what_cannot_be_taken_back_is_asked_first(root: Client, kind: JobType, mine: Organization) -> None:
+    jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
+    for action, title in (
+        ("cancel_all", "Cancel 1 that wait for their retry"),
+        ("delete_all", "Delete all 1 dead letters"),
+    ):
+        page = press(root, jobs[0], action, organization=str(mine.pk))
+        assert (page.status_code, page.context["title"]) == (200, title)
+        assert ("organization", str(mine.pk)) in page.context["fields"]
+    assert not Operation.objects.exists()
+
+
+def test_whoever_starts_the_same_second_is_told_who_is_at_it(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    press(root, job, "retry_all", rate="1")
+    again = press(admin.system_admin(), job, "retry_all")
+    (told,) = said(again)
+    assert told.startswith("Nothing was started: root is at it already, see <a href=")
+    assert Operation.objects.count() == 1
+
+
+def test_another_action_is_not_the_same(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    press(root, job, "retry_all", rate="1")
+    press(root, job, "delete_all", confirmed="yes")
+    assert Operation.objects.count() == 2
+
+
+def test_a_type_is_paused_and_resumed(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert said(press(root, job, "pause_type")) == ["mails is paused: what is submitted waits, what runs goes on."]
+    assert JobType.objects.get(pk=kind.pk).is_paused
+    assert remembered(kind) == [("root", "Paused.")]
+    (told,) = said(press(root, job, "pause_type"))
+    assert told.startswith("Somebody else was first: mails is paused")
+    press(root, job, "resume_type")
+    assert not JobType.objects.get(pk=kind.pk).is_paused
+
+
+def test_a_type_that_is_gone_is_not_paused(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    JobType.objects.filter(pk=kind.pk)._raw_delete("default")
+    assert said(press(root, job, "pause_type")) == ["Nothing was done: there is no job type mails."]
+
+
+def test_a_button_leads_back_to_an_address_of_this_site_alone(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    fields = {"action": "pause_type", "job_type": kind.pk}
+    own = url("failure", "changelist") + "?job_type=mails"
+    for address, found in (
+        (group(job), group(job)),
+        ("/admin/", "/admin/"),
+        ("https://evil.example.com/", own),
+        ("//evil.example.com/", own),
+        ("javascript:alert(1)", own),
+        ("", own),
+    ):
+        response = root.post(url("failure", "act"), fields | {"next": address})
+        assert response["Location"] == found
+
+
+def test_what_is_no_button_of_ours_does_nothing_and_says_so(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    unknown = root.post(url("failure", "act"), {"action": "explode", "job_type": kind.pk}, follow=True)
+    nameless = root.post(url("failure", "act"), {"action": "retry_all"}, follow=True)
+    elsewhere = press(root, job, "retry_all", organization="nobody")
+    assert said(unknown) == ["Nothing was done: there is no such button."]
+    assert said(nameless) == ["Nothing was done: say which job type is meant."]
+    assert said(elsewhere) == ["Nothing was done: there is no such organization or state, or you may not see it."]
+    assert reread(job).status == Status.DEAD_LETTER
+
+
+def test_a_look_does_nothing(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    fields = {"action": "retry_one", "job_type": kind.pk, "fingerprint": job.error_fingerprint}
+    assert root.get(url("failure", "act"), fields).status_code == 405
+    assert reread(job).status == Status.DEAD_LETTER
+
+
+@pytest.mark.parametrize("action", ["retry_one", "retry_all", "delete_all", "pause_type", "resume_type"])
+def test_what_the_policy_forbids_is_refused(action: str, member: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert press(member, job, action).status_code == 403
+    assert reread(job).status == Status.DEAD_LETTER
+
+
+def test_an_organizations_admin_retries_and_does_not_pause(boss: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert press(boss, job, "pause_type").status_code == 403
+    press(boss, job, "retry_one")
+    assert reread(job).status == Status.PENDING
+
+
+def test_what_a_user_does_not_see_is_not_acted_on(
+    boss: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    foreign = die(kind, theirs)
+    assert "No such job is left" in said(press(boss, foreign, "retry_one"))[0]
+    assert reread(foreign).status == Status.DEAD_LETTER
+
+
+def test_staff_without_the_permission_are_refused(kind: JobType, mine: Organization) -> None:
+    stranger = admin.staff_of(mine, permissions=[])
+    assert press(stranger, die(kind, mine), "retry_one").status_code == 403

@@ -1,0 +1,360 @@
+"""What failed, in the admin: its groups, tracebacks and costs, and who may what."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_jobs.admin.failure_rows import Buttons
+from django_jobs.engine.insight import failures
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.models import Job, JobType, Operation, Organization
+from django_jobs.statuses import Status
+from tests.support import admin
+from tests.support.admin import said, text, url
+from tests.support.brokers import end, job_in, pending_job, raised
+from tests.support.brokers import start as claim
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.failures import die, group, order
+from tests.support.operations import start
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+HOSTILE = "<script>alert(1)</script> \u202egnp.exe"
+TRACE = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: hunter2\n'
+VIEW = ["django_jobs.view_job"]
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+@pytest.fixture
+def boss(mine: Organization) -> Client:
+    """Staff who manages one organization."""
+    return admin.staff_of(mine, role="admin", permissions=VIEW)
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine, permissions=VIEW)
+
+
+def rows(client: Client, **query: str) -> list[tuple[str, int]]:
+    """The listed groups: their errors, and how many jobs they have."""
+    context = client.get(url("failure", "changelist"), query).context
+    return [(str(row.error), row.count.count) for row in context["rows"]]
+
+
+def test_like_errors_are_one_group_the_largest_first(root: Client, kind: JobType, mine: Organization) -> None:
+    die(kind, mine, "no address")
+    for number in range(3):
+        die(kind, mine, f"customer {number} is unknown")
+    assert rows(root) == [("<bdi>customer 2 is unknown</bdi>", 3), ("<bdi>no address</bdi>", 1)]
+
+
+def test_equal_errors_of_two_types_are_two_groups(root: Client, mine: Organization) -> None:
+    die(make_job_type(), mine)
+    die(make_job_type(), mine)
+    assert [count for _, count in rows(root)] == [1, 1]
+
+
+def test_a_group_tells_when_it_was_first_and_last_seen(root: Client, kind: JobType, mine: Organization) -> None:
+    long_ago = timezone.now() - dt.timedelta(days=3)
+    Job.objects.filter(pk=die(kind, mine).pk).update(completed_at=long_ago)
+    die(kind, mine)
+    row = root.get(url("failure", "changelist")).context["rows"][0]
+    assert long_ago.isoformat()[:10] in row.first
+    assert timezone.now().isoformat()[:10] in row.last
+
+
+def test_the_groups_of_one_type_can_be_seen_alone(root: Client, kind: JobType, mine: Organization) -> None:
+    die(kind, mine)
+    die(make_job_type(), mine, "other")
+    assert rows(root, job_type="mails") == [("<bdi>it failed</bdi>", 1)]
+
+
+def test_more_dead_letters_than_are_looked_at_are_told(
+    root: Client, kind: JobType, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "BOUND", 2)
+    for _ in range(3):
+        die(kind, mine)
+    context = root.get(url("failure", "changelist")).context
+    assert (context["is_cut"], [str(row.count) for row in context["rows"]]) == (True, ["2+"])
+
+
+def test_without_failures_it_says_so(root: Client) -> None:
+    assert "No job failed." in text(root, url("failure", "changelist"))
+
+
+def test_a_group_shows_the_newest_traceback_to_system_admins(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine, "ValueError", TRACE)
+    assert "ValueError: hunter2" in text(root, group(job))
+
+
+def test_where_retries_were_exhausted_the_last_failure_tells_why(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    JobType.objects.filter(pk=kind.pk).update(max_retries=0)
+    job = end(raised(claim(pending_job(kind.pk, mine)), text="ValueError", traceback=TRACE))
+    assert job.status == Status.DEAD_LETTER
+    assert "ValueError: hunter2" in text(root, group(job))
+
+
+def test_nobody_else_reads_a_traceback(boss: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine, "ValueError", TRACE)
+    assert "hunter2" not in text(boss, group(job))
+    assert "ValueError" in text(boss, group(job))
+
+
+def test_a_group_lists_its_newest_jobs(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert url("job", "change", job.pk) in text(root, group(job))
+
+
+def test_the_list_shows_system_admins_the_exception_and_the_frame_that_raised_it(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    die(kind, mine, "ValueError", TRACE)
+    (row,) = root.get(url("failure", "changelist")).context["rows"]
+    assert (row.error_class, row.error) == ("<bdi>ValueError</bdi>", "<bdi>hunter2</bdi>")
+    assert row.frame == "x.py, line 1, in f"
+
+
+def test_the_list_shows_others_what_tenants_may_read(boss: Client, kind: JobType, mine: Organization) -> None:
+    die(kind, mine, "ValueError", TRACE)
+    (row,) = boss.get(url("failure", "changelist")).context["rows"]
+    assert (row.error_class, row.error, row.frame) == ("", "<bdi>ValueError</bdi>", "")
+
+
+def test_a_group_tells_its_statuses_and_when_it_is_tried_again(root: Client, mine: Organization, kind: JobType) -> None:
+    job = job_in("Failed", job_type=kind, organization=mine)
+    die(kind, mine)
+    (row,) = root.get(url("failure", "changelist")).context["rows"]
+    assert [("Dead Letter" in badge, str(count)) for badge, count in row.statuses] == [(True, "1"), (False, "1")]
+    assert job.next_retry_at
+    assert job.next_retry_at.isoformat() in row.next_retry
+    assert "Tried again by itself from" in text(root, group(job))
+
+
+def test_the_organizations_of_a_group_are_named_and_the_others_counted(root: Client, kind: JobType) -> None:
+    for number in range(5):
+        for _ in range(number + 1):
+            die(kind, make_organization(title=f"Tenant {number}"))
+    # Each job is of an organization of its own.
+    (row,) = root.get(url("failure", "changelist")).context["rows"]
+    assert (len(row.tenants), row.more_tenants) == (3, 12)
+    assert "and 12 more" in text(root, url("failure", "changelist"))
+
+
+def test_an_organization_that_is_gone_is_told_as_gone(root: Client, kind: JobType) -> None:
+    organization = make_organization()
+    job = die(kind, organization)
+    organization.delete()
+    assert f"{job.organization_id}, which is gone" in text(root, url("failure", "changelist"))
+    assert f"{job.organization_id}, which is gone" in text(root, group(job))
+
+
+def test_a_type_that_is_gone_is_told_as_deleted(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    JobType.objects.filter(pk=kind.pk)._raw_delete("default")
+    (row,) = root.get(url("failure", "changelist")).context["rows"]
+    assert (row.is_gone, row.kind_url, row.buttons.pause) == (True, "", False)
+    assert "<small>deleted</small>" in text(root, group(job))
+
+
+def test_an_error_without_a_text_and_a_fingerprint_is_a_group_too(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    job = die(kind, mine)
+    Job.objects.filter(pk=job.pk).update(error_message="", error_fingerprint="")
+    job.refresh_from_db()
+    assert rows(root) == [("(without a text)", 1)]
+    assert job.name in text(root, group(job))
+
+
+def test_the_links_of_errors_without_a_text_lead_to_them_alone(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    Job.objects.filter(pk=job.pk).update(error_message="", error_fingerprint="")
+    die(kind, mine, "other error")
+    pending_job(kind, mine)
+    (row,) = root.get(url("failure", "changelist"), {"job_type": kind.pk, "fingerprint": ""}).context["rows"]
+    response = root.get(row.jobs_url)
+    assert list(response.context["cl"].result_list) == [job]
+    assert "an error without a text" in response.content.decode()
+
+
+def test_groups_come_page_by_page(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_jobs.admin.failures.PER_PAGE", 2)
+    for number in range(3):
+        die(make_job_type(type_name=f"type-{number}"), mine, f"error of {'abc'[number]}")
+    assert [error for error, _ in rows(root, p="1")] == ["<bdi>error of c</bdi>", "<bdi>error of b</bdi>"]
+    assert [error for error, _ in rows(root, p="2")] == ["<bdi>error of a</bdi>"]
+    assert "Page 1 of 2" in text(root, url("failure", "changelist"), p="many")
+
+
+def test_the_groups_of_a_status_and_an_organization_can_be_seen_alone(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    job_in("Failed", job_type=kind, organization=mine)
+    die(kind, theirs)
+    assert rows(root, status="Failed") == rows(root, organization=str(mine.pk)) == [("<bdi>it failed</bdi>", 1)]
+    assert rows(root, status="retrying", organization=mine.name) == [("<bdi>it failed</bdi>", 1)]
+    assert rows(root, status="Dead Letter", organization=str(mine.pk)) == []
+    shown = text(root, url("failure", "changelist"), status="Timed Out", organization=str(mine.pk))
+    for told in ("No job failed of what is chosen.", "Of the organization ", "In this state only: Timed Out."):
+        assert told in shown
+
+
+@pytest.mark.parametrize("query", [{"status": "Completed"}, {"organization": "nobody"}, {"organization": "9" * 30}])
+def test_an_unknown_status_or_organization_finds_nothing_and_says_so(
+    query: dict[str, str], root: Client, kind: JobType, mine: Organization
+) -> None:
+    die(kind, mine)
+    assert rows(root, **query) == []
+    assert "There is no such organization or state" in text(root, url("failure", "changelist"), **query)
+
+
+def test_a_foreign_organization_is_as_unknown_as_none(
+    boss: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    die(kind, theirs)
+    shown = text(boss, url("failure", "changelist"), organization=str(theirs.pk))
+    assert "There is no such organization or state" in shown
+    assert "ORG-THEIRS" not in shown
+
+
+def test_what_is_under_way_is_linked_from_the_list_and_from_its_group(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    job, other = die(kind, mine), die(kind, mine, "other error")
+    order(root, job, per_minute=1)
+    address = url("operation", "change", Operation.objects.get().pk)
+    assert address in text(root, url("failure", "changelist"))
+    assert address in text(root, group(job))
+    assert address not in text(root, group(other))
+
+
+def test_what_was_done_about_a_group_stays_on_its_page(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    order(root, job, per_minute=1)
+    Operation.objects.update(state="done", ended_at=timezone.now(), changed=7, outcome={"Completed": 7})
+    assert "7 jobs retried: 7 completed" in text(root, group(job))
+    assert "7 jobs retried" not in text(root, url("failure", "changelist"))
+
+
+def test_operations_on_other_jobs_are_not_linked(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    boss = make_user("ada", is_superuser=True)
+    running = start(JobFilter(statuses=("Pending", "Dead Letter")), boss, "delete")
+    elsewhere = start(JobFilter(job_types=(make_job_type().pk, kind.pk), statuses=("Dead Letter",)), boss)
+    shown = text(root, group(job))
+    assert url("operation", "change", running.pk) not in shown
+    assert url("operation", "change", elsewhere.pk) in shown
+
+
+def test_all_jobs_of_a_group_are_a_click_away(root: Client, kind: JobType, mine: Organization) -> None:
+    jobs = [die(kind, mine), job_in("Failed", job_type=kind, organization=mine)]
+    die(kind, mine, "other error")
+    die(make_job_type(), mine)
+    (row,) = root.get(url("failure", "changelist"), {"job_type": kind.pk}).context["rows"][:1]
+    assert set(root.get(row.jobs_url).context["cl"].result_list) == set(jobs)
+
+
+def test_a_long_error_is_cut_and_a_link_shows_all_of_it(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    Job.objects.filter(pk=job.pk).update(error_message="x" * 1_000_000)
+    shown = text(root, group(job))
+    assert "x" * 5_001 not in shown
+    whole = f"?job_type=mails&amp;fingerprint={job.error_fingerprint}&amp;all=1"
+    assert f'<a href="{whole}">Show all 1,000,000 characters</a>' in shown
+    assert "x" * 1_000_000 in text(root, f"{group(job)}&all=1")
+
+
+def test_an_empty_group_leads_back_and_says_why(root: Client, kind: JobType, mine: Organization) -> None:
+    response = root.get(f"{url('failure', 'group')}?job_type=mails&fingerprint=nothing", follow=True)
+    assert said(response) == ["This group is empty by now: its jobs were retried, canceled or deleted."]
+
+
+def test_staff_see_groups_of_their_own_organizations_alone(
+    boss: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    die(kind, mine)
+    foreign = [die(kind, theirs), die(make_job_type(), theirs, "private to them")]
+    assert rows(boss) == [("<bdi>it failed</bdi>", 1)]
+    assert "ORG-THEIRS" not in text(boss, group(foreign[0]))
+    assert boss.get(group(foreign[1])).status_code == 302
+
+
+def test_what_the_policy_forbids_is_neither_offered_nor_done(
+    member: Client, boss: Client, kind: JobType, mine: Organization
+) -> None:
+    job = die(kind, mine)
+    assert member.get(group(job)).context["row"].buttons == Buttons()
+    assert boss.get(group(job)).context["row"].buttons == Buttons(retry=True, cancel=True)
+    assert order(member, job).status_code == 403
+    assert order(boss, job, verb="delete").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("model", "page"), [("failure", "changelist"), ("failure", "group"), ("operation", "changelist")]
+)
+def test_staff_without_the_permission_are_refused(model: str, page: str, mine: Organization) -> None:
+    assert admin.staff_of(mine, permissions=[]).get(url(model, page)).status_code == 403
+
+
+def test_hostile_texts_are_escaped_and_cut(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine, HOSTILE + "x" * 60_000, TRACE.replace("hunter2", HOSTILE + "y" * 60_000))
+    order(root, job, per_minute=1)
+    pages = [
+        text(root, address)
+        for address in (
+            url("failure", "changelist"),
+            group(job),
+            url("operation", "changelist"),
+            url("operation", "change", Operation.objects.get().pk),
+        )
+    ]
+    assert not any("<script>alert" in page for page in pages)
+    assert max(map(len, pages)) < 60_000
+
+
+@pytest.mark.parametrize(
+    "query", [{"job_type": "\0"}, {"job_type": "x" * 5000}, {"job_type": "mails", "fingerprint": "\0'\""}]
+)
+def test_addresses_of_nothing_find_nothing(query: dict[str, str], root: Client) -> None:
+    assert root.get(url("failure", "changelist"), query).status_code == 200
+    assert root.get(url("failure", "group"), query).status_code == 302
+
+
+def test_the_list_takes_the_same_statements_however_much_there_is(root: Client, mine: Organization) -> None:
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            root.get(url("failure", "changelist"))
+        return len(captured)
+
+    die(make_job_type(), mine)
+    few = statements()
+    for _ in range(5):
+        die(make_job_type(), make_organization())
+    assert statements() == few <= 14
+
+
+def test_a_group_takes_the_same_statements_however_large_it_is(root: Client, kind: JobType, mine: Organization) -> None:
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            root.get(group(job))
+        return len(captured)
+
+    job = die(kind, mine)
+    few = statements()
+    for _ in range(5):
+        die(kind, make_organization())
+    assert statements() == few <= 17

@@ -1,0 +1,88 @@
+"""Counts beside the choices of the jobs list's filters: what they count, of what, and up to which bound."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from django_jobs.admin import filter_counts
+from django_jobs.models import Organization
+from tests.support import admin
+from tests.support.admin import text, url
+from tests.support.brokers import job_in, pending_job
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+def counts(client: Client, **query: str) -> dict[str, dict[str, str]]:
+    """What stands beside the choices that have a job, by filter."""
+    found = client.get(url("job", "changelist"), query).context["cl"].counts
+    return {name: {value: count for value, count in each.items() if count != "0"} for name, each in found.items()}
+
+
+def test_each_choice_has_the_jobs_that_it_leaves(root: Client) -> None:
+    mails, faxes = make_job_type(type_name="mails"), make_job_type(type_name="faxes")
+    for status, kind in (("Dead Letter", mails), ("Dead Letter", faxes), ("Failed", faxes), ("Running", mails)):
+        job_in(status, job_type=kind)
+    assert counts(root) == {
+        "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "retrying": "1"},
+        "type": {"mails": "2", "faxes": "2"},
+    }
+    assert counts(root, type="faxes") == {
+        "status": {"Dead Letter": "1", "Failed": "1", "retrying": "1"},
+        "type": {"mails": "2", "faxes": "2"},
+    }
+    assert counts(root, status="Dead Letter") == {
+        "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "retrying": "1"},
+        "type": {"mails": "1", "faxes": "1"},
+    }
+    assert counts(root, q="mails")["status"] == {"Dead Letter": "1", "Running": "1"}
+
+
+def test_the_page_shows_them_beside_the_choices(root: Client) -> None:
+    job_in("Dead Letter")
+    page = text(root, url("job", "changelist"))
+    assert 'Dead Letter <span class="djobs-count">1</span>' in page
+    assert 'Canceled <span class="djobs-count">0</span>' in page
+
+
+def test_jobs_of_others_are_not_counted(member: Client, mine: Organization, theirs: Organization) -> None:
+    kind = make_job_type(type_name="mails")
+    job_in("Dead Letter", job_type=kind, organization=mine)
+    job_in("Dead Letter", job_type=kind, organization=theirs)
+    assert counts(member) == {"status": {"Dead Letter": "1"}, "type": {"mails": "1"}}
+    assert counts(member, organization=str(theirs.pk))["status"] == {"Dead Letter": "1"}
+
+
+def test_counting_ends_at_a_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_counts, "MOST", 1)
+    for _ in range(3):
+        pending_job()
+    assert counts(root)["status"] == {"Pending": "1+"}
+
+
+def test_only_the_newest_are_put_into_groups_and_the_page_says_so(
+    root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = make_job_type(type_name="old"), make_job_type(type_name="new")
+    job_in("Canceled", job_type=old)
+    for _ in range(2):
+        job_in("Canceled", job_type=new)
+    assert "a plus means at least" not in text(root, url("job", "changelist"))
+    monkeypatch.setattr(filter_counts, "NEWEST", 2)
+    assert counts(root)["type"] == {"new": "2+"}
+    assert counts(root, status="Canceled")["type"] == {"new": "2+"}
+    assert "among the newest 2 jobs; a plus means at least" in text(root, url("job", "changelist"))
+
+
+def test_the_chosen_filter_has_the_number_of_the_list(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_counts, "NEWEST", 1)
+    for _ in range(3):
+        job_in("Canceled")
+    assert 'Canceled <span class="djobs-count">3</span>' in text(root, url("job", "changelist"), status="Canceled")

@@ -1,0 +1,104 @@
+"""What a job's page begins with when the job failed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from django_jobs import retry_job
+from django_jobs.admin.job_error import next_in_words
+from django_jobs.models import Job, Organization
+from tests.support import admin
+from tests.support.admin import page_of, url
+from tests.support.brokers import end, job_in, pending_job, raised, start
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+TRACE = 'Traceback (most recent call last):\n  File "mails.py", line 12, in send\n    smtp.send(x)\nOSError: no route\n'
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+def failed(organization: Organization, kind: str = "Transient", text: str = "OSError", **fields: object) -> Job:
+    job = pending_job(organization=organization, **fields)
+    return end(raised(start(job), kind, text=text, traceback=TRACE))
+
+
+def test_a_failed_jobs_page_begins_with_the_error_and_its_buttons(root: Client, mine: Organization) -> None:
+    page = page_of(root, failed(mine))
+    panel = page.partition("djobs-error-first")[2].partition("</section>")[0]
+    assert page.index("djobs-error-first") < page.index("field-type_name")
+    assert panel.index("OSError: no route") < panel.index("mails.py") < panel.index("Whole traceback")
+    assert "smtp.send(x)" in panel
+    assert "/retry/" in panel
+    assert page.count("/retry/") == 1
+
+
+def test_who_may_read_no_traceback_reads_the_error_and_what_happens_next(member: Client, mine: Organization) -> None:
+    page = page_of(member, failed(mine))
+    assert "mails.py" not in page
+    assert "no route" not in page
+    assert "OSError" in page
+    assert "attempt 2 of 6" in page
+
+
+def test_an_error_is_told_once_where_both_texts_say_the_same(root: Client, mine: Organization) -> None:
+    panel = page_of(root, failed(mine, text="no route")).partition("djobs-error-first")[2].partition("<details")[0]
+    assert panel.count("no route") == 1
+
+
+def test_a_long_error_is_whole_below_its_first_line(root: Client, mine: Organization) -> None:
+    job = end(raised(start(pending_job(organization=mine)), "Permanent", text="first line\nsecond line"))
+    panel = page_of(root, job).partition("djobs-error-first")[2].partition("</section>")[0]
+    assert "<h2" in panel.partition("first line")[0]
+    assert "second line" in panel
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"status": "Failed", "retry_count": 2, "next_retry_at": 120}, "in 2 min, attempt 3 of 6"),
+        ({"status": "Timed Out", "retry_count": 5, "next_retry_at": -1}, "due to be tried again, attempt 6 of 6"),
+        ({"status": "Dead Letter", "error_type": "Permanent"}, "The error is permanent"),
+        ({"status": "Dead Letter", "error_type": "Transient"}, "no retries are left"),
+        ({"status": "Dead Letter", "max_retries": 0}, "it has no retries"),
+        ({"status": "Dead Letter", "is_orphaned": True}, "Once that one is retried"),
+    ],
+)
+def test_what_happens_next_is_said(fields: dict[str, object], words: str) -> None:
+    now = timezone.now()
+    seconds = fields.pop("next_retry_at", None)
+    at = now + dt.timedelta(seconds=seconds) if isinstance(seconds, int) else None
+    assert words in next_in_words(Job(next_retry_at=at, **fields), now)
+
+
+def test_dead_letters_lead_to_their_group(root: Client, mine: Organization) -> None:
+    job = failed(mine, "Permanent")
+    page = page_of(root, job)
+    assert "All failures like this one" in page
+    assert job.error_fingerprint in page
+
+
+def test_an_ended_or_new_attempt_takes_the_error_away(root: Client, mine: Organization) -> None:
+    job = failed(mine)
+    retry_job(job)
+    assert "djobs-error-first" not in page_of(root, job)
+    assert "djobs-error-first" not in page_of(root, job_in("Completed"))
+
+
+def test_a_job_of_many_attempts_shows_the_newest_and_counts_the_rest(root: Client, mine: Organization) -> None:
+    kind = make_job_type(max_retries=30, retry_delay=0)
+    job = pending_job(kind, mine)
+    for _ in range(22):
+        end(raised(start(Job.primary.get(pk=job.pk))))
+    history = root.get(url("job", "change", job.pk)).context["history"]
+    assert [item.number for item in history.attempts] == list(range(22, 2, -1))
+    assert "2 earlier attempts are not shown" in page_of(root, job)
+    assert len(root.get(url("job", "change", job.pk), {"all": "1"}).context["history"].attempts) == 22

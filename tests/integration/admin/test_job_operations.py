@@ -1,0 +1,230 @@
+"""Acting on all jobs that match from the jobs list: what is counted and asked, and what is started."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+import pytest
+from django.test import Client
+
+from django_jobs.admin.job import JobAdmin
+from django_jobs.engine.insight.job_filter import TERMS, JobFilter
+from django_jobs.models import Job, JobType, Operation
+from django_jobs.statuses import Status
+from tests.support import admin
+from tests.support.admin import chosen, said, text, url
+from tests.support.brokers import job_in, pending_job, reread
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.operations import dead, finish
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+LIST: Final = "/admin/django_jobs/job/"
+LATER: Final = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def root() -> Client:
+    return admin.client_of(make_user("root", is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+def page_of(action: str, query: str = "type=mails") -> str:
+    return f"{LIST}all/{action}/?{query}"
+
+
+def started(client: Client, action: str, query: str = "type=mails", **fields: Any) -> Operation:
+    response = client.post(page_of(action, query), {"csrf": "", **fields})
+    operation = Operation.objects.latest("pk")
+    assert response["Location"] == url("operation", "change", operation.pk), response.content.decode()
+    return operation
+
+
+def test_the_list_has_a_button_for_each_action_on_all_that_match(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    page = text(root, f"{LIST}?type=mails")
+    for action in ("retry", "cancel", "delete", "set_priority", "run_now"):
+        assert f"{LIST}all/{action}/?type=mails" in page
+
+
+def test_a_list_without_jobs_has_none(root: Client, kind: JobType) -> None:
+    assert "/all/" not in text(root, f"{LIST}?type=mails")
+
+
+def test_the_page_counts_tells_the_filter_and_changes_nothing(root: Client, kind: JobType) -> None:
+    job = pending_job(job_type=kind)
+    page = text(root, page_of("cancel", "type=mails&status=Pending"))
+    assert "<strong>1 job.</strong>" in page
+    assert "<dt>status</dt><dd><bdi>Pending</bdi></dd>" in page
+    assert "<dt>type</dt><dd><bdi>mails</bdi></dd>" in page
+    assert reread(job).status == Status.PENDING
+
+
+def test_all_that_match_are_canceled_and_no_others(root: Client, kind: JobType) -> None:
+    jobs, other = [pending_job(job_type=kind) for _ in range(3)], pending_job()
+    assert finish(started(root, "cancel")).changed == 3
+    assert [reread(job).status for job in jobs] == [Status.CANCELED] * 3
+    assert reread(other).status == Status.PENDING
+
+
+def test_the_failed_of_one_tenant_are_retried(root: Client, kind: JobType) -> None:
+    mine = make_organization()
+    own, foreign = dead(kind, 1, mine)[0], dead(kind, 1)[0]
+    query = f"organization={mine.pk}&status=Dead+Letter"
+    finish(started(root, "retry", query))
+    assert [reread(own).status, reread(foreign).status] == [Status.PENDING, Status.DEAD_LETTER]
+
+
+def test_rate_and_care_are_chosen(root: Client, kind: JobType) -> None:
+    dead(kind, 1)
+    operation = started(root, "retry", rate="600", try_first="on", stop_above="20")
+    assert (operation.per_minute, operation.tries_one_first, operation.stop_above) == (600, True, 0.2)
+
+
+def test_the_priority_is_chosen(root: Client, kind: JobType) -> None:
+    job = pending_job(job_type=kind)
+    finish(started(root, "set_priority", value="3"))
+    assert reread(job).priority == 3
+
+
+def test_what_the_search_finds_is_meant_alone(root: Client, kind: JobType) -> None:
+    wanted, other = pending_job(job_type=kind), pending_job(job_type=kind)
+    finish(started(root, "cancel", f"q={wanted.name}"))
+    assert [reread(wanted).status, reread(other).status] == [Status.CANCELED, Status.PENDING]
+
+
+def test_a_search_that_means_nothing_finds_no_job(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    assert "There is no job that matches" in text(root, page_of("cancel", "q=type:a+type:b"))
+
+
+def test_a_list_that_nothing_narrows_wants_a_word_more(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    refused = root.post(page_of("cancel", ""), {})
+    assert refused.context["form"].errors["everything"]
+    assert not Operation.objects.exists()
+    assert finish(started(root, "cancel", "", everything="on")).changed == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [("rate", "0"), ("rate", "many"), ("stop_above", "101")])
+def test_what_cannot_be_is_said_at_its_field(field: str, value: str, root: Client, kind: JobType) -> None:
+    dead(kind, 1)
+    assert root.post(page_of("retry"), {field: value}).context["form"].errors[field]
+    assert not Operation.objects.exists()
+
+
+def test_jobs_that_are_gone_by_now_are_said_to_be(root: Client, kind: JobType) -> None:
+    assert said(root.post(page_of("retry"), {"rate": ""}, follow=True)) == [
+        "There is no job that matches and to which this could be done now."
+    ]
+
+
+def test_staff_act_within_their_organizations(kind: JobType) -> None:
+    mine = make_organization()
+    own, foreign = pending_job(job_type=kind, organization=mine), pending_job(job_type=kind)
+    boss = admin.client_of(make_user(admin_of=[mine], is_staff=True, permissions=["django_jobs.view_job"]))
+    assert "<strong>1 job.</strong>" in text(boss, page_of("cancel"))
+    finish(started(boss, "cancel"))
+    assert [reread(own).status, reread(foreign).status] == [Status.CANCELED, Status.PENDING]
+
+
+def test_staff_who_may_not_are_refused(kind: JobType) -> None:
+    mine = make_organization()
+    dead(kind, 1, mine)
+    member = admin.client_of(make_user(member_of=[mine], is_staff=True, permissions=["django_jobs.view_job"]))
+    assert member.get(page_of("delete")).status_code == 403
+    refused = member.post(page_of("retry"), {"rate": ""}, follow=True)
+    assert said(refused) == ["You may not do this to any of these jobs."]
+    assert admin.staff_of(mine, permissions=[]).get(page_of("cancel")).status_code == 403
+    assert not Operation.objects.exists()
+
+
+def test_of_a_page_of_the_list_that_is_gone_all_that_match_are_meant(
+    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobAdmin, "list_per_page", 1)
+    for _ in range(2):
+        pending_job(job_type=kind)
+    (buttons,) = {
+        address for _, address in root.get(f"{LIST}?type=mails&o=1").context["act_on_all"] if "cancel" in address
+    }
+    assert buttons == page_of("cancel")
+    assert root.get(page_of("cancel", "type=mails&p=999"), follow=True).redirect_chain == [(LIST, 302)]
+
+
+def test_the_jobs_of_an_operation_are_listed(root: Client, kind: JobType) -> None:
+    job = pending_job(job_type=kind)
+    pending_job()
+    operation = finish(started(root, "cancel"))
+    response = root.get(f"{LIST}?operation={operation.pk}")
+    assert [item.pk for item in response.context["cl"].result_list] == [job.pk]
+
+
+@pytest.mark.parametrize("asked", ["999999", "x", "9" * 30])
+def test_an_operation_that_there_is_not_has_no_jobs(asked: str, root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    response = root.get(f"{LIST}?operation={asked}")
+    assert list(response.context["cl"].result_list) == []
+    assert f"There is nothing of that name: operation:{asked}" in response.content.decode()
+    assert "There is no job that matches" in text(root, page_of("cancel", f"operation={asked}"))
+
+
+def test_an_operation_of_somebody_else_has_no_jobs(root: Client, kind: JobType) -> None:
+    mine = make_organization()
+    pending_job(job_type=kind, organization=mine)
+    operation = finish(started(root, "set_priority", value="3"))
+    boss = admin.client_of(make_user(admin_of=[mine], is_staff=True, permissions=["django_jobs.view_job"]))
+    assert list(boss.get(f"{LIST}?operation={operation.pk}").context["cl"].result_list) == []
+    assert "There is no job that matches" in text(boss, page_of("cancel", f"operation={operation.pk}"))
+
+
+def test_errors_without_a_text_are_acted_on_alone(root: Client, kind: JobType) -> None:
+    blank, other = dead(kind, 2)
+    Job.objects.filter(pk=blank.pk).update(error_message="", error_fingerprint="")
+    pending_job(job_type=kind)
+    assert "<strong>1 job.</strong>" in text(root, page_of("retry", "type=mails&fingerprint="))
+    finish(started(root, "delete", "type=mails&fingerprint="))
+    assert not Job.objects.filter(pk=blank.pk).exists()
+    assert Job.objects.count() == 2
+    assert reread(other).status == Status.DEAD_LETTER
+
+
+@pytest.mark.parametrize(("action", "field", "value"), [("run_now", "ready_at", None), ("set_priority", "priority", 0)])
+def test_chosen_rows_are_done_at_once(action: str, field: str, value: Any, root: Client, kind: JobType) -> None:
+    job = pending_job(job_type=kind, run_at=LATER if action == "run_now" else None)
+    before = getattr(reread(job), field)
+    assert "1 job" in said(root.post(LIST, chosen(action, job, confirmed="yes", value="0"), follow=True))[0]
+    assert getattr(reread(job), field) != before
+    assert not Operation.objects.exists()
+
+
+def test_each_filter_of_the_list_is_known(root: Client, kind: JobType) -> None:
+    job = job_in(Status.DEAD_LETTER, job_type=kind)
+    queries = {
+        "status": "Dead+Letter",
+        "type": "mails",
+        "organization": job.organization_id,
+        "priority": "1",
+        "created": "24h",
+        "error": "yes",
+        "owner": "nobody",
+        "worker": "w",
+        "fingerprint": job.error_fingerprint,
+        "schedule": "1",
+        "submitted_by": job.name,
+        "batch": "BATCH-2026-00001",
+        "operation": "1",
+    }
+    for name, value in queries.items():
+        assert root.get(page_of("retry", f"{name}={value}")).status_code == 200, name
+
+
+def test_every_field_of_a_filter_is_told_in_words(kind: JobType) -> None:
+    assert all(str(term.words) for term in TERMS.values())
+    assert JobFilter(statuses=("Failed",)).words() == [("status", "Failed")]
+    assert Job.objects.count() == 0

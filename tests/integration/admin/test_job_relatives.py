@@ -1,0 +1,75 @@
+"""The jobs around a job: its parents and children as a graph, what it submitted and what submitted it."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from django_jobs.admin import job_relatives
+from django_jobs.engine.execution.handler_run import context_for
+from django_jobs.models import Job, Organization
+from tests.support import admin
+from tests.support.admin import page_of, url
+from tests.support.attempts import FreeRunner
+from tests.support.brokers import pending_job, start
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def submitted_from(parent: Job, number: int) -> list[Job]:
+    """The jobs that the parent's handler submitted."""
+    context = context_for(start(parent), FreeRunner())
+    kind = make_job_type()
+    return [context.submit_job(kind, {"n": place}) for place in range(number)]
+
+
+def test_a_job_is_drawn_between_its_parents_and_children(root: Client) -> None:
+    parent = pending_job()
+    job = pending_job(parent.job_type, parent.organization, depends_on=[parent])
+    child = pending_job(parent.job_type, parent.organization, depends_on=[job])
+    drawing = root.get(url("job", "change", job.pk)).context["family"]
+    places = [drawing.index(f'href="{url("job", "change", item.pk)}"') for item in (parent, job, child)]
+    assert places == sorted(places)
+    assert drawing.count('aria-current="page"') == 1
+    assert f'href="{url("job", "change", job.pk)}" aria-current="page"' in drawing
+
+
+def test_of_a_large_family_some_are_drawn_and_the_rest_is_counted(root: Client) -> None:
+    parent = pending_job()
+    for _ in range(12):
+        pending_job(parent.job_type, parent.organization, depends_on=[parent])
+    page = page_of(root, parent)
+    assert page.count("djobs-node ") == 1 + job_relatives.DRAWN
+    assert "And 6 more that wait for it." in page
+
+
+def test_a_job_and_what_its_handler_submitted_lead_to_each_other(root: Client) -> None:
+    parent = pending_job()
+    (made,) = submitted_from(parent, 1)
+    assert "Submitted by its handler (1)" in page_of(root, parent)
+    assert f'href="{url("job", "change", made.pk)}"' in page_of(root, parent)
+    assert f'<a href="{url("job", "change", parent.pk)}">{parent.name}</a>, attempt 1' in page_of(root, made)
+
+
+def test_of_many_that_were_submitted_the_newest_are_shown(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_relatives, "LOOKED_AT", 11)
+    parent = pending_job()
+    made = submitted_from(parent, 12)
+    page = page_of(root, parent)
+    assert "Submitted by its handler (11+)" in page
+    assert sum(job.name in page for job in made) == job_relatives.ROWS
+
+
+def test_what_was_submitted_for_others_is_not_told(mine: Organization, theirs: Organization) -> None:
+    parent = pending_job(organization=mine)
+    (made,) = submitted_from(parent, 1)
+    Job.objects.filter(pk=made.pk).update(organization=theirs)
+    assert "Submitted by its handler" not in page_of(admin.staff_of(mine), parent)
+
+
+def test_a_job_leads_to_the_operation_that_acted_on_it(root: Client, mine: Organization) -> None:
+    job = pending_job(organization=mine)
+    Job.objects.filter(pk=job.pk).update(operation_id=7)
+    assert f'<a href="{url("operation", "change", 7)}">operation 7</a>' in page_of(root, job)
+    assert url("operation", "change", 7) not in page_of(admin.staff_of(mine), job)

@@ -1,0 +1,308 @@
+"""The search of the jobs list: what each text finds, how the page says it was understood, and what stays hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from django_jobs.admin import addressed_filters, job_search
+from django_jobs.engine.insight import job_search as engine_search
+from django_jobs.engine.insight import newest_jobs
+from django_jobs.models import Job, Organization
+from tests.support import admin
+from tests.support.admin import listed, text, url
+from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.schedules import make_schedule
+
+pytestmark = pytest.mark.usefixtures("broker")
+WORKER = "web-1-4711-ab12cd34"
+
+
+@pytest.fixture
+def member(mine: Organization) -> Client:
+    return admin.staff_of(mine)
+
+
+@pytest.fixture
+def rows(mine: Organization) -> dict[str, Job]:
+    """A job for each thing that can be searched for."""
+    Organization.objects.filter(pk=mine.pk).update(title="Brightwater Ltd")
+    alice = make_user("alice", member_of=[mine])
+    mails = make_job_type(type_name="letter_welcome", display_name="Send welcome letters")
+    others = make_job_type(type_name="report")
+    tenant = make_organization(name="ORG-OTHER", title="Otherwise")
+    values = {"customer_id": 17, "kind": "pdf", "customer": {"id": 5}, "items": ["a", "b"], "type": "A4", "odd": "17"}
+    ended = start(pending_job(mails, tenant), WORKER)
+    return {
+        "mail": pending_job(mails, tenant),
+        "reminder": pending_job(make_job_type(type_name="letter_reminder"), tenant),
+        "mine": pending_job(others, mine),
+        "alice": pending_job(others, mine, user=alice),
+        "values": pending_job(others, tenant, parameters=values),
+        "text": pending_job(others, tenant, parameters={"customer_id": "17"}),
+        "failed": end(raised(start(pending_job(others, tenant)), "Permanent", text="No route to the printer")),
+        "worked": end(raised(ended, "Permanent", text="Paper is out")),
+    }
+
+
+def found_by(client: Client, rows: dict[str, Job], q: str, **query: str) -> list[str]:
+    """The names of the jobs that a search finds."""
+    pks = {job.pk for job in listed(client, q=q, **query)}
+    return sorted(name for name, job in rows.items() if job.pk in pks)
+
+
+def told(client: Client, q: str) -> str:
+    """How the page says that the search was understood."""
+    understood = client.get(url("job", "changelist"), {"q": q}).context["cl"].understood
+    return str(understood.meaning.sentence if understood.meaning else understood.problem)
+
+
+def others(client: Client, q: str) -> list[str]:
+    """What else the page says that the search could mean."""
+    return [sentence for sentence, _ in client.get(url("job", "changelist"), {"q": q}).context["cl"].other_meanings]
+
+
+def bound_of(client: Client, **query: str) -> tuple[int | None, str]:
+    """Of how many of the newest jobs the list tells, and how many it says that there are."""
+    found = client.get(url("job", "changelist"), query).context["cl"]
+    return found.looks_back, found.amount
+
+
+BOTH_LETTERS = "Jobs of the 2 types that begin with “letter”: letter_reminder, letter_welcome"
+FOUND: list[tuple[str, list[str], str]] = [
+    ("letter_welcome", ["mail", "worked"], "Jobs of type letter_welcome"),
+    ("LETTER_WELCOME", ["mail", "worked"], "Jobs of type letter_welcome"),
+    ("send welcome letters", ["mail", "worked"], "Jobs of type letter_welcome"),
+    ("letter", ["mail", "reminder", "worked"], BOTH_LETTERS),
+    ("letter_r", ["reminder"], "Jobs of the type that begins with “letter_r”: letter_reminder"),
+    ("type:letter*", ["mail", "reminder", "worked"], BOTH_LETTERS),
+    ("ORG-MINE", ["alice", "mine"], "Jobs of the organization Brightwater Ltd (ORG-MINE)"),
+    ("bright", ["alice", "mine"], "Jobs of the organization Brightwater Ltd (ORG-MINE)"),
+    ('org:"Brightwater Ltd"', ["alice", "mine"], "Jobs of the organization Brightwater Ltd (ORG-MINE)"),
+    ("alice", ["alice"], "Jobs of the user alice"),
+    ("user:alice", ["alice"], "Jobs of the user alice"),
+    ("customer_id:17", ["text", "values"], "Jobs with customer_id 17 among the newest 10,000"),
+    ("customer.id:5", ["values"], "Jobs with customer.id 5 among the newest 10,000"),
+    ("items.1:b", ["values"], "Jobs with items.1 b among the newest 10,000"),
+    ("kind:pdf customer_id:17", ["values"],
+     "Jobs with kind pdf among the newest 10,000; and: Jobs with customer_id 17 among the newest 10,000"),
+    ("kind:pdf type:report", ["values"], "Jobs with kind pdf among the newest 10,000; and: Jobs of type report"),
+    ("parameters.type:A4", ["values"], "Jobs with type A4 among the newest 10,000"),
+    ("kind:png", [], "Jobs with kind png among the newest 10,000"),
+    ("no ROUTE", ["failed"], "Failed jobs with the words “no ROUTE” in their error"),
+    ("error:paper is out", ["worked"], "Failed jobs with the words “paper is out” in their error"),
+    (WORKER, ["worked"], f"Jobs that the worker {WORKER} ran, among the newest 10,000"),
+    ("worker:web-1", ["worked"], "Jobs that the worker web-1 ran, among the newest 10,000"),
+    ("JOB-2026-99999", [], "The job JOB-2026-99999"),
+    ("BATCH-2026-00001", [], "Jobs of the batch BATCH-2026-00001"),
+    ("type:nothing", [], "There is nothing of that name: type:nothing"),
+    ("type:report type:letter", [], "“type:” can stand in a search only once."),
+]  # fmt: skip
+
+
+def test_a_search_finds_what_it_says_that_it_understood(
+    subtests: pytest.Subtests, root: Client, rows: dict[str, Job]
+) -> None:
+    for q, names, sentence in FOUND:
+        with subtests.test(q=q):
+            assert found_by(root, rows, q) == names
+            assert told(root, q) == sentence
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="MariaDB compares JSON's texts and numbers alike")
+def test_a_value_in_quotation_marks_is_a_text_and_no_number(root: Client, rows: dict[str, Job]) -> None:
+    assert found_by(root, rows, 'customer_id:"17"') == ["text"]
+
+
+def test_a_job_is_found_by_its_id_and_by_its_number(root: Client, rows: dict[str, Job]) -> None:
+    job = rows["alice"]
+    assert [found_by(root, rows, q) for q in (job.name, str(job.pk), f"job:{job.pk}")] == [["alice"]] * 3
+    assert told(root, str(job.pk)) == f"The job with the number {job.pk}"
+
+
+def test_jobs_are_found_by_the_fingerprint_of_their_error_and_by_its_beginning(
+    root: Client, rows: dict[str, Job]
+) -> None:
+    fingerprint = rows["failed"].error_fingerprint
+    assert [found_by(root, rows, q) for q in (fingerprint, fingerprint[:8], fingerprint.upper())] == [["failed"]] * 3
+    assert found_by(root, rows, f"fingerprint:{rows['worked'].error_fingerprint[:10]}") == ["worked"]
+    assert found_by(root, rows, fingerprint[:7]) == []
+
+
+def test_a_text_of_several_meanings_offers_the_others(root: Client, mine: Organization) -> None:
+    owner = make_user("fax9", member_of=[mine])
+    named = make_organization(name="fax9")
+    make_job_type(type_name="fax9_one")
+    pending_job(organization=named)
+    owned = pending_job(organization=mine, user=owner)
+    assert told(root, "fax9") == "Jobs of the organization fax9"
+    assert others(root, "fax9") == [
+        "Jobs of the user fax9",
+        "Jobs of the type that begins with “fax9”: fax9_one",
+        "Failed jobs with the words “fax9” in their error",
+    ]
+    page = text(root, url("job", "changelist"), q="fax9", status="Pending")
+    assert 'href="?status=Pending&amp;q=owner%3Afax9"' in page or 'href="?q=owner%3Afax9&amp;status=Pending"' in page
+    assert listed(root, q="owner:fax9") == [owned]
+
+
+def test_what_looks_like_a_parameter_is_looked_for_in_errors_on_request(root: Client, rows: dict[str, Job]) -> None:
+    assert others(root, "http://printer") == ["Failed jobs with the words “http://printer” in their error"]
+    assert others(root, "type:report") == ["Jobs with type report among the newest 10,000"]
+
+
+@pytest.mark.parametrize("field", ["id", "name"])
+def test_organizations_are_found_by_their_titles_whatever_their_ids_are(
+    field: str, root: Client, rows: dict[str, Job], settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ORGANIZATION_ID_FIELD": field}
+    assert found_by(root, rows, "bright") == ["alice", "mine"]
+
+
+def test_an_organization_whose_id_and_title_are_alike_is_offered_once(root: Client, mine: Organization) -> None:
+    Organization.objects.filter(pk=mine.pk).update(title="ORG-MINE Ltd")
+    sentences = [told(root, "ORG-MINE"), *others(root, "ORG-MINE")]
+    assert [text for text in sentences if "Jobs of the organization" in text] == [sentences[0]]
+
+
+def test_a_search_that_left_out_older_jobs_says_so(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = make_job_type()
+    for number in (1, 1, 2):
+        pending_job(kind, mine, parameters={"number": number})
+    assert bound_of(root, q="number:1") == (None, "2")
+    monkeypatch.setattr(engine_search, "LOOKED_AT", 2)
+    assert bound_of(root, q="number:1") == (2, "1+")
+    assert "All 1+ jobs that match" in text(root, url("job", "changelist"), q="number:1")
+    assert "Only the newest 2 jobs are looked at" in text(root, url("job", "changelist"), q="number:1")
+
+
+def test_a_filter_that_left_out_older_jobs_says_so(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = make_schedule()
+    for _ in range(2):
+        start(pending_job(schedule.job_type, metadata={"schedule": schedule.name}), WORKER)
+    for query in ({"worker": WORKER}, {"schedule": str(schedule.pk)}):
+        assert bound_of(root, **query) == (None, "2")
+    monkeypatch.setattr(engine_search, "LOOKED_AT", 1)
+    monkeypatch.setattr(addressed_filters, "LOOKED_AT", 1)
+    for query in ({"worker": WORKER}, {"schedule": str(schedule.pk)}):
+        assert bound_of(root, **query) == (1, "1+")
+    assert bound_of(root, worker=WORKER, status="Running") == (None, "2")
+
+
+def test_a_search_and_filters_narrow_the_list_together(root: Client, rows: dict[str, Job]) -> None:
+    assert found_by(root, rows, "letter", status="Dead Letter") == ["worked"]
+    assert found_by(root, rows, "customer_id:17", type="letter_welcome") == []
+
+
+def test_parameters_are_looked_for_among_the_newest_jobs_of_the_chosen_organization(
+    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_search, "LOOKED_AT", 2)
+    kind = make_job_type()
+    job = pending_job(kind, mine, parameters={"number": 1})
+    for _ in range(3):
+        pending_job(kind)
+    assert listed(root, q="number:1") == []
+    assert listed(root, q="number:1", organization=str(mine.pk)) == [job]
+
+
+def test_values_that_are_hidden_from_the_user_cannot_be_guessed(
+    root: Client, member: Client, mine: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password",)}
+    kind = make_job_type()
+    job = pending_job(kind, mine, parameters={"password": "hunter2", "login": {"Password": "hunter2"}, "number": 1})
+    for q in ("password:hunter2", "login.Password:hunter2", "PASSWORD:x", "password.0:h", "number:1 password:hunter2"):
+        assert listed(member, q=q) == []
+        assert "hidden from you" in told(member, q)
+    assert [listed(root, q=q) for q in ("password:hunter2", "login.Password:hunter2")] == [[job], [job]]
+
+
+def test_where_the_policy_decides_job_by_job_parameters_are_not_searched(
+    member: Client, root: Client, mine: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    job = pending_job(organization=mine, parameters={"number": 1})
+    assert listed(member, q="number:1") == []
+    assert "decided for each job" in told(member, "number:1")
+    assert listed(root, q="number:1") == [job]
+
+
+def test_a_search_tells_nothing_of_another_organization(
+    member: Client, mine: Organization, theirs: Organization
+) -> None:
+    Organization.objects.filter(pk=theirs.pk).update(title="Secretive")
+    kind = make_job_type(type_name="their_type", submit_by="code")
+    job = pending_job(kind, theirs, parameters={"number": 1})
+    foreign = end(raised(start(job, WORKER), "Permanent", text="it failed"))
+    Job.objects.filter(pk=foreign.pk).update(owner_name="bob")
+    texts = [foreign.name, str(foreign.pk), "ORG-THEIRS", "Secret", "bob", "their_type", foreign.error_fingerprint]
+    for q in [*texts, "it failed", "number:1", WORKER, "type:their_type", "organization:ORG-THEIRS", "owner:bob"]:
+        page = text(member, url("job", "changelist"), q=q)
+        assert listed(member, q=q) == []
+        assert not any(name in page for name in ("Secretive", "Jobs of the organization", "Jobs of type"))
+
+
+@pytest.mark.parametrize("most", [200, 0], ids=["its one organization", "too many organizations to name"])
+def test_a_fingerprint_of_another_organization_is_none_that_anybody_has(
+    member: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(newest_jobs, "MAX_ORGANIZATIONS", most)
+    kind = make_job_type()
+    foreign = end(raised(start(pending_job(kind, theirs)), "Permanent", text="No route to the printer"))
+    q = f"fingerprint:{foreign.error_fingerprint}"
+    assert told(member, q) == f"There is nothing of that name: {q}"
+    own = end(raised(start(pending_job(kind, mine)), "Permanent", text="No route to the printer"))
+    assert told(member, q) == f"Jobs that failed with the error {own.error_fingerprint}"
+    assert listed(member, q=q) == [own]
+
+
+STRANGE = [
+    "\x00", "a:\x00", "'", '"', '""', "a:'", 'a:"', "%", "_", "\\", "a:\\", "a:%", "x" * 10_000, "a:" + "x" * 10_000,
+    "\U0001f600", "a:\U0001f600", "\U0001f600:1", "-1", "0", "9" * 30, "a:" + "9" * 300, "job:x", "job:0", "batch:x",
+    "type:", "type:*", "organization:\x00", "owner:%", "worker:%", "fingerprint:zz", "error:", "error:  ", "0:0",
+    "-1:1",
+    "99999999999:1", "a.b.c.d.e.f.g:1", "a..b:1", "a__contains:1", "contains:1", "isnull:true", "exact:None", "a:null",
+    "a:1e999", "a:-0", "a:0.1", "a:[1]", "a:{}", "$:1", "$[0]:1", "a':1", 'a"b:1', "\u0663:1", "\ud83d",
+    "JOB-0000-00001",
+    "JOB-2026-" + "9" * 19, "BATCH-2026-" + "9" * 19, "a:1 " * 50, "type:x " * 50, "\u202e", "<script>",
+    "{{ 1 }}", "%s",
+]  # fmt: skip
+
+
+def test_no_text_makes_an_error(subtests: pytest.Subtests, root: Client, member: Client, rows: dict[str, Job]) -> None:
+    for q in STRANGE:
+        with subtests.test(q=q[:50]):
+            for client in (root, member):
+                address = f"{url('job', 'changelist')}?"
+                response = client.get(address, {"q": q.encode("utf-8", "surrogatepass")}, follow=True)
+                assert response.status_code == 200
+                assert "<script>" + "</strong>" not in response.content.decode()
+
+
+def test_a_text_is_understood_once_for_a_request(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    understand = Mock(wraps=job_search.understand)
+    monkeypatch.setattr(job_search, "understand", understand)
+    text(root, url("job", "changelist"), q="mail")
+    assert understand.call_count == 1
+
+
+def test_a_running_job_is_found_by_its_worker_however_old(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_search, "LOOKED_AT", 1)
+    job, _ = running_job(WORKER)
+    pending_job()
+    pending_job()
+    assert listed(root, worker=WORKER) == []
+    assert listed(root, worker=WORKER, status="Running") == [job]
+
+
+def test_blanks_are_no_search(root: Client) -> None:
+    job = job_in("Canceled")
+    assert listed(root, q=" ") == [job]

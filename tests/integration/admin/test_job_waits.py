@@ -1,0 +1,41 @@
+"""Why a job waits, on its page, where it waits for a pool that is not configured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from django_jobs.models import JobType, Organization
+from tests.support import admin
+from tests.support.admin import page_of, url
+from tests.support.brokers import job_in, pending_job
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.mark.parametrize("status", ["Pending", "Queued"])
+def test_of_a_pool_that_is_not_configured_it_is_said_what_to_do(root: Client, settings: Any, status: str) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    job = job_in(status, job_type=make_job_type(pool="gpu"))
+    assert "is not configured" not in page_of(root, job)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
+    page = page_of(root, job)
+    assert "The pool <bdi>gpu</bdi> of its type is not configured, so that no worker takes it" in page
+    assert f'choose another pool for <a href="{url("jobtype", "change", job.job_type_id)}">the type</a>.' in page
+    assert "Other jobs are before it." not in page
+
+
+def test_the_page_of_the_type_is_for_who_may_change_it(mine: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    job = pending_job(make_job_type(pool="gpu"), mine)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
+    assert "or choose another pool for the type." in page_of(admin.staff_of(mine), job)
+
+
+def test_a_waiting_job_whose_type_is_gone_has_a_page(root: Client) -> None:
+    job = pending_job()
+    JobType.objects.filter(pk=job.job_type_id)._raw_delete(JobType.primary.db)
+    assert "Other jobs are before it." in page_of(root, job)

@@ -1,0 +1,191 @@
+"""Operations in the admin: how one is ordered, held and told of, and who may what."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from django_jobs.engine.control import operations
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
+from django_jobs.statuses import Status
+from tests.support import admin
+from tests.support.admin import remembered, said, text, url
+from tests.support.brokers import reread
+from tests.support.cases import rolled_back
+from tests.support.factories import make_job_type, make_user
+from tests.support.failures import die, group, order, press
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+VIEW = ["django_jobs.view_job"]
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+@pytest.fixture
+def boss(mine: Organization) -> Client:
+    """Staff who manages one organization."""
+    return admin.staff_of(mine, role="admin", permissions=VIEW)
+
+
+def test_a_click_starts_an_operation_that_the_scheduler_works_off(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    jobs = [die(kind, mine) for _ in range(2)]
+    response = order(root, jobs[0])
+    Scheduler("one").tick()
+    assert "of 2 looked at" in response.content.decode()
+    assert Status.DEAD_LETTER not in [reread(job).status for job in jobs]
+
+
+def test_it_is_remembered_who_started_it(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    order(root, job, per_minute=6)
+    Scheduler("one").tick()
+    ((user, told),) = remembered(Operation.objects.get())
+    assert (user, told[:20], told[-12:]) == ("root", "retry: status Dead L", "; 6 a minute")
+    assert ExecutionLog.objects.get(job=job, from_status="Dead Letter").actor == "root"
+
+
+def test_a_rate_that_cannot_be_is_refused(
+    subtests: pytest.Subtests, root: Client, kind: JobType, mine: Organization
+) -> None:
+    for per_minute in ("0", "60001", "-1", "many"):
+        with rolled_back(subtests, per_minute=per_minute):
+            (told,) = said(order(root, die(kind, mine), per_minute=per_minute))
+            assert told.startswith("Jobs a minute: ")
+            assert not Operation.objects.exists()
+
+
+def test_the_button_for_a_rate_wants_one(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert said(press(root, job, "retry_at_rate", rate="")) == ["Jobs a minute: This field is required."]
+    assert not Operation.objects.exists()
+    press(root, job, "retry_at_rate", rate="30")
+    assert Operation.objects.get().per_minute == 30
+
+
+def test_a_group_can_be_deleted(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    order(root, job, verb="delete")
+    Scheduler("one").tick()
+    assert not Job.objects.filter(pk=job.pk).exists()
+
+
+@pytest.mark.parametrize(("verb", "state"), [("pause", "paused"), ("stop", "stopped")])
+def test_an_operation_can_be_held(verb: str, state: str, root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    operation = Operation.objects.get()
+    response = root.post(url("operation", verb, operation.pk), follow=True)
+    assert said(response) == [f"The operation is {state}."]
+    assert Operation.objects.get().state == state
+    assert remembered(operation)[-1] == ("root", f"{state.capitalize()}.")
+
+
+def test_who_comes_second_is_told(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    operation = Operation.objects.get()
+    operations.stop(operation)
+    response = root.post(url("operation", "pause", operation.pk), follow=True)
+    assert said(response) == ["Nothing was changed: the operation is in the state “Stopped” already."]
+
+
+def test_an_operation_tells_honestly_what_it_did_not_do(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    Operation.objects.update(refused={"dead_parent": 4}, changed=2, total=6)
+    page = text(root, url("operation", "change", Operation.objects.get().pk))
+    assert f"<strong>4</strong>: {Operation.Refusal.DEAD_PARENT.label}." in page
+    assert "<strong>2 jobs retried</strong>" in page
+
+
+def test_an_operation_without_scheduler_says_that_it_waits(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    page = text(root, url("operation", "change", Operation.objects.get().pk))
+    assert "The scheduler, which does this, is silent" in page
+    assert "looked at." in page
+
+
+def test_only_one_that_goes_on_says_how_long_it_will_take(root: Client, kind: JobType, mine: Organization) -> None:
+    Scheduler("leader-1").tick()
+    order(root, die(kind, mine), per_minute=60)
+    operation = Operation.objects.get()
+    assert "About 1.0 s left." in text(root, url("operation", "change", operation.pk))
+    operations.pause(operation)
+    assert "looked at." in text(root, url("operation", "change", operation.pk))
+
+
+def test_one_that_is_done_has_no_buttons(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    Operation.objects.update(state="done")
+    assert root.get(url("operation", "change", Operation.objects.get().pk)).context["switches"] == []
+
+
+def test_an_organization_admin_acts_on_the_own_jobs_alone(
+    boss: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    own, foreign = die(kind, mine), die(kind, theirs)
+    order(boss, own)
+    Scheduler("one").tick()
+    assert reread(own).status != Status.DEAD_LETTER
+    assert reread(foreign).status == Status.DEAD_LETTER
+
+
+def test_staff_see_their_own_operations_alone(boss: Client, root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    order(root, job)
+    operation = Operation.objects.get()
+    assert boss.get(url("operation", "changelist")).context["cl"].result_count == 0
+    assert boss.get(url("operation", "change", operation.pk)).status_code == 302
+    boss.post(url("operation", "stop", operation.pk))
+    assert Operation.objects.get().state == "running"
+    assert boss.get(group(job)).context["operations"] == []
+
+
+def test_an_operation_cannot_be_switched_by_a_link(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    assert root.get(url("operation", "stop", Operation.objects.get().pk)).status_code == 405
+
+
+def test_an_operation_that_is_gone_is_said_to_be(root: Client) -> None:
+    assert said(root.post(url("operation", "stop", 999), follow=True)) == ["operation 999 is not there any more."]
+
+
+def test_operations_are_listed(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    assert "0 of 1 retried" in text(root, url("operation", "changelist"))
+
+
+def test_whoever_started_an_operation_may_be_deleted(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    User.objects.get(username="root").delete()
+    assert "root" in text(
+        admin.client_of(make_user("other", is_staff=True, is_superuser=True)), url("operation", "changelist")
+    )
+
+
+def test_the_rate_can_be_changed(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine), per_minute=1)
+    pk = Operation.objects.get().pk
+    assert said(root.post(url("operation", "rate", pk), {"rate": "500"}, follow=True)) == ["The rate is changed."]
+    assert Operation.objects.get().per_minute == 500
+    root.post(url("operation", "rate", pk), {"rate": ""})
+    assert Operation.objects.get().per_minute is None
+    assert root.post(url("operation", "rate", pk), {"rate": "0"}, follow=True).status_code == 200
+    assert Operation.objects.get().per_minute is None
+    assert root.get(url("operation", "rate", pk)).status_code == 405
+
+
+def test_the_outcome_leads_to_the_jobs(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    Operation.objects.update(changed=2956, outcome={"Completed": 2801, "Dead Letter": 155}, is_settled=True)
+    pk = Operation.objects.get().pk
+    page = text(root, url("operation", "change", pk))
+    assert "2,956 jobs retried: 2,801 completed, 155 died again" in page
+    assert f"/admin/django_jobs/job/?operation={pk}" in page
+    Operation.objects.update(outcome={"Completed": 2801})
+    assert "2,956 jobs retried: at least 2,801 completed" in text(root, url("operation", "change", pk))

@@ -1,0 +1,192 @@
+"""The page of workers: who is there, what each runs, and orders to their supervisors."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from django_jobs.admin.monitor_health import WORKERS_SHOWN
+from django_jobs.broker.connection import queue_names
+from django_jobs.engine.control import cleanup, worker_orders
+from django_jobs.engine.control.worker_orders import Order
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.dispatch.worker_registry import Supervision
+from django_jobs.exceptions import PermissionDenied
+from django_jobs.models import Organization, Worker, WorkerOrder
+from tests.support.admin import remembered, staff_of, system_admin, text, url
+from tests.support.brokers import MemoryBroker, running_job
+from tests.support.factories import make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def announce(name: str = "web-7-1", supervisor: str = "seven", pid: int = 7, **fields: Any) -> None:
+    options = {"slots": 2, "window": 4, **fields}
+    worker_registry.announce(name, queue_names(), supervision=Supervision(pid=pid, name=supervisor), **options)
+
+
+def fall_silent(**lookup: Any) -> None:
+    Worker.objects.filter(**lookup).update(last_seen=timezone.now() - dt.timedelta(minutes=1))
+
+
+def rows(client: Client) -> list[Any]:
+    response = client.get(url("worker", "changelist"))
+    assert response.status_code == 200
+    return list(response.context["fleet"].supervisors)
+
+
+def press(client: Client, verb: str, supervisor: str = "seven") -> str:
+    """Press a button, and return what is said afterwards."""
+    address = url("worker", "stop", supervisor) if verb == "stop" else url("worker", "order", supervisor, verb)
+    response = client.post(address, follow=True)
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+def test_processes_stand_with_their_supervisor_and_say_what_they_run(root: Client) -> None:
+    announce(memory=120)
+    announce("web-7-2", memory=80)
+    announce("web-8-1", "eight", 8)
+    job, _ = running_job("web-7-1")
+    first, second = rows(root)
+    assert (first.title.endswith("process 7"), len(first.processes), first.memory) == (True, 2, "200 MB")
+    assert (first.running, first.slots, second.running) == (1, 4, 0)
+    (name, address, _kind, _duration) = first.processes[0].jobs[0]
+    assert (name, address) == (job.name, url("job", "change", job.pk))
+    assert [verb for verb, _, _ in first.buttons] == ["quiet", "stop"]
+
+
+def test_every_process_says_what_it_runs_however_many_there_are(root: Client) -> None:
+    names = [f"web-7-{number:02d}" for number in range(WORKERS_SHOWN + 1)]
+    for name in names:
+        announce(name)
+    job, _ = running_job(names[-1])
+    (row,) = rows(root)
+    assert [name for name, *_ in row.processes[-1].jobs] == [job.name]
+
+
+def test_without_any_worker_it_says_how_to_start_one(root: Client) -> None:
+    assert "manage.py jobs_worker" in text(root, url("worker", "changelist"))
+
+
+def test_staff_who_do_not_run_the_system_see_and_order_nothing(mine: Organization) -> None:
+    announce()
+    member = staff_of(mine, permissions=["django_jobs.view_job", "django_jobs.view_worker"])
+    assert member.get(url("worker", "changelist")).status_code == 403
+    for address in (url("worker", "order", "seven", "quiet"), url("worker", "stop", "seven")):
+        assert member.post(address).status_code == 403
+    assert not WorkerOrder.objects.exists()
+
+
+def test_only_system_admins_give_orders() -> None:
+    announce()
+    with pytest.raises(PermissionDenied):
+        worker_orders.give("seven", Order.STOP, make_user("somebody"))
+
+
+def test_an_order_is_not_given_by_looking(root: Client) -> None:
+    announce()
+    assert root.get(url("worker", "order", "seven", "quiet")).status_code == 405
+    assert root.post(url("worker", "order", "seven", "dance")).status_code == 405
+    assert "Yes, stop it" in text(root, url("worker", "stop", "seven"))
+    assert not WorkerOrder.objects.exists()
+
+
+def test_an_order_is_stored_and_written_down(
+    caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any
+) -> None:
+    announce()
+    with caplog.at_level("INFO", "django_jobs"), django_capture_on_commit_callbacks(execute=True):
+        assert "ordered to take no new jobs" in press(system_admin(), "quiet")
+    given = WorkerOrder.objects.get()
+    assert (given.pk, given.order, given.ordered_by, given.obeyed_at) == ("seven", "quiet", "sysadmin", None)
+    assert remembered(given) == [("sysadmin", "Ordered to take no new jobs.")]
+    assert "event=worker_changed" in caplog.text
+    assert "by=sysadmin" in caplog.text
+
+
+def test_an_order_that_is_not_obeyed_yet_is_told_as_such(root: Client) -> None:
+    announce()
+    press(root, "quiet")
+    (row,) = rows(root)
+    assert "It has not obeyed yet." in row.state.text
+    assert [verb for verb, _, _ in row.buttons] == ["resume", "stop"]
+
+
+@pytest.mark.parametrize(("busy", "said"), [(False, "nothing runs"), (True, "1 job still runs")])
+def test_a_quiet_worker_says_since_when_and_what_still_runs(root: Client, busy: bool, said: str) -> None:
+    announce(quiet_since=timezone.now())
+    for _ in range(busy):
+        running_job("web-7-1")
+    (row,) = rows(root)
+    assert row.state.word == "quiet"
+    assert row.state.text.startswith("Since ")
+    assert said in row.state.text
+    assert [verb for verb, _, _ in row.buttons] == ["resume", "stop"]
+
+
+def test_a_worker_that_stops_can_be_ordered_nothing_more(root: Client) -> None:
+    announce()
+    press(root, "stop")
+    worker_orders.note_obeyed(WorkerOrder.objects.get())
+    (row,) = rows(root)
+    assert (row.state.word, row.buttons) == ("stops", [])
+
+
+def test_an_order_to_a_worker_that_died_meanwhile_says_so(root: Client) -> None:
+    announce()
+    fall_silent()
+    for verb in ("quiet", "stop"):
+        assert "nothing was ordered" in press(root, verb)
+    assert not WorkerOrder.objects.exists()
+
+
+def test_a_worker_that_died_before_it_obeyed_is_told(root: Client) -> None:
+    announce()
+    press(root, "quiet")
+    fall_silent()
+    assert "It has not obeyed “Quiet”" in rows(root)[0].state.text
+    worker_registry.withdraw("web-7-1")
+    assert "was gone before it obeyed “Quiet”" in text(root, url("worker", "changelist"))
+
+
+def test_a_worker_that_left_as_ordered_is_told(root: Client) -> None:
+    announce()
+    press(root, "stop")
+    worker_orders.note_left(WorkerOrder.objects.get())
+    worker_registry.withdraw("web-7-1")
+    assert "as root ordered at" in text(root, url("worker", "changelist"))
+
+
+def test_a_worker_of_the_release_before_has_no_buttons(root: Client) -> None:
+    announce(supervisor="")
+    (row,) = rows(root)
+    assert row.buttons == []
+    assert "cannot be ordered from here" in row.state.text
+
+
+def test_plain_rqworkers_are_told(root: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "other_workers", lambda _: {"jobs-normal": 2, "jobs-low": 0})
+    page = text(root, url("worker", "changelist"))
+    assert "jobs-normal: 2 processes" in page
+    assert "cannot be ordered from here" in page
+
+
+def test_without_redis_the_page_is_there(root: Client, broker: MemoryBroker) -> None:
+    announce()
+    broker.is_down = True
+    assert len(rows(root)) == 1
+
+
+def test_old_orders_of_those_that_are_gone_are_forgotten() -> None:
+    announce()
+    announce("web-8-1", "eight", 8)
+    for supervisor in ("seven", "eight"):
+        worker_orders.give(supervisor, Order.QUIET)
+    WorkerOrder.objects.update(ordered_at=timezone.now() - dt.timedelta(days=2))
+    worker_registry.withdraw("web-7-1")
+    cleanup.forget_workers()
+    assert list(WorkerOrder.objects.values_list("pk", flat=True)) == ["eight"]

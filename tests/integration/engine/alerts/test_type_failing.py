@@ -1,0 +1,124 @@
+"""The alarm that a job type fails."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db.models import F
+
+from django_jobs.engine.alerts.evaluation import Evaluator
+from django_jobs.models import Job, JobType, Organization
+from tests.support.alerts import evaluate, fail_a_job, let_fail, let_pass, only, the_alarm
+from tests.support.factories import make_organization
+from tests.support.monitor import count
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture(autouse=True)
+def _only_this_rule(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **only("type_failing")}
+
+
+def test_a_type_all_of_whose_attempts_fail_is_told_with_numbers_error_and_organizations(
+    kind: JobType, organization: Organization
+) -> None:
+    let_fail(kind, organization, 863)
+    alert = the_alarm()
+    assert (alert.rule, alert.subject) == ("type_failing", kind.pk)
+    assert (alert.facts["failed"], alert.facts["attempts"]) == (863, 863)
+    assert alert.facts["organizations"] == {str(organization.pk): 1}
+    assert alert.facts["exception"]
+
+
+def test_five_failures_of_a_rare_type_within_a_day_are_told(kind: JobType, organization: Organization) -> None:
+    for hour in (1, 5, 9, 14, 20):
+        count(kind, organization, ago=hour * 3_600, failed=1)
+    assert the_alarm().facts["attempts"] == 5
+
+
+def test_one_failure_is_none(kind: JobType, organization: Organization) -> None:
+    let_fail(kind, organization, 1)
+    assert evaluate() == []
+
+
+def test_three_failures_of_five_may_be_chance(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=120, failed=3, completed=2)
+    assert evaluate() == []
+
+
+def test_failures_before_which_nearly_all_completed_are_none(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=600, completed=90)
+    count(kind, organization, ago=120, failed=10)
+    assert evaluate() == []
+
+
+def test_it_began_when_the_first_failure_of_the_streak_came(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=3 * 3_600, completed=50)
+    for minute in range(100):
+        count(kind, organization, ago=minute * 60, failed=2)
+    assert the_alarm().facts["failed"] == 200
+
+
+def test_it_is_over_once_the_newest_attempts_complete(kind: JobType, organization: Organization) -> None:
+    evaluator = Evaluator()
+    count(kind, organization, ago=600, failed=100)
+    assert evaluate(evaluator)
+    count(kind, organization, ago=60, completed=5)
+    let_pass()
+    assert evaluate(evaluator) == []
+
+
+def test_a_type_that_was_deleted_is_told_no_more(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=120, failed=10)
+    JobType.objects.filter(pk=kind.pk).delete()
+    assert evaluate() == []
+
+
+def test_a_type_that_is_told_has_its_counts_brought_up_to_date(kind: JobType, organization: Organization) -> None:
+    evaluator = Evaluator()
+    count(kind, organization, ago=120, failed=10)
+    first = evaluate(evaluator)[0]
+    count(kind, organization, ago=60, failed=7)
+    again = evaluate(evaluator)[0]
+    assert (again.pk, again.facts["failed"], again.facts["since"]) == (first.pk, 17, first.facts["since"])
+
+
+@pytest.mark.parametrize("thresholds", [{"share": 1}, {"share": 0.9, "attempts": 10}, {"seconds": 60}])
+def test_thresholds_of_the_host_are_used(
+    settings: Any, kind: JobType, organization: Organization, thresholds: dict[str, Any]
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **only("type_failing", **thresholds)}
+    count(kind, organization, ago=0, failed=20)
+    assert the_alarm().subject == kind.pk
+
+
+def test_more_attempts_are_wanted_where_the_host_says_so(
+    settings: Any, kind: JobType, organization: Organization
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **only("type_failing", attempts=21)}
+    count(kind, organization, ago=0, failed=20)
+    assert evaluate() == []
+
+
+def test_that_a_failing_type_is_paused_is_told(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=120, failed=10)
+    JobType.objects.update(is_paused=True)
+    assert the_alarm().facts["is_paused"] is True
+
+
+def test_the_error_that_is_told_is_of_an_organization_whose_jobs_fail(
+    kind: JobType, organization: Organization
+) -> None:
+    evaluator, other = Evaluator(), make_organization()
+    let_fail(kind, organization, 10)
+    Job.objects.update(error_message="for Kim of the first")
+    evaluate(evaluator)
+    Job.objects.update(started_at=F("started_at") - dt.timedelta(days=2))
+    fail_a_job(kind, other)
+    (alert,) = evaluate(evaluator)
+    assert alert.facts["organizations"] == {str(other.pk): 1}
+    assert alert.facts["error"] == "it failed"
+    assert alert.facts["error_of"] == str(other.pk)

@@ -1,0 +1,176 @@
+"""What became of the jobs that an operation acted on, trying one first, and stopping when too many fail."""
+
+from __future__ import annotations
+
+import datetime as dt
+from unittest.mock import Mock
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DataError
+
+from django_jobs.engine.control import operation_outcomes, operations
+from django_jobs.engine.control.retry import retry_job
+from django_jobs.engine.store import database
+from django_jobs.models import Job, JobType, Operation
+from django_jobs.statuses import Status
+from tests.support.brokers import end, raised, reread, returned, start
+from tests.support.factories import make_job_type, make_system_admin
+from tests.support.operations import begin, dead, finish, later, work_off
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+@pytest.fixture
+def root() -> User:
+    return make_system_admin("root")
+
+
+def complete(job: Job) -> None:
+    end(returned(start(reread(job))))
+
+
+def fail(job: Job) -> None:
+    end(raised(start(reread(job)), "Permanent"))
+
+
+def counted(operation: Operation) -> Operation:
+    row = Operation.objects.get(pk=operation.pk)
+    operation_outcomes.count(row)
+    return Operation.objects.get(pk=operation.pk)
+
+
+def test_it_is_told_how_many_completed_and_how_many_died_again(kind: JobType, root: User) -> None:
+    jobs = dead(kind, 3)
+    operation = finish(begin(jobs[0], root))
+    complete(jobs[0])
+    fail(jobs[1])
+    row = counted(operation)
+    assert (row.outcome, row.is_settled) == ({"Completed": 1, "Dead Letter": 1, "Pending": 1}, False)
+
+
+def test_the_outcome_stands_once_all_have_ended(kind: JobType, root: User) -> None:
+    (job,) = dead(kind, 1)
+    operation = finish(begin(job, root))
+    complete(job)
+    assert counted(operation).is_settled
+    Job.objects.all().delete()
+    work_off()
+    assert Operation.objects.get().outcome == {"Completed": 1}
+
+
+def test_what_a_person_retries_again_counts_no_longer(kind: JobType, root: User) -> None:
+    jobs = dead(kind, 2)
+    operation = finish(begin(jobs[0], root))
+    fail(jobs[0])
+    retry_job(reread(jobs[0]))
+    assert counted(operation).outcome == {"Pending": 1}
+
+
+def test_of_two_operations_on_the_same_jobs_the_later_one_has_them(kind: JobType, root: User) -> None:
+    (job,) = dead(kind, 1)
+    first = finish(begin(job, root))
+    fail(job)
+    second = finish(begin(reread(job), root))
+    assert (counted(first).outcome, counted(second).outcome) == ({}, {"Pending": 1})
+
+
+def test_one_is_tried_first_and_the_others_follow_when_it_completed(kind: JobType, root: User) -> None:
+    jobs = dead(kind, 3)
+    operation = begin(jobs[0], root, try_first=True)
+    work_off()
+    later(operation, 60)
+    work_off()
+    assert [reread(job).status for job in jobs] == [Status.PENDING, Status.DEAD_LETTER, Status.DEAD_LETTER]
+    complete(jobs[0])
+    assert finish(operation).changed == 3
+
+
+def test_one_that_fails_again_pauses_the_operation_which_says_why(kind: JobType, root: User) -> None:
+    jobs = dead(kind, 2)
+    operation = begin(jobs[0], root, try_first=True)
+    work_off()
+    fail(jobs[0])
+    later(operation, 60)
+    work_off()
+    row = Operation.objects.get()
+    assert (row.state, row.reason) == ("paused", "first_failed")
+    assert row.note.startswith(f"{jobs[0].name}: Dead Letter.")
+    assert operations.resume(row)
+    assert finish(row).changed == 2
+
+
+def test_it_stops_by_itself_when_too_many_fail(kind: JobType, root: User) -> None:
+    jobs = dead(kind, 70)
+    operation = begin(jobs[0], root, rate=None, stop_above=0.2)
+    work_off()
+    assert Operation.objects.get().changed == operation_outcomes.UNDER_WAY
+    for job in jobs[:7]:
+        complete(job)
+    for job in jobs[7:10]:
+        fail(job)
+    work_off()
+    row = Operation.objects.get(pk=operation.pk)
+    assert (row.state, row.reason, row.note) == ("stopped", "too_many_failed", "3 / 10")
+
+
+def test_it_goes_on_while_few_enough_fail(kind: JobType, root: User) -> None:
+    jobs = dead(kind, 60)
+    operation = begin(jobs[0], root, rate=None, stop_above=0.5)
+    work_off()
+    for job in jobs[:10]:
+        complete(job)
+    work_off()
+    row = Operation.objects.get(pk=operation.pk)
+    assert (row.state, row.changed) == ("done", 60)
+
+
+def test_a_count_that_takes_long_is_made_less_often(kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(dead(kind, 1)[0], root)
+    monkeypatch.setattr(operation_outcomes, "REST_FACTOR", 1e9)
+    counts = operation_outcomes.OutcomeCounts()
+    assert counts.count_due() == 1
+    Operation.objects.update(counted_at=None)
+    assert counts.count_due() == 0
+
+
+def test_a_count_that_fails_holds_up_no_other(kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(dead(kind, 1)[0], root)
+    other = begin(dead(make_job_type(), 1)[0], root)
+    monkeypatch.setattr(operation_outcomes, "REST_FACTOR", 1e9)
+    monkeypatch.setattr(operation_outcomes, "read", Mock(side_effect=[DataError, {}]))
+    counts = operation_outcomes.OutcomeCounts()
+    with pytest.raises(DataError):
+        counts.count_due()
+    counts.count_due()
+    other.refresh_from_db()
+    assert other.counted_at is not None
+
+
+@pytest.mark.parametrize(("hours", "counted"), [(0, 1), (2, 0)])
+def test_a_paused_one_that_nobody_touched_for_long_is_counted_seldom(
+    hours: int, counted: int, kind: JobType, root: User
+) -> None:
+    operation = begin(dead(kind, 1)[0], root)
+    operations.pause(operation)
+    now = database.now()
+    Operation.objects.update(released_until=now - dt.timedelta(hours=hours), counted_at=now - dt.timedelta(seconds=10))
+    assert operation_outcomes.OutcomeCounts().count_due() == counted
+
+
+def test_between_two_counts_what_was_taken_up_meanwhile_is_under_way(
+    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = begin(dead(kind, 1)[0], root, stop_above=0.5)
+    reads = Mock(return_value={"Pending": 10})
+    monkeypatch.setattr(operation_outcomes, "read", reads)
+    counts = operation_outcomes.OutcomeCounts()
+    assert counts.allowed(operation) == operation_outcomes.UNDER_WAY - 10
+    operation.changed += 30
+    assert counts.allowed(operation) == operation_outcomes.UNDER_WAY - 40
+    assert reads.call_count == 1

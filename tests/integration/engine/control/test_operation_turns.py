@@ -1,0 +1,137 @@
+"""Which operations get a turn: none takes it from the others, whether it waits, is held up, or fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DataError, OperationalError
+
+from django_jobs.engine.control import operation_rights, operation_turns, operation_work
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.store import database
+from django_jobs.models import Job, JobType, Operation
+from tests.support.factories import make_job_type, make_system_admin
+from tests.support.operations import begin, dead, start, work_off
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+@pytest.fixture
+def root() -> User:
+    return make_system_admin("root")
+
+
+def fail_for(kind: JobType, error: Exception) -> Callable[..., list[Job]]:
+    read = operation_rights.Rights.read
+
+    def read_or_fail(self: Any, rows: Any) -> list[Job]:
+        jobs = read(self, rows)
+        if any(job.job_type_id == kind.pk for job in jobs):
+            raise error
+        return jobs
+
+    return read_or_fail
+
+
+def test_operations_that_wait_take_no_turn_from_the_others(root: User) -> None:
+    for _ in range(operation_work.AT_ONCE):
+        begin(dead(make_job_type(), 2)[0], root, rate=None, try_first=True)
+    work = operation_work.OperationWork()
+    work.do_round()
+    other = begin(dead(make_job_type(), 1)[0], root, rate=None)
+    Operation.objects.exclude(pk=other.pk).update(released_until=other.released_until)
+    work.do_round()
+    work.do_round()
+    other.refresh_from_db()
+    assert other.changed == 1
+
+
+def test_a_statement_that_fails_holds_up_no_other_operation_and_no_count(
+    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, fine = begin(dead(kind, 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
+    monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, DataError("too long")))
+    assert work_off() == 1
+    fine.refresh_from_db()
+    failing.refresh_from_db()
+    assert (fine.changed, failing.state) == (1, "running")
+    assert fine.counted_at is not None
+
+
+def test_one_whose_statement_fails_again_and_again_is_paused(
+    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = begin(dead(kind, 1)[0], root)
+    monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, DataError("too long")))
+    work = operation_work.OperationWork()
+    for _ in range(operation_work.FAILURES):
+        work.do_round()
+    failing.refresh_from_db()
+    assert (failing.state, failing.reason, failing.note) == ("paused", "error", "DataError")
+
+
+@pytest.mark.parametrize("ends", ["was_too_slow", "is_lost_race"])
+def test_a_statement_that_took_too_long_or_lost_a_race_is_tried_later(
+    ends: str, kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dead(kind, 1)[0], root)
+    error = OperationalError("canceled")
+    with monkeypatch.context() as patch:
+        patch.setattr(operation_rights.Rights, "read", fail_for(kind, error))
+        patch.setattr(database, ends, lambda found: found is error)
+        assert work_off() == 0
+    assert work_off() == 1
+
+
+def test_a_lost_connection_ends_the_round_and_the_others_come_first_in_the_next(
+    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dead(kind, 1)[0], root)
+    other = begin(dead(make_job_type(), 1)[0], root)
+    monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, OperationalError("gone")))
+    work = operation_work.OperationWork()
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            work.do_round()
+    other.refresh_from_db()
+    assert (other.changed, other.counted_at is not None) == (1, True)
+
+
+def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
+    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = dead(kind, 6)
+    Job.objects.filter(pk=jobs[4].pk).update(error_message="a timeout")
+    Job.objects.filter(pk=jobs[0].pk).delete()
+    operation = start(JobFilter(error_text="timeout"), root)
+    Operation.objects.update(last_id=jobs[5].pk)
+    monkeypatch.setattr(operation_turns, "STRETCH", 2)
+    work = operation_work.OperationWork()
+    assert [work.do_round() for _ in range(4)] == [1, 1, 0, 0]
+    operation.refresh_from_db()
+    assert (operation.state, operation.changed, operation.position) == ("done", 1, jobs[4].pk)
+
+
+def test_what_is_too_much_to_count_is_counted_on_the_way(
+    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = dead(kind, 3)
+    operation = start(JobFilter(error_text=jobs[0].error_message), root)
+    Operation.objects.update(total=1, has_more=True)
+    monkeypatch.setattr(operation_turns, "COUNTED", 0)
+    monkeypatch.setattr(operation_turns, "BATCH", 2)
+    work = operation_work.OperationWork()
+    work.do_round()
+    operation.refresh_from_db()
+    assert (operation.total, operation.has_more) == (2, True)
+    work.do_round()
+    operation.refresh_from_db()
+    assert (operation.state, operation.total, operation.has_more, operation.refused) == ("done", 3, False, {})

@@ -1,0 +1,174 @@
+"""One object that names a set of jobs: read from outside, stored, told in words, and turned into a query."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+import pytest
+
+from django_jobs.engine.insight.job_filter import TERMS, JobFilter
+from django_jobs.exceptions import InvalidFilter
+from django_jobs.models import Job, JobType, Organization
+from tests.support.brokers import job_in, pending_job
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+MOMENT: Final = dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization(name="ORG-MINE")
+
+
+@pytest.fixture
+def mails() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+def test_what_is_stored_is_read_again(mine: Organization) -> None:
+    filters = JobFilter(
+        statuses=("Dead Letter", "Failed"),
+        job_types=("mails",),
+        organizations=(mine.pk,),
+        priorities=(2,),
+        owner="alice",
+        job_ids=((7, 2026),),
+        batch=(3, 2026),
+        created_after=MOMENT,
+        created_before=MOMENT + dt.timedelta(days=1),
+        error_fingerprint="",
+        error_text="refused",
+        has_error=True,
+        pool="gpu",
+        worker="w-1",
+        operation=4,
+        parameters=((("customer", "id"), "17"),),
+    )
+    assert JobFilter.from_json(filters.as_json()) == filters
+
+
+def test_a_filter_that_finds_nothing_stays_one(mails: JobType) -> None:
+    pending_job(job_type=mails)
+    stored = JobFilter.from_json(JobFilter(job_ids=()).as_json())
+    assert not stored.rows().exists()
+
+
+def test_from_outside_organizations_are_named_by_their_ids(mine: Organization) -> None:
+    assert JobFilter.read({"organization": "ORG-MINE"}).organizations == (mine.pk,)
+
+
+def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organization) -> None:
+    stranger = make_user(member_of=[make_organization()])
+    with pytest.raises(InvalidFilter) as caught:
+        JobFilter.read({"organization": "ORG-MINE"}, stranger)
+    assert caught.value.errors == {"organization": ["There is no organization 'ORG-MINE'."]}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"color": "red"}, "color"),
+        ({"organization_pk": [1]}, "organization_pk"),
+        ({"status": "Dead"}, "status"),
+        ({"status": ["Failed"] * 501}, "status"),
+        ({"priority": "Huge"}, "priority"),
+        ({"job_id": "17"}, "job_id"),
+        ({"batch": "B"}, "batch"),
+        ({"created_after": "yesterday"}, "created_after"),
+        ({"owner": 5}, "owner"),
+        ({"owner": "x" * 201}, "owner"),
+        ({"error": "\x00"}, "error"),
+        ({"all": "yes"}, "all"),
+        ({"parameters": "no colon"}, "parameters"),
+        ({"parameters": {"a": {"b": 1}}}, "parameters"),
+        ({"operation": "1; DROP TABLE"}, "operation"),
+        (["status"], "filters"),
+        (None, "filters"),
+    ],
+    ids=str,
+)
+def test_what_is_forged_or_unknown_is_named(given: Any, name: str) -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        JobFilter.read(given)
+    assert list(caught.value.errors) == [name]
+
+
+def test_what_another_release_stored_is_refused_and_not_left_out() -> None:
+    with pytest.raises(InvalidFilter):
+        JobFilter.from_json({"status": ["Failed"], "moon": "full"})
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        JobFilter(error_text=" "),
+        JobFilter(error_text=" timeout "),
+        JobFilter(error_text="x" * 300),
+        JobFilter(error_fingerprint=" "),
+        JobFilter(parameters=((("a",), "1"), (("a",), '"1"'), (("b", "c"), " x:y "), (("d",), ""))),
+    ],
+    ids=["blank", "blanks", "long", "fingerprint", "parameters"],
+)
+def test_what_is_stored_is_read_again_to_the_letter(filters: JobFilter) -> None:
+    assert JobFilter.from_json(filters.as_json()) == filters
+
+
+@pytest.mark.parametrize("stored", [{"owner": ""}, {"owner": None}, {"all": False}, {"status": [""]}], ids=str)
+def test_a_stored_value_that_asks_for_nothing_is_refused(stored: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFilter):
+        JobFilter.from_json({"job_type": ["mails"], **stored})
+
+
+def test_parameters_that_were_stored_as_an_object_are_read() -> None:
+    assert JobFilter.from_json({"parameters": {"customer.id": "17"}}).parameters == ((("customer", "id"), "17"),)
+
+
+def test_where_the_policy_decides_job_by_job_only_system_admins_filter_by_parameters(
+    mine: Organization, mails: JobType, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    pending_job(job_type=mails, organization=mine, parameters={"n": 17})
+    filters = JobFilter(parameters=((("n",), "17"),))
+    assert not filters.rows(make_user(admin_of=[mine])).exists()
+    assert filters.rows(make_system_admin("root")).exists()
+    assert filters.rows().exists()
+
+
+def test_only_jobs_that_the_user_may_see_are_found(mine: Organization, mails: JobType) -> None:
+    own, _foreign = pending_job(job_type=mails, organization=mine), pending_job(job_type=mails)
+    member = make_user(member_of=[mine])
+    assert list(JobFilter(job_types=("mails",)).rows(member)) == [own]
+    assert list(JobFilter(everything=True).rows(member)) == [own]
+
+
+def test_a_parameter_whose_values_are_hidden_finds_nothing(mine: Organization, mails: JobType, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    pending_job(job_type=mails, organization=mine, parameters={"token": "abc", "n": 17})
+    member = make_user(member_of=[mine])
+    assert not JobFilter.read({"parameters": "token:abc"}, member).rows(member).exists()
+    assert JobFilter.read({"parameters": {"n": 17}}, member).rows(member).exists()
+    assert JobFilter.read({"parameters": "token:abc"}).rows().exists()
+
+
+def test_two_filters_name_what_both_name(mails: JobType) -> None:
+    both = JobFilter(statuses=("Failed", "Pending")).both(JobFilter(statuses=("Pending",), owner="a"))
+    assert (both.statuses, both.owner) == (("Pending",), "a")
+    assert JobFilter(owner="a").both(JobFilter(owner="b")).job_ids == ()
+
+
+def test_a_text_that_is_searched_for_is_a_job_id_or_a_part_of_an_error(mails: JobType) -> None:
+    job, dead = pending_job(job_type=mails), job_in("Dead Letter", job_type=mails)
+    Job.objects.filter(pk=dead.pk).update(error_message="connection refused")
+    assert list(JobFilter.read({"search": job.name}).rows()) == [job]
+    assert list(JobFilter.read({"search": "refused"}).rows()) == [dead]
+
+
+def test_each_field_has_a_name_of_its_own() -> None:
+    assert len({term.name for term in TERMS.values()}) == len(TERMS)
+
+
+def test_many_values_are_told_in_short(mails: JobType) -> None:
+    assert JobFilter(job_types=tuple("abcdefgh")).words() == [("type", "a, b, c, d, e and 3 more")]

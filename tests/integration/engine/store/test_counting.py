@@ -1,0 +1,27 @@
+"""Counting up to a bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine.store.counting import capped_counts
+from django_jobs.models import Job
+from tests.support.brokers import job_in, pending_job
+from tests.support.factories import make_job_type
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def test_several_querysets_are_counted_by_one_statement() -> None:
+    kind = make_job_type(type_name="mails")
+    for _ in range(3):
+        pending_job(kind)
+    job_in("Canceled", job_type=kind)
+    rows = Job.primary.filter(job_type_id="mails")
+    asked = [rows.filter(status="Pending"), rows.filter(pk__in=[]), rows.filter(status="Canceled"), Job.primary.none()]
+    assert capped_counts(asked, 10) == [3, 0, 1, 0]
+    assert capped_counts(asked, 1) == [2, 0, 1, 0]
+    assert statements_of(lambda: capped_counts(asked, 10)) == 1
+    assert capped_counts([Job.primary.none()], 10) == [0]
+    assert capped_counts([], 10) == []

@@ -1,0 +1,21 @@
+"""Reading what lies behind the first entries of an index."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine.store.base import Store
+from django_jobs.models import Job
+from tests.support.brokers import pending_job
+from tests.support.factories import make_job_type
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def test_rows_behind_the_first_are_read(each_store: Store) -> None:
+    kind = make_job_type()
+    jobs = [pending_job(kind) for _ in range(4)]
+    rows = Job.primary.order_by("-pk").values_list("pk")
+    assert each_store.read_behind(rows[2:3], 2) == [(jobs[1].pk,)]
+    assert each_store.read_behind(rows[0:1], 0) == [(jobs[3].pk,)]
+    assert each_store.read_behind(rows[9:10], 9) == []

@@ -1,0 +1,106 @@
+"""``manage.py jobs_replay``: what it starts, what it only counts, and how it tells what became of it."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.management.commands import jobs_replay
+from django_jobs.models import Job, JobType, Operation
+from django_jobs.statuses import Status
+from tests.support.brokers import end, reread, returned, start
+from tests.support.factories import make_job_type, make_organization
+from tests.support.operations import dead, finish
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def mails() -> JobType:
+    return make_job_type(type_name="mails")
+
+
+def replay(*options: str) -> str:
+    out = StringIO()
+    call_command("jobs_replay", *options, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def test_it_starts_an_operation_on_what_matches(mails: JobType) -> None:
+    jobs, other = dead(mails, 2), dead(make_job_type(), 1)[0]
+    told = replay("--type", "mails", "--rate", "600", "--stop-above", "0.2")
+    operation = Operation.objects.get()
+    assert told == f"Operation {operation.pk} (running): 0 of 2 retried: 0 completed, 0 died again.\n"
+    assert (operation.per_minute, operation.stop_above, operation.user_name) == (600, 0.2, "system")
+    Operation.objects.update(stop_above=None)
+    finish(operation)
+    assert [reread(job).status for job in [*jobs, other]] == [Status.PENDING, Status.PENDING, Status.DEAD_LETTER]
+
+
+def test_each_option_narrows(mails: JobType) -> None:
+    mine = make_organization(name="ORG-MINE")
+    (job,) = dead(mails, 1, mine)
+    dead(mails, 1)
+    replay("--type", "mails", "--organization", "ORG-MINE", "--fingerprint", job.error_fingerprint)
+    assert Operation.objects.get().total == 1
+
+
+def test_a_dry_run_counts_alone(mails: JobType) -> None:
+    dead(mails, 3)
+    assert replay("--type", "mails", "--rate", "60", "--dry-run") == "3 jobs would be retried, in about 3 s.\n"
+    assert json.loads(replay("--all", "--dry-run", "--json"))["count"] == 3
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "Say which jobs"),
+        (["--type", "unheard"], "no job that matches"),
+        (["--type", "mails", "--rate", "0"], "--rate"),
+        (["--type", "mails", "--stop-above", "2"], "--stop-above"),
+        (["--organization", "ORG-NONE"], "no organization"),
+        (["--status", "Completed"], "invalid choice"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_said(options: list[str], told: str, mails: JobType) -> None:
+    dead(mails, 1)
+    with pytest.raises(CommandError, match=told):
+        replay(*options)
+    assert not Operation.objects.exists()
+
+
+def test_it_waits_until_all_have_ended(mails: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = dead(mails, 1)
+
+    def pass_time(_seconds: float) -> None:
+        Operation.objects.update(counted_at=None)
+        Scheduler("one").tick()
+        if reread(job).status in {Status.PENDING, Status.QUEUED}:
+            end(returned(start(reread(job))))
+
+    monkeypatch.setattr("time.sleep", pass_time)
+    assert replay("--type", "mails", "--wait").splitlines()[-1].endswith("1 of 1 retried: 1 completed, 0 died again.")
+
+
+def test_one_that_is_paused_meanwhile_has_an_exit_code_of_its_own(
+    mails: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead(mails, 1)
+    monkeypatch.setattr("time.sleep", lambda _: Operation.objects.update(state="paused"))
+    with pytest.raises(CommandError, match="It is paused") as caught:
+        replay("--type", "mails", "--wait")
+    assert caught.value.returncode == jobs_replay.NOT_DONE
+
+
+def test_no_job_is_changed_by_the_command_itself(mails: JobType) -> None:
+    dead(mails, 1)
+    replay("--type", "mails")
+    found: Any = Job.objects.get()
+    assert found.status == Status.DEAD_LETTER

@@ -1,0 +1,32 @@
+"""Jobs that failed, their groups in the admin, and what its buttons post."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import Client
+
+from django_jobs.engine.control import operations
+from django_jobs.models import Job, JobType, Organization
+from tests.support.admin import url
+from tests.support.brokers import end, pending_job, raised, start
+
+
+def die(kind: JobType, organization: Organization, message: str = "it failed", traceback: str = "") -> Job:
+    claimed = start(pending_job(kind, organization))
+    return end(raised(claimed, "Permanent", text=message, traceback=traceback))
+
+
+def group(job: Job) -> str:
+    """The address of the job's group."""
+    return f"{url('failure', 'group')}?job_type={job.job_type_id}&fingerprint={job.error_fingerprint}"
+
+
+def press(client: Client, job: Job, action: str, **fields: Any) -> Any:
+    """Press a button of the job's group."""
+    named = {"job_type": job.job_type_id, "fingerprint": job.error_fingerprint, "action": action}
+    return client.post(url("failure", "act"), named | fields, follow=True)
+
+
+def order(client: Client, job: Job, verb: str = "retry", per_minute: Any = operations.MAX_PER_MINUTE) -> Any:
+    return press(client, job, f"{verb}_all", rate=per_minute, confirmed="yes")

@@ -1,0 +1,12 @@
+"""For how long an operation tries jobs again whose rows somebody holds."""
+
+from __future__ import annotations
+
+from django_jobs.engine.control.operation_turns import still_held
+
+
+def test_each_row_that_somebody_holds_has_a_time_of_its_own() -> None:
+    over = {1: 0.0}
+    kept = still_held(over, [1, 2])
+    assert list(kept) == [2]
+    assert still_held(kept | over, [1, 2]) == kept
