@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
 from django_jobs.admin.base import keys_of
-from django_jobs.admin.job_filters import BoundedFilter
+from django_jobs.admin.job_filters import BoundedFilter, cut
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.seen_organizations import organizations_of
 from django_jobs.engine.insight.job_filter import JobFilter
@@ -23,7 +23,6 @@ from django_jobs.models import JobType, Schedule
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
 
-MAX_SHOWN: Final = 100
 #: What an address means that names something that there is not.
 NOTHING: Final = JobFilter(job_ids=())
 
@@ -39,7 +38,7 @@ class AddressedFilter(BoundedFilter):
 
     def label_of(self, asked: str) -> str:
         """Return the words for the asked value."""
-        return asked if len(asked) <= MAX_SHOWN else f"{asked[:MAX_SHOWN]}…"
+        return cut(asked)
 
     def search(self, asked: str) -> JobSearch:
         """Return the search that the filter stands for."""

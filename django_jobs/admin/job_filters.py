@@ -25,21 +25,35 @@ from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 #: At most so many choices are offered. The list's search finds any organization.
 MAX_LISTED: Final = 50
 MAX_TYPES: Final = 200
+#: Characters of an asked value that are shown.
+MAX_SHOWN: Final = 100
 
 
 class BoundedFilter(admin.SimpleListFilter):
-    """A filter that takes only what it offers. Where no index serves it, the list looks at the newest jobs alone."""
+    """A filter that takes only what it offers. Where no index serves it, the list looks at the newest jobs alone.
+
+    The list shows nothing where the address asks for what is not offered (``is_unknown``), such as a type that was
+    deleted: whoever acts on all that match must not reach more than was asked for.
+    """
 
     #: Whether a blank value in the address asks for something.
     takes_blank = False
     #: How many of the newest jobs ``queryset`` looked at; None if it left out no older ones.
     looks_back: int | None = None
 
+    def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.offered = frozenset(str(value) for value, _ in self.lookup_choices)
+        asked = self.value() or ""
+        self.is_unknown = bool(asked) and asked not in self.offered
+        if self.is_unknown:
+            told = gettext("%(value)s: there is no such choice") % {"value": cut(asked)}
+            self.lookup_choices = [*self.lookup_choices, (asked, told)]
+
     def chosen(self) -> str | None:
         """Return the choice that the address asks for, or None if it asks for none that is offered."""
-        offered = {str(value) for value, _ in self.lookup_choices}
         value = self.value()
-        return value if value in offered else None
+        return value if value in self.offered else None
 
     def needs_bound(self) -> bool:
         """Return whether finding a page of the chosen jobs could mean to read all jobs."""
@@ -48,6 +62,11 @@ class BoundedFilter(admin.SimpleListFilter):
     def is_selective(self) -> bool:
         """Return whether the choice alone leaves so few jobs that no bound is needed."""
         return False
+
+
+def cut(asked: str) -> str:
+    """Return an asked value, as long as it is shown."""
+    return asked if len(asked) <= MAX_SHOWN else f"{asked[:MAX_SHOWN]}…"
 
 
 class CountedFilter(BoundedFilter):

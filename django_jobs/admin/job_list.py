@@ -17,7 +17,7 @@ from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.filter_counts import Counts
 from django_jobs.admin.job_filters import BoundedFilter, OrganizationFilter, TypeFilter
 from django_jobs.admin.job_search import Understood, understand, understood
-from django_jobs.admin.lookups import DeclaredList
+from django_jobs.admin.lookups import DeclaredList, is_unknown
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.saved_filters import offered_to
 from django_jobs.admin.seen_organizations import organizations_of
@@ -69,10 +69,8 @@ class JobList(DeclaredList):
     @cached_property
     def saved(self) -> list[SavedFilter]:
         """Return the saved filters that the user is offered."""
-        types = (
-            value for item in self.filter_specs if isinstance(item, TypeFilter) for value, _ in item.lookup_choices
-        )
-        return offered_to(self.request, set(types))
+        types = (item.offered for item in self.filter_specs if isinstance(item, TypeFilter))
+        return offered_to(self.request, frozenset().union(*types))
 
     @cached_property
     def saveable(self) -> str:
@@ -132,7 +130,7 @@ class JobList(DeclaredList):
 
     def _counted(self, names: Collection[str]) -> dict[str, Counts]:
         others = [item for item in self.filter_specs if _name_of(item) not in names]
-        rows = self.root_queryset
+        rows = self.root_queryset.none() if any(map(is_unknown, others)) else self.root_queryset
         for item in others:
             narrowed = item.queryset(self.request, rows)
             rows = rows if narrowed is None else narrowed

@@ -24,6 +24,7 @@ from django_jobs.admin.job_filters import (
     TypeFilter,
 )
 from django_jobs.admin.job_list import JobList
+from django_jobs.admin.lookups import is_unknown
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
@@ -35,9 +36,11 @@ from django_jobs.statuses import AWAITING_RETRY
 def filter_of(jobs: JobList) -> JobFilter:
     """Return the filter that names all jobs of the list, on whatever page they stand.
 
-    A list that nothing narrows gives an empty filter. Raises TypeError for a filter of the list that is not known here:
-    to leave it out would name more jobs than the list shows.
+    A list that nothing narrows gives an empty filter, and one that asks for what is not there names no job. Raises
+    TypeError for a filter of the list that is not known here: to leave it out would name more jobs than the list shows.
     """
+    if any(map(is_unknown, jobs.filter_specs)):
+        return NOTHING
     found = JobFilter()
     for item in jobs.filter_specs:
         asked = item.chosen()  # type: ignore[attr-defined]

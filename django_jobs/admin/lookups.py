@@ -47,6 +47,15 @@ class DeclaredList(ChangeList):
             raise IncorrectLookupParameters
         return super().get_filters(request)
 
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        return rows.none() if any(map(is_unknown, self.filter_specs)) else rows
+
+
+def is_unknown(item: Any) -> bool:
+    """Return whether the address asks a filter of a list for what it does not offer."""
+    return getattr(item, "is_unknown", False) is True
+
 
 class DeclaredLookups(BaseAdmin):
     """Refuses every look-up but the parameters of ``list_filter`` and ``date_hierarchy``.

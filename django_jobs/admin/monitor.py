@@ -27,6 +27,7 @@ from django_jobs.admin.monitor_tables import tenant_rows, time_rows, type_rows, 
 from django_jobs.admin.monitor_tiles import make_tiles
 from django_jobs.admin.monitor_traffic import Traffic, read_traffic
 from django_jobs.engine.alerts.reading import read_alerts
+from django_jobs.engine.alerts.thresholds import TYPE_FAILING
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
@@ -123,7 +124,9 @@ class MonitorAdmin(SeesJobs):
             *batch_notices.monitor_notices(moment, organizations, links),
         ]
         back = f"{self.url_of('changelist')}?range={chosen.key}"
+        failing = {alert.subject for alert in alarms.open if alert.rule == TYPE_FAILING}
         return self._numbers(request, links, now, traffic, health) | {
+            "types": type_rows(request, links, traffic, failing),
             "alarms": panel_of(request, self.admin_site.name, alarms, back),
             "notices": [item for item in notices if not item.is_told_by(alert.key for alert in alarms.open)],
         }
@@ -142,7 +145,6 @@ class MonitorAdmin(SeesJobs):
             ],
             "depths": _depths(now),
             "times": time_rows(traffic),
-            "types": type_rows(request, links, traffic),
             "tenants": tenant_rows(request, links, now.tenants),
             # Hosts and processes are shared by all tenants: they are for those who run the system.
             "is_system_admin": is_system_admin(request),

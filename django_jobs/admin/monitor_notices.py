@@ -89,7 +89,7 @@ def about_scheduler(found: Leader) -> list[Notice]:
     )
     if since is not None:
         text = _(
-            "The scheduler is silent for %(duration)s. Retries, delayed jobs, the rescue of lost ones, operations "
+            "The scheduler has been silent for %(duration)s. Retries, delayed jobs, the rescue of lost ones, operations "
             "and these charts stand still."
         ) % {"duration": brief_duration(since)}
     advice = _("Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.")

@@ -23,6 +23,7 @@ from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_pools import served_in_words
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.admin.numbers import format_number, format_percent
+from django_jobs.engine.insight.breakers import held_types
 from django_jobs.models import JobType, get_organization_model
 
 #: Shares that differ by less than this are told as equal.
@@ -98,15 +99,30 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def type_rows(request: HttpRequest, links: Links, traffic: Traffic) -> list[TypeRow]:
-    """Return the lines of the job types. Only who may see job types gets links to them."""
+def type_rows(request: HttpRequest, links: Links, traffic: Traffic, failing: Collection[str]) -> list[TypeRow]:
+    """Return the lines of the job types, of which an alarm says of some that they are ``failing``.
+
+    Only who may see job types gets links to them.
+    """
     names = [item.name for item in traffic.types]
-    kinds = JobType.primary.in_bulk(names)
+    kinds, held = JobType.primary.in_bulk(names), held_types(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
-    return [_type_row(links, item, kinds.get(item.name), may_open=may_open) for item in traffic.types]
+    return [
+        _type_row(
+            links,
+            item,
+            kinds.get(item.name),
+            may_open=may_open,
+            is_held=item.name in held,
+            is_failing=item.name in failing,
+        )
+        for item in traffic.types
+    ]
 
 
-def _type_row(links: Links, item: TypeTraffic, kind: JobType | None, *, may_open: bool) -> TypeRow:
+def _type_row(
+    links: Links, item: TypeTraffic, kind: JobType | None, *, may_open: bool, is_held: bool, is_failing: bool
+) -> TypeRow:
     return TypeRow(
         name=line(item.name, 60),
         url=links.page("django_jobs_jobtype_change", item.name) if kind is not None and may_open else "",
@@ -119,7 +135,7 @@ def _type_row(links: Links, item: TypeTraffic, kind: JobType | None, *, may_open
         trend=trend(item.failure_rate, item.earlier_rate),
         spark=draw_spark(item.rates) if item.failures else "",
         p95=duration(item.run.percentile(0.95)),
-        state=_state(kind, all_failed=item.failures > 0 and item.failures == item.ended),
+        state=_state(kind, item, is_held=is_held, is_failing=is_failing),
     )
 
 
@@ -143,9 +159,15 @@ def _failures_in_words(item: TypeTraffic) -> str:
     return text % {"failed": format_number(item.failures), "ended": format_number(item.ended)}
 
 
-def _state(kind: JobType | None, *, all_failed: bool) -> SafeString:
-    """Return what may start of the type. One whose attempts all failed is not called active in green."""
-    words, name = (_("all fail"), "failed") if all_failed else (_("active"), "completed")
+def _state(kind: JobType | None, item: TypeTraffic, *, is_held: bool, is_failing: bool) -> SafeString:
+    """Return what may start of the type. One that fails, or that its breaker holds, is not called active in green."""
+    words, name = _("active"), "completed"
+    if item.failures and item.failures == item.ended:
+        words, name = _("all fail"), "failed"
+    elif is_failing:
+        words, name = pgettext("job type", "failing"), "failed"
+    if is_held:
+        words, name = _("held by its breaker"), "failed"
     if kind is None:
         words, name = (_("deleted"), "canceled")
     elif not kind.is_enabled:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from django_jobs.admin.job_filters import MAX_TYPES, OrganizationFilter
+from django_jobs.admin.job_filters import MAX_TYPES, BoundedFilter, OrganizationFilter
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 
 STATES: Final = {
@@ -22,7 +21,7 @@ STATES: Final = {
 EACH: Final = "each"
 
 
-class StateFilter(admin.SimpleListFilter):
+class StateFilter(BoundedFilter):
     """Narrows the list to the schedules that are on, paused, over, or cannot fire."""
 
     title = gettext_lazy("state")
@@ -32,11 +31,11 @@ class StateFilter(admin.SimpleListFilter):
         return [(key, str(item[0])) for key, item in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = STATES.get(self.value() or "")
-        return queryset if chosen is None else queryset.filter(chosen[1])
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(STATES[chosen][1])
 
 
-class ScheduledTypeFilter(admin.SimpleListFilter):
+class ScheduledTypeFilter(BoundedFilter):
     """Narrows the list to one of the job types that the schedules submit."""
 
     title = gettext_lazy("type")
@@ -47,8 +46,8 @@ class ScheduledTypeFilter(admin.SimpleListFilter):
         return [(name, name) for name in names.distinct()[:MAX_TYPES]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        offered = {item[0] for item in self.lookup_choices}
-        return queryset.filter(job_type_id=self.value()) if self.value() in offered else queryset
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(job_type_id=chosen)
 
 
 class TenantFilter(OrganizationFilter):

@@ -72,5 +72,8 @@ def newest_with(rows: list[FailingJob], fingerprint: str) -> FailingJob:
 
 
 def counts_by_organization(organizations: Iterable[Any]) -> dict[str, int]:
-    """Return how often each organization's key comes, as facts have it: by the key's text, the most frequent first."""
+    """Return how often each organization's key comes, as facts have it: by the key's text, the most frequent first.
+
+    A Counter of keys is taken as it is.
+    """
     return {str(pk): count for pk, count in Counter(organizations).most_common(MAX_ORGANIZATIONS)}

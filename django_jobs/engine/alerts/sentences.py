@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts import thresholds
 from django_jobs.engine.alerts.reading import AlertSeen
+from django_jobs.statuses import BreakerState
 
 Facts = Mapping[str, Any]
 #: What a rule is called, as a heading and by a screen reader.
@@ -121,8 +122,8 @@ def _own_jobs(facts: Facts) -> int:
 def _own_type_failing(facts: Facts, since: str) -> str:
     count = _own_jobs(facts)
     text = ngettext(
-        "Most attempts fail since %(since)s; %(count)s job of yours failed.",
-        "Most attempts fail since %(since)s; %(count)s jobs of yours failed.",
+        "Most attempts have failed since %(since)s; %(count)s job of yours failed.",
+        "Most attempts have failed since %(since)s; %(count)s jobs of yours failed.",
         count,
     )
     return text % {"since": since, "count": _number(count)}
@@ -138,8 +139,8 @@ def _queue_waiting(facts: Facts, since: str) -> str:
         "since": since,
     }
     waits = ngettext(
-        "At least %(count)s job is due for more than %(minutes)s minutes, and no limit holds it back.",
-        "At least %(count)s jobs are due for more than %(minutes)s minutes, and no limit holds them back.",
+        "At least %(count)s job has been due for more than %(minutes)s min, and no limit holds it back.",
+        "At least %(count)s jobs have been due for more than %(minutes)s min, and no limit holds them back.",
         count,
     )
     if not facts.get("slots"):
@@ -154,8 +155,8 @@ def _queue_waiting(facts: Facts, since: str) -> str:
 def _no_worker(facts: Facts, since: str) -> str:
     count = facts.get("waiting", 0)
     text = ngettext(
-        "No live worker serves this pool since %(since)s, and %(count)s job waits.",
-        "No live worker serves this pool since %(since)s, and %(count)s jobs wait.",
+        "No live worker serves this pool, and %(count)s job waits. Noticed at %(since)s.",
+        "No live worker serves this pool, and %(count)s jobs wait. Noticed at %(since)s.",
         count,
     )
     return text % {"since": since, "count": _number(count, has_more=facts.get("has_more_waiting"))}
@@ -165,14 +166,14 @@ def _no_scheduler(facts: Facts, since: str) -> str:
     halted = _("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still.")
     if not facts.get("has_run"):
         return f"{_('The scheduler has never run.')} {halted}"
-    return f"{_('The scheduler is silent since %(since)s.') % {'since': since}} {halted}"
+    return f"{_('The scheduler has been silent since %(since)s.') % {'since': since}} {halted}"
 
 
 def _dead_letters(facts: Facts, since: str) -> str:
     count = facts.get("count", 0)
     text = ngettext(
-        "%(count)s job died within %(minutes)s minutes. Noticed at %(since)s.",
-        "%(count)s jobs died within %(minutes)s minutes. Noticed at %(since)s.",
+        "%(count)s job died within %(minutes)s min. Noticed at %(since)s.",
+        "%(count)s jobs died within %(minutes)s min. Noticed at %(since)s.",
         count,
     )
     return text % {"count": _number(count), "minutes": _minutes(facts), "since": since}
@@ -181,24 +182,26 @@ def _dead_letters(facts: Facts, since: str) -> str:
 def _own_dead_letters(facts: Facts, since: str) -> str:
     count = _own_jobs(facts)
     text = ngettext(
-        "Many jobs died within %(minutes)s minutes, %(count)s of yours among them. Noticed at %(since)s.",
-        "Many jobs died within %(minutes)s minutes, %(count)s of yours among them. Noticed at %(since)s.",
+        "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
+        "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
         count,
     )
     return text % {"count": _number(count), "minutes": _minutes(facts), "since": since}
 
 
 def _schedule_cannot_fire(_facts: Facts, since: str) -> str:
-    return _("This schedule cannot fire since %(since)s.") % {"since": since}
+    return _("This schedule has not been able to fire since %(since)s.") % {"since": since}
 
 
 def _breaker_open(facts: Facts, since: str) -> str:
     count, failures = facts.get("waiting", 0), facts.get("failed", 0)
     failed = ngettext(
-        "Held by its breaker since %(since)s, when its last attempt failed.",
-        "Held by its breaker since %(since)s, when its last %(failed)s attempts failed.",
+        "Held by its breaker since %(since)s; its last attempt failed.",
+        "Held by its breaker since %(since)s; its last %(failed)s attempts failed.",
         failures,
     )
+    if facts.get("state") == BreakerState.RECOVERING:
+        failed = _("Held by its breaker since %(since)s. A job got through now, so that more and more of them start.")
     waits = ngettext("%(count)s job waits.", "%(count)s jobs wait.", count)
     values = {
         "since": since,
@@ -208,7 +211,9 @@ def _breaker_open(facts: Facts, since: str) -> str:
     return f"{failed % values} {waits % values}" if "waiting" in facts else failed % values
 
 
-def _own_breaker_open(_facts: Facts, since: str) -> str:
+def _own_breaker_open(facts: Facts, since: str) -> str:
+    if facts.get("state") == BreakerState.RECOVERING:
+        return _("On hold since %(since)s. A job got through now, so that more and more start.") % {"since": since}
     text = _("On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through.")
     return text % {"since": since}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django_jobs.engine.dispatch.breaker_rules import state_of
 from django_jobs.engine.dispatch.breakers import is_holding
@@ -97,6 +98,12 @@ def _describe(row: Breaker, now: dt.datetime) -> OpenBreaker:
         failures=row.failures,
         next_try_at=row.next_try_at,
     )
+
+
+def waiting_by_organization(job_type: str) -> Counter[Any]:
+    """Return how many jobs of a type wait, by their organizations' keys; MAX_WAITING and one more of them are read."""
+    rows = waiting().filter(job_type_id=job_type).values_list("organization_id", flat=True)
+    return Counter(rows[: MAX_WAITING + 1])
 
 
 def count_waiting(job_type: str) -> int:

@@ -117,6 +117,8 @@ def tell_organizations(pks: Collection[Any]) -> list[str]:
 
 def in_words(texts: list[str]) -> str:
     """Return the values of a filter in one text, of many the first."""
+    if not texts:
+        return _("(none)")
     text = ", ".join(texts[:SHOWN])
     more = len(texts) - SHOWN
     return _("%(values)s and %(count)s more") % {"values": text, "count": more} if more > 0 else text

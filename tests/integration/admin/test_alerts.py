@@ -64,7 +64,7 @@ def test_without_a_scheduler_the_page_says_that_nothing_is_evaluated(root: Clien
     scheduler_ticks(seconds_ago=3_600)
     shown = page(root)
     assert "alarms are not being evaluated" in shown
-    assert "The scheduler is silent since" in shown
+    assert "The scheduler has been silent since" in shown
 
 
 def test_an_alarm_that_is_over_is_shown_for_a_day_with_its_duration(root: Client, kind: JobType) -> None:
@@ -173,7 +173,7 @@ def test_the_monitor_shows_open_alarms_in_the_part_that_refreshes(root: Client, 
 
 def test_the_monitor_tells_nothing_twice(root: Client) -> None:
     scheduler_ticks(seconds_ago=3_600)
-    assert "The scheduler is silent since" in text(root, reverse("admin:django_jobs_monitor"))
+    assert "The scheduler has been silent since" in text(root, reverse("admin:django_jobs_monitor"))
     assert "scheduler" not in notices(root)
 
 

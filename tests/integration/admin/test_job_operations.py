@@ -10,7 +10,7 @@ from django.test import Client
 
 from django_jobs.admin.job import JobAdmin
 from django_jobs.engine.insight.job_filter import TERMS, JobFilter
-from django_jobs.models import Job, JobType, Operation
+from django_jobs.models import Job, JobType, Membership, Operation
 from django_jobs.statuses import Status
 from tests.support import admin
 from tests.support.admin import chosen, said, text, url
@@ -122,6 +122,33 @@ def test_jobs_that_are_gone_by_now_are_said_to_be(root: Client, kind: JobType) -
     assert said(root.post(page_of("retry"), {"rate": ""}, follow=True)) == [
         "There is no job that matches and to which this could be done now."
     ]
+
+
+@pytest.mark.parametrize("asked", ["type=gone", "organization=999999", "pool=gone", "priority=7", "created=ever"])
+def test_a_filter_by_what_is_gone_names_no_job_instead_of_more(asked: str, root: Client, kind: JobType) -> None:
+    (job,) = dead(kind, 1)
+    query = f"status=Dead Letter&{asked}"
+    page = root.get(f"{LIST}?{query}")
+    assert list(page.context["cl"].result_list) == []
+    assert "there is no such choice" in page.content.decode()
+    assert "There is no job that matches" in text(root, page_of("delete", query))
+    response = root.post(page_of("delete", query), {"csrf": ""}, follow=True)
+    assert said(response) == ["There is no job that matches and to which this could be done now."]
+    assert not Operation.objects.exists()
+    assert Job.objects.filter(pk=job.pk).exists()
+
+
+def test_who_lost_an_organization_after_the_question_acts_on_no_other_one(kind: JobType) -> None:
+    kept, lost = make_organization(), make_organization()
+    user = make_user(admin_of=[kept, lost], is_staff=True, permissions=["django_jobs.view_job"])
+    (job,) = dead(kind, 1, kept)
+    dead(kind, 1, lost)
+    client, query = admin.client_of(user), f"organization={lost.pk}"
+    assert "<strong>1 job.</strong>" in text(client, page_of("retry", query))
+    Membership.objects.filter(user=user, organization=lost).delete()
+    client.post(page_of("retry", query), {"csrf": ""})
+    assert not Operation.objects.exists()
+    assert reread(job).status == Status.DEAD_LETTER
 
 
 def test_staff_act_within_their_organizations(kind: JobType) -> None:

@@ -172,7 +172,7 @@ def test_without_scheduler_and_worker_it_says_what_to_do(root: Client) -> None:
 @pytest.mark.usefixtures("sound")
 def test_a_silent_scheduler_is_told(root: Client) -> None:
     EngineLease.objects.filter(pk="scheduler").update(ticked_at=timezone.now() - dt.timedelta(minutes=3))
-    assert "The scheduler is silent since" in page(root)  # an alarm
+    assert "The scheduler has been silent since" in page(root)  # an alarm
 
 
 @pytest.mark.usefixtures("sound")

@@ -9,6 +9,8 @@ from django_jobs.admin import monitor_traffic
 from django_jobs.engine.insight import last_minutes
 from django_jobs.models import Organization
 from tests.support.admin import staff_of
+from tests.support.alerts import make_alert
+from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.factories import make_job_type
 from tests.support.failures import die
 from tests.support.monitor import count, monitor, notices, page
@@ -125,3 +127,14 @@ def test_histograms_are_read_of_a_bounded_number_of_rows(
     count(make_job_type(), mine, completed=1, ran=[1.0])
     count(make_job_type(), mine, completed=1, ran=[1.0])
     assert monitor(root)["traffic"].is_sampled
+
+
+def test_a_type_that_fails_or_is_held_is_not_called_active(root: Client, mine: Organization) -> None:
+    failing, fragile = make_job_type(), make_fragile_type()
+    count(failing, mine, completed=1, failed=40)
+    make_alert("type_failing", failing.pk)
+    open_by_failures(fragile)
+    count(fragile, mine, completed=1)
+    states = {str(row.name): str(row.state) for row in monitor(root)["types"]}
+    assert "failing" in states[f"<bdi>{failing.pk}</bdi>"]
+    assert "held by its breaker" in states[f"<bdi>{fragile.pk}</bdi>"]

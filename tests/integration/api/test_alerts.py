@@ -129,7 +129,7 @@ def test_that_no_scheduler_is_alive_is_told_though_nobody_stored_it(admin: APICl
     scheduler_ticks(seconds_ago=600)
     (row,) = results(admin)
     assert (row["id"], row["rule"]) == (None, "no_scheduler")
-    assert row["text"].startswith("No scheduler: The scheduler is silent since ")
+    assert row["text"].startswith("No scheduler: The scheduler has been silent since ")
 
 
 def test_texts_are_not_translated(admin: APIClient, kind: JobType) -> None:

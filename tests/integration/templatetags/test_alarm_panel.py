@@ -32,7 +32,7 @@ def rendered(user: Any) -> str:
 
 
 def test_it_shows_alarms_on_a_page_of_the_hosts_own() -> None:
-    assert "No live worker serves this pool since" in rendered(make_system_admin())
+    assert "No live worker serves this pool" in rendered(make_system_admin())
 
 
 def test_it_shows_nothing_to_people_who_are_not_logged_in() -> None:

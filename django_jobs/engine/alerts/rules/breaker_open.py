@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from django_jobs.engine.alerts.failing_jobs import counts_by_organization
 from django_jobs.engine.alerts.findings import MAX_FINDINGS, Finding, Look, one_line
-from django_jobs.engine.insight.breakers import MAX_WAITING, OpenBreaker, count_waiting, open_breakers
+from django_jobs.engine.insight.breakers import MAX_WAITING, OpenBreaker, open_breakers, waiting_by_organization
 from django_jobs.statuses import BreakerState
 
 #: Of so many breakers it is counted what waits.
@@ -22,26 +23,24 @@ def find(look: Look) -> list[Finding]:
         for item in open_breakers(most=MAX_FINDINGS, counts_waiting=False)
         if item.state == BreakerState.OPEN or item.job_type in look.open
     ]
-    return [
-        Finding(subject=item.job_type, facts={**_facts(look, item), **(_waiting(item) if number < MAX_COUNTED else {})})
-        for number, item in enumerate(held)
-    ]
+    return [_finding(look, item, is_counted=number < MAX_COUNTED) for number, item in enumerate(held)]
 
 
-def _facts(look: Look, item: OpenBreaker) -> dict[str, Any]:
+def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
+    """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it."""
+    waits = waiting_by_organization(item.job_type) if is_counted else Counter[Any]()
+    has_more = waits.total() > MAX_WAITING
     sample = look.round.failing_jobs
-    rows = sample.of_types({item.job_type}, look.ago(LATELY))
-    return {
+    failed = Counter(row.organization for row in sample.of_types({item.job_type}, look.ago(LATELY)))
+    facts = {
         "since": item.since.isoformat(),
         "state": str(item.state),
         "exception": one_line(item.error_message),
         "failed": item.failures,
         "next_try_at": item.next_try_at.isoformat() if item.next_try_at else None,
-        "organizations": counts_by_organization(row.organization for row in rows),
-        "has_more": sample.is_cut,
+        "organizations": counts_by_organization(failed | waits),
+        "has_more": sample.is_cut or has_more,
     }
-
-
-def _waiting(item: OpenBreaker) -> dict[str, Any]:
-    count = count_waiting(item.job_type)
-    return {"waiting": min(count, MAX_WAITING), "has_more_waiting": count > MAX_WAITING}
+    if is_counted:
+        facts |= {"waiting": min(waits.total(), MAX_WAITING), "has_more_waiting": has_more}
+    return Finding(subject=item.job_type, facts=facts)

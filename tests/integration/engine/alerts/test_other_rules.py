@@ -78,6 +78,17 @@ def test_an_open_breaker_is_told_with_its_error_and_what_waits(settings: Any) ->
     assert len(alert.facts["organizations"]) == 3
 
 
+def test_a_breaker_concerns_those_whose_jobs_wait_for_it(settings: Any, organization: Organization) -> None:
+    choose(settings, "breaker_open")
+    kind = make_fragile_type()
+    open_by_failures(kind)
+    for _ in range(2):
+        pending_job(kind, organization=organization)
+    facts = the_alarm().facts
+    assert facts["organizations"][str(organization.pk)] == 2
+    assert (len(facts["organizations"]), facts["waiting"]) == (4, 5)
+
+
 def test_a_breaker_that_recovers_keeps_its_alarm_and_raises_none(settings: Any) -> None:
     choose(settings, "breaker_open")
     kind = make_fragile_type()
