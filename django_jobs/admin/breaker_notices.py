@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Final
 
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.alerts.thresholds import BREAKER_OPEN
-from django_jobs.engine.insight.breakers import MAX_ERROR, MAX_WAITING, OpenBreaker, open_breakers
+from django_jobs.engine.insight.breakers import MAX_ERROR, MAX_WAITING, OpenBreaker, count_waiting
 from django_jobs.statuses import BreakerState
 
 #: Breakers that the monitor tells one by one.
@@ -24,15 +24,15 @@ SHOWN: Final = 5
 CLOSE: Final = gettext_lazy("Close now")
 
 
-def monitor_notices(moment: dt.datetime, types: Collection[str] | None, links: Links) -> list[Notice]:
-    """Return a notice for each of the first breakers that hold jobs.
+def monitor_notices(
+    moment: dt.datetime, found: Sequence[OpenBreaker], links: Links, *, is_system_admin: bool
+) -> list[Notice]:
+    """Return a notice for each of the first of these breakers, which hold jobs.
 
-    With ``types``, the reader is nobody who runs the system: only these types are told, without errors and counts,
-    which may be of other tenants, and without links.
+    Others than system admins are told no errors and counts, which may be of other tenants, and no links.
     """
-    found = open_breakers(types, most=SHOWN + 1, counts_waiting=types is None)
     shown = found[:SHOWN]
-    notices = [_plain(item) if types is not None else _with_pages(item, moment, links) for item in shown]
+    notices = [_with_pages(item, moment, links) if is_system_admin else _plain(item) for item in shown]
     if len(found) <= SHOWN:
         return notices
     more = _("There are more types that are held; “manage.py jobs_check” names them all.")
@@ -40,8 +40,8 @@ def monitor_notices(moment: dt.datetime, types: Collection[str] | None, links: L
 
 
 def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
-    page = links.job_type(item.job_type)
-    notice = notice_of(item, moment, links.close_breaker(item.job_type))
+    page, counted = links.job_type(item.job_type), dataclasses.replace(item, waiting=count_waiting(item.job_type))
+    notice = notice_of(counted, moment, links.close_breaker(item.job_type))
     return dataclasses.replace(notice, links=((item.job_type, page),) if page else ())
 
 

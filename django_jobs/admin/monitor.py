@@ -28,6 +28,7 @@ from django_jobs.admin.monitor_tiles import make_tiles
 from django_jobs.admin.monitor_traffic import Traffic, read_traffic
 from django_jobs.engine.alerts.reading import read_alerts
 from django_jobs.engine.alerts.thresholds import TYPE_FAILING
+from django_jobs.engine.insight.breakers import open_breakers
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
@@ -108,7 +109,7 @@ class MonitorAdmin(SeesJobs):
         now = read_now(organizations, moment)
         traffic = read_traffic(organizations, chosen, moment)
         known = None if is_system_admin(request) else [item.name for item in traffic.types]
-        alarms = read_alerts(request.user)
+        alarms, held = read_alerts(request.user), open_breakers(known, counts_waiting=False)
         health = read_health(
             moment,
             alarms.leader,
@@ -119,14 +120,14 @@ class MonitorAdmin(SeesJobs):
         )
         notices = [
             *health.notices,
-            *breaker_notices.monitor_notices(moment, known, links),
-            *(schedule_notices.monitor_notices(links) if is_system_admin(request) else []),
+            *breaker_notices.monitor_notices(moment, held, links, is_system_admin=known is None),
+            *(schedule_notices.monitor_notices(links) if known is None else []),
             *batch_notices.monitor_notices(moment, organizations, links),
         ]
         back = f"{self.url_of('changelist')}?range={chosen.key}"
         failing = {alert.subject for alert in alarms.open if alert.rule == TYPE_FAILING}
         return self._numbers(request, links, now, traffic, health) | {
-            "types": type_rows(request, links, traffic, failing),
+            "types": type_rows(request, links, traffic, failing, {item.job_type for item in held}),
             "alarms": panel_of(request, self.admin_site.name, alarms, back),
             "notices": [item for item in notices if not item.is_told_by(alert.key for alert in alarms.open)],
         }

@@ -89,8 +89,8 @@ def about_scheduler(found: Leader) -> list[Notice]:
     )
     if since is not None:
         text = _(
-            "The scheduler has been silent for %(duration)s. Retries, delayed jobs, the rescue of lost ones, operations "
-            "and these charts stand still."
+            "The scheduler has been silent for %(duration)s. Retries, delayed jobs, the rescue of lost ones, "
+            "operations and these charts stand still."
         ) % {"duration": brief_duration(since)}
     advice = _("Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.")
     return [Notice(level="warning", alarm=NO_SCHEDULER, text=text, advice=advice)]

@@ -23,7 +23,6 @@ from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_pools import served_in_words
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.admin.numbers import format_number, format_percent
-from django_jobs.engine.insight.breakers import held_types
 from django_jobs.models import JobType, get_organization_model
 
 #: Shares that differ by less than this are told as equal.
@@ -99,13 +98,15 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def type_rows(request: HttpRequest, links: Links, traffic: Traffic, failing: Collection[str]) -> list[TypeRow]:
-    """Return the lines of the job types, of which an alarm says of some that they are ``failing``.
+def type_rows(
+    request: HttpRequest, links: Links, traffic: Traffic, failing: Collection[str], held: Collection[str]
+) -> list[TypeRow]:
+    """Return the lines of the job types: an alarm says of some that they are ``failing``, breakers hold others.
 
     Only who may see job types gets links to them.
     """
     names = [item.name for item in traffic.types]
-    kinds, held = JobType.primary.in_bulk(names), held_types(names)
+    kinds = JobType.primary.in_bulk(names)
     may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
     return [
         _type_row(
