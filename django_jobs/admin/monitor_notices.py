@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.numbers import format_number
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, NO_WORKER
 from django_jobs.engine.insight.findings import PROBLEM
 from django_jobs.engine.insight.inspection import Leader
@@ -104,7 +105,8 @@ def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
     if waiting:
         text = _("No worker is alive: nothing runs, and jobs wait.")
     advice = _("Start “manage.py jobs_worker”, and look at its log if it ends.")
-    return [Notice(level="warning", alarm=NO_WORKER, text=text, advice=advice)]
+    # An alarm of another pool alone does not tell that nothing at all runs.
+    return [Notice(level="warning", alarm=f"{NO_WORKER}:{DEFAULT_POOL}", text=text, advice=advice)]
 
 
 def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[Notice]:

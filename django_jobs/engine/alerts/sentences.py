@@ -249,7 +249,9 @@ def _advice_of(alert: AlertSeen) -> str:
         thresholds.NO_SCHEDULER: _(
             "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
         ),
-        thresholds.QUEUE_WAITING: _("Look at the workers' logs, and whether RQ is suspended (“rq resume”)."),
+        thresholds.QUEUE_WAITING: _(
+            "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
+        ),
         thresholds.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
     }
     return _start_workers(alert) if alert.rule == thresholds.NO_WORKER else texts.get(alert.rule, "")

@@ -16,6 +16,7 @@ from django_jobs.engine.ports import SetAside, use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Organization, Worker
 from tests.support import admin
+from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, job_in, pending_job, running_job
 from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
@@ -167,6 +168,13 @@ def test_without_scheduler_and_worker_it_says_what_to_do(root: Client) -> None:
     assert "The scheduler has never run." in page(root)  # an alarm
     assert "No worker is alive: what is submitted waits." in notices(root)
     assert "manage.py jobs_worker" in page(root)
+
+
+def test_that_nothing_runs_is_said_beside_the_alarm_of_one_pool(root: Client) -> None:
+    make_alert("no_worker", "gpu")
+    assert "No worker is alive" in notices(root)
+    make_alert("no_worker", "default")
+    assert "No worker is alive" not in notices(root)
 
 
 @pytest.mark.usefixtures("sound")
