@@ -93,7 +93,10 @@ class Turn:
                 Refusal.CHANGED: len(tried) - len(again),
             }
         )
-        batch = _Batch(operation, rows, walked, tried, permitted, refused)
+        # Jobs that are missing at the end have changed, unless whoever started it sees none of them any more.
+        is_blind = walked.is_last and user is not None and filters.organizations_for(user) == []
+        missing = Refusal.NOT_PERMITTED if is_blind else Refusal.CHANGED
+        batch = _Batch(operation, rows, walked, tried, permitted, refused, missing)
         count, held = database.in_transaction(lambda: batch.write(self._held))
         self._held.clear()
         self._held.update(held)
@@ -121,7 +124,7 @@ def _walk(operation: Operation, rows: QuerySet[Job], rights: Rights, most: int, 
 class _Batch:
     """Jobs to act on in one transaction: ``permitted``, of those walked to and those tried again.
 
-    ``refused`` tells of the others.
+    ``refused`` tells of the others, and ``missing`` why the walk may not have come to jobs that were counted.
     """
 
     operation: Operation
@@ -130,6 +133,7 @@ class _Batch:
     tried: list[int]
     permitted: list[int]
     refused: Counter[str]
+    missing: str
 
     def write(self, held: Held) -> tuple[int, Held]:
         """Do it and note it; return how many jobs it came by, and which others hold.
@@ -150,7 +154,7 @@ class _Batch:
         left = {pk: until for pk, until in held.items() if pk not in self.tried} | kept
         values = self._progress(operation, done, fitting, now)
         if self.walked.is_last and not left:
-            values |= _ending(operation, values, now)
+            values |= _ending(operation, values, now, self.missing)
         Operation.primary.filter(pk=operation.pk).update(**values)
         has_moved = not self.walked.is_last and self.walked.position > operation.position
         return len(self.walked.jobs) or done.changed or int(has_moved), left
@@ -223,14 +227,14 @@ def _count(operation: Operation, rows: QuerySet[Job], held: int) -> None:
     Operation.primary.filter(pk=operation.pk).update(total=operation.total, has_more=False)
 
 
-def _ending(operation: Operation, values: dict[str, Any], now: dt.datetime) -> dict[str, Any]:
-    """Return what is noted at the end: also the jobs that had changed before the walk came to them."""
+def _ending(operation: Operation, values: dict[str, Any], now: dt.datetime, missing: str) -> dict[str, Any]:
+    """Return what is noted at the end: also the jobs that did not match any more, for the reason ``missing``."""
     refused = Counter(values["refused"])
     known = values["changed"] + refused.total()
     if operation.has_more:  # it was never counted how many they are
         return {"state": State.DONE, "ended_at": now, "total": known, "has_more": False}
     if operation.total > known:
-        refused[Refusal.CHANGED] += operation.total - known
+        refused[missing] += operation.total - known
     return {"state": State.DONE, "ended_at": now, "refused": _known(refused)}
 
 

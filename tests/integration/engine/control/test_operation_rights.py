@@ -59,6 +59,15 @@ def test_rights_are_asked_again_for_every_job(kind: JobType, organization: Organ
     assert finish(operation).refused == {"not_permitted": 2}
 
 
+def test_who_left_the_organization_meanwhile_is_said_not_to_be_permitted(
+    kind: JobType, organization: Organization
+) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    operation = begin(dead(kind, 2, organization)[0], boss)
+    Membership.objects.filter(user=boss).delete()
+    assert finish(operation).refused == {"not_permitted": 2}
+
+
 def test_jobs_that_the_host_hides_from_the_user_are_left_alone(
     kind: JobType, organization: Organization, settings: Any
 ) -> None:
