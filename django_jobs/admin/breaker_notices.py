@@ -53,7 +53,7 @@ def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
         text = f"{begin % {'type': item.job_type}} {_jobs_wait(item)}"
         return Notice(level="info", alarm=_alarm(item), text=text, buttons=buttons)
     since = brief_duration((moment - item.since).total_seconds())
-    begin = _("Held by its breaker: %(type)s, since %(duration)s.") % {"type": item.job_type, "duration": since}
+    begin = _("Held by its breaker: %(type)s, for %(duration)s.") % {"type": item.job_type, "duration": since}
     text = f"{begin} {_failed(item)} {_jobs_wait(item)} {next_try(item, moment)}"
     advice = _("Mend what they call: the breaker closes by itself then.")
     return Notice(level="warning", alarm=_alarm(item), text=text, advice=advice, buttons=buttons)

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any, Final
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import help_text_for_field
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Field, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import escape, format_html
@@ -69,12 +70,10 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
         # Suspending has a page of its own, which says what happens to the jobs.
         return ("is_active",) if obj is not None else ()
 
-    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None:
-            # The admin shows a help text as HTML, and ours has words in angle brackets.
-            field.help_text = escape(field.help_text)
-        return field
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        # The admin shows a help text as HTML, also to who may only look, and ours has words in angle brackets.
+        text = escape(help_text_for_field("name", self.model))
+        return super().get_form(request, obj, change, help_texts={"name": text}, **kwargs)
 
     @admin.display(description=gettext_lazy("title"), ordering="title")
     def shown_title(self, organization: Organization) -> SafeString | str:

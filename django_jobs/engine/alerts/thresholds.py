@@ -37,7 +37,7 @@ class Threshold:
     @property
     def words(self) -> str:
         """Return which numbers make sense, for people."""
-        return f"a {'whole ' if self.is_whole else ''}number from {self.least:g} to {self.most:,g}".replace(",", " ")
+        return f"a {'whole ' if self.is_whole else ''}number from {self.least:,} to {self.most:,}"
 
 
 #: Every rule, with its thresholds.

@@ -36,7 +36,7 @@ def member(mine: Organization) -> Client:
 def test_the_monitor_tells_an_open_breaker_and_leads_to_what_closes_it(root: Client, held: JobType) -> None:
     (notice,) = [item for item in monitor(root)["notices"] if "breaker" in item.text]
     assert notice.level == "warning"
-    assert notice.text.startswith("Held by its breaker: send_fax, since ")
+    assert notice.text.startswith("Held by its breaker: send_fax, for ")
     assert "The last 3 attempts failed with: it failed. 3 jobs wait. The next try is in " in notice.text
     assert notice.links == (("send_fax", url("jobtype", "change", "send_fax")),)
     assert notice.buttons == (("Close now", url("jobtype", "close_breaker", "send_fax")),)

@@ -32,6 +32,11 @@ def test_the_list_tells_backlog_and_running(root: Client, mine: Organization) ->
     assert (str(row.shown_backlog), row.shown_in_flight) == ("1", "1")
 
 
+def test_angle_brackets_of_a_help_text_are_words_for_everybody(root: Client, mine: Organization) -> None:
+    for client in (root, admin.staff_of(mine)):
+        assert "Blank: ORG-&lt;year&gt;-&lt;number&gt;." in text(client, url("organization", "change", mine.pk))
+
+
 def test_the_list_counts_to_a_bound(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(organization_load, "MAX_LOOKED_AT", 1)
     pending_job(organization=mine)

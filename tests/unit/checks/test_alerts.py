@@ -42,7 +42,7 @@ def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any
         ({"type_failing": {"share": 50}}, "must be a number from 0.01 to 1"),
         ({"type_failing": {"share": 0}}, "must be a number from 0.01 to 1"),
         ({"type_failing": {"share": float("nan")}}, "must be a number from 0.01 to 1"),
-        ({"dead_letters": {"count": None}}, "must be a whole number from 1"),
+        ({"dead_letters": {"count": None}}, "must be a whole number from 1 to 1,000,000"),
     ],
 )
 def test_what_makes_no_sense_is_told(settings: Any, value: Any, words: str) -> None:
