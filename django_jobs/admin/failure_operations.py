@@ -46,10 +46,13 @@ def same_under_way(request: operations.Request, user: Any) -> Operation | None:
     return next((item for item in rows[:LOOKED_AT] if item.filters == asked), None)
 
 
-def under_way(user: Any) -> list[Operation]:
-    """Return the operations on failures that are open, and that this user may see, the latest first."""
+def under_way(user: Any, job_type: str = "") -> list[Operation]:
+    """Return the operations on failures that are open, and that this user may see, the latest first.
+
+    With a type, those on jobs of this type alone, or of all types.
+    """
     rows = operations.operations_seen_by(user).filter(state__in=sorted(OPEN))
-    return [item for item in rows[:LOOKED_AT] if is_about_failures(item)]
+    return [item for item in rows[:LOOKED_AT] if is_about_failures(item) and (not job_type or is_on(item, job_type))]
 
 
 def of_group(user: Any, job_type: str, fingerprint: str) -> list[Operation]:
@@ -70,7 +73,12 @@ def is_about_failures(operation: Operation) -> bool:
     return statuses is not None and WITH_ERRORS.issuperset(statuses)
 
 
+def is_on(operation: Operation, job_type: str) -> bool:
+    """Return whether jobs of this type may be among those that the operation names."""
+    types = operation.filters.get("job_type")
+    return types is None or job_type in types
+
+
 def is_about(operation: Operation, job_type: str, fingerprint: str) -> bool:
     """Return whether jobs of this group may be among those that the operation names."""
-    types, error = operation.filters.get("job_type"), operation.filters.get("error_fingerprint")
-    return (types is None or job_type in types) and error in (None, fingerprint)
+    return is_on(operation, job_type) and operation.filters.get("error_fingerprint") in (None, fingerprint)

@@ -95,7 +95,7 @@ def welcome(port: int, job_id: str) -> None:
 The demo is running.
 
   {site}/            start a report, an import or a publication, watch the jobs of your organization live
-  {site}/admin/      jobs, job types, execution logs, the shop
+  {site}/admin/      what is wrong and what failed, the monitor, jobs, job types, workers, the shop
   {site}/api/        the REST API; {site}/api/docs/ describes it
   {site}/django-rq/  RQ's own view of queues and workers
 

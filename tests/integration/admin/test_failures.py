@@ -242,6 +242,15 @@ def test_what_is_under_way_is_linked_from_the_list_and_from_its_group(
     assert address not in text(root, group(other))
 
 
+def test_the_list_of_one_type_links_what_is_under_way_on_it_alone(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    order(root, die(kind, mine), per_minute=1)
+    address = url("operation", "change", Operation.objects.get().pk)
+    assert address in text(root, url("failure", "changelist"), job_type=kind.pk)
+    assert address not in text(root, url("failure", "changelist"), job_type=make_job_type().pk)
+
+
 def test_what_was_done_about_a_group_stays_on_its_page(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
     order(root, job, per_minute=1)
