@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from django_jobs.engine.alerts import records
@@ -48,24 +49,29 @@ class Evaluator:
     def evaluate(self) -> int:
         """Evaluate the rules now. Return how many alarms were raised or cleared."""
         now = database.now()
+        count = 0
+        for alert in self._changes(now):
+            announce(alert)
+            count += 1
+        records.forget_old(now)
+        return count
+
+    def _changes(self, now: dt.datetime) -> Iterator[Alert]:
+        """Yield each alarm as it is raised or cleared, so that it is announced also if the database goes away then."""
         opened = records.read_open()
         shared = Round(moment=now)
-        changed = _silence(now)
-        changed += [alert for alert in opened if alert.rule not in self._rules and records.clear(alert, now)]
+        yield from _silence(now)
+        yield from (alert for alert in opened if alert.rule not in self._rules and records.clear(alert, now))
         for name, rule in self._rules.items():
             mine = [alert for alert in opened if alert.rule == name]
             settings = thresholds_of(name)
             if settings is None:
-                changed += [alert for alert in mine if records.clear(alert, now)]
+                yield from (alert for alert in mine if records.clear(alert, now))
                 continue
             found = self._look(name, rule, Look(round=shared, thresholds=settings, open=_facts(mine)))
             if found is not None:
                 shared.found[name] = {item.subject for item in found}
-                changed += _settle(name, mine, found, now)
-        for alert in changed:
-            announce(alert)
-        records.forget_old(now)
-        return len(changed)
+                yield from _settle(name, mine, found, now)
 
     def _look(self, name: str, rule: Rule, look: Look) -> list[Finding] | None:
         try:
@@ -94,10 +100,9 @@ def _facts(alerts: list[Alert]) -> dict[str, dict[str, object]]:
     return {alert.subject: alert.facts for alert in alerts}
 
 
-def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> list[Alert]:
-    """Write what a rule found beside its open alarms. Return the alarms that were raised or cleared."""
+def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> Iterator[Alert]:
+    """Write what a rule found beside its open alarms. Yield the alarms that were raised or cleared."""
     wanted = {item.subject[: records.MAX_SUBJECT]: item for item in found}
-    changed: list[Alert] = []
     held: list[Alert] = []
     for alert in opened:
         finding = wanted.pop(alert.subject, None)
@@ -105,7 +110,9 @@ def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.dateti
             alert.facts = finding.facts
             held.append(alert)
         elif now - alert.seen_at >= dt.timedelta(seconds=CLEAR_SECONDS) and records.clear(alert, now):
-            changed.append(alert)
+            yield alert
     records.refresh(held, now)
-    raised = [records.raise_alert(rule, finding, now) for finding in wanted.values()]
-    return changed + [alert for alert in raised if alert is not None]
+    for finding in wanted.values():
+        raised = records.raise_alert(rule, finding, now)
+        if raised is not None:
+            yield raised

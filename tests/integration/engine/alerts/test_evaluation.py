@@ -56,6 +56,20 @@ def test_raising_and_clearing_are_announced_once(faulty: Schedule, caplog: pytes
     assert len([text for text in caplog.messages if "event=alert_" in text]) == 2
 
 
+def test_what_was_raised_is_announced_also_if_the_scheduler_ends_then(
+    faulty: Schedule, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    def end(_look: Any) -> list[Finding]:
+        raise SystemExit
+
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"no_scheduler": None}}
+    evaluator = Evaluator()
+    evaluator._rules = {"schedule_cannot_fire": evaluator._rules["schedule_cannot_fire"], "no_worker": end}
+    with pytest.raises(SystemExit):
+        evaluator.evaluate()
+    assert len([text for text in caplog.messages if "event=alert_raised" in text]) == 1
+
+
 def test_an_alarm_that_does_not_hold_for_a_moment_stays(faulty: Schedule) -> None:
     evaluator = Evaluator()
     evaluate(evaluator)
