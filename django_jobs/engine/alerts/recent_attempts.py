@@ -98,22 +98,37 @@ def read_steps(
 
 
 def begin_of_streak(job_type: str, share: float, now: dt.datetime) -> dt.datetime | None:
-    """Return in which minute of the last day the failures of a type began that go on until now; None without any.
+    """Return in which minute of the last day the last failures of a type began; None without any.
 
-    Going back, a minute belongs to them if this share of its attempts failed.
+    Going back, a minute belongs to them if this share of its attempts failed. The newest minutes may be better: where
+    few attempts come, one that completed just now does not end what fails otherwise.
     """
     this_hour = start_of(Span.HOUR, now)
+    hours = read_steps(Span.HOUR, this_hour - DAY, [job_type]).get(job_type, [])
     hour = this_hour
-    for step in read_steps(Span.HOUR, this_hour - DAY, [job_type]).get(job_type, []):
+    for step in hours:
         if step.starts_at < this_hour and step.attempts.share < share:
             break
         hour = min(hour, step.starts_at)
-    minutes = read_steps(Span.MINUTE, hour - HOUR, [job_type], hour + HOUR).get(job_type, [])
+    began = _streak_around(hour, job_type, share)
+    if began is None and (older := _begin(hours, share)) is not None:
+        began = _streak_around(older, job_type, share)
+    return began
+
+
+def _streak_around(hour: dt.datetime, job_type: str, share: float) -> dt.datetime | None:
+    """Return in which minute of this hour, or of the one before, the last failures of this hour began."""
+    return _begin(read_steps(Span.MINUTE, hour - HOUR, [job_type], hour + HOUR).get(job_type, []), share)
+
+
+def _begin(steps: Iterable[Step], share: float) -> dt.datetime | None:
+    """Return when the newest row of steps began of whose attempts this share failed; the newest steps may be better."""
     began: dt.datetime | None = None
-    for step in minutes:
-        if step.attempts.share < share:
+    for step in steps:
+        if step.attempts.share >= share:
+            began = step.starts_at
+        elif began is not None:
             break
-        began = step.starts_at
     return began
 
 

@@ -62,6 +62,19 @@ def test_it_began_when_the_first_failure_of_the_streak_came(kind: JobType, organ
     assert the_alarm().facts["failed"] == 200
 
 
+def test_an_attempt_that_completed_just_now_does_not_hide_what_fails(kind: JobType, organization: Organization) -> None:
+    for minute in range(2, 12):
+        count(kind, organization, ago=minute * 60, failed=2)
+    count(kind, organization, completed=1)
+    assert (the_alarm().facts["failed"], the_alarm().facts["attempts"]) == (20, 21)
+
+
+def test_one_that_completed_hours_later_does_not_hide_what_fails(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=6 * 3_600, failed=10)
+    count(kind, organization, ago=3 * 3_600, completed=1)
+    assert (the_alarm().facts["failed"], the_alarm().facts["attempts"]) == (10, 11)
+
+
 def test_it_is_over_once_the_newest_attempts_complete(kind: JobType, organization: Organization) -> None:
     evaluator = Evaluator()
     count(kind, organization, ago=600, failed=100)
