@@ -126,7 +126,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         for item in type_switches.SWITCHES.values():
             is_old = item.field not in values and getattr(obj, item.field) != item.value
             if is_old and getattr(stored, item.field) == item.value:
-                self.message_user(request, item.told_meanwhile % {"type": obj.pk}, messages.WARNING)
+                self.message_user(request, type_switches.in_words(item.told_meanwhile, obj), messages.WARNING)
         database.once_on_commit(dispatcher.wake)
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:

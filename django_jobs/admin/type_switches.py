@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import messages
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.engine.control import audit
@@ -81,4 +83,9 @@ def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
         return messages.WARNING, switch.told_late % {"type": kind.pk}
     audit.record(user, [kind], audit.Act.CHANGED, switch.done)
     database.once_on_commit(dispatcher.wake)
-    return messages.INFO, switch.told % {"type": kind.pk}
+    return messages.INFO, in_words(switch.told, kind)
+
+
+def in_words(text: Any, kind: JobType) -> SafeString:
+    """Return a message that begins with the type's name. Django makes the first letter of plain texts a capital one."""
+    return format_html("<span>{}</span>", text % {"type": kind.pk})
