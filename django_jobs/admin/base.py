@@ -151,7 +151,6 @@ class OwnPages(BaseAdmin):
 
     class Media:
         css = {"all": ["django_jobs/admin.css"]}
-        js = ["django_jobs/admin.js"]
 
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the added views: by name, the route below the model's and the view."""

@@ -9,6 +9,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_jobs.admin.base import View
 from django_jobs.admin.batch_actions import BatchActions, count_in
@@ -21,12 +22,13 @@ from django_jobs.admin.formatting import badge, line, state_badge
 from django_jobs.admin.graph_drawing import draw_graph
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.news import News, sentence
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.access import may_view
 from django_jobs.engine.batches.status import up_to_date
 from django_jobs.models import Batch
 from django_jobs.models.batch import parse_batch_id
-from django_jobs.statuses import UNFINISHED_STATES, WITH_ERRORS
+from django_jobs.statuses import UNFINISHED_STATES, WITH_ERRORS, BatchState
 
 #: Characters of an error.
 ERROR: Final = 400
@@ -73,12 +75,14 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
     def _page_of(self, request: HttpRequest, batch: Any) -> dict[str, Any]:
         """Return what stands on a batch's page around its facts."""
         links = Links(self.admin_site.name)
+        notices, failed = notices_of(batch), self._failures(request, links, batch)
         return {
             "subtitle": None,
             "title": str(batch),
             "state_badge": state_badge(batch.told.state),
             "note": note(batch),
-            "notices": notices_of(batch),
+            "notices": notices,
+            "news": _news_of(batch, failed.get("failures", []), [str(notice.text) for notice in notices]),
             "progress": progress_of(batch),
             "pause": QUICK_PAUSE if batch.total <= MAX_QUICK else PAUSE,
             "is_over": batch.told.state not in UNFINISHED_STATES,
@@ -89,7 +93,7 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
                 if count
             ],
             "buttons": self.buttons(request, batch),
-            **self._failures(request, links, batch),
+            **failed,
             **self._graph(links, batch),
         }
 
@@ -117,6 +121,23 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
         return {"graph": graph, "drawing": draw_graph(graph, address_of), "unlinked": max(0, batch.total - graph.jobs)}
 
 
+def _news_of(batch: Any, failures: list[dict[str, Any]], notices: list[str]) -> News:
+    """Return how far the batch is, and what is wrong first: the error of its largest group, or else a notice."""
+    state = str(BatchState(batch.told.state).label)
+    failed = count_in(batch, WITH_ERRORS)
+    # Translators: the name of a batch, its state, and how many of its jobs have ended.
+    told = _("%(batch)s: %(state)s, %(count)s of %(most)s ended") % {
+        "batch": batch.name or batch.batch_id,
+        "state": state,
+        "count": format_number(batch.ended),
+        "most": format_number(batch.total),
+    }
+    if failed:
+        told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', failed) % {'count': format_number(failed)}}"
+    reasons = [row["said"] for row in failures[:1]] or notices[:1]
+    return News(text=sentence(told, note(batch), *reasons), state=f"{state} {note(batch)} {reasons}")
+
+
 def _failure_row(request: HttpRequest, links: Links, batch: Any, group: Failure) -> dict[str, Any]:
     job = group.first
     # A host's policy may hide single jobs from people who see the organization.
@@ -126,6 +147,7 @@ def _failure_row(request: HttpRequest, links: Links, batch: Any, group: Failure)
         "kind": line(job.job_type_id, 60),
         "count": group.count,
         "error": line(error, ERROR),
+        "said": error[:ERROR],
         "name": job.name,
         "url": links.page("django_jobs_job_change", job.pk),
         "badge": badge(job.status),

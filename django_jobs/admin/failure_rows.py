@@ -57,6 +57,8 @@ class Row:
     is_paused: bool
     error_class: Any
     error: Any
+    #: Both as plain text, to be read out.
+    spoken: str
     frame: Any
     source: Any
     url: str
@@ -179,12 +181,15 @@ def _told(newest: Job, raised: RaisedError | None) -> dict[str, Any]:
         return {
             "error_class": "",
             "error": line(text, ERROR) if text else _("(without a text)"),
+            "spoken": text[:ERROR],
             "frame": "",
             "source": "",
         }
+    name, words = raised.error_class.rpartition(".")[2], raised.text or text
     return {
-        "error_class": line(raised.error_class.rpartition(".")[2], 60) if raised.error_class else "",
-        "error": line(raised.text or text, ERROR),
+        "error_class": line(name, 60) if name else "",
+        "error": line(words, ERROR),
+        "spoken": (f"{name}: {words}" if name and words else name or words)[:ERROR],
         "frame": frame_words(raised),
         "source": line(raised.source, SOURCE) if raised.source else "",
     }

@@ -19,6 +19,7 @@ from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.failure_actions import FailureActions
 from django_jobs.admin.failure_filters import STATUSES, Chosen, chosen_by, words
+from django_jobs.admin.failure_news import news_of_group, news_of_list
 from django_jobs.admin.failure_rows import RowMaker, all_tenants
 from django_jobs.admin.formatting import ALL, badge, block, moment
 from django_jobs.admin.job_columns import tenant
@@ -53,13 +54,14 @@ class FailureAdmin(FailureActions):
         now = database.now()
         found = _read(request, chosen, now)
         page = Paginator(found.keys, PER_PAGE).get_page(request.GET.get("p"))
-        maker = RowMaker(request, self._links, chosen, found, found.groups(page.object_list))
+        rows = RowMaker(request, self._links, chosen, found, found.groups(page.object_list)).rows()
         return self.page(
             request,
             "failures/list.html",
             _("Failures"),
             _("Failures"),
-            rows=maker.rows(),
+            rows=rows,
+            news=news_of_list(found, rows),
             page=page,
             page_query=urlencode(chosen.query()),
             count=CappedCount(count=found.count, is_cut=found.is_cut),
@@ -130,6 +132,7 @@ class FailureAdmin(FailureActions):
             group.job_type,
             parent=_("Failures"),
             row=row,
+            news=news_of_group(row),
             is_cut=found.is_cut,
             error=block(row.newest.error_message, whole=whole, all_url=all_url),
             traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",

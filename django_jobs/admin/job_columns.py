@@ -37,7 +37,7 @@ from django_jobs.statuses import AWAITING_TURN, TERMINAL, Priority, Status
 
 
 class LiveText:
-    """A column of plain text that an open page keeps up to date: ``admin.js`` puts the new text in its place."""
+    """A column of plain text that an open page keeps up to date: ``job_list.js`` puts the new text in its place."""
 
     def __init__(self, title: Any, text_of: Callable[[Job, dt.datetime], str]) -> None:
         self.short_description = title

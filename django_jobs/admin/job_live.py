@@ -17,7 +17,7 @@ MAX_ASKED: Final = 200
 
 
 class JobLive(OwnPages):
-    """Answers for ``admin.js``."""
+    """Answers for ``job_list.js``."""
 
     def live_views(self) -> dict[str, tuple[str, View]]:
         """Return the route and the view of the answers, by name."""

@@ -23,6 +23,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_exact, format_number
 from django_jobs.admin.operation_words import (
     amount_words,
+    news_of,
     outcome_words,
     progress_of,
     rate_words,
@@ -143,6 +144,7 @@ class OperationAdmin(SeesJobs):
             context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
             context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
             context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
+            context["news"] = news_of(operation, is_waiting=context["is_waiting"])
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _set_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:

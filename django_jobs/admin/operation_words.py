@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.news import News, sentence
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_status import seconds_left
 from django_jobs.exceptions import InvalidFilter
@@ -149,6 +150,25 @@ def outcome_words(operation: Operation) -> str:
     counted = sum(operation.outcome.values())
     text = _("%(done)s: %(parts)s") if counted >= operation.changed else _("%(done)s: at least %(parts)s")
     return text % {"done": done, "parts": ", ".join(parts)}
+
+
+def news_of(operation: Operation, *, is_waiting: bool) -> News:
+    """Return how far it is, how many of its jobs died again, and why it holds or ended by itself.
+
+    ``is_waiting``: the scheduler, which works it off, is silent.
+    """
+    died = operation.outcome.get(Status.DEAD_LETTER, 0) if operation.action in (Action.RETRY, Action.RUN_NOW) else 0
+    values = {"number": operation.pk, "state": operation.get_state_display(), "amount": amount_words(operation)}
+    # Translators: such as "Operation 12: Paused, 2,956 of 57,000 retried".
+    told = _("Operation %(number)s: %(state)s, %(amount)s") % values
+    if died:
+        count = number_format(died, force_grouping=True)
+        told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', died) % {'count': count}}"
+    silence = _("The scheduler is silent: nothing happens until it runs again.") if is_waiting else ""
+    return News(
+        text=sentence(told, reason_words(operation), silence),
+        state=f"{operation.state} {operation.reason} {is_waiting}",
+    )
 
 
 def _parts(operation: Operation) -> list[str]:

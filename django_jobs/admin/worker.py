@@ -15,7 +15,7 @@ from django_jobs.admin import navigation_counts
 from django_jobs.admin.base import View, is_system_admin
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.worker_rows import read_fleet
+from django_jobs.admin.worker_rows import news_of, read_fleet
 from django_jobs.engine.control import worker_orders
 from django_jobs.engine.control.worker_orders import Order
 from django_jobs.engine.store import database
@@ -55,7 +55,7 @@ class WorkerAdmin(SeesJobs):
             raise PermissionDenied
         fleet = read_fleet(Links(self.admin_site.name), database.now())
         title = _("Workers")
-        return self.page(request, "worker/list.html", title, title, fleet=fleet)
+        return self.page(request, "worker/list.html", title, title, fleet=fleet, news=news_of(fleet))
 
     def _order(self, request: HttpRequest, supervisor: str, verb: str) -> HttpResponse:
         """Give an order that can be taken back."""

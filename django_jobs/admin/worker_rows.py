@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.db.models import Count
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_jobs import pools
 from django_jobs.admin.durations import brief_duration
@@ -18,6 +19,7 @@ from django_jobs.admin.formatting import ago, line
 from django_jobs.admin.monitor_health import WorkerLoad, read_workers
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_pools import served_in_words
+from django_jobs.admin.news import News, sentence
 from django_jobs.admin.worker_states import State, clock, state_of
 from django_jobs.engine.insight.inspection import Leader, jobs, leader
 from django_jobs.engine.ports import get_broker
@@ -29,6 +31,8 @@ from django_jobs.statuses import Status
 JOBS_SHOWN: Final = 20
 #: What became of so many orders to supervisors that are gone is told.
 GONE_SHOWN: Final = 20
+#: So many workers that do not work are named when the page is read out.
+NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,19 @@ def read_fleet(links: Links, now: dt.datetime) -> Fleet:
         slots=sum(row.slots for row in rows),
         quiet=sum(row.state.is_quiet for row in rows),
     )
+
+
+def news_of(fleet: Fleet) -> News:
+    """Return how many workers work, which do not and why, and whether the scheduler is silent."""
+    others = [row for row in fleet.supervisors if not row.state.works]
+    count = len(fleet.supervisors) - len(others)
+    parts = [ngettext("%(count)d worker works", "%(count)d workers work", count) % {"count": count}]
+    parts += [f"{row.title}: {row.state.word}" for row in others[:NAMED]]
+    if len(others) > NAMED:
+        more = len(others) - NAMED
+        parts.append(ngettext("%(more)s other does not", "%(more)s others do not", more) % {"more": more})
+    text = sentence("; ".join(parts), "" if fleet.leader.is_alive else _("The scheduler is silent."))
+    return News(text=text, state=text)
 
 
 def _running_by() -> Mapping[str, int]:

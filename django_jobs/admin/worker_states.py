@@ -30,6 +30,11 @@ class State:
     verbs: tuple[str, ...] = ()
     is_quiet: bool = False
 
+    @property
+    def works(self) -> bool:
+        """Return whether it takes new jobs, as far as is known."""
+        return self.slug == "completed"
+
 
 def state_of(loads: Sequence[WorkerLoad], order: WorkerOrder | None) -> State:
     """Return what a supervisor of these processes does, which was ordered this last."""

@@ -84,7 +84,21 @@ def test_what_was_typed_stays_until_it_is_taken_back(page: Page) -> None:
     assert not refresh(page, f"<p>2 jobs</p>{RATE}")
     expect(rate).to_have_value("60")
     rate.fill("")
+    assert not refresh(page, f"<p>2 jobs</p>{RATE}")  # somebody is about to type
+    rate.blur()
     assert refresh(page, f"<p>2 jobs</p>{RATE}")
+
+
+def test_a_button_holds_its_part_only_while_it_is_pressed(page: Page) -> None:
+    show(page, worker("seven", "quiet"))
+    button = page.get_by_role("button")
+    button.focus()
+    assert refresh(page, worker("seven", "quiet") + worker("eight", "quiet"))
+    assert focused(page) == "seven quiet"
+    button.first.hover()
+    page.mouse.down()
+    assert not refresh(page, worker("seven", "resume"))
+    page.mouse.up()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any, Final
 
 from django.contrib.admin.models import LogEntry
@@ -76,3 +78,10 @@ def remembered(obj: Any) -> list[tuple[str, str]]:
     """What the admin's own history says of an object: who, what."""
     entries = LogEntry.objects.filter(object_id=str(obj.pk)).order_by("pk")
     return [(entry.user.get_username(), entry.change_message) for entry in entries]
+
+
+def news(client: Client, address: str) -> tuple[str, str]:
+    """What an open page has read out, and the state of it, another one of which is read out at once."""
+    found = re.search(r'data-djobs-news="([^"]*)" data-djobs-news-state="([^"]*)"', text(client, address))
+    assert found is not None
+    return html.unescape(found[1]), found[2]

@@ -3,14 +3,12 @@
  * of the page changes, and no screen reader is told of it: the numbers are there for whoever looks.
  */
 
+import {keepAsking} from "./page_parts.js";
+
 const PAUSE = 10000;
 const LONGEST_PAUSE = 120000;
 
 const bar = document.querySelector("[data-djobs-navigation]");
-let pause = PAUSE;
-let timer = null;
-let asking = false;
-let isOver = false;
 
 function show(entries) {
     for (const [key, {count, is_alarm: isAlarm}] of Object.entries(entries)) {
@@ -27,7 +25,7 @@ async function ask() {
     const options = {credentials: "same-origin", cache: "no-store", headers: {Accept: "application/json"}};
     const response = await fetch(bar.dataset.djobsNavigation, options);
     if (response.redirected || response.status === 403 || response.status === 404) {
-        isOver = true; // logged out, or no longer permitted
+        refresh.stop(); // logged out, or no longer permitted
         return;
     }
     if (!response.ok) {
@@ -36,22 +34,7 @@ async function ask() {
     show((await response.json()).entries);
 }
 
-async function round() {
-    window.clearTimeout(timer);
-    if (asking || isOver || document.hidden) {
-        return;
-    }
-    asking = true;
-    try {
-        await ask();
-        pause = PAUSE;
-    } catch {
-        pause = Math.min(pause * 2, LONGEST_PAUSE);
-    }
-    asking = false;
-    timer = window.setTimeout(round, pause);
-}
-
+const refresh = bar && keepAsking({ask, pause: () => PAUSE, longestPause: LONGEST_PAUSE});
 if (bar) {
     // On a phone the bar scrolls: the page that is open is where one sees it.
     const current = bar.querySelector("[aria-current]");
@@ -60,8 +43,4 @@ if (bar) {
         const [own, whole] = [current.getBoundingClientRect(), list.getBoundingClientRect()];
         list.scrollLeft += own.left + own.width / 2 - whole.left - whole.width / 2;
     }
-    document.addEventListener("visibilitychange", round);
-    // The page comes back from the browser's memory, where no timer ran.
-    window.addEventListener("pageshow", (event) => { if (event.persisted) { round(); } });
-    timer = window.setTimeout(round, PAUSE);
 }

@@ -1,14 +1,23 @@
 /*
- * Puts parts of a page that the server rendered again in the place of the old ones. What somebody opened stays open,
- * what was scrolled stays so, and the focus is not lost. What somebody fills in or marks is left alone.
+ * Keeps an open page up to date: it asks the server again and again, and puts the parts of the page that were rendered
+ * again in the place of the old ones. What somebody opened stays open, what was scrolled stays so, and the focus is not
+ * lost. What somebody fills in, presses or marks is left alone.
  */
 
 const TOKEN = "input[name=csrfmiddlewaretoken]";
 const SCROLLED = ".djobs-scroll, .djobs-text, .djobs-log";
 // What is of one thing, such as an alarm or a worker: the focus stays with that thing.
 const ROW = "[data-djobs-row], [data-djobs-alarm], [data-djobs-fold]";
+// What somebody is about to fill in or presses at this moment. A focus alone holds nothing: it stays with its element.
+const IN_HAND = ":is(input:not([type=submit]), select, textarea):focus, :is(a, button, summary, [type=submit]):active";
+const LONGEST_PAUSE = 60000;
+// Changes come in bursts, and one request serves all of them.
+const HINT_PAUSE = 300;
+// News that differ in their numbers alone are read out this seldom.
+const NEWS_PAUSE = 60000;
 
 const shown = new WeakMap();
+let told = null; // the news that were read out last, or that stood on the page before, and when
 
 const foldOf = (element) => element.dataset.djobsFold || element.id || element.querySelector("summary")?.textContent.trim();
 const keyOf = (row) => row.dataset.djobsRow || row.dataset.djobsAlarm || row.dataset.djobsFold;
@@ -36,6 +45,7 @@ function isChanged(control) {
 }
 
 const isFilledIn = (part) => [...part.querySelectorAll("input, select, textarea")].some(isChanged);
+const isInHand = (part) => isMarked(part) || isFilledIn(part) || part.querySelector(IN_HAND) !== null;
 
 // Each answer has a token of its own for the same secret: a part that differs in it alone says the same.
 function htmlOf(part) {
@@ -92,12 +102,12 @@ function restore(part, {folds, focus, scrolled}) {
     }
 }
 
-// Returns whether the part was replaced; it is not if it says the same, or if somebody fills in or marks something in it.
+// Returns whether the part was replaced; it is not if it says the same, or if somebody has something of it in hand.
 export function exchange(old, next) {
     const html = htmlOf(next);
     Object.assign(old.dataset, next.dataset);
     renewTokens(old, next);
-    if ((shown.get(old) ?? htmlOf(old)) === html || isMarked(old) || isFilledIn(old)) {
+    if ((shown.get(old) ?? htmlOf(old)) === html || isInHand(old)) {
         return false;
     }
     const state = remember(old);
@@ -105,4 +115,128 @@ export function exchange(old, next) {
     shown.set(old, html);
     restore(old, state);
     return true;
+}
+
+// One part of a page may have news: a sentence with the name of what it is about and how that stands. What is of
+// interest at once is its state; without one, each other sentence is.
+function newsOn() {
+    const {djobsNews: news = "", djobsNewsState: state = news} = document.querySelector("[data-djobs-news]")?.dataset ?? {};
+    return {news, state};
+}
+
+function tellNews() {
+    const {news, state} = newsOn();
+    const said = document.querySelector("[data-djobs-said]");
+    if (said && news !== told.news && (state !== told.state || Date.now() - told.at >= NEWS_PAUSE)) {
+        said.textContent = news;
+        told = {news, state, at: Date.now()};
+    }
+}
+
+// Puts the parts of a page that was read again in the place of those that are shown, and has its news read out.
+export function showParts(fresh, put = exchange) {
+    told ??= {...newsOn(), at: Date.now()};
+    for (const next of fresh.querySelectorAll("[data-djobs-part]")) {
+        // Some releases of Django put the buttons into the content, and others beside it.
+        const old = document.querySelector(`[data-djobs-part="${next.dataset.djobsPart}"]`);
+        if (old) {
+            put(old, next);
+        }
+    }
+    tellNews();
+}
+
+// Returns the page as the server renders it now, or null where it sends elsewhere: whoever asks is logged out, or what
+// the page is about is gone.
+export async function readPage(address) {
+    const response = await fetch(address, {credentials: "same-origin", cache: "no-store", redirect: "manual"});
+    if (response.type === "opaqueredirect" || response.status === 403 || response.status === 404) {
+        return null;
+    }
+    if (!response.ok) {
+        throw new Error(`status ${response.status}`);
+    }
+    return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+// Says why a page may be out of date: in its own text of this name, or in none.
+export function tell(name = "") {
+    const state = document.querySelector("[data-djobs-state]");
+    const text = state?.dataset[name] ?? "";
+    if (state && state.textContent !== text) {
+        state.textContent = text;
+    }
+}
+
+// Hears of changes by the socket of a page that has one. Without it the page goes on asking by the clock.
+export async function openSocket(page, room, handlers) {
+    if (!page.dataset.djobsSocket) {
+        return null;
+    }
+    try {
+        const {JobsSocket} = await import(page.dataset.djobsSockets);
+        const socket = new JobsSocket({url: page.dataset.djobsSocket});
+        Object.entries(handlers).forEach(([event, handle]) => socket.addEventListener(event, handle));
+        socket.join(room);
+        return socket;
+    } catch {
+        return null;
+    }
+}
+
+// Asks again and again while the page is visible: `pause()` milliseconds after an answer, soon after a hint, and ever
+// later while `ask` fails, of which `late` tells. A page that hears of changes sooner dispatches the event
+// `django-jobs:changed` on the document.
+export function keepAsking({ask, pause, late = () => {}, hintPause = HINT_PAUSE, longestPause = LONGEST_PAUSE}) {
+    let failures = 0;
+    let timer = null;
+    let isAsking = false;
+    let isHinted = false;
+    let isOver = false;
+
+    async function round() {
+        window.clearTimeout(timer);
+        if (isAsking || isOver || document.hidden) {
+            return;
+        }
+        isAsking = true;
+        isHinted = false;
+        try {
+            await ask();
+            failures = 0;
+        } catch {
+            failures += 1;
+            late();
+        }
+        isAsking = false;
+        wait(isHinted ? hintPause : Math.min(pause() * 2 ** failures, longestPause));
+    }
+
+    function wait(milliseconds) {
+        if (!isOver) {
+            timer = window.setTimeout(round, milliseconds);
+        }
+    }
+
+    function hint() {
+        if (!isHinted && !isOver) {
+            isHinted = true;
+            if (!isAsking) {
+                window.clearTimeout(timer);
+                wait(hintPause);
+            }
+        }
+    }
+
+    function stop() {
+        isOver = true;
+        window.clearTimeout(timer);
+    }
+
+    document.addEventListener("visibilitychange", round);
+    document.addEventListener("django-jobs:changed", round);
+    // The page comes back from the browser's memory, where no timer ran.
+    window.addEventListener("pageshow", (event) => { if (event.persisted) { round(); } });
+    wait(pause());
+    return {hint, stop};
 }

@@ -210,3 +210,15 @@ def test_a_page_costs_the_same_statements_however_large_the_batch_is(root: Clien
     visit(small := family(1))  # Django reads the type of its history once
     few = visit(small)
     assert visit(family(8)) == few <= 20
+
+
+def test_what_is_read_out_tells_the_first_error(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed", "Dead Letter", name="Newsletter")
+    page = url("batch", "change", batch.pk)
+    told, before = admin.news(root, page)
+    assert told == "Newsletter: Running, 0 of 2 ended."
+    run_jobs()
+    error = Job.objects.get(status="Dead Letter").error_message
+    told, after = admin.news(root, page)
+    assert told.startswith(f"Newsletter: Failed, 2 of 2 ended, 1 failed. {error}")
+    assert after != before

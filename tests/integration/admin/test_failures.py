@@ -367,3 +367,30 @@ def test_a_group_takes_the_same_statements_however_large_it_is(root: Client, kin
     for _ in range(5):
         die(kind, make_organization())
     assert statements() == few <= 17
+
+
+def test_what_is_read_out_tells_the_newest_failure_and_changes_with_the_groups(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    page = url("failure", "changelist")
+    assert admin.news(root, page)[0] == "No job failed."
+    die(kind, mine, "No route\nto the printer")
+    told, before = admin.news(root, page)
+    assert told == "Failures: 1 in 1 group. The newest: mails. No route to the printer."
+    die(kind, mine, "No route\nto the printer")
+    told, same = admin.news(root, page)
+    assert (told[:25], same) == ("Failures: 2 in 1 group. T", before)
+    die(make_job_type(type_name="faxes"), mine, "it is engaged")
+    told, other = admin.news(root, page)
+    assert told == "Failures: 3 in 2 groups. The newest: faxes. it is engaged."
+    assert other != before
+
+
+def test_what_is_read_out_of_a_group_tells_its_error_and_whether_it_is_paused(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    job = die(kind, mine, "ValueError", TRACE)
+    assert admin.news(root, group(job))[0] == "mails: 1 job failed. ValueError: hunter2."
+    JobType.objects.update(is_paused=True)
+    assert admin.news(root, group(job))[0] == "mails: 1 job failed. ValueError: hunter2. The type is paused."
+    assert "hunter2" not in admin.news(admin.staff_of(mine, permissions=VIEW), group(job))[0]

@@ -189,3 +189,23 @@ def test_the_outcome_leads_to_the_jobs(root: Client, kind: JobType, mine: Organi
     assert f"/admin/django_jobs/job/?operation={pk}" in page
     Operation.objects.update(outcome={"Completed": 2801})
     assert "2,956 jobs retried: at least 2,801 completed" in text(root, url("operation", "change", pk))
+
+
+def test_what_is_read_out_says_how_far_it_is_and_why_it_holds(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    Scheduler("one").tick()
+    Operation.objects.update(total=57_000, changed=2956, outcome={"Dead Letter": 3}, state="running")
+    page = url("operation", "change", Operation.objects.get().pk)
+    told, before = admin.news(root, page)
+    assert told.partition(": ")[2] == "Running, 2,956 of 57,000 retried, 3 failed."
+    Operation.objects.update(changed=2957)
+    assert admin.news(root, page)[1] == before
+    Operation.objects.update(state="paused", reason="too_many_failed")
+    told, after = admin.news(root, page)
+    assert told.endswith(": Paused, 2,957 of 57,000 retried, 3 failed. Too many of its jobs failed.")
+    assert after != before
+
+
+def test_a_scheduler_that_is_silent_is_read_out(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    assert "The scheduler is silent" in admin.news(root, url("operation", "change", Operation.objects.get().pk))[0]

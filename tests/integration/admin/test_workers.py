@@ -15,9 +15,10 @@ from django_jobs.engine.control import cleanup, worker_orders
 from django_jobs.engine.control.worker_orders import Order
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.worker_registry import Supervision
+from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Organization, Worker, WorkerOrder
-from tests.support.admin import remembered, staff_of, system_admin, text, url
+from tests.support.admin import news, remembered, staff_of, system_admin, text, url
 from tests.support.brokers import MemoryBroker, running_job
 from tests.support.factories import make_user
 
@@ -190,3 +191,16 @@ def test_old_orders_of_those_that_are_gone_are_forgotten() -> None:
     worker_registry.withdraw("web-7-1")
     cleanup.forget_workers()
     assert list(WorkerOrder.objects.values_list("pk", flat=True)) == ["eight"]
+
+
+def test_what_is_read_out_names_the_workers_that_do_not_work(root: Client) -> None:
+    for pid in range(6):
+        announce(f"web-{pid}-1", f"number {pid}", pid)
+    page = url("worker", "changelist")
+    assert news(root, page)[0] == "6 workers work. The scheduler is silent."
+    Scheduler("one").tick()
+    fall_silent(supervisor="number 4")
+    host = Worker.objects.latest("pk").hostname
+    assert news(root, page)[0] == f"5 workers work; {host}, process 4: silent."
+    fall_silent()
+    assert news(root, page)[0].endswith("; 3 others do not.")
