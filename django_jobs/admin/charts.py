@@ -64,6 +64,8 @@ class Chart:
     lines: Sequence[Series] = ()
     #: What is said in its place where there is nothing to draw.
     empty: str | Promise = EMPTY
+    #: The time zone of the labels, in words.
+    zone: str = ""
     #: Writes a value for people.
     write: Callable[[float], str] = field(default=whole)
 
@@ -97,7 +99,7 @@ class Chart:
                 parts.append(_("%(name)s: %(least)s to %(most)s") % values)
         values = {"rows": "; ".join(parts), "first": self.labels[0], "last": self.labels[-1]}
         # Translators: rows of numbers, and the first and the last moment for which there are any.
-        return _("%(rows)s. From %(first)s to %(last)s.") % values
+        return f"{_('%(rows)s. From %(first)s to %(last)s.') % values} {self.zone}".rstrip()
 
 
 def _filled(series: Series) -> list[float]:
@@ -276,7 +278,7 @@ def as_table(chart: Chart) -> SafeString:
     return format_html(
         '<table class="djobs-table djobs-numbers"><caption>{}</caption><thead><tr><th scope="col">{}</th>{}</tr>'
         "</thead><tbody>{}</tbody></table>",
-        chart.title,
+        f"{chart.title}. {chart.zone}" if chart.zone else chart.title,
         pgettext("the moment at which a step of a chart begins", "From"),
         head,
         rows,

@@ -134,6 +134,11 @@ def moment_text(value: dt.datetime) -> str:
     }
 
 
+def zone_text() -> str:
+    """Return the current time zone in words, said once where many times stand without it."""
+    return _("Times in %(zone)s.") % {"zone": timezone.get_current_timezone_name()}
+
+
 def actor(log: ExecutionLog) -> SafeString:
     """Return who changed a status.
 

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from django_jobs.admin.attempt_spans import MAX_ATTEMPTS
 from django_jobs.admin.base import OwnPages, View
+from django_jobs.admin.formatting import zone_text
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.log_lines import Line
 from django_jobs.models import AttemptLog, Job
@@ -83,7 +84,11 @@ def _folded(row: AttemptLog) -> SafeString:
 def _shown(row: AttemptLog) -> SafeString:
     first, last = ([Line(*line) for line in lines] for lines in (row.first_lines, row.last_lines))
     return format_html(
-        '<ol class="djobs-log" dir="auto" tabindex="0">{}{}{}</ol>', _items(first), _gap(row.dropped), _items(last)
+        '<p class="help djobs-log-zone">{}</p><ol class="djobs-log" dir="auto" tabindex="0">{}{}{}</ol>',
+        zone_text(),
+        _items(first),
+        _gap(row.dropped),
+        _items(last),
     )
 
 

@@ -141,7 +141,14 @@ class MonitorAdmin(SeesJobs):
             "ranges": [(item.key, item.label, item is chosen) for item in RANGES.values()],
             "tiles": make_tiles(links, now, traffic, health),
             "charts": [
-                (chart.title, draw(chart), as_table(chart), chart.series, chart.empty if chart.is_empty else "")
+                (
+                    chart.title,
+                    draw(chart),
+                    as_table(chart),
+                    chart.series,
+                    chart.zone,
+                    chart.empty if chart.is_empty else "",
+                )
                 for chart in traffic.charts
             ],
             "depths": _depths(now),

@@ -17,9 +17,12 @@ Steps = Mapping[dt.datetime, Mapping[str, int]]
 
 
 def charts_of_counts(
-    labels: Sequence[str], moments: Sequence[dt.datetime], steps: Steps, by: str | Promise
+    labels: Sequence[str], moments: Sequence[dt.datetime], steps: Steps, by: str | Promise, zone: str
 ) -> list[Chart]:
-    """Return the chart of what came and what ended, and that of failures. ``by`` says how long a step is."""
+    """Return the chart of what came and what ended, and that of failures.
+
+    ``by`` says how long a step is, and ``zone`` in which time zone the labels are.
+    """
 
     def values(name: str) -> list[float | None]:
         return [float(steps.get(moment, {}).get(name, 0)) for moment in moments]
@@ -29,6 +32,7 @@ def charts_of_counts(
             key="djobs-ended",
             title=_("What came and what ended, %(steps)s") % {"steps": by},
             labels=labels,
+            zone=zone,
             empty=_("Nothing came or ended in this time."),
             columns=[
                 Series(name=_("completed"), color="good", values=values("completed")),
@@ -40,6 +44,7 @@ def charts_of_counts(
             key="djobs-failed",
             title=_("Failures, %(steps)s") % {"steps": by},
             labels=labels,
+            zone=zone,
             empty=_("Nothing failed in this time."),
             columns=[Series(name=_("failed attempts"), color="warn", values=values("failed"))],
             lines=[Series(name=_("dead letters"), color="bad", values=values("died"), is_dashed=True)],
@@ -53,6 +58,7 @@ def chart_of_times(chosen: Range, moments: Sequence[dt.datetime], waited: Values
         key="djobs-times",
         title=_("How long all but the slowest 5 %% took, %(steps)s") % {"steps": chosen.steps},
         labels=[chosen.label_of(moment) for moment in moments],
+        zone=chosen.zone,
         empty=_("Nothing ran in this time."),
         lines=[
             Series(name=_("waited"), color="info", values=waited),

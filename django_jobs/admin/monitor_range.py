@@ -9,8 +9,10 @@ from typing import Final
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.admin.formatting import zone_text
 from django_jobs.engine.store.aggregates import start_of
 from django_jobs.models import Span
 
@@ -52,6 +54,11 @@ class Range:
         first = self.begins(now)
         count = int((now - first).total_seconds()) // self.fine_seconds + 1
         return [first + step * dt.timedelta(seconds=self.fine_seconds) for step in range(count)]
+
+    @property
+    def zone(self) -> str:
+        """Return the time zone of the labels in words."""
+        return gettext("Days in UTC.") if self.span == Span.DAY else zone_text()
 
     def label_of(self, moment: dt.datetime) -> str:
         """Return the label of the step that began at this moment."""

@@ -106,7 +106,7 @@ def read_traffic(organizations: Collection[Any] | None, chosen: Range, now: dt.d
         range=chosen,
         totals={name: sum(step.get(name, 0) for step in counts.steps.values()) for name in (*ENDS, "submitted")},
         charts=[
-            *charts_of_counts(counts.labels, counts.moments, counts.steps, counts.by),
+            *charts_of_counts(counts.labels, counts.moments, counts.steps, counts.by, chosen.zone),
             chart_of_times(slow, moments, _slow(times.wait_by_step, moments), _slow(times.run_by_step, moments)),
         ],
         run=times.run,

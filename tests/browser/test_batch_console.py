@@ -53,7 +53,7 @@ def test_open_pages_follow_counts_graph_and_failures_until_the_batch_is_mended(
 
     end(raised(start(reread(jobs[1])), "Permanent", text="no such mailbox"))
     follow_up()
-    expect(page.get_by_text("no such mailbox")).to_be_visible()
+    expect(page.get_by_text("no such mailbox", exact=True)).to_be_visible()
     expect(page.locator(".djobs-node.djobs-completed")).to_have_count(1)
     expect(page.locator(".djobs-node.djobs-dead-letter")).to_have_count(2)
 

@@ -71,3 +71,10 @@ def test_others_read_them_only_where_the_policy_says_so(mine: Organization, sett
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.LogsForAll"}
     assert "the printer is out" in page_of(member, job)
     assert "the printer is out" in text(member, log_of(job))
+
+
+def test_the_zone_of_the_lines_is_said_once(root: Client, mine: Organization, settings: Settings) -> None:
+    settings.TIME_ZONE = "Asia/Kolkata"
+    job = written(mine)
+    for shown in (page_of(root, job), text(root, log_of(job))):
+        assert shown.count("Times in Asia/Kolkata.") == 1

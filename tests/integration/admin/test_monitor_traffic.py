@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from django_jobs.admin import monitor_traffic
 from django_jobs.engine.insight import last_minutes
@@ -138,3 +139,22 @@ def test_a_type_that_fails_or_is_held_is_not_called_active(root: Client, mine: O
     states = {str(row.name): str(row.state) for row in monitor(root)["types"]}
     assert "failing" in states[f"<bdi>{failing.pk}</bdi>"]
     assert "held by its breaker" in states[f"<bdi>{fragile.pk}</bdi>"]
+
+
+@pytest.mark.parametrize(
+    ("key", "zones"),
+    [
+        ("hour", ["Times in Asia/Kolkata."] * 3),
+        ("week", ["Times in Asia/Kolkata.", "Times in Asia/Kolkata.", "Days in UTC."]),
+        ("month", ["Days in UTC."] * 3),
+    ],
+)
+def test_each_chart_says_once_in_which_zone_its_labels_are(
+    key: str, zones: list[str], root: Client, mine: Organization, settings: Settings
+) -> None:
+    settings.TIME_ZONE = "Asia/Kolkata"
+    count(make_job_type(), mine, completed=7, failed=2)
+    charts = monitor(root, range=key)["traffic"].charts
+    assert [chart.zone for chart in charts] == zones
+    # Below the drawing, in its description, and on top of its table; one chart has nothing to draw.
+    assert page(root, range=key).count(zones[0]) == 6

@@ -151,3 +151,9 @@ def test_bars_say_their_values() -> None:
 
 def test_a_spark_is_hidden_from_assistive_technology() -> None:
     assert ET.fromstring(draw_spark([None, 0.5])).get("aria-hidden") == "true"
+
+
+def test_a_chart_says_in_which_zone_its_labels_are() -> None:
+    made = chart([1, 5], zone="Times in Asia/Kolkata.")
+    assert made.describe() == "row 0: 1 to 5. From at 0 to at 1. Times in Asia/Kolkata."
+    assert "<caption>Jobs. Times in Asia/Kolkata.</caption>" in as_table(made)
