@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -52,8 +53,8 @@ class Run:
         return 1 if self.is_folded else len(self.rows)
 
     def takes(self, row: Row) -> bool:
-        """Return whether the row, the next older one of its kind, belongs to the run."""
-        return self.rows[-1].created_at - row.created_at <= PAUSE
+        """Return whether the row, the next one of its kind, belongs to the run."""
+        return abs(self.rows[-1].created_at - row.created_at) <= PAUSE
 
     def add(self, row: Row) -> None:
         self.rows.append(row)
@@ -65,24 +66,58 @@ def read_runs(jobs: QuerySet[Job]) -> tuple[list[Run], int | None]:
 
     That key is None where there are no older jobs.
     """
-    runs: list[Run] = []
-    latest: dict[tuple[str, str], Run] = {}
-    last = Run([])
-    rows = [Row(*values) for values in jobs.order_by("-pk").values_list(*Row._fields)[:READ]]
-    for row in rows:
-        kind = (row.job_type_id, row.owner_name)
-        if kind not in latest or not latest[kind].takes(row):
-            if sum(run.cards for run in runs) >= CARDS:
-                return runs, last.oldest
-            latest[kind] = Run([])
-            runs.append(latest[kind])
-        last = latest[kind]
-        last.add(row)
+    rows = read_rows(jobs.order_by("-pk"))
+    runs, last, following = gather(rows)
+    if following is not None:
+        return runs, last.oldest
     if len(rows) < READ:
         return runs, None
     if last.is_folded:
         count_rest(last, jobs)
     return runs, last.oldest
+
+
+def read_rows(jobs: QuerySet[Job]) -> list[Row]:
+    return [Row(*values) for values in jobs.values_list(*Row._fields)[:READ]]
+
+
+def gather(rows: Iterable[Row]) -> tuple[list[Run], Run, Row | None]:
+    """Return the runs of the first rows, that of the last of these rows, and the row for which a page has no room."""
+    runs: list[Run] = []
+    latest: dict[tuple[str, str], Run] = {}
+    last = Run([])
+    for row in rows:
+        kind = (row.job_type_id, row.owner_name)
+        if kind not in latest or not latest[kind].takes(row):
+            if sum(run.cards for run in runs) >= CARDS:
+                return runs, last, row
+            latest[kind] = Run([])
+            runs.append(latest[kind])
+        last = latest[kind]
+        last.add(row)
+    return runs, last, None
+
+
+def read_newer(jobs: QuerySet[Job], before: int) -> int | None:
+    """Return the key before which the next newer page shows jobs; None if that is the newest page.
+
+    The page has about as many cards as others: the runs are counted from ``before`` on, here from the oldest.
+    """
+    newer = jobs.filter(pk__gte=before)
+    rows = read_rows(newer.order_by("pk"))
+    _runs, last, following = gather(rows)
+    if following is not None:
+        return following.pk
+    return after_run(last.rows[-1], newer) if len(rows) == READ else None
+
+
+def after_run(row: Row, newer: QuerySet[Job]) -> int | None:
+    """Return the key of the first job that follows a run which has this row and is too long to be read."""
+    like = Q(job_type=row.job_type_id, owner_name=row.owner_name)
+    end = row.pk + FAR
+    others = newer.filter(pk__gt=row.pk, pk__lte=end).exclude(like).order_by("pk")
+    other = others.values_list("pk", flat=True).first()
+    return other if other or not newer.filter(pk__gt=end).exists() else end + 1
 
 
 def count_rest(run: Run, jobs: QuerySet[Job]) -> None:

@@ -19,7 +19,7 @@ from django_jobs.statuses import Status
 from example_project.shop.cards import Group, count_by_status, describe_jobs, read_cards, read_display_names
 from example_project.shop.forms import FORMS, JobForm
 from example_project.shop.kinds import name_many
-from example_project.shop.runs import CARDS, between
+from example_project.shop.runs import CARDS, between, read_newer
 
 login_first = login_required(login_url="shop:login")
 
@@ -67,7 +67,8 @@ def jobs(request: HttpRequest, organization: str) -> HttpResponse:
 def older(request: HttpRequest, organization: str, before: int) -> HttpResponse:
     """Show the jobs before the one with this key."""
     tenant = tenant_for(request, organization)
-    return render(request, "shop/jobs.html", {**page_of(request, tenant), **cards_of(request, tenant, before)})
+    newer = {"newer": read_newer(Job.objects.filter(organization=tenant), before)}
+    return render(request, "shop/jobs.html", {**page_of(request, tenant), **cards_of(request, tenant, before), **newer})
 
 
 @login_first

@@ -137,6 +137,58 @@ def test_older_jobs_are_on_the_next_page_and_none_is_left_out(
     assert cards(page(member, organization, f"{older[1]}rows/")) == [last[0].name, f"group-{kind.pk}-{keys[0]}"]
 
 
+def link(text: str, rel: str) -> str | None:
+    """Where the link to the page before or behind leads, below the organization's page."""
+    found = re.search(rf'rel="{rel}" href="/shop/[^/]+/([^"]*)"', text)
+    return found and found[1]
+
+
+def test_a_page_leads_to_the_next_newer_one_until_the_newest(
+    member: Client, organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "CARDS", 2)
+    for _ in range(3):
+        submit_job(make_job_type(), organization)
+    submit_many(kind, organization, 5)
+    for _ in range(3):
+        submit_job(make_job_type(), organization)
+
+    pages = [page(member, organization)]
+    while below := link(pages[-1], "next"):
+        pages.append(page(member, organization, below))
+    back = [pages[-1]]
+    while (below := link(back[-1], "prev")) is not None:
+        back.append(page(member, organization, below))
+
+    assert [len(cards(text)) for text in pages] == [2, 2, 2, 1]
+    assert [cards(text) for text in back[::-1]] == [cards(text) for text in pages]
+
+
+def test_the_next_newer_page_has_a_run_whole_that_is_too_long_to_be_read(
+    member: Client, organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "READ", 4)
+    monkeypatch.setattr(runs, "CARDS", 1)
+    submit_job(make_job_type(), organization)
+    keys = submit_many(kind, organization, 10)
+    newest = submit_job(make_job_type(), organization)
+
+    assert link(page(member, organization, f"before/{keys[0]}/"), "prev") == f"before/{newest.pk}/"
+    assert cards(page(member, organization, f"before/{newest.pk}/")) == [f"group-{kind.pk}-{keys[0]}"]
+    assert link(page(member, organization, f"before/{newest.pk}/"), "prev") == ""
+
+
+def test_a_run_that_is_too_long_to_be_counted_is_passed_in_parts(
+    member: Client, organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "READ", 4)
+    monkeypatch.setattr(runs, "FAR", 3)
+    keys = submit_many(kind, organization, 12)
+
+    assert link(page(member, organization, f"before/{keys[0]}/"), "prev") == f"before/{keys[3] + 4}/"
+    assert link(page(member, organization, f"before/{keys[6]}/"), "prev") == ""
+
+
 def test_a_run_that_is_longer_than_what_a_page_reads_is_counted_whole(
     member: Client, organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
