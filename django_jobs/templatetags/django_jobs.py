@@ -61,13 +61,15 @@ def job_progress(
     label: str = "",
     ws_url: str = "",
     waits_for: str = "",
+    words: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Render a ``<job-progress>`` element that shows a job and follows it. ``job`` is a Job, a JobStatus or a job id.
 
     ``room`` is where the element listens, by default the job's own room; many jobs of one organization share a
     subscription with ``org:<organization>``. ``label`` is what a screen reader says before the job's state, by default
     its id. ``ws_url`` is needed where the host mounts the websocket elsewhere. ``waits_for`` names the jobs that it
-    depends on, in words for people; without it the element says that it waits for other jobs.
+    depends on, in words for people; without it the element says that it waits for other jobs. ``words`` are what it
+    says of states in the place of the usual words, by status or by ``ready``, ``stopping`` and ``expired``.
 
     An id that the request's user may not know of raises JobNotFound. A Job or JobStatus that is handed in is shown.
     """
@@ -78,17 +80,18 @@ def job_progress(
     now = timezone.now()
     rights = _rights(job, status, user) if api_url and user is not None else {}
     file = _file(status) if api_url else ""
-    words = status_in_words(status, now, waits_for=waits_for, is_ready=bool(file))
+    told = status_in_words(status, now, waits_for=waits_for, is_ready=bool(file), own=words)
     percent = percent_in_words(status.progress)
     return {
         "job": status,
         "label": label or status.job_id,
         "room": room,
         "waits_for": waits_for,
+        "words": json.dumps({key: str(text) for key, text in words.items()}) if words else "",
         "state": json.dumps(_state(status, now), cls=DjangoJSONEncoder),
-        "status": words,
+        "status": told,
         "percent": percent,
-        "spoken": job_words.WORDS["spoken"].format(status=words, percent=percent),
+        "spoken": job_words.WORDS["spoken"].format(status=told, percent=percent),
         "message": message_in_words(status),
         "time": _time(status, now),
         "file": file,

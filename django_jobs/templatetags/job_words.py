@@ -100,21 +100,29 @@ def words_for_script(words: Words, plurals: Plurals) -> dict[str, object]:
     return {**{key: str(text) for key, text in words.items()}, **forms}
 
 
-def status_in_words(status: JobStatus, now: dt.datetime, *, waits_for: str = "", is_ready: bool = False) -> str:
+def status_in_words(
+    status: JobStatus,
+    now: dt.datetime,
+    *,
+    waits_for: str = "",
+    is_ready: bool = False,
+    own: Mapping[str, object] | None = None,
+) -> str:
     """Return what the job does, such as ``Trying again in 2 minutes``.
 
-    ``waits_for`` names the work before it, and ``is_ready`` says that there is a file to download.
+    ``waits_for`` names the work before it, and ``is_ready`` says that there is a file to download. ``own`` are words
+    in the place of WORDS for states of this job.
     """
-    reason = status.waiting_for or ""
+    reason, words = status.waiting_for or "", {**WORDS, **(own or {})}
     if status.status in AWAITING_RETRY:
-        return str(HELD[reason]) if reason in HELD else _again(status, now)
+        return str(HELD[reason]) if reason in HELD else _again(status, now, str(words[status.status]))
     if reason == "run_at" and status.run_at is not None:
         return WORDS["run_at"].format(time=moment_in_words(status.run_at, now))
     if reason == "dependency" and waits_for:
         return WORDS["waits_for"].format(names=waits_for)
     if reason in HELD or reason in AFTER_OTHERS:
         return str(WORDS[reason])
-    return str(WORDS[_word_of(status, is_ready)])
+    return str(words[_word_of(status, is_ready)])
 
 
 def _word_of(status: JobStatus, is_ready: bool) -> str:
@@ -149,10 +157,10 @@ def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
     return _("{date}, {time}").format(date=day, time=clock)
 
 
-def _again(status: JobStatus, now: dt.datetime) -> str:
+def _again(status: JobStatus, now: dt.datetime, plain: str) -> str:
     due = status.next_retry_at
     if due is None or due <= now:
-        return str(WORDS[status.status])
+        return plain
     wait = due - now
     if wait < MINUTE:
         seconds = max(int(wait.total_seconds()), 1)

@@ -18,7 +18,7 @@ from django_jobs.engine.insight.listing import for_list
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.models import Job, JobDependency, JobType, Organization
 from django_jobs.statuses import AWAITING_RETRY, AWAITING_TURN, FINAL, TERMINAL, Status
-from example_project.shop.kinds import name_many, name_one
+from example_project.shop.kinds import name_many, name_one, words_of
 from example_project.shop.runs import Run, read_runs
 
 
@@ -30,6 +30,11 @@ class Card:
     job: JobStatus
     title: str
     waits_for: str = ""
+
+    @property
+    def words(self) -> dict[str, str]:
+        """A sentence for each state."""
+        return words_of(self.job.job_type)
 
     @property
     def is_over(self) -> bool:

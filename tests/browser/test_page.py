@@ -90,7 +90,7 @@ def test_a_job_that_ended_while_the_server_was_away_is_not_left_stuck(
     steps.let(100)
     site.start()
 
-    expect(status(page)).to_have_text("Ready to download")
+    expect(status(page)).to_have_text("Your sales report is ready")
 
 
 def test_people_of_one_organization_see_each_others_jobs_and_nobody_else_does(
@@ -125,7 +125,7 @@ def test_a_running_job_is_canceled_by_a_click(organization: Organization, visit:
     expect_progress(page, 10)
     page.get_by_role("button", name="Cancel").click()
 
-    expect(status(page)).to_have_text("Canceled")
+    expect(status(page)).to_have_text("This was canceled")
 
 
 def test_everything_can_be_done_by_keyboard(organization: Organization, visit: Visit, steps: Steps) -> None:
@@ -148,7 +148,7 @@ def test_everything_can_be_done_by_keyboard(organization: Organization, visit: V
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Enter")
 
-    expect(status(page)).to_have_text("Canceled")
+    expect(status(page)).to_have_text("This was canceled")
 
 
 def test_where_the_socket_is_refused_the_page_polls(organization: Organization, visit: Visit, steps: Steps) -> None:
@@ -246,7 +246,7 @@ def test_a_group_opens_by_keyboard_and_stays_open_while_it_changes(
     expect(page.locator(".members job-progress")).to_have_count(4)
     steps.let(100)
 
-    expect(page.locator(".members [part=status]")).to_have_text(["Ready to download"] * 4)
+    expect(page.locator(".members [part=status]")).to_have_text(["Your sales report is ready"] * 4)
     expect(group(page).locator(".count")).to_have_text(["4 done"])
     expect(summary).to_be_focused()
 

@@ -130,11 +130,13 @@ export function newsOf(job, label, now) {
 	return fill(reason ? words.news_why : words.news, { label, status, reason });
 }
 
-function statusOf({ status = "", waiting_for, waits_for, cancel_requested, run_at, next_retry_at, error_message }, now, file) {
-	const plain = words[status] ?? status;
-	if (status === "Canceled" && error_message === EXPIRED) return words.expired;
-	if (status === "Completed" && file) return words.ready;
-	if (status === "Running") return cancel_requested ? words.stopping : plain;
+function statusOf(job, now, file) {
+	const { status = "", waiting_for, waits_for, cancel_requested, run_at, next_retry_at, error_message } = job;
+	const own = (name) => job.words?.[name] ?? words[name];
+	const plain = own(status) ?? status;
+	if (status === "Canceled" && error_message === EXPIRED) return own("expired");
+	if (status === "Completed" && file) return own("ready");
+	if (status === "Running") return cancel_requested ? own("stopping") : plain;
 	const held = HELD.test(waiting_for) && words[waiting_for];
 	if (/Failed|Timed Out/.test(status)) return held || again(plain, Date.parse(next_retry_at), now);
 	if (!/Pending|Queued/.test(status)) return plain;

@@ -118,7 +118,8 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		this.label = this.getAttribute("label") ?? this.jobId;
 		this.api = this.getAttribute("api-url");
 		this.room = this.getAttribute("room") ?? `job:${this.jobId}`;
-		this.job ??= { ...JSON.parse(this.getAttribute("job")), waits_for: this.getAttribute("waits-for") };
+		const own = { waits_for: this.getAttribute("waits-for"), words: JSON.parse(this.getAttribute("words")) };
+		this.job ??= { ...JSON.parse(this.getAttribute("job")), ...own };
 		this.heard ??= this.job.status ? Date.now() : 0;
 		if (this.job.rendered_at) compareClocks(this.job.rendered_at);
 		if (!this.children.length) this.innerHTML = PARTS;

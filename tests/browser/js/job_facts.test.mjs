@@ -143,6 +143,14 @@ test("a job that waits names what it waits for where the page does", () => {
 	assert.equal(said({ status: "Pending", waiting_for: "type_paused", waits_for: "Import customers" }), words.type_paused);
 });
 
+test("a page may have sentences of its own for a job's states", () => {
+	const own = { Running: "Your catalog is being published", ready: "Your catalog is ready" };
+	assert.equal(said({ status: "Running", words: own }), "Your catalog is being published");
+	assert.equal(said({ status: "Canceled", words: own }), words.Canceled);
+	const file = { job_id: "JOB-1", output_reference: "django_jobs/1/JOB-1/x/a.pdf" };
+	assert.equal(said({ status: "Completed", words: own, ...file }), "Your catalog is ready");
+});
+
 const failed = (seconds) => ({
 	status: "Failed",
 	waiting_for: "retry",

@@ -78,6 +78,29 @@ def test_a_kind_with_words_of_its_own_is_counted_in_them(member: Client, organiz
     assert "<strong>4 welcome mails</strong>" in page(member, organization)
 
 
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("Running", "Your catalog is being published"),
+        ("Completed", "Your catalog is published"),
+        ("Dead Letter", "Your catalog could not be published"),
+        ("Canceled", "This was canceled"),
+    ],
+)
+def test_a_job_says_in_a_sentence_how_it_stands(
+    member: Client, organization: Organization, status: str, sentence: str
+) -> None:
+    end([submit_job("catalog_publish", organization).pk], status)
+
+    assert f'<span part="status" tabindex="-1">{sentence}</span>' in page(member, organization)
+
+
+def test_a_kind_without_words_has_the_usual_ones(member: Client, organization: Organization, kind: JobType) -> None:
+    end([submit_job(kind, organization).pk], "Running")
+
+    assert '<span part="status" tabindex="-1">Running</span>' in page(member, organization)
+
+
 def test_a_card_says_what_became_of_its_jobs(member: Client, organization: Organization, kind: JobType) -> None:
     keys = submit_many(kind, organization, 6)
     end(keys[:3], "Completed")

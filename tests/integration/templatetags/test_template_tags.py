@@ -32,10 +32,12 @@ def job(organization: Organization) -> Job:
     return submit_job(make_job_type(), organization)
 
 
-def render(job: Any, user: Any = None, *, options: str = "", secure: bool = False, request: bool = True) -> str:
+def render(
+    job: Any, user: Any = None, *, options: str = "", secure: bool = False, request: bool = True, **values: Any
+) -> str:
     found = RequestFactory().get("/", secure=secure)
     found.user = user or AnonymousUser()
-    context = Context({"job": job, **({"request": found} if request else {})})
+    context = Context({"job": job, **values, **({"request": found} if request else {})})
     return Template(f"{{% load django_jobs %}}{{% job_progress job {options} %}}").render(context)
 
 
@@ -272,6 +274,16 @@ def test_a_time_is_written_as_the_language_does() -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
     with override("de"):
         assert job_words.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 UTC"
+
+
+def test_a_page_may_have_sentences_of_its_own_for_states(job: Job) -> None:
+    options = "words=words"
+    words = {"Running": "Your catalog is being published", "Dead Letter": "It could not be <published>"}
+    running = render(store(job, status="Running", ready_at=None), options=options, words=words)
+    assert status_in(running) == "Your catalog is being published"
+    assert "Your catalog is being published, 0 %" in running
+    assert "&lt;published&gt;&quot;}" in running
+    assert status_in(render(store(job, status="Canceled"), options=options, words=words)) == "Canceled"
 
 
 def test_what_it_waits_for_may_be_named(job: Job) -> None:
