@@ -19,6 +19,7 @@ from django_jobs.admin.failure_filters import Chosen, chosen_by
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.insight.failures import failed_jobs
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
@@ -121,7 +122,7 @@ class FailureActions(SeesJobs):
                 self.message_user(request, _("Jobs a minute: %(problem)s") % {"problem": text}, messages.ERROR)
             return back
         asked = failure_operations.request_of(action, chosen, form.cleaned_data["rate"])
-        same = failure_operations.same_under_way(asked, request.user)
+        same = same_under_way(asked, request.user)
         if same is not None:
             text = _("Nothing was started: {user} is at it already, see {operation}.")
             self._tell_of(request, text, same, messages.WARNING)

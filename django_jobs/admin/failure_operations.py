@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.failure_filters import Chosen
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operations_under_way import under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
-from django_jobs.models.operation import OPEN
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 
 MAX_RATE: Final = operations.MAX_PER_MINUTE
@@ -39,20 +39,12 @@ def request_of(button: str, chosen: Chosen, rate: int | None = None) -> operatio
     return operations.Request(action=action, filters=filters, rate=rate)
 
 
-def same_under_way(request: operations.Request, user: Any) -> Operation | None:
-    """Return an operation that does the same to the same jobs just now, and that this user may see."""
-    rows = operations.operations_seen_by(user).filter(state__in=sorted(OPEN), action=request.action)
-    asked = request.filters.as_json()
-    return next((item for item in rows[:LOOKED_AT] if item.filters == asked), None)
-
-
-def under_way(user: Any, job_type: str = "") -> list[Operation]:
+def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:
     """Return the operations on failures that are open, and that this user may see, the latest first.
 
     With a type, those on jobs of this type alone, or of all types.
     """
-    rows = operations.operations_seen_by(user).filter(state__in=sorted(OPEN))
-    return [item for item in rows[:LOOKED_AT] if is_about_failures(item) and (not job_type or is_on(item, job_type))]
+    return [item for item in under_way(user) if is_about_failures(item) and (not job_type or is_on(item, job_type))]
 
 
 def of_group(user: Any, job_type: str, fingerprint: str) -> list[Operation]:

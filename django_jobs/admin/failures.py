@@ -72,7 +72,7 @@ class FailureAdmin(FailureActions):
             choices=self._choices(chosen),
             log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type),
             **self._shared(request, now),
-            operations=self._operations(failure_operations.under_way(request.user, chosen.job_type)),
+            operations=self._operations(failure_operations.failures_under_way(request.user, chosen.job_type)),
         )
 
     def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
 from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.operation_speed import read_speeds
 from django_jobs.engine.insight.operation_status import seconds_left
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
@@ -87,7 +88,7 @@ def progress_of(operation: Operation) -> Progress:
     """Return how far the operation has come."""
     seen = operation.changed + operation.refusals
     left = max(0, operation.total - seen)
-    seconds = seconds_left(operation)
+    seconds = seconds_left(operation, read_speeds()[operation.action]) if operation.is_open else None
     return Progress(
         seen=seen,
         total=max(operation.total, seen),

@@ -59,5 +59,10 @@ class EstimateSerializer(serializers.Serializer[Any]):
     """What an operation would do."""
 
     count = serializers.IntegerField(help_text="How many jobs it would act on now.")
-    count_capped = serializers.BooleanField(help_text="Whether there are more than were counted.")
+    count_capped = serializers.BooleanField(
+        help_text="Whether there may be more, since counting all would take too long."
+    )
     eta_seconds = serializers.FloatField(help_text="How long it would take, about; of a capped count, at least.")
+    same_under_way = serializers.IntegerField(
+        allow_null=True, help_text="An open operation that does the same to the same jobs; null: there is none."
+    )

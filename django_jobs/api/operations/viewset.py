@@ -21,6 +21,7 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_status import describe_operations
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
@@ -68,7 +69,7 @@ class OperationViewSet(RowsView[Operation]):
         """The operations that you may see, newest first."""
         refuse_unknown(request.query_params, ["limit", "offset", "format"])
         page: Any = self.paginate_queryset(self.get_queryset()) or []
-        return self.get_paginated_response(_bodies(page))
+        return self.get_paginated_response(self._bodies(page))
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Act on all jobs that match, or with ``dry_run`` only count them."""
@@ -76,8 +77,7 @@ class OperationViewSet(RowsView[Operation]):
         serializer.is_valid(raise_exception=True)
         try:
             if serializer.validated_data["dry_run"]:
-                found = operations.estimate(_asked(serializer, request.user), user=request.user)
-                return Response(EstimateSerializer(found).data)
+                return Response(_estimate(_asked(serializer, request.user), request.user))
             operation = operations.start_operation(_asked(serializer, request.user), user=request.user)
         except InvalidOperation as error:
             raise serializer.refusal(error) from error
@@ -111,7 +111,10 @@ class OperationViewSet(RowsView[Operation]):
         return self._answer(operation)
 
     def _answer(self, operation: Operation, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:
-        return Response(_bodies([operation])[0], status=status_code, **more)
+        return Response(self._bodies([operation])[0], status=status_code, **more)
+
+    def _bodies(self, found: list[Operation]) -> list[dict[str, Any]]:
+        return [dict(OperationSerializer(item).data) for item in describe_operations(found, self.request.user)]
 
     def page_context(self, data: Any) -> dict[str, Any]:
         """Return the links and buttons that the browsable API shows beside an answer."""
@@ -124,8 +127,10 @@ class OperationViewSet(RowsView[Operation]):
         return {"job_links": [{"title": f"Operation {data['id']}", "links": links}], "job_buttons": buttons}
 
 
-def _bodies(found: list[Operation]) -> list[dict[str, Any]]:
-    return [dict(OperationSerializer(item).data) for item in describe_operations(found)]
+def _estimate(asked: operations.Request, user: Any) -> dict[str, Any]:
+    found, same = operations.estimate(asked, user=user), same_under_way(asked, user)
+    facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
+    return dict(EstimateSerializer({**facts, "same_under_way": None if same is None else same.pk}).data)
 
 
 def _asked(serializer: NewOperationSerializer, user: Any) -> operations.Request:

@@ -17,6 +17,12 @@ _REQUEST: Final[dict[str, Any]] = {
     "stop_above": 0.2,
     "try_first": True,
 }
+_ESTIMATE: Final[dict[str, Any]] = {
+    "count": 2956,
+    "count_capped": False,
+    "eta_seconds": 295.6,
+    "same_under_way": None,
+}
 OPERATION: Final[dict[str, Any]] = {
     "id": 7,
     "action": "retry",
@@ -41,6 +47,7 @@ OPERATION: Final[dict[str, Any]] = {
     "outcome": {"Completed": 2801, "Dead Letter": 155},
     "outcome_is_exact": True,
     "eta_seconds": None,
+    "same_under_way": None,
     "started_at": "2026-01-05T09:00:00.120000Z",
     "ended_at": "2026-01-05T09:05:01.300000Z",
 }
@@ -72,7 +79,7 @@ _DESCRIPTIONS = {
                 200: OpenApiResponse(
                     EstimateSerializer,
                     "With `dry_run`: what it would do. Nothing is stored.",
-                    [OpenApiExample("dry_run", {"count": 2956, "count_capped": False, "eta_seconds": 295.6})],
+                    [OpenApiExample("dry_run", _ESTIMATE)],
                 ),
                 202: _operation("The operation, which is worked off in the background."),
             }

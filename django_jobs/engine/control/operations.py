@@ -21,14 +21,14 @@ from django_jobs.engine.actors import SYSTEM, actor_for
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.operation_actions import Action, members
 from django_jobs.engine.control.operation_rights import Rights
+from django_jobs.engine.insight.counting_in_time import count_in_time
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.newest_jobs import Newest
-from django_jobs.engine.insight.operation_status import seconds_for
+from django_jobs.engine.insight.operation_speed import read_speeds
 from django_jobs.engine.store import database
-from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import InvalidOperation, PermissionDenied
-from django_jobs.models import Operation
+from django_jobs.models import Job, Operation
 from django_jobs.models.operation import OPEN
 from django_jobs.statuses import Priority
 
@@ -44,7 +44,10 @@ SAMPLED: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """How many jobs an operation would act on (``count_capped``: more than that), and about how long it would take."""
+    """How many jobs an operation would act on, and about how long it would take.
+
+    With ``count_capped`` there may be more, since counting them all would take too long.
+    """
 
     count: int
     count_capped: bool
@@ -137,6 +140,11 @@ class Request:
         found = self.filters.listed(user)
         return Newest(members(found.rows, self.action, self.stored_value), found.is_bounded)
 
+    def count(self, user: Any) -> tuple[int, bool]:
+        """Return how many jobs it would change now, however old, and whether there may be more than were counted."""
+        rows = members(self.filters.rows(user), self.action, self.stored_value)
+        return count_in_time(rows, is_walked=self.filters.is_walked)
+
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
@@ -148,10 +156,10 @@ def estimate(request: Request, *, user: Any = None) -> Estimate:
     Raises what :func:`start_operation` raises.
     """
     request.check()
-    rows, is_bounded = _permitted(request, user)
-    count, is_capped = capped_count(rows)
-    is_capped = is_capped or is_bounded
-    return Estimate(count=count, count_capped=is_capped, eta_seconds=seconds_for(count, request.rate))
+    _permitted(request, user)
+    count, is_capped = request.count(user)
+    seconds = read_speeds()[request.action].seconds_for(count, request.rate)
+    return Estimate(count=count, count_capped=is_capped, eta_seconds=seconds)
 
 
 def start_operation(request: Request, *, user: Any = None) -> Operation:
@@ -161,8 +169,8 @@ def start_operation(request: Request, *, user: Any = None) -> Operation:
     access policy lets the user act on none of the newest that match.
     """
     request.check()
-    rows, is_bounded = _permitted(request, user)
-    total, has_more = capped_count(rows)
+    rows = _permitted(request, user)
+    total, has_more = request.count(user)
     now, actor = database.now(), actor_for(user)
     operation = Operation(
         action=request.action,
@@ -178,7 +186,7 @@ def start_operation(request: Request, *, user: Any = None) -> Operation:
         # The first one is due at once.
         released_until=now - dt.timedelta(minutes=1 / (request.rate or 1)),
         total=total,
-        has_more=has_more or is_bounded,
+        has_more=has_more,
         last_id=rows.order_by("-pk").values_list("pk", flat=True).first() or 0,
     )
     database.in_transaction(lambda: _store(operation, user))
@@ -191,8 +199,11 @@ def _store(operation: Operation, user: Any) -> None:
     audit.record(user, [operation], audit.Act.ADDED, describe(operation))
 
 
-def _permitted(request: Request, user: Any) -> Newest:
-    """Return the jobs that it would change, if the user may do it to one of the newest of them."""
+def _permitted(request: Request, user: Any) -> QuerySet[Job]:
+    """Return the jobs that it would change, as far as they are looked at before it starts.
+
+    The user must be allowed to do it to one of the newest of them.
+    """
     found = request.members(user)
     rights = Rights(request.action, user)
     sample = rights.read(found.rows.order_by("-pk")[:SAMPLED])
@@ -200,7 +211,7 @@ def _permitted(request: Request, user: Any) -> Newest:
         raise InvalidOperation({"filters": [_("There is no job that matches and to which this could be done now.")]})
     if not any(rights.may(job) for job in sample):
         raise PermissionDenied(_("You may not do this to any of these jobs."))
-    return found
+    return found.rows
 
 
 def describe(operation: Operation) -> str:

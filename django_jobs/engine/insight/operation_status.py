@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
+from django_jobs.engine.control.operations_under_way import same_as, under_way
 from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.operation_speed import Speed, read_speeds
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import Priority
 from django_jobs.values import OperationStatus
 
-#: Jobs a second that an operation without a rate gets done, about; what is told before one starts is a guess.
-USUAL_PER_SECOND: Final = 1_000
 
 
-def describe_operations(found: Sequence[Operation]) -> list[OperationStatus]:
-    """Return what these operations do, as their rows say."""
-    return [_describe(item) for item in found]
+def describe_operations(found: Sequence[Operation], user: Any = None) -> list[OperationStatus]:
+    """Return what these operations do, as their rows say, of what this user may see; None sees all."""
+    has_open = any(item.is_open for item in found)
+    opened, speeds = (under_way(user), read_speeds()) if has_open else ([], {})
+    return [_describe(item, same_as(item, opened), speeds.get(item.action)) for item in found]
 
 
-def seconds_for(jobs: int, per_minute: int | None) -> float:
-    """Return about how many seconds it takes to act on so many jobs at a rate; None: as fast as it goes."""
-    return jobs / (USUAL_PER_SECOND if per_minute is None else per_minute / 60)
-
-
-def seconds_left(operation: Operation) -> float | None:
-    """Return about how many seconds the operation will take; None where it does not go on."""
-    if operation.state != Operation.State.RUNNING:
+def seconds_left(operation: Operation, speed: Speed | None) -> float | None:
+    """Return about how many seconds the operation will take at the speed of its action; None if it does not go on."""
+    if operation.state != Operation.State.RUNNING or speed is None:
         return None
-    return seconds_for(max(0, operation.total - operation.changed - operation.refusals), operation.per_minute)
+    return speed.seconds_for(max(0, operation.total - operation.changed - operation.refusals), operation.per_minute)
 
 
-def _describe(item: Operation) -> OperationStatus:
+def _describe(item: Operation, same: Operation | None, speed: Speed | None) -> OperationStatus:
     return OperationStatus(
         id=item.pk,
         action=item.action,
@@ -52,7 +49,8 @@ def _describe(item: Operation) -> OperationStatus:
         refused=item.refused,
         outcome=item.outcome,
         outcome_is_exact=sum(item.outcome.values()) >= item.changed,
-        eta_seconds=seconds_left(item),
+        eta_seconds=seconds_left(item, speed),
+        same_under_way=None if same is None else same.pk,
         started_at=item.started_at,
         ended_at=item.ended_at,
     )

@@ -1,0 +1,52 @@
+"""Counts jobs exactly, as far as a short time allows.
+
+The keys are looked through from the newest on, stretch by stretch. Each statement reads a bounded part, however rare
+or old the counted jobs are, and the clock is read between two of them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from django_jobs.engine.insight.newest_jobs import newest_pk
+from django_jobs.engine.store.counting import capped_count
+from django_jobs.models import Job
+
+#: No further statement begins after so many seconds.
+SECONDS: Final = 1.0
+#: Keys that the first statement looks through. The next one doubles them if an index made it fast.
+STRETCH: Final = 100_000
+#: A statement that took less than so many seconds was fast.
+FAST_SECONDS: Final = 0.05
+#: Of one that took longer than so many seconds, the next one looks through half as many keys.
+SLOW_SECONDS: Final = 0.2
+
+
+def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
+    """Return how many jobs there are, and whether there may be more, since the time was too short to count all.
+
+    ``is_walked`` says that no index finds them, so that even a few could take long to find.
+    """
+    if not is_walked:
+        count, has_more = capped_count(rows)
+        if not has_more:
+            return count, False
+    oldest = Job.primary.order_by("pk").values_list("pk", flat=True).first() or 0
+    count, end, stretch, until = 0, newest_pk(), STRETCH, time.monotonic() + SECONDS
+    while end >= oldest:
+        started = time.monotonic()
+        if started >= until:
+            return count, True
+        count += rows.order_by().filter(pk__gt=end - stretch, pk__lte=end).count()
+        end -= stretch
+        stretch = _next(stretch, time.monotonic() - started)
+    return count, False
+
+
+def _next(stretch: int, seconds: float) -> int:
+    if seconds < FAST_SECONDS:
+        return stretch * 2
+    return max(1, stretch // 2) if seconds > SLOW_SECONDS else stretch
