@@ -12,12 +12,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin import failure_operations, type_switches
+from django_jobs.admin import failure_operations, navigation_counts, type_switches
 from django_jobs.admin.base import address_to_go_back_to, is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.failure_filters import Chosen, chosen_by
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.control.retry import retry_job
@@ -100,7 +101,7 @@ class FailureActions(SeesJobs):
             return HttpResponseRedirect(self._back(request, chosen))
         page = self._links.page("django_jobs_job_change", job.pk)
         text = _("{job} starts over. Its page shows what becomes of it.")
-        self.message_user(request, format_html(text, job=_link(page, job.name)))
+        self.message_user(request, format_html(text, job=format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)))
         return HttpResponseRedirect(self._back(request, chosen) if "next" in request.POST else page)
 
     def _switch_type(self, request: HttpRequest, job_type: str, verb: str) -> None:
@@ -136,6 +137,7 @@ class FailureActions(SeesJobs):
         except InvalidOperation:
             self._tell_empty(request)
             return back
+        navigation_counts.forget()
         self._tell_of(request, _("Started: {operation}. It goes on in the background."), started, messages.INFO)
         page = self._links.operation(started.pk)
         return back if "next" in request.POST or not page else HttpResponseRedirect(page)
@@ -153,7 +155,7 @@ class FailureActions(SeesJobs):
         return self.page(request, "failures/confirm.html", title, title, **context)
 
     def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int) -> None:
-        link = _link(self._links.operation(operation.pk), failure_operations.title_of(operation))
+        link = link_to(self._links, operation, failure_operations.title_of(operation))
         self.message_user(request, format_html(text, operation=link, user=operation.user_name), level)
 
     def _tell_empty(self, request: HttpRequest) -> None:
@@ -163,10 +165,3 @@ class FailureActions(SeesJobs):
     def _back(self, request: HttpRequest, chosen: Chosen) -> str:
         """Return where the user came from if that is an address of this site, else the page of what was acted on."""
         return address_to_go_back_to(request) or self._links.failures(chosen.job_type)
-
-
-def _link(address: str, text: str) -> Any:
-    """Return a link; the text alone where this site has no such page."""
-    if not address:
-        return format_html("<bdi>{}</bdi>", text)
-    return format_html('<a href="{}"><bdi>{}</bdi></a>', address, text)

@@ -11,7 +11,7 @@ from django.db import DataError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.job_filters import RETRYING
+from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
 from django_jobs.admin.lookups import clean_term
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
@@ -60,6 +60,11 @@ class Chosen:
         }
         kept = {name: value for name, value in (values | changes).items() if value}
         return kept if self.fingerprint is None else kept | {"fingerprint": self.fingerprint}
+
+    def list_query(self, **changes: str) -> dict[str, str]:
+        """Return the parameters of the list of the same jobs."""
+        named = {"type" if name == "job_type" else name: value for name, value in self.query().items()}
+        return {"status": FAILED_ALL} | named | changes
 
 
 def chosen_by(user: Any, values: Mapping[str, str]) -> Chosen:

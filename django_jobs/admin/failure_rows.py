@@ -128,7 +128,9 @@ class RowMaker:
             last_day=sum(group.hours),
             newest=newest,
             newest_url=self._links.page("django_jobs_job_change", newest.pk),
-            jobs_url=self._links.jobs_like(group.job_type, group.error_fingerprint),
+            jobs_url=self._links.failed_jobs(
+                **self._chosen.list_query(type=group.job_type, fingerprint=group.error_fingerprint)
+            ),
             buttons=self._buttons(newest, kind),
         )
 

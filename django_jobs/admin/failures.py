@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -24,8 +23,7 @@ from django_jobs.admin.failure_rows import RowMaker, all_tenants
 from django_jobs.admin.formatting import ALL, badge, block, moment
 from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor_range import RANGES
-from django_jobs.admin.operation import state_badge
-from django_jobs.admin.operation_words import amount_words, outcome_words
+from django_jobs.admin.operation_notices import Row, rows_of
 from django_jobs.engine.insight.failures import BOUND, Failures, Group, failed_jobs, read_failures
 from django_jobs.engine.insight.raised_errors import last_traceback
 from django_jobs.engine.store import database, organization_ids
@@ -70,6 +68,8 @@ class FailureAdmin(FailureActions):
             chosen=chosen,
             narrowed=words(chosen),
             choices=self._choices(chosen),
+            list_url=self._links.failed_jobs(**chosen.list_query()),
+            retry_url=self._links.retry_failed(**chosen.list_query()),
             log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type),
             **self._shared(request, now),
             operations=self._operations(failure_operations.failures_under_way(request.user, chosen.job_type)),
@@ -92,18 +92,8 @@ class FailureAdmin(FailureActions):
             "max_rate": failure_operations.MAX_RATE,
         }
 
-    def _operations(self, found: Iterable[Operation]) -> list[tuple[str, str, str, Any, str]]:
-        """Return what the page says of operations: title, address, how far, state, by whom."""
-        return [
-            (
-                failure_operations.title_of(item),
-                self._links.operation(item.pk),
-                outcome_words(item) if item.ended_at else amount_words(item),
-                state_badge(item),
-                item.user_name,
-            )
-            for item in itertools.islice(found, MAX_LISTED)
-        ]
+    def _operations(self, found: Iterable[Operation]) -> list[Row]:
+        return rows_of(self._links, found, failure_operations.title_of)
 
     def _group(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):

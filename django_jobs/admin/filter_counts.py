@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from django.db.models import Count, QuerySet
 
-from django_jobs.admin.job_filters import RETRYING
+from django_jobs.admin.job_filters import SEVERAL
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.insight.newest_jobs import among_newest
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.counting import capped_counts
 from django_jobs.models import Job
-from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Status
+from django_jobs.statuses import IN_FLIGHT, Status
 
 #: Jobs of one status are counted up to so many.
 MOST: Final = 1_000
@@ -53,7 +53,7 @@ def of_all_statuses() -> Counts:
         rows.filter(status=status, **({"status__in": sorted(IN_FLIGHT)} if status in IN_FLIGHT else {}))
         for status in Status
     ]
-    return Counts(totals=_with_retrying(zip(map(str, Status), capped_counts(each, MOST), strict=True)), is_cut=False)
+    return Counts(totals=_with_several(zip(map(str, Status), capped_counts(each, MOST), strict=True)), is_cut=False)
 
 
 def of_newest(
@@ -81,9 +81,10 @@ def _complete(name: str, found: Mapping[str, int]) -> dict[str, int]:
     """Return the counts of each status, also of those without a job; of types as they are."""
     if name != "status":
         return dict(found)
-    return _with_retrying((str(status), found.get(status, 0)) for status in Status)
+    return _with_several((str(status), found.get(status, 0)) for status in Status)
 
 
-def _with_retrying(totals: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _with_several(totals: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the counts of single statuses, and those of the choices that stand for several."""
     found = dict(totals)
-    return found | {RETRYING: sum(found[status] for status in AWAITING_RETRY)}
+    return found | {choice: sum(found[status] for status in statuses) for choice, statuses in SEVERAL.items()}

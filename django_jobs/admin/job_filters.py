@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from django.contrib import admin
@@ -20,7 +20,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.submission_times import created_between
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import Job, JobType, get_organization_model
-from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
+from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Priority, Status
 
 #: At most so many choices are offered. The list's search finds any organization.
 MAX_LISTED: Final = 50
@@ -85,19 +85,25 @@ class CountedFilter(BoundedFilter):
             yield choice
 
 
-#: A choice beside the single statuses: jobs that failed and will be retried by themselves.
+#: Choices beside the single statuses: what failed, and of that what will be retried by itself.
+FAILED_ALL: Final = "failed_all"
 RETRYING: Final = "retrying"
+SEVERAL: Final[Mapping[str, frozenset[Status]]] = {FAILED_ALL: WITH_ERRORS, RETRYING: AWAITING_RETRY}
 
 
 class StatusFilter(CountedFilter):
-    """Narrows the list to one status, or to the jobs that failed and will be retried by themselves."""
+    """Narrows the list to one status, to all that failed, or to those of them that will be retried by themselves."""
 
     title: Any = gettext_lazy("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         single = [(status.value, str(status.label)) for status in Status]
-        return [*single, (RETRYING, gettext("Failed or Timed Out, to be retried"))]
+        return [
+            *single,
+            (FAILED_ALL, gettext("Failed (all)")),
+            (RETRYING, gettext("Failed or Timed Out, to be retried")),
+        ]
 
     def needs_bound(self) -> bool:
         """Return False: an index serves each status."""
@@ -111,19 +117,19 @@ class StatusFilter(CountedFilter):
         status = self.chosen()
         if status is None:
             return queryset
-        if status == RETRYING:
-            return _retrying(queryset)
+        if status in SEVERAL:
+            return _in_several(queryset, SEVERAL[status])
         rows = queryset.filter(status=status)
         # This condition is that of the partial index, which is used for no other wording.
         return rows.filter(status__in=sorted(IN_FLIGHT)) if status in IN_FLIGHT else rows
 
 
-def _retrying(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return the jobs that await a retry, from the newest of them on.
+def _in_several(rows: QuerySet[Any], wanted: Collection[Status]) -> QuerySet[Any]:
+    """Return the jobs in these rare statuses, from the newest of them on.
 
     Without that bound the database could walk from the newest job of all past a million others first.
     """
-    statuses = sorted(AWAITING_RETRY)
+    statuses = sorted(wanted)
     newest = (rows.filter(status=status).order_by("-pk").values_list("pk", flat=True)[:1] for status in statuses)
     found = [pk for pks in newest for pk in pks]
     return rows.filter(status__in=statuses, pk__lte=max(found)) if found else rows.none()

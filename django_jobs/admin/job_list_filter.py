@@ -15,7 +15,7 @@ from django_jobs.admin.addressed_filters import (
 )
 from django_jobs.admin.job_batch import BatchFilter
 from django_jobs.admin.job_filters import (
-    RETRYING,
+    SEVERAL,
     CreatedFilter,
     ErrorFilter,
     OrganizationFilter,
@@ -30,7 +30,6 @@ from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import AWAITING_RETRY
 
 
 def filter_of(jobs: JobList) -> JobFilter:
@@ -59,7 +58,7 @@ def _filter_of(item: Any, asked: str) -> JobFilter:
 
 
 def _status(_item: Any, asked: str) -> JobFilter:
-    return JobFilter(statuses=tuple(sorted(AWAITING_RETRY)) if asked == RETRYING else (asked,))
+    return JobFilter(statuses=tuple(sorted(SEVERAL[asked])) if asked in SEVERAL else (asked,))
 
 
 def _created(item: CreatedFilter, asked: str) -> JobFilter:

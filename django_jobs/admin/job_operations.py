@@ -12,21 +12,24 @@ from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.base import OwnPages, View
-from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.durations import brief_duration
+from django_jobs.admin import navigation_counts
+from django_jobs.admin.base import View
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_list_filter import filter_of
-from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.operation_words import CONSEQUENCES, QUESTIONS, title_of
+from django_jobs.admin.job_under_way import JobsUnderWay, rate_field
+from django_jobs.admin.operation_notices import link_to
+from django_jobs.admin.operation_words import CONSEQUENCES, QUESTIONS, amount_words, title_of
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_actions import Action
+from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
+from django_jobs.models import Operation
 from django_jobs.statuses import Priority
 from django_jobs.texts import told
 
@@ -47,13 +50,7 @@ class OperationForm(forms.Form):
         choices=[(priority.value, priority.label) for priority in reversed(Priority)],
         initial=int(Priority.HIGH),
     )
-    rate = forms.IntegerField(
-        label=gettext_lazy("Jobs a minute"),
-        required=False,
-        min_value=1,
-        max_value=operations.MAX_PER_MINUTE,
-        help_text=gettext_lazy("Blank: as fast as it goes."),
-    )
+    rate = rate_field()
     try_first = forms.BooleanField(
         label=gettext_lazy("Try one first"),
         required=False,
@@ -93,12 +90,15 @@ class OperationForm(forms.Form):
         )
 
 
-class JobOperations(OwnPages):
+class JobOperations(JobsUnderWay):
     """The buttons that act on all jobs of the list, and the page that asks."""
 
     def operation_views(self) -> dict[str, tuple[str, View]]:
         """Return the views of the pages that ask, by name."""
-        return {f"all_{action}": (f"all/{action}/", partial(self._operate, action=action)) for action in Action.values}
+        asking: dict[str, tuple[str, View]] = {
+            f"all_{action}": (f"all/{action}/", partial(self._operate, action=action)) for action in Action.values
+        }
+        return {**asking, **self.notice_views()}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         context = {"act_on_all": self._all_buttons(request)}
@@ -135,15 +135,20 @@ class JobOperations(OwnPages):
         return self._ask(request, form, action, asked)
 
     def _start(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
+        asked = form.request(action, filters)
+        same = same_under_way(asked, request.user)
+        if same is not None:
+            return self._refuse_same(request, same)
         try:
-            started = operations.start_operation(form.request(action, filters), user=request.user)
+            started = operations.start_operation(asked, user=request.user)
         except MayNot as error:
             return self._refuse(request, error)
         except InvalidOperation as error:
             for texts in error.errors.values():
                 self.message_user(request, " ".join(texts), messages.WARNING)
             return HttpResponseRedirect(self._list(request))
-        page = Links(self.admin_site.name).operation(started.pk)
+        navigation_counts.forget()
+        page = self.links.operation(started.pk)
         if not page:
             text = _("Started: {operation}. It goes on in the background.")
             self.message_user(request, format_html(text, operation=line(title_of(started), 120)))
@@ -151,10 +156,9 @@ class JobOperations(OwnPages):
 
     def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
         value = int(Priority.HIGH) if action == Action.SET_PRIORITY else None
+        asked = operations.Request(action=action, filters=filters, value=value)
         try:
-            found = operations.estimate(
-                operations.Request(action=action, filters=filters, value=value), user=request.user
-            )
+            found = operations.estimate(asked, user=request.user)
         except InvalidOperation:
             found = None
         except MayNot as error:
@@ -167,14 +171,27 @@ class JobOperations(OwnPages):
             title,
             form=form,
             parts=filters.words(),
-            count=None if found is None else CappedCount(count=found.count, is_cut=found.count_capped),
-            is_capped=found is not None and found.count_capped,
-            time=brief_duration(max(1.0, found.eta_seconds)) if found is not None else "",
+            **self.counted(action, found),
+            # Which priority is meant, and so whether it is the same, is only known once it was chosen.
+            same=None if action == Action.SET_PRIORITY else self._same(asked, request),
             consequence=CONSEQUENCES[action],
             is_severe=action == Action.DELETE,
             label=Action(action).label,
             back_url=self._list(request),
         )
+
+    def _same(self, asked: operations.Request, request: HttpRequest) -> tuple[str, SafeString, str] | None:
+        """Return by whom an operation is that does the same already, a link to it, and how far it is."""
+        found = same_under_way(asked, request.user)
+        if found is None:
+            return None
+        return found.user_name, link_to(self.links, found, title_of(found)), amount_words(found)
+
+    def _refuse_same(self, request: HttpRequest, same: Operation) -> HttpResponse:
+        text = _("Nothing was started: {user} is at it already, see {operation}.")
+        link = link_to(self.links, same, title_of(same))
+        self.message_user(request, format_html(text, operation=link, user=same.user_name), messages.WARNING)
+        return HttpResponseRedirect(self._list(request))
 
     def _refuse(self, request: HttpRequest, error: MayNot) -> HttpResponse:
         self.message_user(request, told(error), messages.WARNING)

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from django_jobs.admin import batch_notices, breaker_notices, navigation, schedule_notices
+from django_jobs.admin import batch_notices, breaker_notices, navigation, operation_notices, schedule_notices
 from django_jobs.admin.alert_panel import panel_of
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin, sees_jobs
 from django_jobs.admin.capped_counts import CappedCount
@@ -123,6 +123,7 @@ class MonitorAdmin(SeesJobs):
             *breaker_notices.monitor_notices(moment, held, links, is_system_admin=known is None),
             *(schedule_notices.monitor_notices(links) if known is None else []),
             *batch_notices.monitor_notices(moment, organizations, links),
+            *operation_notices.monitor_notices(request.user, links),
         ]
         back = f"{self.url_of('changelist')}?range={chosen.key}"
         failing = {alert.subject for alert in alarms.open if alert.rule == TYPE_FAILING}

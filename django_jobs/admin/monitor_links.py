@@ -9,7 +9,7 @@ from django.contrib.admin.utils import quote
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
-from django_jobs.admin.job_filters import RETRYING
+from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
 from django_jobs.admin.log_filters import FAILURES
 from django_jobs.admin.monitor_range import Range
 from django_jobs.models import get_organization_model
@@ -38,9 +38,14 @@ class Links:
         """Return the address of the list of this type's jobs."""
         return self._list("job", {"type": job_type})
 
-    def jobs_like(self, job_type: str, error_fingerprint: str) -> str:
-        """Return the address of the list of this type's jobs with such an error."""
-        return self._list("job", {"type": job_type, "fingerprint": error_fingerprint})
+    def failed_jobs(self, **query: str) -> str:
+        """Return the address of the list of the jobs that failed; ``query`` are further filters of that list."""
+        return self._list("job", {"status": FAILED_ALL} | query)
+
+    def retry_failed(self, **query: str) -> str:
+        """Return the address of the page that asks before all of these are retried; empty where this site has none."""
+        address = self._page_if_any("django_jobs_job_all_retry")
+        return f"{address}?{urlencode({'status': FAILED_ALL} | query)}" if address else ""
 
     def jobs_of_organization(self, pk: Any) -> str:
         """Return the address of the list of this organization's jobs."""
@@ -114,6 +119,10 @@ class Links:
         address = self._page_if_any("django_jobs_failure_group")
         query = urlencode({"job_type": job_type, "fingerprint": error_fingerprint})
         return f"{address}?{query}" if address else ""
+
+    def operations(self) -> str:
+        """Return the address of the operations; empty where this site has none."""
+        return self._list_if_any("operation", {})
 
     def operation(self, pk: int) -> str:
         """Return the address of an operation's page; empty where this site has none."""

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.navigation_counts import ALARMS, BATCHES, FAILURES, JOBS, WORKERS, read_counts
+from django_jobs.admin.navigation_counts import ALARMS, BATCHES, FAILURES, JOBS, OPERATIONS, WORKERS, read_counts
 from django_jobs.models import get_organization_model
 
 APP: Final = "django_jobs"
@@ -42,15 +42,9 @@ class Place:
 PLACES: Final = (
     Place(key="monitor", label=_("Monitor"), model="monitor"),
     Place(key="alarms", label=_("Alarms"), model="alert", counts=ALARMS, unit=_("open")),
-    Place(
-        key="failures",
-        label=_("Failures"),
-        model="failure",
-        others=("operation",),
-        counts=FAILURES,
-        unit=_("jobs"),
-    ),
+    Place(key="failures", label=_("Failures"), model="failure", counts=FAILURES, unit=_("jobs")),
     Place(key="jobs", label=_("Jobs"), model="job", others=("executionlog",), counts=JOBS, unit=_("that wait or run")),
+    Place(key="operations", label=_("Operations"), model="operation", counts=OPERATIONS, unit=_("under way")),
     Place(key="batches", label=_("Batches"), model="batch", counts=BATCHES, unit=_("open or running")),
     Place(key="schedules", label=_("Schedules"), model="schedule"),
     Place(key="types", label=_("Types"), model="jobtype"),

@@ -12,16 +12,19 @@ from django.db.models import QuerySet
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.alerts.reading import read_lately
+from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs, waiting
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store.counting import MAX_COUNT
 from django_jobs.models import Batch, Job
+from django_jobs.models.operation import OPEN
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
 
 ALARMS: Final = "alarms"
 FAILURES: Final = "failures"
 JOBS: Final = "jobs"
+OPERATIONS: Final = "operations"
 BATCHES: Final = "batches"
 WORKERS: Final = "workers"
 
@@ -87,6 +90,10 @@ def _unended(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
     return _sum(scope.filter(status__in=sorted(IN_FLIGHT)), waiting() & scope, blocked() & scope)
 
 
+def _operations(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+    return _sum(operations_seen_by(user).filter(state__in=sorted(OPEN)))
+
+
 def _batches(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
     return _sum(_in_scope(Batch.primary.filter(completed_at__isnull=True), organizations))
 
@@ -103,6 +110,7 @@ _READERS: Final[Mapping[str, Callable[[Any, Collection[Any] | None], CappedCount
     ALARMS: _alarms,
     FAILURES: _failures,
     JOBS: _unended,
+    OPERATIONS: _operations,
     BATCHES: _batches,
     WORKERS: _workers,
 }

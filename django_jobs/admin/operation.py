@@ -11,11 +11,12 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_jobs.admin import navigation_counts
 from django_jobs.admin.base import View
 from django_jobs.admin.formatting import line, moment
 from django_jobs.admin.monitor import SeesJobs
@@ -29,6 +30,7 @@ from django_jobs.admin.operation_words import (
     rate_words,
     reason_words,
     refusal_words,
+    state_badge,
     title_of,
 )
 from django_jobs.engine.control import operations
@@ -39,7 +41,6 @@ from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 
 BREAK: Final = mark_safe("<br>")
-COLORS: Final = {"running": "running", "paused": "timed-out", "stopped": "canceled", "done": "completed"}
 
 
 class Switch:
@@ -175,6 +176,7 @@ class OperationAdmin(SeesJobs):
             return self.gone(request, object_id)
         switch = SWITCHES[verb]
         if switch.act(operation, user=request.user):
+            navigation_counts.forget()
             self.message_user(request, str(switch.told))
         else:
             text = _("Nothing was changed: the operation is in the state “%(state)s” already.")
@@ -187,13 +189,6 @@ def _open(operation: Operation) -> list[str]:
     if not operation.is_open:
         return []
     return ["pause" if operation.state == Operation.State.RUNNING else "resume", "stop"]
-
-
-def state_badge(operation: Operation) -> SafeString:
-    """Return an operation's state as a colored word."""
-    return format_html(
-        '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
-    )
 
 
 def words_of(operation: Operation) -> SafeString | str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -74,6 +76,9 @@ AMOUNTS: Final[dict[str, Any]] = {
 }
 
 
+COLORS: Final = {"running": "running", "paused": "timed-out", "stopped": "canceled", "done": "completed"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How many jobs were looked at, of how many, and for about how long it goes on; blank where nobody knows."""
@@ -105,6 +110,13 @@ def title_of(operation: Operation) -> str:
         parts = "?"
     value = "" if operation.value is None else Priority(operation.value).label
     return str(TITLES[operation.action]) % {"jobs": parts, "value": value}
+
+
+def state_badge(operation: Operation) -> SafeString:
+    """Return an operation's state as a colored word."""
+    return format_html(
+        '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
+    )
 
 
 def amount_words(operation: Operation) -> str:

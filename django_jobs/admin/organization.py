@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin
 from django_jobs.admin.formatting import line
+from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.organization_load import OrganizationList, read_load
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
@@ -45,7 +46,7 @@ BECAME: Final = {
 class OrganizationAdmin(OwnPages, SystemAdminWrites):
     """The list of organizations with their loads, and the page of one with the button that suspends it."""
 
-    list_display = ("name", "shown_title", "state", "backlog", "in_flight")
+    list_display = ("name", "shown_title", "state", "backlog", "in_flight", "failed")
     list_filter = ("is_active",)
     search_fields = ("name", "title")
     ordering = ("name",)
@@ -95,6 +96,15 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def in_flight(self, organization: Any) -> str:
         """Return how many of its jobs are queued or running."""
         return str(organization.shown_in_flight)
+
+    @admin.display(description=gettext_lazy("failed"))
+    def failed(self, organization: Any) -> SafeString | str:
+        """Return how many of its jobs failed, as a link to their list, where all can be retried."""
+        found = organization.shown_failed
+        if not found.count and not found.is_cut:
+            return str(found)
+        address = Links(self.admin_site.name).failed_jobs(organization=str(organization.pk))
+        return format_html('<a href="{}">{}</a>', address, found)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         organization = context["original"]

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from django_jobs.admin.capped_counts import CappedCount
@@ -17,9 +17,9 @@ from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store.counting import MAX_COUNT
 from django_jobs.engine.submission.limits import waiting as waiting_of
-from django_jobs.statuses import IN_FLIGHT, Status
+from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS, Status
 
-#: A page of organizations counts so many waiting jobs, of all its organizations together.
+#: A page of organizations counts so many waiting jobs, of all its organizations together, and so many that failed.
 MAX_LOOKED_AT: Final = 10_000
 
 
@@ -49,21 +49,25 @@ def read_load(organization_pk: Any) -> Load:
 
 
 class OrganizationList(DeclaredList):
-    """A page of organizations with their loads, read in two statements for all of them."""
+    """A page of organizations with their loads, read in three statements for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
         pks = [organization.pk for organization in self.result_list]
-        looked_at = list(
-            waiting().filter(organization_id__in=pks).values_list("organization_id", flat=True)[: MAX_LOOKED_AT + 1]
-        )
-        backlogs = Counter(looked_at)
-        is_cut = len(looked_at) > MAX_LOOKED_AT
+        backlogs = _counted(waiting(), pks)
+        failures = _counted(jobs().filter(status__in=sorted(WITH_ERRORS)), pks)
         rows = jobs().filter(organization_id__in=pks, status__in=sorted(IN_FLIGHT))
         in_flight = dict(rows.values_list("organization_id").annotate(count=Count("pk")))
         for organization in self.result_list:
-            count = backlogs[organization.pk]
-            # If the bound was reached, each organization may have more than were counted.
-            organization.shown_backlog = CappedCount(count=count, is_cut=is_cut)
+            organization.shown_backlog = backlogs[organization.pk]
+            organization.shown_failed = failures[organization.pk]
             organization.shown_in_flight = format_number(in_flight.get(organization.pk, 0))
+
+
+def _counted(rows: QuerySet[Any], pks: list[Any]) -> dict[Any, CappedCount]:
+    """Return how many of the jobs each of these organizations has."""
+    found = list(rows.filter(organization_id__in=pks).values_list("organization_id", flat=True)[: MAX_LOOKED_AT + 1])
+    counts = Counter(found)
+    # If the bound was reached, each organization may have more than were counted.
+    return {pk: CappedCount(count=counts[pk], is_cut=len(found) > MAX_LOOKED_AT) for pk in pks}

@@ -69,7 +69,7 @@ class OperationViewSet(RowsView[Operation]):
         """The operations that you may see, newest first."""
         refuse_unknown(request.query_params, ["limit", "offset", "format"])
         page: Any = self.paginate_queryset(self.get_queryset()) or []
-        return self.get_paginated_response(self._bodies(page))
+        return self.get_paginated_response(_bodies(page, request.user))
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Act on all jobs that match, or with ``dry_run`` only count them."""
@@ -111,10 +111,7 @@ class OperationViewSet(RowsView[Operation]):
         return self._answer(operation)
 
     def _answer(self, operation: Operation, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:
-        return Response(self._bodies([operation])[0], status=status_code, **more)
-
-    def _bodies(self, found: list[Operation]) -> list[dict[str, Any]]:
-        return [dict(OperationSerializer(item).data) for item in describe_operations(found, self.request.user)]
+        return Response(_bodies([operation], self.request.user)[0], status=status_code, **more)
 
     def page_context(self, data: Any) -> dict[str, Any]:
         """Return the links and buttons that the browsable API shows beside an answer."""
@@ -125,6 +122,10 @@ class OperationViewSet(RowsView[Operation]):
         links = [("Operation", address["detail"]), ("All operations", self.reverse_action("list"))]
         buttons = [{"label": name.capitalize(), "url": address[name]} for name in names]
         return {"job_links": [{"title": f"Operation {data['id']}", "links": links}], "job_buttons": buttons}
+
+
+def _bodies(found: list[Operation], user: Any) -> list[dict[str, Any]]:
+    return [dict(OperationSerializer(item).data) for item in describe_operations(found, user)]
 
 
 def _estimate(asked: operations.Request, user: Any) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from django_jobs.statuses import Priority
 from django_jobs.values import OperationStatus
 
 
-
 def describe_operations(found: Sequence[Operation], user: Any = None) -> list[OperationStatus]:
     """Return what these operations do, as their rows say, of what this user may see; None sees all."""
     has_open = any(item.is_open for item in found)

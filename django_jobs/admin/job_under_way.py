@@ -1,0 +1,85 @@
+"""What the jobs list tells of operations: which are under way, and how long one would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy
+
+from django_jobs.admin.base import OwnPages, View, keys_of
+from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.admin.job_list_filter import filter_of
+from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
+from django_jobs.admin.operation_time import time_words
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_actions import Action
+
+
+class JobsUnderWay(OwnPages):
+    """The part of the list that tells of operations, and the views that an open page asks."""
+
+    @property
+    def links(self) -> Links:
+        """Return the addresses of this site's pages."""
+        return Links(self.admin_site.name)
+
+    def notice_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views that open pages ask, by name."""
+        return {"all_time": ("all/time/", self._tell_time), "under_way": ("under-way/", self._tell_under_way)}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if "cl" in context:
+            context["under_way"] = for_list(request.user, self.links, with_filter(filter_of(context["cl"])))
+        return response
+
+    def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
+        """Return the part that tells of operations. Which of them are on just the jobs of the list, the page knows."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        pks = keys_of(request.GET.get("same", "").split(","))
+        context = {"under_way": for_list(request.user, self.links, with_keys(pks))}
+        return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
+
+    def _tell_time(self, request: HttpRequest) -> HttpResponse:
+        """Return how long an operation takes at the rate that somebody types."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        action, count = request.GET.get("action", ""), keys_of([request.GET.get("count", "")])
+        if action not in Action.values or not count:
+            raise Http404
+        try:
+            rate = rate_field().clean(request.GET.get("rate", ""))
+        except ValidationError as error:
+            return JsonResponse({"text": " ".join(error.messages)})
+        return JsonResponse({"text": time_words(action, count[0], is_capped="is_capped" in request.GET, rate=rate)})
+
+    def counted(self, action: str, found: operations.Estimate | None) -> dict[str, Any]:
+        """Return how many jobs are meant and how long it takes, for the page that asks; a count of None means none."""
+        if found is None:
+            return {"count": None}
+        query = {"action": action, "count": str(found.count), **({"is_capped": "1"} if found.count_capped else {})}
+        return {
+            "count": CappedCount(count=found.count, is_cut=found.count_capped),
+            "is_capped": found.count_capped,
+            "time": time_words(action, found.count, is_capped=found.count_capped, rate=None),
+            "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
+        }
+
+
+def rate_field() -> forms.IntegerField:
+    """Return the field in which somebody types how many jobs a minute are acted on."""
+    return forms.IntegerField(
+        label=gettext_lazy("Jobs a minute"),
+        required=False,
+        min_value=1,
+        max_value=operations.MAX_PER_MINUTE,
+        help_text=gettext_lazy("Blank: as fast as it goes."),
+    )

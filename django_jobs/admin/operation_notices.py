@@ -1,0 +1,117 @@
+"""Operations that are under way, as other pages tell of them: in a list of links, or as notices of the monitor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_jobs.admin.formatting import line
+from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.numbers import format_number
+from django_jobs.admin.operation_words import amount_words, outcome_words, state_badge, title_of
+from django_jobs.engine.control.operations_under_way import is_on_jobs_of, under_way
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.models import Operation
+
+#: Operations that a page lists; of the others it tells how many they are.
+LISTED: Final = 20
+SHOWN: Final = 3
+#: Characters of a title.
+TITLE: Final = 120
+
+#: What a page says of one: title, address, how far it is, state, by whom.
+Row = tuple[Any, str, str, Any, str]
+
+
+def rows_of(links: Links, found: Iterable[Operation], title: Callable[[Operation], str] = title_of) -> list[Row]:
+    """Return what a page says of the first of these operations."""
+    return [
+        (
+            line(title(item), TITLE),
+            links.operation(item.pk),
+            outcome_words(item) if item.ended_at else amount_words(item),
+            state_badge(item),
+            item.user_name,
+        )
+        for item in itertools.islice(found, LISTED)
+    ]
+
+
+def link_to(links: Links, operation: Operation, title: str) -> SafeString:
+    """Return a link to an operation's page; the title alone where this site has no such page."""
+    address = links.operation(operation.pk)
+    if not address:
+        return format_html("<bdi>{}</bdi>", title)
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', address, title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """The open operations as the list of jobs tells of them: those that act on just the jobs that it shows first."""
+
+    same: list[Row]
+    others: list[Row]
+    more: int
+    url: str
+    same_pks: str
+
+
+def for_list(user: Any, links: Links, is_same: Callable[[Operation], bool]) -> UnderWay | None:
+    """Return what the list of jobs says of the operations that are under way; None where there is none.
+
+    ``is_same`` tells which act on just the jobs that the list shows.
+    """
+    found = under_way(user)
+    if not found:
+        return None
+    same = [item for item in found if is_same(item)]
+    others = [item for item in found if item not in same]
+    return UnderWay(
+        same=rows_of(links, same),
+        others=rows_of(links, others[:SHOWN]),
+        more=len(others[SHOWN:]),
+        url=links.operations(),
+        same_pks=",".join(str(item.pk) for item in same),
+    )
+
+
+def with_filter(filters: JobFilter) -> Callable[[Operation], bool]:
+    """Return what tells whether an operation has this filter."""
+    stored = (JobFilter(everything=True) if filters.is_empty else filters).as_json()
+    return lambda item: is_on_jobs_of(item, stored)
+
+
+def with_keys(pks: Collection[int]) -> Callable[[Operation], bool]:
+    """Return what tells whether an operation is one of these."""
+    return lambda item: item.pk in pks
+
+
+def monitor_notices(user: Any, links: Links) -> list[Notice]:
+    """Return a notice for each of the latest operations that are under way, and one that counts the others."""
+    found = under_way(user)
+    told = [_notice(item, links) for item in found[:SHOWN]]
+    more = len(found[SHOWN:])
+    if more:
+        text = ngettext("%(count)s more operation is under way.", "%(count)s more operations are under way.", more)
+        told.append(Notice(level="info", text=text % {"count": format_number(more)}, links=_linked(links.operations())))
+    return told
+
+
+def _notice(item: Operation, links: Links) -> Notice:
+    facts = {"operation": title_of(item)[:TITLE], "amount": amount_words(item), "user": item.user_name}
+    text = _("Under way: %(operation)s. %(amount)s, by %(user)s.") % facts
+    if item.state == Operation.State.PAUSED:
+        text = _("Paused: %(operation)s. %(amount)s, by %(user)s.") % facts
+    return Notice(level="info", text=text, links=_linked(links.operation(item.pk)))
+
+
+def _linked(address: str) -> tuple[tuple[str, str], ...]:
+    return ((_("Show"), address),) if address else ()

@@ -1,0 +1,41 @@
+"""How long an operation will take, in words, before it is started."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+
+from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.numbers import format_number
+from django_jobs.engine.insight.operation_speed import Speed, read_speeds
+
+#: Whole numbers of jobs a second from here on.
+WHOLE: Final = 10
+
+
+def time_words(action: str, count: int, *, is_capped: bool, rate: int | None) -> str:
+    """Return how long it takes to do this to so many jobs, at a rate in jobs a minute; None: as fast as it goes.
+
+    ``is_capped`` says that there may be more jobs.
+    """
+    speed = read_speeds()[action]
+    time = {"time": brief_duration(max(1.0, speed.seconds_for(count, rate)))}
+    if rate is not None and rate / 60 < speed.per_second:
+        told = (
+            _("At this rate that takes %(time)s or more.")
+            if is_capped
+            else _("At this rate that takes about %(time)s.")
+        )
+        return told % time
+    told = _("That takes about %(time)s where nothing slows it down.")
+    if is_capped:
+        told = _("That takes %(time)s or more where nothing slows it down.")
+    return f"{told % time} {_source(speed)}"
+
+
+def _source(speed: Speed) -> str:
+    facts: dict[str, Any] = {"speed": format_number(speed.per_second, 0 if speed.per_second >= WHOLE else 1)}
+    if speed.is_measured:
+        return _("The last ones did %(speed)s jobs a second.") % facts
+    return _("None was measured here yet; %(speed)s jobs a second are usual.") % facts
