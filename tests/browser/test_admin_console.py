@@ -11,7 +11,6 @@ from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.models import Job, JobType, Organization, Worker
 from tests.browser.conftest import Visit
 from tests.support.admin import VIEWS, url
-from tests.support.alerts import make_alert
 from tests.support.attempts import FreeRunner
 from tests.support.breakers import make_fragile_type
 from tests.support.brokers import end, raised, reread, returned, running_job
@@ -45,22 +44,6 @@ def fail(count_of_jobs: int, organization: Organization, processes: ProcessPool)
     wait_until(lambda: count("Dead Letter") == count_of_jobs, 30, f"{count_of_jobs} dead letters")
     JobType.objects.filter(pk=kind.pk).update(handler_method=f"{HANDLERS}.do_nothing")
     return kind
-
-
-def test_from_an_alarm_on_the_index_failing_jobs_are_found_and_retried_by_two_clicks(
-    organization: Organization, visit: Visit, processes: ProcessPool
-) -> None:
-    kind = fail(5, organization, processes)
-    make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5})
-    page = visit(operator(), "/admin/")
-    page.get_by_role("link", name="See failures").first.click()
-    expect(page.get_by_role("heading", name="ZeroDivisionError")).to_contain_text("secret text")
-    expect(page.locator(".djobs-failure-frame")).to_contain_text("in fail_unexpectedly")
-    page.get_by_role("button", name="Retry all 5").click()
-    expect(page.locator(".djobs-badge", has_text="Done")).to_be_visible()
-    wait_until(lambda: count("Completed") == 5, 30, "five completed jobs")
-    page.goto("/admin/django_jobs/failure/")
-    expect(page.get_by_text("No job failed.")).to_be_visible()
 
 
 def test_one_is_retried_first_and_then_all_at_a_rate(
