@@ -12,9 +12,9 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages, View, keys_of
-from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.job_list_filter import filter_of
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
 from django_jobs.admin.operation_time import time_words
 from django_jobs.engine.control import operations
@@ -67,7 +67,8 @@ class JobsUnderWay(OwnPages):
             return {"count": None}
         query = {"action": action, "count": str(found.count), **({"is_capped": "1"} if found.count_capped else {})}
         return {
-            "count": CappedCount(count=found.count, is_cut=found.count_capped),
+            "number": found.count,
+            "count": format_number(found.count),
             "is_capped": found.count_capped,
             "time": time_words(action, found.count, is_capped=found.count_capped, rate=None),
             "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",

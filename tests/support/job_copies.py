@@ -22,7 +22,8 @@ def copies_by_sql(pattern: Job, count: int) -> None:
     """Insert so many jobs like this one, which must be the newest, in few statements: each doubles what there is."""
     quote = connection.ops.quote_name
     table = quote(Job._meta.db_table)
-    names = ", ".join(quote(field.column) for field in Job._meta.concrete_fields if field.column != "id")
+    columns = (str(field.column) for field in Job._meta.concrete_fields if not field.primary_key)
+    names = ", ".join(map(quote, columns))
     made = 0
     while made < count:
         more = min(made + 1, count - made)

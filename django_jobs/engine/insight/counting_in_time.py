@@ -30,19 +30,21 @@ def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
 
     ``is_walked`` says that no index finds them, so that even a few could take long to find.
     """
+    known = 0
     if not is_walked:
-        count, has_more = capped_count(rows)
+        known, has_more = capped_count(rows)
         if not has_more:
-            return count, False
+            return known, False
     oldest = Job.primary.order_by("pk").values_list("pk", flat=True).first() or 0
     count, end, stretch, until = 0, newest_pk(), STRETCH, time.monotonic() + SECONDS
     while end >= oldest:
         started = time.monotonic()
-        if started >= until:
-            return count, True
         count += rows.order_by().filter(pk__gt=end - stretch, pk__lte=end).count()
         end -= stretch
-        stretch = _next(stretch, time.monotonic() - started)
+        now = time.monotonic()
+        if now >= until and end >= oldest:
+            return max(count, known), True
+        stretch = _next(stretch, now - started)
     return count, False
 
 

@@ -78,6 +78,8 @@ class Command(JobsCommand):
             except InvalidOperation as error:
                 raise CommandError(_in_words(error)) from error
             self._tell(operation)
+            if (same := _status(operation).same_under_way) is not None:
+                self.stderr.write(f"Operation {same} is under way, and does the same to the same jobs.")
             if options["wait"]:
                 self._wait(operation)
 

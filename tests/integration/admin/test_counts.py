@@ -192,9 +192,20 @@ def test_retrying_leads_to_the_jobs_that_were_counted(root: Client, mine: Organi
     assert listed(member, status="retrying") == found[:1]
 
 
-def test_without_anything_to_retry_the_list_is_empty(root: Client) -> None:
+def test_all_that_failed_are_one_choice(root: Client, mine: Organization) -> None:
+    found = [job_in(status, organization=mine) for status in ("Failed", "Timed Out", "Dead Letter")]
+    other = job_in("Dead Letter")
+    for status in ("Completed", "Canceled", "Running", "Pending"):
+        job_in(status, organization=mine)
+    assert listed(root, status="failed_all") == [other, *found[::-1]]
+    assert listed(root, status="failed_all", organization=str(mine.pk)) == found[::-1]
+    assert "Failed (all) <span" in text(root, url("job", "changelist"))
+
+
+@pytest.mark.parametrize("choice", ["retrying", "failed_all"])
+def test_without_anything_that_failed_the_list_is_empty(choice: str, root: Client) -> None:
     pending_job()
-    assert listed(root, status="retrying") == []
+    assert listed(root, status=choice) == []
 
 
 @pytest.fixture

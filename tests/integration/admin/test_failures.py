@@ -277,6 +277,19 @@ def test_all_jobs_of_a_group_are_a_click_away(root: Client, kind: JobType, mine:
     assert set(root.get(row.jobs_url).context["cl"].result_list) == set(jobs)
 
 
+def test_all_jobs_that_a_page_tells_of_are_retried_or_listed_from_there(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    own = [die(kind, mine), job_in("Timed Out", job_type=make_job_type(), organization=mine)]
+    die(kind, theirs)
+    address = url("failure", "changelist")
+    context = root.get(address, {"organization": str(mine.pk)}).context
+    assert set(root.get(context["list_url"]).context["cl"].result_list) == set(own)
+    assert "<strong>2 jobs.</strong>" in text(root, context["retry_url"])
+    narrowed = root.get(address, {"organization": str(mine.pk), "status": "retrying", "job_type": kind.pk}).context
+    assert narrowed["list_url"].partition("?")[2] == f"status=retrying&type={kind.pk}&organization={mine.pk}"
+
+
 def test_a_long_error_is_cut_and_a_link_shows_all_of_it(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
     Job.objects.filter(pk=job.pk).update(error_message="x" * 1_000_000)

@@ -31,18 +31,18 @@ def test_each_choice_has_the_jobs_that_it_leaves(root: Client) -> None:
     for status, kind in (("Dead Letter", mails), ("Dead Letter", faxes), ("Failed", faxes), ("Running", mails)):
         job_in(status, job_type=kind)
     assert counts(root) == {
-        "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "retrying": "1"},
+        "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "failed_all": "3", "retrying": "1"},
         "type": {"mails": "2", "faxes": "2"},
     }
     assert counts(root, type="faxes") == {
-        "status": {"Dead Letter": "1", "Failed": "1", "retrying": "1"},
+        "status": {"Dead Letter": "1", "Failed": "1", "failed_all": "2", "retrying": "1"},
         "type": {"mails": "2", "faxes": "2"},
     }
     assert counts(root, status="Dead Letter") == {
-        "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "retrying": "1"},
+        "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "failed_all": "3", "retrying": "1"},
         "type": {"mails": "1", "faxes": "1"},
     }
-    assert counts(root, q="mails")["status"] == {"Dead Letter": "1", "Running": "1"}
+    assert counts(root, q="mails")["status"] == {"Dead Letter": "1", "Running": "1", "failed_all": "1"}
 
 
 def test_the_page_shows_them_beside_the_choices(root: Client) -> None:
@@ -56,7 +56,7 @@ def test_jobs_of_others_are_not_counted(member: Client, mine: Organization, thei
     kind = make_job_type(type_name="mails")
     job_in("Dead Letter", job_type=kind, organization=mine)
     job_in("Dead Letter", job_type=kind, organization=theirs)
-    assert counts(member) == {"status": {"Dead Letter": "1"}, "type": {"mails": "1"}}
+    assert counts(member) == {"status": {"Dead Letter": "1", "failed_all": "1"}, "type": {"mails": "1"}}
     assert counts(member, organization=str(theirs.pk)) == {"status": {}, "type": {}}
 
 

@@ -193,7 +193,7 @@ def test_what_waits_is_found_however_old(root: Client, monkeypatch: pytest.Monke
 
 
 # One of them only where keys have come far: whether older jobs were left out.
-@pytest.mark.parametrize(("role", "most"), [("root", 15), ("member", 20)])
+@pytest.mark.parametrize(("role", "most"), [("root", 16), ("member", 21)])
 def test_a_list_costs_the_same_statements_however_many_jobs_it_shows(
     request: pytest.FixtureRequest, mine: Organization, role: str, most: int
 ) -> None:

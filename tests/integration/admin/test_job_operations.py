@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from django_jobs.admin.job import JobAdmin
 from django_jobs.engine.insight.job_filter import TERMS, JobFilter
@@ -16,6 +17,7 @@ from tests.support import admin
 from tests.support.admin import chosen, said, text, url
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.job_copies import copies_by_sql
 from tests.support.operations import dead, finish
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -78,6 +80,109 @@ def test_the_failed_of_one_tenant_are_retried(root: Client, kind: JobType) -> No
     query = f"organization={mine.pk}&status=Dead+Letter"
     finish(started(root, "retry", query))
     assert [reread(own).status, reread(foreign).status] == [Status.PENDING, Status.DEAD_LETTER]
+
+
+def test_all_that_failed_are_meant_by_one_choice(root: Client, kind: JobType) -> None:
+    jobs = [job_in(status, job_type=kind) for status in ("Failed", "Timed Out", "Dead Letter", "Completed")]
+    assert finish(started(root, "retry", "status=failed_all")).changed == 3
+    assert [reread(job).status for job in jobs] == [*[Status.PENDING] * 3, Status.COMPLETED]
+
+
+def test_more_than_the_bound_of_a_list_are_counted(
+    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 2)
+    copies_by_sql(pending_job(job_type=kind), 4)
+    assert "<strong>5 jobs.</strong>" in text(root, page_of("cancel"))
+    monkeypatch.setattr("django_jobs.engine.insight.counting_in_time.SECONDS", 0)
+    monkeypatch.setattr("django_jobs.engine.insight.counting_in_time.STRETCH", 1)
+    assert "More than 2 jobs, and all of them are meant." in text(root, page_of("cancel"))
+
+
+def test_how_long_it_takes_says_by_what_it_goes(root: Client, kind: JobType) -> None:
+    copies_by_sql(pending_job(job_type=kind), 2)
+    page = text(root, page_of("cancel"))
+    assert "That takes about 1.0 s where nothing slows it down. None was measured here yet; 1,400 jobs" in page
+    now = timezone.now()
+    fields: dict[str, Any] = {"changed": 5_000, "started_at": now - dt.timedelta(seconds=10), "ended_at": now}
+    Operation.objects.create(action="cancel", filters={}, state="done", released_until=now, last_id=1, **fields)
+    assert "The last ones did 500 jobs a second." in text(root, page_of("cancel"))
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"count": "57000", "rate": ""}, "That takes about 41 s where nothing slows it down."),
+        ({"count": "57000", "rate": "600"}, "At this rate that takes about 1 h 35 min."),
+        ({"count": "57000", "rate": "600", "is_capped": "1"}, "At this rate that takes 1 h 35 min or more."),
+        ({"count": "57000", "rate": "", "is_capped": "1"}, "That takes 41 s or more where nothing slows it down."),
+        ({"count": "57000", "rate": "0"}, "Ensure this value is greater than or equal to 1."),
+        ({"count": "57000", "rate": "many"}, "Enter a whole number."),
+        ({"count": "1000", "rate": "60000"}, "At this rate that takes about 1.0 s."),
+    ],
+    ids=str,
+)
+def test_a_typed_rate_is_told_how_long_it_takes(query: dict[str, str], told: str, root: Client) -> None:
+    assert root.get(f"{LIST}all/time/", {"action": "cancel", **query}).json()["text"].startswith(told)
+
+
+@pytest.mark.parametrize("query", ["", "action=explode&count=1", "action=cancel&count=x", "action=cancel"])
+def test_of_nothing_no_time_is_told(query: str, root: Client) -> None:
+    assert root.get(f"{LIST}all/time/?{query}").status_code == 404
+
+
+@pytest.mark.parametrize("page", ["all/time/?action=cancel&count=1", "under-way/"])
+def test_who_sees_no_jobs_is_told_nothing(page: str) -> None:
+    assert admin.staff_of(make_organization(), permissions=[]).get(f"{LIST}{page}").status_code == 403
+
+
+def test_who_asks_for_what_is_under_way_is_told_so_and_nothing_is_started(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    page = url("operation", "change", started(root, "cancel").pk)
+    asking = text(root, page_of("cancel"))
+    assert f'<bdi>root</bdi> does this already: <a href="{page}"><bdi>Cancel: type: mails</bdi></a>' in asking
+    assert 'type="submit" class="default"' not in asking
+    (told,) = said(root.post(page_of("cancel"), {"rate": ""}, follow=True))
+    assert told.startswith("Nothing was started: root is at it already, see <a")
+    assert Operation.objects.count() == 1
+    assert "does this already" not in text(root, page_of("retry"))
+
+
+def test_another_priority_may_be_asked_for_meanwhile(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    started(root, "set_priority", value="2")
+    started(root, "set_priority", value="3")
+    assert root.post(page_of("set_priority"), {"value": "3"})["Location"].startswith(LIST)
+    assert Operation.objects.count() == 2
+
+
+def test_the_list_tells_what_is_under_way_first_what_is_on_just_its_jobs(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    assert "djobs-under-way" not in text(root, LIST)
+    begun = [started(root, "cancel"), started(root, "set_priority", value="3")]
+    other = started(root, "cancel", "status=Pending")
+    told = root.get(f"{LIST}?type=mails").context["under_way"]
+    assert [row[1] for row in told.same] == [url("operation", "change", item.pk) for item in begun[::-1]]
+    assert [row[1] for row in told.others] == [url("operation", "change", other.pk)]
+    page = text(root, f"{LIST}?type=mails")
+    assert "Under way on just these jobs:" in page
+    assert f"{LIST}under-way/?same={begun[1].pk},{begun[0].pk}" in page
+    part = text(root, f"{LIST}under-way/?same={begun[1].pk},{begun[0].pk}")
+    assert ("Under way on just these jobs:" in part, "<html" in part) == (True, False)
+    for item in (*begun, other):
+        finish(item)
+    assert "data-djobs-over" in text(root, f"{LIST}under-way/?same=x,")
+
+
+def test_of_many_the_list_tells_some_and_leads_to_the_others(root: Client, kind: JobType) -> None:
+    pending_job(job_type=kind)
+    operation = started(root, "cancel")
+    for number in range(4):
+        operation.pk, operation.filters = None, {"job_type": [f"type_{number}"]}
+        operation.save(force_insert=True)
+    told = root.get(LIST).context["under_way"]
+    assert (len(told.same), len(told.others), told.more) == (0, 3, 2)
+    assert f'<a href="{url("operation", "changelist")}">and 2 more</a>' in text(root, LIST)
 
 
 def test_rate_and_care_are_chosen(root: Client, kind: JobType) -> None:

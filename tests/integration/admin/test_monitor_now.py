@@ -11,16 +11,20 @@ from django.utils import timezone
 
 from django_jobs import submit_job
 from django_jobs.admin import monitor_now
+from django_jobs.engine.control import operations
 from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.ports import SetAside, use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Organization, Worker
 from tests.support import admin
+from tests.support.admin import url
 from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, job_in, pending_job, running_job
 from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import monitor, notices, page, tiles
+from tests.support.operations import start
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -45,6 +49,18 @@ def sound() -> None:
     """A scheduler leads, and a worker is alive."""
     Scheduler("leader-1").tick()
     worker_registry.announce("worker-1", ["jobs-normal"], slots=4, window=8)
+
+
+def test_operations_that_are_under_way_are_told_with_a_link(root: Client, mine: Organization) -> None:
+    kind = make_job_type(type_name="mails")
+    pending_job(kind, mine)
+    begun = [start(JobFilter(job_types=("mails",)), None, "cancel") for _ in range(5)]
+    operations.pause(begun[-1])
+    said = notices(root)
+    assert "Paused: Cancel: type: mails. 0 of 1 canceled, by system." in said
+    assert "Under way: Cancel: type: mails. 0 of 1 canceled, by system." in said
+    assert "2 more operations are under way." in said
+    assert url("operation", "change", begun[-1].pk) in page(root)
 
 
 def test_it_counts_what_runs_waits_retries_and_is_dead(root: Client) -> None:

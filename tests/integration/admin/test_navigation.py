@@ -11,12 +11,15 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 import django_jobs
+from django_jobs.engine.control import operations
+from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Organization
 from tests.support.admin import staff_of, superuser, text, url
 from tests.support.alerts import scheduler_ticks
 from tests.support.batches import make_batch
 from tests.support.brokers import forget_everything, pending_job
-from tests.support.factories import make_organization
+from tests.support.factories import make_job_type, make_organization
+from tests.support.operations import start
 
 TEMPLATES: Final = Path(django_jobs.__file__).parent / "templates/admin/django_jobs"
 #: What extends Django's own pages; everything else extends one of these.
@@ -105,6 +108,7 @@ def test_a_page_in_a_popup_has_no_bar() -> None:
     [
         (("monitor", "changelist"), "monitor", "page"),
         (("job", "changelist"), "jobs", "page"),
+        (("operation", "changelist"), "operations", "page"),
         (("executionlog", "changelist"), "jobs", "true"),
         (("jobtype", "add"), "types", "true"),
         (("membership", "changelist"), "organizations", "true"),
@@ -122,6 +126,15 @@ def test_numbers_say_what_waits_or_runs_and_which_batches_are_open(organization:
     assert (told["jobs"], told["batches"]) == ("1", "1")
 
 
+def test_operations_that_are_under_way_are_counted_for_who_sees_them(organization: Organization) -> None:
+    kind = make_job_type()
+    begun = [start(JobFilter(job_types=(kind.pk,)), None, "cancel") for _ in [pending_job(kind, organization)] * 3]
+    operations.pause(begun[0])
+    operations.stop(begun[1])
+    assert counts(superuser())["operations"] == "2"
+    assert counts(staff_of(organization))["operations"] == "0"
+
+
 def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organization) -> None:
     pending_job(organization=organization)
     pending_job(organization=make_organization(name="ORG-ELSEWHERE"))
@@ -130,7 +143,14 @@ def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organ
 
 def test_staff_find_the_pages_alone_that_they_may_see(organization: Organization) -> None:
     client = staff_of(organization, permissions=["django_jobs.view_job"])
-    assert list(entries(client, url("job", "changelist"))) == ["monitor", "alarms", "failures", "jobs", "batches"]
+    assert list(entries(client, url("job", "changelist"))) == [
+        "monitor",
+        "alarms",
+        "failures",
+        "jobs",
+        "operations",
+        "batches",
+    ]
 
 
 def test_staff_without_any_permission_are_told_nothing(organization: Organization) -> None:

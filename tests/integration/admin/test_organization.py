@@ -37,6 +37,16 @@ def test_angle_brackets_of_a_help_text_are_words_for_everybody(root: Client, min
         assert "Blank: ORG-&lt;year&gt;-&lt;number&gt;." in text(client, url("organization", "change", mine.pk))
 
 
+def test_the_list_leads_to_what_failed_of_each(root: Client, mine: Organization, theirs: Organization) -> None:
+    failed = [job_in(status, organization=mine) for status in ("Failed", "Timed Out", "Dead Letter")]
+    job_in("Completed", organization=mine)
+    page = text(root, LIST)
+    address = f"/admin/django_jobs/job/?status=failed_all&amp;organization={mine.pk}"
+    assert f'<td class="field-failed"><a href="{address}">3</a></td>' in page
+    assert page.count('<td class="field-failed">0</td>') == Organization.objects.count() - 1
+    assert admin.listed(root, status="failed_all", organization=str(mine.pk)) == failed[::-1]
+
+
 def test_the_list_counts_to_a_bound(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(organization_load, "MAX_LOOKED_AT", 1)
     pending_job(organization=mine)

@@ -1,0 +1,108 @@
+"""Which operation does already what somebody asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.operations import Request
+from django_jobs.engine.control.operations_under_way import same_under_way, under_way
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.operation_status import describe_operations
+from django_jobs.models import JobType, Operation, Organization
+from tests.support.brokers import pending_job
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.operations import finish, start
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def mine() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def kind(mine: Organization) -> JobType:
+    found = make_job_type(type_name="mails")
+    pending_job(found, mine)
+    return found
+
+
+@pytest.fixture
+def root() -> User:
+    return make_system_admin("root")
+
+
+def asked(action: str = "cancel", value: Any = None, **terms: Any) -> Request:
+    return Request(action=action, filters=JobFilter(**{"job_types": ("mails",), **terms}), value=value)
+
+
+def begin(user: User | None, action: str = "cancel", **terms: Any) -> Operation:
+    return start(JobFilter(job_types=("mails",)), user, action, **terms)
+
+
+def test_the_same_to_the_same_jobs_is_found_until_it_is_over(kind: JobType, root: User) -> None:
+    found = begin(root)
+    operations.pause(found)
+    assert same_under_way(asked(), root) == found
+    operations.resume(found)
+    finish(found)
+    assert same_under_way(asked(), root) is None
+    assert under_way(root) == []
+
+
+@pytest.mark.parametrize("other", [asked("retry"), asked(job_types=("faxes",)), asked(statuses=("Pending",))], ids=str)
+def test_something_else_is_not_the_same(other: Request, kind: JobType, root: User) -> None:
+    begin(root)
+    assert same_under_way(other, root) is None
+
+
+def test_another_priority_is_not_the_same(kind: JobType, root: User) -> None:
+    found = begin(root, "set_priority", value="High")
+    assert same_under_way(asked("set_priority", "Low"), root) is None
+    assert same_under_way(asked("set_priority", 2), root) == found
+
+
+def test_the_order_of_choices_does_not_matter(kind: JobType, root: User) -> None:
+    found = start(JobFilter(statuses=("Pending", "Failed")), root, "cancel")
+    request = Request(action="cancel", filters=JobFilter(statuses=("Failed", "Pending")))
+    assert same_under_way(request, root) == found
+
+
+def test_that_of_who_manages_one_organization_is_not_that_of_who_manages_all(
+    kind: JobType, root: User, mine: Organization
+) -> None:
+    boss = make_user("boss", admin_of=[mine])
+    narrow = begin(boss)
+    assert same_under_way(asked(), root) is None
+    assert same_under_way(asked(), None) is None
+    assert same_under_way(asked(), boss) == narrow
+
+
+def test_that_of_another_system_admin_or_of_server_code_is_the_same(kind: JobType, root: User) -> None:
+    other = make_system_admin("other")
+    found = begin(other)
+    assert [same_under_way(asked(), user) for user in (root, None)] == [found, found]
+    operations.stop(found)
+    of_code = begin(None)
+    assert same_under_way(asked(), root) == of_code
+
+
+def test_staff_are_told_of_their_own_alone(kind: JobType, root: User, mine: Organization) -> None:
+    boss = make_user("boss", admin_of=[mine])
+    begin(root)
+    own = begin(boss)
+    assert under_way(boss) == [own]
+    (status,) = describe_operations([own], boss)
+    assert status.same_under_way is None
+
+
+def test_each_of_two_says_which_the_other_is(kind: JobType, root: User) -> None:
+    first, second = begin(root), begin(root)
+    assert [item.same_under_way for item in describe_operations([first, second], root)] == [second.pk, first.pk]
+    operations.stop(second)
+    assert [item.same_under_way for item in describe_operations([first, second], root)] == [None, None]

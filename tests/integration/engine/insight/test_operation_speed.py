@@ -1,0 +1,66 @@
+"""How long an operation takes is told by how the last ones went."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_jobs.engine.insight.operation_speed import USUAL, Speed, read_speeds
+from django_jobs.models import Operation
+from tests.support.statements import statements_of
+
+
+def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -> Operation:
+    """An operation that changed so many jobs in so many seconds."""
+    now = timezone.now()
+    values = {"state": "done", "started_at": now - dt.timedelta(seconds=seconds), "ended_at": now, **fields}
+    return Operation.objects.create(
+        action=action, filters={"all": True}, changed=changed, released_until=now, last_id=1, **values
+    )
+
+
+def test_without_any_each_action_has_its_usual_speed() -> None:
+    assert read_speeds() == {
+        action: Speed(per_second=USUAL[action], is_measured=False) for action in Operation.Action.values
+    }
+
+
+def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> None:
+    ended(9_000, 1)
+    for seconds in (10, 5, 3_600, 20, 30):
+        ended(5_000, seconds)
+    speeds = read_speeds()
+    assert speeds["cancel"].per_second == pytest.approx(1_000)
+    assert speeds["cancel"].is_measured
+    assert not speeds["retry"].is_measured
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"changed": 999},
+        {"per_minute": 60_000},
+        {"stop_above": 0.5},
+        {"tries_one_first": True},
+        {"state": "stopped"},
+        {"state": "running", "ended_at": None},
+    ],
+    ids=str,
+)
+def test_what_was_short_or_held_back_tells_nothing(fields: dict[str, Any]) -> None:
+    ended(**{"changed": 5_000, "seconds": 1, **fields})
+    assert not read_speeds()["cancel"].is_measured
+
+
+def test_all_are_read_by_one_statement() -> None:
+    for action in Operation.Action.values:
+        ended(5_000, 1, action)
+    assert statements_of(read_speeds) == 1
+
+
+@pytest.mark.parametrize(("per_minute", "seconds"), [(None, 10), (600, 100), (60_000, 10)])
+def test_a_rate_slows_it_down_and_speeds_nothing_up(per_minute: int | None, seconds: float) -> None:
+    assert Speed(per_second=100, is_measured=True).seconds_for(1_000, per_minute) == seconds
