@@ -70,6 +70,7 @@ class OperationAdmin(SeesJobs):
     """The list of operations, and the page of one."""
 
     list_display = ("id", "what", "progress", "condition", "by", "begun")
+    list_display_links = ("id", "what")
     list_filter = ("state", "action")
     fields = ("what", "filter_words", "rate", "limits", "by", "begun", "ended")
     change_form_template = "admin/django_jobs/operation/change_form.html"

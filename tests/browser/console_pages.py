@@ -12,7 +12,7 @@ from django_jobs.engine.control import operations
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.models import ExecutionLog, Job, Membership, Organization
+from django_jobs.models import ExecutionLog, Job, Membership, Operation, Organization
 from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_job_type, make_user
@@ -29,12 +29,14 @@ def everything(organization: Organization, operator: User) -> Iterator[str]:
     kind = make_job_type(type_name="letters")
     dead = die(kind, organization, "No printer answered", "Traceback (most recent call last): …")
     running, _ = running_job(job_type=kind, organization=organization)
+    operation = begin(dead, operator)
+    operations.pause(operation)  # by whatever scheduler comes
     worker_registry.announce(WORKER, queue_names(), slots=1, window=1, supervision=Supervision(pid=1, name="one"))
     yield "/admin/"
     yield f"{ADMIN}/"
     yield f"{ADMIN}/alert/"
     yield from (f"{ADMIN}/monitor/?range={key}" for key in ("five", "hour", "week"))
-    yield from _failures(dead, operator)
+    yield from _failures(dead, operation)
     yield from _jobs(dead, running, kind.pk)
     yield from _types(kind.pk, fragile.pk)
     yield from _organizations(organization)
@@ -43,11 +45,9 @@ def everything(organization: Organization, operator: User) -> Iterator[str]:
     yield from (f"{ADMIN}/worker/", f"{ADMIN}/worker/one/stop/")
 
 
-def _failures(dead: Job, operator: User) -> Iterator[str]:
+def _failures(dead: Job, operation: Operation) -> Iterator[str]:
     yield f"{ADMIN}/failure/"
     yield f"{ADMIN}/failure/group/?job_type={dead.job_type_id}&fingerprint={dead.error_fingerprint}"
-    operation = begin(dead, operator)
-    operations.pause(operation)  # by whatever scheduler comes
     yield from (f"{ADMIN}/operation/", f"{ADMIN}/operation/{operation.pk}/change/")
 
 

@@ -6,10 +6,13 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Locator, expect
 
-from django_jobs.models import Organization
+from django_jobs.engine.control import operation_work
+from django_jobs.models import Operation, Organization
 from tests.browser.conftest import Visit
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_user
+from tests.support.job_copies import copies_by_sql
+from tests.support.waiting import wait_until
 
 LIST = "/admin/django_jobs/job/"
 ERROR = "The printer at https://printers.example.com/" + "a-very-long-name-" * 9
@@ -80,3 +83,23 @@ def test_the_error_of_a_job_that_fails_appears_in_the_open_list(organization: Or
     error.click()
     expect(page.get_by_text("No route to the printer").first).to_be_visible()
     assert "/failure/group/" in page.url
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_typed_rate_tells_how_long_it_takes_and_the_list_follows_what_is_under_way(
+    organization: Organization, visit: Visit
+) -> None:
+    kind = make_job_type(type_name="letters")
+    copies_by_sql(pending_job(job_type=kind, organization=organization), 599)
+    page = visit(operator(), f"{LIST}all/cancel/?type=letters")
+    expect(page.get_by_text("600 jobs.", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("That takes about 1.0 s where nothing slows it down.")
+    page.get_by_label("Jobs a minute").fill("60")
+    expect(page.get_by_role("status")).to_have_text("At this rate that takes about 10 min.")
+    page.get_by_role("button", name="Cancel").click()
+    page.goto(f"{LIST}?type=letters")
+    told = page.get_by_role("region", name="Operations under way")
+    expect(told).to_contain_text("Under way on just these jobs:")
+    Operation.objects.update(per_minute=None)
+    wait_until(lambda: not operation_work.work_off(), 60, "the end of the operation")
+    expect(told).to_contain_text("No operation is under way any more.")

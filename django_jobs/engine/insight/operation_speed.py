@@ -35,7 +35,8 @@ class Speed:
 
     def seconds_for(self, jobs: int, per_minute: int | None) -> float:
         """Return about how many seconds so many jobs take at a rate in jobs a minute; None: as fast as it goes."""
-        return jobs / (self.per_second if per_minute is None else min(self.per_second, per_minute / 60))
+        speed = self.per_second if per_minute is None else min(self.per_second, per_minute / 60)
+        return round(jobs / speed, 3)
 
 
 def read_speeds() -> dict[str, Speed]:
