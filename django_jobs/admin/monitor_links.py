@@ -39,8 +39,11 @@ class Links:
         return self._list("job", {"type": job_type})
 
     def failed_jobs(self, **query: str) -> str:
-        """Return the address of the list of the jobs that failed; ``query`` are further filters of that list."""
-        return self._list("job", {"status": FAILED_ALL} | query)
+        """Return the address of the list of the jobs that failed; empty where this site has none.
+
+        ``query`` are further filters of that list.
+        """
+        return self._list_if_any("job", {"status": FAILED_ALL} | query)
 
     def retry_failed(self, **query: str) -> str:
         """Return the address of the page that asks before all of these are retried; empty where this site has none."""

@@ -101,9 +101,9 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def failed(self, organization: Any) -> SafeString | str:
         """Return how many of its jobs failed, as a link to their list, where all can be retried."""
         found = organization.shown_failed
-        if not found.count and not found.is_cut:
-            return str(found)
         address = Links(self.admin_site.name).failed_jobs(organization=str(organization.pk))
+        if not address or not (found.count or found.is_cut):
+            return str(found)
         return format_html('<a href="{}">{}</a>', address, found)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:

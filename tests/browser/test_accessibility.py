@@ -71,9 +71,9 @@ def test_the_bar_is_walked_by_keyboard_and_says_what_it_counts(organization: Org
     expect(bar.get_by_role("link", name="Jobs 0 that wait or run")).to_have_attribute("aria-current", "page")
     bar.get_by_role("link", name="Jobs 0").focus()
     page.keyboard.press("Tab")
-    expect(bar.get_by_role("link", name="Batches 0 open or running")).to_be_focused()
+    expect(bar.get_by_role("link", name="Operations 0 under way")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{page.url.partition('/admin')[0]}{ADMIN}/batch/")
+    expect(page).to_have_url(f"{page.url.partition('/admin')[0]}{ADMIN}/operation/")
 
 
 @pytest.mark.usefixtures("broker")

@@ -11,7 +11,7 @@ from django_jobs.engine.insight import counting_in_time
 from django_jobs.engine.insight.counting_in_time import count_in_time
 from django_jobs.models import Job
 from tests.support.brokers import pending_job
-from tests.support.job_copies import copies_by_sql
+from tests.support.job_copies import copies
 from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -23,7 +23,7 @@ JOBS = 25
 def jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 3)
     monkeypatch.setattr(counting_in_time, "STRETCH", 5)
-    copies_by_sql(pending_job(), JOBS - 1)
+    copies(pending_job(), JOBS - 1)
 
 
 @pytest.fixture
