@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
+from django_jobs.engine.control.operation_status import seconds_left
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import read_speeds
-from django_jobs.engine.insight.operation_status import seconds_left
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django_jobs.engine.control import operation_outcomes
+from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.control.operation_work import OperationWork
-from django_jobs.engine.insight.operation_status import describe_operations
 from django_jobs.engine.ports import broker_in_place
 from django_jobs.models import Operation
 from django_jobs.testing.memory_broker import MemoryBroker

@@ -21,9 +21,9 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.operation_status import describe_operations
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 

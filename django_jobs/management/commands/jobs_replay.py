@@ -10,10 +10,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.operation_status import describe_operations
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.base import JobsCommand, told_plainly

@@ -8,10 +8,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.control.operations import Request
 from django_jobs.engine.control.operations_under_way import same_under_way, under_way
 from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.operation_status import describe_operations
 from django_jobs.models import JobType, Operation, Organization
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
