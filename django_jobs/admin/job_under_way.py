@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -12,6 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages, View, keys_of
+from django_jobs.admin.job_list import JobList
 from django_jobs.admin.job_list_filter import filter_of
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
@@ -19,6 +21,7 @@ from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
 from django_jobs.admin.operation_time import time_words
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_actions import Action
+from django_jobs.models import Operation
 
 
 class JobsUnderWay(OwnPages):
@@ -37,7 +40,7 @@ class JobsUnderWay(OwnPages):
         response = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None) or {}
         if "cl" in context:
-            context["under_way"] = for_list(request.user, self.links, with_filter(filter_of(context["cl"])))
+            context["under_way"] = for_list(request.user, self.links, _acts_on_all_of(context["cl"]))
         return response
 
     def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
@@ -73,6 +76,14 @@ class JobsUnderWay(OwnPages):
             "time": time_words(action, found.count, is_capped=found.count_capped, rate=None),
             "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
         }
+
+
+def _acts_on_all_of(jobs: JobList) -> Callable[[Operation], bool]:
+    """Return what tells whether an operation acts on just the jobs of the list."""
+    try:
+        return with_filter(filter_of(jobs))
+    except (AttributeError, TypeError):  # it has a filter of the host's, which no operation has
+        return with_keys(())
 
 
 def rate_field() -> forms.IntegerField:

@@ -174,6 +174,16 @@ def test_the_list_tells_what_is_under_way_first_what_is_on_just_its_jobs(root: C
     assert "data-djobs-over" in text(root, f"{LIST}under-way/?same=x,")
 
 
+def test_a_list_with_a_filter_of_the_host_tells_what_is_under_way(
+    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending_job(job_type=kind)
+    started(root, "cancel")
+    monkeypatch.setattr(JobAdmin, "list_filter", (*JobAdmin.list_filter, "is_orphaned"))
+    told = root.get(f"{LIST}?type=mails&is_orphaned__exact=0").context["under_way"]
+    assert (len(told.same), len(told.others)) == (0, 1)
+
+
 def test_of_many_the_list_tells_some_and_leads_to_the_others(root: Client, kind: JobType) -> None:
     pending_job(job_type=kind)
     operation = started(root, "cancel")

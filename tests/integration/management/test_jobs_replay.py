@@ -50,6 +50,14 @@ def test_each_option_narrows(mails: JobType) -> None:
     assert Operation.objects.get().total == 1
 
 
+def test_that_another_one_does_the_same_is_told(mails: JobType) -> None:
+    dead(mails, 1)
+    replay("--type", "mails")
+    first, told = Operation.objects.get(), StringIO()
+    call_command("jobs_replay", "--type", "mails", stdout=StringIO(), stderr=told)
+    assert told.getvalue() == f"Operation {first.pk} is under way, and does the same to the same jobs.\n"
+
+
 def test_a_dry_run_counts_alone(mails: JobType) -> None:
     dead(mails, 3)
     assert replay("--type", "mails", "--rate", "60", "--dry-run") == "3 jobs would be retried, in about 3 s.\n"
