@@ -5,10 +5,18 @@ Django imports this library in projects that have no admin, too. So the tags imp
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from django import template
 from django.db import Error
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+
+#: The beginning of a cell that Django's list of rows renders, with the name of its column. No text has such a tag: it
+#: would be escaped.
+CELL: Final = re.compile(r'<t[dh]\b[^<>]* class="field-(\w+)')
 
 register = template.Library()
 
@@ -41,3 +49,19 @@ def djobs_navigation(context: template.Context) -> dict[str, Any]:
 
     request = context.get("request")
     return {} if request is None else navigation.context_of(request)
+
+
+@register.filter
+def label_cells(rows: str, cl: Any) -> SafeString:
+    """Give each cell of a rendered list the name of its column, as ``data-label``: on a phone a row is a card."""
+    from django.contrib.admin.utils import label_for_field
+
+    names = [name for name in cl.list_display if name != "action_checkbox"]
+    labels = {name: capfirst(str(label_for_field(name, cl.model, cl.model_admin))) for name in names}
+
+    def labeled(cell: re.Match[str]) -> str:
+        start = mark_safe(cell[0][: cell[0].index(" class=")])
+        rest = mark_safe(cell[0][len(start) :])
+        return format_html('{} data-label="{}"{}', start, labels[cell[1]], rest)
+
+    return mark_safe(CELL.sub(labeled, rows))
