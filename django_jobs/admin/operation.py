@@ -65,13 +65,28 @@ class RateForm(forms.Form):
     )
 
 
+class Titled(admin.ChoicesFieldListFilter):
+    """A filter by a field whose title is translated: a model's own names of fields are not."""
+
+    words: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = self.words
+
+    @classmethod
+    def by(cls, words: Any) -> type[Titled]:
+        """Return a filter of this title."""
+        return type(cls.__name__, (cls,), {"words": words})
+
+
 @admin.register(Operation)
 class OperationAdmin(SeesJobs):
     """The list of operations, and the page of one."""
 
     list_display = ("id", "what", "progress", "condition", "by", "begun")
     list_display_links = ("id", "what")
-    list_filter = ("state", "action")
+    list_filter = (("state", Titled.by(gettext_lazy("state"))), ("action", Titled.by(gettext_lazy("action"))))
     fields = ("what", "filter_words", "rate", "limits", "by", "begun", "ended")
     change_form_template = "admin/django_jobs/operation/change_form.html"
 

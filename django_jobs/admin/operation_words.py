@@ -9,8 +9,8 @@ from typing import Any, Final
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language_bidi, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
@@ -105,7 +105,9 @@ def progress_of(operation: Operation) -> Progress:
 def title_of(operation: Operation) -> str:
     """Return what the operation does and to which jobs in one line."""
     try:
-        parts = ", ".join(f"{name}: {value}" for name, value in JobFilter.from_json(operation.filters).words())
+        parts = ", ".join(
+            f"{name}: {isolated(value)}" for name, value in JobFilter.from_json(operation.filters).words()
+        )
     except InvalidFilter:
         parts = "?"
     value = "" if operation.value is None else Priority(operation.value).label
@@ -117,6 +119,11 @@ def state_badge(operation: Operation) -> SafeString:
     return format_html(
         '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
     )
+
+
+def isolated(text: str) -> str:
+    """Return the text as one that keeps its own direction; as it is where the language runs from left to right."""
+    return f"\u2068{text}\u2069" if get_language_bidi() else text
 
 
 def amount_words(operation: Operation) -> str:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
@@ -86,9 +86,10 @@ class ScheduleColumns(BaseAdmin):
     def fires(self, schedule: Schedule) -> SafeString | str:
         """Return the rule in words, with its time zone where that is another one, and below it when it fires next."""
         is_own = schedule.cron and schedule.timezone != timezone.get_current_timezone_name()
-        words = format_html(
-            "<bdi>{}</bdi>{}", rule_words(rule_of(schedule)), f" ({schedule.timezone})" if is_own else ""
-        )
+        rule = rule_words(rule_of(schedule))
+        # Without a letter, the fields of a rule that nobody has words for would be read from right to left.
+        direction = mark_safe(' dir="ltr"') if rule == schedule.cron else ""
+        words = format_html("<bdi{}>{}</bdi>{}", direction, rule, f" ({schedule.timezone})" if is_own else "")
         if schedule.next_run_at is None:
             return words
         return format_html(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import get_language_bidi, pgettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext
 
 from django_jobs.conf import organization_model_name
 from django_jobs.models.base import StoredModel, in_words, with_database_defaults
@@ -55,4 +55,5 @@ class ExecutionLog(StoredModel):
 
     def __str__(self) -> str:
         before = self.get_from_status_display() or pgettext("job", "new")
-        return f"{before} → {self.get_to_status_display()}"
+        arrow = "←" if get_language_bidi() else "→"
+        return f"{before} {arrow} {self.get_to_status_display()}"

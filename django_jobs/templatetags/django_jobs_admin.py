@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from django import template
 from django.db import Error
-from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import escape
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 #: The beginning of a cell that Django's list of rows renders, with the name of its column. No text has such a tag: it
@@ -60,8 +60,7 @@ def label_cells(rows: str, cl: Any) -> SafeString:
     labels = {name: capfirst(str(label_for_field(name, cl.model, cl.model_admin))) for name in names}
 
     def labeled(cell: re.Match[str]) -> str:
-        start = mark_safe(cell[0][: cell[0].index(" class=")])
-        rest = mark_safe(cell[0][len(start) :])
-        return format_html('{} data-label="{}"{}', start, labels[cell[1]], rest)
+        tag, _, rest = cell[0].partition(" class=")
+        return f'{tag} data-label="{escape(labels[cell[1]])}" class={rest}'
 
-    return mark_safe(CELL.sub(labeled, rows))
+    return SafeString(CELL.sub(labeled, rows))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 from playwright.sync_api import Page, Response, expect
@@ -25,21 +25,27 @@ needs_axe = pytest.mark.skipif(
 
 
 class Combination(NamedTuple):
-    """How the pages are looked at."""
+    """How the pages are looked at. Colors are looked at where ``has_colors`` says so: they know no language."""
 
     language: str
     width: int
     scheme: str
+    has_colors: bool = False
     is_staff_of_one: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.language}-{self.width}-{self.scheme}"
 
 
 COMBINATIONS: Final = (
-    Combination("en", 1360, "dark"),
-    Combination("en", 390, "light"),
+    Combination("en", 1360, "dark", has_colors=True),
+    Combination("en", 390, "light", has_colors=True),
     Combination("ar", 390, "dark"),
     Combination("de", 1360, "light", is_staff_of_one=True),
 )
-
+#: The browsable API is Django REST framework's, whose theme has faults of contrast, labels and language of its own. Of
+#: its pages, only what this app adds to them is looked at by axe.
+OURS_IN_API: Final = ".job-links, .job-list, .job-filters"
 #: Posts fields from a form of the page, as one of its buttons would.
 POST: Final = r"""([address, fields]) => {
     const form = document.createElement("form");
@@ -52,20 +58,25 @@ POST: Final = r"""([address, fields]) => {
     document.body.append(form);
     form.submit();
 }"""
-#: axe's rules of how bad a violation is, and what reaches past the window: of the page, of a list in its box, and what
-#: people press, unless it is in a box of ours that scrolls.
-FAULTS: Final = """async ({width, context, rules}) => {
-    const found = await axe.run(context ?? document, {resultTypes: ["violations"], rules});
+#: What axe finds, and what reaches past the window: the page, rows past the box of their list, and what people press,
+#: unless it is in a box that scrolls.
+FAULTS: Final = """async ({width, ours, rules}) => {
+    const parts = ours ? [...document.querySelectorAll(ours)] : [document];
+    const found = parts.length ? await axe.run(parts, {resultTypes: ["violations"], rules}) : {violations: []};
     const faults = found.violations
         .filter((item) => ["serious", "critical"].includes(item.impact))
         .map((item) => `${item.id}: ${item.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))}`);
-    if (document.documentElement.scrollWidth > width) { faults.push(`${document.documentElement.scrollWidth} px wide`); }
+    const scrolling = ".djobs-scroll, .djobs-nav, .djobs-graph, .job-list, pre";
     const list = document.querySelector("#changelist .results");
-    if (list && list.scrollWidth > list.clientWidth) { faults.push(`list ${list.scrollWidth} of ${list.clientWidth} px`); }
+    for (const box of [document.documentElement, list]) {
+        if (box && box.scrollWidth > box.clientWidth) {
+            faults.push(`${box.tagName} is ${box.scrollWidth} px wide, and shows ${box.clientWidth}`);
+        }
+    }
     for (const item of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
         const box = item.getBoundingClientRect();
         const isOut = box.width > 1 && (box.left < -1 || box.right > width + 1);
-        if (isOut && item.checkVisibility({visibilityProperty: true}) && !item.closest(".djobs-scroll, .djobs-nav, .djobs-graph")) {
+        if (isOut && item.checkVisibility({visibilityProperty: true}) && !item.closest(scrolling)) {
             faults.push(`outside: ${item.outerHTML.slice(0, 160)}`);
         }
     }
@@ -74,7 +85,7 @@ FAULTS: Final = """async ({width, context, rules}) => {
 
 
 def look_at(page: Page, look: Look) -> Response:
-    """Go to a page, by the button that leads to it if there is one."""
+    """Go to a page, by what a button posts if only that leads to it."""
     if not look.posted:
         answer = page.goto(look.address)
         assert answer is not None
@@ -84,37 +95,40 @@ def look_at(page: Page, look: Look) -> Response:
     return navigation.value
 
 
-def faults(page: Page, width: int, **options: Any) -> list[str]:
+def faults_of(page: Page, width: int, *, has_colors: bool = True) -> list[str]:
     """What is wrong with a page."""
-    if page.evaluate("typeof axe") == "undefined":
-        # As the browser's own tool would, past the page's Content-Security-Policy.
-        page.evaluate(AXE.read_text())
-    found: list[str] = page.evaluate(FAULTS, {"width": width, **options})
+    # As the browser's own tool would, past the page's Content-Security-Policy.
+    page.evaluate(AXE.read_text())
+    ours = OURS_IN_API if "/api/" in page.url and "/docs/" not in page.url else ""
+    asked = {"width": width, "ours": ours, "rules": {"color-contrast": {"enabled": has_colors}}}
+    found: list[str] = page.evaluate(FAULTS, asked)
     return found
 
 
 @needs_axe
 @pytest.mark.usefixtures("broker")
+@pytest.mark.parametrize("looked_at_as", COMBINATIONS, ids=str)
 def test_every_page_can_be_read_and_used_by_all(
-    subtests: pytest.Subtests, organization: Organization, visit: Visit
+    looked_at_as: Combination, subtests: pytest.Subtests, organization: Organization, visit: Visit
 ) -> None:
+    language, width, scheme, has_colors, is_staff_of_one = looked_at_as
     operator = make_user("root", is_staff=True, is_superuser=True)
-    staff = make_user("mia", is_staff=True, admin_of=[organization], permissions=[*VIEWS, "django_jobs.view_schedule"])
+    permissions = [*VIEWS, "django_jobs.view_schedule"]
+    staff = make_user("mia", is_staff=True, admin_of=[organization], permissions=permissions)
     console = Console(organization, operator, staff)
-    looks = [*console.looks(), *console.api(), *console.shop()]
-    import time
-    for language, width, scheme, is_staff_of_one in COMBINATIONS:
-        t0=time.time()
-        options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
-        page = visit(staff if is_staff_of_one else operator, "/admin/", **options)
-        console.keep_workers()
-        for look in looks:
-            with subtests.test(look=str(look), language=language, width=width, scheme=scheme):
-                answer = look_at(page, look)
-                print(answer.status, page.url, look, language) if answer.status !=200 else 0
-                assert answer.status == 200
-                assert faults(page, width) == []
-        print(language, width, time.time()-t0, len(looks))
+    looks, refused = [*console.looks(), *console.shop()], 0
+    options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
+    page = visit(staff if is_staff_of_one else operator, "/admin/", **options)
+    console.keep_workers()
+    for look in [*looks, *(console.api() if has_colors else ())]:
+        with subtests.test(look=str(look)):
+            answer = look_at(page, look)
+            if is_staff_of_one and answer.status == 403:
+                refused += 1
+                continue
+            assert answer.status == look.status
+            assert faults_of(page, width, has_colors=has_colors) == []
+    assert refused < len(looks) / 4
 
 
 @pytest.mark.usefixtures("broker")

@@ -40,6 +40,7 @@ class Look:
 
     address: str
     posted: dict[str, str] = field(default_factory=dict)
+    status: int = 200
 
     def __str__(self) -> str:
         return " ".join([self.address, *self.posted.values()])
@@ -146,7 +147,10 @@ class Console:
             f"?q=printer&type={self.kind.pk}",
             "?q=nothing+of+the+kind",
             "saved-filters/",
-            *(f"all/{action}/?type={self.kind.pk}" for action in ("retry", "cancel", "delete", "set_priority", "run_now")),
+            *(
+                f"all/{action}/?type={self.kind.pk}"
+                for action in ("retry", "cancel", "delete", "set_priority", "run_now")
+            ),
             f"{self.running.pk}/change/",
             f"{self.running.pk}/cancel/",
             *(f"{self.dead.pk}/{page}/" for page in ("change", "retry", "run-again", "history", "log/1")),
@@ -213,13 +217,14 @@ class Console:
         group = f"{place}groups/generate_report/{min(keys)}-{max(keys)}/?owner={self.staff.username}"
         pages = [place, f"{place}before/{self.report.pk}/", group, f"{place}jobs/{self.report.name}/"]
         yield from map(Look, pages)
-        yield Look(place, {"job_type": "pdf_generation", "pdf_generation-first_day": "never"})
+        yield Look(place, {"job_type": "pdf_generation", "pdf_generation-first_day": "never"}, status=422)
 
     def api(self) -> Iterator[Look]:
         """Yield the pages of the browsable API; asked for after those of the admin."""
         job, batch = f"/api/jobs/{self.dead.name}/", f"/api/batches/{self.batch.batch_id}/"
         schedule = f"/api/schedules/{self.schedule.name}/"
-        pages = ["/api/", "/api/jobs/", "/api/jobs/?status=nothing", job, f"{job}history/", "/api/jobs/metrics/"]
+        pages = ["/api/", "/api/jobs/", job, f"{job}history/", "/api/jobs/metrics/"]
         pages += ["/api/jobs/operations/", f"/api/jobs/operations/{self.operations[0]}/", "/api/batches/", batch]
         pages += ["/api/job-types/", "/api/job-types/letters/", "/api/alerts/", "/api/schedules/", schedule]
         yield from map(Look, [*pages, f"{schedule}firings/", "/api/docs/"])
+        yield Look("/api/jobs/?status=nothing", status=400)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,11 @@ def test_a_file_marks_all_its_texts_for_translation(file: str) -> None:
 def test_the_texts_that_stay_english_are_there() -> None:
     found = {file: {text for _, text in untranslated((PACKAGE / file).read_text())} for file in ENGLISH}
     assert {file: texts - found[file] for file, texts in ENGLISH.items() if texts - found[file]} == {}
+
+
+def test_gettext_is_called_by_names_that_makemessages_knows() -> None:
+    other_name = re.compile(r"\bn?p?gettext\w* as (?!_\b)")
+    assert [path for path in PACKAGE.rglob("*.py") if other_name.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize(

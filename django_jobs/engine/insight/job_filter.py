@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_type_hints
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from django_jobs.engine.access import get_policy, may_hide_jobs, organizations_seen_by
 from django_jobs.engine.insight import filter_conditions as conditions
@@ -62,38 +62,46 @@ SEARCH: Final = "search"
 class JobFilter:
     """Names the jobs that have all of these things. ``organizations`` are primary keys."""
 
-    everything: Annotated[bool | None, Term("all", FLAG, conditions.all_jobs, _lazy("all jobs"))] = None
-    statuses: Annotated[Texts, Term("status", STATUSES, conditions.in_statuses, _lazy("status"))] = None
-    job_types: Annotated[Texts, Term("job_type", NAMES, "job_type_id__in", _lazy("type"))] = None
-    organizations: Annotated[Keys, Term(PK, KEYS, "organization_id__in", _lazy("organization"))] = None
-    priorities: Annotated[Numbers, Term("priority", PRIORITIES, "priority__in", _lazy("priority"))] = None
-    owner: Annotated[str | None, Term("owner", TEXT, "owner_name", _lazy("owner"))] = None
-    job_ids: Annotated[Ids, Term("job_id", JOB_IDS, with_ids, _lazy("job"))] = None
-    batch: Annotated[Id | None, Term("batch", BATCH, conditions.of_batch, _lazy("batch"))] = None
-    created_after: Annotated[Moment, Term("created_after", MOMENT, conditions.created_after, _lazy("since"))] = None
-    created_before: Annotated[Moment, Term("created_before", MOMENT, conditions.created_before, _lazy("before"))] = None
-    error_fingerprint: Annotated[
-        str | None, Term("error_fingerprint", FINGERPRINT, "error_fingerprint", _lazy("kind of error"))
-    ] = None
-    fingerprint_start: Annotated[
-        str | None, Term("fingerprint_start", TEXT, conditions.like_errors, _lazy("kind of error begins with"))
-    ] = None
-    error_text: Annotated[
-        str | None, Term("error", TEXT, conditions.with_error_text, _lazy("error contains"), is_walked=True)
-    ] = None
-    has_error: Annotated[bool | None, Term("has_error", CHOICE, conditions.with_error, _lazy("has an error"))] = None
-    pool: Annotated[str | None, Term("pool", TEXT, conditions.in_pool, _lazy("pool"))] = None
-    schedule: Annotated[
-        str | None, Term("schedule", TEXT, conditions.of_schedule, _lazy("schedule"), is_walked=True)
-    ] = None
-    #: The whole name or its beginning.
-    worker: Annotated[str | None, Term("worker", TEXT, "worker_name__startswith", _lazy("worker"), is_walked=True)] = (
+    everything: Annotated[bool | None, Term("all", FLAG, conditions.all_jobs, gettext_lazy("all jobs"))] = None
+    statuses: Annotated[Texts, Term("status", STATUSES, conditions.in_statuses, gettext_lazy("status"))] = None
+    job_types: Annotated[Texts, Term("job_type", NAMES, "job_type_id__in", gettext_lazy("type"))] = None
+    organizations: Annotated[Keys, Term(PK, KEYS, "organization_id__in", gettext_lazy("organization"))] = None
+    priorities: Annotated[Numbers, Term("priority", PRIORITIES, "priority__in", gettext_lazy("priority"))] = None
+    owner: Annotated[str | None, Term("owner", TEXT, "owner_name", gettext_lazy("owner"))] = None
+    job_ids: Annotated[Ids, Term("job_id", JOB_IDS, with_ids, gettext_lazy("job"))] = None
+    batch: Annotated[Id | None, Term("batch", BATCH, conditions.of_batch, gettext_lazy("batch"))] = None
+    created_after: Annotated[Moment, Term("created_after", MOMENT, conditions.created_after, gettext_lazy("since"))] = (
         None
     )
-    submitted_by: Annotated[int | None, Term("submitted_by", NUMBER, "submitted_by_id", _lazy("submitted by"))] = None
-    operation: Annotated[int | None, Term("operation", NUMBER, "operation_id", _lazy("operation"))] = None
+    created_before: Annotated[
+        Moment, Term("created_before", MOMENT, conditions.created_before, gettext_lazy("before"))
+    ] = None
+    error_fingerprint: Annotated[
+        str | None, Term("error_fingerprint", FINGERPRINT, "error_fingerprint", gettext_lazy("kind of error"))
+    ] = None
+    fingerprint_start: Annotated[
+        str | None, Term("fingerprint_start", TEXT, conditions.like_errors, gettext_lazy("kind of error begins with"))
+    ] = None
+    error_text: Annotated[
+        str | None, Term("error", TEXT, conditions.with_error_text, gettext_lazy("error contains"), is_walked=True)
+    ] = None
+    has_error: Annotated[
+        bool | None, Term("has_error", CHOICE, conditions.with_error, gettext_lazy("has an error"))
+    ] = None
+    pool: Annotated[str | None, Term("pool", TEXT, conditions.in_pool, gettext_lazy("pool"))] = None
+    schedule: Annotated[
+        str | None, Term("schedule", TEXT, conditions.of_schedule, gettext_lazy("schedule"), is_walked=True)
+    ] = None
+    #: The whole name or its beginning.
+    worker: Annotated[
+        str | None, Term("worker", TEXT, "worker_name__startswith", gettext_lazy("worker"), is_walked=True)
+    ] = None
+    submitted_by: Annotated[
+        int | None, Term("submitted_by", NUMBER, "submitted_by_id", gettext_lazy("submitted by"))
+    ] = None
+    operation: Annotated[int | None, Term("operation", NUMBER, "operation_id", gettext_lazy("operation"))] = None
     parameters: Annotated[
-        Pairs, Term("parameters", PARAMETERS, conditions.with_parameters, _lazy("parameter"), is_walked=True)
+        Pairs, Term("parameters", PARAMETERS, conditions.with_parameters, gettext_lazy("parameter"), is_walked=True)
     ] = None
 
     @classmethod

@@ -1,0 +1,46 @@
+"""What the lists share: cells that know their column, translated titles, and texts that keep their direction."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.utils import translation
+
+from django_jobs import schedule_job
+from django_jobs.admin.operation_words import title_of
+from django_jobs.models import ExecutionLog, Operation, Organization
+from tests.support.admin import text, url
+from tests.support.factories import make_job_type
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
+
+
+def test_each_cell_has_the_name_of_its_column_for_phones(root: Client) -> None:
+    make_job_type(type_name="letters", display_name='"><td class="field-none">')
+    page = text(root, url("jobtype", "changelist"), q="letters")
+    for name, label in (("type_name", "Type name"), ("title", "Name"), ("time_limit", "Time limit")):
+        assert f' data-label="{label}" class="field-{name}' in page
+    assert page.count("data-label") == 8
+
+
+def test_the_filters_of_operations_have_translated_titles(root: Client, bracketed: None) -> None:
+    filters = root.get(url("operation", "changelist")).context["cl"].filter_specs
+    assert [str(item.title) for item in filters] == ["[state]", "[action]"]
+
+
+def test_a_rule_without_words_keeps_its_order_in_a_text_from_right_to_left(
+    root: Client, organization: Organization
+) -> None:
+    schedule_job("nightly", make_job_type(), organization, cron="0 2 * * *")
+    answer = root.get(url("schedule", "changelist"), headers={"accept-language": "ar"})
+    assert '<bdi dir="ltr">0 2 * * *</bdi>' in answer.content.decode()
+
+
+def test_what_an_operation_is_about_keeps_its_direction_and_its_arrow_points_on() -> None:
+    operation = Operation(action="retry", filters={"job_type": ["letters"]})
+    change = ExecutionLog(from_status="Pending", to_status="Queued")
+    assert title_of(operation) == "Retry: type: letters"
+    assert "→" in str(change)
+    with translation.override("ar"):
+        assert "\u2068letters\u2069" in title_of(operation)
+        assert "←" in str(change)
