@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 
@@ -79,6 +79,9 @@ class Console:
         ended = (Status.COMPLETED, Status.TIMED_OUT, Status.CANCELED, Status.PENDING, Status.QUEUED)
         for status in ended:
             job_in(status, job_type=kind, organization=tenant, user=self.staff)
+        moved = make_job_type(type_name="letter_of_customers_who_moved_to_another_town")
+        owner = make_user("a.very.long.user.name@customers.example.com", member_of=[tenant])
+        end(raised(start(pending_job(moved, tenant, user=owner, priority="Critical")), "Permanent", text=ERROR))
         self.running, _ = running_job(job_type=kind, organization=tenant, parameters={"address": "a-long-word-" * 9})
         for job in (self.dead, again):
             AttemptLog.objects.create(
@@ -200,7 +203,7 @@ class Console:
         kind, tenant = self.kind.pk, self.organization
         schedule = self.schedule = schedule_job("nightly", kind, tenant, every=60)
         fire_now(schedule)
-        cron = {"cron": "30 2 1,15 * MON-FRI", "timezone": "America/Argentina/Buenos_Aires"}
+        cron: dict[str, Any] = {"cron": "30 2 1,15 * MON-FRI", "timezone": "America/Argentina/Buenos_Aires"}
         paused = schedule_job("letters_of_each_organization", kind, None, **cron, is_enabled=False)
         broken = schedule_job("broken", kind, tenant, cron="0 2 * * *")
         Schedule.objects.filter(pk=broken.pk).update(fault="Its job type takes no such parameters: " + ERROR)
