@@ -148,7 +148,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
         self.message_user(request, BECAME[value] % named)
 
 
-class MembershipAdmin(SystemAdminWrites):
+class MembershipAdmin(OwnPages, SystemAdminWrites):
     """Who belongs to which organization, in which role."""
 
     list_display = ("user", "organization", "role")
