@@ -97,15 +97,15 @@ class Child:
     def _announce(self) -> None:
         while not self.state.stopping.is_set():
             try:
-                self._check_broker()
+                database.mend_connections()
                 with line_watch.waiting():
-                    self.housekeeper.announce()
+                    self.housekeeper.announce()  # first, since orders reach it by that, also while the broker is away
+                self._check_broker()
                 self.state.consumer.announce()
                 self.state.consumer.listen(self.state.cancel, self.state.stop)
                 return
             except Exception as error:  # noqa: BLE001  (whatever fails when the worker starts is tried again)
-                if self._failures.is_to_be_logged(error):
-                    logger.warning("event=announce_failed worker=%s error=%r", self.state.name, error)
+                self._log(error)
                 self._go_on_after(error)
 
     def _check_broker(self) -> None:

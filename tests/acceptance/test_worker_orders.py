@@ -18,9 +18,6 @@ from tests.support.valkey import EmbeddedValkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-#: A supervisor looks every two seconds, and a child waits as long for tickets.
-SOON = 10
-
 
 def supervisor() -> str:
     """The name of the supervisor, once its processes are known."""
@@ -40,7 +37,7 @@ def order(verb: Order) -> None:
 
 def wait_until_quiet(count: int) -> None:
     quiet = Worker.objects.filter(quiet_since__isnull=False)
-    wait_until(lambda: quiet.count() == count, SOON, f"{count} quiet processes")
+    wait_until(lambda: quiet.count() == count, PATIENCE, f"{count} quiet processes")
 
 
 @pytest.mark.parametrize("way", [Slots.ONE, Slots.THREADS, Slots.COROUTINES])
@@ -72,7 +69,7 @@ def test_a_worker_that_is_ordered_to_stop_gives_its_jobs_the_grace_and_leaves(
     worker = processes.worker("--processes", "2", settings={"SHUTDOWN_GRACE_SECONDS": 1})
     wait_for_status(job, Status.RUNNING)
     order(Order.STOP)
-    assert worker.wait(20) == 0
+    assert worker.wait(PATIENCE) == 0
     wait_for_status(job, Status.PENDING, Status.QUEUED)
     given = WorkerOrder.objects.get()
     assert given.obeyed_at is not None
@@ -121,7 +118,7 @@ def test_a_quiet_burst_finishes_what_runs_and_leaves(processes: ProcessPool, sta
     wait_until_quiet(1)
     running.let_go()
     wait_for_status(running.job, Status.COMPLETED)
-    assert worker.wait(20) == 0
+    assert worker.wait(PATIENCE) == 0
     assert_stays(late, {Status.PENDING, Status.QUEUED}, 1)
 
 
@@ -135,4 +132,4 @@ def test_orders_are_obeyed_while_redis_is_away(
     order(Order.QUIET)
     wait_until_quiet(1)
     order(Order.STOP)
-    assert worker.wait(20) == 0
+    assert worker.wait(PATIENCE) == 0

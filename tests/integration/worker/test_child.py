@@ -107,6 +107,17 @@ def test_a_child_is_known_by_its_process_before_it_claims_anything(
     assert known == [os.getpid()]
 
 
+def test_a_child_that_starts_while_the_broker_is_away_is_known_and_obeys_orders(
+    child: Child, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.is_down = True
+    child.state.shared_slots.board.note_quiet(is_quiet=True)
+    monkeypatch.setattr(child, "_go_on_after", lambda _: child.state.stopping.set())
+    child._announce()
+    assert Worker.objects.get(name=WORKER).quiet_since is not None
+    assert "event=broker_unavailable" in caplog.text
+
+
 def test_nothing_is_cleared_away_of_a_ticket_that_may_be_issued_again(
     child: Child, broker: MemoryBroker, kind: JobType
 ) -> None:
