@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import redis
 
-from tests.support.workers import ProcessPool
+from tests.support.nursery import Nurseries
+from tests.support.workers import MANAGE_PY, ProcessPool
 
 if TYPE_CHECKING:
     from tests.support.brokers import MemoryBroker
@@ -116,12 +117,24 @@ def redis_client() -> Iterator[redis.Redis]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def nurseries() -> Iterator[Nurseries]:
+    """Fork the commands that are started often."""
+    found = Nurseries(MANAGE_PY.parent)
+    yield found
+    found.close()
+
+
 @pytest.fixture
 def processes(
-    request: pytest.FixtureRequest, transactional_db: None, redis_client: redis.Redis, tmp_path: Path
+    request: pytest.FixtureRequest,
+    transactional_db: None,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    nurseries: Nurseries,
 ) -> Iterator[ProcessPool]:
     """Starts ``manage.py`` commands; what a test leaves running ends before the database is emptied."""
-    pool = request.node.stash[process_pool] = ProcessPool(tmp_path)
+    pool = request.node.stash[process_pool] = ProcessPool(tmp_path, nurseries)
     yield pool
     pool.clean_up()
 

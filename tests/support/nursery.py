@@ -1,0 +1,171 @@
+"""A process with Django set up, which forks ``manage.py`` commands: that takes a tenth of the time of a fresh one.
+
+Most of what a short-lived worker costs is that its interpreter loads Django and all apps. The supervisor's own fork
+server is used: what it forks becomes the tests' own child.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from django_jobs.worker.fork_server import MAX_ARGUMENTS, ForkServer, _serve
+from django_jobs.worker.process_start import AdoptedProcess
+
+#: For so long it may load Django, however slow the machine is.
+LOAD_SECONDS: Final = 120.0
+POLL_SECONDS: Final = 0.01
+#: Each holds some 80 MB.
+MOST: Final = 6
+#: What differs from test to test, and means nothing to a command.
+IGNORED: Final = frozenset({"PYTEST_CURRENT_TEST"})
+
+
+class ForkedCommand(AdoptedProcess):
+    """A command that was forked, with what the tests use of ``subprocess.Popen``."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended. Raises ``subprocess.TimeoutExpired``."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"pid {self.pid}", timeout or 0)
+            time.sleep(POLL_SECONDS)
+        return code
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+class Nursery(ForkServer):
+    """The tests' end of a process that has loaded Django in one environment."""
+
+    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(LOAD_SECONDS)
+        with theirs:
+            # What it logs while it loads is of no test; how a command logs that is in its own log.
+            self._process: Any = subprocess.Popen(
+                [sys.executable, "-u", "-m", __name__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                cwd=directory,
+                env=dict(environ),
+                start_new_session=True,
+            )
+        self._receive()
+
+    def start(self, arguments: Sequence[str], environ: Mapping[str, str], output: int) -> ForkedCommand:
+        """Fork ``manage.py`` with these arguments, which writes to the descriptor ``output``."""
+        return ForkedCommand(self.fork([list(arguments), dict(environ)], [output]).pid)
+
+
+class Nurseries:
+    """One for each environment in which commands are started often.
+
+    The first command in an environment is a fresh interpreter, so that what only such a one can fail at is seen.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._uses: Counter[frozenset[tuple[str, str]]] = Counter()
+        self._nurseries: dict[frozenset[tuple[str, str]], Nursery] = {}
+
+    def start(self, arguments: Sequence[str], environ: Mapping[str, str], output: int) -> ForkedCommand | None:
+        """Fork ``manage.py`` with these arguments; None where a fresh interpreter is to run it."""
+        key = frozenset(item for item in environ.items() if item[0] not in IGNORED)
+        self._uses[key] += 1
+        if self._uses[key] == 1 or sys.platform != "linux":
+            return None
+        if len(repr([arguments, environ])) > MAX_ARGUMENTS // 2:
+            return None
+        try:
+            return self._of(key, environ).start(arguments, environ, output)
+        except OSError:  # a fresh one tells why it does not start
+            return None
+
+    def _of(self, key: frozenset[tuple[str, str]], environ: Mapping[str, str]) -> Nursery:
+        nursery = self._nurseries.pop(key, None)
+        if nursery is None or nursery.is_lost:
+            nursery = Nursery(environ, self._directory)
+        self._nurseries[key] = nursery  # the one that was used last is the last
+        if len(self._nurseries) > MOST:
+            self._nurseries.pop(next(iter(self._nurseries))).close()
+        return nursery
+
+    def close(self) -> None:
+        while self._nurseries:
+            self._nurseries.popitem()[1].close()
+
+
+def main(descriptor: str) -> None:
+    """Load what most commands load, connect to nothing, and fork."""
+    import django
+
+    django.setup()
+    from django.core.management import load_command_class
+    from django.db import connections
+
+    from django_jobs.engine import ports
+
+    for name in ("jobs_scheduler", "jobs_worker"):
+        load_command_class("django_jobs", name)
+    if (broadcaster := ports.get_broadcaster()) is not None:
+        broadcaster.load()
+    connections.close_all()
+    gc.collect()
+    gc.freeze()
+    _serve(socket.socket(fileno=int(descriptor)), _begin)
+
+
+def _begin(given: Any, descriptors: Sequence[int]) -> NoReturn:
+    """Go on as ``manage.py`` would, and end as an interpreter does."""
+    (arguments, environ), (output,) = given, descriptors
+    os.setsid()  # a signal for pytest, such as Ctrl-C, is not one for the command
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.argv = ["manage.py", *arguments]
+    code = _run(sys.argv)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    from django.core.management import execute_from_command_line
+
+    try:
+        execute_from_command_line(list(arguments))
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001  (as an interpreter does)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
