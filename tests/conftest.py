@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import redis
 
-from tests.support.nursery import Nurseries
-from tests.support.workers import MANAGE_PY, ProcessPool
+from tests.support.nursery import NURSERIES
+from tests.support.workers import ProcessPool
 
 if TYPE_CHECKING:
     from tests.support.brokers import MemoryBroker
@@ -42,6 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid} uses the database: it belongs in tests/integration.")
         if layer in LAYER_MARKS and own_mark is None:
             item.add_marker(LAYER_MARKS[layer])
+
+
+def pytest_unconfigure() -> None:
+    NURSERIES.close()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -117,24 +121,12 @@ def redis_client() -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.fixture(scope="session")
-def nurseries() -> Iterator[Nurseries]:
-    """Fork the commands that are started often."""
-    found = Nurseries(MANAGE_PY.parent)
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def processes(
-    request: pytest.FixtureRequest,
-    transactional_db: None,
-    redis_client: redis.Redis,
-    tmp_path: Path,
-    nurseries: Nurseries,
+    request: pytest.FixtureRequest, transactional_db: None, redis_client: redis.Redis, tmp_path: Path
 ) -> Iterator[ProcessPool]:
     """Starts ``manage.py`` commands; what a test leaves running ends before the database is emptied."""
-    pool = request.node.stash[process_pool] = ProcessPool(tmp_path, nurseries)
+    pool = request.node.stash[process_pool] = ProcessPool(tmp_path)
     yield pool
     pool.clean_up()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.addresses import HOST, free_port
+from tests.support.nursery import NURSERIES, ForkedCommand
 from tests.support.waiting import wait_until
 from tests.support.workers import MANAGE_PY, process_environ
 
@@ -23,19 +23,21 @@ class Site:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._log_path = log_path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedCommand | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "tests.browser.server:application"]
-        options = ["--host", HOST, "--port", str(self.port), "--lifespan", "off"]
+        address = ["--host", HOST, "--port", str(self.port)]
+        command = ["-m", "uvicorn", "tests.browser.server:application", *address, "--lifespan", "off"]
+        environ = process_environ({}, {})
         with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *options],
+            forked = NURSERIES.start(command, environ, log.fileno(), modules=["uvicorn", "tests.browser.server"])
+            self._process = forked or subprocess.Popen(
+                [sys.executable, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=MANAGE_PY.parent,
-                env={**os.environ, **process_environ({}, {})},
+                env=environ,
             )
         wait_until(self._listens, START_TIMEOUT, f"the web server:\n{self._log_path.read_text()}")
 

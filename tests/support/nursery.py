@@ -1,14 +1,16 @@
-"""A process with Django set up, which forks ``manage.py`` commands: that takes a tenth of the time of a fresh one.
+"""Processes with Django set up, which fork what the tests start: that takes a quarter of the time of a fresh one.
 
-Most of what a short-lived worker costs is that its interpreter loads Django and all apps. The supervisor's own fork
-server is used: what it forks becomes the tests' own child.
+Most of what a short-lived worker or server costs is that its interpreter loads Django and all apps. The supervisor's
+own fork server is used: what it forks becomes the tests' own child.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -24,6 +26,7 @@ from typing import Any, Final, NoReturn
 from django_jobs.worker.fork_server import MAX_ARGUMENTS, ForkServer, _serve
 from django_jobs.worker.process_start import AdoptedProcess
 
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
 #: For so long it may load Django, however slow the machine is.
 LOAD_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.01
@@ -55,54 +58,61 @@ class ForkedCommand(AdoptedProcess):
 class Nursery(ForkServer):
     """The tests' end of a process that has loaded Django in one environment."""
 
-    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], modules: Sequence[str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(LOAD_SECONDS)
         with theirs:
             # What it logs while it loads is of no test; how a command logs that is in its own log.
             self._process: Any = subprocess.Popen(
-                [sys.executable, "-u", "-m", __name__, str(theirs.fileno())],
+                [sys.executable, "-u", "-m", __name__, str(theirs.fileno()), *modules],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                cwd=directory,
+                cwd=ROOT,
                 env=dict(environ),
                 start_new_session=True,
             )
         self._receive()
 
-    def start(self, arguments: Sequence[str], environ: Mapping[str, str], output: int) -> ForkedCommand:
-        """Fork ``manage.py`` with these arguments, which writes to the descriptor ``output``."""
-        return ForkedCommand(self.fork([list(arguments), dict(environ)], [output]).pid)
+    def start(self, arguments: Sequence[str], environ: Mapping[str, str], pipes: Sequence[int]) -> ForkedCommand:
+        return ForkedCommand(self.fork([list(arguments), dict(environ)], pipes).pid)
 
 
 class Nurseries:
-    """One for each environment in which commands are started often.
+    """One for each environment in which something is started often.
 
-    The first command in an environment is a fresh interpreter, so that what only such a one can fail at is seen.
+    What is started first in an environment is a fresh interpreter, so that what only such a one can fail at is seen.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._uses: Counter[frozenset[tuple[str, str]]] = Counter()
-        self._nurseries: dict[frozenset[tuple[str, str]], Nursery] = {}
+    def __init__(self) -> None:
+        self._uses: Counter[Any] = Counter()
+        self._nurseries: dict[Any, Nursery] = {}
 
-    def start(self, arguments: Sequence[str], environ: Mapping[str, str], output: int) -> ForkedCommand | None:
-        """Fork ``manage.py`` with these arguments; None where a fresh interpreter is to run it."""
-        key = frozenset(item for item in environ.items() if item[0] not in IGNORED)
-        self._uses[key] += 1
-        if self._uses[key] == 1 or sys.platform != "linux":
+    def start(
+        self,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        output: int,
+        given: int | None = None,
+        modules: Sequence[str] = (),
+    ) -> ForkedCommand | None:
+        """Fork ``manage.py`` with these arguments, or a module after ``-m``; None where a fresh interpreter is to.
+
+        It writes to the descriptor ``output``, errors too, unless it reads from ``given``. It has loaded ``modules``.
+        """
+        items = frozenset(item for item in environ.items() if item[0] not in IGNORED)
+        self._uses[key := (items, *modules)] += 1
+        if self._uses[key] == 1 or sys.platform != "linux" or len(repr([arguments, environ])) > MAX_ARGUMENTS // 2:
             return None
-        if len(repr([arguments, environ])) > MAX_ARGUMENTS // 2:
-            return None
+        pipes = [output] if given is None else [output, given]
         try:
-            return self._of(key, environ).start(arguments, environ, output)
+            return self._of(key, environ, modules).start(arguments, environ, pipes)
         except OSError:  # a fresh one tells why it does not start
             return None
 
-    def _of(self, key: frozenset[tuple[str, str]], environ: Mapping[str, str]) -> Nursery:
+    def _of(self, key: Any, environ: Mapping[str, str], modules: Sequence[str]) -> Nursery:
         nursery = self._nurseries.pop(key, None)
         if nursery is None or nursery.is_lost:
-            nursery = Nursery(environ, self._directory)
+            nursery = Nursery(environ, modules)
         self._nurseries[key] = nursery  # the one that was used last is the last
         if len(self._nurseries) > MOST:
             self._nurseries.pop(next(iter(self._nurseries))).close()
@@ -113,7 +123,10 @@ class Nurseries:
             self._nurseries.popitem()[1].close()
 
 
-def main(descriptor: str) -> None:
+NURSERIES: Final = Nurseries()
+
+
+def main(descriptor: str, *modules: str) -> None:
     """Load what most commands load, connect to nothing, and fork."""
     import django
 
@@ -123,8 +136,10 @@ def main(descriptor: str) -> None:
 
     from django_jobs.engine import ports
 
-    for name in ("jobs_scheduler", "jobs_worker"):
+    for name in () if modules else ("jobs_scheduler", "jobs_worker"):
         load_command_class("django_jobs", name)
+    for name in modules:
+        importlib.import_module(name)
     if (broadcaster := ports.get_broadcaster()) is not None:
         broadcaster.load()
     connections.close_all()
@@ -133,17 +148,20 @@ def main(descriptor: str) -> None:
     _serve(socket.socket(fileno=int(descriptor)), _begin)
 
 
-def _begin(given: Any, descriptors: Sequence[int]) -> NoReturn:
-    """Go on as ``manage.py`` would, and end as an interpreter does."""
-    (arguments, environ), (output,) = given, descriptors
-    os.setsid()  # a signal for pytest, such as Ctrl-C, is not one for the command
+def _begin(work: Any, descriptors: Sequence[int]) -> NoReturn:
+    """Go on as a fresh interpreter would, and end as one does."""
+    (arguments, environ), (output, *given) = work, descriptors
+    os.setsid()  # a signal for pytest, such as Ctrl-C, is not one for this
     os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for descriptor in given:
+        os.dup2(descriptor, 0)
+    if not given:
+        os.dup2(output, 2)
+    for descriptor in (output, *given):
+        os.close(descriptor)
     os.environ.clear()
     os.environ.update(environ)
-    sys.argv = ["manage.py", *arguments]
-    code = _run(sys.argv)
+    code = _run(arguments)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -151,12 +169,17 @@ def _begin(given: Any, descriptors: Sequence[int]) -> NoReturn:
     os._exit(code)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    """Run the command; return its exit code."""
+def _run(arguments: list[str]) -> int:
+    """Run the command or the module; return the exit code."""
     from django.core.management import execute_from_command_line
 
     try:
-        execute_from_command_line(list(arguments))
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = ["manage.py", *arguments]
+            execute_from_command_line(sys.argv)
     except SystemExit as end:
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")

@@ -16,7 +16,7 @@ import psutil
 from django.db import connection
 
 from tests.support.databases import database_url
-from tests.support.nursery import Nurseries
+from tests.support.nursery import NURSERIES
 from tests.support.slots import worker_options
 from tests.support.waiting import wait_until
 from tests.support.worker_children import without_fork_servers
@@ -36,16 +36,17 @@ class ManagedProcess:
         environ: Mapping[str, str],
         prefix: Sequence[str] = (),
         root: Path = MANAGE_PY.parent,
-        nurseries: Nurseries | None = None,
+        *,
+        is_fresh: bool = True,
     ) -> None:
         """``prefix`` is a command that runs the one behind it, such as one that enters a network namespace.
 
-        ``root`` has the ``manage.py``, of another release where it is not this one's. ``nurseries`` may fork it.
+        ``root`` has the ``manage.py``, of another release where it is not this one's. What ``is_fresh`` is no fork.
         """
         self.arguments = arguments
         self.log_path = log_path
         with log_path.open("wb") as log:
-            forked = nurseries and nurseries.start(arguments, environ, log.fileno())
+            forked = None if is_fresh else NURSERIES.start(arguments, environ, log.fileno())
             # Its own session: a signal for pytest, such as Ctrl-C, is not one for the worker.
             self.popen = forked or subprocess.Popen(
                 [*prefix, sys.executable, "-u", str(root / MANAGE_PY.name), *arguments],
@@ -154,10 +155,8 @@ def _other_threads(pid: int) -> list[str]:
 class ProcessPool:
     """Starts commands for one test and ends whatever of them is left when it is over."""
 
-    def __init__(self, directory: Path, nurseries: Nurseries | None = None) -> None:
-        """``nurseries`` fork what is started often; without them each process is a fresh interpreter."""
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._nurseries = nurseries
         self.processes: list[ManagedProcess] = []
         self._numbers = itertools.count(1)
 
@@ -166,16 +165,11 @@ class ProcessPool:
         *arguments: str,
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
-        fresh: bool = False,
     ) -> ManagedProcess:
-        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``.
-
-        ``fresh``: in an interpreter of its own in any case.
-        """
+        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``."""
         log_path = self.directory / f"{next(self._numbers)}-{arguments[0]}.log"
-        nurseries = None if fresh else self._nurseries
         environment = process_environ(settings or {}, environ or {})
-        process = ManagedProcess(arguments, log_path, environment, nurseries=nurseries)
+        process = ManagedProcess(arguments, log_path, environment, is_fresh=False)
         self.processes.append(process)
         return process
 

@@ -123,16 +123,24 @@ FILTERS = [
     *[("membership", name) for name in ("role__exact", "role__isnull")],
     *[("operation", name) for name in ("state__exact", "action__isnull")],
     *[("schedule", name) for name in ("state", "type", "organization")],
-    *[(model, name) for model in LISTS for name in ("q", "o", "p", "e", "all", "_facets")],
+    *[(model, "q") for model in LISTS],
+    # One class reads these for all lists but the jobs'.
+    *[("job", name) for name in ("o", "p", "e", "all", "_facets")],
+    *[("executionlog", name) for name in ("o", "p")],
 ]
+#: Where a list sends whom its filters do not understand.
+PLAIN = "?e=1"
 
 
 def test_malformed_values_have_a_plain_answer(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
+    for model in LISTS:
+        assert root.get(url(model, "changelist") + PLAIN).status_code == 200
     for model, name in FILTERS:
         with subtests.test(model=model, name=name):
             for value in [*STRANGE, "word " * 2_000, "-.-.0.99", "1.2.3"]:
-                response = root.get(url(model, "changelist"), {name: value}, follow=True)
-                assert response.status_code == 200, (name, value)
+                response = root.get(url(model, "changelist"), {name: value})
+                where = response.get("Location", "")
+                assert response.status_code == 200 or where.endswith(PLAIN), (name, value, where)
 
 
 def test_no_list_refers_to_its_rows_by_another_field(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
