@@ -29,10 +29,11 @@ def make_organization(**fields: Any) -> Organization:
 def make_job_type(handler: str = "do_nothing", **fields: Any) -> JobType:
     """A job type that runs the function of ``tests.support.handlers`` that ``handler`` names.
 
-    It refuses no duplicates unless asked to, so that tests may submit the same thing twice.
+    It refuses no duplicates unless asked to, so that tests may submit the same thing twice. In an address of the admin
+    its name means another one, unless that is quoted there: ``_23`` is ``#``.
     """
     values = {
-        "type_name": f"{handler}_{next(_numbers)}",
+        "type_name": f"{handler}_23_{next(_numbers)}",
         "handler_method": handler_path(handler),
         "deduplication_window": 0,
         **fields,

@@ -32,8 +32,8 @@ LOAD_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.01
 #: Each holds some 80 MB.
 MOST: Final = 6
-#: What differs from test to test, and means nothing to a command.
-IGNORED: Final = frozenset({"PYTEST_CURRENT_TEST"})
+#: What differs from test to test, and is read by handlers alone if at all.
+IGNORED: Final = frozenset({"PYTEST_CURRENT_TEST", "DJANGO_JOBS_TEST_STEPS", "DJANGO_JOBS_FAULTS_RECORD"})
 
 
 class ForkedCommand(AdoptedProcess):
