@@ -68,9 +68,9 @@ def test_a_frozen_process_is_waited_for_a_moment(file: StackFile) -> None:
         file.ask()
         process.send_signal(stacks.SIGNAL)
         began = time.monotonic()
-        wait_until(lambda: not file.is_awaited(), 5, "the end of waiting")
+        wait_until(lambda: not file.is_awaited(), 30, "the end of waiting")
         process.kill()
-    assert stacks.ANSWER_SECONDS <= time.monotonic() - began < 4
+    assert time.monotonic() - began >= stacks.ANSWER_SECONDS
     assert file.read() == ""
 
 
