@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Final
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
 
 from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
@@ -12,8 +14,21 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.english import in_english
+from django_jobs.engine.insight.filter_terms import (
+    CHOICE,
+    JOB_IDS,
+    KEYS,
+    MOMENT,
+    NAMES,
+    NUMBER,
+    PARAMETERS,
+    PRIORITIES,
+    STATUSES,
+    TEXT,
+    Kind,
+)
 from django_jobs.engine.insight.inspection import leader
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE, ORGANIZATION, TERMS, JobFilter
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.base import JobsCommand, told_plainly
@@ -21,19 +36,49 @@ from django_jobs.models import Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, Status
 from django_jobs.values import OperationStatus
 
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("yes", "no"):
+        raise ArgumentTypeError("use yes or no")
+    return text.lower() == "yes"
+
+
 PAUSE_SECONDS: Final = 1.0
 #: The exit code of one that was waited for, and was paused or stopped before it came to its end.
 NOT_DONE: Final = 2
-#: By option: the name of the filter.
-FILTERS: Final = {
-    "type": "job_type",
-    "fingerprint": "error_fingerprint",
-    "status": "status",
-    "organization": "organization",
-    "error": "error",
-    "batch": "batch",
-    "owner": "owner",
+ALL: Final = "all"
+FILTERS: Final = tuple(name for name in NAMES_OUTSIDE if name != ALL)
+_KINDS: Final = {term.name: term.kind for term in TERMS.values()} | {ORGANIZATION: KEYS}
+#: Other names of options.
+ALSO: Final = {"job_type": "--type", "error_fingerprint": "--fingerprint"}
+#: What each option is for, by the name of its filter; the names are those of REST.
+HELP: Final = {
+    "status": "In this status, by default Dead Letter",
+    "job_type": "Of this job type",
+    "organization": "Of this organization",
+    "priority": "Of this priority",
+    "owner": "Of this user",
+    "job_id": "This job, such as JOB-2026-00001",
+    "batch": "Of this batch",
+    "created_after": "Submitted at this moment or later, such as 2026-01-31T08:00:00Z",
+    "created_before": "Submitted before this moment",
+    "error_fingerprint": "With this kind of error; blank: errors without a text",
+    "fingerprint_start": "With a kind of error whose fingerprint begins so",
+    "error": "Whose error contains this text",
+    "has_error": "Which have an error, or have none",
+    "pool": "Of the types of this pool",
+    "schedule": "Which this schedule submitted",
+    "worker": "Whose latest worker has this name, or one that begins so",
+    "submitted_by": "Which the handler of the job with this number submitted",
+    "operation": "Which the operation with this number acted on last",
+    "parameters": "With this value of a parameter",
+    "search": "This job, or whose error contains this text",
 }
+METAVARS: Final = {NUMBER: "N", CHOICE: "yes|no", PARAMETERS: "NAME:VALUE", MOMENT: "MOMENT"}
+READERS: Final[dict[Kind, Callable[[str], Any]]] = {NUMBER: int, CHOICE: _yes_or_no}
+#: The kinds of values of which an option may have several, by being repeated.
+REPEATED: Final = (STATUSES, NAMES, KEYS, PRIORITIES, JOB_IDS, PARAMETERS)
+MAY_BE_BLANK: Final = ("error_fingerprint",)
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
 
 
@@ -43,20 +88,22 @@ class Command(JobsCommand):
         "--wait: came to its end), 1 refused, 2 paused or stopped while --wait waited."
     )
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        tell = parser.error
+
+        def error(message: str) -> NoReturn:
+            tell(f"{message}. {_known()}" if "unrecognized" in message else message)
+            raise AssertionError  # the parser's own has raised or left
+
+        parser.error = error  # type: ignore[method-assign]
+        return parser
+
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--type", action="append", metavar="TYPE", help="Of this job type; may be repeated.")
-        parser.add_argument("--fingerprint", metavar="HASH", help="With this kind of error.")
-        parser.add_argument(
-            "--status",
-            action="append",
-            choices=sorted(RETRYABLE_BY_HAND),
-            help="In this status; may be repeated. By default Dead Letter.",
-        )
-        parser.add_argument("--organization", action="append", metavar="ID", help="Of this organization.")
-        parser.add_argument("--error", metavar="TEXT", help="Whose error contains this text.")
-        parser.add_argument("--batch", metavar="ID", help="Of this batch.")
-        parser.add_argument("--owner", metavar="NAME", help="Of this user.")
-        parser.add_argument("--all", action="store_true", help="All of them, where no other option names any.")
+        which = parser.add_argument_group("which jobs", "The names are those of the filters of REST.")
+        for name in FILTERS:
+            _add_filter(which, name)
+        which.add_argument("--all", action="store_true", help="All of them, where no other option names any.")
         parser.add_argument("--rate", type=int, metavar="N", help="Jobs a minute; by default as fast as it goes.")
         parser.add_argument(
             "--stop-above", type=float, metavar="SHARE", help="Stop when a larger share of them fails, such as 0.2."
@@ -133,10 +180,32 @@ def _line(found: OperationStatus) -> str:
     return f"{text}: {at_least}{completed:,} completed, {died:,} died again{refused}."
 
 
+def _add_filter(parser: Any, name: str) -> None:
+    """Add the option of a filter."""
+    kind = _KINDS.get(name, TEXT)
+    is_repeated = kind in REPEATED
+    parser.add_argument(
+        *filter(None, [_option(name), ALSO.get(name)]),
+        dest=name,
+        action="append" if is_repeated else "store",
+        choices=sorted(RETRYABLE_BY_HAND) if kind == STATUSES else None,
+        type=READERS.get(kind, str),
+        metavar=METAVARS.get(kind, "TEXT"),
+        help=f"{HELP.get(name, name)}{'; may be repeated' if is_repeated else ''}.",
+    )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _asked(options: dict[str, Any]) -> operations.Request:
-    given = {name: options[option] for option, name in FILTERS.items() if options[option] is not None}
-    if options["all"]:
-        given["all"] = True
+    given = {name: options[name] for name in FILTERS if options[name] is not None}
+    # A blank value would ask for nothing, and so retry more than was meant.
+    if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
+        raise InvalidOperation({name: ["Give a value: a blank one would name all jobs."] for name in blank})
+    if options[ALL]:
+        given[ALL] = True
     if given:
         given.setdefault("status", [str(Status.DEAD_LETTER)])
     return operations.Request(
@@ -148,7 +217,16 @@ def _asked(options: dict[str, Any]) -> operations.Request:
     )
 
 
+def _is_blank(value: Any) -> bool:
+    return any(isinstance(item, str) and not item.strip() for item in (value if isinstance(value, list) else [value]))
+
+
 def _in_words(error: InvalidOperation) -> str:
     if list(error.errors) == ["filters"] and "all" in str(error):
-        return "Say which jobs by an option such as --type, or --all."
-    return " ".join(f"{FIELDS.get(name, name)}: {' '.join(texts)}" for name, texts in error.errors.items())
+        return f"Say which jobs, or --all. {_known()}"
+    named = {name: FIELDS.get(name) or (_option(name) if name in FILTERS else name) for name in error.errors}
+    return " ".join(f"{named[name]}: {' '.join(texts)}" for name, texts in error.errors.items())
+
+
+def _known() -> str:
+    return f"The filters are {', '.join(map(_option, FILTERS))}."

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.management.commands import jobs_replay
 from django_jobs.models import Job, JobType, Operation
@@ -58,6 +59,55 @@ def test_that_another_one_does_the_same_is_told(mails: JobType) -> None:
     assert told.getvalue() == f"Operation {first.pk} is under way, and does the same to the same jobs.\n"
 
 
+def test_it_has_an_option_for_each_filter_of_rest() -> None:
+    assert set(jobs_replay.HELP) == set(NAMES_OUTSIDE) - {"all"}
+    assert {f"--{name.replace('_', '-')}" for name in NAMES_OUTSIDE} <= set(option_strings())
+
+
+def option_strings() -> list[str]:
+    parser = jobs_replay.Command().create_parser("manage.py", "jobs_replay")
+    return [text for action in parser._actions for text in action.option_strings]
+
+
+def test_the_filters_of_rest_name_the_same_jobs(mails: JobType, subtests: pytest.Subtests) -> None:
+    mine = make_organization(name="ORG-MINE")
+    fields = {"priority": 2, "parameters": {"customer": {"id": 17}}}
+    (job,) = dead(mails, 1, mine, **fields)
+    Job.objects.filter(pk=job.pk).update(worker_name="host-1", owner_name="ann", operation_id=7, submitted_by_id=8)
+    dead(make_job_type(), 2)
+    for option, value in {
+        "--job-type": "mails",
+        "--organization": "ORG-MINE",
+        "--priority": "High",
+        "--owner": "ann",
+        "--job-id": job.name,
+        "--worker": "host",
+        "--operation": "7",
+        "--submitted-by": "8",
+        "--parameters": "customer.id:17",
+        "--search": job.name,
+    }.items():
+        with subtests.test(option):
+            assert json.loads(replay(option, value, "--dry-run", "--json"))["count"] == 1
+    for option, value, count in (
+        ("--created-after", "2099-01-01T00:00:00Z", None),
+        ("--created-before", "2099-01-01T00:00:00Z", 3),
+        ("--has-error", "yes", 3),
+        ("--pool", "elsewhere", None),
+        ("--error-fingerprint", "", None),
+    ):
+        with subtests.test(option):
+            assert count_of(option, value) == count
+
+
+def count_of(*options: str) -> int | None:
+    """How many jobs would be retried; None where none would."""
+    try:
+        return int(json.loads(replay(*options, "--dry-run", "--json"))["count"]) or None
+    except CommandError:
+        return None
+
+
 def test_a_dry_run_counts_alone(mails: JobType) -> None:
     dead(mails, 3)
     assert replay("--type", "mails", "--rate", "60", "--dry-run") == "3 jobs would be retried, in about 3 s.\n"
@@ -68,7 +118,13 @@ def test_a_dry_run_counts_alone(mails: JobType) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([], "Say which jobs"),
+        ([], "Say which jobs, or --all. The filters are .*--job-type.*--schedule"),
+        (["--customer", "7"], "The filters are .*--job-type"),
+        (["--type", "mails", "--organization", ""], "--organization: Give a value"),
+        (["--job-id", "7"], "--job-id: '7' is not a job id"),
+        (["--created-after", "yesterday"], "--created-after: Give a moment"),
+        (["--has-error", "perhaps"], "yes or no"),
+        (["--operation", "seven"], "--operation"),
         (["--type", "unheard"], "no job that matches"),
         (["--type", "mails", "--rate", "0"], "--rate"),
         (["--type", "mails", "--stop-above", "2"], "--stop-above"),
