@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from django_jobs.admin.base import is_system_admin, sees_jobs
 from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.held_retries import Button
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.alerts import thresholds
 from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_lately
 from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
+from django_jobs.statuses import Status
 
 #: So many alarms are told on the index; the page of alarms has them all.
 SHOWN_ON_INDEX: Final = 5
 #: Organizations that are named; the others are counted.
 MAX_NAMED: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Button:
-    """Something that helps: a link, or with ``fields`` a form that is sent to the address."""
-
-    words: str
-    url: str
-    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +33,8 @@ class Row:
     key: str
     words: Words
     url: str
-    organizations: str
+    organizations: list[SafeString]
+    more_organizations: int
     lasted: str
     is_open: bool
     buttons: list[Button]
@@ -77,7 +72,7 @@ def lately(request: HttpRequest, site: str, back: str = "") -> Panel | None:
     """
     if not sees_jobs(request.user):
         return None
-    return _panel(request, Links(site), read_lately(request.user), back, most=SHOWN_ON_INDEX, names={})
+    return _panel(request, site, read_lately(request.user), back, most=SHOWN_ON_INDEX)
 
 
 def panel_of(request: HttpRequest, site: str, found: AlertsSeen, back: str) -> Panel:
@@ -85,21 +80,43 @@ def panel_of(request: HttpRequest, site: str, found: AlertsSeen, back: str) -> P
 
     ``back`` is where buttons lead afterwards.
     """
-    return _panel(request, Links(site), found, back, most=None, names=names_of_concerned(found.open, MAX_NAMED))
+    return _panel(request, site, found, back, most=None)
 
 
 def rows_of_over(request: HttpRequest, site: str, found: AlertsSeen) -> list[Row]:
     """Return the alarms that are over, without buttons."""
-    links, names = Links(site), names_of_concerned(found.over, MAX_NAMED)
-    return [_row(request, links, alert, found, "", names) for alert in found.over]
+    links, concerned = Links(site), _Concerned(request, site, found.over)
+    return [_row(request, links, alert, found, "", concerned) for alert in found.over]
 
 
-def _panel(
-    request: HttpRequest, links: Links, found: AlertsSeen, back: str, *, most: int | None, names: Mapping[str, str]
-) -> Panel:
-    shown = found.open[:most]
+class _Concerned:
+    """The organizations that alarms concern, with their names and pages, read in one statement or two for all."""
+
+    def __init__(self, request: HttpRequest, site: str, alerts: Collection[AlertSeen]) -> None:
+        self._links = Links(site)
+        self._names = names_of_concerned(alerts, MAX_NAMED)
+        pages = OpenPages(request, site).organizations(self._names)
+        self._pages = {str(pk): url for pk, url in pages.items()}
+
+    def told(self, alert: AlertSeen) -> list[SafeString]:
+        """Return the first of those that an alarm concerns, each with links to what it is about and to its page."""
+        keys = [key for key in list(alert.organizations)[:MAX_NAMED] if key in self._names]
+        return [with_page(self._names[key], self._url(alert, key), self._pages.get(key, "")) for key in keys]
+
+    def _url(self, alert: AlertSeen, key: str) -> str:
+        if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
+            return self._links.failures(alert.subject, organization=key)
+        if alert.rule == thresholds.DEAD_LETTERS:
+            return self._links.failures(organization=key, status=str(Status.DEAD_LETTER))
+        return self._links.jobs_of_organization(key)
+
+
+def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, most: int | None) -> Panel:
+    """Return the panel. With ``most``, it has so many alarms and names no organizations: that would be a statement."""
+    links, shown = Links(site), found.open[:most]
+    concerned = None if most is not None else _Concerned(request, site, shown)
     return Panel(
-        rows=[_row(request, links, alert, found, back, names) for alert in shown],
+        rows=[_row(request, links, alert, found, back, concerned) for alert in shown],
         more=len(found.open) - len(shown),
         url=links.alerts(),
         is_evaluated=found.leader.is_alive,
@@ -108,15 +125,17 @@ def _panel(
 
 
 def _row(
-    request: HttpRequest, links: Links, alert: AlertSeen, found: AlertsSeen, back: str, names: Mapping[str, str]
+    request: HttpRequest, links: Links, alert: AlertSeen, found: AlertsSeen, back: str, concerned: _Concerned | None
 ) -> Row:
+    named = concerned.told(alert) if concerned is not None else []
     may_act = is_system_admin(request)
     end = alert.cleared_at or found.moment
     return Row(
         key=f"{alert.key}:{alert.pk or ''}",
         words=words_of(alert, found.moment),
         url=_subject_url(links, alert) if may_act else "",
-        organizations=_organizations(alert, names),
+        organizations=named,
+        more_organizations=len(alert.organizations) - len(named) if named else 0,
         lasted=_lasted(alert, (end - alert.since).total_seconds(), found),
         is_open=alert.is_open,
         buttons=[item for item in _buttons(links, alert, back, may_act=may_act) if item.url] if alert.is_open else [],
@@ -131,15 +150,6 @@ def _lasted(alert: AlertSeen, seconds: float, found: AlertsSeen) -> str:
         **values,
         "time": moment_in_words(alert.cleared_at, found.moment),
     }
-
-
-def _organizations(alert: AlertSeen, names: Mapping[str, str]) -> str:
-    named = [names[key] for key in list(alert.organizations)[:MAX_NAMED] if key in names]
-    rest = len(alert.organizations) - len(named)
-    if not named or not rest:
-        return ", ".join(named)
-    text = ngettext("%(names)s and %(count)s more", "%(names)s and %(count)s more", rest)
-    return text % {"names": ", ".join(named), "count": rest}
 
 
 def _subject_url(links: Links, alert: AlertSeen) -> str:
@@ -168,7 +178,9 @@ def _buttons(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Ite
 
 def _about_type(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Iterator[Button]:
     fields = {"job_type": alert.subject, "next": back}
-    if may_act and alert.facts.get("is_paused"):
+    if may_act and alert.facts.get("is_disabled"):
+        yield Button(words=_("Enable type"), url=links.failure_act(), fields={**fields, "action": "enable_type"})
+    elif may_act and alert.facts.get("is_paused"):
         yield Button(words=_("Resume type"), url=links.failure_act(), fields={**fields, "action": "resume_type"})
     elif may_act:
         yield Button(words=_("Pause type"), url=links.failure_act(), fields={**fields, "action": "pause_type"})

@@ -18,15 +18,14 @@ from django_jobs.admin.batch_failures import Failure, read_failures
 from django_jobs.admin.batch_graph import Box, read_graph
 from django_jobs.admin.batch_list import BatchColumns, BatchList, note, progress_of, search, with_status
 from django_jobs.admin.batch_notices import notices_of
-from django_jobs.admin.formatting import badge, line, state_badge
+from django_jobs.admin.formatting import badge, line, linked, state_badge
 from django_jobs.admin.graph_drawing import draw_graph
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.news import News, sentence
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.access import may_view
 from django_jobs.engine.batches.status import up_to_date
-from django_jobs.models import Batch
+from django_jobs.models import Batch, JobType
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import UNFINISHED_STATES, WITH_ERRORS, BatchState
 
@@ -75,7 +74,7 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
     def _page_of(self, request: HttpRequest, batch: Any) -> dict[str, Any]:
         """Return what stands on a batch's page around its facts."""
         links = Links(self.admin_site.name)
-        notices, failed = notices_of(batch), self._failures(request, links, batch)
+        notices, failed = notices_of(batch), self._failures(batch)
         return {
             "subtitle": None,
             "title": str(batch),
@@ -98,12 +97,13 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
         }
 
     @staticmethod
-    def _failures(request: HttpRequest, links: Links, batch: Any) -> dict[str, Any]:
+    def _failures(batch: Any) -> dict[str, Any]:
         """Return what failed. Nothing is read where nothing did."""
         if not count_in(batch, WITH_ERRORS):
             return {}
         found = read_failures(batch.pk)
-        rows = [_failure_row(request, links, batch, group) for group in found.groups]
+        kinds = JobType.primary.in_bulk({group.first.job_type_id for group in found.groups})
+        rows = [_failure_row(batch, group, kinds.get(group.first.job_type_id)) for group in found.groups]
         return {"failures": rows, "more_failures": found.more_groups, "failures_are_cut": found.is_cut}
 
     @staticmethod
@@ -138,20 +138,20 @@ def _news_of(batch: Any, failures: list[dict[str, Any]], notices: list[str]) -> 
     return News(text=sentence(told, note(batch), *reasons), state=f"{state} {note(batch)} {reasons}")
 
 
-def _failure_row(request: HttpRequest, links: Links, batch: Any, group: Failure) -> dict[str, Any]:
-    job = group.first
+def _failure_row(batch: Any, group: Failure, kind: JobType | None) -> dict[str, Any]:
+    job, pages = group.first, batch.pages
     # A host's policy may hide single jobs from people who see the organization.
-    is_hidden = not may_view(request.user, job)
-    error = _("(its error is not shown to you)") if is_hidden else job.error_message or _("(without a text)")
+    url = pages.job(job)
+    error = (job.error_message or _("(without a text)")) if url else _("(its error is not shown to you)")
     return {
-        "kind": line(job.job_type_id, 60),
+        "kind": linked(pages.job_type(kind) or pages.links.jobs_of_type(job.job_type_id), line(job.job_type_id, 60)),
         "count": group.count,
         "error": line(error, ERROR),
         "said": error[:ERROR],
         "name": job.name,
-        "url": links.page("django_jobs_job_change", job.pk),
+        "url": url,
         "badge": badge(job.status),
-        "list_url": links.jobs_of_batch(batch.batch_id, job.status, job.job_type_id),
+        "list_url": pages.links.jobs_of_batch(batch.batch_id, job.status, job.job_type_id),
         "is_consequence": group.is_consequence,
         "is_retried": group.is_retried,
     }

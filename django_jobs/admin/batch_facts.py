@@ -11,12 +11,11 @@ from django.utils.translation import gettext, gettext_lazy
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.facts import fact, field, says_nothing, without
-from django_jobs.admin.formatting import as_json, line, moment
-from django_jobs.admin.job_columns import tenant
+from django_jobs.admin.formatting import as_json, line, linked, moment
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.open_pages import OpenPages, organization_line, owner_jobs
 from django_jobs.engine.job_types.masking import hidden_from
-from django_jobs.models import Batch, Job
-from django_jobs.models.job import format_job_id
+from django_jobs.models import Batch, Job, JobType
 
 
 class BatchFacts(BaseAdmin):
@@ -29,7 +28,6 @@ class BatchFacts(BaseAdmin):
         (gettext_lazy("Changes"), {"fields": (("canceled", "canceler"), "retrier")}),
     )
 
-    owned_by = field(gettext_lazy("owner"), "owner_name", line)
     created = field(gettext_lazy("created"), "created_at", moment)
     started = field(gettext_lazy("started"), "started_at", moment)
     closed = field(gettext_lazy("closed"), "closed_at", moment)
@@ -43,7 +41,7 @@ class BatchFacts(BaseAdmin):
         """Leave out the lines that are empty for this batch."""
         if obj is None:
             return self.fieldsets
-        obj.hidden_names = hidden_from(request.user)
+        obj.hidden_names, obj.pages = hidden_from(request.user), OpenPages(request, self.admin_site.name)
         fields = [name for _, options in self.fieldsets for item in options["fields"] for name in _names(item)]
         hidden = {name for name in fields if says_nothing(getattr(self, name), obj)}
         return [
@@ -54,8 +52,13 @@ class BatchFacts(BaseAdmin):
 
     @fact(gettext_lazy("organization"), "organization", always=True)
     def of_organization(self, batch: Any) -> SafeString | str:
-        """Return the id of the batch's organization."""
-        return tenant(batch)
+        """Return the id of the batch's organization, with a link to its page or to its jobs."""
+        return organization_line(batch.pages, batch)
+
+    @fact(gettext_lazy("owner"), "owner_name")
+    def owned_by(self, batch: Any) -> SafeString | str:
+        """Return the name of the batch's owner, with a link to their jobs."""
+        return owner_jobs(Links(self.admin_site.name), batch.owner_name)
 
     @fact(gettext_lazy("if all complete"), "then")
     def if_completed(self, batch: Any) -> SafeString:
@@ -69,21 +72,26 @@ class BatchFacts(BaseAdmin):
 
     def _follow_up(self, batch: Any, given: dict[str, Any], pk: int | None) -> SafeString:
         """Return a link to the job that was submitted, or what will be, with sensitive values masked."""
+        kind = self._kind(batch, str(given["job_type"]))
         if pk is not None:
-            return self._submitted(given, pk)
+            return self._submitted(batch, kind, pk)
         values = {name: value for name, value in given.items() if name != "job_type"}
         shown = as_json(values, batch.hidden_names) if values else ""
         # Translators: the name of a job type, and what is submitted of it.
         text = gettext("{type}, not submitted yet {parameters}")
-        return format_html(text, type=line(str(given["job_type"]), 60), parameters=shown)
+        return format_html(text, type=kind, parameters=shown)
 
-    def _submitted(self, given: dict[str, Any], pk: int) -> SafeString:
-        found = Job.primary.filter(pk=pk).values_list("created_at", flat=True).first()
-        kind = line(str(given["job_type"]), 60)
+    @staticmethod
+    def _kind(batch: Any, name: str) -> SafeString | str:
+        """Return the name of a type as a link to its page, where the reader may open it."""
+        return linked(batch.pages.job_type(JobType.primary.filter(pk=name).first()), line(name, 60))
+
+    @staticmethod
+    def _submitted(batch: Any, kind: SafeString | str, pk: int) -> SafeString:
+        found = Job.primary.filter(pk=pk).first()
         if found is None:
             return format_html(gettext("{type}: submitted, and deleted since"), type=kind)
-        address = Links(self.admin_site.name).page("django_jobs_job_change", pk)
-        return format_html('{}: <a href="{}">{}</a>', kind, address, format_job_id(pk, found.year))
+        return format_html("{}: {}", kind, linked(batch.pages.job(found), found.name))
 
 
 def _names(item: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -14,14 +15,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages
-from django_jobs.admin.formatting import NOTHING, ago, badge, line, state_badge
+from django_jobs.admin.formatting import NOTHING, ago, badge, line, linked, state_badge
 from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.job_filters import BoundedFilter, CreatedFilter, OrganizationFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
+from django_jobs.admin.open_pages import owner_jobs
 from django_jobs.engine.batches.status import describe_all, up_to_date
 from django_jobs.engine.store import database, organization_ids
+from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.models import Batch
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import UNFINISHED_STATES, WITH_ERRORS, BatchState, Status
@@ -132,9 +135,13 @@ class BatchColumns(OwnPages):
 
     @admin.display(description=gettext_lazy("organization"))
     def tenant_and_owner(self, batch: Any) -> SafeString:
-        """Return the batch's organization and, below it, its owner."""
-        owner = format_html("<br><small>{}</small>", line(batch.owner_name, 40)) if batch.owner_name else ""
-        return format_html("{}{}", tenant(batch), owner)
+        """Return the batch's organization, as a link that narrows the list, and its owner, as one to their jobs."""
+        url = "" if is_gone(batch) else f"?{urlencode({'organization': batch.organization_id})}"
+        name = linked(url, tenant(batch))
+        if not batch.owner_name:
+            return format_html("{}", name)
+        owner = owner_jobs(Links(self.admin_site.name), batch.owner_name, 40)
+        return format_html("{}<br><small>{}</small>", name, owner)
 
     @admin.display(description=gettext_lazy("ended jobs"))
     def progress(self, batch: Any) -> SafeString:

@@ -8,17 +8,17 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
-from django_jobs.admin.formatting import ALL, ARROW, actor, badge, block, line, moment
+from django_jobs.admin.formatting import ALL, ARROW, actor, badge, block, line, linked, moment
 from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
-from django_jobs.engine.access import may_view
+from django_jobs.admin.open_pages import OpenPages
+from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
@@ -45,7 +45,17 @@ class LogList(DeclaredList):
             rows = self._of_newest_jobs(rows, request) if not is_system_admin(request) else rows
             rows = self._newest(rows) if any(item.chosen() for item in self._bounded_filters()) else rows
         shown = ("from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt", "worker_name")
-        return rows.select_related("job").only(*shown, "job__created_at")
+        rows = rows.select_related("job")
+        # A host's policy judges a job by all that it has.
+        return rows.defer("traceback") if may_hide_jobs() else rows.only(*shown, "job__created_at")
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        admin_class: Any = self.model_admin
+        pages = OpenPages(request, admin_class.admin_site.name)
+        for log in self.result_list:
+            log.pages = pages
 
     def _bounded_filters(self) -> list[BoundedFilter]:
         return [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
@@ -66,12 +76,12 @@ class LogList(DeclaredList):
 class ExecutionLogAdmin(OwnPages, NobodyWrites):
     """The list of the log, and the page of one row."""
 
-    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt", "worker_name")
-    list_display_links = ("id", "of_job")
+    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt", "worker")
+    list_display_links = ("id",)
     list_filter = LOG_FILTERS
     search_fields = ("job",)
     search_help_text = gettext_lazy("A job id, such as JOB-2026-00001.")
-    fields = ("job_link", "change", "when", "who", "full_message", "attempt", "worker_name")
+    fields = ("of_job", "change", "when", "who", "full_message", "attempt", "worker")
     change_list_template = "admin/django_jobs/executionlog/change_list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -85,7 +95,7 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         log = super().get_object(request, object_id, from_field)
         if log is None or not may_view(request.user, log.job):
             return None
-        log.shows_all = ALL in request.GET
+        log.shows_all, log.pages = ALL in request.GET, OpenPages(request, self.admin_site.name)
         return log
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -105,15 +115,15 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
         return (*self.fields, "full_traceback") if is_system_admin(request) else self.fields
 
     @admin.display(description=gettext_lazy("job"))
-    def of_job(self, log: ExecutionLog) -> str:
-        """Return the id of the row's job."""
-        return log.job.name
+    def of_job(self, log: Any) -> SafeString | str:
+        """Return the id of the row's job, as a link to its page for a reader to whom the policy shows it."""
+        return linked(log.pages.job(log.job), log.job.name)
 
-    @admin.display(description=gettext_lazy("job"))
-    def job_link(self, log: ExecutionLog) -> SafeString:
-        """Return the id of the row's job as a link to its page."""
-        address = reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(log.job_id,))
-        return format_html('<a href="{}">{}</a>', address, log.job.name)
+    @admin.display(description=gettext_lazy("worker"))
+    def worker(self, log: Any) -> SafeString | str:
+        """Return the worker of the attempt, as a link to its jobs."""
+        url = log.pages.of_jobs(log.pages.links.jobs_of_worker(log.worker_name)) if log.worker_name else ""
+        return linked(url, line(log.worker_name, 40))
 
     @admin.display(description=gettext_lazy("timestamp"))
     def when(self, log: ExecutionLog) -> SafeString | str:

@@ -1,4 +1,4 @@
-"""What the buttons of failures do: retry one, retry, cancel or delete all, pause and resume the type."""
+"""What the buttons of failures do: retry one, retry, cancel or delete all, pause, resume and enable the type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin import failure_operations, navigation_counts, type_switches
+from django_jobs.admin import failure_operations, held_retries, navigation_counts, type_switches
 from django_jobs.admin.base import address_to_go_back_to, is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.failure_filters import Chosen, chosen_by
@@ -41,7 +41,7 @@ ASKING: Final = {
         gettext_lazy("With their logs and files. This cannot be undone."),
     ),
 }
-PAUSES: Final = {"pause_type": "pause", "resume_type": "resume"}
+PAUSES: Final = {"pause_type": "pause", "resume_type": "resume", "enable_type": "enable"}
 
 
 class RateForm(forms.Form):
@@ -100,9 +100,11 @@ class FailureActions(SeesJobs):
             self.message_user(request, told(error), messages.WARNING)
             return HttpResponseRedirect(self._back(request, chosen))
         page = self._links.page("django_jobs_job_change", job.pk)
-        text = _("{job} starts over. Its page shows what becomes of it.")
-        self.message_user(request, format_html(text, job=format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)))
-        return HttpResponseRedirect(self._back(request, chosen) if "next" in request.POST else page)
+        back = self._back(request, chosen) if "next" in request.POST else page
+        link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)
+        text, is_held = held_retries.retried(request, self._links, job, link, back)
+        self.message_user(request, text, messages.WARNING if is_held else messages.INFO)
+        return HttpResponseRedirect(back)
 
     def _switch_type(self, request: HttpRequest, job_type: str, verb: str) -> None:
         if not is_system_admin(request):
@@ -140,7 +142,12 @@ class FailureActions(SeesJobs):
         navigation_counts.forget()
         self._tell_of(request, _("Started: {operation}. It goes on in the background."), started, messages.INFO)
         page = self._links.operation(started.pk)
-        return back if "next" in request.POST or not page else HttpResponseRedirect(page)
+        there = back if "next" in request.POST or not page else HttpResponseRedirect(page)
+        if asked.action == Operation.Action.RETRY:
+            waits = held_retries.will_wait(request, self._links, chosen.job_type, there.url)
+            if waits is not None:
+                self.message_user(request, waits, messages.WARNING)
+        return there
 
     def _ask(self, request: HttpRequest, action: str, asked: operations.Request, back: str) -> HttpResponse:
         """Return the page that asks before it is started, with how many jobs there are now."""

@@ -49,16 +49,18 @@ class Chosen:
         """Return the primary key of the organization; None for all."""
         return None if self.organization is None else self.organization.pk
 
+    @property
+    def narrowed(self) -> dict[str, str]:
+        """Return the parameters by which the list of jobs is narrowed in the same way, beside type and error."""
+        values = {"organization": "" if self.organization is None else str(self.organization.pk), "status": self.status}
+        return {name: value for name, value in values.items() if value}
+
     def query(self, **changes: str) -> dict[str, str]:
         """Return the parameters of an address that asks for the same but for these changes; blank ones are left out,
         but not a blank fingerprint, which is that of errors without a text.
         """
-        values = {
-            "job_type": self.job_type,
-            "organization": "" if self.organization is None else str(self.organization.pk),
-            "status": self.status,
-        }
-        kept = {name: value for name, value in (values | changes).items() if value}
+        values = {"job_type": self.job_type, **self.narrowed, **changes}
+        kept = {name: value for name, value in values.items() if value}
         return kept if self.fingerprint is None else kept | {"fingerprint": self.fingerprint}
 
     def list_query(self, **changes: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,13 +12,16 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from django_jobs.admin import held_retries
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.charts_small import draw_spark
 from django_jobs.admin.failure_filters import Chosen
-from django_jobs.admin.formatting import badge, line, moment
-from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.formatting import badge, line, linked, moment
+from django_jobs.admin.held_retries import Button
+from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.insight.breakers import held_types
 from django_jobs.engine.insight.failures import Failures, Group, newest_jobs
 from django_jobs.engine.insight.raised_errors import RaisedError, read_raised_errors
 from django_jobs.engine.store.organization_ids import read_tenants
@@ -55,6 +57,8 @@ class Row:
     kind_url: str
     is_gone: bool
     is_paused: bool
+    held: str
+    release: Button | None
     error_class: Any
     error: Any
     #: Both as plain text, to be read out.
@@ -67,14 +71,14 @@ class Row:
     dead: CappedCount
     waiting: CappedCount
     next_retry: Any
-    tenants: list[tuple[Any, CappedCount, str]]
+    tenants: list[tuple[SafeString, CappedCount]]
     more_tenants: int
     first: Any
     last: Any
     spark: SafeString
     last_day: int
     newest: Job
-    newest_url: str
+    newest_link: Any
     jobs_url: str
     buttons: Buttons
 
@@ -83,19 +87,29 @@ class RowMaker:
     """Makes the rows of a page of groups, reading what all of them need in a constant number of statements."""
 
     def __init__(
-        self, request: HttpRequest, links: Links, chosen: Chosen, found: Failures, groups: Sequence[Group]
+        self,
+        request: HttpRequest,
+        pages: OpenPages,
+        chosen: Chosen,
+        found: Failures,
+        groups: Sequence[Group],
+        named: int = NAMED,
     ) -> None:
-        self._request, self._links, self._chosen, self._is_cut = request, links, chosen, found.is_cut
+        self._request, self._pages, self._links = request, pages, pages.links
+        self._chosen, self._is_cut, self._named = chosen, found.is_cut, named
         self._newest = newest_jobs(groups)
         self._groups = [group for group in groups if group.newest_pk in self._newest]
-        self._shown = {group.newest_pk: group.organizations.most_common(NAMED) for group in self._groups}
-        self._tenants = read_tenants({pk for shown in self._shown.values() for pk, _count in shown})
+        self._shown = {group.newest_pk: group.organizations.most_common(named) for group in self._groups}
+        pks = {pk for shown in self._shown.values() for pk, _count in shown}
+        self._tenants = read_tenants(pks)
+        self._tenant_pages = pages.organizations(self._tenants)
         self._kinds = JobType.primary.in_bulk({group.job_type for group in self._groups})
         self.is_system_admin = is_system_admin(request)
         # A traceback is not even read for people who may not see it.
         self._errors = read_raised_errors(self._newest) if self.is_system_admin else {}
-        self._may_open_types = self.is_system_admin or request.user.has_perm("django_jobs.view_jobtype")
         self._asked: dict[Any, Buttons] = {}
+        fragile = [pk for pk, kind in self._kinds.items() if kind.breaker_failures]
+        self._held = held_types(fragile) if fragile else set()
 
     def rows(self) -> list[Row]:
         """Return the rows."""
@@ -103,16 +117,20 @@ class RowMaker:
 
     def _row(self, group: Group) -> Row:
         newest, kind = self._newest[group.newest_pk], self._kinds.get(group.job_type)
+        reason = held_retries.reason_of(kind, is_held=group.job_type in self._held)
+        here = self._request.get_full_path()
         return Row(
             key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
             job_type=group.job_type,
             fingerprint=group.error_fingerprint,
             kind=line(group.job_type, 60),
-            kind_url=self._links.job_type(group.job_type) if kind is not None and self._may_open_types else "",
+            kind_url=self._pages.job_type(kind),
             is_gone=kind is None,
             is_paused=kind is not None and kind.is_paused,
+            held=str(held_retries.WILL_WAIT.get(reason, "")),
+            release=held_retries.button_for(self._request, self._links, reason, group.job_type, here),
             **_told(newest, self._errors.get(newest.pk)),
-            url=self._links.failure_group(group.job_type, group.error_fingerprint),
+            url=self._links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.narrowed),
             count=self._count(group.count),
             statuses=[
                 (badge(status), self._count(group.statuses[status])) for status in _ORDER if group.statuses[status]
@@ -121,13 +139,13 @@ class RowMaker:
             waiting=self._count(group.waiting),
             next_retry=moment(group.next_retry_at) if group.next_retry_at else "",
             tenants=[self._tenant(pk, count) for pk, count in self._shown[group.newest_pk]],
-            more_tenants=max(0, len(group.organizations) - NAMED),
+            more_tenants=max(0, len(group.organizations) - self._named),
             first=moment(group.first),
             last=moment(group.last),
             spark=draw_spark([float(count) for count in group.hours], 1.0),
             last_day=sum(group.hours),
             newest=newest,
-            newest_url=self._links.page("django_jobs_job_change", newest.pk),
+            newest_link=linked(self._pages.job(newest), newest.name),
             jobs_url=self._links.failed_jobs(
                 **self._chosen.list_query(type=group.job_type, fingerprint=group.error_fingerprint)
             ),
@@ -137,11 +155,11 @@ class RowMaker:
     def _count(self, count: int) -> CappedCount:
         return CappedCount(count=count, is_cut=self._is_cut)
 
-    def _tenant(self, pk: Any, count: int) -> tuple[Any, CappedCount, str]:
+    def _tenant(self, pk: Any, count: int) -> tuple[SafeString, CappedCount]:
         tenant = self._tenants.get(pk)
         name = tenant_name(pk, tenant)
         url = "" if tenant is None else f"?{urlencode(self._chosen.query(organization=str(pk)))}"
-        return line(name, 60), self._count(count), url
+        return with_page(line(name, 60), url, self._tenant_pages.get(pk, "")), self._count(count)
 
     def _buttons(self, newest: Job, kind: JobType | None) -> Buttons:
         # The policy is asked anew for each job when its turn comes. Here it is asked once for all groups that the
@@ -167,13 +185,6 @@ def buttons_for(request: HttpRequest, newest: Job, kind: JobType | None) -> Butt
 def tenant_name(pk: Any, tenant: Any) -> str:
     """Return the name of an organization for people, or that it is gone."""
     return str(tenant) if tenant is not None else _("%(organization)s, which is gone") % {"organization": pk}
-
-
-def all_tenants(counts: Counter[Any], most: int) -> list[tuple[Any, int]]:
-    """Return the names of the organizations with the most failures, and how many each has."""
-    shown = counts.most_common(most)
-    tenants = read_tenants([pk for pk, _count in shown])
-    return [(line(tenant_name(pk, tenants.get(pk)), 60), count) for pk, count in shown]
 
 
 def _told(newest: Job, raised: RaisedError | None) -> dict[str, Any]:

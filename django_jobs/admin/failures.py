@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -19,15 +20,16 @@ from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.failure_actions import FailureActions
 from django_jobs.admin.failure_filters import STATUSES, Chosen, chosen_by, words
 from django_jobs.admin.failure_news import news_of_group, news_of_list
-from django_jobs.admin.failure_rows import RowMaker, all_tenants
-from django_jobs.admin.formatting import ALL, badge, block, moment
+from django_jobs.admin.failure_rows import RowMaker
+from django_jobs.admin.formatting import ALL, badge, block, linked, moment
 from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor_range import RANGES
+from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.operation_notices import Row, rows_of
 from django_jobs.engine.insight.failures import BOUND, Failures, Group, failed_jobs, read_failures
 from django_jobs.engine.insight.raised_errors import last_traceback
 from django_jobs.engine.store import database, organization_ids
-from django_jobs.models import Failure, Job, Operation
+from django_jobs.models import ExecutionLog, Failure, Job, Operation
 
 PER_PAGE: Final = 25
 MAX_LISTED: Final = 20
@@ -52,7 +54,8 @@ class FailureAdmin(FailureActions):
         now = database.now()
         found = _read(request, chosen, now)
         page = Paginator(found.keys, PER_PAGE).get_page(request.GET.get("p"))
-        rows = RowMaker(request, self._links, chosen, found, found.groups(page.object_list)).rows()
+        pages = self._pages(request)
+        rows = RowMaker(request, pages, chosen, found, found.groups(page.object_list)).rows()
         return self.page(
             request,
             "failures/list.html",
@@ -65,13 +68,12 @@ class FailureAdmin(FailureActions):
             count=CappedCount(count=found.count, is_cut=found.is_cut),
             is_cut=found.is_cut,
             bound=BOUND,
-            chosen=chosen,
             narrowed=words(chosen),
             choices=self._choices(chosen),
             list_url=self._links.failed_jobs(**chosen.list_query()),
             retry_url=self._links.retry_failed(**chosen.list_query()),
-            log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type),
-            **self._shared(request, now),
+            log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type) if pages.opens(ExecutionLog) else "",
+            **self._shared(request, chosen, now),
             operations=self._operations(failure_operations.failures_under_way(request.user, chosen.job_type)),
         )
 
@@ -82,9 +84,13 @@ class FailureAdmin(FailureActions):
             for key, (label, _statuses) in STATUSES.items()
         ]
 
-    def _shared(self, request: HttpRequest, now: Any) -> dict[str, Any]:
-        """Return what both pages say in the same way."""
+    def _pages(self, request: HttpRequest) -> OpenPages:
+        return OpenPages(request, self.admin_site.name)
+
+    def _shared(self, request: HttpRequest, chosen: Chosen, now: Any) -> dict[str, Any]:
+        """Return what both pages say in the same way; the buttons of both act on what is chosen alone."""
         return {
+            "chosen": chosen,
             "as_of": moment(now),
             "act_url": self.url_of("act"),
             "here": request.get_full_path(),
@@ -110,7 +116,7 @@ class FailureAdmin(FailureActions):
         return self._show(request, chosen, found, found.groups()[0], now)
 
     def _show(self, request: HttpRequest, chosen: Chosen, found: Failures, group: Group, now: Any) -> HttpResponse:
-        (row,) = RowMaker(request, self._links, chosen, found, [group]).rows()
+        (row,) = RowMaker(request, self._pages(request), chosen, found, [group], MAX_TENANTS).rows()
         whole, all_url = ALL in request.GET, f"?{urlencode(chosen.query() | {ALL: '1'})}"
         # A traceback is not even read for people who may not see it.
         traceback = last_traceback(row.newest) if is_system_admin(request) else ""
@@ -126,23 +132,34 @@ class FailureAdmin(FailureActions):
             is_cut=found.is_cut,
             error=block(row.newest.error_message, whole=whole, all_url=all_url),
             traceback=block(traceback, whole=whole, all_url=all_url) if traceback else "",
-            tenants=all_tenants(group.organizations, MAX_TENANTS),
-            more_tenants=max(0, len(group.organizations) - MAX_TENANTS),
+            narrowed=words(dataclasses.replace(chosen, job_type="")),
+            whole_url=self._links.failure_group(group.job_type, group.error_fingerprint),
             jobs=self._newest(request, chosen),
-            **self._shared(request, now),
+            **self._shared(request, chosen, now),
             operations=self._operations(done),
         )
 
-    def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[str, str, Any, Any, Any]]:
+    def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[Any, Any, Any, Any]]:
         rows = failed_jobs(request.user, chosen.job_type, chosen.fingerprint, chosen.organization_pk)
         shown = ("created_at", "completed_at", "started_at", "status", "organization", "organization_name")
         newest = list(rows.filter(status__in=sorted(chosen.statuses)).order_by("-pk").only(*shown)[:MAX_LISTED])
         organization_ids.mark(newest)
-        return [self._named(job) for job in newest]
+        pages = self._pages(request)
+        return [
+            (
+                linked(pages.job(job), job.name),
+                badge(job.status),
+                _tenant(job, chosen),
+                moment(job.completed_at or job.started_at),
+            )
+            for job in newest
+        ]
 
-    def _named(self, job: Job) -> tuple[str, str, Any, Any, Any]:
-        address = self._links.page("django_jobs_job_change", job.pk)
-        return job.name, address, badge(job.status), tenant(job), moment(job.completed_at or job.started_at)
+
+def _tenant(job: Job, chosen: Chosen) -> Any:
+    """Return the organization of a job, with a link to its part of what is chosen."""
+    url = "" if organization_ids.is_gone(job) else f"?{urlencode(chosen.query(organization=str(job.organization_id)))}"
+    return linked(url, tenant(job))
 
 
 def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:

@@ -19,14 +19,19 @@ from django_jobs.engine.insight.newest_jobs import among_newest
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.counting import capped_counts
 from django_jobs.models import Job
-from django_jobs.statuses import IN_FLIGHT, Status
+from django_jobs.statuses import IN_FLIGHT, Priority, Status
 
 #: Jobs of one status are counted up to so many.
 MOST: Final = 1_000
 #: So many of the newest jobs are put into groups.
 NEWEST: Final = 5_000
 #: The columns whose values are counted, by the parameter of the filter.
-COLUMNS: Final[Mapping[str, str]] = {"status": "status", "type": "job_type_id"}
+COLUMNS: Final[Mapping[str, str]] = {
+    "status": "status",
+    "type": "job_type_id",
+    "organization": "organization_id",
+    "priority": "priority",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +78,14 @@ def of_newest(
     totals: dict[str, Counter[str]] = {name: Counter() for name in names}
     for *values, count in rows.order_by().values_list(*columns).annotate(total=Count("pk")):
         for name, value in zip(names, values, strict=True):
-            totals[name][value] += count
+            totals[name][str(value)] += count
     return {name: Counts(totals=_complete(name, found), is_cut=is_cut) for name, found in totals.items()}
 
 
 def _complete(name: str, found: Mapping[str, int]) -> dict[str, int]:
-    """Return the counts of each status, also of those without a job; of types as they are."""
+    """Return the counts of each status and priority, also of those without a job; of types and tenants as they are."""
+    if name == "priority":
+        return {str(priority.value): found.get(str(priority.value), 0) for priority in Priority}
     if name != "status":
         return dict(found)
     return _with_several((str(status), found.get(status, 0)) for status in Status)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.admin import addressed_filters
-from django_jobs.admin.base import NobodyWrites, View, is_system_admin
+from django_jobs.admin.base import NobodyWrites, View
 from django_jobs.admin.formatting import ALL
 from django_jobs.admin.job_actions import JobActions
 from django_jobs.admin.job_batch import BatchFilter
@@ -23,6 +23,7 @@ from django_jobs.admin.job_live import JobLive
 from django_jobs.admin.job_output import JobOutput
 from django_jobs.admin.job_page import JobPage
 from django_jobs.admin.job_rerun import RunAgain
+from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.operation_filter import OperationFilter
 from django_jobs.admin.saved_filters import SavedFilters
 from django_jobs.admin.seen_organizations import jobs_seen_by
@@ -69,7 +70,7 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
             return None
         job.shows_all = ALL in request.GET
         job.hidden_names = hidden_from(request.user)
-        job.may_change_type = is_system_admin(request)
+        job.pages = OpenPages(request, self.admin_site.name)
         return job
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:

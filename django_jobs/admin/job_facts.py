@@ -21,15 +21,15 @@ from django_jobs.admin.durations import format_duration
 from django_jobs.admin.facts import fact, field, other, says_nothing, without
 from django_jobs.admin.formatting import as_json, line, linked, moment
 from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line, submitter_line
-from django_jobs.admin.job_columns import progress_bar, tenant
+from django_jobs.admin.job_columns import progress_bar, type_of
 from django_jobs.admin.job_output import may_read_results
 from django_jobs.admin.job_schedule import schedule_line, schedule_of
 from django_jobs.admin.job_waits import waits_in_words
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.open_pages import organization_line, owner_jobs, worker_jobs
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, sensitive_names
-from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.models import Job
 from django_jobs.statuses import Priority, RunAfter, Status
 from django_jobs.values import JobStatus
@@ -42,7 +42,7 @@ class JobFacts(BaseAdmin):
     """The fields of a job's page.
 
     The page notes on the job what it was asked to show, as ``shows_all``, what its reader may not see, as
-    ``hidden_names``, and whether the reader may change its type, as ``may_change_type``.
+    ``hidden_names``, and which pages the reader may open, as ``pages``.
     """
 
     fieldsets = (
@@ -111,23 +111,20 @@ class JobFacts(BaseAdmin):
         ]
 
     @fact(gettext_lazy("type"), "job_type", always=True)
-    def type_name(self, job: Job) -> SafeString | str:
-        """Return the job's type, with a link to its page for a reader who may change it, else to its jobs."""
-        links = self._links
-        address = links.job_type(job.job_type_id) if _is_for_admins(job) else ""
-        return linked(address or links.jobs_of_type(job.job_type_id), line(job.job_type_id, 60))
+    def type_name(self, job: Any) -> SafeString | str:
+        """Return the job's type, with a link to its page for a reader who may open that, else to its jobs."""
+        address = job.pages.job_type(type_of(job)) or self._links.jobs_of_type(job.job_type_id)
+        return linked(address, line(job.job_type_id, 60))
 
     @fact(gettext_lazy("organization"), "organization", always=True)
-    def tenant(self, job: Job) -> SafeString | str:
-        """Return the id of the job's organization, with a link to its page or to its jobs."""
-        links = self._links
-        address = links.organization(job.organization_id) if _is_for_admins(job) and not is_gone(job) else ""
-        return linked(address or links.jobs_of_organization(job.organization_id), tenant(job))
+    def tenant(self, job: Any) -> SafeString | str:
+        """Return the id of the job's organization, with a link to its page or to its jobs; of a deleted one none."""
+        return organization_line(job.pages, job)
 
     @fact(gettext_lazy("owner"), "owner", always=True)
     def owned_by(self, job: Job) -> SafeString | str:
-        """Return the name of the job's owner."""
-        return line(job.owner_name, 40)
+        """Return the name of the job's owner, with a link to their jobs."""
+        return owner_jobs(self._links, job.owner_name, 40)
 
     @fact(gettext_lazy("priority"), "priority", always=True)
     def urgency(self, job: Job) -> str:
@@ -140,10 +137,10 @@ class JobFacts(BaseAdmin):
         return _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
 
     @fact(gettext_lazy("why it waits"), "waiting_for")
-    def waits_because(self, job: Job) -> SafeString | str:
+    def waits_because(self, job: Any) -> SafeString | str:
         """Return why the job does not run yet."""
         reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
-        type_url = self._links.job_type(job.job_type_id) if _is_for_admins(job) else ""
+        type_url = job.pages.job_type(type_of(job)) if job.pages.is_for_system_admin else ""  # who may change it
         return waits_in_words(job, reason, _hidden_names(job), type_url)
 
     @fact(gettext_lazy("starts after"), always=True)
@@ -202,16 +199,18 @@ class JobFacts(BaseAdmin):
         return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
 
     @fact(gettext_lazy("changed by"), "operation_id")
-    def acted_on_by(self, job: Job) -> SafeString | str:
+    def acted_on_by(self, job: Any) -> SafeString | str:
         """Return the operation that acted on the job last, with a link; it may be deleted by now."""
-        address = self._links.operation(job.operation_id or 0) if _is_for_admins(job) else ""
+        address = job.pages.operations([job.operation_id]).get(job.operation_id, "")
         return linked(address, _("operation %(number)s") % {"number": job.operation_id})
 
     @fact(gettext_lazy("worker"), "worker_name")
-    def worker(self, job: Job) -> SafeString | str:
-        """Return the worker of the latest attempt, with a link to the workers if the site has such a page."""
-        address = self._links.workers() if _is_for_admins(job) else ""
-        return linked(address, line(job.worker_name))
+    def worker(self, job: Any) -> SafeString | str:
+        """Return the worker of the latest attempt, with a link to its jobs and, for who may open it, to the workers."""
+        name, workers = worker_jobs(self._links, job.worker_name, 120), job.pages.workers()
+        if not workers:
+            return name
+        return format_html('{} <a class="djobs-own-page" href="{}">{}</a>', name, workers, _("workers"))
 
     @property
     def _links(self) -> Links:
@@ -232,11 +231,6 @@ def _others(request: HttpRequest, job: Job) -> list[tuple[str, dict[str, Any]]]:
     status = describe(job, user=request.user)
     values = {name: getattr(status, name) for name in names}
     return [(_("Others"), {"fields": tuple(other(name, value) for name, value in values.items() if value)})]
-
-
-def _is_for_admins(job: Job) -> bool:
-    """Return whether the reader manages all jobs, and so sees the pages of types, organizations and workers."""
-    return bool(getattr(job, "may_change_type", False))
 
 
 def _shows_all(job: Job) -> bool:

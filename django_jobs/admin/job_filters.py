@@ -173,7 +173,7 @@ class TypeFilter(CountedFilter):
         return queryset if chosen is None else queryset.filter(**{self.path: chosen})
 
 
-class OrganizationFilter(BoundedFilter):
+class OrganizationFilter(CountedFilter):
     """Narrows the list to one organization."""
 
     title: Any = gettext_lazy("organization")
@@ -212,7 +212,7 @@ class OrganizationFilter(BoundedFilter):
         return queryset if chosen is None else queryset.filter(organization_id=chosen)
 
 
-class PriorityFilter(BoundedFilter):
+class PriorityFilter(CountedFilter):
     """Narrows the list to one priority."""
 
     title: Any = gettext_lazy("priority")

@@ -10,8 +10,9 @@ from typing import Any, Final
 from django_jobs.admin.attempt_drawing import draw_strip, tick_labels
 from django_jobs.admin.attempt_spans import MAX_ATTEMPTS, AttemptSpans, Kind, Waterfall, lay_out
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, actor, badge, block, line, linked, moment
+from django_jobs.admin.formatting import NOTHING, actor, badge, block, line, moment
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.open_pages import worker_jobs
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TERMINAL, Status
 
@@ -130,7 +131,7 @@ def _attempt(
     worker = latest.worker_name or started.worker_name if started else ""
     return Attempt(
         number=item.number or 0,
-        worker=linked(links.workers() if is_for_admins else "", line(worker, 40)) if worker else "",
+        worker=worker_jobs(links, worker, 40) if worker else "",
         started=moment(started.timestamp) if started else "",
         waited=_lasted(item, Kind.WAITED),
         ran=_lasted(item, Kind.RAN),

@@ -139,7 +139,7 @@ class JobList(DeclaredList):
 
     @staticmethod
     def _is_chosen(item: Any) -> bool:
-        return isinstance(item, BoundedFilter) and item.chosen() is not None
+        return isinstance(item, BoundedFilter) and (item.is_unknown or item.chosen() is not None)
 
     def _searched(self, rows: QuerySet[Any]) -> tuple[QuerySet[Any], int | None]:
         """Return those of the jobs that the search finds, and how many of the newest it looked at; None for all."""

@@ -50,9 +50,17 @@ class Links:
         address = self._page_if_any("django_jobs_job_all_retry")
         return f"{address}?{urlencode({'status': FAILED_ALL} | query)}" if address else ""
 
-    def jobs_of_organization(self, pk: Any) -> str:
-        """Return the address of the list of this organization's jobs."""
-        return self._list("job", {"organization": pk})
+    def jobs_of_organization(self, pk: Any, **query: Any) -> str:
+        """Return the address of the list of this organization's jobs. ``query`` are further filters."""
+        return self._list("job", {"organization": pk} | query)
+
+    def jobs_of_owner(self, name: str) -> str:
+        """Return the address of the list of the jobs that this user owns."""
+        return self._list("job", {"owner": name})
+
+    def jobs_of_worker(self, name: str) -> str:
+        """Return the address of the list of the jobs that this worker had."""
+        return self._list("job", {"worker": name})
 
     def jobs_of_operation(self, pk: int) -> str:
         """Return the address of the list of the jobs that an operation acted on last."""
@@ -117,11 +125,14 @@ class Links:
         query = {"became": FAILURES, "since": chosen.key}
         return self._list_if_any("executionlog", query | ({"type": job_type} if job_type else {}))
 
-    def failure_group(self, job_type: str, error_fingerprint: str) -> str:
-        """Return the address of the page of one group of failures; empty where this site has none."""
+    def failure_group(self, job_type: str, error_fingerprint: str, **query: Any) -> str:
+        """Return the address of the page of one group of failures; empty where this site has none.
+
+        ``query`` are further filters.
+        """
         address = self._page_if_any("django_jobs_failure_group")
-        query = urlencode({"job_type": job_type, "fingerprint": error_fingerprint})
-        return f"{address}?{query}" if address else ""
+        asked = urlencode({"job_type": job_type, "fingerprint": error_fingerprint} | query)
+        return f"{address}?{asked}" if address else ""
 
     def operations(self) -> str:
         """Return the address of the operations; empty where this site has none."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.charts_small import draw_spark
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import NOTHING, ago, line
@@ -23,7 +21,8 @@ from django_jobs.admin.monitor_now import Tenant
 from django_jobs.admin.monitor_pools import served_in_words
 from django_jobs.admin.monitor_traffic import Times, Traffic, TypeTraffic
 from django_jobs.admin.numbers import format_number, format_percent
-from django_jobs.models import JobType, get_organization_model
+from django_jobs.admin.open_pages import OpenPages
+from django_jobs.models import JobType
 
 #: Shares that differ by less than this are told as equal.
 SAME: Final = 0.005
@@ -106,27 +105,18 @@ def type_rows(
     Only who may see job types gets links to them.
     """
     names = [item.name for item in traffic.types]
-    kinds = JobType.primary.in_bulk(names)
-    may_open = is_system_admin(request) or request.user.has_perm("django_jobs.view_jobtype")
+    kinds, pages = JobType.primary.in_bulk(names), OpenPages(request, links.site)
     return [
-        _type_row(
-            links,
-            item,
-            kinds.get(item.name),
-            may_open=may_open,
-            is_held=item.name in held,
-            is_failing=item.name in failing,
-        )
+        _type_row(pages, item, kinds.get(item.name), is_held=item.name in held, is_failing=item.name in failing)
         for item in traffic.types
     ]
 
 
-def _type_row(
-    links: Links, item: TypeTraffic, kind: JobType | None, *, may_open: bool, is_held: bool, is_failing: bool
-) -> TypeRow:
+def _type_row(pages: OpenPages, item: TypeTraffic, kind: JobType | None, *, is_held: bool, is_failing: bool) -> TypeRow:
+    links = pages.links
     return TypeRow(
         name=line(item.name, 60),
-        url=links.page("django_jobs_jobtype_change", item.name) if kind is not None and may_open else "",
+        url=pages.job_type(kind),
         jobs_url=links.jobs_of_type(item.name),
         failures_url=links.failures(item.name) if item.failures and kind is not None else "",
         ended=format_number(item.ended),
@@ -180,16 +170,16 @@ def _state(kind: JobType | None, item: TypeTraffic, *, is_held: bool, is_failing
 
 def tenant_rows(request: HttpRequest, links: Links, tenants: Collection[Tenant]) -> list[TenantRow]:
     """Return the lines of the organizations. Only who may see organizations gets links to them."""
-    meta = get_organization_model()._meta
-    may_open = is_system_admin(request) or request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}")
-    return [_tenant_row(links, item, may_open=may_open) for item in tenants]
+    pks = [item.organization.pk for item in tenants if item.organization is not None]
+    pages = OpenPages(request, links.site).organizations(pks)
+    return [_tenant_row(links, item, pages) for item in tenants]
 
 
-def _tenant_row(links: Links, item: Tenant, *, may_open: bool) -> TenantRow:
+def _tenant_row(links: Links, item: Tenant, pages: Mapping[Any, str]) -> TenantRow:
     is_there = item.organization is not None
     return TenantRow(
         name=line(item.name, 60),
-        url=_organization_url(links, item.organization.pk) if is_there and may_open else "",
+        url=pages.get(item.organization.pk, "") if is_there else "",
         jobs_url=links.jobs_of_organization(item.organization.pk) if is_there else "",
         is_active=item.is_active or not is_there,
         waiting=item.waiting,
@@ -197,15 +187,6 @@ def _tenant_row(links: Links, item: Tenant, *, may_open: bool) -> TenantRow:
         share=item.share,
         percent=percent(item.share),
     )
-
-
-def _organization_url(links: Links, pk: Any) -> str:
-    """Return the address of the organization's page; "" if the host's model is not in the admin."""
-    meta = get_organization_model()._meta
-    try:
-        return links.page(f"{meta.app_label}_{meta.model_name}_change", pk)
-    except NoReverseMatch:
-        return ""
 
 
 def worker_rows(links: Links, workers: Collection[WorkerLoad]) -> list[WorkerRow]:

@@ -92,7 +92,11 @@ def live_counts(request: HttpRequest) -> dict[str, Any]:
 def site_of(request: HttpRequest) -> admin.AdminSite:
     """Return the admin site that a request came to."""
     match = request.resolver_match
-    name = match.namespace if match is not None else ""
+    return site_named(match.namespace if match is not None else "")
+
+
+def site_named(name: str) -> admin.AdminSite:
+    """Return the admin site of this name, by default Django's own."""
     if name in {"", admin.site.name}:
         return admin.site
     return next((site for site in all_sites if site.name == name), admin.site)

@@ -12,16 +12,18 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils.html import format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import navigation_counts
 from django_jobs.admin.base import View
-from django_jobs.admin.formatting import line, moment
+from django_jobs.admin.formatting import line, linked, moment
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_exact, format_number
+from django_jobs.admin.open_pages import OpenPages
+from django_jobs.admin.operation_filter_words import linked_words
 from django_jobs.admin.operation_words import (
     amount_words,
     news_of,
@@ -35,12 +37,8 @@ from django_jobs.admin.operation_words import (
 )
 from django_jobs.engine.control import operations
 from django_jobs.engine.insight.inspection import leader
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.store import database
-from django_jobs.exceptions import InvalidFilter
-from django_jobs.models import Operation
-
-BREAK: Final = mark_safe("<br>")
+from django_jobs.models import Job, Operation
 
 
 class Switch:
@@ -93,6 +91,12 @@ class OperationAdmin(SeesJobs):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return operations.operations_seen_by(request.user)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        operation = super().get_object(request, object_id, from_field)
+        if operation is not None:
+            operation.pages = OpenPages(request, self.admin_site.name)
+        return operation
+
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the views of the buttons, by name."""
         found: dict[str, tuple[str, View]] = {
@@ -106,9 +110,9 @@ class OperationAdmin(SeesJobs):
         return line(title_of(operation), 120)
 
     @admin.display(description=gettext_lazy("jobs"))
-    def filter_words(self, operation: Operation) -> SafeString | str:
-        """Return the filter in words, a line for each part of it."""
-        return words_of(operation)
+    def filter_words(self, operation: Any) -> SafeString | str:
+        """Return the filter in words, a line for each part of it, with links to what it names."""
+        return linked_words(operation, operation.pages)
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, operation: Operation) -> str:
@@ -131,15 +135,20 @@ class OperationAdmin(SeesJobs):
         return rate_words(operation)
 
     @admin.display(description=gettext_lazy("care"))
-    def limits(self, operation: Operation) -> str:
-        """Return whether one job is tried first, and above which share of failures it stops."""
-        parts = []
+    def limits(self, operation: Operation) -> SafeString | str:
+        """Return whether one job is tried first, which, and above which share of failures it stops."""
+        parts: list[SafeString | str] = []
         if operation.tries_one_first:
-            parts.append(_("One job is tried first."))
+            parts += [_("One job is tried first."), *self._first_job(operation)]
         if operation.stop_above is not None:
             share = format_exact(100 * operation.stop_above)
             parts.append(_("It stops when more than %(share)s %% fail.") % {"share": share})
-        return " ".join(parts) or "-"
+        return format_html_join(" ", "{}", ((part,) for part in parts)) or "-"
+
+    def _first_job(self, operation: Any) -> list[SafeString | str]:
+        """Return the job that is tried first, once it is known and while it is there."""
+        found = Job.primary.filter(pk=operation.first_job_id or 0).first()
+        return [] if found is None else [linked(operation.pages.job(found), found.name)]
 
     @admin.display(description=gettext_lazy("started"))
     def begun(self, operation: Operation) -> SafeString | str:
@@ -205,15 +214,6 @@ def _open(operation: Operation) -> list[str]:
     if not operation.is_open:
         return []
     return ["pause" if operation.state == Operation.State.RUNNING else "resume", "stop"]
-
-
-def words_of(operation: Operation) -> SafeString | str:
-    """Return the filter of an operation in words, a line for each part of it."""
-    try:
-        parts = JobFilter.from_json(operation.filters).words()
-    except InvalidFilter as error:
-        return str(error)
-    return format_html_join(BREAK, "{}: <bdi>{}</bdi>", parts)
 
 
 def describe(operation: Operation) -> dict[str, Any]:

@@ -12,16 +12,15 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin
+from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin, sees_jobs
 from django_jobs.admin.formatting import line
 from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.organization_load import OrganizationList, read_load
+from django_jobs.admin.organization_load import OrganizationList, load_rows, read_load
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.store import database
@@ -55,6 +54,8 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     list_max_show_all = 0
     change_form_template = "admin/django_jobs/organization/change_form.html"
     fields = ("name", "title", "is_active")
+    #: Whoever may open its pages finds all organizations whose jobs they see.
+    shows_all_seen = True
 
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the views that suspend and reactivate, by name."""
@@ -109,9 +110,16 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         organization = context["original"]
         if organization is not None:
-            context["load"] = read_load(organization.pk)
-            jobs = reverse(f"{self.admin_site.name}:django_jobs_job_changelist")
-            context["jobs_url"] = f"{jobs}?organization={organization.pk}"
+            load, links = read_load(organization.pk), Links(self.admin_site.name)
+            context |= {"load": load, "load_rows": load_rows(load)}
+            # Staff may see organizations, and no jobs.
+            if sees_jobs(request.user):
+                jobs_of = partial(links.jobs_of_organization, organization.pk)
+                context |= {
+                    "load_rows": load_rows(load, lambda status: jobs_of(status=status)),
+                    "jobs_url": jobs_of(),
+                    "failures_url": links.failures(organization=organization.pk),
+                }
             verb = "suspend" if organization.is_active else "reactivate"
             if is_system_admin(request):
                 context["switches"] = [(SWITCH[verb][0], self.url_of(verb, organization.pk))]

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages, View, is_system_admin, keys_of
+from django_jobs.admin.saved_filter_words import FilterWords
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.models import SavedFilter
@@ -63,7 +64,8 @@ class SavedFilters(OwnPages):
         found = _without_too_many(self._changeable(request).select_related("user"), request.user)
         title = _("Saved filters")
         address = self.url_of("changelist")
-        rows = [(item, f"{address}?{item.query}", _told(item), item.user_id == request.user.pk) for item in found]
+        words = FilterWords(request, self, found)
+        rows = [(item, f"{address}?{item.query}", words.told(item), item.user_id == request.user.pk) for item in found]
         may_share = is_system_admin(request)
         return self.page(
             request, "job/saved_filters.html", title, title, rows=rows, may_share=may_share, most_name=MAX_NAME
@@ -150,11 +152,6 @@ def _without_too_many(found: Iterable[SavedFilter], user: Any) -> list[SavedFilt
     others = [item.pk for item in listed if item.user_id != user.pk]
     too_many = set(others[MOST:])
     return [item for item in listed if item.pk not in too_many]
-
-
-def _told(item: SavedFilter) -> str:
-    """Return what a saved filter asks for, as parameters and their values."""
-    return " · ".join(f"{name}: {value}" for name, value in QueryDict(item.query).items())
 
 
 def _user_of(request: HttpRequest) -> Any:

@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin.base import CappedPaginator, SystemAdminWrites, View, keys_of
 from django_jobs.admin.formatting import ALL, moment, type_title
 from django_jobs.admin.lookups import clean_term
+from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.schedule_actions import ScheduleActions
-from django_jobs.admin.schedule_columns import ScheduleColumns, ScheduleList, note_tenants, state_badge
+from django_jobs.admin.schedule_columns import ScheduleColumns, ScheduleList, note_pages, note_tenants, state_badge
 from django_jobs.admin.schedule_faults import notes_on, remedies_of
 from django_jobs.admin.schedule_filters import FILTERS
 from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
@@ -114,6 +115,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
 
     def _change(self, request: HttpRequest, schedule: Any) -> HttpResponse:
         note_tenants([schedule])
+        note_pages([schedule], OpenPages(request, self.admin_site.name))
         kind = JobType.primary.filter(pk=schedule.job_type_id).first() or JobType(pk=schedule.job_type_id)
         form = ScheduleForm(request, kind, schedule, request.POST if request.method == "POST" else None)
         saved = form.save() if form.is_valid() else None
@@ -137,10 +139,10 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
             ],
             "notes": list(notes_on(schedule, site)),
             "faulty_since": moment(schedule.faulty_since),
-            "facts": facts_of(self, schedule),
+            "facts": facts_of(schedule),
             "next": next_of(schedule, database.now()),
             "declared": read_declared(schedule, hidden_from(request.user)),
-            "history": read_history(self, schedule, whole=whole),
+            "history": read_history(schedule, whole=whole),
             "shows_all": whole,
             "fire_url": self.url_of("fire", schedule.pk),
             "switch": (SWITCH_LABELS[verb], self.url_of(verb, schedule.pk)),

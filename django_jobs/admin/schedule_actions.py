@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.base import OwnPages, View, keys_of
 from django_jobs.admin.numbers import format_number
+from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.schedule_columns import job_link, job_names, state_badge
 from django_jobs.admin.schedule_faults import TAKE_OVER
 from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule, take_over, unschedule
@@ -147,15 +148,15 @@ class ScheduleActions(OwnPages):
             self.message_user(request, f"{schedule.name}: {told(error)}", messages.ERROR)
             return
         if firing.outcome == Outcome.SUBMITTED:
-            self.message_user(request, self._submitted(schedule, firing), messages.SUCCESS)
+            self.message_user(request, self._submitted(request, schedule, firing), messages.SUCCESS)
             return
         text, level = _("%(schedule)s: the firing failed. %(note)s"), messages.ERROR
         if firing.outcome == Outcome.SKIPPED:
             text, level = _("%(schedule)s: the firing was skipped. %(note)s"), messages.WARNING
         self.message_user(request, text % {"schedule": schedule.name, "note": firing.note}, level)
 
-    def _submitted(self, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
-        link = job_link(self, firing, job_names([firing]).get(firing.job_id))
+    def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
+        link = job_link(OpenPages(request, self.admin_site.name), firing, job_names([firing]).get(firing.job_id))
         text = ngettext(
             "{schedule} submitted {count} job: {link}.", "{schedule} submitted {count} jobs: {link}.", firing.submitted
         )

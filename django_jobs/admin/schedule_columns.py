@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -17,13 +16,14 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, ago, line
+from django_jobs.admin.formatting import NOTHING, ago, line, linked
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.numbers import format_number
+from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store.organization_ids import current_ids
-from django_jobs.models import Job, Schedule, ScheduleFiring
+from django_jobs.models import Job, JobType, Schedule, ScheduleFiring
 
 Outcome = ScheduleFiring.Outcome
 EACH: Final = gettext_lazy("each active organization")
@@ -43,6 +43,7 @@ class ScheduleList(DeclaredList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         note_tenants(self.result_list)
+        self._note_pages(request)
         pks = [row.newest_firing for row in self.result_list if row.newest_firing]
         firings = ScheduleFiring.primary.in_bulk(pks)
         names = job_names(list(firings.values()))
@@ -50,13 +51,36 @@ class ScheduleList(DeclaredList):
             row.shown_firing = firings.get(row.newest_firing)
             row.shown_job = names.get(getattr(row.shown_firing, "job_id", None))
 
+    def _note_pages(self, request: HttpRequest) -> None:
+        """Note on each schedule where its type and its organization lead to."""
+        admin_class: Any = self.model_admin
+        note_pages(self.result_list, OpenPages(request, admin_class.admin_site.name))
+
 
 def note_tenants(schedules: list[Any]) -> None:
     """Note on each schedule the id of its organization, or words for it."""
     ids: dict[Any, str] = current_ids({row.organization_id for row in schedules} - {None})
     for row in schedules:
         gone = _("(deleted: key %(key)s)") % {"key": row.organization_id}
+        row.tenant_is_gone = row.organization_id is not None and row.organization_id not in ids
         row.shown_tenant = str(EACH) if row.organization_id is None else ids.get(row.organization_id, gone)
+
+
+def note_pages(schedules: list[Any], pages: OpenPages) -> None:
+    """Note on each schedule the pages of its type and its organization, or the lists of their jobs.
+
+    A schedule for each organization, and one for an organization that is gone, has none for that.
+    """
+    kinds = JobType.primary.in_bulk({row.job_type_id for row in schedules})
+    there = {row.organization_id for row in schedules if not row.tenant_is_gone} - {None}
+    tenants = pages.organizations(there)
+    for row in schedules:
+        row.pages = pages
+        jobs_url = pages.of_jobs(pages.links.jobs_of_type(row.job_type_id))
+        row.type_url = pages.job_type(kinds.get(row.job_type_id)) or jobs_url
+        tenant = row.organization_id
+        jobs_url = pages.of_jobs(pages.links.jobs_of_organization(tenant)) if tenant in there else ""
+        row.tenant_url = tenants.get(tenant) or jobs_url
 
 
 def job_names(firings: list[ScheduleFiring]) -> dict[Any, str]:
@@ -79,7 +103,8 @@ class ScheduleColumns(BaseAdmin):
     @admin.display(description=gettext_lazy("submits"), ordering="job_type_id")
     def what(self, schedule: Any) -> SafeString:
         """Return the name of the job type and, below it, for which organization."""
-        kind, tenant = line(schedule.job_type_id, 40), line(schedule.shown_tenant, 60)
+        kind = linked(schedule.type_url, line(schedule.job_type_id, 40))
+        tenant = linked(schedule.tenant_url, line(schedule.shown_tenant, 60))
         return format_html("{}<br><small>{}</small>", kind, tenant)
 
     @admin.display(description=gettext_lazy("fires"), ordering="next_run_at")
@@ -103,7 +128,7 @@ class ScheduleColumns(BaseAdmin):
         if firing is None:
             return NOTHING
         text = format_html("{}<br><small>{}</small>", outcome_badge(firing), ago(firing.fired_at))
-        link = job_link(self, firing, schedule.shown_job)
+        link = job_link(schedule.pages, firing, schedule.shown_job)
         return format_html("{}<br><small>{}</small>", text, link) if link else text
 
     @admin.display(description=gettext_lazy("state"))
@@ -136,12 +161,12 @@ def outcome_badge(firing: ScheduleFiring) -> SafeString:
     return format_html('<span class="djobs-badge djobs-{}">{}</span>', COLORS[outcome], WORDS[outcome])
 
 
-def job_link(model_admin: BaseAdmin, firing: ScheduleFiring, name: str | None) -> SafeString:
+def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> SafeString:
     """Return a link to the job of a firing, or to the first of them; nothing for a job that is gone."""
     if name is None or firing.job_id is None:
         return SafeString("")
-    address = reverse(f"{model_admin.admin_site.name}:django_jobs_job_change", args=(firing.job_id,))
-    link = format_html('<a href="{}">{}</a>', address, name)
+    address = pages.of_jobs(pages.links.page("django_jobs_job_change", firing.job_id))
+    link = format_html("{}", linked(address, name))
     others = firing.submitted - 1
     if others < 1:
         return link

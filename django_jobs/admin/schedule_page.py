@@ -12,8 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.base import BaseAdmin
-from django_jobs.admin.formatting import ago, as_json, line, moment
+from django_jobs.admin.formatting import ago, as_json, line, linked, moment
 from django_jobs.admin.schedule_columns import job_link, job_names, outcome_badge, until
 from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.job_types.masking import Names, masked
@@ -50,7 +49,7 @@ class History:
     is_cut: bool
 
 
-def read_history(model_admin: BaseAdmin, schedule: Schedule, *, whole: bool) -> History:
+def read_history(schedule: Any, *, whole: bool) -> History:
     """Return the newest firings, read in two statements."""
     limit = ALL_ROWS if whole else ROWS
     rows = list(ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk")[: limit + 1])
@@ -60,7 +59,7 @@ def read_history(model_admin: BaseAdmin, schedule: Schedule, *, whole: bool) -> 
             due=moment(row.due_at),
             fired=ago(row.fired_at),
             outcome=outcome_badge(row),
-            jobs=job_link(model_admin, row, names.get(row.job_id)),
+            jobs=job_link(schedule.pages, row, names.get(row.job_id)),
             submitted=row.submitted,
             skipped=row.skipped,
             note=line(row.note, 300) if row.note else "",
@@ -96,17 +95,18 @@ def _local(run: dt.datetime) -> str:
     return f"{date_format(run, 'D')} {kept} {run:%Z}"
 
 
-def facts_of(model_admin: BaseAdmin, schedule: Any) -> list[tuple[str, Any]]:
+def facts_of(schedule: Any) -> list[tuple[str, Any]]:
     """Return the facts that no form changes."""
     owner = line(schedule.owner_name, 60) if schedule.owner_name else _("server code")
-    facts: list[tuple[str, Any]] = [(_("Type"), schedule.job_type_id), (_("Submits in the name of"), owner)]
+    kind = linked(schedule.type_url, line(schedule.job_type_id, 60))
+    facts: list[tuple[str, Any]] = [(_("Type"), kind), (_("Submits in the name of"), owner)]
     if schedule.next_run_at is not None:
         shown = format_html("{}, {}", until(schedule.next_run_at), moment(schedule.next_run_at))
         facts.append((_("Next firing"), shown))
     firing = ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk").first()
     if firing is None:
         return [*facts, (_("Last firing"), _("It has not fired yet."))]
-    link = job_link(model_admin, firing, job_names([firing]).get(firing.job_id))
+    link = job_link(schedule.pages, firing, job_names([firing]).get(firing.job_id))
     return [*facts, (_("Last firing"), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link))]
 
 

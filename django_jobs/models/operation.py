@@ -114,7 +114,7 @@ class Operation(StoredModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} ({self.pk})"  # in English: histories keep it
+        return f"{self.get_action_display()} ({self.pk})"
 
     @property
     def is_open(self) -> bool:

@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 from django_jobs.engine.control import operations
 from django_jobs.models import Alert, Job, Organization
 from tests.browser.conftest import Visit
-from tests.browser.console_pages import ADMIN
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.brokers import end, pending_job, raised, start
+from tests.support.console_pages import ADMIN
 from tests.support.factories import make_job_type, make_user
 from tests.support.failures import die
 from tests.support.monitor import count

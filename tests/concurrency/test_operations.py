@@ -84,6 +84,19 @@ def test_two_operations_on_the_same_jobs_change_each_once() -> None:
     assert first.refusals + second.refusals == len(jobs)
 
 
+def test_of_a_retry_and_a_deletion_each_job_meets_one_alone() -> None:
+    jobs = dead_group(10 if is_small() else 60)
+    root = make_system_admin("root")
+    retry, delete = (start(group_of(jobs[0]), root, action) for action in ("retry", "delete"))
+    run_crowd([partial(wait_until, partial(is_over, pk), 60, "the end") for pk in (retry.pk, delete.pk)])
+    retry.refresh_from_db()
+    delete.refresh_from_db()
+    left = sorted(Job.objects.values_list("pk", flat=True))
+    assert lives() == left
+    assert (retry.changed, delete.changed) == (len(left), len(jobs) - len(left))
+    assert retry.changed + delete.changed == len(jobs)
+
+
 def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

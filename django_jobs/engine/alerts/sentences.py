@@ -112,7 +112,11 @@ def _type_failing(facts: Facts, since: str) -> str:
         attempts,
     )
     told = text % {"failed": _number(failed), "attempts": _number(attempts), "since": since}
-    return f"{told} {_('The type is paused.')}" if facts.get("is_paused") else told
+    if facts.get("is_disabled"):
+        return f"{told} {_('The type is disabled: what is retried waits until it is enabled.')}"
+    if facts.get("is_paused"):
+        return f"{told} {_('The type is paused: what is retried waits until it is resumed.')}"
+    return told
 
 
 def _own_jobs(facts: Facts) -> int:

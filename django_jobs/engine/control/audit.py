@@ -14,6 +14,7 @@ from django.utils import translation
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import actor_for
+from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
@@ -67,10 +68,10 @@ def _store(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
     """Write the rows, and return what they say in words."""
     from django.contrib.admin.models import LogEntry
 
-    if isinstance(user, get_user_model()) and user.pk is not None:
-        LogEntry.objects.log_actions(user.pk, objects, int(act), message)
     entry = LogEntry(action_flag=int(act), change_message=json.dumps(message) if isinstance(message, list) else message)
-    with translation.override(None):  # the text is for the log
+    with translation.override(None):  # what histories and logs keep is English
+        if isinstance(user, get_user_model()) and user.pk is not None:
+            LogEntry.objects.log_actions(user.pk, objects, int(act), message)
         return entry.get_change_message()
 
 
@@ -80,4 +81,4 @@ def _name(item: Any) -> str:
         return item.name
     if isinstance(item, get_organization_model()):
         return str(getattr(item, jobs_settings.ORGANIZATION_ID_FIELD))
-    return str(getattr(item, "type_name", item))
+    return in_english(getattr(item, "type_name", item))

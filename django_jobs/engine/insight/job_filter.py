@@ -129,7 +129,7 @@ class JobFilter:
 
     def as_json(self) -> dict[str, Any]:
         """Return the filter as a JSON object, to be stored."""
-        return {term.name: term.kind.write(value) for term, value in self._asked()}
+        return {term.name: term.kind.write(value) for term, value in self.asked()}
 
     def as_given(self) -> dict[str, Any]:
         """Return the filter as it is given from outside, with the ids of organizations."""
@@ -150,7 +150,7 @@ class JobFilter:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing is asked for, not even expressly all jobs."""
-        return not self._asked()
+        return not self.asked()
 
     def rows(self, user: Any = None) -> JobQuerySet:
         """Return the jobs with all of these things, of those that this user may see; None sees all."""
@@ -169,7 +169,7 @@ class JobFilter:
 
     def narrow(self, rows: Rows) -> Rows:
         """Return those of these jobs that have all of these things."""
-        for term, value in self._asked():
+        for term, value in self.asked():
             rows = term.narrow(rows, value)
         return rows
 
@@ -185,7 +185,7 @@ class JobFilter:
     @property
     def is_walked(self) -> bool:
         """Return whether something is asked for that no index finds."""
-        return any(term.is_walked for term, _value in self._asked())
+        return any(term.is_walked for term, _value in self.asked())
 
     def both(self, other: JobFilter) -> JobFilter:
         """Return the filter of the jobs that both name. Of two single values that differ, it names none."""
@@ -207,13 +207,14 @@ class JobFilter:
                 nothing = {"job_ids": ()}
         return dataclasses.replace(self, **(mine | nothing))
 
-    def words(self) -> list[tuple[str, str]]:
-        """Return what is asked for as labels and values, in the language of the reader."""
-        return [term.tell(value) for term, value in self._asked()]
-
-    def _asked(self) -> list[tuple[Term, Any]]:
+    def asked(self) -> list[tuple[Term, Any]]:
+        """Return what is asked for: each term with its value, which is not None."""
         found = [(term, getattr(self, name)) for name, term in TERMS.items()]
         return [(term, value) for term, value in found if value is not None]
+
+    def words(self) -> list[tuple[str, str]]:
+        """Return what is asked for as labels and values, in the language of the reader."""
+        return [term.tell(value) for term, value in self.asked()]
 
     def _asks_for_hidden(self, user: Any) -> bool:
         """Return whether a parameter is asked for whose values this user may not read, or may not read of each job."""

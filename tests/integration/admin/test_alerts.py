@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from django_jobs.engine.alerts.reading import forget
 from django_jobs.models import Alert, JobType, Organization
@@ -195,7 +196,7 @@ def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -
 def test_a_type_that_is_paused_can_be_resumed(root: Client, kind: JobType) -> None:
     make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5, "is_paused": True})
     shown = page(root)
-    assert "The type is paused." in shown
+    assert "The type is paused: what is retried waits until it is resumed." in shown
     assert buttons(shown)[0] == "Resume type"
 
 
@@ -224,4 +225,7 @@ def test_closing_a_breaker_leads_back_to_a_page_of_this_site_alone(
 
 def test_an_alarm_names_the_first_organizations_and_counts_the_others(root: Client, kind: JobType) -> None:
     failing(kind, *(make_organization(name=f"ORG-{number}") for number in range(7)))
-    assert "ORG-0, ORG-1, ORG-2, ORG-3, ORG-4 and 2 more" in page(root)
+    (row,) = root.get(reverse(PAGE)).context["alarms"].rows
+    assert (len(row.organizations), row.more_organizations) == (5, 2)
+    told = " ".join(strip_tags(page(root)).split())
+    assert "ORG-0 page, ORG-1 page, ORG-2 page, ORG-3 page, ORG-4 page and 2 more" in told

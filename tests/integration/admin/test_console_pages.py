@@ -17,8 +17,14 @@ from tests.support.factories import make_user
 
 #: Addresses that are no pages, by the reason.
 NO_PAGES: Final = {
-    "parts of a page that are open already": {"monitor_live", "monitor_navigation", "alert_live", "job_live"},
-    "an answer to what is typed": {"schedule_preview"},
+    "parts of a page that are open already": {
+        "monitor_live",
+        "monitor_navigation",
+        "alert_live",
+        "job_live",
+        "job_under_way",
+    },
+    "an answer to what is typed": {"schedule_preview", "job_all_time"},
     "a file": {"job_output"},
     "takes only what a button posts, and leads on to a page": {
         *(f"job_{verb}_filter" for verb in ("save", "rename", "delete")),

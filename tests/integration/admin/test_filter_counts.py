@@ -10,7 +10,7 @@ from django_jobs.models import Organization
 from tests.support import admin
 from tests.support.admin import text, url
 from tests.support.brokers import job_in, pending_job
-from tests.support.factories import make_job_type
+from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -28,26 +28,44 @@ def counts(client: Client, **query: str) -> dict[str, dict[str, str]]:
 
 def test_each_choice_has_the_jobs_that_it_leaves(root: Client) -> None:
     mails, faxes = make_job_type(type_name="mails"), make_job_type(type_name="faxes")
-    for status, kind in (("Dead Letter", mails), ("Dead Letter", faxes), ("Failed", faxes), ("Running", mails)):
-        job_in(status, job_type=kind)
+    one, two = make_organization(), make_organization()
+    for status, kind, tenant, priority in (
+        ("Dead Letter", mails, one, 3),
+        ("Dead Letter", faxes, two, 1),
+        ("Failed", faxes, one, 1),
+        ("Running", mails, one, 1),
+    ):
+        job_in(status, job_type=kind, organization=tenant, priority=priority)
     assert counts(root) == {
         "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "failed_all": "3", "retrying": "1"},
         "type": {"mails": "2", "faxes": "2"},
+        "organization": {str(one.pk): "3", str(two.pk): "1"},
+        "priority": {"1": "3", "3": "1"},
     }
     assert counts(root, type="faxes") == {
         "status": {"Dead Letter": "1", "Failed": "1", "failed_all": "2", "retrying": "1"},
         "type": {"mails": "2", "faxes": "2"},
+        "organization": {str(one.pk): "1", str(two.pk): "1"},
+        "priority": {"1": "2"},
     }
     assert counts(root, status="Dead Letter") == {
         "status": {"Dead Letter": "2", "Failed": "1", "Running": "1", "failed_all": "3", "retrying": "1"},
         "type": {"mails": "1", "faxes": "1"},
+        "organization": {str(one.pk): "1", str(two.pk): "1"},
+        "priority": {"1": "1", "3": "1"},
     }
+    narrowed = counts(root, organization=str(one.pk), priority="1")
+    assert narrowed["organization"] == {str(one.pk): "2", str(two.pk): "1"}
+    assert narrowed["priority"] == {"1": "2", "3": "1"}
+    assert narrowed["type"] == {"mails": "1", "faxes": "1"}
     assert counts(root, q="mails")["status"] == {"Dead Letter": "1", "Running": "1", "failed_all": "1"}
 
 
 def test_the_page_shows_them_beside_the_choices(root: Client) -> None:
-    job_in("Dead Letter")
+    job_in("Dead Letter", organization=make_organization(name="ORG-ONE"), priority=3)
     page = text(root, url("job", "changelist"))
+    assert 'ORG-ONE <span class="djobs-count">1</span>' in page
+    assert 'Critical <span class="djobs-count">1</span>' in page
     assert 'Dead Letter <span class="djobs-count">1</span>' in page
     assert 'Canceled <span class="djobs-count">0</span>' in page
 
@@ -56,8 +74,19 @@ def test_jobs_of_others_are_not_counted(member: Client, mine: Organization, thei
     kind = make_job_type(type_name="mails")
     job_in("Dead Letter", job_type=kind, organization=mine)
     job_in("Dead Letter", job_type=kind, organization=theirs)
-    assert counts(member) == {"status": {"Dead Letter": "1", "failed_all": "1"}, "type": {"mails": "1"}}
-    assert counts(member, organization=str(theirs.pk)) == {"status": {}, "type": {}}
+    assert counts(member) == {
+        "status": {"Dead Letter": "1", "failed_all": "1"},
+        "type": {"mails": "1"},
+        "organization": {str(mine.pk): "1"},
+        "priority": {"1": "1"},
+    }
+    nothing: dict[str, str] = {}
+    assert counts(member, organization=str(theirs.pk)) == {
+        "status": nothing,
+        "type": nothing,
+        "organization": {str(mine.pk): "1"},
+        "priority": nothing,
+    }
 
 
 def test_counting_ends_at_a_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:

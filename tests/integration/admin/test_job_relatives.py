@@ -7,12 +7,14 @@ from django.test import Client
 
 from django_jobs.admin import job_relatives
 from django_jobs.engine.execution.handler_run import context_for
+from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import page_of, url
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import pending_job, start
 from tests.support.factories import make_job_type
+from tests.support.operations import start as start_operation
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -70,6 +72,11 @@ def test_what_was_submitted_for_others_is_not_told(mine: Organization, theirs: O
 
 def test_a_job_leads_to_the_operation_that_acted_on_it(root: Client, mine: Organization) -> None:
     job = pending_job(organization=mine)
-    Job.objects.filter(pk=job.pk).update(operation_id=7)
-    assert f'<a href="{url("operation", "change", 7)}">operation 7</a>' in page_of(root, job)
-    assert url("operation", "change", 7) not in page_of(admin.staff_of(mine), job)
+    other = pending_job(organization=mine)
+    started = start_operation(JobFilter(organizations=(mine.pk,)), None, "cancel")
+    Job.objects.filter(pk=job.pk).update(operation_id=started.pk)
+    Job.objects.filter(pk=other.pk).update(operation_id=started.pk + 1)
+    address = url("operation", "change", started.pk)
+    assert f'<a href="{address}">operation {started.pk}</a>' in page_of(root, job)
+    assert address not in page_of(admin.staff_of(mine), job)
+    assert url("operation", "change", started.pk + 1) not in page_of(root, other)  # it is deleted by now

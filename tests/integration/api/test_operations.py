@@ -117,6 +117,9 @@ def test_waiting_jobs_are_canceled_get_another_priority_and_run_now(
         ({"filters": {"organization_pk": [1]}}, "filters.organization_pk"),
         ({"filters": {"job_id": "JOB-1"}}, "filters.job_id"),
         ({"filters": {"job_type": "unheard"}}, "filters"),
+        ({"filters": {"job_id": [f"JOB-2026-{number:05d}" for number in range(1, 502)]}}, "filters.job_id"),
+        ({"filters": {"status": "Dead Letter", "owner": "x" * 10_000}}, "filters.owner"),
+        ({"filters": {"all": 1}}, "filters.all"),
         ({"rate": 0}, "rate"),
         ({"rate": -5}, "rate"),
         ({"rate": "fast"}, "rate"),
@@ -126,7 +129,7 @@ def test_waiting_jobs_are_canceled_get_another_priority_and_run_now(
         ({"action": "cancel", "try_first": True}, "try_first"),
         ({"speed": 1}, "speed"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_what_is_wrong_is_named(
     body: dict[str, Any], field: str, boss: APIClient, mine: Organization, mails: JobType

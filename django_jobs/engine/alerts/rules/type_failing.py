@@ -53,6 +53,7 @@ def find(look: Look) -> list[Finding]:
                 "attempts": counted[name].ended,
                 "failed": counted[name].failed,
                 "is_paused": kinds[name].is_paused,
+                "is_disabled": not kinds[name].is_enabled,
                 **_about_jobs(look, kinds[name], began),
             },
         )

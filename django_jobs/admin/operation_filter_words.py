@@ -1,0 +1,95 @@
+"""The filter of an operation in words, with links to what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import ngettext
+
+from django_jobs.admin.formatting import linked
+from django_jobs.admin.open_pages import OpenPages
+from django_jobs.engine.insight.filter_conditions import SHOWN
+from django_jobs.engine.insight.filter_terms import Term
+from django_jobs.engine.insight.job_filter import PK, JobFilter
+from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.store.organization_ids import read_tenants
+from django_jobs.exceptions import InvalidFilter
+from django_jobs.models import Batch, Job, JobType, Operation, Schedule
+
+BREAK: Final = mark_safe("<br>")
+#: The values of a term by the addresses of what they name; what has none is missing.
+Addresses = Mapping[Any, str]
+
+
+def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
+    """Return the filter of an operation in words, a line for each part of it."""
+    try:
+        asked = JobFilter.from_json(operation.filters).asked()
+    except InvalidFilter as error:
+        return str(error)
+    return format_html_join(BREAK, "{}: {}", ((term.words, _values(term, value, pages)) for term, value in asked))
+
+
+def _values(term: Term, value: Any, pages: OpenPages) -> SafeString:
+    """Return the first values of a term, as links where there is something to open, and how many more there are."""
+    texts = term.kind.tell(value)
+    # The id of a batch is a pair itself.
+    keys = list(value)[:SHOWN] if isinstance(value, tuple) and term.name != "batch" else [value]
+    find = FINDERS.get(term.name)
+    addresses = find(keys, pages) if find is not None else {}
+    items = [
+        (linked(addresses.get(key, ""), format_html("<bdi>{}</bdi>", text)),)
+        for key, text in zip(keys, texts[:SHOWN], strict=True)
+    ]
+    shown, more = format_html_join(", ", "{}", items), len(texts) - len(items)
+    if more <= 0:
+        return shown
+    return format_html("{} {}", shown, ngettext("and %(more)s more", "and %(more)s more", more) % {"more": more})
+
+
+def _types(names: list[str], pages: OpenPages) -> Addresses:
+    kinds = JobType.primary.in_bulk(names)
+    return {name: pages.job_type(kind) or pages.links.jobs_of_type(name) for name, kind in kinds.items()}
+
+
+def _organizations(pks: list[Any], pages: OpenPages) -> Addresses:
+    there = read_tenants(pks)
+    opened = pages.organizations(there)
+    return {pk: opened.get(pk) or pages.links.jobs_of_organization(pk) for pk in there}
+
+
+def _jobs(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
+    found = _jobs_by_number([pk for pk, _year in ids], pages)
+    return {(pk, year): found.get(pk, "") for pk, year in ids}
+
+
+def _jobs_by_number(pks: list[int], pages: OpenPages) -> Addresses:
+    return {job.pk: pages.job(job) for job in Job.primary.visible_to(pages.user).filter(pk__in=pks)}
+
+
+def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
+    rows = Batch.primary.visible_to(pages.user).filter(pk__in=[pk for pk, _year in ids])
+    return {(batch.pk, batch.created_at.year): pages.links.batch(batch.pk) for batch in rows}
+
+
+def _schedules(names: list[str], pages: OpenPages) -> Addresses:
+    rows = visible_schedules(pages.user).filter(name__in=names) if pages.opens(Schedule) else ()
+    return {schedule.name: pages.links.schedule(schedule.pk) for schedule in rows}
+
+
+#: By the name of a term: what finds where its values lead to.
+FINDERS: Final[dict[str, Callable[[list[Any], OpenPages], Addresses]]] = {
+    "job_type": _types,
+    PK: _organizations,
+    "job_id": _jobs,
+    "submitted_by": _jobs_by_number,
+    "batch": _batches,
+    "schedule": _schedules,
+    "operation": lambda pks, pages: pages.operations(pks),
+    "owner": lambda names, pages: {name: pages.links.jobs_of_owner(name) for name in names},
+    "worker": lambda names, pages: {name: pages.links.jobs_of_worker(name) for name in names},
+    "pool": lambda names, pages: {name: pages.links.types_of_pool(name) for name in names if pages.opens(JobType)},
+}

@@ -1,0 +1,132 @@
+"""A retry of a type that somebody or a breaker holds: it is said that the job waits, and the button helps."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from django_jobs.models import Breaker, JobType, Operation, Organization
+from tests.support import admin
+from tests.support.admin import said, text, url
+from tests.support.brokers import reread
+from tests.support.factories import make_job_type
+from tests.support.failures import die, group, press
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+HOLDS: dict[str, tuple[str, str, str]] = {
+    "paused": ("waits, because its type is paused", "Resume the type", "what is retried waits until it is resumed"),
+    "disabled": ("waits, because its type is disabled", "Enable the type", "what is retried waits until it is enabled"),
+    "breaker": ("waits, because the breaker of its type is open", "Close now", "The breaker of the type is open"),
+}
+
+
+@pytest.fixture
+def kind() -> JobType:
+    return make_job_type(type_name="mails", breaker_failures=3)
+
+
+def hold(kind: JobType, how: str) -> None:
+    now = timezone.now()
+    if how == "breaker":
+        Breaker.objects.update_or_create(
+            pk=kind.pk,
+            defaults={"state": "Open", "opened_at": now, "next_try_at": now + dt.timedelta(hours=1), "failures": 3},
+        )
+    else:
+        JobType.objects.filter(pk=kind.pk).update(is_paused=how == "paused", is_enabled=how != "disabled")
+
+
+def button_in(message: str) -> tuple[str, dict[str, str]]:
+    """Where the button of a message leads to, and what it posts."""
+    address = re.search(r'<form method="post" action="([^"]+)"', message)
+    assert address is not None
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', message)
+    return address[1], dict(fields)
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_it_is_said_before_and_after_that_the_job_waits(
+    how: str, root: Client, kind: JobType, mine: Organization
+) -> None:
+    told, label, warned = HOLDS[how]
+    job = die(kind, mine)
+    hold(kind, how)
+    for page in (text(root, group(job)), text(root, url("failure", "changelist"))):
+        assert warned in page
+        assert label in page
+    (message,) = said(press(root, job, "retry_one"))
+    assert told in message
+    assert label in message
+    assert reread(job).status == "Pending"
+
+
+@pytest.mark.parametrize(("how", "field"), [("paused", "is_paused"), ("disabled", "is_enabled")])
+def test_the_button_of_the_message_ends_it(
+    how: str, field: str, root: Client, kind: JobType, mine: Organization
+) -> None:
+    job = die(kind, mine)
+    hold(kind, how)
+    (message,) = said(press(root, job, "retry_one"))
+    address, fields = button_in(message)
+    assert fields.pop("csrfmiddlewaretoken")
+    back = root.post(address, fields)
+    assert getattr(JobType.objects.get(pk=kind.pk), field) == (field == "is_enabled")
+    assert back["Location"] == url("job", "change", job.pk)
+
+
+def test_the_button_of_the_message_passes_the_check_against_forged_requests(kind: JobType, mine: Organization) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(admin.superuser().get(url("job", "changelist")).context["user"])
+    job = die(kind, mine)
+    hold(kind, "paused")
+    page = text(strict, group(job))
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    assert token is not None
+    fields: dict[str, Any] = {"job_type": kind.pk, "fingerprint": job.error_fingerprint, "action": "retry_one"}
+    (message,) = said(strict.post(url("failure", "act"), {**fields, "csrfmiddlewaretoken": token[1]}, follow=True))
+    address, own = button_in(message)
+    assert strict.post(address, own).status_code == 302
+    assert not JobType.objects.get(pk=kind.pk).is_paused
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_all_that_are_retried_are_said_to_wait(how: str, root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    hold(kind, how)
+    messages = said(press(root, job, "retry_all"))
+    assert Operation.objects.count() == 1
+    assert any(HOLDS[how][2] in message and HOLDS[how][1] in message for message in messages)
+    assert not any(
+        "what is retried waits" in message for message in said(press(root, job, "delete_all", confirmed="1"))
+    )
+
+
+def test_nothing_is_said_where_nothing_holds_them(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    assert "what is retried waits" not in text(root, group(job))
+    (message,) = said(press(root, job, "retry_one"))
+    assert message.endswith("starts over. Its page shows what becomes of it.")
+
+
+def test_who_may_not_resume_is_told_and_gets_no_button(kind: JobType, mine: Organization) -> None:
+    boss = admin.staff_of(mine, role="admin", permissions=["django_jobs.view_job"])
+    job = die(kind, mine)
+    hold(kind, "paused")
+    assert "Resume the type" not in text(boss, group(job))
+    (message,) = said(press(boss, job, "retry_one"))
+    assert "waits, because its type is paused" in message
+    assert "<form" not in message
+    assert press(boss, job, "enable_type").status_code == 403
+
+
+def test_of_a_suspended_organization_it_is_said_too(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    Organization.objects.filter(pk=mine.pk).update(is_active=False)
+    (message,) = said(press(root, job, "retry_one"))
+    assert "because its organization is suspended" in message
