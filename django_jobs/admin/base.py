@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredLookups
+from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
 from django_jobs.engine.store import database
@@ -40,8 +41,8 @@ MAX_DIGITS: Final = 18
 
 
 def is_system_admin(request: HttpRequest) -> bool:
-    """Return whether the access policy lets this user manage every organization's jobs."""
-    return get_policy().is_system_admin(request.user)
+    """Return whether the access policy lets this user manage every organization's jobs; asked once for a request."""
+    return seen_by(request).is_system_admin
 
 
 def sees_jobs(user: Any) -> bool:

@@ -7,7 +7,7 @@ other filters leave are read once and put into groups.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,9 +53,11 @@ class Counts:
 def of_all_statuses() -> Counts:
     """Return the counts of each status among all jobs, by one statement."""
     rows = Job.primary.all()
-    # An index of the few in flight is used for this wording alone.
+    # An index of the few in flight is used for this wording alone. The others have their newest first.
     each = [
-        rows.filter(status=status, **({"status__in": sorted(IN_FLIGHT)} if status in IN_FLIGHT else {}))
+        rows.filter(status=status, status__in=sorted(IN_FLIGHT)).order_by()
+        if status in IN_FLIGHT
+        else rows.filter(status=status).order_by("-pk")
         for status in Status
     ]
     return Counts(totals=_with_several(zip(map(str, Status), capped_counts(each, MOST), strict=True)), is_cut=False)
@@ -74,6 +76,19 @@ def of_newest(
         rows, is_cut = (rows.filter(pk__gt=ends[0][0]) if ends else rows), bool(ends)
     else:
         rows, is_cut = among_newest(rows, organizations, NEWEST)
+    return _grouped(rows, names, is_cut=is_cut)
+
+
+def of_keys(keys: Sequence[int], names: Collection[str], *, is_cut: bool) -> dict[str, Counts]:
+    """Return the same among the newest of the jobs with these primary keys, the newest first.
+
+    ``is_cut`` says that there may be more than these.
+    """
+    rows = Job.primary.filter(pk__in=keys[:NEWEST])
+    return _grouped(rows, names, is_cut=is_cut or len(keys) > NEWEST)
+
+
+def _grouped(rows: QuerySet[Any], names: Collection[str], *, is_cut: bool) -> dict[str, Counts]:
     columns = [COLUMNS[name] for name in names]
     totals: dict[str, Counter[str]] = {name: Counter() for name in names}
     for *values, count in rows.order_by().values_list(*columns).annotate(total=Count("pk")):

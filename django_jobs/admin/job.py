@@ -22,11 +22,12 @@ from django_jobs.admin.job_list import JobList, search
 from django_jobs.admin.job_live import JobLive
 from django_jobs.admin.job_output import JobOutput
 from django_jobs.admin.job_page import JobPage
+from django_jobs.admin.job_paging import JobPaginator
 from django_jobs.admin.job_rerun import RunAgain
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.operation_filter import OperationFilter
 from django_jobs.admin.saved_filters import SavedFilters
-from django_jobs.admin.seen_organizations import jobs_seen_by
+from django_jobs.admin.seen_organizations import jobs_seen_by, seen_by
 from django_jobs.engine.access import get_policy, may_view
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.models import Job
@@ -38,6 +39,7 @@ from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
 class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, JobFacts, JobColumns, NobodyWrites):
     """Puts together what the ``job_*`` files give: columns, filters, facts, actions, live answers and the download."""
 
+    paginator = JobPaginator
     list_filter = (BatchFilter, OperationFilter, *addressed_filters.FILTERS, *FILTERS)
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
@@ -60,7 +62,7 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
         return JobList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        return search(queryset, search_term, request.user), False
+        return search(queryset, search_term, seen_by(request)), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the job with this primary key or this job id, if the user may see it."""

@@ -34,8 +34,8 @@ from django_jobs.admin.bulk_actions import (
 from django_jobs.admin.bulk_words import fitting_words, question
 from django_jobs.admin.formatting import badge
 from django_jobs.admin.job_export import MAX_ROWS, csv_of
-from django_jobs.admin.job_list import LARGE
 from django_jobs.admin.job_operations import JobOperations
+from django_jobs.admin.job_paging import LARGE
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control.operation_actions import Action
 from django_jobs.models import Job

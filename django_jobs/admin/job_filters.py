@@ -9,17 +9,16 @@ from typing import Any, Final
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy
 
+from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.insight.filter_conditions import with_error
 from django_jobs.engine.store import database
 from django_jobs.engine.store.submission_times import created_between
-from django_jobs.engine.submission.rights import submittable
-from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Priority, Status
 
 #: At most so many choices are offered. The list's search finds any organization.
@@ -135,20 +134,6 @@ def _in_several(rows: QuerySet[Any], wanted: Collection[Status]) -> QuerySet[Any
     return rows.filter(status__in=statuses, pk__lte=max(found)) if found else rows.none()
 
 
-def types_known_to(user: Any) -> QuerySet[JobType]:
-    """Return the types of the jobs that the user sees and the types that the user may submit; all for system admins."""
-    rows = JobType.primary.all()
-    seen = organizations_seen_by(user)
-    if seen is None:
-        return rows
-    # A scalar, which PostgreSQL asks for each type by an index. Of EXISTS it makes a hash of all their jobs.
-    own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=list(seen.values_list("pk", flat=True)))
-    names = [kind.pk for kind in submittable(user, rows.filter(is_enabled=True))]
-    return rows.alias(own_job=Subquery(own_jobs.order_by().values("pk")[:1])).filter(
-        Q(pk__in=names) | Q(own_job__isnull=False)
-    )
-
-
 class TypeFilter(CountedFilter):
     """Narrows the list to one job type."""
 
@@ -159,7 +144,7 @@ class TypeFilter(CountedFilter):
     path = "job_type_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = types_known_to(request.user).order_by("pk").values_list("pk", flat=True)
+        rows = seen_by(request).types.order_by("pk").values_list("pk", flat=True)
         names = list(rows[: MAX_TYPES + 1])
         if len(names) > MAX_TYPES:
             self.title = gettext("type (the first %(count)s)") % {"count": MAX_TYPES}
@@ -188,10 +173,8 @@ class OrganizationFilter(CountedFilter):
         return self.chosen() is not None
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        seen = organizations_seen_by(request.user)
-        rows = database.rows(get_organization_model()) if seen is None else seen
         field = jobs_settings.ORGANIZATION_ID_FIELD
-        names = rows.order_by(field).values_list("pk", field)
+        names = seen_by(request).tenants.order_by(field).values_list("pk", field)
         found = list(names[: MAX_LISTED + 1])
         if len(found) > MAX_LISTED:
             self.title = gettext("organization (the first %(count)s; search finds any)") % {"count": MAX_LISTED}
@@ -273,9 +256,9 @@ class ErrorFilter(BoundedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.chosen():
             case "yes":
-                return queryset.exclude(error_message="")
+                return queryset.filter(with_error(True))
             case "no":
-                return queryset.filter(error_message="")
+                return queryset.filter(with_error(False))
         return queryset
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
-from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
@@ -16,21 +15,16 @@ from django_jobs.admin import filter_counts
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.filter_counts import Counts
 from django_jobs.admin.job_filters import BoundedFilter, OrganizationFilter, TypeFilter
+from django_jobs.admin.job_paging import FEW, has_error_chosen, is_in_order, is_looked_for, light, look_for, named
 from django_jobs.admin.job_search import Understood, understand, understood
 from django_jobs.admin.lookups import DeclaredList, is_unknown
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.saved_filters import offered_to
-from django_jobs.admin.seen_organizations import organizations_of
+from django_jobs.admin.seen_organizations import Seen, organizations_of
 from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
-from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import organization_ids
 from django_jobs.models import Batch, SavedFilter
 from django_jobs.models.saved_filter import MAX_NAME
-
-#: The list needs none of these columns, and reading them for a page of jobs would be slow.
-LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
-#: Characters of an error that the list reads.
-ERROR: Final = 120
 
 
 class JobList(DeclaredList):
@@ -38,6 +32,8 @@ class JobList(DeclaredList):
 
     looks_back: int | None = None
     understood: Understood
+    #: The primary keys of the list's jobs, where they were looked for one by one; else None.
+    keys: list[int] | None = None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         self.understood = understood(request, self.query)
@@ -52,7 +48,14 @@ class JobList(DeclaredList):
             rows, is_bounded = among_newest(rows, self._scope(), RECENT)
             bounds.append(RECENT if is_bounded else None)
         self.looks_back = min((most for most in bounds if most is not None), default=None)
-        return light(rows)
+        search = None if self.understood.meaning is None else self.understood.meaning.search
+        if is_looked_for(self.filter_specs, search):
+            # Count, page and the numbers beside the filters would each look for them again.
+            self.keys = look_for(rows, search, has_error=has_error_chosen(self.filter_specs))
+        found: Any = light(rows if self.keys is None or len(self.keys) > FEW else named(self.keys))
+        found.keys = self.keys
+        found.is_in_order = self.looks_back is None and is_in_order(self.filter_specs, search, self._scope())
+        return found  # type: ignore[no-any-return]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -129,6 +132,9 @@ class JobList(DeclaredList):
         return format_number(self.result_count) + ("+" if is_cut else "")
 
     def _counted(self, names: Collection[str]) -> dict[str, Counts]:
+        chosen = {_name_of(item) for item in self.filter_specs if self._is_chosen(item)}
+        if self.keys is not None and chosen.isdisjoint(names):
+            return filter_counts.of_keys(self.keys, names, is_cut=self.looks_back is not None)
         others = [item for item in self.filter_specs if _name_of(item) not in names]
         rows = self.root_queryset.none() if any(map(is_unknown, others)) else self.root_queryset
         for item in others:
@@ -176,12 +182,6 @@ def _name_of(item: Any) -> str:
     return getattr(item, "parameter_name", None) or ""
 
 
-def light(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return the same jobs with what a list shows of them, and nothing that may be large."""
-    found: QuerySet[Any] = rows.defer(*LARGE).annotate(error_start=Left("error_message", ERROR + 1))
-    return found
-
-
 def mark_batches(jobs: Collection[Any]) -> None:
     """Note on each of these jobs the batch that it counts for, by one statement; None where it has none."""
     pks = {job.batch_id for job in jobs if job.batch_id is not None}
@@ -190,9 +190,9 @@ def mark_batches(jobs: Collection[Any]) -> None:
         job.batch_of_list = found.get(job.batch_id)
 
 
-def search(rows: QuerySet[Any], text: str, user: Any) -> QuerySet[Any]:
+def search(rows: QuerySet[Any], text: str, seen: Seen) -> QuerySet[Any]:
     """Return those of the jobs that a typed text means; all for none, and none for a text that means nothing."""
-    found = understand(text, user)
+    found = understand(text, seen)
     if found.meaning is None:
         return rows.none() if found.problem else rows
-    return found.meaning.search.among_newest(rows, visible_organizations(None, user))[0]
+    return found.meaning.search.among_newest(rows, seen.organizations)[0]

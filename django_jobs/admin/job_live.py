@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from django_jobs.admin.base import OwnPages, View, keys_of
 from django_jobs.admin.job_columns import live_facts
-from django_jobs.admin.job_list import light
+from django_jobs.admin.job_paging import light
 from django_jobs.engine.store import database
 
 #: Keys of jobs that one request may ask for; the others are not looked at.

@@ -6,7 +6,7 @@ A typed word may name several things. The first of ``FINDERS`` that knows it dec
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -16,7 +16,8 @@ from django_jobs.admin.lookups import clean_term
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.search_finders import Meaning
 from django_jobs.admin.search_words import PARAMETER, Pair, pair_text, pairs_of
-from django_jobs.engine.access import get_policy, may_hide_jobs
+from django_jobs.admin.seen_organizations import Seen, seen_by
+from django_jobs.engine.access import may_hide_jobs
 from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
 from django_jobs.engine.insight.parameter_values import path_of
 from django_jobs.engine.job_types.masking import hidden_from
@@ -33,15 +34,18 @@ class Understood:
     problem: str = ""
 
 
-def understand(text: str, user: Any) -> Understood:
-    """Return what a user's search means. Any text has a meaning, or a problem that says what to type instead."""
+def understand(text: str, seen: Seen) -> Understood:
+    """Return what a search means of somebody who may see this.
+
+    Any text has a meaning, or a problem that says what to type instead.
+    """
     term = clean_term(text).strip()
     if not term:
         return Understood(problem=_("Nothing can be searched for in this text.") if text.strip() else "")
     pairs = pairs_of(term)
     if pairs:
-        return _of_pairs(pairs, term, user)
-    found = list(search_finders.find(term, user))
+        return _of_pairs(pairs, term, seen)
+    found = list(search_finders.find(term, seen))
     return Understood(meaning=found[0], others=found[1 : MAX_OTHERS + 1])
 
 
@@ -49,37 +53,37 @@ def understood(request: HttpRequest, text: str) -> Understood:
     """Return what :func:`understand` does, asked once for a request."""
     known: dict[str, Understood] = request.__dict__.setdefault("djobs_understood", {})
     if text not in known:
-        known[text] = understand(text, request.user)
+        known[text] = understand(text, seen_by(request))
     return known[text]
 
 
-def _of_pairs(pairs: list[Pair], term: str, user: Any) -> Understood:
+def _of_pairs(pairs: list[Pair], term: str, seen: Seen) -> Understood:
     """Return what pairs mean together: all of them are to match."""
     found: list[Meaning] = []
     keys = [pair.key for pair in pairs if not pair.is_parameter]
     if twice := next((key for key in keys if keys.count(key) > 1), ""):
         return Understood(problem=_("“%(key)s:” can stand in a search only once.") % {"key": twice})
     for pair in pairs:
-        answer = _of_parameter(pair, user) if pair.is_parameter else _of_key(pair, user)
+        answer = _of_parameter(pair, seen) if pair.is_parameter else _of_key(pair, seen)
         if isinstance(answer, str):
-            return Understood(problem=answer, others=_others(pairs, term, user))
+            return Understood(problem=answer, others=_others(pairs, term, seen))
         found.append(answer)
     meaning = found[0]
     for other in found[1:]:
         meaning = _both(meaning, other)
-    return Understood(meaning=meaning, others=_others(pairs, term, user))
+    return Understood(meaning=meaning, others=_others(pairs, term, seen))
 
 
-def _of_parameter(pair: Pair, user: Any) -> Meaning | str:
+def _of_parameter(pair: Pair, seen: Seen) -> Meaning | str:
     """Return the jobs with this parameter, or why they cannot be searched for."""
     path = path_of(pair.key)
     if path is None:
         return _("“%(name)s” cannot be the name of a parameter.") % {"name": pair.key}
     # Whoever may not read a value must not find out by guessing.
-    if hidden_from(user).intersection(name.casefold() for name in path):
+    if hidden_from(seen.user).intersection(name.casefold() for name in path):
         return _("The values of %(name)s are hidden from you, so they cannot be searched for.") % {"name": pair.key}
     # Lists tell of no parameters, and the policy is asked only for jobs that are opened.
-    if may_hide_jobs() and not get_policy().is_system_admin(user):
+    if may_hide_jobs() and not seen.is_system_admin:
         return _("Parameters cannot be searched here, because it is decided for each job who may read them.")
     facts = {"name": pair.key, "value": pair.value, "count": format_number(LOOKED_AT)}
     return Meaning(
@@ -89,22 +93,22 @@ def _of_parameter(pair: Pair, user: Any) -> Meaning | str:
     )
 
 
-def _of_key(pair: Pair, user: Any) -> Meaning | str:
+def _of_key(pair: Pair, seen: Seen) -> Meaning | str:
     """Return what the value of one of our keys names, or that it names nothing."""
     for finder in FINDERS[pair.key]:
-        for meaning in finder(pair.value, user):
+        for meaning in finder(pair.value, seen):
             return meaning
     return _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
 
 
-def _others(pairs: list[Pair], term: str, user: Any) -> list[Meaning]:
+def _others(pairs: list[Pair], term: str, seen: Seen) -> list[Meaning]:
     """Return what else a text of pairs may mean: parameters called like our keys, and words of an error."""
     found: list[Meaning] = []
     if len(pairs) == 1 and not pairs[0].is_parameter:
-        other = _of_parameter(pairs[0]._replace(is_parameter=True), user)
+        other = _of_parameter(pairs[0]._replace(is_parameter=True), seen)
         found += [] if isinstance(other, str) else [other]
     if any(pair.is_parameter for pair in pairs):
-        found += search_finders.words(term, user)
+        found += search_finders.words(term, seen)
     return found
 
 
@@ -123,7 +127,7 @@ FINDERS: Final[dict[str, tuple[search_finders.Finder, ...]]] = {
     "type": (search_finders.types_named, search_finders.types_beginning),
     "organization": (search_finders.organizations_with_id, search_finders.organizations_titled),
     "owner": (search_finders.owner,),
-    "worker": (lambda value, _user: iter([search_finders.of_worker(value)]),),
+    "worker": (lambda value, _seen: iter([search_finders.of_worker(value)]),),
     "fingerprint": (search_finders.fingerprint,),
     "error": (search_finders.words,),
 }

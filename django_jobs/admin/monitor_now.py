@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.access import may_start
-from django_jobs.engine.insight.inspection import blocked, jobs, waiting
+from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
@@ -91,8 +92,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
 
 def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> tuple[int, dt.datetime | None]:
     """Return how many jobs wait, counted up to BOUND + 1, and since when the longest of these could run."""
-    # `&` puts both conditions below the slice; a filter on a sliced queryset is not possible.
-    rows = (waiting() & scope).filter(priority=priority)[: BOUND + 1]
+    rows = store().first_waiting(scope, priority, BOUND + 1)
     found = rows.aggregate(total=Count("pk"), since=Min("ready_at", filter=Q(ready_at__lte=moment)))
     return found["total"], found["since"]
 
@@ -131,13 +131,14 @@ def _bounded(rows: QuerySet[Job]) -> CappedCount:
 
 def _read_tenants(scope: QuerySet[Job], flight: _Flight) -> list[Tenant]:
     """Return the organizations with the most running and waiting jobs."""
-    found = list((waiting() & scope).values_list("organization_id", flat=True)[: BOUND + 1])
+    rows = store().waiting_in_order(scope).values_list("organization_id")[: BOUND + 1]
+    found = [pk for (pk,) in store().read_in_order(rows)]
     backlog = Counter(found) + flight.queued
     load = backlog + flight.running
     busiest = sorted(load, key=lambda pk: (-load[pk], str(pk)))[:MAX_ORGANIZATIONS]
-    rows = database.rows(get_organization_model()).in_bulk(busiest)
+    tenants = database.rows(get_organization_model()).in_bulk(busiest)
     is_cut = len(found) > BOUND
-    return [_tenant(pk, rows.get(pk), backlog[pk], flight.running, is_cut=is_cut) for pk in busiest]
+    return [_tenant(pk, tenants.get(pk), backlog[pk], flight.running, is_cut=is_cut) for pk in busiest]
 
 
 def _tenant(pk: Any, row: Any, waiting_count: int, running: Counter[Any], *, is_cut: bool) -> Tenant:

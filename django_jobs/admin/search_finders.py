@@ -17,14 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.admin.base import keys_of
-from django_jobs.admin.job_filters import types_known_to
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.search_words import pair_text
+from django_jobs.admin.seen_organizations import Seen
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
-from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
@@ -48,38 +45,38 @@ class Meaning:
     text: str
 
 
-Finder = Callable[[str, Any], Iterator[Meaning]]
+Finder = Callable[[str, Seen], Iterator[Meaning]]
 
 
-def find(term: str, user: Any) -> Iterator[Meaning]:
+def find(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield what the term may mean, the surest first; the last is always: words of an error."""
     for certain in (job_of_id, batch_of_id):
-        if found := list(certain(term, user)):
+        if found := list(certain(term, seen)):
             yield from found
             return
     for finder in (job_of_number, types_named, organizations_with_id, owner, fingerprint, worker):
-        yield from finder(term, user)
-    yield from organizations_titled(term, user)
-    yield from types_beginning(term, user)
-    yield from words(term, user)
+        yield from finder(term, seen)
+    yield from organizations_titled(term, seen)
+    yield from types_beginning(term, seen)
+    yield from words(term, seen)
 
 
-def job_of_id(term: str, _user: Any) -> Iterator[Meaning]:
+def job_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the job with this id, whether or not there is one."""
     parsed = parse_job_id(term)
     if parsed is not None:
         yield Meaning(search=JobSearch(job=parsed), sentence=_("The job %(job)s") % {"job": term}, text=term)
 
 
-def job_of_number(term: str, user: Any) -> Iterator[Meaning]:
+def job_of_number(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the job with this number, if there is one."""
     for pk in keys_of([term]):
-        if Job.primary.visible_to(user).filter(pk=pk).exists():
+        if Job.primary.visible_to(seen.user).filter(pk=pk).exists():
             sentence = _("The job with the number %(number)s") % {"number": pk}
             yield Meaning(search=JobSearch(job=(pk, None)), sentence=sentence, text=pair_text("job", str(pk)))
 
 
-def batch_of_id(term: str, _user: Any) -> Iterator[Meaning]:
+def batch_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the batch with this id, whether or not there is one."""
     parsed = parse_batch_id(term)
     if parsed is not None:
@@ -87,20 +84,20 @@ def batch_of_id(term: str, _user: Any) -> Iterator[Meaning]:
         yield Meaning(search=JobSearch(batch=parsed), sentence=sentence, text=term)
 
 
-def types_named(term: str, user: Any) -> Iterator[Meaning]:
+def types_named(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the types that are called so."""
-    rows = types_known_to(user).filter(Q(pk__iexact=term) | Q(display_name__iexact=term))
+    rows = seen.types.filter(Q(pk__iexact=term) | Q(display_name__iexact=term))
     names = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
     for name in names:
         sentence = _("Jobs of type %(type)s") % {"type": name}
         yield Meaning(search=JobSearch(job_types=(name,)), sentence=sentence, text=pair_text("type", name))
 
 
-def types_beginning(term: str, user: Any) -> Iterator[Meaning]:
+def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the types whose names begin so and go on; a star at the end means the same."""
     term = term.removesuffix("*")
     begin = Q(pk__istartswith=term) | Q(display_name__istartswith=term)
-    rows = types_known_to(user).filter(begin).exclude(Q(pk__iexact=term) | Q(display_name__iexact=term))
+    rows = seen.types.filter(begin).exclude(Q(pk__iexact=term) | Q(display_name__iexact=term))
     names = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ALIKE + 1])
     if names:
         yield Meaning(
@@ -126,29 +123,27 @@ def _that_begin(term: str, names: list[str]) -> str:
     return _("Jobs of the first %(count)s types that begin with “%(text)s”: %(types)s, …") % facts
 
 
-def organizations_with_id(term: str, user: Any) -> Iterator[Meaning]:
+def organizations_with_id(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the organization with this id."""
-    yield from map(_of_organization, _with_id(term, user))
+    yield from map(_of_organization, _with_id(term, seen))
 
 
-def organizations_titled(term: str, user: Any) -> Iterator[Meaning]:
+def organizations_titled(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of each organization whose title is this or begins so, without the one that has this id."""
     name = title_field()
     if name:
         # By key: where ids are numbers, no condition can name an id that is none.
-        known = [found.pk for found in _with_id(term, user)]
-        yield from map(_of_organization, _organizations(user, Q((f"{name}__istartswith", term)) & ~Q(pk__in=known)))
+        known = [found.pk for found in _with_id(term, seen)]
+        yield from map(_of_organization, _organizations(seen, Q((f"{name}__istartswith", term)) & ~Q(pk__in=known)))
 
 
-def _with_id(term: str, user: Any) -> list[Any]:
-    return _organizations(user, Q((str(jobs_settings.ORGANIZATION_ID_FIELD), term)))
+def _with_id(term: str, seen: Seen) -> list[Any]:
+    return _organizations(seen, Q((str(jobs_settings.ORGANIZATION_ID_FIELD), term)))
 
 
-def _organizations(user: Any, which: Q) -> list[Any]:
-    seen = organizations_seen_by(user)
-    rows: QuerySet[Any] = database.rows(get_organization_model()) if seen is None else seen
+def _organizations(seen: Seen, which: Q) -> list[Any]:
     try:
-        return list(rows.filter(which).order_by("pk")[:MAX_NAMED])
+        return list(seen.tenants.filter(which).order_by("pk")[:MAX_NAMED])
     except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # ids that are no text
         return []
 
@@ -174,33 +169,33 @@ def title_field() -> str:
     return ""
 
 
-def _seen(organizations: list[Any] | None) -> QuerySet[Job]:
+def _jobs_of(organizations: list[Any] | None) -> QuerySet[Job]:
     """Return the jobs of these organizations, by primary key; None: of all."""
     rows = Job.primary.all()
     return rows if organizations is None else rows.filter(organization_id__in=organizations)
 
 
-def owner(term: str, user: Any) -> Iterator[Meaning]:
+def owner(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the user with this name, if there are any."""
-    if _seen(visible_organizations(None, user)).filter(owner_name=term).exists():
+    if _jobs_of(seen.organizations).filter(owner_name=term).exists():
         sentence = _("Jobs of the user %(user)s") % {"user": term}
         yield Meaning(search=JobSearch(owner_name=term), sentence=sentence, text=pair_text("owner", term))
 
 
-def fingerprint(term: str, user: Any) -> Iterator[Meaning]:
+def fingerprint(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs whose error has this fingerprint, or one that begins so, if there are any."""
     if _FINGERPRINT.fullmatch(term.lower()) is None:
         return
-    search, organizations = JobSearch(fingerprint=term.lower()), visible_organizations(None, user)
-    if search.among_newest(_seen(organizations), organizations)[0].exists():
+    search, organizations = JobSearch(fingerprint=term.lower()), seen.organizations
+    if search.among_newest(_jobs_of(organizations), organizations)[0].exists():
         sentence = _("Jobs that failed with the error %(fingerprint)s") % {"fingerprint": term}
         yield Meaning(search=search, sentence=sentence, text=pair_text("fingerprint", term.lower()))
 
 
-def worker(term: str, user: Any) -> Iterator[Meaning]:
+def worker(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the worker that is called so. Only system admins are told of one by a part of its name."""
     is_one = _WORKER.fullmatch(term) is not None
-    if not is_one and get_policy().is_system_admin(user):
+    if not is_one and seen.is_system_admin:
         is_one = Worker.primary.filter(name__startswith=term).exists()
     if is_one:
         yield of_worker(term)
@@ -216,7 +211,7 @@ def of_worker(term: str) -> Meaning:
     )
 
 
-def words(term: str, _user: Any) -> Iterator[Meaning]:
+def words(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the failed jobs whose error has these words."""
     sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
     yield Meaning(search=JobSearch(error_words=term), sentence=sentence, text=pair_text("error", term))

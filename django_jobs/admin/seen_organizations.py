@@ -1,27 +1,73 @@
-"""The organizations whose jobs a request's user may see, read once for the request.
+"""The organizations whose jobs a request's user may see, and the types of these, asked once for the request.
 
-The lists name them one by one: the database then sees how few they are when it chooses an index.
+The lists name organizations one by one: the database then sees how few they are when it chooses an index.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
+from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.insight.newest_jobs import MAX_ORGANIZATIONS
 from django_jobs.engine.lookup import visible_organizations
-from django_jobs.models import Job
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.rights import submittable
+from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
 
 
-def organizations_of(request: HttpRequest) -> list[Any] | None:
-    """Return their primary keys; None for all organizations."""
+class Seen:
+    """What a user may see, by the access policy, which is asked once for each answer. It is good for one request."""
+
+    def __init__(self, user: Any) -> None:
+        self.user = user
+
+    @cached_property
+    def is_system_admin(self) -> bool:
+        """Return whether the user manages the jobs of every organization."""
+        return get_policy().is_system_admin(self.user)
+
+    @cached_property
+    def organizations(self) -> list[Any] | None:
+        """Return the primary keys of the organizations whose jobs the user may see; None for all organizations."""
+        return visible_organizations(None, self.user)
+
+    @cached_property
+    def tenants(self) -> QuerySet[Any]:
+        """Return these organizations, to be narrowed."""
+        found = organizations_seen_by(self.user)
+        return database.rows(get_organization_model()) if found is None else found
+
+    @cached_property
+    def types(self) -> QuerySet[JobType]:
+        """Return the types of these organizations' jobs, and those that the user may submit; all for system admins."""
+        rows = JobType.primary.all()
+        if self.organizations is None:
+            return rows
+        # A scalar, which PostgreSQL asks for each type by an index. Of EXISTS it makes a hash of all their jobs.
+        own_jobs = Job.primary.filter(job_type=OuterRef("pk"), organization_id__in=self.organizations)
+        names = [kind.pk for kind in submittable(self.user, rows.filter(is_enabled=True))]
+        return rows.alias(own_job=Subquery(own_jobs.order_by().values("pk")[:1])).filter(
+            Q(pk__in=names) | Q(own_job__isnull=False)
+        )
+
+
+def seen_by(request: HttpRequest) -> Seen:
+    """Return what the request's user may see."""
     known = request.__dict__
-    if "djobs_organizations" not in known:
-        known["djobs_organizations"] = visible_organizations(None, request.user)
-    found: list[Any] | None = known["djobs_organizations"]
+    found = known.get("djobs_seen")
+    if not isinstance(found, Seen) or found.user is not request.user:
+        found = known["djobs_seen"] = Seen(request.user)
     return found
+
+
+def organizations_of(request: HttpRequest) -> list[Any] | None:
+    """Return the primary keys of the organizations whose jobs the user may see; None for all organizations."""
+    return seen_by(request).organizations
 
 
 def jobs_seen_by(request: HttpRequest) -> JobQuerySet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import connection
@@ -81,6 +81,19 @@ LOGS: Final = """
     ORDER BY j.id, step"""
 
 
+def create_hash(cursor: Any) -> None:
+    """Make the function ``hash`` for this connection: a number from 0 to 1 that looks random, of a row and a salt."""
+    cursor.execute(
+        "CREATE OR REPLACE FUNCTION pg_temp.hash(n int, salt int) RETURNS float8 LANGUAGE sql IMMUTABLE "
+        "AS 'SELECT (hashint8extended(n, salt) & 1073741823) / 1073741824.0::float8'"
+    )
+
+
+def with_hash(sql: str) -> str:
+    """Return the statement with calls of the function that :func:`create_hash` made."""
+    return sql.replace("hash(n", "pg_temp.hash(n")
+
+
 @contextlib.contextmanager
 def without_indexes(*models: type[Model]) -> Iterator[None]:
     """Let tables have none but their primary keys for a while: many rows are written sooner so."""
@@ -124,15 +137,12 @@ def fill(size: int, organizations: int = 0, backlog: int = 0) -> None:
         "organization": ORGANIZATION.format(organizations=organizations),
     }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE OR REPLACE FUNCTION pg_temp.hash(n int, salt int) RETURNS float8 LANGUAGE sql IMMUTABLE "
-            "AS 'SELECT (hashint8extended(n, salt) & 1073741823) / 1073741824.0::float8'"
-        )
+        create_hash(cursor)
         with without_indexes(Job, ExecutionLog):
             # Part by part, so that none is sorted on disk. The primary keys are the numbers.
             for first in range(1, size + backlog + 1, PART):
                 part = names | {"first": first, "last": min(size + backlog, first + PART - 1)}
-                cursor.execute(JOBS.format(**part).replace("hash(n", "pg_temp.hash(n"))
+                cursor.execute(with_hash(JOBS.format(**part)))
                 cursor.execute(LOGS.format(**part))
     # Of older days the activity would take long to write, and nothing here reads it.
     newest = ExecutionLog.objects.order_by("-pk")[0].pk

@@ -24,6 +24,7 @@ from django_jobs.engine.dispatch import (
 from django_jobs.engine.execution import claim_verdicts, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
+from django_jobs.engine.insight import newest_jobs
 from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import organization_ids
 from django_jobs.engine.submission.single import submit_job
@@ -58,6 +59,7 @@ def forget_everything() -> None:
     short_way.TRIES.forget()
     navigation_counts.forget()
     alert_reading.forget()
+    newest_jobs.forget()
 
 
 def ticket_of(job: Job, pool: str = DEFAULT_POOL) -> Ticket:

@@ -10,7 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import retry_job, submit_job
-from django_jobs.admin import job_filters, job_list
+from django_jobs.admin import job_filters, job_list, job_paging
+from django_jobs.engine.access import AccessPolicy
+from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import listed, text, url
@@ -192,7 +194,7 @@ def test_what_waits_is_found_however_old(root: Client, monkeypatch: pytest.Monke
     assert old in listed(root, status="Pending", type=old.job_type_id)
 
 
-# One of them only where keys have come far: whether older jobs were left out.
+# Two of them only where keys have come far: whether older jobs were left out, of each bound.
 @pytest.mark.parametrize(("role", "most"), [("root", 16), ("member", 21)])
 def test_a_list_costs_the_same_statements_however_many_jobs_it_shows(
     request: pytest.FixtureRequest, mine: Organization, role: str, most: int
@@ -202,6 +204,7 @@ def test_a_list_costs_the_same_statements_however_many_jobs_it_shows(
     few = statements_of(lambda: text(client, url("job", "changelist"), type=kind.pk))
     for _ in range(6):
         submit_job(kind, mine)
+    newest_jobs.forget()
     assert statements_of(lambda: text(client, url("job", "changelist"), type=kind.pk)) == few
     assert few <= most
 
@@ -211,7 +214,7 @@ def test_a_list_reads_no_large_column_and_counts_to_a_bound(root: Client, mine: 
     with CaptureQueriesContext(connection) as queries:
         text(root, url("job", "changelist"))
     statements = [query["sql"] for query in queries if "django_jobs_job" in query["sql"]]
-    large = [f'"{column}"' if '"' in statements[0] else f"`{column}`" for column in job_list.LARGE]
+    large = [f'"{column}"' if '"' in statements[0] else f"`{column}`" for column in job_paging.LARGE]
     read = [sql for sql in statements if any(column in sql for column in large)]
     assert all("error_start" in sql and "input_parameters" not in sql for sql in read)
     # Groups are made of the newest jobs alone.
@@ -278,3 +281,54 @@ def test_the_jobs_of_others_take_no_place_in_a_search(
     assert listed(member, q="failed") == [failed]
     assert listed(member, type=kind.pk) == [failed]
     assert "are looked at" not in text(member, url("job", "changelist"), type=kind.pk)
+
+
+def test_all_jobs_with_an_error_are_found_whatever_became_of_them_page_by_page(
+    root: Client, member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_paging, "FEW", 1)
+    monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 2)
+    kind = make_job_type()
+    found = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter", "Canceled")]
+    found += [job_in(status, job_type=kind, organization=mine) for status in ("Running", "Pending")]
+    Job.objects.filter(pk__in=[job.pk for job in found]).update(error_message="It failed before")
+    job_in("Completed", job_type=kind, organization=mine)
+    pending_job(kind, mine)
+    for client in (root, member):
+        pages = [listed(client, error="yes", p=str(number)) for number in (1, 2, 3)]
+        assert [job for page in pages for job in page] == found[::-1]
+        assert client.get(url("job", "changelist"), {"error": "yes"}).context["cl"].result_count == len(found)
+
+
+def test_the_policy_is_asked_once_whether_somebody_is_a_system_admin_however_many_jobs_are_shown(
+    member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    known = AccessPolicy.is_system_admin
+
+    def is_system_admin(policy: AccessPolicy, user: object) -> bool:
+        asked.append(user)
+        return known(policy, user)
+
+    monkeypatch.setattr(AccessPolicy, "is_system_admin", is_system_admin)
+    kind = make_job_type()
+    pending_job(kind, mine)
+    text(member, url("job", "changelist"))
+    few = len(asked)
+    for _ in range(20):
+        pending_job(kind, mine)
+    asked.clear()
+    text(member, url("job", "changelist"))
+    assert len(asked) <= few
+
+
+def test_pages_that_an_index_has_in_order_show_each_job_once(
+    root: Client, member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 2)
+    kind = make_job_type()
+    jobs = [pending_job(kind, mine) for _ in range(5)]
+    for client in (root, member):
+        for query in ({}, {"status": "Pending"}, {"created": "30d"}, {"organization": str(mine.pk)}):
+            pages = [listed(client, p=str(number), **query) for number in (1, 2, 3)]
+            assert [job for page in pages for job in page] == jobs[::-1]

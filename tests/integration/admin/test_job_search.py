@@ -12,12 +12,14 @@ from django.test import Client
 from django_jobs.admin import addressed_filters, job_search
 from django_jobs.engine.insight import job_search as engine_search
 from django_jobs.engine.insight import newest_jobs
+from django_jobs.engine.submission import rights
 from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import listed, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import make_schedule
+from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
 WORKER = "web-1-4711-ab12cd34"
@@ -306,3 +308,22 @@ def test_a_running_job_is_found_by_its_worker_however_old(root: Client, monkeypa
 def test_blanks_are_no_search(root: Client) -> None:
     job = job_in("Canceled")
     assert listed(root, q=" ") == [job]
+
+
+def test_a_search_asks_the_policy_once_which_types_are_known(member: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Mock(wraps=rights.submittable)
+    monkeypatch.setattr("django_jobs.admin.seen_organizations.submittable", asked)
+    text(member, url("job", "changelist"), q="no such words")
+    assert asked.call_count == 1
+
+
+def test_the_bound_of_an_organization_is_looked_for_once_in_some_seconds(mine: Organization) -> None:
+    jobs = [pending_job(organization=mine) for _ in range(3)]
+
+    def ask(pk: object) -> newest_jobs.Newest:
+        return newest_jobs.among_newest(Job.primary.filter(organization=mine), [pk], 2)
+
+    assert [statements_of(lambda pk=pk: ask(pk)) for pk in (mine.pk, str(mine.pk))] == [1, 0]  # type: ignore[misc]
+    for pk in (mine.pk, str(mine.pk)):
+        assert ask(pk).is_bounded
+        assert list(ask(pk).rows.order_by("pk")) == jobs[1:]

@@ -66,6 +66,10 @@ class Lanes(Transactions):
         """Return an organization's jobs of one type, the newest first."""
         return Job.primary.filter(job_type_id=job_type, organization_id=organization_pk).order_by("-pk")
 
+    def waiting_in_order(self, rows: QuerySet[Job]) -> QuerySet[Job]:
+        """Return those of these jobs that wait for dispatch or their moment, in the order that costs the least."""
+        return self.waiting_jobs() & rows
+
     def first_waiting(self, rows: QuerySet[Job], priority: int, limit: int) -> QuerySet[Job]:
         """Return up to ``limit`` of those of these jobs that wait with a priority, whichever costs the least."""
         # Written as `&` and not as a filter on the slice, which the database would apply too late.

@@ -102,9 +102,12 @@ class LaneWalks(LaneStatements):
         rows = Job.primary.extra(where=[where], params=params * 2)  # noqa: S610  (no value is in it)
         return rows.order_by("job_type_id", "organization_id", "-pk")
 
+    def waiting_in_order(self, rows: QuerySet[Job]) -> QuerySet[Job]:
+        return super().waiting_in_order(rows).order_by(*INDEX)
+
     def first_waiting(self, rows: QuerySet[Job], priority: int, limit: int) -> QuerySet[Job]:
-        waiting = (self.waiting_jobs() & rows).extra(where=["priority = (SELECT %s::smallint)"], params=[priority])
-        return waiting.order_by(*INDEX)[:limit]
+        own = "priority = (SELECT %s::smallint)"
+        return self.waiting_in_order(rows).extra(where=[own], params=[priority])[:limit]  # noqa: S610
 
     def heads(
         self,

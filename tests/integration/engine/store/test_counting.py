@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.store.counting import capped_counts
+from django_jobs.engine.store.counting import capped_counts, newest_keys
 from django_jobs.models import Job
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
@@ -25,3 +25,15 @@ def test_several_querysets_are_counted_by_one_statement() -> None:
     assert statements_of(lambda: capped_counts(asked, 10)) == 1
     assert capped_counts([Job.primary.none()], 10) == [0]
     assert capped_counts([], 10) == []
+
+
+def test_the_newest_of_several_querysets_are_read_by_one_statement() -> None:
+    kind = make_job_type(type_name="mails")
+    first, second, third = (pending_job(kind).pk for _ in range(3))
+    fourth = job_in("Canceled", job_type=kind).pk
+    rows = Job.primary.filter(job_type_id="mails").order_by("-pk")
+    asked = [rows.filter(status="Pending"), Job.primary.none(), rows.filter(status="Canceled"), rows.filter(pk=first)]
+    assert newest_keys(asked, 10) == [fourth, third, second, first]
+    assert newest_keys(asked, 2) == [fourth, third]
+    assert statements_of(lambda: newest_keys(asked, 10)) == 1
+    assert newest_keys([Job.primary.none()], 10) == []
