@@ -23,6 +23,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.open_pages import owner_jobs
 from django_jobs.engine.batches.status import describe_all, up_to_date
+from django_jobs.engine.insight.newest_jobs import oldest_key
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.models import Batch
@@ -79,9 +80,9 @@ class BatchList(DeclaredList):
         is_words = bool(self.query) and parse_batch_id(self.query.strip()) is None
         if not is_words and not any(item.needs_bound() for item in chosen):
             return rows
-        newest = Batch.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
-        self.looks_back = RECENT if newest > RECENT else None
-        return rows.filter(pk__gt=newest - RECENT)
+        too_old = oldest_key(Batch, RECENT)
+        self.looks_back = RECENT if too_old else None
+        return rows.filter(pk__gt=too_old or 0)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -19,6 +19,7 @@ from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import may_hide_jobs, may_view
+from django_jobs.engine.insight.newest_jobs import oldest_key
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 
@@ -67,9 +68,9 @@ class LogList(DeclaredList):
         return rows.filter(job__in=newest[:NEWEST_JOBS])
 
     def _newest(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        newest = ExecutionLog.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
-        self.looks_back = RECENT if newest > RECENT else None
-        return rows.filter(pk__gt=newest - RECENT)
+        too_old = oldest_key(ExecutionLog, RECENT)
+        self.looks_back = RECENT if too_old else None
+        return rows.filter(pk__gt=too_old or 0)
 
 
 @admin.register(ExecutionLog)

@@ -152,7 +152,7 @@ def _failures_in_words(item: TypeTraffic) -> str:
 
 def _state(kind: JobType | None, item: TypeTraffic, *, is_held: bool, is_failing: bool) -> SafeString:
     """Return what may start of the type. One that fails, or that its breaker holds, is not called active in green."""
-    words, name = _("active"), "completed"
+    words, name = pgettext("job type", "active"), "completed"
     if item.failures and item.failures == item.ended:
         words, name = _("all fail"), "failed"
     elif is_failing:

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.base import CappedPaginator, OwnPages, SystemAdminWrites, View, is_system_admin, sees_jobs
 from django_jobs.admin.formatting import line
@@ -85,7 +85,11 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     @admin.display(description=gettext_lazy("state"), ordering="is_active")
     def state(self, organization: Organization) -> SafeString:
         """Return whether the organization is active or suspended."""
-        words, name = (_("active"), "completed") if organization.is_active else (_("suspended"), "timed-out")
+        words, name = (
+            (pgettext("organization", "active"), "completed")
+            if organization.is_active
+            else (_("suspended"), "timed-out")
+        )
         return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
 
     @admin.display(description=gettext_lazy("backlog"))

@@ -34,6 +34,18 @@ def newest_pk() -> int:
     return Job.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
+def oldest_key(model: Any, most: int) -> int | None:
+    """Return the key up to which rows of one of our models are too old to be among the newest; None where none is.
+
+    Keys may begin anywhere, since old rows are deleted.
+    """
+    keys = model.primary.values_list("pk", flat=True)
+    bound = (keys.order_by("-pk").first() or 0) - most
+    # The first of all, by the primary key: where nothing is older, EXISTS might be looked for in the whole table.
+    first = keys.order_by("pk").first() if bound > 0 else None
+    return bound if first is not None and first <= bound else None
+
+
 class Newest(NamedTuple):
     """The jobs to search, and whether older ones were left out."""
 
@@ -83,11 +95,7 @@ def _bound_of_all(most: int) -> int | None:
     key, now = (database.alias(), None, most), time.monotonic()
     known = _remembered.get(key)
     if known is None or known[0] <= now:
-        oldest = newest_pk() - most
-        # The first of all, by the primary key: where nothing is older, EXISTS might be looked for in the whole table.
-        first = Job.primary.order_by("pk").values_list("pk", flat=True).first() if oldest > 0 else None
-        is_bounded = first is not None and first <= oldest
-        known = _remembered[key] = now + MAX_AGE, oldest if is_bounded else None
+        known = _remembered[key] = now + MAX_AGE, oldest_key(Job, most)
     return known[1]
 
 
