@@ -18,8 +18,6 @@ from babel.messages.pofile import read_po
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 #: The languages that are shipped beside English.
 LANGUAGES: Final = ("ar", "de", "es", "fr", "pt_BR")
-#: Folders whose catalogs nobody has translated yet. This list must only shrink.
-UNTRANSLATED: Final[frozenset[str]] = frozenset()
 #: What CONTRIBUTING.md says that updates the catalogs.
 OPTIONS: Final = ("--no-location", "--no-wrap", "--no-obsolete")
 _NAME: Final = re.compile(r"%\((\w+)\)[a-z]|(?<!{){(\w*)}(?!})")
@@ -31,11 +29,6 @@ _COUNTS: Final = frozenset({"count", "counter", "failed", "number"})
 def folders() -> list[Path]:
     """Return the folders of catalogs that there are: the package's, and the example project's."""
     return sorted(path for root in ("django_jobs", "example_project") for path in (CHECKOUT / root).rglob("locale"))
-
-
-def translated_folders() -> list[Path]:
-    """Return those whose catalogs are translated."""
-    return [path for path in folders() if path.relative_to(CHECKOUT).as_posix() not in UNTRANSLATED]
 
 
 def read(folder: Path, language: str) -> Catalog:

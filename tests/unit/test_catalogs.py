@@ -10,9 +10,7 @@ import pytest
 from babel.messages.catalog import Catalog
 
 from tests.support.catalogs import (
-    CHECKOUT,
     LANGUAGES,
-    UNTRANSLATED,
     compiled,
     faults,
     folders,
@@ -21,11 +19,10 @@ from tests.support.catalogs import (
     plural_rule,
     read,
     to_compile,
-    translated_folders,
     wanted,
 )
 
-CATALOGS = [(folder, language) for folder in translated_folders() for language in LANGUAGES]
+CATALOGS = [(folder, language) for folder in folders() for language in LANGUAGES]
 
 
 def name_of(value: object) -> str:
@@ -35,12 +32,6 @@ def name_of(value: object) -> str:
 @pytest.mark.parametrize("folder", folders(), ids=name_of)
 def test_a_folder_has_all_languages_and_no_other(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(LANGUAGES)
-
-
-@pytest.mark.parametrize("folder", sorted(UNTRANSLATED))
-def test_a_folder_that_is_not_translated_has_no_catalog_without_fault(folder: str) -> None:
-    whole = [language for language in LANGUAGES if not list(faults(read(CHECKOUT / folder, language)))]
-    assert whole == [], "take it out of UNTRANSLATED when all its catalogs are translated"
 
 
 @pytest.mark.parametrize(("folder", "language"), CATALOGS, ids=name_of)
@@ -60,7 +51,7 @@ def test_what_is_compiled_is_what_the_catalog_says(folder: Path, language: str) 
 
 
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="makemessages wants GNU gettext")
-@pytest.mark.parametrize("folder", translated_folders(), ids=name_of)
+@pytest.mark.parametrize("folder", folders(), ids=name_of)
 def test_a_catalog_has_the_texts_of_the_code_and_no_other(
     folder: Path, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
