@@ -11,7 +11,7 @@ import datetime as dt
 import time
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from django_jobs.engine.control.operation_actions import Action
 from django_jobs.engine.store import database
@@ -103,8 +103,9 @@ def _is_due(now: dt.datetime) -> Q:
 
     ended = Q(ended_at__isnull=False)
     recent = Q(ended_at__gte=now - OLD)
+    just_ended = Q(counted_at__lt=F("ended_at"))
     idle = Q(state=State.PAUSED, released_until__lt=now - OLD)
-    return (~ended & ~idle & older(OPEN_PAUSE)) | (recent & older(ENDED_PAUSE)) | older(OLD_PAUSE)
+    return (~ended & ~idle & older(OPEN_PAUSE)) | (recent & (just_ended | older(ENDED_PAUSE))) | older(OLD_PAUSE)
 
 
 def count(operation: Operation) -> None:

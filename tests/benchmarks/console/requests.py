@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from django_jobs.admin import navigation_counts
 from django_jobs.engine.alerts import reading
+from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
 from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import WITH_ERRORS, Status
@@ -85,7 +86,9 @@ def _lists(failed: Job) -> dict[str, dict[str, Any]]:
         "Failed": {"status": Status.FAILED},
         "Dead Letter": {"status": Status.DEAD_LETTER},
         "Pending": {"status": Status.PENDING},
-        "retrying": {"status": "retrying"},
+        "Failed (all)": {"status": FAILED_ALL},
+        "Failed (all), organization": {"status": FAILED_ALL, "organization": str(large.pk)},
+        "retrying": {"status": RETRYING},
         "has error": {"error": "yes"},
         "has no error": {"error": "no"},
         "common type": {"type": COMMON_TYPE},
