@@ -177,9 +177,11 @@ def test_between_two_counts_what_was_taken_up_meanwhile_is_under_way(
 
 
 def test_one_that_has_just_ended_is_counted_at_once(kind: JobType, root: User) -> None:
-    operation = begin(dead(kind, 3)[0], root)
+    operation = begin(dead(kind, 3)[0], root, rate=None)
     work_off()
-    Operation.objects.filter(pk=operation.pk).update(outcome={"Pending": 1}, counted_at=database.now(), is_settled=False)
+    Operation.objects.filter(pk=operation.pk).update(
+        outcome={"Pending": 1}, counted_at=database.now(), is_settled=False
+    )
     Operation.objects.filter(pk=operation.pk).update(ended_at=database.now())
     assert operation_outcomes.OutcomeCounts().count_due() == 1
     operation.refresh_from_db()
