@@ -16,8 +16,8 @@ from django.test import Client
 from django.urls import reverse
 
 from django_jobs.admin import navigation_counts
-from django_jobs.engine.alerts import reading
 from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
+from django_jobs.engine.alerts import reading
 from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import WITH_ERRORS, Status
