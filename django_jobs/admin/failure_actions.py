@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from django import forms
@@ -10,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin import failure_operations, held_retries, navigation_counts, type_switches
 from django_jobs.admin.base import address_to_go_back_to, is_system_admin
@@ -31,13 +32,15 @@ from django_jobs.texts import told
 RETRY_ONE: Final = "retry_one"
 CONFIRMED: Final = "confirmed"
 #: Buttons that ask before what nobody can take back: what it is called, and what it means.
-ASKING: Final = {
+ASKING: Final[dict[str, tuple[Callable[[int], str], Any]]] = {
     "cancel_all": (
-        gettext_lazy("Cancel %(amount)s that wait for their retry"),
+        lambda count: ngettext(
+            "Cancel %(amount)s that waits for its retry", "Cancel %(amount)s that wait for their retry", count
+        ),
         gettext_lazy("They end, and are not tried again."),
     ),
     "delete_all": (
-        gettext_lazy("Delete all %(amount)s dead letters"),
+        lambda count: ngettext("Delete %(amount)s dead letter", "Delete all %(amount)s dead letters", count),
         gettext_lazy("With their logs and files. This cannot be undone."),
     ),
 }
@@ -156,7 +159,7 @@ class FailureActions(SeesJobs):
             self._tell_empty(request)
             return HttpResponseRedirect(back)
         words, consequence = ASKING[action]
-        title = words % {"amount": CappedCount(count=found.count, is_cut=found.count_capped)}
+        title = words(found.count) % {"amount": CappedCount(count=found.count, is_cut=found.count_capped)}
         fields = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
         context = {"consequence": consequence, "fields": [*fields, (CONFIRMED, "yes")], "back_url": back}
         return self.page(request, "failures/confirm.html", title, title, **context)

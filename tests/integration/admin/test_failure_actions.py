@@ -140,14 +140,17 @@ def test_dead_letters_are_deleted_and_what_waits_for_its_retry_is_not(
 
 
 def test_what_cannot_be_taken_back_is_asked_first(root: Client, kind: JobType, mine: Organization) -> None:
-    jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
-    for action, title in (
-        ("cancel_all", "Cancel 1 that wait for their retry"),
-        ("delete_all", "Delete all 1 dead letters"),
+    for titles in (
+        ("Cancel 1 that waits for its retry", "Delete 1 dead letter"),
+        ("Cancel 2 that wait for their retry", "Delete all 2 dead letters"),
     ):
-        page = press(root, jobs[0], action, organization=str(mine.pk))
-        assert (page.status_code, page.context["title"]) == (200, title)
-        assert ("organization", str(mine.pk)) in page.context["fields"]
+        jobs = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter")]
+        shown = root.get(group(jobs[0])).content.decode()
+        for action, title in zip(("cancel_all", "delete_all"), titles, strict=True):
+            assert f">{title}</button>" in shown
+            page = press(root, jobs[0], action, organization=str(mine.pk))
+            assert (page.status_code, page.context["title"]) == (200, title)
+            assert ("organization", str(mine.pk)) in page.context["fields"]
     assert not Operation.objects.exists()
 
 
