@@ -26,6 +26,7 @@ from django_jobs.admin.job_type_flow import BreakerPage, read_flow
 from django_jobs.admin.job_type_form import LIMITS, JobTypeForm, changed_values, retry_schedule, total_delay
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.submission_form import SubmissionForm
+from django_jobs.engine.alerts import reading
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.job_types import declarations
@@ -123,6 +124,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         stored = JobType.primary.get(pk=obj.pk)
         if values:
             obj.save(update_fields=list(values))
+            reading.forget()  # alarms say how their type stands
         for item in type_switches.SWITCHES.values():
             is_old = item.field not in values and getattr(obj, item.field) != item.value
             if is_old and getattr(stored, item.field) == item.value:

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.engine.alerts import reading
 from django_jobs.engine.control import audit
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
@@ -81,6 +82,7 @@ def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
     rows = JobType.primary.filter(pk=kind.pk).exclude(**{switch.field: switch.value})
     if not rows.update(**{switch.field: switch.value}):
         return messages.WARNING, switch.told_late % {"type": kind.pk}
+    reading.forget()  # alarms say how their type stands
     audit.record(user, [kind], audit.Act.CHANGED, switch.done)
     database.once_on_commit(dispatcher.wake)
     return messages.INFO, in_words(switch.told, kind)

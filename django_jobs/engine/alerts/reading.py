@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import F, IntegerField, JSONField, QuerySet, Value
+from django.db.models import BooleanField, F, IntegerField, JSONField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,7 +26,7 @@ from django_jobs.engine.alerts.records import KEPT
 from django_jobs.engine.insight.inspection import Leader
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids
-from django_jobs.models import Alert, EngineLease, get_organization_model
+from django_jobs.models import Alert, EngineLease, JobType, get_organization_model
 
 #: Seconds for which what was read may be shown again where :func:`read_lately` is asked.
 MAX_AGE: Final = 10.0
@@ -38,6 +38,8 @@ _FOR_ALL: Final = ("since", "next_try_at", "state", "seconds", "job_type", "sche
 #: Those besides that are told where only organizations of theirs are concerned: ``error_of`` says whose error it is.
 _FOR_SOLE: Final = ("error",)
 _LEASE: Final = "scheduler"
+#: The alarms whose subject is a job type. Whether it may run is told as it is now: people act on that.
+_ABOUT_TYPES: Final = (thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +157,10 @@ def _read(*, has_over: bool) -> AlertsSeen:
     rows = list(_open_rows())
     now, leader = _leader_of([row for row in rows if row[0] is None])
     opened = [
-        AlertSeen(pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts)
-        for pk, rule, subject, raised, seen, facts in rows
+        AlertSeen(
+            pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts | _switches(rule, *switches)
+        )
+        for pk, rule, subject, raised, seen, facts, *switches in rows
         if pk is not None and rule in thresholds.RULES
     ]
     if not leader.is_alive and thresholds.is_on(thresholds.NO_SCHEDULER):
@@ -165,18 +169,34 @@ def _read(*, has_over: bool) -> AlertsSeen:
     return AlertsSeen(moment=now, leader=leader, open=sorted(_once(opened), key=_urgency), over=over)
 
 
+def _switches(rule: str, is_paused: bool | None, is_enabled: bool | None) -> dict[str, bool]:
+    """Return how the type stands that an alarm is about, as facts; nothing where there is none, or it is gone."""
+    if rule not in _ABOUT_TYPES or is_paused is None:
+        return {}
+    return {"is_paused": bool(is_paused), "is_disabled": not is_enabled}
+
+
 def _urgency(alert: AlertSeen) -> tuple[int, float]:
     return thresholds.BY_URGENCY.index(alert.rule), -alert.since.timestamp()
 
 
 def _open_rows() -> Iterator[tuple[Any, ...]]:
-    """Yield the open alarms and, without a key, the scheduler's row with the database's time, in one statement."""
+    """Yield the open alarms and, without a key, the scheduler's row with the database's time, in one statement.
+
+    Behind the facts stands whether the type is paused and enabled that an alarm is about.
+    """
     names = ("pk", "rule", "subject", "raised_at", "seen_at", "facts")
-    alerts = Alert.primary.filter(open_key__isnull=False).order_by().values_list(*names)
+    kinds = JobType.primary.filter(pk=OuterRef("subject"))
+    switches = {name: Subquery(kinds.values(name)[:1]) for name in ("is_paused", "is_enabled")}
+    alerts = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**switches).values_list(*names, *switches)
     lease = EngineLease.primary.filter(pk=_LEASE).order_by()
     scheduler = lease.annotate(
-        none=Value(None, output_field=IntegerField()), now=Now(), nothing=Value({}, output_field=JSONField())
-    ).values_list("none", "name", "holder", "now", F("ticked_at"), "nothing")
+        none=Value(None, output_field=IntegerField()),
+        now=Now(),
+        nothing=Value({}, output_field=JSONField()),
+        paused=Value(None, output_field=BooleanField()),
+        enabled=Value(None, output_field=BooleanField()),
+    ).values_list("none", "name", "holder", "now", F("ticked_at"), "nothing", "paused", "enabled")
     yield from alerts.union(scheduler, all=True)
 
 
@@ -184,7 +204,7 @@ def _leader_of(rows: list[tuple[Any, ...]]) -> tuple[dt.datetime, Leader]:
     """Return the database's time and who leads, by the scheduler's row; without one, this machine's time and nobody."""
     if not rows:
         return timezone.now(), Leader(holder="", seconds_since_tick=None)
-    _, _, holder, now, ticked_at, _ = rows[0]
+    _, _, holder, now, ticked_at, *_ = rows[0]
     silent = None if ticked_at is None else max(0.0, (now - ticked_at).total_seconds())
     return now, Leader(holder=holder, seconds_since_tick=silent)
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from django_jobs.engine.alerts.reading import forget
+from django_jobs.engine.alerts.reading import forget, read_all_alerts
 from django_jobs.models import Alert, JobType, Organization
 from tests.support.admin import staff_of, text, url
 from tests.support.alerts import make_alert, scheduler_ticks
@@ -194,7 +194,8 @@ def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -
 
 
 def test_a_type_that_is_paused_can_be_resumed(root: Client, kind: JobType) -> None:
-    make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5, "is_paused": True})
+    JobType.objects.filter(pk=kind.pk).update(is_paused=True)
+    make_alert("type_failing", kind.pk, {"failed": 5, "attempts": 5, "is_paused": False})
     shown = page(root)
     assert "The type is paused: what is retried waits until it is resumed." in shown
     assert buttons(shown)[0] == "Resume type"
@@ -229,3 +230,27 @@ def test_an_alarm_names_the_first_organizations_and_counts_the_others(root: Clie
     assert (len(row.organizations), row.more_organizations) == (5, 2)
     told = " ".join(strip_tags(page(root)).split())
     assert "ORG-0 page, ORG-1 page, ORG-2 page, ORG-3 page, ORG-4 page and 2 more" in told
+
+
+@pytest.mark.parametrize("rule", ["type_failing", "breaker_open"])
+def test_the_index_shows_the_buttons_of_the_type_as_it_stands_now(root: Client, kind: JobType, rule: str) -> None:
+    make_alert(rule, kind.pk, {"failed": 5, "attempts": 5, "is_paused": False})
+    index = reverse("admin:index")
+    for action, following in (("pause_type", "Resume type"), ("resume_type", "Pause type")):
+        assert f'value="{action}"' in text(root, index)
+        root.post(url("failure", "act"), {"action": action, "job_type": kind.pk, "next": index})
+        assert following in text(root, index)
+
+
+def test_a_type_that_its_page_paused_is_resumed_on_the_index(root: Client, kind: JobType) -> None:
+    failing(kind)
+    assert "Pause type" in text(root, reverse("admin:index"))
+    root.post(url("jobtype", "pause", kind.pk))
+    assert "Resume type" in text(root, reverse("admin:index"))
+
+
+def test_a_pool_that_is_called_like_a_type_is_no_type(root: Client, kind: JobType) -> None:
+    JobType.objects.filter(pk=kind.pk).update(is_paused=True)
+    make_alert("no_worker", kind.pk, {"waiting": 3})
+    (alarm,) = read_all_alerts().open
+    assert "is_paused" not in alarm.facts

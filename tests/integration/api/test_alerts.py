@@ -59,6 +59,8 @@ def test_a_system_admin_reads_all_of_an_alarm(admin: APIClient, kind: JobType, m
         "attempts": 863,
         "error": "InvalidMailer",
         "exception": "InvalidMailer: secret",
+        "is_paused": False,
+        "is_disabled": False,
     }
     assert parse_datetime(row["raised_at"]) == alert.raised_at
     assert row["cleared_at"] is None
