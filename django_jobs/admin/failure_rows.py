@@ -159,7 +159,7 @@ class RowMaker:
         tenant = self._tenants.get(pk)
         name = tenant_name(pk, tenant)
         url = "" if tenant is None else f"?{urlencode(self._chosen.query(organization=str(pk)))}"
-        return with_page(line(name, 60), url, self._tenant_pages.get(pk, "")), self._count(count)
+        return with_page(name, url, self._tenant_pages.get(pk, "")), self._count(count)
 
     def _buttons(self, newest: Job, kind: JobType | None) -> Buttons:
         # The policy is asked anew for each job when its turn comes. Here it is asked once for all groups that the

@@ -102,9 +102,9 @@ class OpenPages:
         return self._opened[model]
 
 
-def with_page(name: SafeString | str, url: str, page_url: str) -> SafeString:
+def with_page(name: str, url: str, page_url: str) -> SafeString:
     """Return an organization's name as a link to what is told of it, and behind it a link to its own page."""
-    shown = linked(url, format_html("<bdi>{}</bdi>", name))
+    shown = linked(url, line(name, NAME))
     if not page_url:
         return format_html("{}", shown)
     # Translators: a short link behind an organization's name, which leads to the organization's own page.

@@ -146,8 +146,8 @@ class OperationAdmin(SeesJobs):
         return format_html_join(" ", "{}", ((part,) for part in parts)) or "-"
 
     def _first_job(self, operation: Any) -> list[SafeString | str]:
-        """Return the job that is tried first, once it is known and while it is there."""
-        found = Job.primary.filter(pk=operation.first_job_id or 0).first()
+        """Return the job that is tried first, once it is known and while it is there for the reader."""
+        found = Job.primary.visible_to(operation.pages.user).filter(pk=operation.first_job_id or 0).first()
         return [] if found is None else [linked(operation.pages.job(found), found.name)]
 
     @admin.display(description=gettext_lazy("started"))

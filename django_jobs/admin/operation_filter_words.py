@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from django_jobs.admin.formatting import linked
 from django_jobs.admin.open_pages import OpenPages
+from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.insight.filter_conditions import SHOWN
 from django_jobs.engine.insight.filter_terms import Term
 from django_jobs.engine.insight.job_filter import PK, JobFilter
@@ -56,7 +57,8 @@ def _types(names: list[str], pages: OpenPages) -> Addresses:
 
 
 def _organizations(pks: list[Any], pages: OpenPages) -> Addresses:
-    there = read_tenants(pks)
+    seen = organizations_seen_by(pages.user)
+    there = read_tenants(pks) if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True))
     opened = pages.organizations(there)
     return {pk: opened.get(pk) or pages.links.jobs_of_organization(pk) for pk in there}
 

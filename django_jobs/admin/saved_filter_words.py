@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import keys_of
 from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
@@ -77,7 +78,8 @@ class FilterWords:
 
 
 def _key(model: Any, text: str) -> Any:
+    """Return the key that a text stands for; None where no row can have it."""
     try:
-        return model._meta.pk.to_python(text)
+        return model._meta.pk.clean(text, None) if is_storable_text(text) else None
     except ValidationError:
         return None

@@ -56,10 +56,16 @@ def label_cells(rows: str, cl: Any) -> SafeString:
     """Give each cell of a rendered list the name of its column, as ``data-label``: on a phone a row is a card."""
     from django.contrib.admin.utils import label_for_field
 
-    names = [name for name in cl.list_display if name != "action_checkbox"]
-    labels = {name: capfirst(str(label_for_field(name, cl.model, cl.model_admin))) for name in names}
+    # Where a host's subclass has a function as a column, its cells are called after that, or else have no label.
+    labels = {
+        getattr(name, "__name__", name): capfirst(str(label_for_field(name, cl.model, cl.model_admin)))
+        for name in cl.list_display
+        if name != "action_checkbox"
+    }
 
     def labeled(cell: re.Match[str]) -> str:
+        if cell[1] not in labels:
+            return cell[0]
         tag, _, rest = cell[0].partition(" class=")
         return f'{tag} data-label="{escape(labels[cell[1]])}" class={rest}'
 

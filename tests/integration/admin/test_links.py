@@ -19,7 +19,7 @@ from django_jobs import schedule_job
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
+from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation, Organization
 from django_jobs.testing import run_jobs
 from tests.support import admin
 from tests.support.admin import page_of, said, text, url
@@ -138,6 +138,12 @@ def test_an_alarms_organizations_lead_to_their_failures_and_pages(
     page = text(member, url("alert", "changelist"))
     assert with_words("ORG-MINE", page) == address
     assert url("organization", "change", mine.pk) not in page
+
+
+def test_a_screen_reader_hears_the_name_of_an_organization_without_markup(root: Client, kind: JobType) -> None:
+    job = die(kind, make_organization(name="A & B"))
+    for address in (group(job), url("failure", "changelist")):
+        assert 'aria-label="The page of A &amp; B">' in text(root, address)
 
 
 def test_a_groups_organizations_narrow_it_and_what_is_done_reaches_these_alone(
@@ -304,6 +310,21 @@ def test_an_operations_filter_leads_nobody_to_what_they_do_not_see(
     assert with_words(own.name, page) == url("job", "change", own.pk)
     assert foreign.name in page
     assert url("job", "change", foreign.pk) not in page
+
+
+def test_who_has_left_an_organization_is_led_to_nothing_of_it(kind: JobType, mine: Organization) -> None:
+    boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
+    job = die(kind, mine)
+    started = start_operation(JobFilter(organizations=(mine.pk,)), boss, try_first=True)
+    Operation.objects.update(first_job_id=job.pk)
+    address, client = url("operation", "change", started.pk), admin.client_of(boss)
+    page = text(client, address)
+    assert with_words(job.name, page) == url("job", "change", job.pk)
+    assert with_words("ORG-MINE", page) == f"{url('job', 'changelist')}?organization={mine.pk}"
+    Membership.objects.all().delete()
+    page = text(client, address)
+    assert job.name not in page
+    assert f"organization={mine.pk}" not in page
 
 
 def test_another_site_of_the_same_name_takes_no_link_away(root: Client, kind: JobType, mine: Organization) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
+from django.contrib import admin
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.utils import translation
 
 from django_jobs import schedule_job
 from django_jobs.admin.operation_words import title_of
-from django_jobs.models import ExecutionLog, Operation, Organization
+from django_jobs.models import ExecutionLog, JobType, Operation, Organization
 from tests.support.admin import text, url
 from tests.support.factories import make_job_type
 
@@ -21,6 +27,27 @@ def test_each_cell_has_the_name_of_its_column_for_phones(root: Client) -> None:
     for name, label in (("type_name", "Type name"), ("title", "Name"), ("time_limit", "Time limit")):
         assert f' data-label="{label}" class="field-{name}' in page
     assert page.count("data-label") == 8
+
+
+def by_hand(kind: JobType) -> str:
+    return kind.pk
+
+
+def test_a_function_as_a_column_of_a_host_has_its_name_too(monkeypatch: pytest.MonkeyPatch, root: Client) -> None:
+    make_job_type()
+    model_admin: Any = admin.site.get_model_admin(JobType)
+    monkeypatch.setattr(model_admin, "list_display", ("type_name", by_hand, lambda kind: kind.pk))
+    page = text(root, url("jobtype", "changelist"))
+    assert ' data-label="By hand" class="field-by_hand' in page
+    assert 'class="field-lambda' in page
+
+
+def test_the_style_sheet_of_lists_names_columns_that_there_are() -> None:
+    model_admins = [item for model, item in admin.site._registry.items() if model._meta.app_label == "django_jobs"]
+    columns = {name for item in model_admins for name in item.list_display if isinstance(name, str)}
+    path = finders.find("django_jobs/lists.css")
+    named = set(re.findall(r"\.field-(\w+)", Path(str(path)).read_text(encoding="utf-8")))
+    assert named - columns == set()
 
 
 def test_the_filters_of_operations_have_translated_titles(root: Client, bracketed: None) -> None:

@@ -160,6 +160,12 @@ def test_operations_are_listed(root: Client, kind: JobType, mine: Organization) 
     assert "0 of 1 retried" in text(root, url("operation", "changelist"))
 
 
+def test_the_way_to_an_operation_begins_with_a_capital_letter(root: Client, kind: JobType, mine: Organization) -> None:
+    order(root, die(kind, mine))
+    pk = Operation.objects.get().pk
+    assert f"Retry ({pk})" in text(root, url("operation", "change", pk))
+
+
 def test_whoever_started_an_operation_may_be_deleted(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
     User.objects.get(username="root").delete()

@@ -193,6 +193,18 @@ def test_a_kept_query_is_judged_anew_when_it_is_followed(root: Client) -> None:
     assert root.get(f"{url('job', 'changelist')}?input_parameters__a__regex=x").status_code == 400
 
 
+@pytest.mark.parametrize("key", ["9" * 30, "a%00b", "x"])
+def test_a_key_that_no_organization_can_have_is_told_as_one_that_is_gone(
+    root: Client, mine: Organization, key: str
+) -> None:
+    user = User.objects.get(username="root")
+    SavedFilter.objects.create(user=user, name="odd", query=f"organization={key}")
+    SavedFilter.objects.create(user=user, name="mine", query=f"organization={mine.pk}")
+    page = text(root, url("job", "saved_filters"))
+    assert "organization: (not there any more)" in page
+    assert "organization: ORG-MINE" in page
+
+
 def test_the_filters_of_a_user_go_with_the_user(root: Client) -> None:
     save(root, "status=Failed")
     User.objects.get(username="root").delete()
