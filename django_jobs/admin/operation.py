@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -19,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin import navigation_counts
 from django_jobs.admin.base import View
 from django_jobs.admin.formatting import line, linked, moment
+from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_exact, format_number
@@ -27,6 +29,7 @@ from django_jobs.admin.operation_filter_words import linked_words
 from django_jobs.admin.operation_words import (
     amount_words,
     news_of,
+    note_organizations,
     outcome_words,
     progress_of,
     rate_words,
@@ -78,6 +81,15 @@ class Titled(admin.ChoicesFieldListFilter):
         return type(cls.__name__, (cls,), {"words": words})
 
 
+class OperationList(DeclaredList):
+    """A page of operations. The organizations that their titles name are read in one statement for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        note_organizations(self.result_list)
+
+
 @admin.register(Operation)
 class OperationAdmin(SeesJobs):
     """The list of operations, and the page of one."""
@@ -90,6 +102,9 @@ class OperationAdmin(SeesJobs):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return operations.operations_seen_by(request.user)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return OperationList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         operation = super().get_object(request, object_id, from_field)

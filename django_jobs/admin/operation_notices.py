@@ -16,7 +16,7 @@ from django_jobs.admin.formatting import line
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
-from django_jobs.admin.operation_words import amount_words, outcome_words, state_badge, title_of
+from django_jobs.admin.operation_words import amount_words, note_organizations, outcome_words, state_badge, title_of
 from django_jobs.engine.control.operations_under_way import is_on_jobs_of, under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
@@ -33,6 +33,9 @@ Row = tuple[Any, str, str, Any, str]
 
 def rows_of(links: Links, found: Iterable[Operation], title: Callable[[Operation], str] = title_of) -> list[Row]:
     """Return what a page says of the first of these operations."""
+    shown = list(itertools.islice(found, LISTED))
+    if title is title_of:
+        note_organizations(shown)
     return [
         (
             line(title(item), TITLE),
@@ -41,7 +44,7 @@ def rows_of(links: Links, found: Iterable[Operation], title: Callable[[Operation
             state_badge(item),
             item.user_name,
         )
-        for item in itertools.islice(found, LISTED)
+        for item in shown
     ]
 
 
@@ -97,6 +100,7 @@ def with_keys(pks: Collection[int]) -> Callable[[Operation], bool]:
 def monitor_notices(user: Any, links: Links) -> list[Notice]:
     """Return a notice for each of the latest operations that are under way, and one that counts the others."""
     found = under_way(user)
+    note_organizations(found[:SHOWN])
     told = [_notice(item, links) for item in found[:SHOWN]]
     more = len(found[SHOWN:])
     if more:

@@ -212,9 +212,15 @@ class JobFilter:
         found = [(term, getattr(self, name)) for name, term in TERMS.items()]
         return [(term, value) for term, value in found if value is not None]
 
-    def words(self) -> list[tuple[str, str]]:
-        """Return what is asked for as labels and values, in the language of the reader."""
-        return [term.tell(value) for term, value in self.asked()]
+    def words(self, ids: Mapping[Any, str] | None = None) -> list[tuple[str, str]]:
+        """Return what is asked for as labels and values, in the language of the reader.
+
+        ``ids`` are those of organizations, by primary key, where they were read before.
+        """
+        if ids is None or self.organizations is None:
+            return [term.tell(value) for term, value in self.asked()]
+        told = conditions.in_words([ids.get(pk, str(pk)) for pk in self.organizations])
+        return [(str(term.words), told) if term.name == PK else term.tell(value) for term, value in self.asked()]
 
     def _asks_for_hidden(self, user: Any) -> bool:
         """Return whether a parameter is asked for whose values this user may not read, or may not read of each job."""

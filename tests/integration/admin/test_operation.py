@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
@@ -14,8 +18,9 @@ from tests.support import admin
 from tests.support.admin import remembered, said, text, url
 from tests.support.brokers import reread
 from tests.support.cases import rolled_back
-from tests.support.factories import make_job_type, make_user
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order, press
+from tests.support.operations import start
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -158,6 +163,28 @@ def test_an_operation_that_is_gone_is_said_to_be(root: Client) -> None:
 def test_operations_are_listed(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
     assert "0 of 1 retried" in text(root, url("operation", "changelist"))
+
+
+@pytest.mark.parametrize("model", ["operation", "job", "failure", "monitor"])
+def test_many_operations_that_name_organizations_take_no_more_statements(root: Client, model: str) -> None:
+    def begin_another() -> None:
+        tenant = die(make_job_type(), make_organization(), "Down").organization_id
+        start(JobFilter(organizations=(tenant,), statuses=(Status.DEAD_LETTER,)), None)
+
+    def statements() -> int:
+        address = reverse("admin:django_jobs_monitor") if model == "monitor" else url(model, "changelist")
+        text(root, address)  # fills what is remembered
+        with CaptureQueriesContext(connection) as found:
+            page = text(root, address)
+        assert Organization.objects.latest("pk").name in page
+        return len(found)
+
+    for _ in range(2):
+        begin_another()
+    few = statements()
+    for _ in range(2):
+        begin_another()
+    assert statements() == few
 
 
 def test_the_way_to_an_operation_begins_with_a_capital_letter(root: Client, kind: JobType, mine: Organization) -> None:
