@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Length
+from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext as _
 
 from django_jobs.engine.insight.filter_values import Id, Pair, made_in
@@ -67,8 +69,9 @@ def with_error_text(text: str) -> Q:
 
 def with_error(has_error: bool) -> Q:
     """Return the condition that a job has an error, or has none."""
-    # Not "equal to an empty text": a database that knows nothing of the texts would take these jobs for few.
-    return ~Q(error_message="") if has_error else Q(error_message__lte="")
+    # Not "equal to an empty text": a database that knows nothing of the texts would take these jobs for few. Nor "up to
+    # an empty text": for MariaDB a line break comes before it.
+    return ~Q(error_message="") if has_error else Q(LessThanOrEqual(Length("error_message"), 0))
 
 
 def in_pool(pool: str) -> Q:

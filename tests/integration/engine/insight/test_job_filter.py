@@ -56,6 +56,13 @@ def test_a_filter_that_finds_nothing_stays_one(mails: JobType) -> None:
     assert not stored.rows().exists()
 
 
+def test_an_error_that_begins_with_a_line_break_is_one(mails: JobType) -> None:
+    job = job_in("Dead Letter", job_type=mails)
+    Job.objects.filter(pk=job.pk).update(error_message="\nno such host")
+    assert [job.pk for job in JobFilter(has_error=True).rows()] == [job.pk]
+    assert not JobFilter(has_error=False).rows().exists()
+
+
 def test_from_outside_organizations_are_named_by_their_ids(mine: Organization) -> None:
     assert JobFilter.read({"organization": "ORG-MINE"}).organizations == (mine.pk,)
 
