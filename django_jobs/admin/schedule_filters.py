@@ -42,8 +42,11 @@ class ScheduledTypeFilter(BoundedFilter):
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = visible_schedules(request.user).order_by("job_type_id").values_list("job_type_id", flat=True)
-        return [(name, name) for name in names.distinct()[:MAX_TYPES]]
+        rows = visible_schedules(request.user).order_by("job_type_id").values_list("job_type_id", flat=True).distinct()
+        names = list(rows[:MAX_TYPES])
+        if (asked := self.value()) not in {None, *names}:
+            names += rows.filter(job_type_id=asked)[:1]
+        return [(name, name) for name in names]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.chosen()

@@ -9,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_jobs import schedule_job
+from django_jobs.admin import schedule_filters
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
 from tests.support import admin
@@ -221,3 +222,13 @@ def test_a_manager_who_is_no_superuser_may_do_all(kind: JobType) -> None:
     add(admin.system_admin(), kind)
     assert Schedule.objects.get().owner_name == "sysadmin"
     assert make_system_admin() != Schedule.objects.get().owner
+
+
+def test_a_type_beyond_those_that_are_offered_is_found_by_its_address(
+    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule_filters, "MAX_TYPES", 1)
+    for name in ("letters", "mails"):
+        schedule_job(name, make_job_type(type_name=name), every=60)
+    assert listed(root, type="mails") == ["mails"]
+    assert listed(root, type="faxes") == []
