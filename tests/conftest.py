@@ -74,12 +74,17 @@ def django_db_setup(django_db_setup: None) -> None:
 
 @pytest.fixture(autouse=True)
 def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the engine know no more than in a new process: nothing of an earlier test's workers or of its slow Redis."""
+    """Let the engine know no more than in a new process: nothing of an earlier test's workers or of its slow Redis, nor
+    the language of its last request.
+    """
+    from django.utils import translation
+
     from django_jobs.engine.dispatch import time_budget
     from django_jobs.engine.ports import use_broker
     from tests.support.brokers import forget_everything
 
     forget_everything()
+    translation.deactivate()
     use_broker(None)
     monkeypatch.setattr(time_budget, "_rests_until", -math.inf)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import translation
 
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_status import describe_operations
@@ -115,7 +116,8 @@ class Command(JobsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._as_json = bool(options["json"])
-        with told_plainly():
+        # Our commands speak English, also what they quote of refusals that pages show in their language.
+        with told_plainly(), translation.override(None):
             try:
                 asked = _asked(options)
                 if options["dry_run"]:

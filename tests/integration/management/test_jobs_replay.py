@@ -140,6 +140,16 @@ def test_what_cannot_be_is_said(options: list[str], told: str, mails: JobType) -
     assert not Operation.objects.exists()
 
 
+@pytest.mark.usefixtures("bracketed")
+def test_what_cannot_be_is_said_in_english(mails: JobType) -> None:
+    for options, told in (
+        (["--created-after", "x"], "--created-after: Give a moment"),
+        (["--type", "x"], "no job that"),
+    ):
+        with pytest.raises(CommandError, match=told):
+            replay(*options)
+
+
 def test_it_waits_until_all_have_ended(mails: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
     (job,) = dead(mails, 1)
 
