@@ -113,7 +113,8 @@ def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_write
 
 def test_a_thawed_attempt_that_lost_its_job_is_stopped(processes: ProcessPool, stage: Stage) -> None:
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
-    processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
+    # In the midst of a long run, a thawed child of a forked worker was seen not to take its signals.
+    processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2}, is_fresh=True)
     frozen = recorded.pid(attempt=1)
 
     freeze(psutil.Process(frozen))

@@ -165,11 +165,15 @@ class ProcessPool:
         *arguments: str,
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
+        is_fresh: bool = False,
     ) -> ManagedProcess:
-        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``."""
+        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``.
+
+        What ``is_fresh`` is no fork.
+        """
         log_path = self.directory / f"{next(self._numbers)}-{arguments[0]}.log"
         environment = process_environ(settings or {}, environ or {})
-        process = ManagedProcess(arguments, log_path, environment, is_fresh=False)
+        process = ManagedProcess(arguments, log_path, environment, is_fresh=is_fresh)
         self.processes.append(process)
         return process
 
@@ -178,11 +182,13 @@ class ProcessPool:
         *options: str,
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
+        is_fresh: bool = False,
     ) -> ManagedProcess:
         """``manage.py jobs_worker`` with ``options``; unless they say how many, with one child and the chosen slots."""
         if "--processes" not in options:
             options = ("--processes", "1", *options)
-        return self.start("jobs_worker", *worker_options(options), settings=settings, environ=environ)
+        arguments = worker_options(options)
+        return self.start("jobs_worker", *arguments, settings=settings, environ=environ, is_fresh=is_fresh)
 
     def clean_up(self) -> None:
         # Newest first: a scheduler does not get to rescue the jobs of workers that end before it.
