@@ -17,7 +17,7 @@ from django_jobs.engine.ports import Taken
 from django_jobs.engine.store import database, line_watch
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.pools import served_by
-from django_jobs.worker import memory
+from django_jobs.worker import blind_spots, memory
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.claims import Claims
@@ -125,6 +125,7 @@ class Child:
         self._failures.failed(error)
         self.state.stopping.wait(1.0)
 
+    @blind_spots.receiver
     def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self.state.stopping.set()
         threading.Thread(target=self.state.consumer.wake, daemon=True).start()  # a signal handler must not wait

@@ -21,12 +21,16 @@ from typing import Any, Final
 
 from django_jobs.engine.store.chosen import store_of
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled
+from django_jobs.worker import blind_spots
 
 logger = logging.getLogger("django_jobs")
 
 REPEAT_SECONDS: Final = 2.0
 #: How long a signal may need to be seen. A second one before that would hold up the first.
 SIGNAL_SECONDS: Final = 0.5
+#: For so long a signal that comes where the handler's own blocks would miss the exception is put off to the next one.
+#: A loop that does nothing is at no other place.
+PUT_OFF_SECONDS: Final = 1.0
 SIGNAL: Final = signal.SIGUSR1
 
 
@@ -41,6 +45,8 @@ class Interrupter:
         #: One item for each block that is shielded now. Threads add and remove items without losing count.
         self._shields: list[None] = []
         self._raised_at = self._signaled_at = -math.inf
+        #: Since when signals came at blind spots only; None where the last one did not.
+        self._put_off_since: float | None = None
         self._raising = threading.Lock()
         #: Django's connections on which the handler may wait for a statement.
         self.connections = list(connections)
@@ -139,17 +145,28 @@ class Interrupter:
             self._open = False
             _set_asynchronous(self._thread_id, None)
 
-    def on_signal(self) -> None:
+    def on_signal(self, frame: FrameType | None = None) -> None:
         """Raise what was asked for, in the main thread, unless that was done less than two seconds ago.
 
         Signals come from the supervisor, the stop relay and the alarm, and often two at a time. The second must not
-        disturb what the handler does about the first.
+        disturb what the handler does about the first. ``frame`` is what the signal interrupts.
         """
-        if self._due() is not None and not self._was_raised_just_now():
+        if self._due() is not None and not self._was_raised_just_now() and not self._is_put_off(frame):
             self._raised_at = time.monotonic()  # a second signal must not disturb what follows
             # Before the exception, since a transaction that it leaves would close its busy connection.
             self._end_statements(seen=True)
             self.check()
+
+    def _is_put_off(self, frame: FrameType | None) -> bool:
+        """Return whether to wait for the next signal, since the handler's own blocks would miss the exception here."""
+        if frame is None or not blind_spots.is_at_one(frame):
+            self._put_off_since = None
+            return False
+        now = time.monotonic()
+        if self._put_off_since is None:
+            self._put_off_since = now
+        self._signaled_at = -math.inf  # the relay sends the next one at its next look
+        return now - self._put_off_since < PUT_OFF_SECONDS
 
     def check(self) -> None:
         """Raise what was asked for, here; called whenever the handler calls its context."""
@@ -224,7 +241,8 @@ class MainThreadSignals:
         self.current: Interrupter | None = None
         signal.signal(SIGNAL, self._on_signal)
 
+    @blind_spots.receiver
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         current = self.current
         if current is not None:
-            current.on_signal()
+            current.on_signal(frame)

@@ -11,6 +11,7 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from django_jobs.exceptions import JobTimedOut
+from django_jobs.worker import blind_spots
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
 from django_jobs.worker.slot_run import run_in
@@ -84,11 +85,12 @@ class MainThreadSlot:
                 self._state.batch.finish()
         _take_back(receivers)
 
+    @blind_spots.receiver
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         interrupter = self._signals.current
         if interrupter is not None:
             interrupter.want(JobTimedOut)
-            interrupter.on_signal()
+            interrupter.on_signal(frame)
 
     def store(self) -> None:
         self._state.settle()

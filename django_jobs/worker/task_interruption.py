@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any, Final
 
 from django_jobs.worker.interruption import Interrupter
@@ -93,7 +94,7 @@ class TaskInterrupter(Interrupter):
         """Return whether to end what a connection waits for: after the handler any of them may be another one's."""
         return self._open
 
-    def on_signal(self) -> None:
+    def on_signal(self, frame: FrameType | None = None) -> None:
         """Raise that for which the task was canceled, in its place."""
         if self._is_canceled and self._wanted is not None:
             raise self._wanted
