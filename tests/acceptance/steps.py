@@ -124,6 +124,15 @@ def freeze(*processes: psutil.Process) -> None:
     with transaction.atomic():
         for process in processes:
             process.suspend()
+        # Where the machine is busy, their other threads go on for a moment, and one could take the lock after us.
+        wait_until(lambda: all(map(_stands_still, processes)), PATIENCE, f"{processes} to stand still")
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    """Whether all its threads are stopped; where the system does not show them, whether it is."""
+    facts = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    states = {text.rpartition(")")[2].split()[0] for text in facts}
+    return states <= {"T", "Z"} if states else process.status() == psutil.STATUS_STOPPED
 
 
 def has_ended(process: psutil.Process) -> bool:
