@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Generator, Iterator
@@ -53,6 +54,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
     if report.failed and process_pool in item.stash:
         report.sections.append(("Logs of the processes", item.stash[process_pool].logs()))
+        if report.when == "call":  # later they have ended
+            with contextlib.suppress(Exception):  # whatever it is, the report is needed
+                report.sections.append(("States of the processes", item.stash[process_pool].states()))
     return report
 
 

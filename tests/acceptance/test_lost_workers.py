@@ -113,8 +113,7 @@ def test_a_job_whose_child_is_frozen_runs_elsewhere_and_the_thawed_attempt_write
 
 def test_a_thawed_attempt_that_lost_its_job_is_stopped(processes: ProcessPool, stage: Stage) -> None:
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
-    # Twice, in a whole run, the handler went on for 30 s where the tests had forked the worker; the cause is not known.
-    processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2}, is_fresh=True)
+    processes.worker("--processes", "2", settings={"LEASE_SECONDS": 2})
     frozen = recorded.pid(attempt=1)
 
     freeze(psutil.Process(frozen))

@@ -153,6 +153,17 @@ def note(path: str, *words: object) -> None:
         file.write(" ".join(map(str, words)) + "\n")
 
 
+def wait_to_be_let_go(path: str, attempt: int) -> None:
+    """Wait until the file exists, or that of this attempt.
+
+    A function of its own: in threads, Python may raise an interruption where the loop jumps back, and from 3.12 on that
+    would pass by the block of a handler that has the loop in it.
+    """
+    pause = threading.Event()
+    while not (os.path.exists(path) or os.path.exists(f"{path}.{attempt}")):  # noqa: PTH110
+        pause.wait(0.01)
+
+
 def record_and_wait(context: JobContext) -> dict[str, Any]:
     """Notes in the file ``log`` when an attempt starts and ends, and waits for the file ``path``, without checkpoints.
 
@@ -160,12 +171,10 @@ def record_and_wait(context: JobContext) -> dict[str, Any]:
     ``path`` or ``path`` + ``.n`` exists.
     """
     log, path = context.parameters["log"], context.parameters["path"]
-    pause = threading.Event()
     try:
         # In here, because whoever reads it may freeze this process at once, so that an interruption comes next.
         note(log, "start", context.attempt, os.getpid())
-        while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: PTH110
-            pause.wait(0.01)
+        wait_to_be_let_go(path, context.attempt)
         # In here, because an interruption may come at the very end too.
         note(log, "end", context.attempt, os.getpid())
     except BaseException:
@@ -206,8 +215,7 @@ def take_steps(context: JobContext) -> dict[str, Any]:
         context.checkpoint.setdefault("charged_by", context.attempt)
         do("wait")
         with shield:
-            while not (os.path.exists(path) or os.path.exists(f"{path}.{context.attempt}")):  # noqa: PTH110
-                threading.Event().wait(0.01)
+            wait_to_be_let_go(path, context.attempt)
             context.step("book", do, "book")
         context.step("mail", do, "mail")
     except BaseException:

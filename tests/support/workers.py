@@ -15,6 +15,7 @@ from typing import Any, Final
 import psutil
 from django.db import connection
 
+from tests.support import process_states
 from tests.support.databases import database_url
 from tests.support.nursery import NURSERIES
 from tests.support.slots import worker_options
@@ -165,15 +166,11 @@ class ProcessPool:
         *arguments: str,
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
-        is_fresh: bool = False,
     ) -> ManagedProcess:
-        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``.
-
-        What ``is_fresh`` is no fork.
-        """
+        """``manage.py`` with ``arguments`` on the test database; ``settings`` go into its ``DJANGO_JOBS``."""
         log_path = self.directory / f"{next(self._numbers)}-{arguments[0]}.log"
         environment = process_environ(settings or {}, environ or {})
-        process = ManagedProcess(arguments, log_path, environment, is_fresh=is_fresh)
+        process = ManagedProcess(arguments, log_path, environment, is_fresh=False)
         self.processes.append(process)
         return process
 
@@ -182,13 +179,11 @@ class ProcessPool:
         *options: str,
         settings: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
-        is_fresh: bool = False,
     ) -> ManagedProcess:
         """``manage.py jobs_worker`` with ``options``; unless they say how many, with one child and the chosen slots."""
         if "--processes" not in options:
             options = ("--processes", "1", *options)
-        arguments = worker_options(options)
-        return self.start("jobs_worker", *arguments, settings=settings, environ=environ, is_fresh=is_fresh)
+        return self.start("jobs_worker", *worker_options(options), settings=settings, environ=environ)
 
     def clean_up(self) -> None:
         # Newest first: a scheduler does not get to rescue the jobs of workers that end before it.
@@ -198,6 +193,11 @@ class ProcessPool:
     def logs(self) -> str:
         """All that was written, for the report of a failed test."""
         return "\n".join(f"--- {process}\n{process.log()}" for process in self.processes)
+
+    def states(self) -> str:
+        """What all that runs does at this moment, for the same report."""
+        running = [process for process in self.processes if process.is_running()]
+        return "\n".join(process_states.describe([psutil.Process(it.pid), *it.children()]) for it in running)
 
 
 def process_environ(settings: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
