@@ -323,7 +323,75 @@ def test_the_bound_of_an_organization_is_looked_for_once_in_some_seconds(mine: O
     def ask(pk: object) -> newest_jobs.Newest:
         return newest_jobs.among_newest(Job.primary.filter(organization=mine), [pk], 2)
 
-    assert [statements_of(lambda pk=pk: ask(pk)) for pk in (mine.pk, str(mine.pk))] == [1, 0]  # type: ignore[misc]
+    assert [statements_of(lambda pk=pk: ask(pk)) for pk in (mine.pk, str(mine.pk))] == [2, 0]  # type: ignore[misc]
     for pk in (mine.pk, str(mine.pk)):
         assert ask(pk).is_bounded
         assert list(ask(pk).rows.order_by("pk")) == jobs[1:]
+
+
+class Clock:
+    """A clock that is set by hand, where ``newest_jobs`` reads it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(newest_jobs, "time", clock)
+    return clock
+
+
+def newest_of(organization: Organization, most: int) -> list[Job]:
+    rows = Job.primary.filter(organization=organization)
+    return list(newest_jobs.among_newest(rows, [organization.pk], most).rows.order_by("pk"))
+
+
+def test_a_bound_is_kept_while_few_jobs_have_come_since(mine: Organization, clock: Clock) -> None:
+    jobs = [pending_job(organization=mine) for _ in range(12)]
+    assert newest_of(mine, 10) == jobs[2:]
+    jobs.append(pending_job(organization=mine))
+    pending_job()  # another organization's
+    clock.now += newest_jobs.MAX_AGE
+    assert newest_of(mine, 10) == jobs[2:]
+    jobs.append(pending_job(organization=mine))
+    clock.now += newest_jobs.MAX_AGE
+    assert newest_of(mine, 10) == jobs[4:]
+
+
+def test_a_bound_is_found_anew_after_minutes(mine: Organization, clock: Clock) -> None:
+    jobs = [pending_job(organization=mine) for _ in range(12)]
+    assert newest_of(mine, 10) == jobs[2:]
+    jobs.pop().delete()
+    clock.now += newest_jobs.MAX_KEPT
+    assert newest_of(mine, 10) == jobs[1:]
+
+
+def test_an_organization_without_a_bound_gets_one_when_many_jobs_have_come(mine: Organization, clock: Clock) -> None:
+    jobs = [pending_job(organization=mine)]
+    assert newest_of(mine, 2) == jobs
+    jobs += [pending_job(organization=mine) for _ in range(2)]
+    assert newest_of(mine, 2) == jobs
+    clock.now += newest_jobs.MAX_AGE
+    assert newest_of(mine, 2) == jobs[1:]
+
+
+def test_bounds_of_several_organizations_are_looked_at_in_one_statement(
+    mine: Organization, theirs: Organization, clock: Clock
+) -> None:
+    for organization in (mine, mine, theirs, theirs):
+        pending_job(organization=organization)
+
+    def ask() -> object:
+        return newest_jobs.among_newest(Job.primary.all(), [mine.pk, theirs.pk], 2)
+
+    assert [statements_of(ask), statements_of(ask)] == [2, 0]
+    clock.now += newest_jobs.MAX_AGE
+    assert [statements_of(ask), statements_of(ask)] == [1, 0]
+    pending_job(organization=mine)
+    clock.now += newest_jobs.MAX_AGE
+    assert [statements_of(ask), statements_of(ask)] == [3, 0]
