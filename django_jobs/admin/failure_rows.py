@@ -82,6 +82,19 @@ class Row:
     jobs_url: str
     buttons: Buttons
 
+    @property
+    def is_single(self) -> bool:
+        """Return whether it is one job: to retry one is then to retry all, and no rate is needed."""
+        return self.count.count == 1 and not self.count.is_cut
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether there is something under "More"."""
+        buttons = self.buttons
+        ends = (buttons.cancel and self.waiting.count) or (buttons.delete and self.dead.count)
+        pauses = buttons.pause and not self.is_gone and not self.is_paused
+        return bool((buttons.retry and not self.is_single) or ends or pauses)
+
 
 class RowMaker:
     """Makes the rows of a page of groups, reading what all of them need in a constant number of statements."""

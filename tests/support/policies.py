@@ -29,6 +29,13 @@ class LogsForAll(AccessPolicy):
         return self.can_view(user, job)
 
 
+class NobodyDeletes(AccessPolicy):
+    """Keeps every job."""
+
+    def can_delete(self, user: Any, job: Any) -> bool:
+        return False
+
+
 class Everything(AccessPolicy):
     """Who forgets to look at the organization."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
 from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.insight import failures
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
@@ -18,6 +21,7 @@ from tests.support.operations import work_off
 pytestmark = pytest.mark.usefixtures("broker")
 
 VIEW = ["django_jobs.view_job"]
+RETRIES = ["retry_one", "retry_all", "retry_at_rate"]
 
 
 @pytest.fixture
@@ -102,6 +106,36 @@ def test_all_that_are_chosen_alone_are_acted_on(
     press(root, own, "retry_all", organization=str(mine.pk), status="Failed")
     work_off()
     assert [reread(job).status for job in (own, foreign, dead)] == ["Pending", "Failed", "Dead Letter"]
+
+
+def test_a_group_of_one_has_one_button_that_retries_it(root: Client, kind: JobType, mine: Organization) -> None:
+    job = die(kind, mine)
+    for address in (url("failure", "changelist"), group(job)):
+        shown = root.get(address).content.decode()
+        assert [f'value="{action}"' in shown for action in RETRIES] == [True, False, False]
+    die(kind, mine)
+    for address in (url("failure", "changelist"), group(job)):
+        shown = root.get(address).content.decode()
+        assert [f'value="{action}"' in shown for action in RETRIES] == [True, True, True]
+
+
+def test_one_of_which_older_ones_were_not_counted_may_be_several(
+    root: Client, kind: JobType, mine: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die(kind, mine)
+    job = die(kind, mine)
+    monkeypatch.setattr(failures, "BOUND", 1)
+    assert "Retry all 1+</button>" in root.get(group(job)).content.decode()
+
+
+def test_there_is_no_more_without_anything_in_it(
+    root: Client, kind: JobType, mine: Organization, settings: Any
+) -> None:
+    job = die(kind, mine)
+    JobType.objects.filter(pk=kind.pk).update(is_paused=True)
+    assert "<details" in root.get(group(job)).content.decode()
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.NobodyDeletes"}
+    assert "<details" not in root.get(group(job)).content.decode()
 
 
 def test_a_rate_is_kept(root: Client, kind: JobType, mine: Organization) -> None:
