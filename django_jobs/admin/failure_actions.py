@@ -24,6 +24,7 @@ from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.insight.failures import failed_jobs
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import JobType, Operation
@@ -142,7 +143,7 @@ class FailureActions(SeesJobs):
         except InvalidOperation:
             self._tell_empty(request)
             return back
-        navigation_counts.forget()
+        database.once_on_commit(navigation_counts.forget)
         self._tell_of(request, _("Started: {operation}. It goes on in the background."), started, messages.INFO)
         page = self._links.operation(started.pk)
         there = back if "next" in request.POST or not page else HttpResponseRedirect(page)

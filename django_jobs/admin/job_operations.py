@@ -27,6 +27,7 @@ from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_actions import Action
 from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import Operation
@@ -147,7 +148,7 @@ class JobOperations(JobsUnderWay):
             for texts in error.errors.values():
                 self.message_user(request, " ".join(texts), messages.WARNING)
             return HttpResponseRedirect(self._list(request))
-        navigation_counts.forget()
+        database.once_on_commit(navigation_counts.forget)
         page = self.links.operation(started.pk)
         if not page:
             text = _("Started: {operation}. It goes on in the background.")

@@ -124,7 +124,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         stored = JobType.primary.get(pk=obj.pk)
         if values:
             obj.save(update_fields=list(values))
-            reading.forget()  # alarms say how their type stands
+            database.once_on_commit(reading.forget)  # alarms say how their type stands
         for item in type_switches.SWITCHES.values():
             is_old = item.field not in values and getattr(obj, item.field) != item.value
             if is_old and getattr(stored, item.field) == item.value:

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_jobs.admin import navigation_counts
 from django_jobs.admin.base import OwnPages, is_system_admin
 from django_jobs.admin.breaker_notices import cut, notice_of, waiting_count
 from django_jobs.admin.durations import format_duration
@@ -68,6 +69,7 @@ class BreakerPage(OwnPages):
             return self.gone(request, object_id)
         if request.method == "POST":
             if close_breaker(kind.pk, user=request.user):
+                database.once_on_commit(navigation_counts.forget)
                 text = _("The breaker of %(type)s is closed: what waited may start.") % {"type": kind.pk}
                 self.message_user(request, text)
             else:

@@ -216,7 +216,7 @@ class OperationAdmin(SeesJobs):
             return self.gone(request, object_id)
         switch = SWITCHES[verb]
         if switch.act(operation, user=request.user):
-            navigation_counts.forget()
+            database.once_on_commit(navigation_counts.forget)
             self.message_user(request, str(switch.told))
         else:
             text = _("Nothing was changed: the operation is in the state “%(state)s” already.")

@@ -82,7 +82,7 @@ def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
     rows = JobType.primary.filter(pk=kind.pk).exclude(**{switch.field: switch.value})
     if not rows.update(**{switch.field: switch.value}):
         return messages.WARNING, switch.told_late % {"type": kind.pk}
-    reading.forget()  # alarms say how their type stands
+    database.once_on_commit(reading.forget)  # alarms say how their type stands
     audit.record(user, [kind], audit.Act.CHANGED, switch.done)
     database.once_on_commit(dispatcher.wake)
     return messages.INFO, in_words(switch.told, kind)

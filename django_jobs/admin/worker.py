@@ -82,7 +82,7 @@ class WorkerAdmin(SeesJobs):
         given = worker_orders.give(supervisor, order, request.user)
         if given is None:
             return self._gone(request)
-        navigation_counts.forget()
+        database.once_on_commit(navigation_counts.forget)
         self.message_user(request, GIVEN[order] % {"worker": given})
         return HttpResponseRedirect(self.url_of("changelist"))
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import BooleanField, F, IntegerField, JSONField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import BooleanField, CharField, F, IntegerField, JSONField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,7 +26,8 @@ from django_jobs.engine.alerts.records import KEPT
 from django_jobs.engine.insight.inspection import Leader
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids
-from django_jobs.models import Alert, EngineLease, JobType, get_organization_model
+from django_jobs.models import Alert, Breaker, EngineLease, JobType, get_organization_model
+from django_jobs.statuses import BreakerState
 
 #: Seconds for which what was read may be shown again where :func:`read_lately` is asked.
 MAX_AGE: Final = 10.0
@@ -160,13 +161,18 @@ def _read(*, has_over: bool) -> AlertsSeen:
         AlertSeen(
             pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts | _switches(rule, *switches)
         )
-        for pk, rule, subject, raised, seen, facts, *switches in rows
-        if pk is not None and rule in thresholds.RULES
+        for pk, rule, subject, raised, seen, facts, breaker, *switches in rows
+        if pk is not None and rule in thresholds.RULES and not _is_closed(rule, breaker)
     ]
     if not leader.is_alive and thresholds.is_on(thresholds.NO_SCHEDULER):
         opened.append(_no_scheduler(now, leader))
     over = list(_over(now)) if has_over else []
     return AlertsSeen(moment=now, leader=leader, open=sorted(_once(opened), key=_urgency), over=over)
+
+
+def _is_closed(rule: str, breaker: str | None) -> bool:
+    """Return whether an alarm is about a breaker that was closed since the rules were evaluated."""
+    return rule == thresholds.BREAKER_OPEN and breaker == BreakerState.CLOSED
 
 
 def _switches(rule: str, is_paused: bool | None, is_enabled: bool | None) -> dict[str, bool]:
@@ -183,20 +189,24 @@ def _urgency(alert: AlertSeen) -> tuple[int, float]:
 def _open_rows() -> Iterator[tuple[Any, ...]]:
     """Yield the open alarms and, without a key, the scheduler's row with the database's time, in one statement.
 
-    Behind the facts stands whether the type is paused and enabled that an alarm is about.
+    Behind the facts stand the state of the breaker of the type that an alarm is about, and whether the type is paused
+    and enabled.
     """
     names = ("pk", "rule", "subject", "raised_at", "seen_at", "facts")
     kinds = JobType.primary.filter(pk=OuterRef("subject"))
-    switches = {name: Subquery(kinds.values(name)[:1]) for name in ("is_paused", "is_enabled")}
-    alerts = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**switches).values_list(*names, *switches)
+    breakers = Breaker.primary.filter(pk=OuterRef("subject"))
+    stands = {"breaker": Subquery(breakers.values("state")[:1])}
+    stands |= {name: Subquery(kinds.values(name)[:1]) for name in ("is_paused", "is_enabled")}
+    alerts = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**stands).values_list(*names, *stands)
     lease = EngineLease.primary.filter(pk=_LEASE).order_by()
     scheduler = lease.annotate(
         none=Value(None, output_field=IntegerField()),
         now=Now(),
         nothing=Value({}, output_field=JSONField()),
+        no_state=Value(None, output_field=CharField()),
         paused=Value(None, output_field=BooleanField()),
         enabled=Value(None, output_field=BooleanField()),
-    ).values_list("none", "name", "holder", "now", F("ticked_at"), "nothing", "paused", "enabled")
+    ).values_list("none", "name", "holder", "now", F("ticked_at"), "nothing", "no_state", "paused", "enabled")
     yield from alerts.union(scheduler, all=True)
 
 

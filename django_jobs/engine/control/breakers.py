@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.alerts import reading
 from django_jobs.engine.control import audit
 from django_jobs.engine.dispatch import breaker_rules, dispatcher
 from django_jobs.engine.store import database
@@ -35,6 +36,7 @@ def close_breaker(type_name: str, *, user: Any = None) -> bool:
         if not was_closed:
             audit.record(user, [kind], audit.Act.CHANGED, "Closed its breaker.")
             database.once_on_commit(dispatcher.wake)
+            database.once_on_commit(reading.forget)  # its alarm is no longer true
         return not was_closed
 
     return database.in_transaction(close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from django_jobs.engine.alerts.reading import forget, read_all_alerts
 from django_jobs.models import Alert, JobType, Organization
 from tests.support.admin import staff_of, text, url
 from tests.support.alerts import make_alert, scheduler_ticks
+from tests.support.breakers import make_fragile_type
+from tests.support.brokers import end, raised, running_job
 from tests.support.factories import make_organization
 from tests.support.monitor import notices
 
@@ -27,6 +30,17 @@ PAGE = "admin:django_jobs_alert_changelist"
 @pytest.fixture(autouse=True)
 def _a_scheduler_leads(without_redis: None) -> None:
     scheduler_ticks()
+
+
+@pytest.fixture
+def press(root: Client, django_capture_on_commit_callbacks: Callable[..., Any]) -> Callable[..., None]:
+    """Posts something, and commits."""
+
+    def press(address: str, **fields: str) -> None:
+        with django_capture_on_commit_callbacks(execute=True):
+            root.post(address, fields)
+
+    return press
 
 
 def page(client: Client) -> str:
@@ -233,16 +247,42 @@ def test_an_alarm_names_the_first_organizations_and_counts_the_others(root: Clie
 
 
 @pytest.mark.parametrize("rule", ["type_failing", "breaker_open"])
-def test_the_index_shows_the_buttons_of_the_type_as_it_stands_now(root: Client, kind: JobType, rule: str) -> None:
+def test_the_index_shows_the_buttons_of_the_type_as_it_stands_now(
+    root: Client, press: Callable[..., None], kind: JobType, rule: str
+) -> None:
     make_alert(rule, kind.pk, {"failed": 5, "attempts": 5, "is_paused": False})
     index = reverse("admin:index")
     for action, following in (("pause_type", "Resume type"), ("resume_type", "Pause type")):
         assert f'value="{action}"' in text(root, index)
-        root.post(url("failure", "act"), {"action": action, "job_type": kind.pk, "next": index})
+        press(url("failure", "act"), action=action, job_type=kind.pk, next=index)
         assert following in text(root, index)
 
 
-def test_a_type_that_its_page_paused_is_resumed_on_the_index(root: Client, kind: JobType) -> None:
+def test_a_type_that_its_page_paused_is_resumed_on_the_index(
+    root: Client, press: Callable[..., None], kind: JobType
+) -> None:
+    failing(kind)
+    assert "Pause type" in text(root, reverse("admin:index"))
+    press(url("jobtype", "pause", kind.pk))
+    assert "Resume type" in text(root, reverse("admin:index"))
+
+
+def test_what_is_remembered_is_forgotten_when_the_press_is_committed(
+    root: Client, kind: JobType, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    failing(kind)
+    index = reverse("admin:index")
+    assert "Pause type" in text(root, index)
+    with django_capture_on_commit_callbacks() as callbacks:
+        root.post(url("jobtype", "pause", kind.pk))
+    assert "Pause type" in text(root, index)  # as another request has it, which does not see the change
+    for callback in callbacks:
+        callback()
+    assert "Resume type" in text(root, index)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_press_outside_of_a_transaction_is_seen_at_once(root: Client, kind: JobType) -> None:
     failing(kind)
     assert "Pause type" in text(root, reverse("admin:index"))
     root.post(url("jobtype", "pause", kind.pk))
@@ -254,3 +294,28 @@ def test_a_pool_that_is_called_like_a_type_is_no_type(root: Client, kind: JobTyp
     make_alert("no_worker", kind.pk, {"waiting": 3})
     (alarm,) = read_all_alerts().open
     assert "is_paused" not in alarm.facts
+
+
+def test_the_alarm_of_a_breaker_goes_with_the_press_that_closes_it(
+    root: Client, press: Callable[..., None], mine: Organization
+) -> None:
+    kind = make_fragile_type(type_name="send_fax", breaker_failures=1)
+    end(raised(running_job(job_type=kind, organization=mine)[1]))
+    make_alert("breaker_open", kind.pk, {"failed": 1, "waiting": 0})
+    make_alert("breaker_open", "without_a_row", {"failed": 1, "waiting": 0})
+    index = reverse("admin:index")
+    assert "send_fax" in text(root, index)
+    press(url("jobtype", "close_breaker", kind.pk), next=index)
+    (panel,) = re.findall(r'<section class="djobs-alarms".*?</section>', text(root, index), re.DOTALL)
+    assert ("send_fax" in panel, "without_a_row" in panel) == (False, True)
+    assert [alarm.subject for alarm in read_all_alerts().open] == ["without_a_row"]
+
+
+def test_a_type_that_fails_is_told_of_again_when_its_breaker_is_closed(root: Client, mine: Organization) -> None:
+    kind = make_fragile_type(type_name="send_fax", breaker_failures=1)
+    end(raised(running_job(job_type=kind, organization=mine)[1]))
+    for rule in ("breaker_open", "type_failing"):
+        make_alert(rule, kind.pk, {"failed": 1, "attempts": 1})
+    assert [alarm.rule for alarm in read_all_alerts().open] == ["breaker_open"]
+    root.post(url("jobtype", "close_breaker", kind.pk))
+    assert [alarm.rule for alarm in read_all_alerts().open] == ["type_failing"]
