@@ -17,7 +17,8 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_words import amount_words, note_organizations, outcome_words, state_badge, title_of
-from django_jobs.engine.control.operations_under_way import is_on_jobs_of, under_way
+from django_jobs.engine.control.operations_under_way import under_way
+from django_jobs.engine.insight.filter_spelling import in_one_spelling
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
 
@@ -87,9 +88,9 @@ def for_list(user: Any, links: Links, is_same: Callable[[Operation], bool]) -> U
 
 
 def with_filter(filters: JobFilter) -> Callable[[Operation], bool]:
-    """Return what tells whether an operation has this filter."""
-    stored = (JobFilter(everything=True) if filters.is_empty else filters).as_json()
-    return lambda item: is_on_jobs_of(item, stored)
+    """Return what tells whether an operation names the same jobs as this filter."""
+    named = in_one_spelling((JobFilter(everything=True) if filters.is_empty else filters).as_json())
+    return lambda item: in_one_spelling(item.filters) == named
 
 
 def with_keys(pks: Collection[int]) -> Callable[[Operation], bool]:

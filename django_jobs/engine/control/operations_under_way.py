@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control.operations import Request, is_by_system, operations_seen_by
+from django_jobs.engine.insight.filter_spelling import in_one_spelling
 from django_jobs.models import Operation
 from django_jobs.models.operation import OPEN
 
@@ -21,8 +22,10 @@ def under_way(user: Any) -> list[Operation]:
 
 
 def same_under_way(request: Request, user: Any) -> Operation | None:
-    """Return an open operation that does the same to the same jobs, and that this user may see."""
-    asked = (request.action, request.stored_value, _sorted(request.filters.as_json()))
+    """Return an open operation that does the same to the same jobs, however these are named, and that this user may
+    see.
+    """
+    asked = (request.action, request.stored_value, in_one_spelling(request.filters.as_json()))
     return _same(under_way(user), asked, getattr(user, "pk", None))
 
 
@@ -34,22 +37,12 @@ def same_as(operation: Operation, among: Iterable[Operation]) -> Operation | Non
     return _same(others, _asked(operation), operation.user_id)
 
 
-def is_on_jobs_of(operation: Operation, filters: dict[str, Any]) -> bool:
-    """Return whether the operation has this filter, as it is stored."""
-    return _sorted(operation.filters) == _sorted(filters)
-
-
 def _same(found: Iterable[Operation], asked: tuple[Any, ...], user_pk: Any) -> Operation | None:
     return next((item for item in found if _asked(item) == asked and _reaches_as_far(item, user_pk)), None)
 
 
 def _asked(operation: Operation) -> tuple[Any, ...]:
-    return operation.action, operation.value, _sorted(operation.filters)
-
-
-def _sorted(filters: dict[str, Any]) -> dict[str, Any]:
-    """Return the filter with the choices of each term in one order."""
-    return {name: sorted(value, key=str) if isinstance(value, list) else value for name, value in filters.items()}
+    return operation.action, operation.value, in_one_spelling(operation.filters)
 
 
 def _reaches_as_far(operation: Operation, user_pk: Any) -> bool:

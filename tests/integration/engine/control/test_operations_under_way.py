@@ -13,6 +13,7 @@ from django_jobs.engine.control.operations import Request
 from django_jobs.engine.control.operations_under_way import same_under_way, under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import JobType, Operation, Organization
+from django_jobs.statuses import Priority, Status
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.operations import finish, start
@@ -67,10 +68,33 @@ def test_another_priority_is_not_the_same(kind: JobType, root: User) -> None:
     assert same_under_way(asked("set_priority", 2), root) == found
 
 
-def test_the_order_of_choices_does_not_matter(kind: JobType, root: User) -> None:
-    found = start(JobFilter(statuses=("Pending", "Failed")), root, "cancel")
-    request = Request(action="cancel", filters=JobFilter(statuses=("Failed", "Pending")))
-    assert same_under_way(request, root) == found
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        ({"status": ["Pending", "Failed"]}, {"status": ["Failed", "Pending", "Failed"]}),
+        ({"status": "Pending"}, {"status": ["Pending", "", None], "job_type": [], "owner": " ", "search": ""}),
+        ({"status": "Pending"}, {"status": "Pending", "all": True}),
+        ({"all": True}, {"status": Status.values}),
+        ({"priority": "Normal"}, {"priority": int(Priority.NORMAL)}),
+        ({"created_after": "2020-01-31T08:00:00Z"}, {"created_after": "2020-01-31T10:00:00+02:00"}),
+        ({"parameters": {}, "all": True}, {"all": True}),
+    ],
+    ids=str,
+)
+def test_the_same_jobs_in_another_spelling_are_the_same(
+    kind: JobType, root: User, stored: dict[str, Any], given: dict[str, Any]
+) -> None:
+    found = start(JobFilter.read(stored), root, "cancel")
+    assert same_under_way(Request(action="cancel", filters=JobFilter.read(given)), root) == found
+
+
+def test_a_filter_of_another_release_is_compared_as_it_is_stored(kind: JobType, root: User) -> None:
+    first, second = begin(root), begin(root)
+    Operation.objects.update(filters={"color": ["red"]})
+    second.refresh_from_db()
+    (status,) = describe_operations([second], root)
+    assert status.same_under_way == first.pk
+    assert same_under_way(asked(), root) is None
 
 
 def test_that_of_who_manages_one_organization_is_not_that_of_who_manages_all(
