@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,12 +24,11 @@ from rq.utils import now, utcformat
 from django_jobs.broker.checks import check_django_rq_pages
 from django_jobs.broker.sanitized_jobs import UNREAD
 from tests.support.bombs import plant, register_as_running
-from tests.support.factories import make_organization, make_user
+from tests.support.django_rq import ROOTS, TICKET, pages_of_queue
+from tests.support.factories import make_user
 
 #: jobs-normal, as django-rq counts the queues: sorted by name.
 INDEX: Final = 3
-TICKET: Final = "JOB-2026-00001-1"
-ROOTS: Final = ("/django-rq/", "/admin/django_rq/dashboard/")
 
 
 @pytest.fixture(autouse=True)
@@ -39,34 +36,9 @@ def _redis(redis_client: redis.Redis) -> None:
     """Emptied."""
 
 
-@pytest.fixture
-def trace(tmp_path: Path) -> Iterator[Path]:
-    """What a bomb leaves behind; and the mark of a callback that was called."""
-    called = Path(os.environ["DJANGO_JOBS_TEST_DIR"], "called")
-    called.unlink(missing_ok=True)
-    yield tmp_path / "exploded"
-    assert not called.exists()
-    assert not (tmp_path / "exploded").exists()
-
-
-@pytest.fixture
-def boss(client: Client) -> Client:
-    client.force_login(make_user(is_staff=True, permissions=["django_jobs.manage_all_jobs"]))
-    return client
-
-
-@pytest.fixture
-def clerk() -> User:
-    """Staff, an organization's admin, and with every right that django-rq knows; no system admin."""
-    return make_user(is_staff=True, admin_of=[make_organization()], permissions=["django_rq.admin"])
-
-
 def pages(entry: str) -> list[str]:
     """What there is to read about a queue and an entry of it."""
-    lists = ("", "details/", "finished/", "failed/", "scheduled/", "started/", "deferred/", "empty/", "requeue-all/")
-    queue = f"queues/{INDEX}/"
-    about = [f"{queue}{entry}/{page}" for page in ("", "delete/", "requeue/", "enqueue/")]
-    return ["", *(queue + name for name in lists), *about, f"workers/{INDEX}/", "stats.json"]
+    return ["", *pages_of_queue(INDEX, entry), "stats.json"]
 
 
 @pytest.mark.parametrize("entry", ["abc", TICKET])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +18,11 @@ from django_jobs import submit_job
 from django_jobs.broker.sanitized_jobs import UNREAD
 from django_jobs.engine.dispatch import dispatcher, pools
 from tests.support.bombs import plant, register_as_running
-from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.django_rq import ROOTS, TICKET, pages_of_queue
+from tests.support.factories import make_job_type, make_organization
 
-ROOTS: Final = ("/django-rq/", "/admin/django_rq/dashboard/")
 #: The second is named by the pool's own setting.
 QUEUES: Final = ("jobs-gpu-normal", "fast-lane")
-TICKET: Final = "JOB-2026-00001-1"
 
 
 @pytest.fixture(autouse=True)
@@ -34,34 +31,9 @@ def _pool(redis_client: redis.Redis, settings: Any) -> None:
     pools.forget()
 
 
-@pytest.fixture
-def trace(tmp_path: Path) -> Iterator[Path]:
-    """What a bomb leaves behind; and the mark of a callback that was called."""
-    called = Path(os.environ["DJANGO_JOBS_TEST_DIR"], "called")
-    called.unlink(missing_ok=True)
-    yield tmp_path / "exploded"
-    assert not called.exists()
-    assert not (tmp_path / "exploded").exists()
-
-
-@pytest.fixture
-def boss(client: Client) -> Client:
-    client.force_login(make_user(is_staff=True, permissions=["django_jobs.manage_all_jobs"]))
-    return client
-
-
-@pytest.fixture
-def clerk() -> User:
-    """Staff, an organization's admin, and with every right that django-rq knows; no system admin."""
-    return make_user(is_staff=True, admin_of=[make_organization()], permissions=["django_rq.admin"])
-
-
 def pages(queue: str, entry: str) -> list[str]:
     """What there is to read about a queue and an entry of it."""
-    index = get_queues_map()[queue]
-    lists = ("", "details/", "finished/", "failed/", "scheduled/", "started/", "deferred/", "empty/", "requeue-all/")
-    about = [f"queues/{index}/{entry}/{page}" for page in ("", "delete/", "requeue/", "enqueue/")]
-    return [*(f"queues/{index}/{name}" for name in lists), *about, f"workers/{index}/"]
+    return pages_of_queue(get_queues_map()[queue], entry)
 
 
 @pytest.mark.parametrize("root", ROOTS)
