@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 
 
 def marked(pattern: str) -> str:
@@ -39,3 +40,20 @@ def translated(text: Any) -> str:
         return str(text)
     values = {name: translated(value) if isinstance(value, Text) else value for name, value in text.values.items()}
     return gettext(text.pattern) % values if values else gettext(text.pattern)
+
+
+def comma() -> str:
+    """Return what stands between the items of a list in the active language."""
+    # Translators: between the items of a list: a comma and a blank.
+    return pgettext("between items", ", ")
+
+
+def listed(items: Iterable[str]) -> str:
+    """Return texts as a list in one line, as the active language separates them."""
+    return comma().join(items)
+
+
+def in_clauses(parts: Iterable[str]) -> str:
+    """Return texts that have commas themselves in one line, as the active language separates them."""
+    # Translators: between parts that have commas themselves: a semicolon and a blank.
+    return pgettext("between clauses", "; ").join(parts)

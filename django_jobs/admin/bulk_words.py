@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_words import DONE
 from django_jobs.models import Job, Operation
+from django_jobs.texts import listed
 
 Action: Final = Operation.Action
 #: Up to so many jobs are named.
@@ -103,7 +104,7 @@ def asked_words(jobs: Sequence[Job]) -> str:
 def refused_words(verb: str, names: Sequence[str], reason: str) -> str:
     """Return that this was not done to the jobs of these names, and why, as a sentence."""
     what = _NOT_DONE[verb](len(names)) % {"count": format_number(len(names))}
-    shown = ", ".join(names[:MAX_NAMED]) + (" …" if len(names) > MAX_NAMED else "")
+    shown = listed(names[:MAX_NAMED]) + (" …" if len(names) > MAX_NAMED else "")
     return _("%(what)s (%(jobs)s): %(reason)s.") % {"what": what, "jobs": shown, "reason": reason}
 
 
@@ -114,4 +115,4 @@ def missing_words(verb: str, count: int) -> str:
 
 
 def _names(jobs: Sequence[Job]) -> str:
-    return ", ".join(job.name for job in jobs)
+    return listed(job.name for job in jobs)

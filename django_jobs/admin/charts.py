@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.numbers import format_number
+from django_jobs.texts import in_clauses
 
 WIDTH, HEIGHT = 720, 200
 RIGHT, TOP, BOTTOM = 8, 14, 26
@@ -97,7 +98,7 @@ class Chart:
                 values = {"name": item.name, "least": self.write(min(known)), "most": self.write(max(known))}
                 # Translators: a row of numbers, its lowest and its highest value.
                 parts.append(_("%(name)s: %(least)s to %(most)s") % values)
-        values = {"rows": "; ".join(parts), "first": self.labels[0], "last": self.labels[-1]}
+        values = {"rows": in_clauses(parts), "first": self.labels[0], "last": self.labels[-1]}
         # Translators: rows of numbers, and the first and the last moment for which there are any.
         return f"{_('%(rows)s. From %(first)s to %(last)s.') % values} {self.zone}".rstrip()
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from django_jobs.texts import in_clauses
+
 WIDTH, BAR_ROW = 360, 30
 BAR_LEFT, BAR_RIGHT = 72, 70
 
@@ -22,7 +24,7 @@ def draw_bars(key: str, title: str, rows: Sequence[tuple[str, str, float, str]])
         height=BAR_ROW * max(1, len(rows)),
         key=key,
         title=title,
-        description="; ".join(f"{label}: {text}" for label, _, _, text in rows),
+        description=in_clauses(f"{label}: {text}" for label, _, _, text in rows),
         bars=format_html_join("", "{}", ((_bar(row, place, ceiling),) for place, row in enumerate(rows))),
     )
 

@@ -12,6 +12,7 @@ from django_jobs.engine.control.operations_under_way import under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
+from django_jobs.texts import listed
 
 MAX_RATE: Final = operations.MAX_PER_MINUTE
 #: The button that wants a rate: without one it would retry at full speed what somebody meant to spare.
@@ -55,7 +56,7 @@ def of_group(user: Any, job_type: str, fingerprint: str) -> list[Operation]:
 
 def title_of(operation: Operation) -> str:
     """Return what the operation does, and to jobs of which types."""
-    types = ", ".join(operation.filters.get("job_type") or [_("all types")])
+    types = listed(operation.filters.get("job_type") or [_("all types")])
     return _("%(action)s: %(types)s") % {"action": operation.get_action_display(), "types": types}
 
 

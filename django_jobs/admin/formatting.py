@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import localtime
+from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.durations import brief_duration
@@ -130,8 +131,14 @@ def moment_text(value: dt.datetime) -> str:
     return _("%(date)s, %(time)s %(zone)s") % {
         "date": date_format(local, "DATE_FORMAT"),
         "time": date_format(local, "H:i:s"),
-        "zone": f"{local:%Z}",
+        "zone": zone_of(local),
     }
+
+
+def zone_of(local: dt.datetime) -> str:
+    """Return the name of a moment's zone. Where it is a number, "-03", its sign stays before it in every direction."""
+    name = f"{local:%Z}"
+    return name if name.isalpha() or not get_language_bidi() else f"\u2066{name}\u2069"
 
 
 def zone_text() -> str:

@@ -14,6 +14,7 @@ from django_jobs.admin.batch_graph import Box, Graph
 from django_jobs.admin.formatting import slug, status_word
 from django_jobs.admin.graph_layout import Place
 from django_jobs.admin.numbers import format_number
+from django_jobs.texts import in_clauses
 
 #: Pixels.
 WIDTH: Final = 212
@@ -112,7 +113,7 @@ def _box(box: Box, place: Place, address: str, is_here: bool) -> SafeString:
         shown=shown,
         state=state,
         # It begins with what is seen: who speaks to the browser says that.
-        label="; ".join([f"{shown} {state}", *_links(box)]),
+        label=in_clauses([f"{shown} {state}", *_links(box)]),
     )
 
 
@@ -121,7 +122,7 @@ def _words(box: Box) -> str:
     # Translators: a job's id, or how many jobs; their type; their status.
     words = _("%(jobs)s of %(type)s: %(status)s")
     named = {"jobs": _what(box), "type": box.node.job_type, "status": status_word(box.node.status)}
-    return "; ".join([words % named, *_links(box)])
+    return in_clauses([words % named, *_links(box)])
 
 
 def _what(box: Box) -> str:

@@ -22,7 +22,7 @@ from django_jobs.engine.insight.rollups import LEASE, behind
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, JobType, Worker
-from django_jobs.texts import translated
+from django_jobs.texts import listed, translated
 
 #: How many paused job types are named.
 PAUSED_SHOWN: Final = 5
@@ -158,4 +158,4 @@ def about_types(types: Collection[str] | None) -> list[Notice]:
     )
     if len(names) > PAUSED_SHOWN:
         text = _("Paused on purpose: %(types)s and others. Their jobs wait until the type is resumed.")
-    return [Notice(level="warning", text=text % {"types": ", ".join(names[:PAUSED_SHOWN])})]
+    return [Notice(level="warning", text=text % {"types": listed(names[:PAUSED_SHOWN])})]

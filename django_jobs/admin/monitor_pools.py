@@ -19,6 +19,7 @@ from django_jobs.admin.numbers import format_number
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import JobType
 from django_jobs.statuses import Status
+from django_jobs.texts import listed
 
 #: What a worker serves is shown up to so many characters; a tooltip has the rest.
 MOST_SERVED: Final = 60
@@ -91,6 +92,6 @@ def served_in_words(queues: str) -> SafeString | str:
         own = pools.queues_of(pool)
         labels = [label for label, name in own.items() if name in names]
         if labels:
-            words.append(pool if len(labels) == len(own) else f"{pool} ({', '.join(labels)})")
+            words.append(pool if len(labels) == len(own) else f"{pool} ({listed(labels)})")
     known = pools.queue_names()
-    return line(", ".join([*words, *(name for name in names if name not in known)]), MOST_SERVED)
+    return line(listed([*words, *(name for name in names if name not in known)]), MOST_SERVED)

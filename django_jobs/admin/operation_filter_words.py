@@ -19,6 +19,7 @@ from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Batch, Job, JobType, Operation, Schedule
+from django_jobs.texts import comma
 
 BREAK: Final = mark_safe("<br>")
 #: The values of a term by the addresses of what they name; what has none is missing.
@@ -45,7 +46,7 @@ def _values(term: Term, value: Any, pages: OpenPages) -> SafeString:
         (linked(addresses.get(key, ""), format_html("<bdi>{}</bdi>", text)),)
         for key, text in zip(keys, texts[:SHOWN], strict=True)
     ]
-    shown, more = format_html_join(", ", "{}", items), len(texts) - len(items)
+    shown, more = format_html_join(comma(), "{}", items), len(texts) - len(items)
     if more <= 0:
         return shown
     return format_html("{} {}", shown, ngettext("and %(more)s more", "and %(more)s more", more) % {"more": more})

@@ -21,6 +21,7 @@ from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status
+from django_jobs.texts import listed
 
 Action: Final = Operation.Action
 _IDS: Final = "organization_ids"
@@ -124,7 +125,7 @@ def title_of(operation: Operation) -> str:
     Call :func:`note_organizations` first for many of them.
     """
     try:
-        parts = ", ".join(
+        parts = listed(
             f"{name}: {isolated(value)}"
             for name, value in JobFilter.from_json(operation.filters).words(operation.__dict__.get(_IDS))
         )
@@ -189,7 +190,7 @@ def outcome_words(operation: Operation) -> str:
         return done
     counted = sum(operation.outcome.values())
     text = _("%(done)s: %(parts)s") if counted >= operation.changed else _("%(done)s: at least %(parts)s")
-    return text % {"done": done, "parts": ", ".join(parts)}
+    return text % {"done": done, "parts": listed(parts)}
 
 
 def news_of(operation: Operation, *, is_waiting: bool) -> News:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, ago, line, linked
+from django_jobs.admin.formatting import NOTHING, ago, line, linked, zone_of
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.open_pages import OpenPages
@@ -24,6 +24,7 @@ from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.models import Job, JobType, Schedule, ScheduleFiring
+from django_jobs.texts import comma
 
 Outcome = ScheduleFiring.Outcome
 EACH: Final = gettext_lazy("each active organization")
@@ -118,7 +119,7 @@ class ScheduleColumns(BaseAdmin):
         if schedule.next_run_at is None:
             return words
         return format_html(
-            "{}<br><small>{}, {}</small>", words, until(schedule.next_run_at), _brief(schedule.next_run_at)
+            "{}<br><small>{}{}{}</small>", words, until(schedule.next_run_at), comma(), _brief(schedule.next_run_at)
         )
 
     @admin.display(description=gettext_lazy("last firing"))
@@ -180,7 +181,7 @@ def _brief(value: dt.datetime) -> SafeString:
     """Return a moment to the minute. A tooltip and the ``datetime`` attribute have the exact one."""
     local = timezone.localtime(value)
     # Translators: a date format, as Django's template filter "date" takes it: "Mon Nov 28, 12:03".
-    text = f"{date_format(local, _('D M j, H:i'))} {local:%Z}"
+    text = f"{date_format(local, _('D M j, H:i'))} {zone_of(local)}"
     return format_html('<time datetime="{0}" title="{0}">{1}</time>', local.isoformat(), text)
 
 

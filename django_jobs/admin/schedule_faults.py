@@ -15,6 +15,7 @@ from django_jobs.engine.job_types import parameters
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import may_submit
 from django_jobs.models import JobType, Schedule, get_organization_model
+from django_jobs.texts import in_clauses
 
 MAX_ERRORS: Final = 5
 #: The verb of the button that makes its presser the owner.
@@ -109,4 +110,4 @@ def _of_parameters(schedule: Schedule) -> Iterator[Remedy]:
     if errors:
         texts = [f"{key}: {' '.join(messages)}" for key, messages in list(errors.items())[:MAX_ERRORS]]
         text = _("The type refuses the parameters: %(errors)s Correct them below.")
-        yield Remedy(text=text % {"errors": "; ".join(texts)})
+        yield Remedy(text=text % {"errors": in_clauses(texts)})

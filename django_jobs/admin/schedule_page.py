@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.formatting import ago, as_json, line, linked, moment
+from django_jobs.admin.formatting import ago, as_json, line, linked, moment, zone_of
 from django_jobs.admin.schedule_columns import job_link, job_names, outcome_badge, until
 from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.job_types.masking import Names, masked
@@ -20,6 +20,7 @@ from django_jobs.engine.schedules.declared_schedules import changed_by_hand, is_
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
+from django_jobs.texts import comma
 
 #: Firings that a page shows; with "show all", as many as are kept.
 ROWS: Final = 20
@@ -92,7 +93,7 @@ def _local(run: dt.datetime) -> str:
     """Return a firing in its own time zone. Where people read from right to left, its numbers keep their order."""
     numbers = f"{run:%Y-%m-%d %H:%M:%S}"
     kept = f"\u2066{numbers}\u2069" if get_language_bidi() else numbers
-    return f"{date_format(run, 'D')} {kept} {run:%Z}"
+    return f"{date_format(run, 'D')} {kept} {zone_of(run)}"
 
 
 def facts_of(schedule: Any) -> list[tuple[str, Any]]:
@@ -101,7 +102,7 @@ def facts_of(schedule: Any) -> list[tuple[str, Any]]:
     kind = linked(schedule.type_url, line(schedule.job_type_id, 60))
     facts: list[tuple[str, Any]] = [(_("Type"), kind), (_("Submits in the name of"), owner)]
     if schedule.next_run_at is not None:
-        shown = format_html("{}, {}", until(schedule.next_run_at), moment(schedule.next_run_at))
+        shown = format_html("{}{}{}", until(schedule.next_run_at), comma(), moment(schedule.next_run_at))
         facts.append((_("Next firing"), shown))
     firing = ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk").first()
     if firing is None:

@@ -26,6 +26,7 @@ from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id
+from django_jobs.texts import listed
 
 #: Types or organizations that one word may stand for, and how many of them are named.
 MAX_ALIKE: Final = 50
@@ -108,7 +109,7 @@ def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
 
 
 def _that_begin(term: str, names: list[str]) -> str:
-    facts = {"text": term, "types": ", ".join(names[:MAX_NAMED]), "count": format_number(min(len(names), MAX_ALIKE))}
+    facts = {"text": term, "types": listed(names[:MAX_NAMED]), "count": format_number(min(len(names), MAX_ALIKE))}
     if len(names) <= MAX_NAMED:
         return (
             ngettext(

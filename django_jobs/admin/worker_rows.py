@@ -26,6 +26,7 @@ from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import WorkerOrder
 from django_jobs.statuses import Status
+from django_jobs.texts import in_clauses, listed
 
 #: So many jobs of one process are shown.
 JOBS_SHOWN: Final = 20
@@ -113,7 +114,7 @@ def news_of(fleet: Fleet) -> News:
     if len(others) > NAMED:
         more = len(others) - NAMED
         parts.append(ngettext("%(more)s other does not", "%(more)s others do not", more) % {"more": more})
-    text = sentence("; ".join(parts), "" if fleet.leader.is_alive else _("The scheduler is silent."))
+    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else _("The scheduler is silent."))
     return News(text=text, state=text)
 
 
@@ -139,7 +140,7 @@ def _supervisor(
         state=state,
         started=ago(min(worker.started_at for worker in workers)),
         serves=served_in_words(",".join(sorted({name for worker in workers for name in worker.queues.split(",")}))),
-        release=", ".join(sorted({worker.release for worker in workers if worker.release})),
+        release=listed(sorted({worker.release for worker in workers if worker.release})),
         memory=_megabytes(memory),
         slots=sum(load.worker.slots for load in loads if load.is_alive),
         running=sum(len(load.jobs) + load.more for load in loads),

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.admin.durations import brief_duration
+from django_jobs.admin.formatting import zone_of
 from django_jobs.admin.monitor_health import WorkerLoad
 from django_jobs.engine.control.worker_orders import Order
 from django_jobs.models import WorkerOrder
@@ -93,7 +94,7 @@ def _quiet(since: dt.datetime, running: int, resume: WorkerOrder | None) -> Stat
 def clock(moment: dt.datetime) -> str:
     """Return the time of a moment with its zone, and with its day if that is another one than today."""
     local, today = localtime(moment), localtime()
-    time = f"{date_format(local, 'TIME_FORMAT')} {local:%Z}"
+    time = f"{date_format(local, 'TIME_FORMAT')} {zone_of(local)}"
     return time if local.date() == today.date() else f"{date_format(local, 'SHORT_DATE_FORMAT')}, {time}"
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from django.utils.translation import get_language_bidi, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, ngettext_lazy
 
 from django_jobs.statuses import Status
 
@@ -136,7 +136,9 @@ def name_many(job_type: str, count: int, display_names: Mapping[str, str]) -> st
     if kind is not None:
         return kind.many % {"count": count}
     words = ngettext("%(kind)s: %(count)d job", "%(kind)s: %(count)d jobs", count)
-    return words % {"kind": name_one(job_type, display_names), "count": count}
+    name = name_one(job_type, display_names)
+    # A name in Latin letters would draw the number to itself where people read from right to left.
+    return words % {"kind": f"\u2068{name}\u2069" if get_language_bidi() else name, "count": count}
 
 
 def words_of(job_type: str) -> dict[str, str]:

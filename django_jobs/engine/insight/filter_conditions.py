@@ -18,6 +18,7 @@ from django_jobs.engine.store import organization_ids
 from django_jobs.engine.store.submission_times import created_between
 from django_jobs.models import JobType, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS, Status
+from django_jobs.texts import listed
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 #: A condition of a value, or what narrows rows by it.
@@ -123,6 +124,6 @@ def in_words(texts: list[str]) -> str:
     """Return the values of a filter in one text, of many the first."""
     if not texts:
         return _("(none)")
-    text = ", ".join(texts[:SHOWN])
+    text = listed(texts[:SHOWN])
     more = len(texts) - SHOWN
     return _("%(values)s and %(count)s more") % {"values": text, "count": more} if more > 0 else text
