@@ -113,15 +113,9 @@ class EverydayShops:
         """Let the workers have given a sign of life just now; the second one takes no new jobs."""
         quiet = timezone.now() - dt.timedelta(minutes=4)
         for number, name, quiet_since in ((1, WORKER, None), (2, QUIET_WORKER, quiet)):
-            worker_registry.announce(
-                name,
-                queue_names(),
-                slots=8,
-                window=16,
-                supervision=Supervision(pid=4000 + number, name=f"supervisor-{number}"),
-                memory=112 + number,
-                quiet_since=quiet_since,
-            )
+            program = Supervision(pid=4000 + number, name=f"supervisor-{number}")
+            facts: dict[str, Any] = {"memory": 112 + number, "quiet_since": quiet_since, "supervision": program}
+            worker_registry.announce(name, queue_names(), slots=8, window=16, **facts)
         worker_orders.give("supervisor-2", worker_orders.Order.QUIET, self.operator)
         scheduler_ticks(1)
 
