@@ -63,7 +63,9 @@ POST: Final = r"""([address, fields]) => {
 #: What axe finds, and what reaches past the window: the page, and what people press that is in no box that scrolls.
 FAULTS: Final = """async ({width, ours, rules}) => {
     const parts = ours ? [...document.querySelectorAll(ours)] : [document];
-    const found = parts.length ? await axe.run(parts, {resultTypes: ["violations"], rules}) : {violations: []};
+    // Without preload: what is fetched ahead is needed only for rules on sound and on the orientation of the screen.
+    const options = {resultTypes: ["violations"], preload: false, rules};
+    const found = parts.length ? await axe.run(parts, options) : {violations: []};
     const faults = found.violations
         .filter((item) => ["serious", "critical"].includes(item.impact))
         .map((item) => `${item.id}: ${item.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))}`);
