@@ -218,6 +218,12 @@ def test_a_search_that_means_nothing_finds_no_job(root: Client, kind: JobType) -
     assert "There is no job that matches" in text(root, page_of("cancel", "q=type:a+type:b"))
 
 
+def test_where_nothing_can_be_done_nobody_is_offered_to_say_no(root: Client, kind: JobType) -> None:
+    assert "take me back" not in text(root, page_of("retry"))
+    dead(kind, 1)
+    assert "take me back" in text(root, page_of("retry"))
+
+
 def test_a_list_that_nothing_narrows_wants_a_word_more(root: Client, kind: JobType) -> None:
     pending_job(job_type=kind)
     refused = root.post(page_of("cancel", ""), {})
