@@ -112,8 +112,6 @@ def look_at(page: Page, look: Look) -> Response:
 
 def faults_of(page: Page, width: int, *, has_colors: bool = True) -> list[str]:
     """What is wrong with a page."""
-    # As the browser's own tool would, past the page's Content-Security-Policy.
-    page.evaluate(AXE.read_text())
     ours = OURS_IN_API if "/api/" in page.url and "/docs/" not in page.url else ""
     asked = {"width": width, "ours": ours, "rules": {"color-contrast": {"enabled": has_colors}}}
     found: list[str] = page.evaluate(FAULTS, asked) + page.evaluate(WIDE_ROWS, SPARE_PX)
@@ -134,6 +132,7 @@ def test_every_page_can_be_read_and_used_by_all(
     looks, refused = [*console.looks(), *console.shop()], 0
     options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
     page = visit(staff if is_staff_of_one else operator, "/admin/", **options)
+    page.add_init_script(path=AXE)  # past each page's Content-Security-Policy, as the browser's own tool
     console.keep_workers()
     for look in [*looks, *(console.api() if has_colors else ())]:
         with subtests.test(look=str(look)):
