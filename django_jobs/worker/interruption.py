@@ -193,10 +193,16 @@ class Interrupter:
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
-        """Put interruptions off until the end of the block."""
+        """Put interruptions off until the end of the block, and longer where one was raised in it.
+
+        Such as AttemptLost, where a step is refused: what the handler does about that must not be disturbed.
+        """
         self._shields.append(None)
         try:
             yield
+        except Interruption:
+            self._raised_at = time.monotonic()
+            raise
         finally:
             self._shields.pop()
         self.check()

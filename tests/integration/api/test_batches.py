@@ -230,6 +230,7 @@ def test_a_list_costs_the_same_however_long_it_is(client: APIClient, organizatio
     few = statements_of(lambda: client.get(LIST))
     for _ in range(3):
         make()
+    client.get(LIST)  # what is remembered may be too old by now
     assert statements_of(lambda: client.get(LIST)) == few
 
 

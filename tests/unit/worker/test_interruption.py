@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs.broker.entry import CheckpointRunner
 from django_jobs.engine import uptime
-from django_jobs.exceptions import JobCanceled, JobTimedOut
+from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 
@@ -102,6 +102,21 @@ def test_an_error_inside_a_shield_is_not_replaced(interrupter: Interrupter) -> N
     interrupter.want(JobCanceled)
     with pytest.raises(ZeroDivisionError), interrupter.interruptible(), interrupter.shielded():
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("on_main_thread", [True, False])
+def test_what_a_handler_does_about_one_that_was_raised_in_a_shield_is_not_disturbed(on_main_thread: bool) -> None:
+    interrupter, steps = Interrupter(on_main_thread), []
+    with pytest.raises(AttemptLost), interrupter.interruptible():  # noqa: PT012  (the order is what is tested)
+        try:
+            with interrupter.shielded():
+                raise AttemptLost  # as a step that is refused does, which may know it before the relay
+        except AttemptLost:
+            interrupter.want(AttemptLost)
+            (interrupter.on_signal if on_main_thread else interrupter.deliver)()
+            steps.append("cleaned up")
+            raise
+    assert steps == ["cleaned up"]
 
 
 def test_the_first_kind_that_was_asked_for_stays(interrupter: Interrupter) -> None:
