@@ -1,11 +1,13 @@
-"""Texts that are English wherever they are stored, sent or logged, and that a page can show in another language."""
+"""Texts that are English wherever they are stored, sent or logged, and that a page can show in another language; and
+how the active language separates the items of a list, and keeps a text's direction.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import get_language_bidi, gettext, pgettext
 
 
 def marked(pattern: str) -> str:
@@ -57,3 +59,13 @@ def in_clauses(parts: Iterable[str]) -> str:
     """Return texts that have commas themselves in one line, as the active language separates them."""
     # Translators: between parts that have commas themselves: a semicolon and a blank.
     return pgettext("between clauses", "; ").join(parts)
+
+
+def isolated(text: str) -> str:
+    """Return the text as one that keeps its own direction; as it is where the language runs from left to right."""
+    return f"\u2068{text}\u2069" if get_language_bidi() else text
+
+
+def left_to_right(text: str) -> str:
+    """Return the text as one that runs from left to right; as it is where the language does so."""
+    return f"\u2066{text}\u2069" if get_language_bidi() else text

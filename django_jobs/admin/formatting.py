@@ -14,7 +14,6 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import localtime
-from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.durations import brief_duration
@@ -22,6 +21,7 @@ from django_jobs.admin.masking import json_of
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.job_types.masking import Names
 from django_jobs.statuses import ActorKind, BatchState, Status
+from django_jobs.texts import left_to_right
 
 if TYPE_CHECKING:
     from django_jobs.models import ExecutionLog, JobType
@@ -138,7 +138,7 @@ def moment_text(value: dt.datetime) -> str:
 def zone_of(local: dt.datetime) -> str:
     """Return the name of a moment's zone. Where it is a number, "-03", its sign stays before it in every direction."""
     name = f"{local:%Z}"
-    return name if name.isalpha() or not get_language_bidi() else f"\u2066{name}\u2069"
+    return name if name.isalpha() else left_to_right(name)
 
 
 def zone_text() -> str:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language_bidi, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
@@ -21,7 +21,7 @@ from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status
-from django_jobs.texts import listed
+from django_jobs.texts import isolated, listed
 
 Action: Final = Operation.Action
 _IDS: Final = "organization_ids"
@@ -140,11 +140,6 @@ def state_badge(operation: Operation) -> SafeString:
     return format_html(
         '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
     )
-
-
-def isolated(text: str) -> str:
-    """Return the text as one that keeps its own direction; as it is where the language runs from left to right."""
-    return f"\u2068{text}\u2069" if get_language_bidi() else text
 
 
 def amount_words(operation: Operation) -> str:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.formatting import ago, as_json, line, linked, moment, zone_of
@@ -20,7 +19,7 @@ from django_jobs.engine.schedules.declared_schedules import changed_by_hand, is_
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
-from django_jobs.texts import comma
+from django_jobs.texts import comma, left_to_right
 
 #: Firings that a page shows; with "show all", as many as are kept.
 ROWS: Final = 20
@@ -91,9 +90,8 @@ def shown_runs(runs: list[dt.datetime]) -> list[dict[str, str]]:
 
 def _local(run: dt.datetime) -> str:
     """Return a firing in its own time zone. Where people read from right to left, its numbers keep their order."""
-    numbers = f"{run:%Y-%m-%d %H:%M:%S}"
-    kept = f"\u2066{numbers}\u2069" if get_language_bidi() else numbers
-    return f"{date_format(run, 'D')} {kept} {zone_of(run)}"
+    numbers = left_to_right(f"{run:%Y-%m-%d %H:%M:%S}")
+    return f"{date_format(run, 'D')} {numbers} {zone_of(run)}"
 
 
 def facts_of(schedule: Any) -> list[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from django_jobs.admin.formatting import zone_of
 from django_jobs.admin.monitor_health import WorkerLoad
 from django_jobs.engine.control.worker_orders import Order
 from django_jobs.models import WorkerOrder
+from django_jobs.texts import comma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ def clock(moment: dt.datetime) -> str:
     """Return the time of a moment with its zone, and with its day if that is another one than today."""
     local, today = localtime(moment), localtime()
     time = f"{date_format(local, 'TIME_FORMAT')} {zone_of(local)}"
-    return time if local.date() == today.date() else f"{date_format(local, 'SHORT_DATE_FORMAT')}, {time}"
+    return time if local.date() == today.date() else f"{date_format(local, 'SHORT_DATE_FORMAT')}{comma()}{time}"
 
 
 def running_in_words(count: int) -> str:

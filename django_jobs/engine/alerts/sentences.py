@@ -16,6 +16,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts import thresholds
 from django_jobs.engine.alerts.reading import AlertSeen
 from django_jobs.statuses import BreakerState
+from django_jobs.texts import left_to_right
 
 Facts = Mapping[str, Any]
 #: What a rule is called, as a heading and by a screen reader.
@@ -70,9 +71,8 @@ def plain_text(alert: AlertSeen, now: dt.datetime) -> str:
 def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
     """Return a moment in the active time zone, with the zone's name; with the day where that is another one."""
     local = timezone.localtime(moment)
-    clock = f"{date_format(local, 'H:i')} {local:%Z}"
-    if translation.get_language_bidi():
-        clock = f"\u2066{clock}\u2069"  # else the zone draws the number of what follows to its side
+    # Else the zone draws the number of what follows to its side.
+    clock = left_to_right(f"{date_format(local, 'H:i')} {local:%Z}")
     if local.date() == timezone.localtime(now).date():
         return clock
     return _("%(day)s, %(time)s") % {"day": date_format(local, "MONTH_DAY_FORMAT"), "time": clock}
