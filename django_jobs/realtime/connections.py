@@ -63,10 +63,14 @@ class Connection:
         self.socket.close(code)
         await self._writer
 
-    async def end(self) -> None:
-        """Give back what the connection took, once it is closed or its client is gone."""
+    def abort(self) -> None:
+        """Send nothing more, and let nobody wait for the client: it is gone. Call :meth:`end` after it."""
         self.socket.is_closed = True
         self._writer.cancel()
+
+    async def end(self) -> None:
+        """Give back what the connection took, once it is closed or its client is gone."""
+        self.abort()
         try:
             await asyncio.gather(self._writer, return_exceptions=True)
             if self.socket.seat is not None:

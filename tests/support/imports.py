@@ -36,6 +36,8 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "templatetags": RULES_OF_WORK | {"admin"},
     "checks": RULES_OF_WORK,
     "testing": RULES_OF_WORK,
+    # What is for some hosts stands beside the doors and may use them.
+    "contrib": RULES_OF_WORK | {"realtime"},
     # The face and the app configuration put the parts together.
     FACE: None,
     "apps": None,
@@ -47,6 +49,8 @@ VENDORS: Final = {
     "redis": "broker",
     "channels": "realtime",
     "channels_redis": "realtime",
+    "engineio": "contrib",
+    "socketio": "contrib",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})

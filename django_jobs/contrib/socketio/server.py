@@ -1,0 +1,105 @@
+"""The open transports of a process: websockets and long polls, as the library serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from contextvars import ContextVar
+from typing import Any, Final
+
+import engineio
+
+from django_jobs.contrib.socketio.clients import Client, Scope
+from django_jobs.realtime.frames import MAX_BYTES
+
+#: The scope of the request that brought a packet.
+request_scope: ContextVar[Scope] = ContextVar("request_scope")
+#: How many clients may be about to say who they are. Beyond that, new ones are refused until some have said it or left.
+MAX_UNKNOWN: Final = 10_000
+#: Packets that wait in a transport. More wait in the client's outbox, which is bounded and tells what it dropped.
+USUAL_PACKETS: Final = 100
+#: Beyond this, a transport's own packets (pings, answers to an upgrade) are dropped.
+MAX_PACKETS: Final = 500
+#: How long a transport may take to end.
+END_SECONDS: Final = 5.0
+
+
+class PacketQueue(asyncio.Queue[Any]):
+    """A transport's queue. It is bounded: a client could make the library put one packet after the other into it."""
+
+    async def put(self, item: Any) -> None:
+        """Add a packet, or drop it if MAX_PACKETS wait. None, which ends the transport, is never dropped."""
+        if item is None or self.qsize() < MAX_PACKETS:
+            await super().put(item)
+
+
+class SocketServer:
+    """The transports and their clients."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, Client] = {}
+        # Pages of all origins may connect; whose session counts is asked in `credentials`.
+        self.engine: Any = engineio.AsyncServer(
+            async_mode="asgi",
+            async_handlers=False,  # a client's packets one after the other, so that a flood waits in its own line
+            cors_allowed_origins="*",
+            cors_credentials=False,  # `application` allows them to pages that may use a session
+            max_http_buffer_size=2 * MAX_BYTES,
+            logger=_silent_logger(),
+        )
+        self.engine.create_queue = PacketQueue
+        self.engine.on("connect", self._opened)
+        self.engine.on("message", self._received)
+        self.engine.on("disconnect", self._closed)
+
+    async def _opened(self, sid: str, _environ: object) -> str | None:
+        """Note a new transport. Return why it is refused."""
+        if sum(not client.is_known for client in self._clients.values()) >= MAX_UNKNOWN:
+            return "Too many clients are about to say who they are. Connect again later."
+        self._clients[sid] = Client(EngineTransport(self.engine, sid), self.engine.generate_id())
+        return None
+
+    async def _received(self, sid: str, data: Any) -> None:
+        client = self._clients.get(sid)
+        if client is not None:
+            await client.receive(data if isinstance(data, str | bytes) else "", request_scope.get())
+
+    async def _closed(self, sid: str, _reason: str) -> None:
+        client = self._clients.pop(sid, None)
+        if client is not None:
+            client.gone()
+
+
+def _silent_logger() -> logging.Logger:
+    """Return a logger for the library, which would log what clients send, tokens included, and fill the log."""
+    logger = logging.getLogger(f"{__name__}.engineio")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
+
+
+class EngineTransport:
+    """One transport of the library."""
+
+    def __init__(self, engine: Any, sid: str) -> None:
+        self._engine = engine
+        self._sid = sid
+
+    async def send(self, packet: str) -> None:
+        """Send a packet, once fewer than USUAL_PACKETS wait."""
+        while (socket := self._engine.sockets.get(self._sid)) and socket.queue.qsize() >= USUAL_PACKETS:
+            await socket.queue.join()
+        if socket is not None:
+            await self._engine.send(self._sid, packet)
+
+    async def hang_up(self) -> None:
+        """End the transport, whether the client reads or not."""
+        socket = self._engine.sockets.get(self._sid)
+        if socket is None:
+            return
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_SECONDS):
+                    await self._engine.disconnect(self._sid)
+        finally:
+            socket.queue.put_nowait(None)  # ends the writer of a websocket whose client does not hang up
