@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from django_jobs.contrib.socketio.server import SocketServer, request_scope
+from django_jobs.contrib.socketio.server import SocketServer
 from django_jobs.realtime import auth
 from django_jobs.realtime.frames import MAX_BYTES
 
@@ -40,12 +40,11 @@ class SocketIOApplication:
         if not self._is_ours(scope):
             await self._inner(scope, receive, send)
             return
-        request_scope.set(scope)
         if scope["type"] == "websocket":
             receive = _guarded(receive)
         elif auth.is_trusted_page(scope):
             send = _with_credentials(send)
-        await self._server.engine.handle_request(scope, receive, send)
+        await self._server.handle(scope, receive, send)
 
     def _is_ours(self, scope: Scope) -> bool:
         if scope["type"] not in {"http", "websocket"}:

@@ -23,6 +23,8 @@ Scope = Mapping[str, Any]
 CONNECT_SECONDS: Final = 10.0
 #: How long a client that was told why it is put out may take to read that.
 LINGER_SECONDS: Final = 2.0
+#: How many packets of a client may wait while another one is answered. Only several polls at once make them wait.
+MAX_WAITING: Final = 50
 
 
 class Transport(Protocol):
@@ -30,6 +32,9 @@ class Transport(Protocol):
 
     async def send(self, packet: str) -> None:
         """Send a packet. Wait while the client is slow."""
+
+    async def send_at_once(self, packet: str) -> None:
+        """Send a packet without waiting. It may be dropped where the client is slow."""
 
     async def hang_up(self) -> None:
         """End the transport."""
@@ -46,6 +51,7 @@ class Client:
         #: Rooms that were joined by an object: their events have a second argument.
         self._with_about: set[str] = set()
         self._lock = asyncio.Lock()
+        self._waiting = 0
         self._rate_limit = TokenBucket(FRAMES_A_SECOND)
         self._is_over = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,26 +64,35 @@ class Client:
 
     async def receive(self, data: str | bytes, scope: Scope) -> None:
         """Do what a packet asks for. ``scope`` is that of the request that brought it."""
-        async with self._lock:
-            if self._is_over:
-                return
-            try:
-                if self._connection is None:
-                    await self._connect(data, scope)
-                else:
-                    await self._take(self._connection, data)
-                    await self._connection.socket.ready()
-            except Exception:
-                logger.exception("event=socketio_failed")
-                self._end_soon()
+        if self._waiting >= MAX_WAITING:
+            self._end_soon()
+            return
+        self._waiting += 1
+        try:
+            async with self._lock:
+                if not self._is_over:
+                    await self._answer(data, scope)
+        except Exception:
+            logger.exception("event=socketio_failed")
+            self._end_soon()
+        finally:
+            self._waiting -= 1
 
-    def gone(self) -> None:
-        """Give back what the client took: its transport has ended."""
+    async def _answer(self, data: str | bytes, scope: Scope) -> None:
+        if self._connection is None:
+            await self._connect(data, scope)
+        else:
+            await self._take(self._connection, data)
+            await self._connection.socket.ready()
+
+    def gone(self) -> asyncio.Task[None] | None:
+        """Give back what the client took: its transport has ended. Return the task that does so, if there is one."""
         self._is_over = True
         self._deadline.cancel()
-        if self._connection is not None:
-            self._connection.abort()
-            self._start(self._end)
+        if self._connection is None:
+            return None
+        self._connection.abort()
+        return self._start(self._end)
 
     async def _end(self) -> None:
         async with self._lock:
@@ -114,10 +129,11 @@ class Client:
             await self._refuse(UNAUTHENTICATED, NOBODY)
             return
         self._connection = connection = Connection(self._send, identity)
+        connection.socket.on_close = self._end_soon
         code = await connection.accept()
         if not code:
             self._deadline.cancel()
-            await self._transport.send(packets.encode(CONNECT, {"sid": self._sid}))
+            await self._transport.send_at_once(packets.encode(CONNECT, {"sid": self._sid}))
             return
         self._connection = None
         await connection.end()
@@ -136,7 +152,7 @@ class Client:
         self._end_soon()
 
     async def _say_no(self, code: str, message: str, namespace: str | None) -> None:
-        await self._transport.send(_refusal(code, message, namespace))
+        await self._transport.send_at_once(_refusal(code, message, namespace))
 
     # -- what it asks for ------------------------------------------------------------------------------------------
 
@@ -190,24 +206,25 @@ class Client:
             await self._transport.send(packets.event_packet(event, has_about=False))
         if code != TRY_AGAIN:
             await self._transport.send(packets.encode(DISCONNECT))
-        self._end_soon()
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
     def _end_soon(self) -> None:
         """End the transport, but let the client read first what it was told: the next poll may be on its way."""
-        self._is_over = True
-        self._deadline.cancel()
-        self._start(self._linger)
+        if not self._is_over:
+            self._is_over = True
+            self._deadline.cancel()
+            self._start(self._linger)
 
     async def _linger(self) -> None:
         await asyncio.sleep(LINGER_SECONDS)
         await self._transport.hang_up()
 
-    def _start(self, duty: Callable[[], Any]) -> None:
+    def _start(self, duty: Callable[[], Any]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(duty())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 class Asked:

@@ -39,6 +39,7 @@ class SocketServer:
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         # Pages of all origins may connect; whose session counts is asked in `credentials`.
         self.engine: Any = engineio.AsyncServer(
             async_mode="asgi",
@@ -55,7 +56,7 @@ class SocketServer:
 
     async def _opened(self, sid: str, _environ: object) -> str | None:
         """Note a new transport. Return why it is refused."""
-        if sum(not client.is_known for client in self._clients.values()) >= MAX_UNKNOWN:
+        if len(self._clients) >= MAX_UNKNOWN and self._count_unknown() >= MAX_UNKNOWN:
             return "Too many clients are about to say who they are. Connect again later."
         self._clients[sid] = Client(EngineTransport(self.engine, sid), self.engine.generate_id())
         return None
@@ -67,8 +68,24 @@ class SocketServer:
 
     async def _closed(self, sid: str, _reason: str) -> None:
         client = self._clients.pop(sid, None)
-        if client is not None:
-            client.gone()
+        task = None if client is None else client.gone()
+        if task is not None:
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    def _count_unknown(self) -> int:
+        return sum(not client.is_known for client in self._clients.values())
+
+    async def handle(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request or a websocket.
+
+        Wait for the clients that end meanwhile, as a web server that stops waits for its requests: so they give back
+        their seats.
+        """
+        request_scope.set(scope)
+        await self.engine.handle_request(scope, receive, send)
+        if self._ending:
+            await asyncio.wait(self._ending)
 
 
 def _silent_logger() -> logging.Logger:
@@ -90,6 +107,11 @@ class EngineTransport:
         while (socket := self._engine.sockets.get(self._sid)) and socket.queue.qsize() >= USUAL_PACKETS:
             await socket.queue.join()
         if socket is not None:
+            await self._engine.send(self._sid, packet)
+
+    async def send_at_once(self, packet: str) -> None:
+        """Send a packet without waiting; drop it if MAX_PACKETS wait."""
+        if self._sid in self._engine.sockets:
             await self._engine.send(self._sid, packet)
 
     async def hang_up(self) -> None:

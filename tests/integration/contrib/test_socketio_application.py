@@ -13,15 +13,17 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client as Browser
+from rest_framework.authtoken.models import Token
 
 import django_jobs.contrib.socketio
 from django_jobs.contrib.socketio import clients, server, with_socketio
 from django_jobs.models import Organization
-from django_jobs.realtime import connections, handshakes, sockets
+from django_jobs.realtime import connections, handshakes, hub, sockets
 from tests.support.documents import run_examples
 from tests.support.factories import make_user
-from tests.support.live import APPLICATION, communicator
+from tests.support.live import APPLICATION, PATIENCE, communicator, do
 from tests.support.socketio_client import Poller, SocketIOClient, play, token_of
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -156,7 +158,7 @@ def test_another_path_may_be_chosen_and_counts_below_the_root_path() -> None:
 def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_the_client_comes_back(
     token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.01)
+    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
     auth = {"token": token}
 
     def fail(*_: object) -> None:
@@ -205,6 +207,48 @@ def test_a_slow_clients_events_wait_in_its_bounded_outbox_and_a_few_in_the_trans
     in_transport, heard = waiting()
     assert in_transport == 2
     assert 2 < heard.count("pong") < 15
+
+
+def test_who_reads_nothing_is_cut_off_all_the_same_when_the_token_is_revoked(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "USUAL_PACKETS", 2)
+    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+    served: Any = with_socketio(application)
+
+    @async_to_sync
+    async def answer() -> str:
+        client = Poller(served, {"authorization": f"Token {token}"})
+        await client.open()
+        await client.post("40")
+        await client.get()
+        for _ in range(10):
+            await client.post('42["ping"]')
+        await do(Token.objects.all().delete)
+        await do(wait_until, lambda: not served._server._clients, PATIENCE, "the client to be cut off")
+        return await client.get()
+
+    assert "Session is disconnected" in answer()
+
+
+def test_who_lets_packets_pile_up_by_many_polls_is_cut_off(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MAX_WAITING", 5)
+    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
+    served: Any = with_socketio(application)
+
+    @async_to_sync
+    async def answer() -> str:
+        client = Poller(served, {"authorization": f"Token {token}"})
+        await client.open()
+        await client.post("40")
+        await client.get()
+        await asyncio.gather(*(client.post('42["join_room","org:nobody"]') for _ in range(10)))
+        await do(wait_until, lambda: not served._server._clients, PATIENCE, "the client to be cut off")
+        return await client.get()
+
+    assert "Session is disconnected" in answer()
 
 
 def test_no_token_is_logged(token: str, caplog: pytest.LogCaptureFixture) -> None:
