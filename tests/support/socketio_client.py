@@ -161,4 +161,4 @@ class Poller:
         await request.send_input({"type": "http.request", "body": body.encode()})
         start = await request.receive_output(PATIENCE)
         answer = await request.receive_output(PATIENCE)
-        return dict(start["headers"]), answer["body"].decode()
+        return {name.lower(): value for name, value in start["headers"]}, answer["body"].decode()

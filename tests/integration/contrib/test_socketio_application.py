@@ -86,7 +86,7 @@ def test_only_pages_that_may_use_a_session_may_send_their_cookies(settings: Any)
 
     named, stranger = headers("https://app.example"), headers("https://evil.example")
     assert named[b"access-control-allow-credentials"] == b"true"
-    assert named[b"Access-Control-Allow-Origin"] == b"https://app.example"
+    assert named[b"access-control-allow-origin"] == b"https://app.example"
     assert b"access-control-allow-credentials" not in stranger
 
 
