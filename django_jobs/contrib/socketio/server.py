@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from contextvars import ContextVar
 from typing import Any, Final
@@ -21,7 +20,7 @@ MAX_UNKNOWN: Final = 10_000
 USUAL_PACKETS: Final = 100
 #: Beyond this, a transport's own packets (pings, answers to an upgrade) are dropped.
 MAX_PACKETS: Final = 500
-#: How long a transport may take to end.
+#: How long a client may take to read the end of its transport.
 END_SECONDS: Final = 5.0
 
 
@@ -32,6 +31,16 @@ class PacketQueue(asyncio.Queue[Any]):
         """Add a packet, or drop it if MAX_PACKETS wait. None, which ends the transport, is never dropped."""
         if item is None or self.qsize() < MAX_PACKETS:
             await super().put(item)
+
+    def release(self) -> None:
+        """Drop what waits, so that nobody waits until it is sent, and end the writer of a websocket.
+
+        The library waits so for clients that read nothing more, and leaves them their websockets until they go.
+        """
+        while not self.empty():
+            self.get_nowait()
+            self.task_done()
+        self.put_nowait(None)
 
 
 class SocketServer:
@@ -67,6 +76,9 @@ class SocketServer:
             await client.receive(data if isinstance(data, str | bytes) else "", request_scope.get())
 
     async def _closed(self, sid: str, _reason: str) -> None:
+        transport = self.engine.sockets.get(sid)
+        if transport is not None:
+            asyncio.get_running_loop().call_later(END_SECONDS, transport.queue.release)
         client = self._clients.pop(sid, None)
         task = None if client is None else client.gone()
         if task is not None:
@@ -120,8 +132,6 @@ class EngineTransport:
         if socket is None:
             return
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(END_SECONDS):
-                    await self._engine.disconnect(self._sid)
+            await self._engine.disconnect(self._sid)
         finally:
-            socket.queue.put_nowait(None)  # ends the writer of a websocket whose client does not hang up
+            socket.queue.release()

@@ -172,6 +172,20 @@ def test_what_the_transport_cannot_read_ends_it_at_once(subtests: pytest.Subtest
             assert not OpenSocket.objects.exists()
 
 
+def test_who_ends_the_transport_but_not_the_websocket_is_cut_off(
+    auth: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "END_SECONDS", 0.1)
+
+    @play(SocketIOClient())
+    async def is_cut(client: SocketIOClient) -> bool:
+        await client.connect(auth)
+        await client.say("1")
+        return await client.is_cut()
+
+    assert is_cut
+
+
 def test_another_namespace_is_refused_and_leaves_the_connection_alone(auth: dict[str, str], room: str) -> None:
     @play(SocketIOClient())
     async def answers(client: SocketIOClient) -> list[Any]:

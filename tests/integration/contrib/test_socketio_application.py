@@ -251,6 +251,23 @@ def test_who_lets_packets_pile_up_by_many_polls_is_cut_off(token: str, monkeypat
     assert "Session is disconnected" in answer()
 
 
+def test_polls_that_end_a_transport_which_nobody_reads_are_answered(
+    subtests: pytest.Subtests, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "END_SECONDS", 0.1)
+
+    @async_to_sync
+    async def answer(packet: str) -> str:
+        client = Poller(with_socketio(application), {"authorization": f"Token {token}"})
+        await client.open()
+        await client.post("40")
+        return await client.post(packet)
+
+    for packet in ("x" * 200_000, "6"):
+        with subtests.test(packet=packet[:10]):
+            assert answer(packet) == '"Bad Request"'
+
+
 def test_no_token_is_logged(token: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
