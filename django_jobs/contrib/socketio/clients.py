@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from django_jobs.contrib.socketio import credentials, packets
 from django_jobs.contrib.socketio.credentials import NOBODY, REFUSALS, UNAUTHENTICATED
-from django_jobs.contrib.socketio.packets import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT
+from django_jobs.contrib.socketio.packets import ACK, CONNECT, CONNECT_ERROR, DISCONNECT
 from django_jobs.realtime import frames
 from django_jobs.realtime.connections import FRAMES_A_SECOND, BadFrame, Connection
 from django_jobs.realtime.frames import MAX_BYTES, TRY_AGAIN
@@ -157,7 +157,7 @@ class Client:
     # -- what it asks for ------------------------------------------------------------------------------------------
 
     async def _take(self, connection: Connection, data: str | bytes) -> None:
-        asked = Asked()
+        asked = packets.Asked()
 
         def parse() -> dict[str, Any]:
             asked.packet = packets.parse(data)
@@ -168,7 +168,7 @@ class Client:
         else:
             await connection.answer(frames.size_of(data), parse, self._reply_to(connection, asked))
 
-    def _reply_to(self, connection: Connection, asked: Asked) -> Callable[[str], None]:
+    def _reply_to(self, connection: Connection, asked: packets.Asked) -> Callable[[str], None]:
         def reply(frame: str) -> None:
             fields = dict(packets.fields_of(frame))
             if fields["event"] == "joined":
@@ -225,33 +225,6 @@ class Client:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class Asked:
-    """What a packet of the client asked for, as far as it was understood."""
-
-    packet: Any = None
-
-    @property
-    def is_connect(self) -> bool:
-        """Return whether the client wants to enter another namespace."""
-        return self.packet is not None and self.packet.packet_type == CONNECT
-
-    @property
-    def event(self) -> object:
-        """Return the name of the event; None where the packet is none."""
-        is_event = self.packet is not None and self.packet.packet_type == EVENT
-        return self.packet.data[0] if is_event and isinstance(self.packet.data, list) and self.packet.data else None
-
-    @property
-    def number(self) -> int | None:
-        """Return the number of the acknowledgement that the client waits for."""
-        return None if self.event is None else self.packet.id
-
-    @property
-    def has_about(self) -> bool:
-        """Return whether the room was named in an object."""
-        return self.event is not None and len(self.packet.data) > 1 and isinstance(self.packet.data[1], dict)
 
 
 def _refusal(code: str, message: str, namespace: str | None) -> str:

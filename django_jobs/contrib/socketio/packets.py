@@ -18,6 +18,7 @@ __all__ = [
     "CONNECT_ERROR",
     "DISCONNECT",
     "EVENT",
+    "Asked",
     "encode",
     "event_packet",
     "fields_of",
@@ -82,3 +83,30 @@ def frame_of(packet: Any) -> dict[str, Any]:
     if isinstance(argument, dict):
         return {"action": ACTIONS[data[0]], "room": argument.get("room"), "since": argument.get("since")}
     return {"action": ACTIONS[data[0]], "room": argument}
+
+
+class Asked:
+    """What a packet of the client asked for, as far as it was understood."""
+
+    packet: Any = None
+
+    @property
+    def is_connect(self) -> bool:
+        """Return whether the client wants to enter another namespace."""
+        return self.packet is not None and self.packet.packet_type == CONNECT
+
+    @property
+    def event(self) -> object:
+        """Return the name of the event; None where the packet is none."""
+        is_event = self.packet is not None and self.packet.packet_type == EVENT
+        return self.packet.data[0] if is_event and isinstance(self.packet.data, list) and self.packet.data else None
+
+    @property
+    def number(self) -> int | None:
+        """Return the number of the acknowledgement that the client waits for."""
+        return None if self.event is None else self.packet.id
+
+    @property
+    def has_about(self) -> bool:
+        """Return whether the room was named in an object."""
+        return self.event is not None and len(self.packet.data) > 1 and isinstance(self.packet.data[1], dict)
