@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -16,15 +18,12 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs import checks  # noqa: F401  (registers itself)
         from django_jobs.engine.control import tenants
         from django_jobs.engine.job_types import declarations, declared_types
-        from django_jobs.engine.schedules import declared_schedules
         from django_jobs.engine.submission import duplicates
 
         self._connect_parts()
         declarations.discover()
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
-        post_migrate.connect(
-            declared_schedules.sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules"
-        )
+        post_migrate.connect(self._sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules")
         post_migrate.connect(duplicates.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         tenants.listen()
         self._follow_pools()
@@ -47,6 +46,13 @@ class DjangoJobsConfig(AppConfig):
 
         model_hooks.connect(organizations_seen_by, path_problem, parameter_names, batches)
         hooks.connect(events, follow_up.after_commit, counting.after_commit)
+
+    @staticmethod
+    def _sync_declared_schedules(**kwargs: Any) -> None:
+        # Here, since a worker's child fires no schedule, and the code that does costs it half a megabyte.
+        from django_jobs.engine.schedules import declared_schedules
+
+        declared_schedules.sync_declared_schedules(**kwargs)
 
     @staticmethod
     def _follow_pools() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ _WORDS = {
     "no": False,
     "off": False,
 }
+
+
+def is_worker() -> bool:
+    """Return whether this process was started to run jobs, by ``manage.py jobs_worker``."""
+    return sys.argv[1:2] == ["jobs_worker"]
 
 
 def read_bool(name: str, *, default: bool) -> bool:

@@ -1,7 +1,8 @@
 """Keeps django-rq's pages for system admins: they empty queues, stop workers, and show every tenant's tickets.
 
 django-rq shows them to all staff, at the URLs that a host mounts and in the admin. Each of its views is wrapped here,
-once, when the project's apps are ready. Whoever imports a view after that gets the wrapped one, wherever it is mounted.
+once: when its module is imported, or when the project's apps are ready if it was before. Whoever imports a view after
+that gets the wrapped one, wherever it is mounted. A process that shows no page, such as a worker, imports none of them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 
 from django_jobs.broker import foreign_entries, rq_guard
+from django_jobs.broker.first_imports import when_imported
 from django_jobs.engine.access import get_policy
 
 #: The attribute by which a system check knows a guarded view; `functools.wraps` copies it.
@@ -36,20 +37,20 @@ aside by its workers, and "manage.py jobs_check" tells of it. Anywhere else, rem
 
 def install() -> None:
     """Guard the views of django-rq; a second call changes nothing."""
-    try:
-        from django_rq import cron_views, stats_views, views
-    except (ImportError, RuntimeError, ImproperlyConfigured):
-        return  # a host without Django's admin cannot import these views, so that it cannot show them either
-    for module in (views, stats_views, cron_views):
-        for name, view in _views_of(module):
-            setattr(module, name, _for_system_admins(view))
+    for name in ("django_rq.views", "django_rq.stats_views", "django_rq.cron_views"):
+        when_imported(name, _guard_views)
     _guard_imported_urls()
-    _show_in_admin_index()
+    when_imported("django_rq.admin", _show_in_admin_index)
 
 
 def is_system_admin(request: Any) -> bool:
     """Return whether the user of the request is a system admin by the access policy."""
     return bool(get_policy().is_system_admin(getattr(request, "user", AnonymousUser())))
+
+
+def _guard_views(module: ModuleType) -> None:
+    for name, view in _views_of(module):
+        setattr(module, name, _for_system_admins(view))
 
 
 def _views_of(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
@@ -114,20 +115,18 @@ def _guard_imported_urls() -> None:
             pattern.callback = _for_system_admins(pattern.callback)
 
 
-def _show_in_admin_index() -> None:
+def _show_in_admin_index(module: ModuleType) -> None:
     """Show the link in the admin's index only to those who may see the pages behind it."""
-    if not apps.is_installed("django.contrib.admin"):
-        return
-    from django_rq import stats_views
-    from django_rq.admin import QueueAdmin
 
     def has_permission(_: Any, request: Any, *args: Any) -> bool:
         return is_system_admin(request)
 
     def changelist_view(_: Any, request: Any, **kwargs: Any) -> Any:
+        from django_rq import stats_views
+
         return stats_views.stats(request)
 
     setattr(changelist_view, GUARDED, True)
     methods = {"has_module_permission": has_permission, "has_change_permission": has_permission}
     for name, method in {**methods, "changelist_view": changelist_view}.items():
-        setattr(QueueAdmin, name, method)
+        setattr(module.QueueAdmin, name, method)

@@ -15,7 +15,7 @@ from django.core.cache import caches
 from django.db import connections
 
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import logs
+from django_jobs.engine import logs, ports
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.worker import child_entry, process_start, stacks
 from django_jobs.worker.child_watch import ChildWatch
@@ -30,6 +30,15 @@ from django_jobs.worker.stacks import StackFile
 logger = logging.getLogger("django_jobs")
 
 NO_CAUTION: Final[Mapping[Caution, float]] = MappingProxyType({})
+
+
+def prepare_fork_server() -> ForkServer | None:
+    """Load what every child needs, and start a fork server; None where that cannot be.
+
+    The children share what is loaded until then, and have nothing of what their supervisor loads later for itself.
+    """
+    process_start.prepare(ports.get_broadcaster())
+    return start_fork_server()
 
 
 def start_fork_server() -> ForkServer | None:

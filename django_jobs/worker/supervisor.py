@@ -14,7 +14,7 @@ from types import FrameType
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs, ports, uptime
+from django_jobs.engine import logs, uptime
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
@@ -22,8 +22,7 @@ from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import process_start
-from django_jobs.worker.children import ChildProcess, start_fork_server
+from django_jobs.worker.children import ChildProcess, prepare_fork_server
 from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
 from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.lease_renewer import LeaseRenewer
@@ -50,7 +49,8 @@ CAUTION_SECONDS = 30.0
 class Supervisor:
     """Runs until it is told to stop, or in a burst until its children are done."""
 
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, fork_server: ForkServer | None = None) -> None:
+        """Without a fork server it starts one itself, where that can be."""
         #: By this name it is given orders. A supervisor that is started again has another one.
         self.name = uuid.uuid4().hex
         self.options = dataclasses.replace(options, supervisor=self.name)
@@ -63,7 +63,7 @@ class Supervisor:
         self._not_before = 0.0
         self._cautious_until = dict.fromkeys(Caution, 0.0)
         self._burst_rounds = 0
-        self._fork_server: ForkServer | None = None
+        self._fork_server = fork_server
         self._last_death = ""
         self._stop_signals = 0
         self._reload = ReloadWatch() if options.reload else None
@@ -80,8 +80,8 @@ class Supervisor:
         logger.info(text, self.options.pool, self.options.processes, self.options.threads)
         if self._reload is not None:
             self._reload.look_first()
-        process_start.prepare(ports.get_broadcaster())
-        self._fork_server = start_fork_server()  # before there is any thread
+        if self._fork_server is None:
+            self._fork_server = prepare_fork_server()  # before there is any thread
         self._fill()
         signal_delivery.work_in_background()
         line_watch.start()

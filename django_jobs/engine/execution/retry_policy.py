@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import math
 import random
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -85,15 +86,24 @@ def is_expected(error: BaseException) -> bool:
 
 
 def _is_rest_framework_client_error(error: BaseException) -> bool:
+    if not _is_rest_framework_loaded():
+        return False
     from rest_framework.exceptions import APIException
 
     return isinstance(error, APIException) and error.status_code // 100 == CLIENT_ERROR
 
 
 def _is_rest_framework_validation(error: BaseException) -> bool:
+    if not _is_rest_framework_loaded():
+        return False
     from rest_framework.exceptions import ValidationError as RestValidationError
 
     return isinstance(error, RestValidationError)
+
+
+def _is_rest_framework_loaded() -> bool:
+    """Return whether an error can be one of DRF's. A child that has not loaded it is not to do so for that."""
+    return "rest_framework.exceptions" in sys.modules
 
 
 def _http_answer(error: BaseException) -> tuple[int | None, Any]:

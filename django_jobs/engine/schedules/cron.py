@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from cron_descriptor import CasingTypeEnum, Options, get_description  # type: ignore[import-untyped]
 from cronsim import CronSim, CronSimError
 from django.utils.translation import gettext_noop as _
 
@@ -132,6 +131,9 @@ def words(cron: str, language: str = "en") -> str:
     locale = _locale(language.lower())
     if locale is None:
         return cron
+    # Here, since a worker says nothing in words, and the library costs each process more than a megabyte.
+    from cron_descriptor import CasingTypeEnum, Options, get_description  # type: ignore[import-untyped]
+
     options = Options(CasingTypeEnum.Sentence, use_24hour_time_format=True, locale_code=locale)
     try:
         return str(get_description(cron, options)).replace(" through ", " to ")

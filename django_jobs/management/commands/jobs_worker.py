@@ -13,8 +13,9 @@ from django_jobs.engine.insight.similar_names import similar
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import WaitingCommand, await_database, with_database
 from django_jobs.management.refusals import did_you_mean
+from django_jobs.worker.children import prepare_fork_server
+from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.options import WorkerOptions, parse_queues
-from django_jobs.worker.supervisor import Supervisor
 
 #: A larger number is a typing error.
 MAX_PROCESSES = MAX_THREADS = 1_000
@@ -22,6 +23,20 @@ MAX_PROCESSES = MAX_THREADS = 1_000
 
 class Command(WaitingCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
+
+    _fork_server: ForkServer | None = None
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        finally:
+            if self._fork_server is not None:
+                self._fork_server.close()
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        # Before the checks: they load the URLs, and by that the API, the admin and the views, which no child needs.
+        self._fork_server = self._fork_server or prepare_fork_server()
+        super().check(*args, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--processes", type=int, default=2, metavar="N", help="Child processes (2).")
@@ -61,7 +76,10 @@ class Command(WaitingCommand):
             self.stderr.write(f"{error}; the workers go on trying.")
         self.stdout.write(_greeting(wanted))
         self.stdout.flush()  # the children write to the same place
-        supervisor = Supervisor(wanted)
+        # Here, since what only the supervisor needs is loaded after its children's server was forked.
+        from django_jobs.worker.supervisor import Supervisor
+
+        supervisor = Supervisor(wanted, self._fork_server)
         supervisor.run()
         if supervisor.failure:
             raise CommandError(supervisor.failure)

@@ -1,0 +1,92 @@
+"""How much memory a worker's child has, in a bare project and in the demo, each with a database and a Redis of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from tests.support.valkey import EmbeddedValkey
+from tests.support.waiting import wait_until
+from tests.support.workers import ManagedProcess, ProcessPool, process_environ
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a server's memory among children"),
+    pytest.mark.slots("one", reason="a bare worker has one slot"),
+]
+
+MEGABYTE: Final = 1_048_576
+#: What a process holds by `ps`. A bare child has 55 to 58 after its first jobs, one of the demo 68 to 70.
+BARE_MEGABYTES: Final = 62
+DEMO_MEGABYTES: Final = 74
+#: What it shares with nobody else: that is what one child more costs.
+OWN_MEGABYTES: Final = 35
+TENANT: Final = """
+import django_jobs
+tenant, _ = django_jobs.get_organization_model().objects.get_or_create(name="Lean")
+"""
+
+
+class Project:
+    """A project of its own, run by this repository's ``manage.py``."""
+
+    def __init__(self, settings: str, directory: Path, redis_url: str, processes: ProcessPool) -> None:
+        self._directory, self._processes = directory, processes
+        places = {"DATABASE_URL": f"sqlite:///{directory / 'lean.sqlite3'}", "REDIS_URL": redis_url}
+        self._environ = process_environ({}, {"DJANGO_SETTINGS_MODULE": settings, **places})
+
+    def start(self, *arguments: str) -> ManagedProcess:
+        process = ManagedProcess(arguments, self._directory / f"{arguments[0]}.log", self._environ)
+        self._processes.processes.append(process)
+        return process
+
+    def run(self, *arguments: str) -> str:
+        process = self.start(*arguments)
+        assert process.wait(60) == 0, process.log()
+        return process.log()
+
+    def child(self) -> psutil.Process:
+        worker = self.start("jobs_worker", "--processes", "1")
+        (child,) = wait_until(worker.children, 30, "the worker's child")
+        return child
+
+
+def megabytes(child: psutil.Process) -> tuple[int, int]:
+    """What the process holds, and what of it is its own."""
+    memory = child.memory_full_info()
+    return memory.rss // MEGABYTE, memory.uss // MEGABYTE
+
+
+def test_a_child_of_a_bare_project_runs_jobs_without_the_packages_of_the_doors_and_stays_small(
+    tmp_path: Path, own_valkey: EmbeddedValkey, processes: ProcessPool
+) -> None:
+    project = Project("tests.bare.settings", tmp_path, own_valkey.url, processes)
+    project.run("migrate", "-v0")
+    child = project.child()
+    code = f"""{TENANT}
+done = django_jobs.submit_job("nothing", tenant)
+refused = django_jobs.submit_job("refused", tenant)
+print(django_jobs.wait_for_job(done, 30).status)
+try:
+    django_jobs.wait_for_job(refused, 30)
+except Exception as error:
+    print(error)
+"""
+    said = project.run("shell", "-c", code)
+    assert "Completed" in said
+    assert "ended as Dead Letter: ValueError" in said
+    held, own = megabytes(child)
+    assert (held < BARE_MEGABYTES, own < OWN_MEGABYTES) == (True, True), (held, own)
+
+
+def test_a_child_of_the_demo_stays_small(tmp_path: Path, own_valkey: EmbeddedValkey, processes: ProcessPool) -> None:
+    project = Project("example_project.settings", tmp_path, own_valkey.url, processes)
+    project.run("migrate", "-v0")
+    child = project.child()
+    code = 'print(django_jobs.wait_for_job(django_jobs.submit_job("catalog_publish", tenant), 30).status)'
+    assert "Completed" in project.run("shell", "-c", TENANT + code)
+    held, own = megabytes(child)
+    assert (held < DEMO_MEGABYTES, own < OWN_MEGABYTES) == (True, True), (held, own)
