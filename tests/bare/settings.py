@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import os
-import sys
-from typing import Any, Final
 
 import dj_database_url
 
-#: Packages of the doors that are not installed, and what a test environment has beside them.
-HIDDEN: Final = frozenset(
-    {
-        "channels",
-        "channels_redis",
-        "django_filters",
-        "drf_spectacular",
-        "opentelemetry",
-        "prometheus_client",
-        "rest_framework",
-        "sentry_sdk",
-        "socketio",
-    }
+from tests.bare.hiding import hide
+
+# The packages of the doors that are not installed, and what the tests' environment has beside them.
+hide(
+    "channels",
+    "channels_redis",
+    "django_filters",
+    "drf_spectacular",
+    "opentelemetry",
+    "prometheus_client",
+    "rest_framework",
+    "sentry_sdk",
+    "socketio",
 )
 
-
-class _Hides(importlib.abc.MetaPathFinder):
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
-        if fullname.partition(".")[0] in HIDDEN:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-
-
-sys.meta_path.insert(0, _Hides())
-
-SECRET_KEY = "tests-only"  # noqa: S105
+SECRET_KEY = "tests-only"
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django_jobs", "tests.bare"]
 DATABASES = {"default": dict(dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:")))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
