@@ -7,6 +7,9 @@ from django.urls import URLPattern, URLResolver, include, path
 from example_project.entrance import Entrance
 from example_project.shop.security import strict
 
+# Where the settings leave the discovery out, as for a worker: whoever loads these addresses wants to know the pages.
+admin.autodiscover()
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("example_project.shop.urls")),
     # The language switch of the pages.
