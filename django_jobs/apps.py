@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +33,7 @@ class DjangoJobsConfig(AppConfig):
         self._fill_queues()
         self._set_up_broker()
         self._tell_live_pages()
+        self._tell_sentry()
 
     @staticmethod
     def _connect_parts() -> None:
@@ -82,3 +85,11 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.realtime.broadcast import LayerBroadcaster
 
         use_broadcaster(LayerBroadcaster())
+
+    @staticmethod
+    def _tell_sentry() -> None:
+        """Tell Sentry of jobs if the host has set it up: nobody else has loaded its SDK by now."""
+        if "sentry_sdk" in sys.modules:
+            from django_jobs.contrib.sentry import events
+
+            events.install()

@@ -25,6 +25,8 @@ if CONSTANTS in os.environ:
 if CHOSEN_STORE in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.chosen_store.ChosenStore"]
 
+INSTALLED_APPS = [*INSTALLED_APPS, *os.environ.get("DJANGO_JOBS_TEST_APPS", "").split()]
+
 DEBUG = False
 ROOT_URLCONF = "tests.urls"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -21,6 +21,7 @@ RIGHT = [
     ("realtime/routing.py", "from django_jobs.realtime.consumer import JobsConsumer"),
     ("management/commands/jobs_worker.py", "from django_jobs.worker.pool import run"),
     ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
+    ("contrib/opentelemetry/tracing.py", "from opentelemetry import trace"),
     ("apps.py", "def ready():\n    from django_jobs import broker, realtime"),
     ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel import cancel_job"),
 ]
@@ -72,6 +73,16 @@ WRONG = [
     ),
     ("realtime/broadcast.py", "import django_rq", "realtime imports django_rq, which only broker may"),
     ("api/urls.py", "if TYPE_CHECKING:\n    import redis", "api imports redis, which only broker may"),
+    (
+        "contrib/sentry/events.py",
+        "from opentelemetry import trace",
+        "contrib imports opentelemetry, which only contrib.opentelemetry may",
+    ),
+    (
+        "engine/observers.py",
+        "import sentry_sdk",
+        "engine imports sentry_sdk, which only contrib.sentry may",
+    ),
     ("broker/queues.py", "import channels.layers", "broker imports channels, which only realtime may"),
     ("apps.py", "import channels_redis", "apps imports channels_redis, which only realtime may"),
     (

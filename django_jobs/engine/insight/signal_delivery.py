@@ -17,6 +17,7 @@ from django.dispatch import Signal
 
 from django_jobs.exceptions import Interruption
 from django_jobs.models import Job
+from django_jobs.signals import worker_process_started
 from django_jobs.values import JobStatus
 
 logger = logging.getLogger("django_jobs")
@@ -115,3 +116,11 @@ def stop(timeout: float = DRAIN_SECONDS) -> None:
     background, _background = _background, None
     if background is not None:
         background.drain(timeout)
+
+
+def tell_process_started(kind: str) -> None:
+    """Call the receivers of ``worker_process_started``, at once. An error of one is logged."""
+    for receiver, answer in worker_process_started.send_robust(sender=None, kind=kind):
+        if isinstance(answer, Exception):
+            name = getattr(receiver, "__qualname__", repr(receiver))
+            logger.error("event=receiver_failed process=%s receiver=%s", kind, name, exc_info=answer)
