@@ -31,4 +31,4 @@ job_alert: Final = Signal(use_caching=True)
 #: A process of ``jobs_worker`` or ``jobs_scheduler`` is about to work; ``sender`` is None, ``kind`` is "child",
 #: "supervisor" or "scheduler". No fork follows any more, so this is the place to start the threads of a library. Its
 #: receivers are called at once.
-worker_process_started: Final = Signal(use_caching=True)
+worker_process_started: Final = Signal()

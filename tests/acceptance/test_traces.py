@@ -10,8 +10,9 @@ from opentelemetry import trace
 
 from django_jobs import submit_job
 from tests.acceptance.steps import Stage, wait_for_all
+from tests.support.exported_spans import VARIABLE
 from tests.support.factories import make_job_type
-from tests.support.traced import MODULES, VARIABLE, observed
+from tests.support.traced import MODULES, observed
 from tests.support.workers import ProcessPool
 
 
@@ -20,7 +21,7 @@ def test_attempts_are_exported_linked_to_their_submission_before_the_worker_ends
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **MODULES}
     exported = stage.directory / "spans"
-    apps = "django_jobs.contrib.opentelemetry tests.support.traced.SpansToFile"
+    apps = "django_jobs.contrib.opentelemetry tests.support.exported_spans.SpansToFile"
     environ = {"DJANGO_JOBS_TEST_APPS": apps, VARIABLE: str(exported)}
     worker = processes.worker("--threads", "3", settings=MODULES, environ=environ)
     kinds = [

@@ -1,34 +1,29 @@
-"""Spans of tests: an observer whose spans stay in memory, handlers that look at their own, and workers that export."""
+"""Spans of tests: an observer whose spans stay in memory, and handlers that look at their own."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import sync_to_async
-from django.apps import AppConfig
 from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Tracer
 
 from django_jobs.contrib.opentelemetry.tracing import Tracing
 from django_jobs.engine import observers
 from django_jobs.exceptions import PermanentError
-from django_jobs.signals import worker_process_started
 
 if TYPE_CHECKING:
     from django_jobs.engine.execution.context import JobContext
 
 #: The setting under which these handlers may run.
 MODULES: Final = {"HANDLER_MODULES": ("tests.support.traced", "tests.support.handlers")}
-#: The file into which a worker's spans go.
-VARIABLE: Final = "DJANGO_JOBS_TEST_SPANS"
 
 
 def tell_span(context: JobContext) -> dict[str, Any]:
@@ -39,6 +34,18 @@ def tell_span(context: JobContext) -> dict[str, Any]:
 def fail_with(context: JobContext) -> None:
     """Fails for good, with a text that quotes a parameter."""
     raise PermanentError(f"It was {context.parameters['text']}.")
+
+
+def tell_sentry(context: JobContext) -> None:
+    """Tells Sentry something, with a crumb and a local variable."""
+    text = context.parameters.get("text", "")
+    logging.getLogger("shop").warning("crumb of %s", context.job_id)
+    logging.getLogger("shop").error("told %s", text, stack_info=True)
+
+
+def return_a_list(context: JobContext) -> Any:
+    """Breaks the contract of handlers."""
+    return []
 
 
 def submit_another(context: JobContext) -> None:
@@ -93,22 +100,3 @@ def observed() -> Iterator[Spans]:
         yield spans
     finally:
         observers.remove(tracing)
-
-
-class SpansToFile(AppConfig):
-    """Has the processes of a worker export their spans, as a host would, into the file that the environment names."""
-
-    name = "tests.support"
-    label = "spans_to_file"
-
-    def ready(self) -> None:
-        worker_process_started.connect(_export, weak=False)
-
-
-def _export(**kwargs: Any) -> None:
-    file = Path(os.environ[VARIABLE]).open("a", buffering=1)  # noqa: SIM115
-    exporter = ConsoleSpanExporter(out=file, formatter=lambda span: span.to_json(indent=None) + "\n")
-    provider = TracerProvider()
-    # Nothing is exported in the meantime: what the file has was sent when the process ended.
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=600_000))
-    trace.set_tracer_provider(provider)

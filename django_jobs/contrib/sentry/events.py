@@ -98,7 +98,7 @@ def _masked(value: Any, mask: Mask) -> Any:
         return mask(value)
     if isinstance(value, dict):
         return {key: _masked(inner, mask) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_masked(inner, mask) for inner in value]
     return value
 
