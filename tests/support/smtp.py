@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import django
 
+from tests.support.addresses import free_port
+
 #: Where a process of a test finds the mail server: host and port.
 VARIABLE: Final = "DJANGO_JOBS_TEST_SMTP"
 ADMIN: Final = "ops@shop.example"
@@ -40,14 +42,13 @@ def mail_server() -> Iterator[tuple[Inbox, dict[str, str]]]:
     """An inbox, and the environment of a process that sends to it."""
     from aiosmtpd.controller import Controller
 
-    inbox = Inbox()
-    controller = Controller(inbox, hostname="127.0.0.1", port=0)
-    controller.start()  # type: ignore[no-untyped-call]
+    inbox, port = Inbox(), free_port()
+    controller = Controller(inbox, hostname="127.0.0.1", port=port)
+    controller.start()
     try:
-        port = controller.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         yield inbox, {VARIABLE: f"127.0.0.1:{port}"}
     finally:
-        controller.stop()  # type: ignore[no-untyped-call]
+        controller.stop()
 
 
 def mail_settings() -> dict[str, Any]:

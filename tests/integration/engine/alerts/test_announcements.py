@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import Alert, Schedule
 from django_jobs.signals import job_alert
-from tests.integration.conftest import Listen
 from tests.support.alerts import let_pass, only
 from tests.support.schedules import make_schedule
 
@@ -23,6 +23,20 @@ def _faulty(settings: Any) -> None:
     Schedule.objects.update(fault="It is gone.")
 
 
+@pytest.fixture
+def listen() -> Iterator[Callable[[Callable[..., object]], None]]:
+    """Connects receivers of alarms."""
+    connected: list[Callable[..., object]] = []
+
+    def connect(receiver: Callable[..., object]) -> None:
+        connected.append(receiver)
+        job_alert.connect(receiver, sender=Alert, weak=False)
+
+    yield connect
+    for receiver in connected:
+        job_alert.disconnect(receiver, sender=Alert)
+
+
 def live() -> None:
     """Let the alarm be raised, go on, and be over."""
     evaluator = Evaluator()
@@ -34,9 +48,11 @@ def live() -> None:
     evaluator.evaluate()
 
 
-def test_it_is_sent_once_when_it_is_raised_and_once_when_it_is_over(listen: Listen) -> None:
+def test_it_is_sent_once_when_it_is_raised_and_once_when_it_is_over(
+    listen: Callable[..., None],
+) -> None:
     told: list[Any] = []
-    listen(job_alert, lambda sender, alert, text, **kwargs: told.append((sender, alert.rule, alert.is_open, text)))
+    listen(lambda sender, alert, text, **kwargs: told.append((sender, alert.rule, alert.is_open, text)))
     live()
     name = Schedule.objects.get().name
     assert [item[:3] for item in told] == [
@@ -48,9 +64,9 @@ def test_it_is_sent_once_when_it_is_raised_and_once_when_it_is_over(listen: List
 
 
 def test_a_receiver_that_raises_keeps_no_alarm_from_being_raised_and_cleared(
-    listen: Listen, caplog: pytest.LogCaptureFixture
+    listen: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    listen(job_alert, lambda **kwargs: 1 / 0)
+    listen(lambda **kwargs: 1 / 0)
     live()
     assert Alert.objects.get().cleared_at is not None
     assert f"event=receiver_failed alert={Alert.objects.get().pk}" in caplog.text
