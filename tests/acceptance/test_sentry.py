@@ -25,12 +25,12 @@ def rqworker(processes: ProcessPool, environ: dict[str, str]) -> ManagedProcess:
     return processes.start("rqworker", *QUEUES, environ=environ)
 
 
-@pytest.mark.parametrize("start", [jobs_worker, rqworker])
+@pytest.mark.parametrize(("start", "app"), [(jobs_worker, ""), (rqworker, "django_jobs.contrib.sentry")])
 def test_each_failure_for_good_is_one_event_and_a_retried_one_is_none(
-    start: Any, processes: ProcessPool, stage: Stage
+    start: Any, app: str, processes: ProcessPool, stage: Stage
 ) -> None:
     sent = stage.directory / "events"
-    apps = "tests.support.sentry.SentryToFile django_jobs.contrib.sentry"
+    apps = f"tests.support.sentry.SentryToFile {app}"
     worker = start(processes, {"DJANGO_JOBS_TEST_APPS": apps, VARIABLE: str(sent)})
     retried = stage.submit(make_job_type("fail_unexpectedly", max_retries=1, retry_delay=600))
     failed = [stage.submit(make_job_type("fail_unexpectedly", max_retries=0)) for _ in range(2)]

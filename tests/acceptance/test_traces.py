@@ -39,6 +39,7 @@ def test_attempts_are_exported_linked_to_their_submission_before_the_worker_ends
         job.refresh_from_db()
         (link,) = ran[job.name]["links"]
         assert link["context"]["span_id"] == f"0x{trace.format_span_id(submitted[job.name].context.span_id)}"
+        assert job.result is not None
         seen = {job.result["span_id"], *job.result.get("others", [])}
         assert {f"0x{trace.format_span_id(span_id)}" for span_id in seen} == {ran[job.name]["context"]["span_id"]}
 

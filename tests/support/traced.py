@@ -43,11 +43,6 @@ def tell_sentry(context: JobContext) -> None:
     logging.getLogger("shop").error("told %s", text, stack_info=True)
 
 
-def return_a_list(context: JobContext) -> Any:
-    """Breaks the contract of handlers."""
-    return []
-
-
 def submit_another(context: JobContext) -> None:
     """Submits a job of the type that is named."""
     context.submit_job(context.parameters["job_type"])

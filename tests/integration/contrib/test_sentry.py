@@ -13,8 +13,10 @@ import sentry_sdk
 from django_jobs import submit_job
 from django_jobs.contrib.sentry import events as sentry_events
 from django_jobs.engine import observers
+from django_jobs.engine.execution.settle import settle_lost
 from django_jobs.models import JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.sentry import captured
 from tests.support.traced import MODULES
@@ -103,8 +105,10 @@ def test_a_log_record_that_is_of_no_job_is_an_event_as_ever(events: Events) -> N
     assert event["logentry"]["message"] == "event=something"
 
 
-def test_what_a_job_ends_by_is_told_also_without_an_exception(events: Events, organization: Organization) -> None:
-    submit_job(own_type("return_a_list", max_retries=0), organization)
-    run_jobs()
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_died_with_its_worker_is_an_event_too(events: Events) -> None:
+    job, claimed = running_job(job_type=make_job_type(max_retries=0))
+    settle_lost([(claimed.pk, claimed.attempt)], "lost", WORKER)
     (event,) = events
-    assert event["tags"]["organization"] == organization.name
+    assert event["tags"]["job_id"] == job.name
+    assert "exception" not in event
