@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry import trace
 
 from django_jobs import submit_job
@@ -16,14 +17,15 @@ from tests.support.traced import MODULES, observed
 from tests.support.workers import ProcessPool
 
 
+@pytest.mark.parametrize("slots", ["1", "3"])
 def test_attempts_are_exported_linked_to_their_submission_before_the_worker_ends(
-    processes: ProcessPool, stage: Stage, settings: Any
+    slots: str, processes: ProcessPool, stage: Stage, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **MODULES}
     exported = stage.directory / "spans"
     apps = "django_jobs.contrib.opentelemetry tests.support.exported_spans.SpansToFile"
     environ = {"DJANGO_JOBS_TEST_APPS": apps, VARIABLE: str(exported)}
-    worker = processes.worker("--threads", "3", settings=MODULES, environ=environ)
+    worker = processes.worker("--threads", slots, settings=MODULES, environ=environ)
     kinds = [
         make_job_type(handler_method=f"tests.support.traced.{handler}") for handler in ("tell_span", "tell_span_async")
     ]

@@ -48,7 +48,7 @@ def sent() -> list[str]:
     """The subjects of the mails that go now."""
     before = len(mail.outbox)
     Mailer().send()
-    return [message.subject for message in mail.outbox[before:]]
+    return [str(message.subject) for message in mail.outbox[before:]]
 
 
 def test_one_mail_tells_that_it_was_raised_and_one_that_it_is_over(settings: Any) -> None:
