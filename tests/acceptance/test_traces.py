@@ -34,6 +34,7 @@ def test_attempts_are_exported_linked_to_their_submission_before_the_worker_ends
     wait_for_all(jobs)
     worker.stop()
 
+    assert sorted(Path(f"{exported}.processes").read_text().split()) == ["child", "supervisor"]
     ran = {span["attributes"]["messaging.message.id"]: span for span in read(exported)}
     submitted = {span.attributes["messaging.message.id"]: span for span in spans.named("submit") if span.attributes}
     assert ran.keys() == submitted.keys() == {job.name for job in jobs}

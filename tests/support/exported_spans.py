@@ -27,7 +27,9 @@ class SpansToFile(AppConfig):
         worker_process_started.connect(_export, weak=False)
 
 
-def _export(**kwargs: Any) -> None:
+def _export(kind: str, **kwargs: Any) -> None:
+    with Path(f"{os.environ[VARIABLE]}.processes").open("a") as started:
+        started.write(f"{kind}\n")
     file = Path(os.environ[VARIABLE]).open("a", buffering=1)  # noqa: SIM115
     exporter = ConsoleSpanExporter(out=file, formatter=lambda span: span.to_json(indent=None) + "\n")
     provider = TracerProvider()
