@@ -18,21 +18,21 @@ from django.utils.translation import pgettext_lazy
 class Status(TextChoices):
     """What a job is doing. The values are stored and sent as they stand."""
 
-    PENDING = "Pending", _("Pending")  # submitted; waits in the database
-    QUEUED = "Queued", _("Queued")  # has a ticket at the broker
-    RUNNING = "Running", _("Running")  # a worker holds its lease
-    COMPLETED = "Completed", _("Completed")  # the handler returned
-    FAILED = "Failed", _("Failed")  # transient error; waits for its retry
-    TIMED_OUT = "Timed Out", _("Timed Out")  # ran too long; waits for its retry
+    PENDING = "Pending", _("Pending")  #: submitted; waits in the database
+    QUEUED = "Queued", _("Queued")  #: has a ticket at the broker
+    RUNNING = "Running", _("Running")  #: a worker holds its lease
+    COMPLETED = "Completed", _("Completed")  #: the handler returned
+    FAILED = "Failed", _("Failed")  #: transient error; waits for its retry
+    TIMED_OUT = "Timed Out", _("Timed Out")  #: ran too long; waits for its retry
     CANCELED = "Canceled", _("Canceled")
-    DEAD_LETTER = "Dead Letter", _("Dead Letter")  # will not run again by itself
+    DEAD_LETTER = "Dead Letter", _("Dead Letter")  #: will not run again by itself
 
 
 class ActorKind(TextChoices):
     """What kind of actor changed a job's status; tells a user called "scheduler" from the scheduler."""
 
     USER = "user", _("User")
-    SYSTEM = "system", _("System")  # server code without a user, and the engine itself
+    SYSTEM = "system", _("System")  #: server code without a user, and the engine itself
     WORKER = "worker", _("Worker")
     SCHEDULER = "scheduler", _("Scheduler")
 
@@ -40,34 +40,34 @@ class ActorKind(TextChoices):
 class BatchState(TextChoices):
     """What a batch does."""
 
-    OPEN = "Open", pgettext_lazy("batch", "Open")  # takes jobs; they run meanwhile
-    RUNNING = "Running", _("Running")  # closed; some of its jobs have not ended
-    COMPLETED = "Completed", _("Completed")  # all its jobs completed
-    FAILED = "Failed", _("Failed")  # all its jobs ended, and not all completed; or nobody closed it
-    CANCELED = "Canceled", _("Canceled")  # canceled as a whole, and all its jobs ended
+    OPEN = "Open", pgettext_lazy("batch", "Open")  #: takes jobs; they run meanwhile
+    RUNNING = "Running", _("Running")  #: closed; some of its jobs have not ended
+    COMPLETED = "Completed", _("Completed")  #: all its jobs completed
+    FAILED = "Failed", _("Failed")  #: all its jobs ended, and not all completed; or nobody closed it
+    CANCELED = "Canceled", _("Canceled")  #: canceled as a whole, and all its jobs ended
 
 
 class BreakerState(TextChoices):
     """What the breaker of a job type does."""
 
-    CLOSED = "Closed", pgettext_lazy("breaker", "Closed")  # its jobs start
-    OPEN = "Open", pgettext_lazy("breaker", "Open")  # its jobs are held, and one at a time tries
-    RECOVERING = "Recovering", _("Recovering")  # one completed; the others start at a growing rate
+    CLOSED = "Closed", pgettext_lazy("breaker", "Closed")  #: its jobs start
+    OPEN = "Open", pgettext_lazy("breaker", "Open")  #: its jobs are held, and one at a time tries
+    RECOVERING = "Recovering", _("Recovering")  #: one completed; the others start at a growing rate
 
 
 class RunAfter(TextChoices):
     """When a job that depends on others may run."""
 
-    COMPLETED = "completed", _("Completed")  # all its parents completed
-    ENDED = "ended", _("Ended")  # all its parents ended, however they did
+    COMPLETED = "completed", _("Completed")  #: all its parents completed
+    ENDED = "ended", _("Ended")  #: all its parents ended, however they did
 
 
 class SubmitBy(TextChoices):
     """Who may submit a job type."""
 
-    MEMBERS = "members", _("Members")  # whoever belongs to the organization
-    ADMINS = "admins", _("Admins")  # the organization's admins and system admins
-    CODE = "code", _("Code")  # only server code without a user
+    MEMBERS = "members", _("Members")  #: whoever belongs to the organization
+    ADMINS = "admins", _("Admins")  #: the organization's admins and system admins
+    CODE = "code", _("Code")  #: only server code without a user
 
 
 class Priority(IntegerChoices):

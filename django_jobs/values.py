@@ -37,30 +37,53 @@ class JobStatus:
     ``priority`` is the label. ``waiting_for`` is one of WAITING_REASONS while the job waits, else None.
     """
 
+    #: Such as ``JOB-2026-00001``.
     job_id: str
     job_type: str
     organization: str
+    #: The owner's user name; empty for server code.
     owner: str = field(metadata={"help_text": "A user name; empty for server code."})
+    #: The status as text, such as ``Running``.
     status: str = field(metadata={"words": Status.values})
+    #: The priority as text, such as ``High``.
     priority: str = field(metadata={"words": Priority.words()})
+    #: 0 to 100.
     progress: int = field(metadata={"min_value": 0, "max_value": 100})
+    #: What the handler said last.
     progress_message: str
+    #: When it was submitted.
     created_at: dt.datetime
+    #: The moment before which it does not run.
     run_at: dt.datetime | None
+    #: When it was handed to the broker.
     queued_at: dt.datetime | None
+    #: When the handler of its last attempt began.
     started_at: dt.datetime | None
+    #: When it ended as Completed or Dead Letter.
     completed_at: dt.datetime | None
+    #: When it ended as Canceled.
     canceled_at: dt.datetime | None
+    #: How often it was begun, over all its lives.
     attempt: int
+    #: How many retries are spent.
     retry_count: int
+    #: How many retries it has.
     max_retries: int
+    #: When the next retry is due.
     next_retry_at: dt.datetime | None
+    #: The file that the handler saved, as a name in the output storage.
     output_reference: str | None
+    #: What the handler returned.
     result: Any = field(metadata={"help_text": "What the handler returned."})
+    #: Why the last attempt failed; empty where none did.
     error_message: str
+    #: ``Transient``, ``Permanent`` or empty.
     error_type: str = field(metadata={"help_text": "Transient, Permanent or empty."})
+    #: Whether somebody asked it to stop, and it has not stopped yet.
     cancel_requested: bool
+    #: The ids of its parents.
     depends_on: list[str]
+    #: Why it does not run yet: one of :data:`WAITING_REASONS`, or None.
     waiting_for: str | None = field(metadata={"help_text": "Why it does not run yet."})
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,17 +101,27 @@ class BatchStatus:
     could not be.
     """
 
+    #: Such as ``BATCH-2026-00001``.
     batch_id: str
+    #: Its title.
     name: str
     organization: str
+    #: The owner's user name; empty for server code.
     owner: str = field(metadata={"help_text": "A user name; empty for server code."})
     state: str = field(metadata={"words": BatchState.values})
+    #: How many jobs it has.
     total: int
+    #: How many of its jobs are in each status.
     by_status: dict[str, int]
+    #: The share of its jobs that have ended, in percent.
     progress: int = field(metadata={"min_value": 0, "max_value": 100})
+    #: When it was made.
     created_at: dt.datetime
+    #: When the first of its jobs began.
     started_at: dt.datetime | None
+    #: When it was closed.
     closed_at: dt.datetime | None
+    #: When the last of its jobs ended, however it did.
     completed_at: dt.datetime | None
     then_job: str | None
     on_failure_job: str | None

@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import help_text_for_field
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape, format_html
@@ -23,6 +22,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.organization_load import OrganizationList, load_rows, read_load
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
 from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.control import switches
 from django_jobs.engine.store import database
 from django_jobs.models import Membership, Organization
 
@@ -148,15 +148,9 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
 
     def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
         value, named = verb == "reactivate", {"organization": organization.name}
-        with transaction.atomic(using=database.alias()):
-            row = database.locked(database.rows(Organization).filter(pk=organization.pk)).first()
-            if row is None or row.is_active == value:
-                self.message_user(request, ALREADY[value] % named, messages.WARNING)
-                return
-            row.is_active = value
-            # save() sends the signal that lets waiting jobs go on; update() would not.
-            row.save(update_fields=["is_active"])
-        self.remember(request, [row], "Reactivated." if value else "Suspended.")
+        if not switches.set_active(organization.pk, value, user=request.user):
+            self.message_user(request, ALREADY[value] % named, messages.WARNING)
+            return
         self.message_user(request, BECAME[value] % named)
 
 

@@ -10,10 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.engine.alerts import reading
-from django_jobs.engine.control import audit
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.store import database
+from django_jobs.engine.control import switches
 from django_jobs.models import JobType
 
 
@@ -74,17 +71,10 @@ SWITCHES: Final = {
 
 
 def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
-    """Set the switch by one guarded statement. Return the level of the message about it, and its text.
-
-    Who presses second is told so.
-    """
+    """Set the switch. Return the level of the message about it, and its text; who presses second is told so."""
     switch = SWITCHES[verb]
-    rows = JobType.primary.filter(pk=kind.pk).exclude(**{switch.field: switch.value})
-    if not rows.update(**{switch.field: switch.value}):
+    if not switches.set_switch(kind, switch.field, switch.value, switch.done, user=user):
         return messages.WARNING, switch.told_late % {"type": kind.pk}
-    database.once_on_commit(reading.forget)  # alarms say how their type stands
-    audit.record(user, [kind], audit.Act.CHANGED, switch.done)
-    database.once_on_commit(dispatcher.wake)
     return messages.INFO, in_words(switch.told, kind)
 
 

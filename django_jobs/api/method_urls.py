@@ -1,4 +1,7 @@
-"""``path("api/method/", include("django_jobs.api.method_urls"))``; ``METHOD_PREFIX`` is read when this is imported."""
+"""The method endpoints: ``path("api/method/", include("django_jobs.api.method_urls"))``.
+
+The setting ``METHOD_PREFIX`` is read when this is imported.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``path("api/", include("django_jobs.api.urls"))``."""
+"""The REST API, at whatever prefix the host chooses: ``path("api/", include("django_jobs.api.urls"))``."""
 
 from __future__ import annotations
 

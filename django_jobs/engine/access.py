@@ -124,9 +124,11 @@ class AccessPolicy:
         return self.is_system_admin(user) or holds(user, _required_permission(job))
 
     def can_delete(self, user: Any, job: Job) -> bool:
+        """Return whether the user may delete the job once it has ended: system admins may."""
         return self._is_live(user) and self.is_system_admin(user)
 
     def can_read_output(self, user: Any, job: Job) -> bool:
+        """Return whether the user may download the job's output: whoever may see the job may."""
         return self.can_view(user, job)
 
     def can_read_logs(self, user: Any, job: Job) -> bool:

@@ -14,17 +14,23 @@ from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.store import database, worker_lines
+from django_jobs.management import exit_codes
+from django_jobs.management.refusals import Unavailable
 
 PAUSE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def told_plainly() -> Iterator[None]:
-    """Raise CommandError where the database is away or has not been migrated, or where a setting is wrong."""
+def told_plainly(code: int = exit_codes.REFUSED) -> Iterator[None]:
+    """Raise CommandError where the database is away or has not been migrated, or where a setting is wrong.
+
+    ``code`` is the exit code of a database that cannot be used.
+    """
     try:
         yield
     except (InterfaceError, OperationalError, ProgrammingError) as error:
-        raise CommandError(f"{_unusable(error)}. Is it running, and has `manage.py migrate` been run?") from error
+        text = f"{_unusable(error)}. Is it running, and has `manage.py migrate` been run?"
+        raise Unavailable(text, returncode=code) from error
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
 
@@ -35,8 +41,11 @@ class JobsCommand(BaseCommand):
     Some of Django's checks ask the database; since 6.1 also some of those that run before every command.
     """
 
+    #: The exit code of a database that cannot be used; that of the first commands is 1.
+    unavailable_code = exit_codes.REFUSED
+
     def check(self, *args: Any, **kwargs: Any) -> None:
-        with told_plainly():
+        with told_plainly(self.unavailable_code):
             super().check(*args, **kwargs)
 
 

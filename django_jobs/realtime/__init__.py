@@ -7,8 +7,9 @@ is made good by the next poll of the log.
 
 A map of the package:
 
-- the route and the connection: ``routing``, ``consumer`` (what a client sends), ``sockets`` (what it is sent),
-  ``frames`` (size limits, JSON, close codes), ``rooms`` (the names that clients join);
+- the route and the connection: ``routing``, ``consumer`` (the websocket), ``connections`` (what a client asks for and
+  how much of it), ``sockets`` (what it is sent), ``frames`` (size limits, JSON, close codes), ``rooms`` (the names that
+  clients join);
 - who connects: ``auth`` (the middleware), ``origins``, ``identity`` (session, token or ticket), ``handshakes`` (new
   sockets, many at once), ``presence`` (open sockets: rights and seats);
 - what they may hear: ``authorization``;

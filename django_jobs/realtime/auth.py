@@ -48,14 +48,26 @@ def identity_of(scope: Mapping[str, Any]) -> Identity | None:
     if PROTOCOL in offered:
         for item in offered:
             way, _, secret = item.partition(".")
-            if way == identity.TICKET:
-                return Identity(way, secret)
-            if way == identity.TOKEN:
-                return Identity(way, secret, headers=_others(headers))
+            if way in {identity.TICKET, identity.TOKEN}:
+                return identity_by(way, secret, scope)
     keyword, _, secret = headers.get("authorization", "").strip().partition(" ")
     if keyword and keyword.lower() not in OF_PROXIES:
         return Identity(identity.TOKEN, secret.strip(), keyword, _others(headers))
     return _session(scope, headers)
+
+
+def identity_by(way: str, secret: str, scope: Mapping[str, Any]) -> Identity:
+    """Return the identity, unchecked, of a client that sent a ticket or a token in a way of its protocol.
+
+    ``way`` is TICKET or TOKEN of :mod:`~django_jobs.realtime.identity`.
+    """
+    return Identity(way, secret, headers=_others(_headers(scope)) if way == identity.TOKEN else None)
+
+
+def is_trusted_page(scope: Mapping[str, Any]) -> bool:
+    """Return whether the request comes from a page that may use its visitor's session."""
+    headers = _headers(scope)
+    return origins.is_trusted(headers.get("origin"), headers, secure=origins.is_secure(scope, headers))
 
 
 def _others(headers: Mapping[str, str]) -> dict[str, str]:
@@ -66,7 +78,7 @@ def _others(headers: Mapping[str, str]) -> dict[str, str]:
 def _session(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Identity | None:
     """Return the session of the cookie if the page's origin is trusted: browsers send the cookie for every page."""
     key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
-    if not key or not origins.is_trusted(headers.get("origin"), headers, secure=origins.is_secure(scope, headers)):
+    if not key or not is_trusted_page(scope):
         return None
     return Identity(identity.SESSION, key)
 

@@ -65,6 +65,13 @@ def pong() -> str:
     return dumps({"event": "pong"})
 
 
+def size_of(payload: str | bytes) -> int:
+    """Return the size of a client's frame in bytes, or at least more than MAX_BYTES if it has more."""
+    if isinstance(payload, bytes) or len(payload) > MAX_BYTES:
+        return len(payload)
+    return len(payload.encode(errors="surrogatepass"))
+
+
 def cut(text: str, limit: int) -> str:
     """Return the text, or as much of its beginning as takes ``limit`` bytes in JSON with the sign that it was cut."""
     if len(text) * _LONGEST + 2 <= limit or len(json.dumps(text)) <= limit:

@@ -1,4 +1,4 @@
-"""The websocket route, for the host's ``URLRouter``."""
+"""The websocket route, for the host's ``URLRouter(websocket_urlpatterns)``: it leads ``ws/jobs/`` to live progress."""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ class Socket:
         self.on_revoked: Callable[[Subscription], None] | None = None
         #: Called when what waited for the client in this room was dropped.
         self.on_gap: Callable[[Subscription], None] | None = None
+        #: Called when the socket begins to close: what waits is sent before, which a slow client could put off.
+        self.on_close: Callable[[], None] | None = None
         self._send = send
         self._outbox: deque[str] = deque()
         self._filled = asyncio.Event()
@@ -68,6 +70,8 @@ class Socket:
         if self._close_code is None:
             self._close_code = code
             self._filled.set()
+            if self.on_close is not None:
+                self.on_close()
 
     async def ready(self) -> None:
         """Wait until at most BUSY_OUTBOX frames wait for the client, or the socket is closed."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import Any, NamedTuple
+from unittest import mock
 
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
+from django.core.management.base import OutputWrapper
 
 from django_jobs.exceptions import BrokerUnavailable
 
@@ -22,3 +28,42 @@ def run(*arguments: str) -> str:
     out = io.StringIO()
     call_command(*arguments, stdout=out, no_color=True)
     return out.getvalue()
+
+
+class Answer(NamedTuple):
+    """What a command answered: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> Any:
+        """What it wrote to stdout as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """What it wrote to stderr as JSON."""
+        return json.loads(self.err.splitlines()[-1])["error"]
+
+
+def call(name: str, *arguments: str) -> Answer:
+    """Run a command as a shell does: its errors are told on stderr, and end it with an exit code."""
+    out, err = io.StringIO(), io.StringIO()
+    command = load_command_class("django_jobs", name)
+    command.stdout, command.stderr = OutputWrapper(out), OutputWrapper(err)
+    code = 0
+    try:
+        with redirect_stderr(err), keeping_connections():
+            command.run_from_argv(["manage.py", name, *arguments, "--skip-checks"])
+    except SystemExit as leaving:
+        code = int(str(leaving.code))
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def keeping_connections() -> Iterator[None]:
+    """Django closes all connections at the end of a command, and with them a test's transaction."""
+    with mock.patch("django.core.management.base.connections.close_all"):
+        yield

@@ -11,7 +11,12 @@ DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 
 def examples_of(page: str) -> list[str]:
     """The blocks marked ``python``, in their order. Those marked ``py`` are for reading only."""
-    return re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+    return blocks_of(page, "python")
+
+
+def blocks_of(page: str, language: str) -> list[str]:
+    """The blocks that are marked with this language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def run_examples(page: str, names: dict[str, Any]) -> dict[str, Any]:

@@ -35,8 +35,9 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     # The admin's pages have a tag of their own.
     "templatetags": RULES_OF_WORK | {"admin"},
     "checks": RULES_OF_WORK,
-    "contrib": RULES_OF_WORK,
     "testing": RULES_OF_WORK,
+    # What is for some hosts stands beside the doors and may use them.
+    "contrib": RULES_OF_WORK | {"realtime"},
     # The face and the app configuration put the parts together.
     FACE: None,
     "apps": None,
@@ -50,6 +51,8 @@ VENDORS: Final = {
     "channels_redis": "realtime",
     "opentelemetry": "contrib.opentelemetry",
     "sentry_sdk": "contrib.sentry",
+    "engineio": "contrib.socketio",
+    "socketio": "contrib.socketio",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})

@@ -19,6 +19,7 @@ RIGHT = [
     ("broker/queues.py", "import rq, redis.exceptions"),
     ("realtime/consumer.py", "from channels.generic.websocket import AsyncJsonWebsocketConsumer"),
     ("realtime/routing.py", "from django_jobs.realtime.consumer import JobsConsumer"),
+    ("contrib/socketio/clients.py", "import engineio, socketio.packet\nfrom django_jobs.realtime import hub"),
     ("management/commands/jobs_worker.py", "from django_jobs.worker.pool import run"),
     ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
     ("contrib/opentelemetry/tracing.py", "from opentelemetry import trace"),
@@ -84,6 +85,12 @@ WRONG = [
         "engine imports sentry_sdk, which only contrib.sentry may",
     ),
     ("broker/queues.py", "import channels.layers", "broker imports channels, which only realtime may"),
+    ("realtime/hub.py", "import socketio", "realtime imports socketio, which only contrib.socketio may"),
+    (
+        "realtime/hub.py",
+        "from django_jobs.contrib.socketio import with_socketio",
+        "realtime imports contrib",
+    ),
     ("apps.py", "import channels_redis", "apps imports channels_redis, which only realtime may"),
     (
         "realtime/broadcast.py",

@@ -24,8 +24,10 @@ class HistoryPage(NamedTuple):
 
 
 def get_job_history(job_id: str | Job, *, user: Any = None) -> list[Row]:
-    """Return the job's whole Execution Log in order: id, from_status, to_status, timestamp, actor, actor_kind,
-    message, attempt.
+    """Return the job's whole Execution Log, in order, as dicts.
+
+    Their keys are ``id``, ``from_status`` (empty in the first), ``to_status``, ``timestamp``, ``actor``,
+    ``actor_kind``, ``message`` and ``attempt``. Raises JobNotFound.
     """
     return _told(_rows(find_job(job_id, user)))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.db import Error
 
 from django_jobs.engine.insight.diagnostics import examine
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING
+from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.refusals import Refused
 
 
-class Command(BaseCommand):
+class Command(JsonAnswers):
     help = (
         "Examines the running setup: database, broker, workers, scheduler, waiting, batches, job types and their "
         "handlers. Exits with 1 if there are problems."
@@ -20,13 +23,18 @@ class Command(BaseCommand):
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(Error):  # some of Django's ask the database: what became of that is examined below
-            super().check(*args, **kwargs)
+            BaseCommand.check(self, *args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         styles = {OK: self.style.SUCCESS, WARNING: self.style.WARNING, PROBLEM: self.style.ERROR}
-        problems = 0
+        levels: Counter[str] = Counter()
+        found = []
         for finding in examine():
-            problems += finding.level == PROBLEM
-            self.stdout.write(f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}")
-        if problems:
-            raise CommandError(f"Problems found: {problems}.")
+            levels[finding.level] += 1
+            found.append({"level": finding.level, "subject": finding.subject, "text": str(finding.text)})
+            if not self.as_json:  # each as soon as it is known
+                self.stdout.write(f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}")
+        if self.as_json:
+            self.say({"problems": levels[PROBLEM], "warnings": levels[WARNING], "findings": found}, "")
+        if levels[PROBLEM]:
+            raise Refused(f"Problems found: {levels[PROBLEM]}.", code="problems")

@@ -20,18 +20,20 @@ from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
+from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.models import FileDeletion
 
 logger = logging.getLogger("django_jobs")
 
 MAX_DAYS = 36_500
+ASKS = "This cannot be undone. Type yes to erase it: "
 DAYS_HELP = (
     "Ended more than N days ago (RETENTION_DAYS). A job type that has retention days of its own keeps to them; with "
     "--organization, N counts for all types."
 )
 
 
-class Command(JobsCommand):
+class Command(JsonAnswers, JobsCommand):
     help = (
         "Deletes jobs that ended long ago, with their logs and files. With --organization: all ended jobs of that "
         "organization, also of one that has been deleted; it says what that is, and asks."
@@ -80,15 +82,19 @@ class Command(JobsCommand):
 
     def _confirm(self, meant: Meant, days: float | None, *, is_agreed: bool) -> None:
         """Say what will be deleted, and raise CommandError unless the answer is yes."""
-        self.stdout.write(f"To be erased, of {meant}: {measure(meant.pk, _cutoff(days))}.")
+        # What programs read has stdout to itself.
+        out = self.stderr if self.as_json else self.stdout
+        out.write(f"To be erased, of {meant}: {measure(meant.pk, _cutoff(days))}.", lambda line: line)
         if meant.is_living:
-            self.stdout.write("This organization exists: its members lose these jobs and files.")
+            out.write("This organization exists: its members lose these jobs and files.", lambda line: line)
         if is_agreed:
             return
         if not sys.stdin.isatty():
             raise CommandError("Nothing was erased: nobody is there to be asked. With --yes it is done without asking.")
         try:
-            answer = input("This cannot be undone. Type yes to erase it: ")
+            out.write(ASKS, lambda line: line, ending="")
+            out.flush()
+            answer = input()
         except EOFError:
             answer = ""
         if answer.strip().lower() != "yes":
@@ -98,13 +104,17 @@ class Command(JobsCommand):
         erases = organization_pk is not None
         pruner = Pruner(days, organization_pk) if erases else Pruning(days, is_thorough=True)
         count = pruner.prune(math.inf)
-        self.stdout.write(f"{count} jobs deleted.")
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         Sweep().step()
-        if left := FileDeletion.primary.count():
-            self.stdout.write(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
-        if organization_pk is not None and has_jobs(organization_id=organization_pk):
-            self.stdout.write("The others stay: they have not ended, are needed by such, or ended too recently.")
+        left = FileDeletion.primary.count()
+        stays = organization_pk is not None and has_jobs(organization_id=organization_pk)
+        lines = [f"{count} jobs deleted."]
+        if left:
+            lines.append(f"The files of {left} jobs could not be deleted; the scheduler tries again.")
+        if stays:
+            lines.append("The others stay: they have not ended, are needed by such, or ended too recently.")
+        facts = {"deleted": count, "organization": whose if erases else None, "files_left": left, "others_stay": stays}
+        self.say(facts, "\n".join(lines))
 
 
 def _by_key(key: str, organization: str | None) -> Meant:

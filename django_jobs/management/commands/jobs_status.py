@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 
 from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Batches, Snapshot, snapshot
@@ -19,6 +21,8 @@ from django_jobs.engine.store import database
 from django_jobs.management.alarms import alarm_lines
 from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.management.hindrances import hindrances
+from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.status_facts import status_facts
 from django_jobs.statuses import TERMINAL
 
 PAUSE_SECONDS = 2.0
@@ -26,7 +30,7 @@ HOUR = 3_600
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
-class Command(JobsCommand):
+class Command(JsonAnswers, JobsCommand):
     help = "Shows what waits, what runs, who works and whether the scheduler ticks."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,9 +39,7 @@ class Command(JobsCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with told_plainly():
-                self._watch() if options["watch"] else self._show(
-                    "\n".join(describe(snapshot(), [*alarm_lines(), *hindrances()]))
-                )
+                self._watch() if options["watch"] else self._show(self._read())
         except BrokenPipeError:  # as when `head` has seen enough
             # The interpreter flushes the stream when it exits, and that would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
@@ -45,27 +47,33 @@ class Command(JobsCommand):
     def _watch(self) -> None:
         try:
             while True:
-                self._show((CLEAR_SCREEN if self.stdout.isatty() else "") + look())
+                is_drawn_anew = self.stdout.isatty() and not self.as_json
+                self._show((CLEAR_SCREEN if is_drawn_anew else "") + look(self._read, as_json=self.as_json))
                 time.sleep(PAUSE_SECONDS)
         except KeyboardInterrupt:
-            self._show("")
+            if not self.as_json:
+                self._show("")
+
+    def _read(self) -> str:
+        return json.dumps(status_facts(snapshot()), cls=DjangoJSONEncoder) if self.as_json else _state()
 
     def _show(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
 
-def look() -> str:
+def _state() -> str:
+    return "\n".join(describe(snapshot(), [*alarm_lines(), *hindrances()]))
+
+
+def look(read: Callable[[], str] = _state, *, as_json: bool = False) -> str:
     """Return the state as text. If the database is away, return that; the next call asks it again."""
     database.mend_connections()
     try:
-        return _state()
+        return read()
     except Error as error:
-        return f"The database cannot be read ({type(error).__name__})."
-
-
-def _state() -> str:
-    return "\n".join(describe(snapshot(), [*alarm_lines(), *hindrances()]))
+        text = f"The database cannot be read ({type(error).__name__})."
+        return json.dumps({"error": {"code": "unavailable", "message": text}}) if as_json else text
 
 
 def describe(seen: Snapshot, hindered: Iterable[str] = ()) -> Iterator[str]:

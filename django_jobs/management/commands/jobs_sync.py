@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.declared_types import Difference
@@ -13,9 +13,11 @@ from django_jobs.engine.schedules import declared_schedules
 from django_jobs.engine.schedules.declared_schedules import ScheduleDifference
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
+from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.refusals import Refused
 
 
-class Command(JobsCommand):
+class Command(JsonAnswers, JobsCommand):
     help = (
         "Makes the rows of the job types and schedules that code declares and brings them up to date, as migrate does. "
         "What an administrator changed stays. With --check it writes nothing and exits with 1 if it would."
@@ -33,14 +35,18 @@ class Command(JobsCommand):
                 found = declared_types.sync_declared_types(using=using)
                 schedules = declared_schedules.sync_declared_schedules(using=using)
             left = declared_types.undeclared(using=using)
-        would_be = "would be " if options["check"] else ""
-        self._tell(found, left, would_be)
-        self._tell_schedules(schedules, would_be)
+        if self.as_json:
+            self.say(_facts(found, schedules, left, is_check=options["check"]), "")
+        else:
+            would_be = "would be " if options["check"] else ""
+            self._tell(found, left, would_be)
+            self._tell_schedules(schedules, would_be)
         written = [item.type_name for item in found if item.is_written]
         written += [f"schedule {item.name}" for item in schedules if item.is_written]
         if options["check"] and written:
             names = ", ".join(written)
-            raise CommandError(f"Not up to date: {names}. Run `manage.py migrate` or `manage.py jobs_sync`.")
+            text = f"Not up to date: {names}. Run `manage.py migrate` or `manage.py jobs_sync`."
+            raise Refused(text, code="not_up_to_date")
 
     def _tell(self, found: Sequence[Difference], left: Sequence[str], would_be: str) -> None:
         for item in found:
@@ -71,3 +77,24 @@ class Command(JobsCommand):
                 self.stdout.write(f"{name}: {would_be}updated ({what})")
             if item.kept and not item.is_undeclared:
                 self.stdout.write(f"{name}: left as an administrator has it ({', '.join(item.kept)})")
+
+
+def _facts(
+    found: Sequence[Difference], schedules: Sequence[ScheduleDifference], left: Sequence[str], *, is_check: bool
+) -> dict[str, Any]:
+    """Return the answer for programs."""
+    types = [{"name": item.type_name, "change": _change(item), **_fields(item)} for item in found]
+    others = [{"name": item.name, "change": _change(item), **_fields(item)} for item in schedules]
+    return {"check": is_check, "job_types": types, "schedules": others, "undeclared": list(left)}
+
+
+def _change(item: Difference | ScheduleDifference) -> str:
+    if item.is_missing:
+        return "created"
+    if isinstance(item, ScheduleDifference) and item.is_undeclared:
+        return "unchanged" if item.kept else "disabled"
+    return "updated" if item.is_written else "unchanged"
+
+
+def _fields(item: Difference | ScheduleDifference) -> dict[str, list[str]]:
+    return {"fields": list(item.fields), "kept": list(item.kept)}

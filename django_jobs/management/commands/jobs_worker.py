@@ -9,8 +9,10 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.reconciliation import check_broker
+from django_jobs.engine.insight.similar_names import similar
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import WaitingCommand, await_database, with_database
+from django_jobs.management.refusals import did_you_mean
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 
@@ -93,9 +95,13 @@ def queues(words: list[str], pool: str) -> tuple[str, ...]:
     For the default pool that is none. Raise CommandError if pool or queue is not configured.
     """
     if pool not in pools.names():
-        raise CommandError(f"--pool: there is no pool {pool!r}. DJANGO_JOBS['POOLS'] has {', '.join(pools.names())}.")
+        meant = did_you_mean(similar(pool, pools.names()))
+        known = f"DJANGO_JOBS['POOLS'] has {', '.join(pools.names())}."
+        raise CommandError(f"--pool: there is no pool {pool!r}. {known}{meant}")
     try:
         named = parse_queues(words, pools.queue_names())
     except ValueError as error:
-        raise CommandError(f"--queues: {error}") from error
+        given = [name for word in words for name in word.split(",") if name not in pools.queue_names()]
+        meant = did_you_mean(similar(given[0], pools.queue_names())) if given else ""
+        raise CommandError(f"--queues: {error}{meant}") from error
     return named if named or pool == DEFAULT_POOL else tuple(pools.queue_names(pool))

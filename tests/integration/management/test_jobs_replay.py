@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 
 from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.management import job_filters
 from django_jobs.management.commands import jobs_replay
 from django_jobs.models import Job, JobType, Operation
 from django_jobs.statuses import Status
@@ -60,7 +61,7 @@ def test_that_another_one_does_the_same_is_told(mails: JobType) -> None:
 
 
 def test_it_has_an_option_for_each_filter_of_rest() -> None:
-    assert set(jobs_replay.HELP) == set(NAMES_OUTSIDE) - {"all"}
+    assert set(job_filters.HELP) == set(NAMES_OUTSIDE) - {"all"}
     assert {f"--{name.replace('_', '-')}" for name in NAMES_OUTSIDE} <= set(option_strings())
 
 

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from django_jobs import create_batch, get_batch_status
 from django_jobs.models import Batch, JobType, Membership, Organization
-from django_jobs.realtime import consumer, hub, pending_events
+from django_jobs.realtime import connections, hub, pending_events
 from django_jobs.testing import run_jobs
 from tests.support.batches import make_batch, tick
 from tests.support.factories import make_organization, make_system_admin, make_user
@@ -168,7 +168,7 @@ def test_a_removed_member_is_put_out_of_it(organization: Organization, member: L
 def test_batches_count_against_the_limit_of_rooms(
     organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "MAX_ROOMS", 1)
+    monkeypatch.setattr(connections, "MAX_ROOMS", 1)
     batches = [create_batch(organization) for _ in range(2)]
 
     @with_clients(member)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from django_jobs.models import Organization
-from django_jobs.realtime import consumer, sockets
+from django_jobs.realtime import connections, sockets
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
@@ -39,7 +39,7 @@ NO_FRAMES: Final = [
 def test_a_frame_that_is_not_understood_is_answered_and_the_socket_stays(
     member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "FRAMES_A_SECOND", 1_000)
+    monkeypatch.setattr(connections, "FRAMES_A_SECOND", 1_000)
 
     @with_clients(member)
     async def answers(client: LiveClient) -> dict[str, tuple[str, str, bool]]:
@@ -106,12 +106,12 @@ def test_bytes_are_not_understood(member: LiveClient) -> None:
 def test_more_frames_than_allowed_are_answered_with_limit(member: LiveClient) -> None:
     @with_clients(member)
     async def answers(client: LiveClient) -> list[dict[str, Any]]:
-        for _ in range(consumer.FRAMES_A_SECOND + 10):
+        for _ in range(connections.FRAMES_A_SECOND + 10):
             await client.say({"action": "ping"})
-        return [await client.hear() for _ in range(consumer.FRAMES_A_SECOND + 10)]
+        return [await client.hear() for _ in range(connections.FRAMES_A_SECOND + 10)]
 
     told = [answer.get("code", answer["event"]) for answer in answers]
-    assert told[: consumer.FRAMES_A_SECOND] == ["pong"] * consumer.FRAMES_A_SECOND
+    assert told[: connections.FRAMES_A_SECOND] == ["pong"] * connections.FRAMES_A_SECOND
     assert "limit" in told
 
 
@@ -129,7 +129,7 @@ def test_a_thousand_joins_are_answered_one_by_one(organization: Organization, me
 def test_there_is_a_limit_of_rooms(
     organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "MAX_ROOMS", 2)
+    monkeypatch.setattr(connections, "MAX_ROOMS", 2)
     jobs = [later_job(organization) for _ in range(3)]
 
     @with_clients(member)
@@ -142,7 +142,7 @@ def test_there_is_a_limit_of_rooms(
 def test_a_room_joined_again_counts_once(
     organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "MAX_ROOMS", 1)
+    monkeypatch.setattr(connections, "MAX_ROOMS", 1)
 
     @with_clients(member)
     async def answers(client: LiveClient) -> list[dict[str, Any]]:

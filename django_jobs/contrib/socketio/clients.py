@@ -1,0 +1,231 @@
+"""One client of Socket.IO: who it is, what it asks for, what it is sent, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from django_jobs.contrib.socketio import credentials, packets
+from django_jobs.contrib.socketio.credentials import NOBODY, REFUSALS, UNAUTHENTICATED
+from django_jobs.contrib.socketio.packets import ACK, CONNECT, CONNECT_ERROR, DISCONNECT
+from django_jobs.realtime import frames
+from django_jobs.realtime.connections import FRAMES_A_SECOND, BadFrame, Connection
+from django_jobs.realtime.frames import MAX_BYTES, TRY_AGAIN
+from django_jobs.realtime.sockets import TokenBucket
+
+logger = logging.getLogger("django_jobs")
+
+Scope = Mapping[str, Any]
+
+#: How long a client may take to say who it is.
+CONNECT_SECONDS: Final = 10.0
+#: How long a client that was told why it is put out may take to read that.
+LINGER_SECONDS: Final = 2.0
+#: How many packets of a client may wait while another one is answered. Only several polls at once make them wait.
+MAX_WAITING: Final = 50
+
+
+class Transport(Protocol):
+    """The way to the client."""
+
+    async def send(self, packet: str) -> None:
+        """Send a packet. Wait while the client is slow."""
+
+    async def send_at_once(self, packet: str) -> None:
+        """Send a packet without waiting. It may be dropped where the client is slow."""
+
+    async def hang_up(self) -> None:
+        """End the transport."""
+
+
+class Client:
+    """A client, from the opening of its transport on. Its packets are answered one after the other."""
+
+    def __init__(self, transport: Transport, sid: str) -> None:
+        self._transport = transport
+        #: The name that the client is told. The transport has another one, a secret.
+        self._sid = sid
+        self._connection: Connection | None = None
+        #: Rooms that were joined by an object: their events have a second argument.
+        self._with_about: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+        self._rate_limit = TokenBucket(FRAMES_A_SECOND)
+        self._is_over = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deadline = asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._start, self._give_up)
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether the client has said who it is."""
+        return self._connection is not None
+
+    async def receive(self, data: str | bytes, scope: Scope) -> None:
+        """Do what a packet asks for. ``scope`` is that of the request that brought it."""
+        if self._waiting >= MAX_WAITING:
+            self._end_soon()
+            return
+        self._waiting += 1
+        try:
+            async with self._lock:
+                if not self._is_over:
+                    await self._answer(data, scope)
+        except Exception:
+            logger.exception("event=socketio_failed")
+            self._end_soon()
+        finally:
+            self._waiting -= 1
+
+    async def _answer(self, data: str | bytes, scope: Scope) -> None:
+        if self._connection is None:
+            await self._connect(data, scope)
+        else:
+            await self._take(self._connection, data)
+            await self._connection.socket.ready()
+
+    def gone(self) -> asyncio.Task[None] | None:
+        """Give back what the client took: its transport has ended. Return the task that does so, if there is one."""
+        self._is_over = True
+        self._deadline.cancel()
+        if self._connection is None:
+            return None
+        self._connection.abort()
+        return self._start(self._end)
+
+    async def _end(self) -> None:
+        async with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.end()
+
+    # -- who it is -------------------------------------------------------------------------------------------------
+
+    async def _connect(self, data: str | bytes, scope: Scope) -> None:
+        if not self._rate_limit.take():
+            await self._refuse("limit", f"At most {FRAMES_A_SECOND} packets a second.")
+            return
+        if len(data) > MAX_BYTES:
+            await self._refuse("limit", f"A packet has at most {MAX_BYTES} bytes.")
+            return
+        try:
+            packet = packets.parse(data)
+        except BadFrame as error:
+            await self._refuse("bad_request", str(error))
+            return
+        if packet.packet_type == DISCONNECT:
+            self._end_soon()
+        elif packet.packet_type != CONNECT:
+            await self._refuse(UNAUTHENTICATED, f"Connect before anything else. {NOBODY}")
+        elif packet.namespace not in {None, "/"}:
+            await self._say_no("not_found", "There is only the namespace /.", packet.namespace)
+        else:
+            await self._let_in(packet.data, scope)
+
+    async def _let_in(self, given: object, scope: Scope) -> None:
+        identity = credentials.identity_of(scope, given)
+        if identity is None:
+            await self._refuse(UNAUTHENTICATED, NOBODY)
+            return
+        self._connection = connection = Connection(self._send, identity)
+        connection.socket.on_close = self._end_soon
+        code = await connection.accept()
+        if not code:
+            self._deadline.cancel()
+            await self._transport.send_at_once(packets.encode(CONNECT, {"sid": self._sid}))
+            return
+        self._connection = None
+        await connection.end()
+        if code == TRY_AGAIN:  # without a word: the client's library then connects again by itself
+            self._end_soon()
+        else:
+            await self._refuse(*REFUSALS[code])
+
+    async def _give_up(self) -> None:
+        async with self._lock:
+            if self._connection is None and not self._is_over:
+                await self._refuse(UNAUTHENTICATED, f"{CONNECT_SECONDS:.0f} seconds have passed. {NOBODY}")
+
+    async def _refuse(self, code: str, message: str) -> None:
+        await self._say_no(code, message, None)
+        self._end_soon()
+
+    async def _say_no(self, code: str, message: str, namespace: str | None) -> None:
+        await self._transport.send_at_once(_refusal(code, message, namespace))
+
+    # -- what it asks for ------------------------------------------------------------------------------------------
+
+    async def _take(self, connection: Connection, data: str | bytes) -> None:
+        asked = packets.Asked()
+
+        def parse() -> dict[str, Any]:
+            asked.packet = packets.parse(data)
+            return packets.frame_of(asked.packet)
+
+        if isinstance(data, str) and data.startswith(str(DISCONNECT)):
+            self._end_soon()
+        else:
+            await connection.answer(frames.size_of(data), parse, self._reply_to(connection, asked))
+
+    def _reply_to(self, connection: Connection, asked: packets.Asked) -> Callable[[str], None]:
+        def reply(frame: str) -> None:
+            fields = dict(packets.fields_of(frame))
+            if fields["event"] == "joined":
+                self._with_about.intersection_update(connection.socket.subscriptions)
+                (self._with_about.add if asked.has_about else self._with_about.discard)(fields["room"])
+            if fields["event"] == "error":
+                if asked.is_connect:
+                    connection.socket.put(_refusal(fields["code"], fields["detail"], asked.packet.namespace))
+                    return
+                if asked.event in packets.ACTIONS:
+                    fields["detail"] = f"{asked.event} refused: {fields['detail']}"
+            connection.socket.put(frames.dumps(fields))
+            if asked.number is not None:
+                connection.socket.put(packets.encode(ACK, [fields], number=asked.number))
+
+        return reply
+
+    # -- what it is sent -------------------------------------------------------------------------------------------
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        """Send a frame or a packet to the client, or put it out: what a connection calls its socket."""
+        if message["type"] == "websocket.close":
+            await self._put_out(message["code"])
+            return
+        text = message["text"]
+        if text.startswith("{"):
+            room = packets.fields_of(text).get("room")
+            text = packets.event_packet(text, has_about=room in self._with_about)
+        await self._transport.send(text)
+
+    async def _put_out(self, code: int) -> None:
+        """Tell the client why, and end. It connects again by itself only where that makes sense: after TRY_AGAIN."""
+        if code in REFUSALS:
+            event = frames.error(*REFUSALS[code])
+            await self._transport.send(packets.event_packet(event, has_about=False))
+        if code != TRY_AGAIN:
+            await self._transport.send(packets.encode(DISCONNECT))
+
+    # -- its end ---------------------------------------------------------------------------------------------------
+
+    def _end_soon(self) -> None:
+        """End the transport, but let the client read first what it was told: the next poll may be on its way."""
+        if not self._is_over:
+            self._is_over = True
+            self._deadline.cancel()
+            self._start(self._linger)
+
+    async def _linger(self) -> None:
+        await asyncio.sleep(LINGER_SECONDS)
+        await self._transport.hang_up()
+
+    def _start(self, duty: Callable[[], Any]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(duty())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _refusal(code: str, message: str, namespace: str | None) -> str:
+    return packets.encode(CONNECT_ERROR, {"message": message, "data": {"code": code}}, namespace=namespace)

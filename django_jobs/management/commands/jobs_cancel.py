@@ -1,0 +1,54 @@
+"""``manage.py jobs_cancel``: cancel jobs that wait, and ask those that run to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.batches import cancel_batch
+from django_jobs.engine.control.named_jobs import ASKED, CANCELED, cancel_named
+from django_jobs.management.base import told_plainly
+from django_jobs.management.named_jobs import NamedJobsCommand
+from django_jobs.management.people import acting_user
+from django_jobs.management.refusals import Refused, usage
+from django_jobs.management.switched_rows import find_operation
+from django_jobs.models import Operation
+from django_jobs.statuses import UNFINISHED
+
+
+class Command(NamedJobsCommand):
+    help = (
+        "Cancels jobs that wait and asks those that run to stop: by their ids, or all that match a filter, in the "
+        "background. One that is canceled already is no error. Exit codes: docs/commands.md."
+    )
+    action = Operation.Action.CANCEL
+    results = (CANCELED, ASKED)
+    statuses = UNFINISHED
+    act = staticmethod(cancel_named)
+    act_on_batch = staticmethod(cancel_batch)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--stop-operation", metavar="N", help="Stop the operation with this number; what it did stays done."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["stop_operation"] is None:
+            super().handle(*args, **options)
+            return
+        if options["ids"]:
+            raise usage("Stop an operation, or name jobs, not both.")
+        with told_plainly(self.unavailable_code):
+            self._stop(options["stop_operation"], acting_user(options["user"]))
+
+    def _stop(self, number: str, user: Any) -> None:
+        operation = find_operation(number, user)
+        is_done = operations.stop(operation, user=user)
+        if not is_done and operation.state != Operation.State.STOPPED:
+            raise Refused(f"Operation {operation.pk} is {operation.state} already.", code="over")
+        result = "stopped" if is_done else "unchanged"
+        facts = {"operation": operation.pk, "result": result, "state": str(operation.state)}
+        self.say(facts, f"operation {operation.pk}: {result}")

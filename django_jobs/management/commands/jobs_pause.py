@@ -1,0 +1,41 @@
+"""``manage.py jobs_pause``: let job types, schedules, operations, organizations or workers start nothing for now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_jobs.engine.control import operations, switches, worker_orders
+from django_jobs.engine.schedules.definitions import pause_schedule
+from django_jobs.management.refusals import Refused
+from django_jobs.management.switched_rows import SwitchCommand
+from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
+
+
+class Command(SwitchCommand):
+    help = (
+        "Pauses job types (what is submitted waits, what runs goes on), schedules, operations, organizations, or "
+        "workers, until jobs_resume. What is paused already is no error. Exit codes: docs/commands.md."
+    )
+    verb = "pause"
+    done = "paused"
+
+    def switch_type(self, kind: JobType, user: Any) -> bool:
+        return switches.pause_type(kind, user=user)
+
+    def switch_schedule(self, schedule: Schedule, user: Any) -> bool:
+        pause_schedule(schedule, user=user)
+        return schedule.is_enabled
+
+    def switch_operation(self, operation: Operation, user: Any) -> bool:
+        is_done = operations.pause(operation, user=user)
+        if not is_done and not operation.is_open:
+            raise Refused(f"It is {operation.state} already.", code="over")
+        return is_done
+
+    def switch_organization(self, pk: Any, user: Any) -> bool:
+        return switches.set_active(pk, False, user=user)
+
+    def switch_worker(self, supervisor: str, user: Any) -> bool:
+        if worker_orders.give(supervisor, WorkerOrder.Order.QUIET, user) is None:
+            raise Refused("It has left.", code="over")
+        return True

@@ -1,0 +1,22 @@
+"""``manage.py jobs_retry``: let jobs that failed start over."""
+
+from __future__ import annotations
+
+from django_jobs.engine.control.batches import retry_batch
+from django_jobs.engine.control.named_jobs import RETRIED, retry_named
+from django_jobs.management.named_jobs import NamedJobsCommand
+from django_jobs.models import Operation
+from django_jobs.statuses import RETRYABLE_BY_HAND, Status
+
+
+class Command(NamedJobsCommand):
+    help = (
+        "Lets jobs that failed start over, with all their retries: by their ids, or all that match a filter (by "
+        "default the dead letters of them), in the background. Exit codes: docs/commands.md."
+    )
+    action = Operation.Action.RETRY
+    results = (RETRIED,)
+    statuses = RETRYABLE_BY_HAND
+    default_status = str(Status.DEAD_LETTER)
+    act = staticmethod(retry_named)
+    act_on_batch = staticmethod(retry_batch)

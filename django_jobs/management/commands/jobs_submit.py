@@ -1,0 +1,154 @@
+"""``manage.py jobs_submit``: submit one job, and wait for its end if that is wanted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from django.core.management.base import CommandParser
+
+from django_jobs.engine.insight.similar_names import similar_job_types, similar_jobs, similar_organizations
+from django_jobs.engine.insight.status import get_job_status
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.options import ON_DUPLICATE
+from django_jobs.engine.submission.rights import submittable
+from django_jobs.engine.submission.single import submit_job
+from django_jobs.exceptions import InvalidSubmission, JobsError
+from django_jobs.management import exit_codes
+from django_jobs.management.base import told_plainly
+from django_jobs.management.given_values import moment, read_object, read_parameters, seconds
+from django_jobs.management.job_watch import JobWatch
+from django_jobs.management.json_answers import ShellCommand
+from django_jobs.management.people import acting_user, add_user
+from django_jobs.management.refusals import Refused, did_you_mean, refusal_of, usage
+from django_jobs.models import JobType
+from django_jobs.statuses import Priority, RunAfter
+from django_jobs.values import JobStatus
+
+#: Why a job that was just submitted will not start by itself, and what to do.
+NOTES: Final = {
+    "type_paused": "The job type is paused: the job waits until somebody resumes it (manage.py jobs_resume {type}).",
+    "breaker": "The breaker of the job type holds its jobs: this one waits with them.",
+}
+#: Options that are passed on as they are.
+PLAIN: Final = (
+    *("priority", "run_after", "unique_key", "deduplication_window", "on_duplicate"),
+    *("max_retries", "expires_at", "batch", "depends_on"),
+)
+
+
+class Command(ShellCommand):
+    help = (
+        "Submits one job and tells its id. With --wait: waits for its end; then the exit code is 0 if it completed, "
+        "1 if it failed, 5 if it was canceled, and 4 if the time ran out. All exit codes: docs/commands.md."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("job_type", metavar="TYPE", help="The job type's name.")
+        parser.add_argument("organization", metavar="ORGANIZATION", help="The id of the organization.")
+        parser.add_argument("parameters", nargs="?", metavar="JSON", help="The parameters, an object; - reads stdin.")
+        parser.add_argument("--file", metavar="PATH", help="Read the parameters from this file; - is standard input.")
+        _add_when(parser)
+        _add_how(parser)
+        parser.add_argument("--wait", action="store_true", help="Wait for the job's end, and tell how it goes.")
+        parser.add_argument(
+            "--timeout", type=seconds, metavar="TIME", help="Wait for so long at most; by default as long as it takes."
+        )
+        add_user(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["timeout"] is not None and not options["wait"]:
+            raise usage("--timeout goes with --wait; how long an attempt may take is --job-timeout.")
+        parameters = read_parameters(options["parameters"], options["file"])
+        with told_plainly(self.unavailable_code):
+            user = acting_user(options["user"])
+            try:
+                given = _given(options)
+                job = submit_job(options["job_type"], options["organization"], parameters, user=user, **given)
+            except InvalidSubmission as error:
+                raise _refused(error, options, user) from error
+            except JobsError as error:
+                raise refusal_of(error) from error
+            status = get_job_status(job)
+        self._tell_hindrance(status)
+        fault = None
+        if options["wait"]:
+            status, fault = JobWatch(self, status, options["timeout"]).wait()
+        self.say(status.as_dict(), f"{status.job_id} {status.status}")
+        if fault is not None:
+            raise fault
+
+    def _tell_hindrance(self, status: JobStatus) -> None:
+        if status.waiting_for in NOTES:
+            self.note(NOTES[status.waiting_for].format(type=status.job_type))
+
+
+def _add_when(parser: CommandParser) -> None:
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--delay", type=seconds, metavar="TIME", help="Do not run before so long: 90, 15m, 2h, 1d.")
+    when.add_argument("--run-at", type=moment, metavar="MOMENT", help="Do not run before this moment.")
+    parser.add_argument("--expires-at", type=moment, metavar="MOMENT", help="Do not start after this moment.")
+    parser.add_argument(
+        "--depends-on", action="append", metavar="JOB", help="Wait for this job first; may be repeated."
+    )
+    parser.add_argument("--run-after", choices=RunAfter.values, help="What these must be: completed, or only ended.")
+
+
+def _add_how(parser: CommandParser) -> None:
+    parser.add_argument("--priority", metavar="WORD", help=f"{', '.join(Priority.words())}; by default the type's.")
+    parser.add_argument("--unique-key", metavar="TEXT", help="By this, not by the parameters, equal work is known.")
+    parser.add_argument("--deduplication-window", type=int, metavar="S", help="For so many seconds it is looked for.")
+    parser.add_argument("--on-duplicate", choices=ON_DUPLICATE, help="What happens where equal work is there.")
+    parser.add_argument("--job-timeout", type=int, metavar="S", help="Seconds that an attempt may take.")
+    parser.add_argument("--max-retries", type=int, metavar="N", help="How often it is tried again.")
+    parser.add_argument("--batch", metavar="ID", help="The batch that it counts for.")
+    parser.add_argument("--metadata", metavar="JSON", help="An object for correlation ids and the like.")
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords of the submission."""
+    found = {name: options[name] for name in PLAIN if options[name] is not None}
+    if options["job_timeout"] is not None:
+        found["timeout"] = options["job_timeout"]
+    if options["metadata"] is not None:
+        found["metadata"] = read_object(options["metadata"], "The metadata")
+    if options["delay"] is not None:
+        found["run_at"] = database.now() + dt.timedelta(seconds=options["delay"])
+    elif options["run_at"] is not None:
+        found["run_at"] = options["run_at"]
+    return found
+
+
+def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Refused:
+    """Return what is wrong by option, with the names that may have been meant."""
+    refusal = refusal_of(error)
+    meant: dict[str, list[str]] = {}
+    if "no job type" in " ".join(error.errors.get("job_type", ())):
+        meant["job_type"] = _types_meant(options["job_type"], user)
+    if "no organization" in " ".join(error.errors.get("organization", ())) and user is None:
+        meant["organization"] = similar_organizations(options["organization"])
+    if "no job" in " ".join(error.errors.get("depends_on", ())):
+        meant["depends_on"] = [name for item in options["depends_on"] for name in similar_jobs(item, user)]
+    parts = [f"{_said(name, texts)}{did_you_mean(meant.get(name, ()))}" for name, texts in error.errors.items()]
+    names = [name for found in meant.values() for name in found]
+    returncode = exit_codes.USAGE if meant else refusal.returncode
+    code = "unknown_name" if meant else refusal.code
+    return Refused(" ".join(parts), code=code, returncode=returncode, did_you_mean=names, **refusal.facts)
+
+
+def _types_meant(name: str, user: Any) -> list[str]:
+    """Return the types that may have been meant, of those that this user may submit."""
+    found = similar_job_types(name)
+    if user is None:
+        return found
+    return [kind.pk for kind in submittable(user, list(JobType.primary.filter(pk__in=found)))]
+
+
+def _said(field: str, texts: list[str]) -> str:
+    text = " ".join(map(str, texts)).replace("There is no ", "No ")
+    is_plain = field in ("job_type", "organization", "depends_on", "batch") and text.startswith("No ")
+    name = "--job-timeout" if field == "timeout" else f"--{field.replace('_', '-')}"
+    if is_plain or field in ("job_type", "organization", "parameters"):
+        return text
+    # What is wrong with one parameter has its path.
+    return f"{field if '.' in field else name}: {text}"

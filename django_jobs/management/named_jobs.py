@@ -1,0 +1,152 @@
+"""What ``jobs_cancel`` and ``jobs_retry`` share: jobs and batches by their ids, or all jobs that a filter names."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Final
+
+from django.core.management.base import CommandParser
+
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
+from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.similar_names import similar_jobs
+from django_jobs.exceptions import BatchNotFound, InvalidOperation, JobsError
+from django_jobs.management import exit_codes
+from django_jobs.management.base import told_plainly
+from django_jobs.management.given_ids import read_ids
+from django_jobs.management.job_filters import add_filters, given_filters, known_filters
+from django_jobs.management.json_answers import ShellCommand
+from django_jobs.management.operation_runs import OperationRun, refused_operation
+from django_jobs.management.people import acting_user, add_user, confirm
+from django_jobs.management.refusals import Refused, did_you_mean, quoted, refusal_of, usage
+from django_jobs.models import Batch
+from django_jobs.models.batch import parse_batch_id
+
+#: Outcomes that people are told one by one.
+MAX_TOLD: Final = 20
+#: Of so many unknown ids it is looked for what may have been meant.
+MAX_LOOKED_UP: Final = 3
+NOT_DONE: Final = (REFUSED, UNKNOWN)
+
+
+class NamedJobsCommand(ShellCommand):
+    """A command that does one thing to jobs. ``results`` are what becomes of them, in the order in which it is told."""
+
+    action: ClassVar[str]
+    results: ClassVar[tuple[str, ...]]
+    statuses: ClassVar[frozenset[Any]]
+    default_status: ClassVar[str | None] = None
+    act: ClassVar[Callable[..., list[NamedOutcome]]]
+    act_on_batch: ClassVar[Callable[..., Batch]]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("ids", nargs="*", metavar="ID", help="Jobs or batches; - reads ids from standard input.")
+        add_filters(parser, self.statuses, self.default_status)
+        parser.add_argument("--rate", type=int, metavar="N", help="With a filter: so many jobs a minute.")
+        parser.add_argument("--wait", action="store_true", help="With a filter: wait until all have ended, and tell.")
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would be done.")
+        parser.add_argument("--yes", action="store_true", help="With a filter: do not ask before it is done.")
+        add_user(parser)
+
+    def hint_for(self, message: str) -> str:
+        return f". {known_filters()}" if "unrecognized" in message else ""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        given: dict[str, Any] = {}
+        with told_plainly(self.unavailable_code):
+            user = acting_user(options["user"])
+            try:
+                given = given_filters(options, self.default_status)
+                if options["ids"]:
+                    self._do_named(options, given, user)
+                else:
+                    self._do_matching(options, given, user)
+            except InvalidOperation as error:
+                raise refused_operation(error, given, user) from error
+            except JobsError as error:
+                raise refusal_of(error) from error
+
+    def _do_matching(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
+        if not given:
+            raise usage(f"Name jobs by their ids or by a filter, or say --all. {known_filters()}")
+        filters = JobFilter.read(given, user)
+        run = OperationRun(self, operations.Request(action=self.action, filters=filters, rate=options["rate"]), user)
+        found = run.estimate()
+        if options["dry_run"]:
+            run.tell_estimate(found)
+            return
+        confirm(self, run.would_be(found), is_agreed=options["yes"])
+        operation = run.start()
+        if options["wait"]:
+            run.wait(operation)
+
+    def _do_named(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
+        if given or options["rate"] is not None or options["wait"]:
+            raise usage("Name jobs by their ids or by a filter, not by both; --rate and --wait go with a filter.")
+        ids = read_ids(options["ids"])
+        if not ids:
+            raise usage("There is no id on the standard input.")
+        is_trial = options["dry_run"]
+        if is_trial and any(parse_batch_id(item) is not None for item in ids):
+            raise usage("--dry-run looks at jobs alone, not at batches.")
+        found = list(self._outcomes(ids, user, is_trial=is_trial))
+        counts = Counter(item.result for item in found)
+        by_result = {name: counts[name] for name in (*self.results, UNCHANGED, *NOT_DONE)}
+        jobs = [{"id": x.job_id, "result": x.result, "status": x.status, "reason": x.reason} for x in found]
+        if self.as_json or len(found) > 1 or found[0].result not in NOT_DONE:  # else the error says it
+            self.say({"dry_run": is_trial, **by_result, "jobs": jobs}, _in_lines(found, by_result, is_trial=is_trial))
+        self._refuse(found, counts, user)
+
+    def _outcomes(self, ids: Sequence[str], user: Any, *, is_trial: bool) -> Iterator[NamedOutcome]:
+        """Yield what becomes of each, page by page: the jobs of a page, and then its batches."""
+        pending = iter(ids)
+        while page := list(itertools.islice(pending, PAGE)):
+            batches = [item for item in page if parse_batch_id(item) is not None]
+            jobs = [item for item in page if item not in set(batches)]
+            yield from type(self).act(jobs, user=user, is_trial=is_trial) if jobs else ()
+            for batch_id in batches:
+                yield self._outcome_of_batch(batch_id, user)
+
+    def _outcome_of_batch(self, batch_id: str, user: Any) -> NamedOutcome:
+        try:
+            batch = type(self).act_on_batch(batch_id, user=user)
+        except BatchNotFound:
+            return NamedOutcome(job_id=batch_id, result=UNKNOWN)
+        except JobsError as error:
+            return NamedOutcome(job_id=batch_id, result=REFUSED, reason=str(error))
+        return NamedOutcome(job_id=batch_id, result=self.results[0], status=str(batch.state))
+
+    def _refuse(self, found: Sequence[NamedOutcome], counts: Counter[str], user: Any) -> None:
+        """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
+        missed = sum(counts[name] for name in NOT_DONE)
+        if not missed:
+            return
+        unknown = [item.job_id for item in found if item.result == UNKNOWN]
+        meant = [name for item in unknown[:MAX_LOOKED_UP] for name in similar_jobs(item, user)]
+        first = f"No job {quoted(unknown[0])}.{did_you_mean(meant)}" if unknown else ""
+        if len(unknown) == len(found):
+            text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
+            raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE, did_you_mean=meant)
+        reason = next((item.reason for item in found if item.result == REFUSED), first)
+        text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
+        raise Refused(text, code="partly_done" if missed < len(found) else "refused", did_you_mean=meant)
+
+
+def _in_lines(found: Sequence[NamedOutcome], by_result: dict[str, int], *, is_trial: bool) -> str:
+    shown = found if len(found) <= MAX_TOLD else [item for item in found if item.result in NOT_DONE][:MAX_TOLD]
+    lines = [f"{item.job_id}: {_in_words(item)}" for item in shown]
+    if len(found) > 1:
+        would = "It would be so: " if is_trial else ""
+        counted = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in by_result.items() if count)
+        lines.append(f"{would}{counted}.")
+    return "\n".join(lines)
+
+
+def _in_words(item: NamedOutcome) -> str:
+    if item.result == UNKNOWN:
+        return "there is no such job or batch"
+    status = f" ({item.status})" if item.status else ""
+    return item.reason or f"{item.result.replace('_', ' ')}{status}"

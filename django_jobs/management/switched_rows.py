@@ -1,0 +1,211 @@
+"""What ``jobs_pause`` and ``jobs_resume`` switch: finding each by its name, and what both commands share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Final, NamedTuple
+
+from django.core.management.base import CommandParser
+
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
+from django_jobs.engine.control.operations import operations_seen_by
+from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight.similar_names import (
+    similar,
+    similar_job_types,
+    similar_organizations,
+    similar_schedules,
+)
+from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.lookup import find_organization_pk
+from django_jobs.engine.schedules.schedule_rights import get_schedule
+from django_jobs.exceptions import JobNotFound, JobsError, ScheduleNotFound
+from django_jobs.management.base import told_plainly
+from django_jobs.management.json_answers import ShellCommand
+from django_jobs.management.people import acting_user, add_user, confirm
+from django_jobs.management.refusals import Refused, refusal_of, unknown, usage
+from django_jobs.models import JobType, Operation, Schedule
+
+UNCHANGED: Final = "unchanged"
+REFUSED: Final = "refused"
+#: Of a number that every database can compare with a key.
+MAX_DIGITS: Final = 18
+
+
+class Target(NamedTuple):
+    """What is to be switched: its kind and its name, and what does it, which returns whether it was different."""
+
+    kind: str
+    name: str
+    switch: Callable[[], bool]
+
+
+class Switched(NamedTuple):
+    """What became of a target; ``reason`` is empty unless it was refused."""
+
+    target: Target
+    result: str
+    reason: str = ""
+
+
+class SwitchCommand(ShellCommand):
+    """A command that pauses or resumes. All names are looked up before anything is switched."""
+
+    #: What it does, and what it is called once it is done.
+    verb: ClassVar[str]
+    done: ClassVar[str]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verb = self.verb.capitalize()
+        parser.add_argument("types", nargs="*", metavar="TYPE", help=f"{verb} these job types.")
+        parser.add_argument("--all", action="store_true", help=f"{verb} all job types.")
+        parser.add_argument("--yes", action="store_true", help="Do not ask before --all and --organization.")
+        for name, metavar, what in (
+            ("pool", "NAME", "all job types of this pool"),
+            ("schedule", "NAME", "this schedule"),
+            ("operation", "N", "the operation with this number"),
+            ("organization", "ID", "this organization, of the built-in model: while it is paused nothing of it starts"),
+            ("worker", "NAME", "taking new jobs, in all workers of the machine's process that has this worker"),
+        ):
+            text = f"{verb} {what}; may be repeated."
+            parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=text)
+        add_user(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with told_plainly(self.unavailable_code):
+            try:
+                user = acting_user(options["user"])
+                targets = list({(item.kind, item.name): item for item in self.targets(options, user)}.values())
+                if not targets:
+                    raise self._nothing(options)
+                self._ask(options, targets)
+                self._tell([_switched(item, self.done) for item in targets])
+            except JobsError as error:
+                raise refusal_of(error) from error
+
+    def targets(self, options: dict[str, Any], user: Any) -> Iterator[Target]:
+        """Yield what the options name. Raises Refused for a name that is not there."""
+        for kind in self._types(options):
+            yield Target("job_type", kind.pk, lambda kind=kind: self.switch_type(kind, user))  # type: ignore[misc]
+        for name in options["schedule"]:
+            found = _find_schedule(name, user)
+            yield Target("schedule", name, lambda found=found: self.switch_schedule(found, user))  # type: ignore[misc]
+        for number in options["operation"]:
+            row = find_operation(number, user)
+            yield Target("operation", str(row.pk), lambda row=row: self.switch_operation(row, user))  # type: ignore[misc]
+        for name in options["organization"]:
+            pk = _find_organization(name, user)
+            yield Target("organization", name, lambda pk=pk: self.switch_organization(pk, user))  # type: ignore[misc]
+        for name in options["worker"]:
+            own = _find_supervisor(name)
+            yield Target("worker", name, lambda own=own: self.switch_worker(own, user))  # type: ignore[misc]
+
+    def switch_type(self, kind: JobType, user: Any) -> bool:
+        """Switch a job type; return whether it was different."""
+        raise NotImplementedError
+
+    def switch_schedule(self, schedule: Schedule, user: Any) -> bool:
+        """Switch a schedule; return whether it was different."""
+        raise NotImplementedError
+
+    def switch_operation(self, operation: Operation, user: Any) -> bool:
+        """Switch an operation; return whether it was different."""
+        raise NotImplementedError
+
+    def switch_organization(self, pk: Any, user: Any) -> bool:
+        """Switch an organization; return whether it was different."""
+        raise NotImplementedError
+
+    def switch_worker(self, supervisor: str, user: Any) -> bool:
+        """Order a supervisor's workers; return whether somebody is there to obey."""
+        raise NotImplementedError
+
+    def _types(self, options: dict[str, Any]) -> Iterator[JobType]:
+        names, of_pools = options["types"], options["pool"]
+        for pool in of_pools:
+            if pool not in pools.names():
+                raise unknown("pool", pool, similar(pool, pools.names()), f" There is {', '.join(pools.names())}.")
+        storable = [name for name in names if is_storable_text(name)]
+        kinds = {kind.pk: kind for kind in JobType.primary.filter(pk__in=storable)}
+        for name in names:
+            if name not in kinds:
+                raise unknown("job type", name, similar_job_types(name))
+        yield from (kinds[name] for name in names)
+        if options["all"] or of_pools:
+            rows = JobType.primary.order_by("pk")
+            yield from rows if options["all"] else rows.filter(pool__in=of_pools)
+
+    def _nothing(self, options: dict[str, Any]) -> Refused:
+        if options["all"] or options["pool"]:
+            return Refused(f"There is no job type to {self.verb}.", code="nothing_matches")
+        return usage(
+            f"Say what to {self.verb}: job types, --all, --pool, --schedule, --operation, --organization or --worker."
+        )
+
+    def _ask(self, options: dict[str, Any], targets: list[Target]) -> None:
+        if not (options["all"] or options["organization"]):
+            return
+        counts = Counter(item.kind.replace("_", " ") for item in targets)
+        what = " and ".join(f"{count:,} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
+        confirm(self, f"{what} would be {self.done}", is_agreed=options["yes"])
+
+    def _tell(self, found: list[Switched]) -> None:
+        counts = Counter(item.result for item in found)
+        rows = [{"kind": x.target.kind, "name": x.target.name, "result": x.result, "reason": x.reason} for x in found]
+        totals = {name: counts[name] for name in (self.done, UNCHANGED, REFUSED)}
+        lines = [f"{x.target.kind.replace('_', ' ')} {x.target.name}: {x.reason or _word(x.result)}" for x in found]
+        self.say({**totals, "targets": rows}, "\n".join(lines))
+        if refused := [item for item in found if item.result == REFUSED]:
+            text = refused[0].reason if len(found) == 1 else f"Not done to {len(refused)} of {len(found)}."
+            raise Refused(text, code="refused" if len(refused) == len(found) else "partly_done")
+
+
+def _switched(target: Target, done: str) -> Switched:
+    try:
+        return Switched(target, done if target.switch() else UNCHANGED)
+    except (JobsError, Refused) as error:
+        return Switched(target, REFUSED, str(error))
+
+
+def _word(result: str) -> str:
+    return "unchanged, it was so already" if result == UNCHANGED else result
+
+
+def find_operation(number: str, user: Any) -> Operation:
+    """Return the operation with this number. Raises Refused where there is none that the user may know of."""
+    rows = operations_seen_by(user)
+    is_number = number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS
+    found = rows.filter(pk=int(number)).first() if is_number else None
+    if found is None:
+        numbers = map(str, rows.filter(state__in=["running", "paused"]).values_list("pk", flat=True)[:5])
+        raise unknown("operation", number, tail=f" Open operations: {', '.join(numbers) or 'none'}.")
+    return found
+
+
+def _find_schedule(name: str, user: Any) -> Schedule:
+    try:
+        return get_schedule(name, user=user)
+    except ScheduleNotFound:
+        raise unknown("schedule", name, similar_schedules(name) if user is None else ()) from None
+
+
+def _find_organization(name: str, user: Any) -> Any:
+    if organization_model_name() != DEFAULT_ORGANIZATION_MODEL:
+        raise usage(
+            "Your project has its own organizations: it suspends them, and the access policy's is_active tells."
+        )
+    try:
+        return find_organization_pk(name, user)
+    except JobNotFound:
+        raise unknown("organization", name, similar_organizations(name) if user is None else ()) from None
+
+
+def _find_supervisor(name: str) -> str:
+    workers = live_workers()
+    for worker in workers:
+        if name in (worker.name, worker.supervisor) and worker.supervisor:
+            return worker.supervisor
+    known = [worker.name for worker in workers]
+    raise unknown("worker", name, similar(name, known), "" if known else " No worker is alive.")

@@ -1,0 +1,36 @@
+"""Pausing job types and suspending organizations: who may, and what is told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobs.engine.control.switches import pause_type, resume_type, set_active
+from django_jobs.exceptions import PermissionDenied
+from django_jobs.models import JobType, Organization
+from tests.support.factories import make_job_type, make_organization, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+def test_a_switch_tells_whether_it_changed_anything() -> None:
+    kind, acme = make_job_type(), make_organization()
+    assert [pause_type(kind), pause_type(kind), resume_type(kind), resume_type(kind)] == [True, False, True, False]
+    assert [set_active(acme.pk, False), set_active(acme.pk, False), set_active(-1, False)] == [True, False, False]
+
+
+def test_only_system_admins_switch() -> None:
+    kind, acme = make_job_type(), make_organization()
+    user = make_user(admin_of=[acme])
+    with pytest.raises(PermissionDenied, match="Only system admins pause and resume job types"):
+        pause_type(kind, user=user)
+    with pytest.raises(PermissionDenied, match="Only system admins pause and resume organizations"):
+        set_active(acme.pk, False, user=user)
+    assert not JobType.objects.get(pk=kind.pk).is_paused
+    assert Organization.objects.get(pk=acme.pk).is_active
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_log_says_who_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "django_jobs"):
+        pause_type(make_job_type(type_name="print_letters"))
+    assert "event=job_type_changed count=1 job_type=print_letters by=system Paused." in caplog.text

@@ -1,0 +1,264 @@
+"""``manage.py jobs_submit``: what it submits, how it answers people and programs, and what it refuses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from django_jobs import get_job_status
+from django_jobs.management import exit_codes, job_watch
+from django_jobs.management.commands import jobs_submit
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.statuses import Priority, Status
+from django_jobs.values import JobStatus
+from tests.support.batches import make_batch
+from tests.support.brokers import end, raised, reread, returned, start
+from tests.support.commands import Answer, call
+from tests.support.factories import make_job_type, make_organization, make_user
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture(autouse=True)
+def kind() -> JobType:
+    return make_job_type(type_name="greet_newcomers")
+
+
+@pytest.fixture(autouse=True)
+def acme() -> Organization:
+    return make_organization(name="acme")
+
+
+def submit(*arguments: str) -> Answer:
+    return call("jobs_submit", "greet_newcomers", "acme", *arguments)
+
+
+def stdin(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def test_it_submits_a_job_of_the_system_and_tells_its_id() -> None:
+    answer = submit('{"customer": 7}')
+    job = Job.objects.get()
+    assert answer == Answer(0, f"{job.name} Pending\n", "")
+    assert (job.input_parameters, job.owner_name) == ({"customer": 7}, "")
+
+
+def test_programs_get_the_status_of_the_job() -> None:
+    answer = submit("--json")
+    assert list(answer.facts) == list(JobStatus.__dataclass_fields__)
+    assert (answer.code, answer.facts["job_id"], answer.err) == (0, Job.objects.get().name, "")
+
+
+def test_each_option_reaches_the_job(acme: Organization) -> None:
+    parent = submit_parent()
+    batch = make_batch(acme, close=False)
+    answer = submit(
+        *("--priority", "high", "--depends-on", parent.name, "--run-after", "ended", "--batch", batch.batch_id),
+        *("--unique-key", "k", "--deduplication-window", "60", "--job-timeout", "9", "--max-retries", "2"),
+        *("--metadata", '{"ticket": 5}', "--run-at", "2099-01-01T00:00:00Z", "--expires-at", "2099-01-02T00:00:00Z"),
+    )
+    assert answer.code == 0
+    job = Job.objects.get(batch=batch)
+    assert (job.priority, job.timeout_seconds, job.max_retries) == (Priority.HIGH, 9, 2)
+    assert (job.metadata, job.run_at) == ({"ticket": 5}, dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
+    assert job.expires_at == dt.datetime(2099, 1, 2, tzinfo=dt.UTC)
+    again = submit("--unique-key", "k", "--deduplication-window", "60", "--json")
+    assert (again.code, again.error["code"], again.error["job_id"]) == (1, "duplicate_job", job.name)
+
+
+def submit_parent() -> Job:
+    assert submit('{"parent": true}').code == 0
+    return Job.objects.get()
+
+
+def test_a_delay_is_a_length_of_time() -> None:
+    submit("--delay", "2h")
+    wait = (Job.objects.get().run_at - timezone.now()).total_seconds()  # type: ignore[operator]
+    assert 7_100 < wait <= 7_200
+
+
+def test_parameters_come_from_a_file_or_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "parameters.json"
+    path.write_text('{"from": "file"}')
+    stdin(monkeypatch, '{"from": "stdin"}')
+    assert [submit("--file", str(path)).code, submit("-").code] == [0, 0]
+    stdin(monkeypatch, '{"from": "stdin again"}')
+    assert submit("--file", "-").code == 0
+    found = [job.input_parameters["from"] for job in Job.objects.order_by("pk")]
+    assert found == ["file", "stdin", "stdin again"]
+
+
+def test_a_user_submits_with_their_rights_and_owns_the_job(kind: JobType, acme: Organization) -> None:
+    make_user("ann", member_of=[acme])
+    make_user("bob")
+    assert submit("--user", "ann").code == 0
+    assert Job.objects.get().owner_name == "ann"
+    refused = submit("--user", "bob", "--json")
+    assert (refused.code, refused.error["code"]) == (exit_codes.REFUSED, "permission_denied")
+    unknown = submit("--user", "anne")
+    assert (unknown.code, unknown.err) == (exit_codes.USAGE, "No user 'anne'. Did you mean ann?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["{customer: 7}"], 2, "The parameters are no JSON: Expecting property name"),
+        (["[7]"], 2, 'The parameters must be a JSON object such as {"customer": 7}, and this is a list.'),
+        (["null"], 2, "this is null."),
+        (['{"a": NaN}'], 2, "NaN is none of its values"),
+        (['{"a":' * 200_00 + "1" + "}" * 200_00], 2, "nested too deeply"),
+        (['{"a": "' + "x" * 1_000_000 + '"}'], 2, "at most 65,536 are stored (MAX_PARAMETERS_BYTES)"),
+        (['{"a": "' + "x" * 100_000 + '"}'], 1, "at most 65536 are accepted"),
+        (["{}", "--file", "x"], 2, "as an argument or by --file, not both"),
+        (["--file", "/nowhere/x.json"], 2, "--file: /nowhere/x.json cannot be read (No such file or directory)."),
+        (["--metadata", "[]"], 2, "The metadata must be a JSON object"),
+        (["--priority", "urgent"], 1, "--priority: Use one of Low, Normal, High, Critical."),
+        (["--delay", "soon"], 2, "such as 90, 15m, 2h or 1d"),
+        (["--run-at", "tomorrow"], 2, "Give a moment such as"),
+        (["--run-at", "2099-01-01T00:00:00Z", "--delay", "1"], 2, "not allowed with argument"),
+        (["--depends-on", "7"], 1, "'7' is not a job id"),
+        (["--job-timeout", "0"], 1, "--job-timeout: Give a whole number"),
+        (["--timeout", "5"], 2, "--timeout goes with --wait"),
+        (["--wiat"], 2, "unrecognized arguments: --wiat. Did you mean --wait?"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_is_told_with_its_exit_code(arguments: list[str], code: int, told: str) -> None:
+    answer = submit(*arguments)
+    assert told in answer.err
+    assert (answer.code, answer.out, Job.objects.exists()) == (code, "", False)
+    as_json = submit(*arguments, "--json")
+    assert told in as_json.error["message"]
+    assert (as_json.code, as_json.error["exit_code"]) == (code, code)
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are_near() -> None:
+    answer = call("jobs_submit", "greet_newcommer", "Acne")
+    assert answer.code == exit_codes.USAGE
+    assert answer.err == (
+        "No job type 'greet_newcommer'. Did you mean greet_newcomers? No organization 'Acne'. Did you mean acme?\n"
+    )
+    error = call("jobs_submit", "greet_newcommer", "acme", "--json").error
+    assert (error["code"], error["did_you_mean"]) == ("unknown_name", ["greet_newcomers"])
+    far = call("jobs_submit", "zzz", "acme")
+    assert far.err == "No job type 'zzz'.\n"
+
+
+def test_a_user_is_told_of_no_type_and_no_organization_that_they_may_not_know(acme: Organization) -> None:
+    make_job_type(type_name="greet_secretly", submit_by="code")
+    make_user("ann", member_of=[acme])
+    for arguments in (("greet_secretl", "acme"), ("greet_newcomers", "acm")):
+        told = call("jobs_submit", *arguments, "--user", "ann").err
+        assert "secretly" not in told
+        assert "acme?" not in told
+
+
+def test_a_job_to_wait_for_that_is_not_there_is_told_with_the_one_of_its_number() -> None:
+    parent = submit_parent()
+    other = parent.name.replace(str(parent.created_at.year), "1999")
+    assert submit("--depends-on", other).err.endswith(f"Did you mean {parent.name}?\n")
+
+
+def test_a_paused_type_takes_the_job_and_says_so(kind: JobType) -> None:
+    JobType.objects.update(is_paused=True)
+    answer = submit()
+    assert (answer.code, Job.objects.count()) == (0, 1)
+    assert "manage.py jobs_resume greet_newcomers" in answer.err
+    assert submit("--json").facts["waiting_for"] == "type_paused"
+
+
+def test_what_is_wrong_with_a_parameter_has_its_path(acme: Organization) -> None:
+    answer = call("jobs_submit", "send_welcome_email", "acme", '{"user_id": 5}')
+    assert answer.err == "parameters.user_id: No such parameter. Accepted: customer.\n"
+
+
+def test_a_disabled_type_refuses_it(kind: JobType) -> None:
+    JobType.objects.update(is_enabled=False)
+    answer = submit("--json")
+    assert (answer.code, answer.error["code"]) == (exit_codes.REFUSED, "job_type_disabled")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "word"),
+    [(returned, 0, None), (raised, exit_codes.REFUSED, "failed")],
+    ids=["completed", "failed"],
+)
+def test_waiting_ends_with_what_became_of_the_job(
+    monkeypatch: pytest.MonkeyPatch, outcome: Any, code: int, word: str | None
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: end(outcome(start(Job.objects.get()))))
+    JobType.objects.update(max_retries=0)
+    answer = submit("--wait", "--json")
+    assert (answer.code, answer.facts["status"]) == (code, reread(Job.objects.get()).status)
+    assert (json.loads(answer.err)["error"]["code"] if answer.err else None) == word
+
+
+def test_waiting_for_a_job_that_is_canceled_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: call("jobs_cancel", Job.objects.get().name))
+    answer = submit("--wait", "--json")
+    assert (answer.code, answer.facts["status"], answer.error["code"]) == (5, Status.CANCELED, "canceled")
+
+
+def test_time_that_runs_out_leaves_the_job_to_go_on() -> None:
+    answer = submit("--wait", "--timeout", "0", "--json")
+    job = Job.objects.get()
+    assert (answer.code, answer.facts["job_id"], answer.facts["status"]) == (4, job.name, Status.PENDING)
+    assert answer.error == {
+        "code": "timed_out",
+        "message": f"{job.name} did not end in 0 s; it is Pending.",
+        "exit_code": 4,
+        "job_id": job.name,
+    }
+
+
+def test_waiting_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    answer = submit("--wait")
+    assert answer.code == exit_codes.NOT_AWAITED
+    assert "goes on without being watched" in answer.err
+
+
+def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([OperationalError("away")])
+
+    def look(job_id: str) -> JobStatus:
+        for error in answers:
+            raise error
+        return get_job_status(job_id)
+
+    monkeypatch.setattr(job_watch, "get_job_status", look)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    answer = submit("--wait", "--timeout", "0.2")
+    assert "The database cannot be used (OperationalError); waiting for it." in answer.err
+    assert answer.code == exit_codes.NOT_AWAITED
+
+
+def test_that_no_worker_is_alive_is_said_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_watch, "PATIENCE", 0)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert submit("--wait", "--timeout", "0.2").err.count("No worker is alive") == 1
+
+
+def test_a_database_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("no route\nto host")
+
+    monkeypatch.setattr(jobs_submit, "submit_job", fail)
+    answer = submit()
+    assert answer.code == exit_codes.UNAVAILABLE
+    assert answer.err == (
+        "The database cannot be used (OperationalError: no route). "
+        "Is it running, and has `manage.py migrate` been run?\n"
+    )
+    assert submit("--json").error["code"] == "unavailable"

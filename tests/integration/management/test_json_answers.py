@@ -1,0 +1,144 @@
+"""``--json`` of the commands that look at a system and keep it: one line for programs, with the facts of the text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management.base import SystemCheckError
+from django.db import DatabaseError, OperationalError
+
+from django_jobs import job_handler, schedule_job, submit_job
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.insight.findings import PROBLEM, Finding
+from django_jobs.engine.job_types import declarations
+from django_jobs.management.commands import jobs_check, jobs_prune, jobs_status
+from django_jobs.models import Job
+from tests.support import handlers
+from tests.support.brokers import job_in
+from tests.support.commands import call, run
+from tests.support.factories import make_job_type, make_organization
+from tests.support.operations import dead
+
+KEYS = {
+    "moment": str,
+    "unfinished": dict,
+    "ended": dict,
+    "oldest_waiting_seconds": float,
+    "broker_answers": bool,
+    "depths": list,
+    "set_aside": int,
+    "batches": dict,
+    "alarms": list,
+    "breakers": list,
+    "limits": list,
+    "scheduler": dict,
+    "schedules": dict,
+    "workers": list,
+}
+
+
+def test_the_status_tells_programs_what_it_shows_people(sound: None) -> None:
+    kind, acme = make_job_type(), make_organization(name="acme")
+    submit_job(kind, acme, priority="Low")
+    dispatcher.dispatch()
+    schedule_job("nightly", kind, acme, every=3600)
+    facts = call("jobs_status", "--json").facts
+    assert {name: type(value) for name, value in facts.items()} == KEYS
+    assert facts["unfinished"]["Queued"] == 1
+    assert facts["ended"]["Completed"] == {"count": 0, "capped": False}
+    low = next(item for item in facts["depths"] if item["priority"] == "Low")
+    assert low == {"pool": "default", "priority": "Low", "due": 0, "later": 0, "queued": 1, "running": 0, "tickets": 1}
+    assert (facts["scheduler"]["is_alive"], facts["workers"][0]["name"]) == (True, "worker-1")
+    assert facts["schedules"]["next"][0]["name"] == "nightly"
+
+
+@pytest.mark.usefixtures("broker")
+def test_watching_writes_a_line_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = iter([None])
+
+    def pause(_seconds: float) -> None:
+        if next(pauses, KeyboardInterrupt) is KeyboardInterrupt:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", pause)
+    lines = run("jobs_status", "--watch", "--json").splitlines()
+    assert [list(json.loads(line)) for line in lines] == [list(KEYS), list(KEYS)]
+
+
+def test_watching_tells_programs_that_the_database_went_away() -> None:
+    def fail() -> str:
+        raise DatabaseError
+
+    assert json.loads(jobs_status.look(fail, as_json=True))["error"]["code"] == "unavailable"
+
+
+def test_the_check_tells_programs_what_it_found(monkeypatch: pytest.MonkeyPatch, sound: None) -> None:
+    facts = call("jobs_check", "--json").facts
+    assert (facts["problems"], {"level", "subject", "text"}) == (0, set(facts["findings"][0]))
+    monkeypatch.setattr(jobs_check, "examine", lambda: iter([Finding(level=PROBLEM, subject="database", text="away")]))
+    answer = call("jobs_check", "--json")
+    assert (answer.code, answer.facts["problems"], answer.error["code"]) == (1, 1, "problems")
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_synchronization_tells_programs_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declarations, "_declared", {})
+    job_handler("print_letters")(handlers.do_nothing)
+    created = {"name": "print_letters", "change": "created", "fields": [], "kept": []}
+    check = call("jobs_sync", "--check", "--json")
+    assert (check.code, check.error["code"], check.facts["job_types"]) == (1, "not_up_to_date", [created])
+    facts = call("jobs_sync", "--json").facts
+    assert list(facts) == ["check", "job_types", "schedules", "undeclared"]
+    assert (facts["check"], facts["job_types"]) == (False, [created])
+    assert call("jobs_sync", "--check", "--json").facts["job_types"] == []
+
+
+@pytest.mark.usefixtures("broker")
+def test_pruning_tells_programs_what_it_deleted() -> None:
+    acme = make_organization(name="acme")
+    job_in("Completed", organization=acme)
+    assert call("jobs_prune", "--json").facts == {
+        "deleted": 0,
+        "organization": None,
+        "files_left": 0,
+        "others_stay": False,
+    }
+    refused = call("jobs_prune", "--organization", "acme", "--json")
+    assert (refused.code, refused.out) == (1, "")
+    answer = call("jobs_prune", "--organization", "acme", "--yes", "--json")
+    assert (answer.facts["deleted"], Job.objects.count()) == (1, 0)
+    assert answer.err.startswith("To be erased, of acme")
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_replay_tells_programs_why_it_was_refused() -> None:
+    dead(make_job_type(type_name="print_letters"), 1)
+    answer = call("jobs_replay", "--type", "print_leters", "--json")
+    assert (answer.code, answer.error["did_you_mean"]) == (1, ["print_letters"])
+    assert call("jobs_replay", "--type", "print_letters", "--json").facts["count"] == 1
+
+
+@pytest.mark.usefixtures("broker")
+@pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync", "jobs_replay"])
+def test_a_database_that_is_away_is_an_error_for_programs(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("no route\nto host")
+
+    monkeypatch.setattr(jobs_status, "snapshot", fail)
+    monkeypatch.setattr(jobs_prune, "Pruning", fail)
+    monkeypatch.setattr("django_jobs.management.commands.jobs_sync.declared_types.differences", fail)
+    monkeypatch.setattr("django_jobs.management.commands.jobs_replay.OperationRun", fail)
+    answer = call(command, "--json")
+    assert (answer.code, answer.out, answer.error["code"], answer.error["exit_code"]) == (1, "", "unavailable", 1)
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_failed_system_check_is_an_error_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise SystemCheckError("System check identified some issues:")
+
+    monkeypatch.setattr(jobs_status.Command, "handle", fail)
+    answer = call("jobs_status", "--json")
+    assert (answer.code, answer.error["code"]) == (1, "refused")
+    assert call("jobs_status").err == "System check identified some issues:\n"

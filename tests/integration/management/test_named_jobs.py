@@ -1,0 +1,271 @@
+"""``manage.py jobs_cancel`` and ``jobs_retry``: jobs by their ids, batches, and all jobs that a filter names."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.db import OperationalError
+
+from django_jobs.management import exit_codes, given_ids, named_jobs
+from django_jobs.models import Job, JobDependency, JobType, Operation
+from django_jobs.statuses import Status
+from tests.support.batches import make_batch
+from tests.support.brokers import job_in, pending_job, reread, running_job
+from tests.support.commands import call
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.operations import dead, finish
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+def letters() -> JobType:
+    return make_job_type(type_name="print_letters")
+
+
+def status(job: Job) -> str:
+    return str(reread(job).status)
+
+
+# --- By their ids
+
+
+def test_jobs_are_canceled_by_their_ids_and_one_that_runs_is_asked() -> None:
+    waiting, (running, _claimed) = pending_job(), running_job()
+    answer = call("jobs_cancel", waiting.name, running.name)
+    assert answer.code == 0
+    assert answer.out == (
+        f"{waiting.name}: canceled (Canceled)\n{running.name}: asked to stop (Running)\n1 canceled, 1 asked to stop.\n"
+    )
+    assert (reread(waiting).canceled_by, reread(running).canceled_by) == ("system", "system")
+    assert status(waiting) == Status.CANCELED
+
+
+def test_repeating_a_cancel_is_no_error() -> None:
+    waiting, (running, _claimed) = pending_job(), running_job()
+    call("jobs_cancel", waiting.name, running.name)
+    answer = call("jobs_cancel", waiting.name, running.name, "--json")
+    assert (answer.code, answer.facts["unchanged"], answer.facts["canceled"], answer.err) == (0, 2, 0, "")
+
+
+def test_jobs_that_failed_start_over_by_their_ids() -> None:
+    jobs = [job_in(Status.DEAD_LETTER), job_in(Status.FAILED)]
+    answer = call("jobs_retry", *(job.name for job in jobs), "--json")
+    assert (answer.code, answer.facts["retried"]) == (0, 2)
+    assert answer.facts["jobs"][0] == {
+        "id": jobs[0].name,
+        "result": "retried",
+        "status": status(jobs[0]),
+        "reason": "",
+    }
+    assert {status(job) for job in jobs} <= {Status.PENDING, Status.QUEUED}
+
+
+def test_what_cannot_be_done_to_one_hinders_no_other() -> None:
+    job, over = job_in(Status.DEAD_LETTER), job_in(Status.COMPLETED)
+    answer = call("jobs_retry", over.name, "JOB-2026-99999", job.name, "--json")
+    assert answer.code == exit_codes.REFUSED
+    assert {name: answer.facts[name] for name in ("retried", "refused", "unknown")} == {
+        "retried": 1,
+        "refused": 1,
+        "unknown": 1,
+    }
+    assert answer.error["code"] == "partly_done"
+    assert answer.error["message"] == f"Not done to 2 of 3: Cannot retry {over.name}: it is Completed."
+
+
+def test_a_job_that_is_over_is_refused_with_the_reason() -> None:
+    over = job_in(Status.COMPLETED)
+    answer = call("jobs_cancel", over.name)
+    assert (answer.code, answer.err) == (1, f"Cannot cancel {over.name}: it is Completed.\n")
+
+
+def test_a_job_whose_parent_failed_is_refused_with_the_parent() -> None:
+    parent = job_in(Status.DEAD_LETTER)
+    child = pending_job(organization=parent.organization)
+    Job.objects.filter(pk=child.pk).update(status=Status.DEAD_LETTER, ready_at=None)
+    JobDependency.objects.create(parent=parent, child=child)
+    answer = call("jobs_retry", child.name)
+    assert f"it waits for {parent.name}, which must be retried first" in answer.err
+    assert answer.code == exit_codes.REFUSED
+
+
+@pytest.mark.parametrize("command", ["jobs_cancel", "jobs_retry"])
+def test_an_id_that_is_not_there_is_told_with_the_job_of_its_number(command: str) -> None:
+    job = pending_job()
+    answer = call(command, f"JOB-1999-{job.pk:05d}")
+    assert (answer.code, answer.err) == (2, f"No job 'JOB-1999-{job.pk:05d}'. Did you mean {job.name}?\n")
+    assert call(command, f"job-{job.pk}", "--json").error["did_you_mean"] == [job.name]
+    assert call(command, "nonsense", "--json").error["code"] == "unknown_name"
+
+
+def test_ids_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [pending_job() for _ in range(3)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*(job.name for job in jobs), jobs[0].name, ""])))
+    assert call("jobs_cancel", "-", "--json").facts["canceled"] == 3
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert call("jobs_cancel", "-").code == exit_codes.USAGE
+
+
+def test_standard_input_that_is_no_list_of_ids_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"JOB\xff"), encoding="utf-8"))
+    assert "no text in UTF-8" in call("jobs_cancel", "-").err
+    monkeypatch.setattr("sys.stdin", io.StringIO("x" * 1_000_000))
+    answer = call("jobs_cancel", "-", "--json")
+    assert (answer.code, len(answer.facts["jobs"][0]["id"])) == (2, given_ids.MAX_TEXT)
+    monkeypatch.setattr(given_ids, "MAX_IDS", 2)
+    assert "At most 2 ids" in call("jobs_cancel", "a", "b", "c").err
+
+
+def test_many_ids_go_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [pending_job().name for _ in range(5)]
+    unknown = [f"JOB-2026-9{number:05d}" for number in range(10_000)]
+    assert call("jobs_cancel", *unknown, ids[0], "--json").facts["unknown"] == 10_000
+    monkeypatch.setattr(named_jobs, "PAGE", 2)
+    answer = call("jobs_cancel", *ids, "--json")
+    assert (answer.facts["canceled"], answer.facts["unchanged"]) == (4, 1)
+    assert [item["id"] for item in answer.facts["jobs"]] == ids
+
+
+def test_a_page_costs_the_same_however_many_jobs_it_has() -> None:
+    few, many = [[pending_job().name for _ in range(count)] for count in (2, 12)]
+    call("jobs_cancel", pending_job().name)  # which asks what later ones remember
+    assert statements_of(lambda: call("jobs_cancel", *few)) == statements_of(lambda: call("jobs_cancel", *many))
+
+
+def test_a_dry_run_changes_nothing() -> None:
+    job = pending_job()
+    answer = call("jobs_cancel", job.name, "--dry-run", "--json")
+    assert (answer.code, answer.facts["dry_run"], answer.facts["canceled"]) == (0, True, 1)
+    assert status(job) == Status.PENDING
+
+
+def test_batches_are_canceled_and_retried_by_their_ids() -> None:
+    batch = make_batch(make_organization(), "Completed")
+    assert call("jobs_cancel", batch.batch_id).code == 0
+    assert call("jobs_cancel", batch.batch_id).code == 0
+    refused = call("jobs_retry", batch.batch_id)
+    assert (refused.code, refused.err) == (1, f"Cannot retry {batch.batch_id}: none of its jobs failed.\n")
+    assert call("jobs_retry", "BATCH-2026-99999").code == exit_codes.USAGE
+    assert call("jobs_cancel", batch.batch_id, "--dry-run").code == exit_codes.USAGE
+
+
+def test_a_user_does_what_the_policy_lets_them() -> None:
+    acme = make_organization(name="acme")
+    job, other, foreign = pending_job(organization=acme), pending_job(organization=acme), pending_job()
+    make_user("admin", admin_of=[acme])
+    make_user("member", member_of=[acme])
+    assert call("jobs_cancel", job.name, "--user", "admin").code == 0
+    assert reread(job).canceled_by == "admin"
+    assert call("jobs_cancel", other.name, "--user", "member").err == f"You may not cancel {other.name}.\n"
+    hidden = call("jobs_cancel", foreign.name, "--user", "admin")
+    assert (hidden.code, hidden.err) == (2, f"No job '{foreign.name}'.\n")
+    assert status(foreign) == Status.PENDING
+
+
+# --- By a filter
+
+
+def test_a_filter_starts_an_operation(letters: JobType) -> None:
+    jobs, other = [pending_job(letters) for _ in range(2)], pending_job()
+    answer = call("jobs_cancel", "--type", "print_letters", "--status", "Pending", "--yes")
+    operation = Operation.objects.get()
+    assert (answer.code, answer.out) == (0, f"Operation {operation.pk} (running): 0 of 2 canceled.\n")
+    finish(operation)
+    assert [status(job) for job in [*jobs, other]] == [Status.CANCELED, Status.CANCELED, Status.PENDING]
+
+
+def test_a_retry_by_a_filter_takes_the_dead_letters(letters: JobType) -> None:
+    dead(letters, 2)
+    job_in(Status.FAILED, job_type=letters)
+    answer = call("jobs_retry", "--type", "print_letters", "--rate", "60", "--yes", "--json")
+    assert (answer.facts["count"], answer.facts["rate"], answer.facts["action"]) == (2, 60, "retry")
+
+
+def test_a_dry_run_by_a_filter_counts(letters: JobType) -> None:
+    pending_job(letters)
+    told = call("jobs_cancel", "--type", "print_letters", "--dry-run").out
+    assert told.startswith("1 job would be canceled, in about ")
+    assert call("jobs_cancel", "--all", "--dry-run", "--json").facts["count"] == 1
+    assert not Operation.objects.exists()
+
+
+def test_without_a_terminal_it_asks_for_yes(letters: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+    pending_job(letters)
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    answer = call("jobs_cancel", "--all")
+    assert answer.code == exit_codes.REFUSED
+    assert answer.err.startswith("Nothing was done: 1 job would be canceled, and nobody is there to be asked.")
+    assert call("jobs_cancel", "--all", "--json").error["code"] == "not_confirmed"
+    assert not Operation.objects.exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "code"), [("yes\n", 0), ("y\n", 1), ("", 1)])
+def test_at_a_terminal_it_asks(letters: JobType, monkeypatch: pytest.MonkeyPatch, typed: str, code: int) -> None:
+    pending_job(letters)
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    answer = call("jobs_cancel", "--all")
+    assert answer.code == code
+    assert answer.err.startswith("1 job would be canceled. Type yes to go on: ")
+    assert Operation.objects.count() == 1 - code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ([], 2, "by their ids or by a filter, or say --all. The filters are --"),
+        (["JOB-2026-00001", "--all"], 2, "not by both"),
+        (["JOB-2026-00001", "--wait"], 2, "--wait go with a filter"),
+        (["--type", "print_leters", "--yes"], 2, "No job type 'print_leters'. Did you mean print_letters?"),
+        (["--type", "print_letters", "--yes"], 1, "There is no job that matches"),
+        (["--organization", "acm", "--yes"], 2, "There is no organization 'acm'. Did you mean acme?"),
+        (["--type", "", "--yes"], 2, "--job-type: Give a value"),
+        (["--all", "--rate", "0", "--yes"], 2, "--rate: Give a number"),
+        (["--status", "Completed"], 2, "invalid choice"),
+        (["--customer", "7"], 2, "The filters are --"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_told_with_its_exit_code(
+    letters: JobType, arguments: list[str], code: int, told: str
+) -> None:
+    make_organization(name="acme")
+    answer = call("jobs_cancel", *arguments)
+    assert told in answer.err
+    assert answer.code == code
+    assert told in call("jobs_cancel", *arguments, "--json").error["message"]
+
+
+def test_a_user_is_told_of_no_names_that_they_may_not_know(letters: JobType) -> None:
+    make_organization(name="acme")
+    make_user("ann")
+    answer = call("jobs_cancel", "--organization", "acm", "--yes", "--user", "ann")
+    assert answer.err == "--organization: There is no organization 'acm'.\n"
+
+
+def test_an_operation_is_stopped(letters: JobType) -> None:
+    pending_job(letters)
+    call("jobs_cancel", "--all", "--yes")
+    number = str(Operation.objects.get().pk)
+    answer = call("jobs_cancel", "--stop-operation", number, "--json")
+    assert (answer.code, answer.facts["state"]) == (0, "stopped")
+    assert call("jobs_cancel", "--stop-operation", number).out == f"operation {number}: unchanged\n"
+    assert call("jobs_cancel", "--stop-operation", "7777").code == exit_codes.USAGE
+
+
+@pytest.mark.parametrize("command", ["jobs_cancel", "jobs_retry"])
+def test_a_database_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("no route\nto host")
+
+    monkeypatch.setattr("django_jobs.engine.control.named_jobs.database.in_transaction", fail)
+    answer = call(command, "JOB-2026-00001")
+    assert (answer.code, answer.err.count("\n")) == (exit_codes.UNAVAILABLE, 1)
+    assert answer.err.startswith("The database cannot be used (OperationalError: no route).")

@@ -1,0 +1,164 @@
+"""``manage.py jobs_pause`` and ``jobs_resume``: types, pools, schedules, operations and the rest."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import OperationalError
+
+from django_jobs import schedule_job
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.management import exit_codes, switched_rows
+from django_jobs.models import Breaker, JobType, Operation, Organization, Schedule, Worker, WorkerOrder
+from django_jobs.statuses import BreakerState
+from tests.support.breakers import make_fragile_type, open_by_failures
+from tests.support.brokers import pending_job
+from tests.support.commands import QUEUES, call
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.operations import dead, finish
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture(autouse=True)
+def letters() -> JobType:
+    return make_job_type(type_name="print_letters")
+
+
+def paused() -> set[str]:
+    return set(JobType.objects.filter(is_paused=True).values_list("pk", flat=True))
+
+
+def test_types_are_paused_and_resumed() -> None:
+    make_job_type(type_name="fold_letters")
+    answer = call("jobs_pause", "print_letters", "fold_letters")
+    assert (answer.code, answer.out) == (0, "job type print_letters: paused\njob type fold_letters: paused\n")
+    assert paused() == {"print_letters", "fold_letters"}
+    assert call("jobs_resume", "print_letters").code == 0
+    assert paused() == {"fold_letters"}
+
+
+def test_what_is_so_already_is_no_error() -> None:
+    call("jobs_pause", "print_letters")
+    answer = call("jobs_pause", "print_letters", "--json")
+    assert answer.code == 0
+    assert answer.facts == {
+        "paused": 0,
+        "unchanged": 1,
+        "refused": 0,
+        "targets": [{"kind": "job_type", "name": "print_letters", "result": "unchanged", "reason": ""}],
+    }
+
+
+def test_one_name_that_is_not_there_leaves_all_as_it_is() -> None:
+    answer = call("jobs_pause", "print_letters", "print_leters")
+    assert (answer.code, answer.err) == (2, "No job type 'print_leters'. Did you mean print_letters?\n")
+    assert paused() == set()
+
+
+def test_all_types_are_paused_once_somebody_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert call("jobs_pause", "--all").code == exit_codes.REFUSED
+    assert paused() == set()
+    assert call("jobs_pause", "--all", "--yes").code == 0
+    assert paused() == set(JobType.objects.values_list("pk", flat=True))
+
+
+def test_the_types_of_a_pool_are_paused(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"printers": {}, "empty": {}}}
+    JobType.objects.filter(pk="print_letters").update(pool="printers")
+    assert call("jobs_pause", "--pool", "printers").code == 0
+    assert paused() == {"print_letters"}
+    unknown = call("jobs_pause", "--pool", "printer")
+    assert unknown.err == "No pool 'printer'. Did you mean printers? There is default, printers, empty.\n"
+    nothing = call("jobs_pause", "--pool", "empty")
+    assert (nothing.code, nothing.err) == (1, "There is no job type to pause.\n")
+
+
+def test_a_schedule_is_paused_and_resumed() -> None:
+    schedule_job("nightly", "print_letters", make_organization(), every=3600)
+    assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: paused\n"
+    assert not Schedule.objects.get().is_enabled
+    assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: unchanged, it was so already\n"
+    assert call("jobs_resume", "--schedule", "nightly").out == "schedule nightly: resumed\n"
+    assert call("jobs_pause", "--schedule", "nightyl").err == "No schedule 'nightyl'. Did you mean nightly?\n"
+
+
+def test_an_operation_is_paused_and_resumed(letters: JobType) -> None:
+    dead(letters, 1)
+    call("jobs_retry", "--all", "--yes")
+    operation = Operation.objects.get()
+    number = str(operation.pk)
+    assert call("jobs_pause", "--operation", number).code == 0
+    assert Operation.objects.get().state == "paused"
+    assert call("jobs_resume", "--operation", number).code == 0
+    finish(operation)
+    over = call("jobs_pause", "--operation", number, "--json")
+    assert (over.code, over.error["message"]) == (1, "It is done already.")
+    assert call("jobs_pause", "--operation", "x").err == "No operation 'x'. Open operations: none.\n"
+
+
+def test_an_organization_is_suspended_and_goes_on() -> None:
+    make_organization(name="acme")
+    assert call("jobs_pause", "--organization", "acme", "--yes").code == 0
+    assert not Organization.objects.get(name="acme").is_active
+    assert call("jobs_resume", "--organization", "acme", "--yes").code == 0
+    assert Organization.objects.get(name="acme").is_active
+    assert call("jobs_pause", "--organization", "Acne", "--yes").err == "No organization 'Acne'. Did you mean acme?\n"
+
+
+def test_a_hosts_own_organizations_are_the_hosts_to_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switched_rows, "organization_model_name", lambda: "shop.Tenant")
+    answer = call("jobs_pause", "--organization", "acme", "--yes")
+    assert (answer.code, "its own organizations" in answer.err) == (2, True)
+
+
+def test_workers_are_told_to_take_no_new_jobs() -> None:
+    worker_registry.announce("host-1-aa", QUEUES, slots=1, window=1)
+    Worker.objects.update(supervisor="host-1")
+    assert call("jobs_pause", "--worker", "host-1-aa").code == 0
+    assert WorkerOrder.objects.get().order == WorkerOrder.Order.QUIET
+    assert call("jobs_resume", "--worker", "host-1").code == 0
+    assert WorkerOrder.objects.get().order == WorkerOrder.Order.RESUME
+    assert call("jobs_pause", "--worker", "host-1-ab").err == "No worker 'host-1-ab'. Did you mean host-1-aa?\n"
+
+
+def test_a_breaker_is_closed() -> None:
+    open_by_failures(make_fragile_type(type_name="fragile"))
+    assert call("jobs_resume", "--breaker", "fragile").out == "breaker fragile: resumed\n"
+    assert Breaker.objects.get().state == BreakerState.CLOSED
+    assert call("jobs_resume", "--breaker", "print_leters").code == exit_codes.USAGE
+
+
+def test_users_switch_what_they_may_and_the_history_names_them() -> None:
+    make_user("root", is_superuser=True)
+    make_user("ann")
+    refused = call("jobs_pause", "print_letters", "--user", "ann", "--json")
+    assert (refused.code, refused.facts["refused"], paused()) == (1, 1, set())
+    assert call("jobs_pause", "print_letters", "--user", "root").code == 0
+    entry = LogEntry.objects.get()
+    assert (entry.user.get_username(), entry.get_change_message()) == ("root", "Paused.")
+
+
+def test_a_paused_type_lets_its_jobs_wait(letters: JobType) -> None:
+    job = pending_job(letters)
+    call("jobs_pause", "print_letters")
+    assert job.status == "Pending"
+
+
+def test_nothing_to_switch_is_told() -> None:
+    answer = call("jobs_resume")
+    assert (answer.code, answer.err[:33]) == (2, "Say what to resume: job types, --")
+
+
+@pytest.mark.parametrize("command", ["jobs_pause", "jobs_resume"])
+def test_a_database_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("no route\nto host")
+
+    monkeypatch.setattr(switched_rows.SwitchCommand, "targets", fail)
+    answer = call(command, "print_letters", "--json")
+    assert (answer.code, answer.error["code"]) == (exit_codes.UNAVAILABLE, "unavailable")
